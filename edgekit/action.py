@@ -1,0 +1,57 @@
+"""The contract of everything a plan can run: settings that make its key, and `run`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import ClassVar
+
+from edgekit.artifact import Artifact, Json
+
+Inputs = Mapping[str, Artifact]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What the executor lends an action while it runs."""
+
+    progress: Callable[[int, int, str], None]
+    """Say how far the work is: done, total, and a word on what is being done."""
+    partial: Path
+    """A folder that survives a kill and is dropped once the step is done."""
+    base: Path
+    """The folder of the recipe, to which relative paths refer."""
+
+
+class Action(ABC):
+    """Takes artifacts, leaves files in a folder and returns metadata.
+
+    Equal settings, versions, libraries and inputs must give an equal result: that is what the
+    cache relies on. Raise `version` whenever the same settings would give another result.
+    """
+
+    version: ClassVar[int] = 1
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """Distributions whose version changes the result."""
+
+    @abstractmethod
+    def settings(self) -> Json:
+        """Everything of this action that enters its key."""
+
+    @abstractmethod
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        """Do the work: write files into the empty folder `into`, return the metadata."""
+
+
+def library_versions(names: tuple[str, ...]) -> dict[str, str]:
+    """Installed versions by distribution name; "absent" where one is not installed."""
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "absent"
+    return versions

@@ -1,0 +1,217 @@
+"""Artifacts: a folder with a digest, parents and metadata; and the store that keeps them.
+
+The store is content-addressed and shared by every build of a user:
+
+    objects/<digest>/      the files of an artifact and its artifact.json, read-only
+    steps/<key>.json       which artifact a step's key led to; written last, so a step that
+                           was killed has no entry and failures are never cached
+    partial/<key>/         what a long step leaves to resume from (a training checkpoint)
+    locks/<key>.lock       held while a step runs: a second build waits and takes its result
+    temp/                  work in progress, renamed into objects/ once it is whole
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.errors import IntegrityError, storage_errors
+
+Json = dict[str, Any]
+RECORD = "artifact.json"
+
+
+class FileEntry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    sha256: str
+    bytes: int
+
+
+class Artifact(BaseModel):
+    """What a step made. `digest` covers the files, the metadata and the parents."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: str
+    path: Path
+    files: dict[str, FileEntry]
+    metadata: Json
+    parents: tuple[str, ...]
+    seconds: float = 0.0
+
+    def file(self, name: str) -> Path:
+        """The path of one of its files.
+
+        Raises:
+            IntegrityError: the file's size is not what the record says.
+        """
+        path = self.path / name
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            size = -1
+        if size != self.files[name].bytes:
+            raise self._corrupt(name, f"{self.files[name].bytes} bytes", f"{size} bytes")
+        return path
+
+    def verify(self) -> None:
+        """Hash every file again.
+
+        Raises:
+            IntegrityError: a file is not the one that was stored.
+        """
+        for name, entry in self.files.items():
+            actual = sha256_of(self.file(name))
+            if actual != entry.sha256:
+                raise self._corrupt(name, f"sha256 {entry.sha256}", f"sha256 {actual}")
+
+    def _corrupt(self, name: str, expected: str, actual: str) -> IntegrityError:
+        return IntegrityError(
+            f"{self.path / name} is not what was stored: expected {expected}, found {actual}",
+            hint="a disk fault, a full disk or an edit by hand; "
+            f"delete {self.path} and build again",
+        )
+
+
+class Store:
+    """The cache on disk. Safe for two builds at once and for kill -9 at any moment."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def find(self, key: str) -> Artifact | None:
+        """The artifact a step's key led to, or None if the step has not run to its end."""
+        try:
+            entry = json.loads(self._step(key).read_text())
+            record = json.loads((self._object(entry["digest"]) / RECORD).read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        return Artifact(
+            digest=entry["digest"],
+            path=self._object(entry["digest"]),
+            files=record["files"],
+            metadata=record["metadata"],
+            parents=record["parents"],
+            seconds=entry["seconds"],
+        )
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Held by the build that runs the step `key`."""
+        with storage_errors(self.root):
+            (self.root / "locks").mkdir(parents=True, exist_ok=True)
+            with FileLock(self.root / "locks" / f"{key}.lock"):
+                yield
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """A fresh folder that is gone afterwards, whatever happened."""
+        with storage_errors(self.root):
+            (self.root / "temp").mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(dir=self.root / "temp"))
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def partial(self, key: str) -> Path:
+        """Where a long step may leave what it needs to resume; dropped once it is done."""
+        folder = self.root / "partial" / key
+        with storage_errors(self.root):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def commit(
+        self, key: str, folder: Path, metadata: Json, parents: tuple[str, ...], seconds: float
+    ) -> Artifact:
+        """Move a finished workspace into the store and record that `key` leads to it."""
+        with storage_errors(self.root):
+            files = {
+                str(p.relative_to(folder)): FileEntry(sha256=sha256_of(p), bytes=p.stat().st_size)
+                for p in sorted(folder.rglob("*"))
+                if p.is_file()
+            }
+            record = {
+                "files": {name: entry.model_dump() for name, entry in files.items()},
+                "metadata": metadata,
+                "parents": list(parents),
+            }
+            digest = digest_of(record)
+            (folder / RECORD).write_text(json.dumps(record, indent=1))
+            self._publish(folder, self._object(digest))
+            entry = {"digest": digest, "seconds": round(seconds, 3)}
+            write_atomically(self._step(key), json.dumps(entry))
+            shutil.rmtree(self.root / "partial" / key, ignore_errors=True)
+        found = self.find(key)
+        if found is None:
+            raise IntegrityError(f"{self._object(digest)} vanished while it was being stored")
+        return found
+
+    def _publish(self, folder: Path, destination: Path) -> None:
+        for path in folder.rglob("*"):
+            if path.is_file():
+                _flush(path)
+                path.chmod(0o444)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.rename(destination)
+        except OSError:
+            # Another build, or an earlier one whose step entry was lost, made the same thing.
+            if not (destination / RECORD).exists():
+                raise
+
+    def _object(self, digest: str) -> Path:
+        return self.root / "objects" / digest
+
+    def _step(self, key: str) -> Path:
+        return self.root / "steps" / f"{key}.json"
+
+
+def default_store() -> Path:
+    """$EDGEKIT_STORE, else the user's cache folder."""
+    if os.environ.get("EDGEKIT_STORE"):
+        return Path(os.environ["EDGEKIT_STORE"])
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "edgekit"
+
+
+def digest_of(value: Any) -> str:
+    """sha256 of the canonical JSON of a value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write to a temporary file beside `path`, flush, rename: never half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())

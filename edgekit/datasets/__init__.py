@@ -1,0 +1,1 @@
+"""Where images come from: one file a source, found by its name in the YAML."""

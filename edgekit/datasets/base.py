@@ -1,0 +1,64 @@
+"""The contract of a data source: it lists labelled images; it never decodes them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SplitName = Literal["train", "calibration", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image file and what it shows.
+
+    `name` is its path inside the data set: stable across machines, so that digests are too.
+    `split` is set where the source itself divides its images.
+    """
+
+    name: str
+    path: Path
+    label: str
+    split: SplitName | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All images of a source, and its class names in the order of the model's scores."""
+
+    samples: tuple[Sample, ...]
+    classes: tuple[str, ...]
+
+
+class Source(BaseModel, ABC):
+    """Settings every data source has. Subclasses add their own and a `source` literal."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_size: int = Field(ge=16, le=2048)
+    """Height and width in pixels that the model takes."""
+    crop_pct: float = Field(1.0, gt=0, le=1)
+    """Resize the shorter side to image_size / crop_pct, then crop the centre."""
+    validation_share: float = Field(0.25, gt=0, lt=1)
+    """Share of each class kept for validation where the source has no split of its own."""
+    evaluate_on: Literal["validation", "test"] = "validation"
+    """The split every accuracy figure is measured on."""
+    seed: int = 0
+    """Changes which images are kept for validation."""
+    unreadable: Literal["stop", "skip"] = "stop"
+    """What to do about images that cannot be decoded: they are named and counted either way."""
+
+    @abstractmethod
+    def listing(self, base: Path) -> Listing:
+        """List the images, without opening them.
+
+        Args:
+            base: the folder of the recipe, to which relative paths refer.
+
+        Raises:
+            DataError: the folder, a label or a class is missing.
+        """

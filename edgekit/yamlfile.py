@@ -1,0 +1,169 @@
+"""Read a YAML file into a pydantic model; report every problem at once, with its line."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from edgekit.errors import ConfigError, InputError, Problem
+
+Location = tuple[str | int, ...]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Document:
+    """Plain data of a YAML file, the line of every key, and the duplicate keys found."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: dict[Location, int] = {}
+        self.problems: list[Problem] = []
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file", hint=_nearest_file(path)) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read: {error}") from None
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            self.data = self._plain(node, ()) if node is not None else {}
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            what = getattr(error, "problem", None) or str(error)
+            line = mark.line + 1 if mark else None
+            raise ConfigError(path, [Problem("", line, f"not valid YAML: {what}")]) from None
+
+    def line(self, where: Location) -> int | None:
+        """The line of a location, or of the nearest thing that encloses it."""
+        while where and where not in self.lines:
+            where = where[:-1]
+        return self.lines.get(where, 1)
+
+    def _plain(self, node: yaml.Node, where: Location) -> Any:
+        self.lines.setdefault(where, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, where)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._plain(item, (*where, i)) for i, item in enumerate(node.value)]
+        return yaml.SafeLoader("").construct_object(node, deep=True)
+
+    def _mapping(self, node: yaml.MappingNode, where: Location) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            line = key_node.start_mark.line + 1
+            if key in result:
+                dotted = _dotted((*where, key))
+                self.problems.append(Problem(dotted, line, "this key stands here twice"))
+            self.lines[(*where, key)] = line
+            result[key] = self._plain(value_node, (*where, key))
+        return result
+
+
+def parse(document: Document, model: type[Model], context: dict[str, Any] | None = None) -> Model:
+    """Validate a document against `model`.
+
+    Raises:
+        ConfigError: with one entry for each unknown key, wrong type and impossible combination.
+    """
+    problems = list(document.problems)
+    parsed: Model | None = None
+    if not isinstance(document.data, dict):
+        problems.append(Problem("", 1, f"a mapping of keys expected, not {document.data!r}"))
+    else:
+        try:
+            parsed = model.model_validate(document.data, context=context)
+        except ValidationError as error:
+            problems += [_problem(document, model, dict(item)) for item in error.errors()]
+    if problems or parsed is None:
+        raise ConfigError(document.path, sorted(problems, key=lambda p: p.line or 0))
+    return parsed
+
+
+def suggestion(word: str, known: list[str]) -> str:
+    """A "did you mean", or the list of what is known where nothing comes near."""
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    if near:
+        return "did you mean " + " or ".join(repr(name) for name in near) + "?"
+    return "known here: " + ", ".join(sorted(known)) if known else "nothing is known here"
+
+
+def _problem(document: Document, model: type[BaseModel], item: dict[str, Any]) -> Problem:
+    where = _yaml_location(document.data, item["loc"])
+    message = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if item["type"] == "extra_forbidden":
+        known = _fields_at(model, item["loc"][:-1])
+        message = f"unknown key; {suggestion(str(item['loc'][-1]), known)}"
+    elif item["type"] == "missing":
+        message = "this key is required"
+    elif item["type"] not in ("value_error", "assertion_error") and not isinstance(
+        item.get("input"), dict | list
+    ):
+        message = f"{message[0].lower()}{message[1:]}, not {item.get('input')!r}"
+    return Problem(_dotted(where), document.line(where), message)
+
+
+def _yaml_location(data: Any, loc: Location) -> Location:
+    """Pydantic's location without the union tags that do not stand in the file."""
+    where: list[str | int] = []
+    for i, part in enumerate(loc):
+        inside = isinstance(data, dict) and part in data
+        inside = inside or (isinstance(data, list) and isinstance(part, int) and part < len(data))
+        if inside:
+            where.append(part)
+            data = data[part]  # type: ignore[index]
+        elif i == len(loc) - 1:
+            where.append(part)
+    return tuple(where)
+
+
+def _fields_at(model: Any, loc: Location) -> list[str]:
+    """Names of the fields pydantic would have taken at a location."""
+    for part in loc:
+        candidates = [model]
+        found: Any = None
+        while candidates and found is None:
+            candidate = candidates.pop()
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                if part in candidate.model_fields:
+                    found = candidate.model_fields[str(part)].annotation
+                elif tag_of(candidate) == part:
+                    found = candidate
+            candidates += [a for a in get_args(candidate) if not isinstance(a, str)]
+        if found is not None:
+            model = found
+    names: list[str] = []
+    candidates = [model]
+    while candidates:
+        candidate = candidates.pop()
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            names += [n for n in candidate.model_fields if n not in names]
+        else:
+            candidates += [a for a in get_args(candidate) if not isinstance(a, str)]
+    return names
+
+
+def tag_of(model: type[BaseModel]) -> str | None:
+    """The value a model's discriminating field must have, if it has one."""
+    for field in ("stage", "source"):
+        if field in model.model_fields:
+            values = get_args(model.model_fields[field].annotation)
+            return str(values[0]) if values else None
+    return None
+
+
+def _dotted(where: Location) -> str:
+    text = ""
+    for part in where:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _nearest_file(path: Path) -> str | None:
+    siblings = [p.name for p in path.parent.glob(f"*{path.suffix}")] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, siblings, n=3)
+    return f"did you mean {' or '.join(str(path.parent / n) for n in near)}?" if near else None
