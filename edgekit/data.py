@@ -14,7 +14,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,14 @@ class Inventory:
         """Changes with any image, label, split or class name; not with where they lie."""
         rows = [(s.name, s.label, s.split, self.digests[s.name]) for s in self.listing.samples]
         return digest_of([sorted(rows, key=str), self.listing.classes])
+
+
+@dataclass(frozen=True)
+class CalibrationChoice:
+    """How many calibration images, and whether each validated class must be among them."""
+
+    count: int
+    every_class: bool = True
 
 
 def take_inventory(source: Source, base: Path, cache: Path) -> Inventory:
@@ -105,34 +113,37 @@ def divide(inventory: Inventory, source: Source) -> dict[str, list[Sample]]:
 
 
 def pick_calibration(
-    splits: dict[str, list[Sample]], digests: dict[str, str], count: int, evaluate_on: str
+    splits: dict[str, list[Sample]], digests: dict[str, str], choice: CalibrationChoice, judge: str
 ) -> list[Sample]:
     """A stratified choice of calibration images, from the training side only (pure).
+
+    Args:
+        judge: the split that accuracy is measured on, whose classes calibration should see.
 
     Raises:
         DataError: there are too few images, or a class is missing.
     """
     pool = splits.get("calibration") or splits.get("train") or []
-    wanted = {s.label for s in splits[evaluate_on]}
+    wanted = {s.label for s in splits[judge]}
     classes: dict[str, list[Sample]] = defaultdict(list)
     for sample in sorted(pool, key=lambda s: _rank("calibration", digests[s.name])):
         classes[sample.label].append(sample)
     absent = sorted(wanted - set(classes))
-    if absent:
+    if absent and choice.every_class:
         raise DataError(
             f"calibration has no image of {len(absent)} classes: {', '.join(absent[:SHOWN])}",
-            hint="add training images of these classes: a class that calibration never saw is "
-            "quantised with ranges that may clip it",
+            hint="add training images of these classes, or set the stage's every_class: false; a "
+            "class that calibration never saw may be clipped",
         )
-    if count < len(classes):
+    if choice.count < len(classes) and choice.every_class:
         raise DataError(
-            f"{count} calibration images cannot hold {len(classes)} classes",
+            f"{choice.count} calibration images cannot hold {len(classes)} classes",
             hint=f"set the stage's samples to {len(classes)} or more",
         )
     # Round-robin by share: repeatedly take from the class that lags furthest behind its share.
     chosen: list[Sample] = []
     taken: Counter[str] = Counter()
-    for _ in range(min(count, len(pool))):
+    for _ in range(min(choice.count, len(pool))):
         label = min(
             (name for name in classes if taken[name] < len(classes[name])),
             key=lambda name: (taken[name] > 0, taken[name] / len(classes[name]), name),
@@ -175,7 +186,11 @@ class DecodeImages(Action):
     libraries = ("pillow",)
 
     def __init__(
-        self, source: Source, inventory: Inventory, split: str, calibration: int | None = None
+        self,
+        source: Source,
+        inventory: Inventory,
+        split: str,
+        calibration: CalibrationChoice | None = None,
     ) -> None:
         self.source = source
         self.inventory = inventory
@@ -188,7 +203,7 @@ class DecodeImages(Action):
             "image_size": self.source.image_size,
             "crop_pct": self.source.crop_pct,
             "unreadable": self.source.unreadable,
-            "calibration": self.calibration,
+            "calibration": asdict(self.calibration) if self.calibration else None,
         }
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:

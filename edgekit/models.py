@@ -7,7 +7,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Artifact, Json, sha256_of
@@ -121,7 +121,7 @@ class LoadModel(Action):
             raise WeightsError(
                 f"{self.source.weights} was trained on the classes {', '.join(known.classes)}; "
                 f"the data has {', '.join(classes)}",
-                hint="use the data it was made for, or set model.head: new and add a finetune stage",
+                hint="use the data it was made for, or set model.head: new and finetune",
             )
         config = model.pretrained_cfg
         card = Card(
@@ -246,7 +246,9 @@ def load_into(model: Any, state: StateDict, source: ModelSource, where: str) -> 
     rows = [("missing", missing), ("unexpected", unexpected), ("other shape", shapes)]
     faults = [f"  {what} ({len(keys)}): {'; '.join(keys[:5])}" for what, keys in rows if keys]
     if faults:
-        only_head = not missing and not unexpected and all(s.startswith(tuple(heads)) for s in shapes)
+        only_head = (
+            not missing and not unexpected and all(s.startswith(tuple(heads)) for s in shapes)
+        )
         raise WeightsError(
             f"{where} does not fit {source.arch}:\n" + "\n".join(faults),
             hint="the classifier has other classes than the data: set model.head: new and add a "

@@ -115,7 +115,7 @@ def _yaml_location(data: Any, loc: Location) -> Location:
         inside = inside or (isinstance(data, list) and isinstance(part, int) and part < len(data))
         if inside:
             where.append(part)
-            data = data[part]  # type: ignore[index]
+            data = data[part]
         elif i == len(loc) - 1:
             where.append(part)
     return tuple(where)

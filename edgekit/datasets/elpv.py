@@ -44,7 +44,9 @@ class Elpv(Source):
                 name, probability, _cell_type = row.split()
                 label = self._label(float(probability))
             except ValueError:
-                raise DataError(f"{table}:{number}: path, probability, type expected: {row!r}") from None
+                raise DataError(
+                    f"{table}:{number}: path, probability, type expected: {row!r}"
+                ) from None
             if label:
                 samples.append(Sample(name, root / name, label))
         return Listing(tuple(samples), CLASSES)

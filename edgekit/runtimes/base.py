@@ -134,6 +134,8 @@ class Description(BaseModel):
 class Runtime(ABC):
     """One runtime. Heavy libraries are imported inside the methods."""
 
+    version: ClassVar[int] = 1
+    """Raise it whenever the same input would give another file."""
     name: ClassVar[str]
     file: ClassVar[str]
     """The model's file name, e.g. model.onnx."""
@@ -142,7 +144,9 @@ class Runtime(ABC):
     engine: ClassVar[str]
     """The distribution that runs the model on the device."""
     calibrations: ClassVar[tuple[Calibration, ...]]
-    """The calibration methods it offers."""
+    """The calibration methods it offers, its default first."""
+    example: ClassVar[str]
+    """A program of ten lines that runs the shipped file with numpy and the runtime alone."""
 
     @abstractmethod
     def compile(self, model: Any, card: Card, into: Path, progress: Progress) -> InputForm:

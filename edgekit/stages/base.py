@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.action import Action
+from edgekit import models
+from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Json
+from edgekit.runtimes.base import Runtime
 
 
 class Stage(BaseModel, Action):
-    """One step of a recipe's `stages`.
-
-    A trunk stage turns a torch model into a torch model, once for all targets. A runtime stage
-    works on a compiled model, once for each target and runtime.
-    """
+    """One step of a recipe's `stages`. A trunk stage, by default: it turns a torch model into a
+    torch model, once for all targets."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    scope: ClassVar[Literal["trunk", "runtime"]]
+    scope: ClassVar[Literal["trunk", "runtime"]] = "trunk"
     trains: ClassVar[bool] = False
     """The stage learns from labels, so its result is a new float reference, not a loss."""
     images: ClassVar[Literal["train", "calibration"] | None] = None
@@ -35,10 +35,65 @@ class Stage(BaseModel, Action):
         """Files the settings point to; their digests enter the key."""
         return {}
 
-    def calibration_images(self) -> int | None:
-        return None
+
+class RuntimeStage(Stage):
+    """Works on a compiled model, once for each target and runtime."""
+
+    scope: ClassVar[Literal["trunk", "runtime"]] = "runtime"
+
+    def settings_for(self, runtime: Runtime) -> Json:
+        """What enters the key: the settings that concern this runtime."""
+        return self.settings()
+
+    @abstractmethod
+    def apply(self, runtime: Runtime, inputs: Inputs, into: Path, context: Context) -> Json:
+        """Like `Action.run`, for one runtime."""
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        raise TypeError(f"{self.stage} runs on a runtime: wrap it in OnRuntime")
 
 
-def accepts_list(value: Any) -> Any:
-    """A single word where a list is taken."""
-    return [value] if isinstance(value, str) else value
+class OnRuntime(Action):
+    """A runtime stage and the runtime it works for."""
+
+    def __init__(self, stage: RuntimeStage, runtime: Runtime) -> None:
+        self.stage = stage
+        self.runtime = runtime
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (*self.stage.libraries, *self.runtime.libraries)
+
+    def settings(self) -> Json:
+        return {
+            **self.stage.settings_for(self.runtime),
+            "stage_version": self.stage.version,
+            "runtime": self.runtime.name,
+            "runtime_version": self.runtime.version,
+        }
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        return self.stage.apply(self.runtime, inputs, into, context)
+
+
+class Compile(Action):
+    """A torch model, in float, for a runtime: so that every stage is measured on the target."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.runtime.libraries
+
+    def settings(self) -> Json:
+        return {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        model, card = models.restore(inputs["model"])
+        form = self.runtime.compile(model, card, into, context.progress)
+        return {
+            "card": card.model_dump(mode="json"),
+            "form": form.model_dump(mode="json"),
+            "precision": "float32",
+        }

@@ -147,7 +147,7 @@ class _Trainer:
                     hint=f"lower finetune.learning_rate (now {stage.learning_rate})",
                 )
             self.optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             self.average.update(self.model, step=update)
             total += float(loss.detach())
@@ -202,7 +202,8 @@ class _Trainer:
 
         mean = torch.tensor(self.card.mean).view(3, 1, 1)
         std = torch.tensor(self.card.std).view(3, 1, 1)
-        return _channels_last((x.float() / 255 - mean) / std)
+        normalised: torch.Tensor = _channels_last((x.float() / 255 - mean) / std)
+        return normalised
 
     def _schedule(self, updates_per_epoch: int) -> Any:
         from timm.scheduler import create_scheduler_v2
@@ -254,7 +255,6 @@ def _augmentation(augment: Augment, image_size: int) -> Any:
 
 def _mixup(stage: Finetune, classes: int) -> Any:
     """timm's Mixup, which also smooths the labels; probability 0 leaves only the smoothing."""
-    import torch
     from timm.data import Mixup
     from torch.nn import functional as F
 
@@ -279,4 +279,4 @@ def _channels_last(value: Any) -> Any:
 def _chw(image: NDArray[np.uint8]) -> torch.Tensor:
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)

@@ -1,0 +1,1 @@
+"""The on-device runner: `agent.py` is copied to devices and imports nothing of edgekit."""

@@ -1,0 +1,217 @@
+"""Run model files and time them: one file, the standard library, numpy and a runtime.
+
+    python agent.py job.json result.json
+
+The same file measures on the build machine and on a device, so that their figures mean the same.
+A job names models and what to do with them:
+
+    {"threads": 1,
+     "models": [{"id": "int8", "path": "model.tflite", "runtime": "litert",
+                 "form": {"dtype": "float32", "mean": [...], "std": [...]}}],
+     "scores": {"images": "images.npy", "workers": 2, "out": {"int8": "scores.npy"}},
+     "latency": {"images": "images.npy", "warmup_seconds": 0.5, "seconds": 5.0,
+                 "rounds": 200, "runs_a_round": 3}}
+
+Latency is interleaved: each round runs every model a few times, in random order, so that
+whatever slows the machine slows all of them. Progress goes to stdout, one JSON object a line.
+"""
+
+from __future__ import annotations  # Python 3.9 on older boards
+
+import json
+import os
+import platform
+import random
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Callable
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Json = dict[str, Any]
+    Run = Callable[[Any], Any]
+
+
+def open_onnxruntime(path: str, threads: int, exact: bool) -> Run:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Idle threads that spin would steal time from the other model of an interleaved run.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if exact:
+        # x86 without VNNI saturates u8 x s8 sums at 16 bits; Arm does not. Scores are computed
+        # with exact sums, latency with the kernels that are the default.
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def run(image: Any) -> Any:
+        return session.run(None, {name: image})[0]
+
+    return run
+
+
+def open_litert(path: str, threads: int, exact: bool) -> Run:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=path, num_threads=threads)
+    interpreter.allocate_tensors()
+    source = interpreter.get_input_details()[0]["index"]
+    sink = interpreter.get_output_details()[0]["index"]
+
+    def run(image: Any) -> Any:
+        interpreter.set_tensor(source, image)
+        interpreter.invoke()
+        return interpreter.get_tensor(sink)
+
+    return run
+
+
+OPENERS = {"onnxruntime": open_onnxruntime, "litert": open_litert}
+
+
+def prepare(images: Any, form: Json) -> Any:
+    """Pixels as the model takes them: raw, or normalised where normalisation is not inside."""
+    if form["dtype"] == "uint8":
+        return images
+    mean, std = np.asarray(form["mean"]), np.asarray(form["std"])
+    return ((images - 255 * mean) / (255 * std)).astype(np.float32)
+
+
+def open_model(model: Json, threads: int, exact: bool = False) -> Run:
+    return OPENERS[model["runtime"]](model["path"], threads, exact)
+
+
+def compute_scores(job: Json) -> Iterator[tuple[str, float]]:
+    """Scores of every image by every model; images are spread over worker threads."""
+    images = np.load(job["scores"]["images"], mmap_mode="r")
+    workers = min(job["scores"]["workers"], len(images))
+    for model in job["models"]:
+        if model["id"] not in job["scores"]["out"]:
+            continue
+        start = time.perf_counter()
+        chunks = [range(w, len(images), workers) for w in range(workers)]
+        done = [0]
+
+        def work(chunk: range, model: Json = model, done: list[int] = done) -> list[Any]:
+            run = open_model(model, 1, exact=True)
+            rows = []
+            for i in chunk:
+                rows.append(run(prepare(images[i : i + 1], model["form"])).reshape(-1))
+                done[0] += 1
+                if done[0] % 16 == 0:
+                    say(stage="scores", model=model["id"], done=done[0], total=len(images))
+            return rows
+
+        with ThreadPoolExecutor(workers) as pool:
+            parts = list(pool.map(work, chunks))
+        scores = np.empty((len(images), len(parts[0][0])), np.float32)
+        for chunk, rows in zip(chunks, parts):
+            scores[list(chunk)] = rows
+        np.save(job["scores"]["out"][model["id"]], scores)
+        yield model["id"], time.perf_counter() - start
+
+
+def measure_latency(job: Json) -> Json:
+    """Interleaved latencies, in seconds, raw: one list a round for every model."""
+    plan = job["latency"]
+    images = np.load(plan["images"], mmap_mode="r")[:8]
+    shuffle = random.Random(0)
+    runs: dict[str, Run] = {}
+    inputs: dict[str, Any] = {}
+    results: Json = {}
+    for model in job["models"]:
+        start = time.perf_counter()
+        run = open_model(model, job["threads"])
+        loaded = time.perf_counter()
+        prepared = [prepare(image[None], model["form"]) for image in images]
+        begin = time.perf_counter()
+        run(prepared[0])
+        first = time.perf_counter() - begin
+        runs[model["id"]], inputs[model["id"]] = run, prepared
+        results[model["id"]] = {"load": loaded - start, "first": first, "rounds": []}
+    warm = time.perf_counter() + plan["warmup_seconds"]
+    while time.perf_counter() < warm:
+        for name, run in runs.items():
+            run(inputs[name][0])
+    begin = time.perf_counter()
+    for number in range(plan["rounds"]):
+        order = list(runs)
+        shuffle.shuffle(order)
+        for name in order:
+            image = inputs[name][number % len(images)]
+            samples = []
+            for _ in range(plan["runs_a_round"]):
+                start = time.perf_counter()
+                runs[name](image)
+                samples.append(time.perf_counter() - start)
+            results[name]["rounds"].append(samples)
+        elapsed = time.perf_counter() - begin
+        if number % 10 == 0:
+            say(stage="latency", done=number, total=plan["rounds"])
+        if elapsed > plan["seconds"] and number >= 29:
+            break
+    return results
+
+
+def environment() -> Json:
+    """The machine, its runtimes and how busy it is, as far as it can be read."""
+    versions = {}
+    for name in ("numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime", "openvino"):
+        try:
+            from importlib.metadata import version
+
+            versions[name] = version(name)
+        except Exception:
+            continue
+    return {
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "load_average": list(os.getloadavg()),
+        "versions": versions,
+    }
+
+
+def cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo") as stream:
+            for line in stream:
+                if line.startswith(("model name", "Model", "Hardware")):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def say(**message: Any) -> None:
+    print(json.dumps(message), flush=True)
+
+
+def main(job_path: str, result_path: str) -> None:
+    with open(job_path) as stream:
+        job = json.load(stream)
+    result: Json = {"environment": environment(), "started": time.time()}
+    if "latency" in job:
+        result["latency"] = measure_latency(job)
+    if "scores" in job:
+        result["scores_seconds"] = dict(compute_scores(job))
+    result["finished"] = time.time()
+    result["load_average_after"] = list(os.getloadavg())
+    part = result_path + ".part"
+    with open(part, "w") as stream:
+        json.dump(result, stream)
+    os.replace(part, result_path)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,182 @@
+"""The command line: the only place that prints and exits."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgekit import __version__
+from edgekit.errors import EdgekitError, GateBroken, InputError
+
+
+def main() -> None:
+    """Run the command and turn every failure into a message and an exit code."""
+    debug = "--debug" in sys.argv
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        _fail("interrupted", "finished steps are kept; the same command goes on from there", 130)
+    except KeyboardInterrupt:
+        _fail("interrupted", "finished steps are kept; the same command goes on from there", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except EdgekitError as error:
+        if debug:
+            traceback.print_exc()
+        _fail(error.message, error.hint, error.exit_code)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        what = f"a fault of edgekit's own: {type(error).__name__}: {error}"
+        _fail(what, "run again with --debug and report what it prints", 1)
+
+
+def _fail(message: str, hint: str | None, code: int) -> None:
+    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
+    if hint:
+        click.echo(click.style("hint: ", fg="cyan") + hint, err=True)
+    sys.exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgekit")
+def cli() -> None:
+    """From a chosen image classifier to a measured int8 model on an edge device."""
+
+
+recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
+target_option = click.option(
+    "--target", "targets", multiple=True, required=True, help="A target's name or file, or `all`."
+)
+store_option = click.option("--store", type=click.Path(path_type=Path), help="The cache folder.")
+build_dir_option = click.option(
+    "--build-dir", type=click.Path(path_type=Path), default=Path("build"), show_default=True
+)
+force_option = click.option("--force", multiple=True, help="Run this step even if it is cached.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+debug_option = click.option("--debug", is_flag=True, help="Show tracebacks.")
+
+
+@cli.command()
+@recipe_argument
+@target_option
+@build_dir_option
+@store_option
+@force_option
+@json_option
+@debug_option
+def build(
+    recipe: Path,
+    targets: tuple[str, ...],
+    build_dir: Path,
+    store: Path | None,
+    force: tuple[str, ...],
+    as_json: bool,
+    debug: bool,
+) -> None:
+    """Run a recipe for one or more targets, measuring every stage."""
+    from edgekit.console import Console
+    from edgekit.publish import publish
+    from edgekit.run import execute
+
+    planned, cache = _plan(recipe, targets, build_dir, store, force)
+    with Console(quiet=as_json) as console:
+        result = execute(planned, cache, console)
+        published = publish(result, build_dir)
+        for report, folder in published:
+            console.report(report, folder)
+    if as_json:
+        reports: Any = [json.loads(report.model_dump_json()) for report, _ in published]
+        click.echo(json.dumps(reports[0] if len(reports) == 1 else reports, indent=1))
+    broken = [line for report, _ in published for line in report.broken]
+    if broken:
+        raise GateBroken(
+            "a gate is broken: " + "; ".join(broken),
+            hint="the last stage that passed is kept; see last-passed/ and the report in "
+            + ", ".join(str(folder) for report, folder in published if report.broken),
+        )
+
+
+@cli.command()
+@recipe_argument
+@target_option
+@build_dir_option
+@store_option
+@force_option
+@json_option
+@debug_option
+def plan(
+    recipe: Path,
+    targets: tuple[str, ...],
+    build_dir: Path,
+    store: Path | None,
+    force: tuple[str, ...],
+    as_json: bool,
+    debug: bool,
+) -> None:
+    """Show every step, its key, and why it would run or be skipped."""
+    planned, _ = _plan(recipe, targets, build_dir, store, force)
+    rows = [
+        {"step": s.id, "key": s.key, "state": str(s.state), "reason": s.reason}
+        for s in planned.steps
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    width = max(len(row["step"]) for row in rows)
+    for row in rows:
+        click.echo(f"{row['step']:{width}}  {row['key'][:12]}  {row['state']:8}  {row['reason']}")
+    running = sum(row["state"] != "cached" for row in rows)
+    click.echo(f"{running} of {len(rows)} steps would run")
+
+
+@cli.command()
+@click.argument("what", type=click.Choice(["recipe", "target", "report"]))
+def schema(what: str) -> None:
+    """Print a JSON Schema: of recipe or target files for editors, of report.json for scripts."""
+    if what == "recipe":
+        from edgekit.recipe import recipe_schema
+
+        value = recipe_schema()
+    elif what == "target":
+        from edgekit.target import Target
+
+        value = Target.model_json_schema()
+        value["required"] = [name for name in value["required"] if name != "name"]
+    else:
+        from edgekit.report.report import Report
+
+        value = Report.model_json_schema()
+    click.echo(json.dumps(value, indent=1))
+
+
+def _plan(
+    path: Path,
+    targets: tuple[str, ...],
+    build_dir: Path,
+    store: Path | None,
+    force: tuple[str, ...],
+) -> tuple[Any, Any]:
+    from edgekit.artifact import Store, default_store
+    from edgekit.plan import RECORD, make_plan
+    from edgekit.recipe import load_recipe
+    from edgekit.target import known_targets, load_target
+
+    names = list(known_targets()) if targets == ("all",) else list(targets)
+    if len(set(names)) < len(names):
+        raise InputError("--target: a target is named twice")
+    recipe = load_recipe(path)
+    loaded = [load_target(name) for name in names]
+    cache = Store(store or default_store())
+    last: dict[str, Any] = {}
+    for target in loaded:
+        record = build_dir / recipe.name / target.name / RECORD
+        if record.is_file():
+            last |= json.loads(record.read_text())
+    return make_plan(recipe, path.parent, loaded, cache, last, force), cache

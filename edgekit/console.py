@@ -1,0 +1,98 @@
+"""What a person sees of a build: progress bars in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rich import console as rich_console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from edgekit.artifact import Artifact
+from edgekit.plan import Step
+from edgekit.report.render import interval, word
+from edgekit.report.report import Report
+
+PLAIN_EVERY = 20.0  # seconds between progress lines where there is no terminal
+
+
+class Console:
+    """An `edgekit.run.Observer` that prints. With `quiet`, stdout stays empty."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.out = rich_console.Console(stderr=quiet, highlight=False)
+        self.live = self.out.is_terminal
+        self.bars = Progress(
+            TextColumn("{task.fields[step]:32}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:3.0f}%"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.out,
+            transient=True,
+        )
+        self.task: TaskID | None = None
+        self.said = 0.0
+
+    def __enter__(self) -> Console:
+        if self.live:
+            self.bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bars.stop()
+
+    def started(self, step: Step) -> None:
+        self.said = time.monotonic()
+        if self.live:
+            self.task = self.bars.add_task("", step=step.id, note="", total=None)
+        else:
+            self.out.print(f"{step.id}: {step.reason}", soft_wrap=True)
+
+    def progressed(self, step: Step, done: int, total: int, note: str) -> None:
+        if self.live and self.task is not None:
+            self.bars.update(self.task, completed=done, total=total, note=note)
+        elif time.monotonic() - self.said > PLAIN_EVERY:
+            self.said = time.monotonic()
+            self.out.print(f"{step.id}: {done}/{total} {note}", soft_wrap=True)
+
+    def finished(self, step: Step, artifact: Artifact, ran: bool) -> None:
+        if self.task is not None:
+            self.bars.remove_task(self.task)
+            self.task = None
+        if ran:
+            self.out.print(f"{step.id}: done in {artifact.seconds:.1f} s", soft_wrap=True)
+
+    def report(self, report: Report, folder: Path) -> None:
+        self.bars.stop()
+        table = Table(title=f"{report.recipe} for {report.target}: {report.status}")
+        for heading in ("runtime", "stage", "top-1 %", "drop, points", "agree %"):
+            table.add_column(
+                heading, justify="left" if heading in ("runtime", "stage") else "right"
+            )
+        for heading in ("MB", "latency ratio", "verdict"):
+            table.add_column(heading, justify="right")
+        for row in report.rows:
+            v = row.validation
+            table.add_row(
+                row.runtime,
+                f"{row.stage} {row.precision}",
+                interval(v.top1),
+                interval(v.change.drop) if v.change else "reference",
+                f"{v.agreement.value:.1f}",
+                f"{v.size.value:.2f}",
+                interval(v.latency.ratio, 2) if v.latency.ratio else "reference",
+                word(v.latency.verdict),
+            )
+        self.out.print(table)
+        if report.choice:
+            sure = "" if report.choice.certain else " (cannot tell it from the next one)"
+            self.out.print(f"choice: {report.choice.fastest}{sure}")
+        self.out.print(f"report: {folder / 'report.html'}", soft_wrap=True)

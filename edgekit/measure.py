@@ -1,0 +1,139 @@
+"""Run the agent on this machine: scores and interleaved latencies of compiled models."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.agent import agent
+from edgekit.errors import DeviceError, EdgekitError
+from edgekit.runtimes.base import InputForm, Progress
+
+HOST_THREADS = 1
+"""Host latency is a ratio; one thread keeps the scheduler's noise out of it."""
+PROTOCOL = {"warmup_seconds": 0.5, "seconds": 6.0, "rounds": 300, "runs_a_round": 3}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model file to run, and how it is fed."""
+
+    id: str
+    runtime: str
+    path: Path
+    form: InputForm
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Latencies of one model, in seconds. `rounds` has shape (rounds, runs a round)."""
+
+    load: float
+    first: float
+    rounds: NDArray[np.float64]
+
+    @property
+    def medians(self) -> NDArray[np.float64]:
+        return np.asarray(np.median(self.rounds, axis=1))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    environment: dict[str, Any]
+    scores: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    timings: dict[str, Timing] = field(default_factory=dict)
+
+
+def measure(
+    candidates: list[Candidate],
+    images: Path,
+    progress: Progress,
+    *,
+    score: tuple[str, ...] = (),
+    latency: bool = True,
+) -> Outcome:
+    """Measure in a process of its own, so that nothing this one has loaded disturbs it.
+
+    Args:
+        images: a .npy file, uint8 (images, height, width, 3).
+        score: ids of the candidates whose scores on all images are wanted.
+
+    Raises:
+        DeviceError: the runtime crashed, with the end of what it said.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+        out = {name: str(Path(folder) / f"{i}.npy") for i, name in enumerate(score)}
+        job: dict[str, Any] = {
+            "threads": HOST_THREADS,
+            "models": [
+                {
+                    "id": c.id,
+                    "path": str(c.path),
+                    "runtime": c.runtime,
+                    "form": c.form.model_dump(mode="json"),
+                }
+                for c in candidates
+            ],
+        }
+        if score:
+            job["scores"] = {"images": str(images), "workers": os.cpu_count(), "out": out}
+        if latency:
+            job["latency"] = {"images": str(images), **PROTOCOL}
+        result = _run_agent(job, Path(folder), progress)
+        return Outcome(
+            environment=result["environment"],
+            scores={name: np.load(path) for name, path in out.items()},
+            timings={
+                name: Timing(entry["load"], entry["first"], np.asarray(entry["rounds"]))
+                for name, entry in result.get("latency", {}).items()
+            },
+        )
+
+
+def _run_agent(job: dict[str, Any], folder: Path, progress: Progress) -> dict[str, Any]:
+    (folder / "job.json").write_text(json.dumps(job))
+    command = [
+        sys.executable,
+        agent.__file__,
+        str(folder / "job.json"),
+        str(folder / "result.json"),
+    ]
+    with (folder / "stderr").open("w+") as stderr:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("{"):
+                    message = json.loads(line)
+                    progress(message["done"], message["total"], f"measure {message['stage']}")
+            code = process.wait()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        stderr.seek(0)
+        words = stderr.read().strip().splitlines()
+    if code:
+        models = ", ".join(m["path"] for m in job["models"])
+        what = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        raise DeviceError(
+            f"running {models} ended with {what}: {words[-1] if words else 'nothing was said'}",
+            hint="the runtime cannot run this file on this machine; --debug shows all it said",
+        ) from EdgekitError("\n".join(words[-40:]))
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return result
+
+
+def host_identity() -> dict[str, Any]:
+    """What a latency on this machine depends on; part of the key of everything measured here."""
+    return {"cpu": agent.cpu_name(), "cores": os.cpu_count()}

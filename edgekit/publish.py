@@ -1,0 +1,179 @@
+"""Lay a build out for a person: reports, and for each runtime a folder that is ready to copy.
+
+A folder is made beside its destination and swapped in whole. When a gate is broken, what an
+earlier build shipped stays where it is, and the last stage that passed goes to `last-passed/`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit import models
+from edgekit.artifact import sha256_of, write_atomically
+from edgekit.errors import storage_errors
+from edgekit.models import Card
+from edgekit.plan import RECORD
+from edgekit.plugins import find_runtimes
+from edgekit.report.render import render_html, render_markdown
+from edgekit.report.report import Report, make_report
+from edgekit.run import Build, RowResult, TargetResult
+
+MANIFEST_SCHEMA = 1
+
+
+def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
+    """Write `<build_dir>/<recipe>/<target>/` for every target that was reached."""
+    published = []
+    for target in build.targets:
+        if not target.rows:
+            continue
+        folder = build_dir / build.plan.recipe.name / target.plan.target.name
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            report = make_report(build, target)
+            _publish_models(build, target, report, folder)
+            write_atomically(folder / "report.json", report.model_dump_json(indent=1))
+            write_atomically(folder / "report.md", render_markdown(report))
+            write_atomically(folder / "report.html", render_html(report))
+            write_atomically(folder / RECORD, json.dumps(build.plan.record(), indent=1))
+        published.append((report, folder))
+    return published
+
+
+def _publish_models(build: Build, target: TargetResult, report: Report, folder: Path) -> None:
+    if target.broken:
+        passed = [row for row in target.rows if not row.broken]
+        for row in {row.row.runtime: row for row in passed}.values():
+            _publish_row(build, row, report, folder / "last-passed" / row.row.runtime)
+        return
+    shutil.rmtree(folder / "last-passed", ignore_errors=True)
+    manifests = {}
+    for row in target.rows:
+        if row.row.last:
+            name = row.row.runtime
+            manifests[name] = _publish_row(build, row, report, folder / name)
+    trunk = next(name for name in reversed(list(build.artifacts)) if _is_torch(build, name))
+    shutil.copyfile(
+        build.artifacts[trunk].file(models.WEIGHTS_FILE), folder / "float.safetensors.part"
+    )
+    (folder / "float.safetensors.part").replace(folder / "float.safetensors")
+    choice = target.choice.fastest if target.choice else next(iter(manifests))
+    whole = {
+        "schema_version": MANIFEST_SCHEMA,
+        "recipe": report.recipe,
+        "target": report.target,
+        "choice": choice,
+        "artifacts": manifests,
+    }
+    write_atomically(folder / "manifest.json", json.dumps(whole, indent=1))
+
+
+def _publish_row(build: Build, result: RowResult, report: Report, destination: Path) -> Any:
+    """One runtime's folder: model, manifest, labels, a golden input and scores, an example."""
+    runtime = find_runtimes()[result.row.runtime]
+    card = Card.model_validate(result.artifact.metadata["card"])
+    manifest = _manifest(build, result, report)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}."))
+    try:
+        shutil.copyfile(result.artifact.file(runtime.file), part / runtime.file)
+        (part / "labels.txt").write_text("".join(f"{name}\n" for name in card.classes))
+        if manifest["input"]["dtype"] == "uint8":
+            _write_golden(build, result, part)
+            (part / "classify.py").write_text(runtime.example)
+        (part / "manifest.json").write_text(json.dumps(manifest, indent=1))
+        part.chmod(0o755)
+        _swap(part, destination)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return manifest
+
+
+def _manifest(build: Build, result: RowResult, report: Report) -> dict[str, Any]:
+    runtime = find_runtimes()[result.row.runtime]
+    artifact = result.artifact
+    card = Card.model_validate(artifact.metadata["card"])
+    entry = artifact.files[runtime.file]
+    lineage = [
+        s.model_dump(include={"id", "key", "digest"}) for s in _ancestors(build, report, result)
+    ]
+    return {
+        "schema_version": MANIFEST_SCHEMA,
+        "file": runtime.file,
+        "sha256": entry.sha256,
+        "bytes": entry.bytes,
+        "runtime": runtime.name,
+        "engine": runtime.engine,
+        "precision": artifact.metadata["precision"],
+        "quantization": artifact.metadata.get("quantization"),
+        "input": artifact.metadata.get("input", artifact.metadata["form"]),
+        "output": artifact.metadata.get("output"),
+        "preprocessing": {
+            "layout": "NHWC",
+            "colour": "RGB",
+            "image_size": card.image_size,
+            "crop_pct": card.crop_pct,
+            "inside_the_model": artifact.metadata["form"]["dtype"] == "uint8",
+            "mean": card.mean,
+            "std": card.std,
+        },
+        "classes": card.classes,
+        "model": card.model_dump(mode="json", include={"arch", "parameters", "macs"}),
+        "data_fingerprint": report.data.fingerprint,
+        "lineage": lineage,
+        "libraries": report.libraries,
+        "edgekit": report.edgekit,
+        "gates": [gate.model_dump(mode="json") for gate in result.gates],
+        "verdict": "broken" if result.broken else "passed",
+    }
+
+
+def _ancestors(build: Build, report: Report, result: RowResult) -> list[Any]:
+    """The steps a model came through, first to last."""
+    inputs = {step.id: step.inputs.values() for step in build.plan.steps}
+    wanted, queue = set(), [result.row.model]
+    while queue:
+        name = queue.pop()
+        wanted.add(name)
+        queue += inputs[name]
+    return [step for step in report.steps if step.id in wanted]
+
+
+def _write_golden(build: Build, result: RowResult, folder: Path) -> None:
+    """The first evaluation image and its scores: what a device must give back."""
+    judge = f"images/{build.plan.recipe.data.evaluate_on}"
+    images = np.load(build.artifacts[judge].file("images.npy"), mmap_mode="r")
+    scores = np.load(build.artifacts[result.row.validation].file("scores.npy"))
+    np.save(folder / "golden_input.npy", images[:1])
+    np.save(folder / "golden_scores.npy", scores[:1])
+
+
+def _swap(part: Path, destination: Path) -> None:
+    if _same(part, destination):
+        return
+    old = destination.with_name(f".{destination.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if destination.exists():
+        destination.rename(old)
+    part.rename(destination)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _same(a: Path, b: Path) -> bool:
+    """Whether two folders hold the same files; an unchanged build then touches nothing."""
+    if not b.is_dir():
+        return False
+    names = sorted(p.name for p in a.iterdir())
+    if names != sorted(p.name for p in b.iterdir()):
+        return False
+    return all(sha256_of(a / name) == sha256_of(b / name) for name in names)
+
+
+def _is_torch(build: Build, name: str) -> bool:
+    return models.WEIGHTS_FILE in build.artifacts[name].files

@@ -1,0 +1,138 @@
+"""Recipe: what to do to a model. Parsed from YAML, checked as a whole before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    model_validator,
+)
+
+from edgekit.datasets.base import Source
+from edgekit.gates import Gates
+from edgekit.models import ModelSource
+from edgekit.plugins import find_sources, find_stages
+from edgekit.stages.base import Stage
+from edgekit.yamlfile import Document, parse, suggestion
+
+
+def _tagged(entry: Any) -> Any:
+    """`- quantize: {...}` as pydantic's discriminated unions want it."""
+    if isinstance(entry, str):
+        entry = {entry: {}}
+    if isinstance(entry, Stage):
+        return entry
+    if not isinstance(entry, dict) or len(entry) != 1:
+        raise ValueError("one stage expected here, e.g. `- quantize: {precision: int8}`")
+    name, fields = next(iter(entry.items()))
+    if name not in find_stages():
+        raise ValueError(f"no stage {name!r}; {suggestion(str(name), list(find_stages()))}")
+    if fields is not None and not isinstance(fields, dict):
+        raise ValueError(f"a mapping of keys expected under {name}, not {fields!r}")
+    return {"stage": name, **(fields or {})}
+
+
+def _known_source(value: Any) -> Any:
+    if isinstance(value, dict):
+        name = value.get("source")
+        if name is not None and name not in find_sources():
+            known = list(find_sources())
+            raise ValueError(f"no data source {name!r}; {suggestion(str(name), known)}")
+    return value
+
+
+# The unions are made of the plug-ins that are found; a type checker sees their base class.
+if TYPE_CHECKING:
+    AnyStage = Stage
+    AnySource = Source
+else:
+    AnyStage = Annotated[
+        tuple(find_stages().values()),
+        Field(discriminator="stage"),
+        BeforeValidator(_tagged),
+    ]
+    AnySource = Annotated[
+        tuple(find_sources().values()),
+        Field(discriminator="source"),
+        BeforeValidator(_known_source),
+    ]
+
+
+class Recipe(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    """Names the folder under build/; the file's name unless given."""
+    model: ModelSource
+    data: SerializeAsAny[AnySource]
+    stages: tuple[SerializeAsAny[AnyStage], ...] = Field(min_length=1)
+    gates: Gates = Gates()
+
+    @model_validator(mode="after")
+    def _order(self) -> Recipe:
+        scopes = [stage.scope for stage in self.stages]
+        if "trunk" in scopes and "runtime" in scopes[: scopes.index("trunk")]:
+            raise ValueError("stages: trunk stages come before quantize and export")
+        if scopes != sorted(scopes, key=["trunk", "runtime"].index):
+            raise ValueError(
+                "stages: finetune and prune work on the torch model, so they come before "
+                "quantize and export"
+            )
+        names = [stage.stage for stage in self.stages if stage.scope == "runtime"]
+        for name in set(names):
+            if names.count(name) > 1:
+                raise ValueError(f"stages: {name} stands {names.count(name)} times, once is enough")
+        if "export" in names[:-1]:
+            raise ValueError("stages: export must be the last one")
+        return self
+
+    @model_validator(mode="after")
+    def _trained_weights(self) -> Recipe:
+        if any(stage.trains for stage in self.stages):
+            return self
+        if self.model.weights == "scratch":
+            raise ValueError("model.weights: scratch needs a finetune stage to train it")
+        if self.model.head == "new":
+            raise ValueError("model.head: new needs a finetune stage to train it")
+        return self
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        ConfigError: every problem in the file, with its line.
+    """
+    document = Document(path)
+    if isinstance(document.data, dict):
+        document.data = {"name": path.stem, **document.data}
+    return parse(document, Recipe)
+
+
+def recipe_schema() -> dict[str, Any]:
+    """JSON Schema of the YAML form, in which a stage is a mapping with one key."""
+    schema = Recipe.model_json_schema()
+    definitions = schema["$defs"]
+    forms = []
+    for name, stage in find_stages().items():
+        body = definitions[stage.__name__]
+        del body["properties"]["stage"]
+        body["required"] = [key for key in body.get("required", []) if key != "stage"]
+        reference = {"anyOf": [{"$ref": f"#/$defs/{stage.__name__}"}, {"type": "null"}]}
+        forms.append(
+            {
+                "type": "object",
+                "properties": {name: reference},
+                "required": [name],
+                "additionalProperties": False,
+            }
+        )
+    schema["properties"]["stages"]["items"] = {"oneOf": forms}
+    schema["required"] = [key for key in schema["required"] if key != "name"]
+    return schema

@@ -1,0 +1,289 @@
+"""Measure what a stage left: accuracy and latency on the target's runtime, compared fairly.
+
+Accuracy is compared image by image with the float model (McNemar's test and a paired interval);
+latency against the float model compiled for the same runtime, interleaved in one process.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from edgekit import models, stats
+from edgekit.action import Action, Context, Inputs
+from edgekit.artifact import Artifact, Json
+from edgekit.evidence import Evidence, Measurement, Verdict
+from edgekit.measure import HOST_THREADS, Candidate, Timing, host_identity, measure
+from edgekit.models import Card
+from edgekit.plugins import find_runtimes
+from edgekit.runtimes.base import InputForm
+
+RESULT = "validation.json"
+CHOICE = "choice.json"
+
+
+class AccuracyChange(BaseModel):
+    """A stage against the float model, on the same images."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    drop: Measurement
+    lost: int
+    won: int
+    mcnemar_p: float
+    verdict: Verdict
+
+
+class Latency(BaseModel):
+    """Host latency. The ratio is the figure; the milliseconds are this machine's alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ratio: Measurement | None
+    """Against the float model on the same runtime and threads; None for the float model."""
+    verdict: Verdict | None
+    threads: int
+    runs: int
+    load_ms: float
+    first_ms: float
+    p50_ms: float
+    p90_ms: float
+    spread_ms: float
+    """Between the quartiles."""
+
+
+class Validation(BaseModel):
+    """Everything that was measured of one artifact."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    top1: Measurement
+    recall: dict[str, Measurement]
+    agreement: Measurement
+    sqnr_db: float
+    change: AccuracyChange | None
+    size: Measurement
+    size_ratio: Measurement | None
+    parameters: int
+    macs: int
+    latency: Latency
+    environment: dict[str, Any]
+
+
+class ReferenceScores(Action):
+    """Scores of the float torch model on the evaluation split, as every stage is held to."""
+
+    libraries = ("torch", "timm")
+
+    def settings(self) -> Json:
+        return {}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        import torch
+
+        model, card = models.restore(inputs["model"])
+        images = np.load(inputs["images"].file("images.npy"), mmap_mode="r")
+        form = InputForm(dtype="float32", mean=card.mean, std=card.std)
+        rows = []
+        with torch.inference_mode():
+            for i in range(0, len(images), 32):
+                x = torch.from_numpy(form.prepare(images[i : i + 32])).permute(0, 3, 1, 2)
+                rows.append(model(x).numpy())
+                context.progress(min(i + 32, len(images)), len(images), "score the float model")
+        np.save(into / "scores.npy", np.concatenate(rows).astype(np.float32))
+        return {"card": inputs["model"].metadata["card"]}
+
+
+class Validate(Action):
+    """Validate one compiled artifact on one runtime."""
+
+    libraries = ("numpy", "scipy")
+
+    def __init__(self, runtime: str, baseline: bool) -> None:
+        self.runtime = runtime
+        self.baseline = baseline
+
+    def settings(self) -> Json:
+        return {"runtime": self.runtime, "baseline": self.baseline, "host": host_identity()}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        images = inputs["images"].file("images.npy")
+        labels = np.load(inputs["images"].file("labels.npy"))
+        reference = np.load(inputs["reference"].file("scores.npy"))
+        candidates = [candidate("model", self.runtime, inputs["model"])]
+        if not self.baseline:
+            candidates.append(candidate("float", self.runtime, inputs["baseline"]))
+        outcome = measure(candidates, images, context.progress, score=("model",))
+        scores = outcome.scores["model"]
+        card = Card.model_validate(inputs["model"].metadata["card"])
+        size = _bytes(self.runtime, inputs["model"])
+        small = None if self.baseline else size / _bytes(self.runtime, inputs["baseline"])
+        result = Validation(
+            **_accuracy(scores, reference, labels, card.classes, self.baseline),
+            size=_figure(size / 1e6, "MB", Evidence.MEASURED, "bytes of the model file"),
+            size_ratio=small and _figure(small, "ratio", Evidence.MEASURED, "bytes of the files"),
+            parameters=card.parameters,
+            macs=card.macs,
+            latency=_latency(outcome.timings["model"], outcome.timings.get("float")),
+            environment=outcome.environment,
+        )
+        np.save(into / "scores.npy", scores)
+        (into / RESULT).write_text(result.model_dump_json(indent=1))
+        return {}
+
+
+class Choice(BaseModel):
+    """The runtimes of a target, fastest first, from one interleaved run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fastest: str
+    certain: bool
+    """The interval of the ratio to the next one excludes 1."""
+    ratios: dict[str, Measurement]
+    """Median latency of each runtime against the fastest one's."""
+
+
+class Choose(Action):
+    """Name the fastest of the artifacts that passed: all measured in one interleaved run."""
+
+    libraries = ("numpy", "scipy")
+
+    def settings(self) -> Json:
+        return {"host": host_identity()}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        images = inputs["images"].file("images.npy")
+        candidates = [candidate(n, n, a) for n, a in inputs.items() if n != "images"]
+        timings = measure(candidates, images, context.progress).timings
+        order = sorted(timings, key=lambda name: float(np.median(timings[name].medians)))
+        best = timings[order[0]]
+        ratios = {name: _ratio(timings[name], best) for name in order}
+        others = [ratios[name].low or 0.0 for name in order[1:]]
+        choice = Choice(fastest=order[0], certain=all(low > 1 for low in others), ratios=ratios)
+        (into / CHOICE).write_text(choice.model_dump_json(indent=1))
+        return {}
+
+
+def candidate(name: str, runtime: str, artifact: Artifact) -> Candidate:
+    form = InputForm.model_validate(artifact.metadata["form"])
+    return Candidate(name, runtime, artifact.file(find_runtimes()[runtime].file), form)
+
+
+def read_validation(artifact: Artifact) -> Validation:
+    return Validation.model_validate_json(artifact.file(RESULT).read_text())
+
+
+def read_choice(artifact: Artifact) -> Choice:
+    return Choice.model_validate_json(artifact.file(CHOICE).read_text())
+
+
+def gate_figures(validation: Validation) -> dict[str, Measurement | None]:
+    """What each gate is held against. Milliseconds need the target's own device."""
+    return {
+        "max_accuracy_drop": validation.change.drop if validation.change else None,
+        "min_agreement": validation.agreement,
+        "max_size_mb": validation.size,
+        "max_size_ratio": validation.size_ratio,
+        "max_latency_ratio": validation.latency.ratio,
+        "max_latency_ms": None,
+    }
+
+
+def _accuracy(
+    scores: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    classes: tuple[str, ...],
+    baseline: bool,
+) -> Json:
+    """The figures that come from scores of shape (images, classes)."""
+    predicted, expected = scores.argmax(axis=1), reference.argmax(axis=1)
+    right = predicted == labels
+    same = int(np.sum(predicted == expected))
+    present = [(i, name) for i, name in enumerate(classes) if np.any(labels == i)]
+    change = stats.paired_accuracy(expected == labels, right)
+    method = "paired, Agresti-Min interval"
+    drop = _figure(change.drop, "points", Evidence.HOST, method, len(labels), change)
+    return {
+        "top1": _share(int(right.sum()), len(labels)),
+        "recall": {
+            name: _share(int(right[labels == i].sum()), int(np.sum(labels == i)))
+            for i, name in present
+        },
+        "agreement": _share(same, len(labels)),
+        "sqnr_db": round(stats.sqnr_db(reference, scores), 1),
+        "change": None
+        if baseline
+        else AccuracyChange(
+            drop=drop,
+            lost=change.lost,
+            won=change.won,
+            mcnemar_p=change.p_value,
+            verdict=change.verdict,
+        ),
+    }
+
+
+def _latency(timing: Timing, baseline: Timing | None) -> Latency:
+    runs = timing.rounds.ravel() * 1e3
+    ratio = _ratio(timing, baseline) if baseline else None
+    verdict = None
+    if ratio and ratio.low is not None and ratio.high is not None:
+        verdict = Verdict.WORSE if ratio.low > 1 else Verdict.CANNOT_TELL
+        verdict = Verdict.BETTER if ratio.high < 1 else verdict
+    p25, p50, p75, p90 = (float(p) for p in np.percentile(runs, (25, 50, 75, 90)))
+    return Latency(
+        ratio=ratio,
+        verdict=verdict,
+        threads=HOST_THREADS,
+        runs=runs.size,
+        load_ms=1e3 * timing.load,
+        first_ms=1e3 * timing.first,
+        p50_ms=p50,
+        p90_ms=p90,
+        spread_ms=p75 - p25,
+    )
+
+
+def _ratio(timing: Timing, baseline: Timing) -> Measurement:
+    value, interval = stats.median_ratio(timing.medians, baseline.medians)
+    rounds = len(timing.rounds)
+    method = f"interleaved in one process, {rounds} rounds, paired bootstrap"
+    return _figure(value, "ratio", Evidence.HOST, method, rounds, interval)
+
+
+def _share(successes: int, trials: int) -> Measurement:
+    ends = stats.proportion(successes, trials)
+    percent = stats.Interval(100 * ends.low, 100 * ends.high)
+    value = 100 * successes / trials
+    return _figure(value, "%", Evidence.HOST, "Wilson interval", trials, percent)
+
+
+def _figure(
+    value: float,
+    unit: str,
+    evidence: Evidence,
+    method: str,
+    samples: int | None = None,
+    interval: stats.Interval | stats.PairedAccuracy | None = None,
+) -> Measurement:
+    low, high = (interval.low, interval.high) if interval else (None, None)
+    return Measurement(
+        value=value,
+        unit=unit,
+        evidence=evidence,
+        method=method,
+        samples=samples,
+        low=low,
+        high=high,
+    )
+
+
+def _bytes(runtime: str, artifact: Artifact) -> int:
+    return os.stat(artifact.file(find_runtimes()[runtime].file)).st_size
