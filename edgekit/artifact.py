@@ -68,8 +68,11 @@ class Artifact(BaseModel):
         """Hash every file again.
 
         Raises:
-            IntegrityError: a file is not the one that was stored.
+            IntegrityError: a file or the record is not the one that was stored.
         """
+        covered = self.model_dump(mode="json", include={"files", "metadata", "parents"})
+        if digest_of(covered) != self.digest:
+            raise self._corrupt(RECORD, f"digest {self.digest}", f"digest {digest_of(covered)}")
         for name, entry in self.files.items():
             actual = sha256_of(self.file(name))
             if actual != entry.sha256:

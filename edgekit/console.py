@@ -12,10 +12,13 @@ from rich.table import Table
 
 from edgekit.artifact import Artifact
 from edgekit.plan import Step
-from edgekit.report.render import interval, word
+from edgekit.report.render import interval
 from edgekit.report.report import Report
 
 PLAIN_EVERY = 20.0  # seconds between progress lines where there is no terminal
+
+
+PLAIN_WIDTH = 120  # columns of a log file
 
 
 class Console:
@@ -24,6 +27,8 @@ class Console:
     def __init__(self, quiet: bool = False) -> None:
         self.out = rich_console.Console(stderr=quiet, highlight=False)
         self.live = self.out.is_terminal
+        if not self.live:
+            self.out.width = PLAIN_WIDTH
         self.bars = Progress(
             TextColumn("{task.fields[step]:32}"),
             BarColumn(bar_width=24),
@@ -73,26 +78,29 @@ class Console:
     def report(self, report: Report, folder: Path) -> None:
         self.bars.stop()
         table = Table(title=f"{report.recipe} for {report.target}: {report.status}")
-        for heading in ("runtime", "stage", "top-1 %", "drop, points", "agree %"):
-            table.add_column(
-                heading, justify="left" if heading in ("runtime", "stage") else "right"
-            )
-        for heading in ("MB", "latency ratio", "verdict"):
-            table.add_column(heading, justify="right")
+        for heading in ("runtime", "stage"):
+            table.add_column(heading, no_wrap=True)
+        for heading in ("top-1 %", "drop, points", "agree %", "MB", "latency ratio", "verdict"):
+            table.add_column(heading, justify="right", no_wrap=True)
         for row in report.rows:
             v = row.validation
             table.add_row(
                 row.runtime,
                 f"{row.stage} {row.precision}",
-                interval(v.top1),
+                f"{v.top1.value:.1f}",
                 interval(v.change.drop) if v.change else "reference",
                 f"{v.agreement.value:.1f}",
                 f"{v.size.value:.2f}",
                 interval(v.latency.ratio, 2) if v.latency.ratio else "reference",
-                word(v.latency.verdict),
+                v.latency.verdict or "",
+                end_section=row.last,
             )
         self.out.print(table)
+        self.out.print(
+            f"Ranges are 95 % intervals on {report.rows[0].validation.top1.samples} images. "
+            f"Latency: {report.latency_evidence}, against the float model on the same runtime."
+        )
         if report.choice:
-            sure = "" if report.choice.certain else " (cannot tell it from the next one)"
-            self.out.print(f"choice: {report.choice.fastest}{sure}")
-        self.out.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+            sure = "" if report.choice.certain else " (the intervals cannot tell it from the next)"
+            self.out.print(f"The choice: {report.choice.fastest}{sure}")
+        self.out.print(f"Report: {folder / 'report.html'}", soft_wrap=True)

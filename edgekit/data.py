@@ -2,7 +2,8 @@
 
 Splits follow from the images' content alone: each class is ordered by a hash of (seed, content
 digest) and the first ones are kept for validation. So they do not depend on file names or order,
-an image added later moves no other, and two copies of one image always land in the same split.
+an image added later moves at most one other, the one of its class at the boundary, and two copies
+of one image always land in the same split.
 Calibration images are a stratified part of the training split.
 """
 
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Json, digest_of, sha256_of, write_atomically
 from edgekit.datasets.base import Listing, Sample, Source
-from edgekit.errors import DataError, IntegrityError
+from edgekit.errors import DataError, IntegrityError, storage_errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,8 +61,9 @@ def take_inventory(source: Source, base: Path, cache: Path) -> Inventory:
     memory = cache / f"{digest_of([str(base.resolve()), source.model_dump(mode='json')])[:16]}.json"
     try:
         known: dict[str, list[Any]] = json.loads(memory.read_text())
-    except (OSError, json.JSONDecodeError):
+    except (OSError, ValueError):
         known = {}
+    _refuse_strangers(listing)
     missing = [s for s in listing.samples if not s.path.is_file()]
     if missing:
         raise DataError(f"{len(missing)} listed images do not exist: {shown(missing)}")
@@ -77,7 +79,8 @@ def take_inventory(source: Source, base: Path, cache: Path) -> Inventory:
         entries = list(pool.map(digest, listing.samples))
     fresh = {str(s.path): entry for s, entry in zip(listing.samples, entries, strict=True)}
     if fresh != known:
-        write_atomically(memory, json.dumps(fresh))
+        with storage_errors(cache):
+            write_atomically(memory, json.dumps(fresh))
     digests = {s.name: entry[2] for s, entry in zip(listing.samples, entries, strict=True)}
     return Inventory(listing, digests)
 
@@ -128,6 +131,11 @@ def pick_calibration(
     classes: dict[str, list[Sample]] = defaultdict(list)
     for sample in sorted(pool, key=lambda s: _rank("calibration", digests[s.name])):
         classes[sample.label].append(sample)
+    if not pool:
+        raise DataError(
+            f"there are no images to calibrate on: found {', '.join(sorted(splits))}",
+            hint="add training images, or a calibration split",
+        )
     absent = sorted(wanted - set(classes))
     if absent and choice.every_class:
         raise DataError(
@@ -257,7 +265,10 @@ class DecodeImages(Action):
         self, samples: list[Sample], size: int
     ) -> Iterator[tuple[Sample, NDArray[np.uint8] | str]]:
         def one(sample: Sample) -> NDArray[np.uint8] | str:
-            content = sample.path.read_bytes()
+            try:
+                content = sample.path.read_bytes()
+            except FileNotFoundError:
+                raise IntegrityError(f"{sample.path} vanished while the build ran") from None
             if hashlib.sha256(content).hexdigest() != self.inventory.digests[sample.name]:
                 raise IntegrityError(f"{sample.path} changed while the build was running")
             return decode(content, size, self.source.crop_pct)
@@ -289,6 +300,8 @@ def decode(content: bytes, size: int, crop_pct: float) -> NDArray[np.uint8] | st
 
     try:
         with Image.open(io.BytesIO(content)) as opened:
+            if opened.mode.startswith(("I", "F")):  # convert() would clip it to white
+                return f"it has more than 8 bits a channel (mode {opened.mode})"
             image = ImageOps.exif_transpose(opened).convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return str(error).replace("<_io.BytesIO object", "<image") or type(error).__name__
@@ -324,6 +337,17 @@ def _kept_for_validation(inventory: Inventory, source: Source) -> set[str]:
         count = min(max(1, round(source.validation_share * len(digests))), len(digests) - 1)
         kept.update(digests[:count])
     return kept
+
+
+def _refuse_strangers(listing: Listing) -> None:
+    paths: dict[str, Path] = {}
+    for sample in listing.samples:
+        if sample.label not in listing.classes:
+            raise DataError(f"{sample.path} bears the label {sample.label!r}, which is no class")
+        if paths.setdefault(sample.name, sample.path) != sample.path:
+            raise DataError(
+                f"two images have the name {sample.name}: {paths[sample.name]} and {sample.path}"
+            )
 
 
 def _refuse_two_labels(inventory: Inventory) -> None:

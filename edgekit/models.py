@@ -116,6 +116,8 @@ class LoadModel(Action):
             load_into(model, self._state(), self.source, str(self.source.weights))
         if self.source.head == "new" or self.source.weights == "scratch":
             reset_head(model)
+        elif not self.file:
+            _refuse_untrained_head(model, classes, self.source.arch)
         known = read_card(self.file) if self.file else None
         if known and self.source.head == "keep" and known.classes != classes:
             raise WeightsError(
@@ -164,11 +166,22 @@ def create(arch: str, classes: int, pretrained: bool = False) -> Any:
         return timm.create_model(arch, pretrained=pretrained, num_classes=classes).eval()
     except (RuntimeError, OSError) as error:
         if not pretrained:
-            raise
+            raise InputError(f"model.arch: timm cannot build {arch}: {error}") from error
         raise WeightsError(
             f"model.weights: the pretrained weights of {arch} cannot be had: {error}",
             hint="without a network, give a file, or point HF_HOME to a cache that holds them",
         ) from error
+
+
+def _refuse_untrained_head(model: Any, classes: tuple[str, ...], arch: str) -> None:
+    """timm leaves a classifier of another size untrained, without a word."""
+    trained_on = model.pretrained_cfg["num_classes"]
+    if trained_on != len(classes):
+        raise WeightsError(
+            f"the pretrained weights of {arch} have {trained_on} classes, the data has "
+            f"{len(classes)}",
+            hint="set model.head: new and add a finetune stage",
+        )
 
 
 def reset_head(model: Any) -> None:
@@ -199,12 +212,16 @@ def read_state(path: Path) -> StateDict:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if "GLOBAL" not in str(error):
+            raise WeightsError(f"{path} is not a checkpoint") from error
         raise WeightsError(
             f"{path} holds pickled objects, not only tensors; loading it could run any code",
             hint="save the state dict alone: safetensors.torch.save_file(model.state_dict(), ...)",
         ) from error
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise WeightsError(f"{path} is not a readable checkpoint: {error}") from error
+    if not isinstance(state, dict):
+        raise WeightsError(f"{path} holds a {type(state).__name__}, a state dict expected")
     for wrapper in ("state_dict", "model"):
         if isinstance(state.get(wrapper), dict):
             state = state[wrapper]

@@ -19,7 +19,15 @@ from typing import Any
 
 from edgekit.action import Action, library_versions
 from edgekit.artifact import Json, Store, digest_of, sha256_of
-from edgekit.data import CalibrationChoice, DecodeImages, Inventory, SplitData, take_inventory
+from edgekit.data import (
+    CalibrationChoice,
+    DecodeImages,
+    Inventory,
+    SplitData,
+    divide,
+    pick_calibration,
+    take_inventory,
+)
 from edgekit.errors import InputError
 from edgekit.gates import Gates
 from edgekit.models import LoadModel
@@ -135,6 +143,9 @@ def make_plan(
     Raises:
         InputError: data, weights or gates that cannot work, before anything runs.
     """
+    names = [target.name for target in targets]
+    if len(set(names)) < len(names):
+        raise InputError(f"--target: a target is named twice: {', '.join(sorted(names))}")
     inventory = take_inventory(recipe.data, base, store.root / "digests")
     draft = _Draft(recipe, base, inventory)
     draft.add("splits", SplitData(recipe.data, inventory), {})
@@ -158,7 +169,7 @@ def _plan_trunk(draft: _Draft) -> tuple[list[str], str]:
     load = LoadModel(recipe.model, draft.base, recipe.data.image_size, recipe.data.crop_pct)
     trunk = [draft.add("source", load, {"splits": "splits"})]
     reference = trunk[0]
-    for stage in recipe.stages:
+    for i, stage in enumerate(recipe.stages):
         if stage.scope != "trunk":
             continue
         inputs = {"model": trunk[-1]}
@@ -169,7 +180,7 @@ def _plan_trunk(draft: _Draft) -> tuple[list[str], str]:
             inputs[stage.images] = name
         files = {name: sha256_of(path) for name, path in stage.files(draft.base).items()}
         trunk.append(draft.add(_free(draft, stage.stage), stage, inputs, files))
-        if stage.trains and all(s.trains for s in _stages_before(recipe, stage)):
+        if stage.trains and all(s.trains for s in recipe.stages[:i]):
             reference = trunk[-1]
     return trunk, reference
 
@@ -236,12 +247,12 @@ def _calibration_images(draft: _Draft, stage: Stage) -> dict[str, str]:
     if name not in draft.steps:
         settings: Any = stage
         choice = CalibrationChoice(settings.samples, settings.every_class)
+        # Refused here if it cannot be had, not after an hour of training.
+        splits = divide(draft.inventory, draft.recipe.data)
+        judge = draft.recipe.data.evaluate_on
+        pick_calibration(splits, draft.inventory.digests, choice, judge)
         draft.add(name, _decode(draft, "calibration", choice), {"splits": "splits"})
     return {"calibration": name}
-
-
-def _stages_before(recipe: Recipe, stage: Stage) -> list[Stage]:
-    return list(recipe.stages[: recipe.stages.index(stage)])
 
 
 def _free(draft: _Draft, name: str) -> str:

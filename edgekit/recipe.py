@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import (
     BaseModel,
@@ -35,13 +35,15 @@ def _tagged(entry: Any) -> Any:
         raise ValueError(f"no stage {name!r}; {suggestion(str(name), list(find_stages()))}")
     if fields is not None and not isinstance(fields, dict):
         raise ValueError(f"a mapping of keys expected under {name}, not {fields!r}")
+    if fields and "stage" in fields:
+        raise ValueError(f"unknown key 'stage' under {name}")
     return {"stage": name, **(fields or {})}
 
 
 def _known_source(value: Any) -> Any:
     if isinstance(value, dict):
         name = value.get("source")
-        if name is not None and name not in find_sources():
+        if name is not None and str(name) not in find_sources():
             known = list(find_sources())
             raise ValueError(f"no data source {name!r}; {suggestion(str(name), known)}")
     return value
@@ -53,12 +55,12 @@ if TYPE_CHECKING:
     AnySource = Source
 else:
     AnyStage = Annotated[
-        tuple(find_stages().values()),
+        Union[tuple(find_stages().values())],  # noqa: UP007
         Field(discriminator="stage"),
         BeforeValidator(_tagged),
     ]
     AnySource = Annotated[
-        tuple(find_sources().values()),
+        Union[tuple(find_sources().values())],  # noqa: UP007
         Field(discriminator="source"),
         BeforeValidator(_known_source),
     ]
@@ -67,7 +69,7 @@ else:
 class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
     """Names the folder under build/; the file's name unless given."""
     model: ModelSource
     data: SerializeAsAny[AnySource]
@@ -133,6 +135,8 @@ def recipe_schema() -> dict[str, Any]:
                 "additionalProperties": False,
             }
         )
+    # `- export` alone stands for `- export: {}`.
+    forms.append({"enum": list(find_stages())})
     schema["properties"]["stages"]["items"] = {"oneOf": forms}
     schema["required"] = [key for key in schema["required"] if key != "name"]
     return schema

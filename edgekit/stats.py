@@ -72,8 +72,8 @@ def paired_accuracy(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Pair
     z = float(norm.ppf((1 + CONFIDENCE) / 2))
     return PairedAccuracy(
         drop=100.0 * (lost - won) / n,
-        low=100.0 * float(centre - z * spread),
-        high=100.0 * float(centre + z * spread),
+        low=100.0 * max(-1.0, float(centre - z * spread)),
+        high=100.0 * min(1.0, float(centre + z * spread)),
         lost=lost,
         won=won,
         p_value=p,
@@ -119,6 +119,6 @@ def sqnr_db(reference: NDArray[np.float32], scores: NDArray[np.float32]) -> floa
     """
     signal = np.sum(reference.astype(np.float64) ** 2, axis=1)
     noise = np.sum((reference.astype(np.float64) - scores) ** 2, axis=1)
-    with np.errstate(divide="ignore"):
-        ratio = 10 * np.log10(signal / noise)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(noise == 0, 140.0, 10 * np.log10(signal / noise))
     return float(np.median(np.clip(ratio, -140.0, 140.0)))

@@ -16,7 +16,8 @@ from edgekit.yamlfile import Document, parse, suggestion
 class Target(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+    """Names the folder under build/<recipe>; the file's name unless given."""
     description: str
     runtimes: tuple[str, ...] = Field(min_length=1)
     """Runtimes to build for; all must pass the gates, the fastest is named the choice."""

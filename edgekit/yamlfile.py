@@ -31,6 +31,9 @@ class Document:
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             self.data = self._plain(node, ()) if node is not None else {}
+        except RecursionError:
+            problem = Problem("", None, "nested too deeply, or an alias that holds itself")
+            raise ConfigError(path, [problem]) from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             what = getattr(error, "problem", None) or str(error)
@@ -49,7 +52,12 @@ class Document:
             return self._mapping(node, where)
         if isinstance(node, yaml.SequenceNode):
             return [self._plain(item, (*where, i)) for i, item in enumerate(node.value)]
-        return yaml.SafeLoader("").construct_object(node, deep=True)
+        try:
+            return yaml.SafeLoader("").construct_object(node, deep=True)
+        except ValueError as error:  # e.g. the date 2024-13-01
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{node.value!r}: {error}", node.start_mark
+            ) from None
 
     def _mapping(self, node: yaml.MappingNode, where: Location) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -141,7 +149,8 @@ def _fields_at(model: Any, loc: Location) -> list[str]:
     while candidates:
         candidate = candidates.pop()
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            names += [n for n in candidate.model_fields if n not in names]
+            # The name of a stage is the key above its fields, never one of them.
+            names += [n for n in candidate.model_fields if n not in [*names, "stage"]]
         else:
             candidates += [a for a in get_args(candidate) if not isinstance(a, str)]
     return names

@@ -45,6 +45,9 @@ class ImageFolder(Source):
         if self.classes is None:
             return Listing(tuple(samples), tuple(sorted(found)))
         classes = _class_names(base / self.classes.expanduser())
+        twice = sorted(name for name in set(classes) if classes.count(name) > 1)
+        if twice:
+            raise DataError(f"{self.classes} names a class twice: {', '.join(twice[:5])}")
         unknown = sorted(found - set(classes))
         if unknown:
             raise DataError(
@@ -84,6 +87,13 @@ def _class_folder(root: Path, folder: Path, split: SplitName | None) -> list[Sam
 
 
 def _from_csv(table: Path) -> list[Sample]:
+    try:
+        return _rows(table)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"data.path: {table} is not a CSV file: {error}") from None
+
+
+def _rows(table: Path) -> list[Sample]:
     samples = []
     with table.open(newline="", encoding="utf-8-sig") as stream:
         reader = csv.DictReader(stream)
@@ -97,7 +107,7 @@ def _from_csv(table: Path) -> list[Sample]:
             split = (row.get("split") or "").strip().lower()
             if split and split not in SPLIT_FOLDERS:
                 raise DataError(f"{table}:{reader.line_num}: unknown split {split!r}")
-            if not row["path"] or not row["label"]:
+            if not row["path"] or not (row["label"] or "").strip():
                 raise DataError(f"{table}:{reader.line_num}: a path and a label expected")
             samples.append(
                 Sample(
@@ -117,7 +127,10 @@ def _class_names(path: Path) -> list[str]:
         raise DataError(f"data.classes: {path}: {error.strerror}") from None
     if path.suffix != ".json":
         return [line.strip() for line in text.splitlines() if line.strip()]
-    value = json.loads(text)
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"data.classes: {path} is not valid JSON: {error}") from None
     if isinstance(value, list):
         return [str(name) for name in value]
     order = {name: entry[0] if isinstance(entry, list) else entry for name, entry in value.items()}

@@ -6,7 +6,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from edgekit.evidence import Measurement, Verdict
+from edgekit.evidence import Measurement
 from edgekit.report.report import Report
 
 
@@ -28,10 +28,6 @@ def interval(figure: Measurement | None, digits: int = 1) -> str:
     return f"{text} ({figure.low:.{digits}f} to {figure.high:.{digits}f})"
 
 
-def word(verdict: Verdict | None) -> str:
-    return "" if verdict is None else str(verdict)
-
-
 def _render(template: str, report: Report, escape: bool) -> str:
     return str(_environment(escape).get_template(template).render(report=report))
 
@@ -50,5 +46,5 @@ def _environment(escape: bool) -> Any:
         keep_trailing_newline=True,
     )
     environment.filters["interval"] = interval
-    environment.filters["word"] = word
+    environment.filters["number"] = "{:,}".format
     return environment

@@ -45,6 +45,9 @@ LEFT_IN_FLOAT = ("HARD_SWISH", "DIV")
 """XNNPACK takes neither in int8. Each HARD_SWISH would cut its partition in two, which makes
 MobileNetV3 slower than in float; the int8 DIV of linear attention divides by codes that stand
 for zero, and stops at invoke."""
+PRECISIONS = ("float32", "float16", "uint8", "int8", "int16", "int32", "int64")
+"""The first of an operator's operand types is that of its arithmetic: one float operand makes it
+a float operator; beside int8, the wide integers are biases, shapes and axes."""
 UPDATES = {"minmax": "min_max_update", "moving_average": "moving_average_update"}
 """How ai-edge-quantizer joins the ranges of two images; the average is its own default. Its MSE
 and OCTAV concern weights alone: activations fall back to their range."""
@@ -80,26 +83,19 @@ class LiteRT(Runtime):
         into: Path,
         progress: Progress,
     ) -> InputForm:
-        if settings.calibration not in self.calibrations:
-            raise InputError(
-                f"quantize.calibration: ai-edge-quantizer offers no {settings.calibration}",
-                hint=f"choose one of: {', '.join(self.calibrations)}",
-            )
+        _check_calibration(settings, images, card.image_size)
         grid = pixel_grid(card)
         form = grid.form if grid else InputForm(dtype="float32", mean=card.mean, std=card.std)
-        with _library("ai-edge-quantizer cannot take the model"):
+        with _library("ai-edge-quantizer cannot be used"):
             recipe = _recipe(settings.per_channel)
         ranges = _calibrate(source, images, form, recipe, settings, progress)
-        model = _read(source)
         if grid:
+            model = _read(source)
             ranges[model.subgraphs[0].tensors[_input(model)].name.decode()] = _range_of(grid)
         with _library("ai-edge-quantizer cannot quantise the model"):
-            quantizer = _need("ai_edge_quantizer.quantizer").Quantizer(
-                str(source), recipe.get_quantization_recipe()
-            )
-            result = quantizer.quantize(
-                ranges, enable_progress_bar=False, enable_progress_report=False
-            )
+            module = _need("ai_edge_quantizer.quantizer")
+            quantizer = module.Quantizer(str(source), recipe.get_quantization_recipe())
+            result = quantizer.quantize(ranges, enable_progress_report=False)
         target = into / self.file
         target.write_bytes(result.quantized_model)
         _refuse_float(self.describe(target))
@@ -121,8 +117,7 @@ class LiteRT(Runtime):
         signature = model.signatureDefs[0]
         signature.inputs[0].name, signature.outputs[0].name = b"image", b"scores"
         target = into / self.file
-        with _library(f"{target} cannot be written"):
-            _need("ai_edge_litert.tools.flatbuffer_utils").write_model(model, str(target))
+        _write(model, target)
         _append_files(target, card, labels)
 
     def describe(self, path: Path) -> Description:
@@ -195,7 +190,8 @@ def _library(failure: str) -> Iterator[None]:
         except Exception as error:
             log.seek(0)
             heard = words.getvalue() + log.read().decode(errors="replace")
-            raise EdgekitError(f"{failure}: {error}", hint=_blame(f"{error}\n{heard}")) from error
+            first = str(error).partition("\n")[0] or type(error).__name__
+            raise EdgekitError(f"{failure}: {first}", hint=_blame(f"{error}\n{heard}")) from error
         finally:
             for number, kept in zip((1, 2), saved, strict=True):
                 os.dup2(kept, number)
@@ -203,12 +199,15 @@ def _library(failure: str) -> Iterator[None]:
 
 
 def _blame(text: str) -> str:
-    """A hint that names the operator or the last line that speaks of an error."""
-    operator = re.search(r"(?:aten|tfl|stablehlo|torchvision)[.:]+[\w.]+", text)
+    """A hint that names the operator, else the line of the model, else the last error heard."""
+    operator = re.findall(r"(?:Lowering not found:|legalize operation) *'?([\w.:]+)", text)
+    code = re.findall(r"line \d+, in \w+\n\s+(.+)", text)
+    errors = [line.strip() for line in text.splitlines() if "rror" in line]
     if operator:
         return f"look at the layer that uses {operator[0]}"
-    lines = [line.strip() for line in text.splitlines() if "rror" in line]
-    return lines[-1] if lines else "the model uses something that LiteRT's tools do not know"
+    if code:
+        return f"look at the code `{code[-1]}`"
+    return errors[-1] if errors else "LiteRT's tools do not say which operator it is"
 
 
 def _read(path: Path) -> Any:
@@ -218,6 +217,38 @@ def _read(path: Path) -> Any:
             raise EdgekitError(f"{path} is not a LiteRT model")
     with _library(f"{path} cannot be read"):
         return _need("ai_edge_litert.tools.flatbuffer_utils").read_model(str(path))
+
+
+def _write(model: Any, target: Path) -> None:
+    """Pack the objects; the generated code alone would forget the schema's `force_align: 16`."""
+    import numpy as np
+
+    schema = _need("ai_edge_litert.schema_py_generated")
+
+    class Aligned(schema.BufferT):  # type: ignore[misc,name-defined]
+        data: Any
+
+        def Pack(self, builder: Any) -> Any:
+            if self.data is not None:
+                self.data = np.frombuffer(self.data, np.uint8)  # other types go byte by byte
+                builder.Prep(16, len(self.data))
+            return super().Pack(builder)
+
+    model.buffers = [Aligned(buffer.data) for buffer in model.buffers]
+    with _library(f"{target} cannot be written"):
+        _need("ai_edge_litert.tools.flatbuffer_utils").write_model(model, str(target))
+
+
+def _check_calibration(settings: Quantization, images: NDArray[np.uint8], size: int) -> None:
+    if settings.calibration not in UPDATES:
+        raise InputError(
+            f"quantize.calibration: ai-edge-quantizer offers no {settings.calibration}",
+            hint=f"choose one of: {', '.join(UPDATES)}",
+        )
+    # Without this the quantizer would resize the model to whatever it is given.
+    if not len(images) or images.shape[1:] != (size, size, 3):
+        wanted = f"(images, {size}, {size}, 3)"
+        raise InputError(f"calibration images are {images.shape}, the model takes {wanted}")
 
 
 def _recipe(per_channel: bool) -> Any:
@@ -315,7 +346,7 @@ def _normalize_in_front(model: Any, form: InputForm) -> None:
         made, buffer = schema.TensorT(), schema.BufferT()
         made.name, made.type, made.shape, made.buffer = name, kind, dims, len(model.buffers)
         if data is not None:
-            buffer.data = np.frombuffer(np.float32(data).tobytes(), np.uint8)
+            buffer.data = np.float32(data).tobytes()
         model.buffers.append(buffer)
         graph.tensors.append(made)
         return len(graph.tensors) - 1
@@ -369,21 +400,20 @@ def _dtype(tensor: Any) -> str:
 
 
 def _precision(operands: list[Any]) -> str:
-    """Float if any operand is; else the narrowest: biases, shapes and axes are wide integers."""
-    widths = {"int8": 8, "uint8": 8, "int16": 16, "int32": 32, "int64": 64}
     types = [_dtype(tensor) for tensor in operands]
-    floats = [kind for kind in types if kind.startswith("float")]
-    return (floats or sorted(types, key=lambda kind: widths.get(kind, 99)) or ["none"])[0]
+    return next((kind for kind in PRECISIONS if kind in types), "none")
 
 
 def _per_channel(graph: Any, kinds: list[str]) -> bool:
-    """Whether every heavy operator has one scale for each output channel of its weights."""
-    scales = []
+    """Whether every weight of a heavy operator has one scale for each output channel."""
+    found = []
     for op, kind in zip(graph.operators, kinds, strict=True):
-        if kind in HEAVY and kind != "BATCH_MATMUL":  # both operands may be activations
-            found = graph.tensors[op.inputs[1]].quantization
-            scales.append(0 if found is None or found.scale is None else len(found.scale))
-    return bool(scales) and min(scales) > 1
+        weight = graph.tensors[op.inputs[1]] if kind in HEAVY - {"BATCH_MATMUL"} else None
+        if weight is not None:
+            codes = weight.quantization
+            scales = 0 if codes is None or codes.scale is None else len(codes.scale)
+            found.append(scales > 0 and scales == weight.shape[codes.quantizedDimension])
+    return bool(found) and all(found)
 
 
 def _port(entry: Any, graph: Any) -> Port:

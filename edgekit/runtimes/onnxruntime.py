@@ -148,13 +148,10 @@ class OnnxRuntime(Runtime):
             import onnx
 
         running = _optimized(path)
-        types = {i.name: i.data_type for i in running.initializer}
-        for value in (*running.input, *running.value_info, *running.output):
-            types[value.name] = value.type.tensor_type.elem_type
         return Description(
             input=_port(running.input[0]),
             output=_port(running.output[0]),
-            operators=tuple(_operator(node, types) for node in running.node),
+            operators=_operators(running),
             per_channel=_is_per_channel(onnx.load(path).graph),
         )
 
@@ -306,9 +303,10 @@ def _calibrate(
         calibrate_method=calibrate.CalibrationMethod[METHODS[name]],
         extra_options=options,
     )
-    # Histograms are made of whole activations, which are kept until the reader ends: one image
-    # per reader. Minimum and maximum keep two numbers; averages need all images in one reader.
-    step = 1 if name in BINS else len(images)
+    # A reader's images are held together. Extremes are two numbers each, and their average needs
+    # one reader; histograms hold whole activations. The first reader sets the width of the bins:
+    # with fewer images in it larger values follow, and the time of entropy is bins squared.
+    step = 8 if name in BINS else len(images)
     for start in range(0, len(images), step):
         part = images[start : start + step]
         calibrator.collect_data(_Reader(part, form, start, len(images), progress))
@@ -410,22 +408,33 @@ def _port(value: Any) -> Port:
     return Port(name=value.name, shape=shape, dtype=dtype)
 
 
-def _operator(node: Any, types: dict[str, int]) -> Operator:
-    """An operator computes in the type of its first input, unless its kind says otherwise."""
-    from onnx import TensorProto, helper
+def _operators(graph: Any) -> tuple[Operator, ...]:
+    """Every node; one that only moves data counts as what flows through it."""
+    from onnx import TensorProto
 
-    heavy = node.op_type in FLOAT_HEAVY | INT8_HEAVY
-    first = types.get(node.input[0], TensorProto.FLOAT) if node.input else TensorProto.FLOAT
-    if node.op_type in INT8_HEAVY or node.op_type.startswith("QLinear"):
-        precision = "int8"
-    elif heavy or node.op_type in CONVERSIONS:
-        precision = "float32"
-    elif first in (TensorProto.INT8, TensorProto.UINT8):
-        precision = "int8"
-    else:
-        precision = helper.tensor_dtype_to_np_dtype(first).name
-    name = node.name or node.output[0]
-    return Operator(name=name, kind=node.op_type, precision=precision, heavy=heavy)
+    codes = {i.name for i in graph.input if i.type.tensor_type.elem_type == TensorProto.UINT8}
+    operators = []
+    for node in graph.node:
+        kind, heavy = node.op_type, node.op_type in FLOAT_HEAVY | INT8_HEAVY
+        moves = not heavy and kind not in CONVERSIONS and node.input and node.input[0] in codes
+        int8 = moves or kind in INT8_HEAVY or kind.startswith("QLinear")
+        # A QGemm with fewer than nine inputs has no output scale: it gives floats.
+        if (
+            moves
+            or kind == "QuantizeLinear"
+            or kind.startswith("QLinear")
+            or (kind == "QGemm" and len(node.input) == 9)
+        ):
+            codes.update(node.output)
+        operators.append(
+            Operator(
+                name=node.name or node.output[0],
+                kind=kind,
+                precision="int8" if int8 else "float32",
+                heavy=heavy,
+            )
+        )
+    return tuple(operators)
 
 
 def _is_per_channel(graph: Any) -> bool:

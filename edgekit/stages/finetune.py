@@ -72,7 +72,9 @@ class Finetune(Stage):
     label_smoothing: float = Field(0.05, ge=0, lt=1)
     mixup: float = Field(0.0, ge=0)
     """The alpha of mixup's beta distribution; 0 for none."""
-    ema_decay: float = Field(0.998, gt=0, lt=1)
+    ema_decay: float | None = Field(None, gt=0, lt=1)
+    """Decay of the moving average of the weights, per update; by default its window is the last
+    tenth of the training."""
     augment: Augment = Augment()
     distill: Distill | None = None
     seed: int = 0
@@ -110,7 +112,7 @@ class _Trainer:
         self.epoch = 0
         self.losses: list[float] = []
         self.model = _channels_last(model)
-        self.average = ModelEmaV3(self.model, decay=stage.ema_decay, use_warmup=True)
+        self.average = ModelEmaV3(self.model)
         try:
             self.optimizer = create_optimizer_v2(
                 self.model, stage.optimizer, stage.learning_rate, stage.weight_decay
@@ -131,6 +133,7 @@ class _Trainer:
         size = min(stage.batch_size, len(labels))
         batches = [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
         schedule = self._schedule(len(batches))
+        self.average.decay = stage.ema_decay or max(0.0, 1 - 10 / (stage.epochs * len(batches)))
         augment = _augmentation(stage.augment, self.card.image_size)
         mixup = _mixup(stage, len(self.card.classes))
         total = 0.0
@@ -149,11 +152,10 @@ class _Trainer:
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
-            self.average.update(self.model, step=update)
+            self.average.update(self.model)
             total += float(loss.detach())
             note = f"epoch {self.epoch + 1}/{stage.epochs}, loss {total / (i + 1):.3f}"
-            done = self.epoch * len(batches) + i + 1
-            self.context.progress(done, stage.epochs * len(batches), note)
+            self.context.progress(update + 1, stage.epochs * len(batches), note)
         self.losses.append(round(total / len(batches), 4))
         self.epoch += 1
 

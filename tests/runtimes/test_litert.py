@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ SIZE = 64
 LABELS = ("intact", "cracked")
 RUNTIME = litert.LiteRT()
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE, 3), np.uint8)
+DULL = IMAGES // 2 + 40
+"""Calibration images without black and white: the pixel grid must not follow their range."""
 
 
 def card(mean: tuple[float, float, float], std: tuple[float, float, float]) -> Card:
@@ -66,7 +69,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     result.float_form = RUNTIME.compile(model, ALIKE, into("float"), note)
     for name, its_card in (("alike", ALIKE), ("imagenet", IMAGENET)):
         source = result.path("float")
-        form = RUNTIME.quantize(source, its_card, IMAGES, Quantization(), into(name), note)
+        form = RUNTIME.quantize(source, its_card, DULL, Quantization(), into(name), note)
         RUNTIME.bake(result.path(name), its_card, form, LABELS, into(f"{name} baked"))
         result.forms[name] = form
         plain = InputForm(dtype="float32", mean=its_card.mean, std=its_card.std)
@@ -139,12 +142,31 @@ def test_per_tensor_weights_are_seen(build: Build, tmp_path: Path) -> None:
     settings = Quantization(per_channel=False, calibration="moving_average")
     RUNTIME.quantize(build.path("float"), ALIKE, IMAGES, settings, tmp_path, lambda *_: None)
     description = RUNTIME.describe(tmp_path / RUNTIME.file)
-    assert description.float_heavy == [] and not description.per_channel
+    assert description.float_heavy == []
+    assert not description.per_channel
+
+
+def test_hard_swish_stays_in_float_inside_the_delegate(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    layers = [torch.nn.Conv2d(3, 8, 3), torch.nn.Hardswish(), torch.nn.Conv2d(8, 2, 3)]
+    model = torch.nn.Sequential(*layers, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    for name in ("float", "int8"):
+        (tmp_path / name).mkdir()
+    RUNTIME.compile(model, ALIKE, tmp_path / "float", lambda *_: None)
+    source, into = tmp_path / "float" / RUNTIME.file, tmp_path / "int8"
+    RUNTIME.quantize(source, ALIKE, IMAGES, Quantization(), into, lambda *_: None)
+    description = RUNTIME.describe(into / RUNTIME.file)
+    assert capfd.readouterr() == ("", "")
+    assert description.count()["HARD_SWISH float32"] == 1
+    assert description.count()["CONV_2D int8"] == 2
+    assert description.outside_delegate == ()
 
 
 def test_quantised_input_is_the_pixel_grid(build: Build) -> None:
     grid = pixel_grid(ALIKE)
-    assert grid and build.forms["alike"] == grid.form
+    assert grid
+    assert build.forms["alike"] == grid.form
     model = litert._read(build.path("alike"))
     quantize = model.subgraphs[0].operators[0]
     codes = model.subgraphs[0].tensors[quantize.outputs[0]].quantization
@@ -198,10 +220,21 @@ def test_labels_and_preprocessing_are_in_the_file(build: Build) -> None:
     with zipfile.ZipFile(path) as archive:
         assert archive.read("labels.txt").decode().splitlines() == list(LABELS)
         facts = json.loads(archive.read("edgekit.json"))
-    assert facts["classes"] == list(LABELS) and facts["mean"] == list(IMAGENET.mean)
+    assert facts["classes"] == list(LABELS)
+    assert facts["mean"] == list(IMAGENET.mean)
     assert (facts["image_size"], facts["layout"], facts["dtype"]) == (SIZE, "NHWC", "uint8")
     description = RUNTIME.describe(path)
     assert (description.input.name, description.output.name) == ("image", "scores")
+
+
+def test_weights_stay_aligned(build: Build) -> None:
+    from ai_edge_litert.schema_py_generated import Model
+
+    model = Model.GetRootAs(build.path("alike baked").read_bytes(), 0)
+    buffers = [model.Buffers(i) for i in range(model.BuffersLength())]
+    starts = [b._tab.Vector(b._tab.Offset(4)) for b in buffers if b.DataLength()]
+    assert len(starts) > 50
+    assert not any(start % 16 for start in starts)
 
 
 def test_baking_twice_gives_the_same_bytes(build: Build, tmp_path: Path) -> None:
@@ -227,32 +260,40 @@ def test_layers_are_named_as_in_torch(build: Build) -> None:
     assert any(name.startswith("blocks.0.0") for name in names)
 
 
-def test_faults_are_told(
-    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_faults_are_told(build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, baked = build.path("float"), build.path("alike baked")
     (tmp_path / "text").write_text("not a model at all")
     with pytest.raises(EdgekitError, match="not a LiteRT model"):
         RUNTIME.describe(tmp_path / "text")
+    wanted = Quantization(calibration="entropy")
     with pytest.raises(InputError, match="no entropy"):
-        wanted = Quantization(calibration="entropy")
         RUNTIME.quantize(source, ALIKE, IMAGES, wanted, tmp_path, lambda *_: None)
     with pytest.raises(InputError, match="3 labels for a model of 2 scores"):
         RUNTIME.bake(source, ALIKE, ALIKE_FORM, ("a", "b", "c"), tmp_path)
     with pytest.raises(EdgekitError, match="baked in"):
         RUNTIME.bake(baked, ALIKE, ALIKE_FORM, LABELS, tmp_path)
-    with pytest.raises(EdgekitError, match="calibration image 1"):
+    with pytest.raises(EdgekitError, match="calibration images are"):
         RUNTIME.quantize(source, ALIKE, IMAGES[:, :9], Quantization(), tmp_path, lambda *_: None)
-    monkeypatch.setitem(__import__("sys").modules, "litert_torch", None)
+    monkeypatch.setitem(sys.modules, "litert_torch", None)
     with pytest.raises(MissingPackage, match="litert-torch"):
         RUNTIME.compile(build.torch_model, ALIKE, tmp_path, lambda *_: None)
 
 
 def test_an_operator_that_cannot_be_converted_is_named(tmp_path: Path) -> None:
-    class Odd(torch.nn.Module):  # type: ignore[misc]
+    class Odd(torch.nn.Module):  # type: ignore[misc,name-defined]
         def forward(self, x: Any) -> Any:
             return torch.linalg.eigvalsh(x[0] @ x[0].transpose(1, 2))
 
     with pytest.raises(EdgekitError) as caught:
         RUNTIME.compile(Odd(), ALIKE, tmp_path, lambda *_: None)
     assert "linalg_eigh" in (caught.value.hint or "")
+
+
+def test_a_line_that_cannot_be_traced_is_quoted(tmp_path: Path) -> None:
+    class Branch(torch.nn.Module):  # type: ignore[misc,name-defined]
+        def forward(self, x: Any) -> Any:
+            return x.mean((2, 3)) if x.sum() > 0 else x.amax((2, 3))
+
+    with pytest.raises(EdgekitError, match="cannot be converted") as caught:
+        RUNTIME.compile(Branch(), ALIKE, tmp_path, lambda *_: None)
+    assert "x.sum() > 0" in (caught.value.hint or "")

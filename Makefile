@@ -1,0 +1,39 @@
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+RECIPE := recipes/mobilenet_int8.yaml
+# torch's OpenMP threads must not spin while another process needs the core.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: help venv demo test test-all lint clean
+
+help:
+	@echo "make demo      install, build the demo recipe for the Raspberry Pi, say where the report is"
+	@echo "make test      lint, types and the fast tests"
+	@echo "make test-all  every test, the slow ones too"
+	@echo "make venv      only the virtual environment, with everything in it"
+
+venv: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all,test]'
+	touch $@
+
+demo: venv
+	$(BIN)/edgekit build $(RECIPE) --target rpi
+	@echo "The report lies in build/mobilenet_int8/rpi/report.html"
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy edgekit
+
+test: lint
+	$(BIN)/pytest -m "not slow"
+
+test-all: lint
+	$(BIN)/pytest
+
+clean:
+	rm -rf build dist $(VENV)

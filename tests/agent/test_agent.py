@@ -1,0 +1,83 @@
+"""The agent runs by itself: a job in, a result out, on the runtimes that are installed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from edgekit.agent import agent
+from edgekit.errors import DeviceError
+from edgekit.measure import Candidate, measure
+from edgekit.runtimes.base import InputForm
+
+RAW = InputForm(dtype="float32", mean=(0.0,) * 3, std=(1.0,) * 3)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Scores that are the means of the three channels."""
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMean", ["image", "axes"], ["scores"], keepdims=0)],
+        "means",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 4, 4, 3])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3])],
+        [helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2])],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(made, tmp_path / "model.onnx")
+    return tmp_path / "model.onnx"
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    values = np.random.default_rng(0).integers(0, 256, (37, 4, 4, 3), np.uint8)
+    np.save(tmp_path / "images.npy", values)
+    return tmp_path / "images.npy"
+
+
+def quiet(done: int, total: int, note: str) -> None:
+    pass
+
+
+def test_scores_keep_the_order_of_the_images(model: Path, images: Path) -> None:
+    candidate = Candidate("a", "onnxruntime", model, RAW)
+    outcome = measure([candidate], images, quiet, score=("a",), latency=False)
+    expected = np.load(images).mean(axis=(1, 2)) / 255
+    np.testing.assert_allclose(outcome.scores["a"], expected, rtol=1e-5)
+
+
+def test_latency_is_interleaved_and_raw(model: Path, images: Path) -> None:
+    candidates = [Candidate(name, "onnxruntime", model, RAW) for name in ("a", "b")]
+    timings = measure(candidates, images, quiet).timings
+    assert timings["a"].rounds.shape == timings["b"].rounds.shape
+    assert len(timings["a"].rounds) >= 30
+    assert (timings["a"].rounds > 0).all()
+
+
+def test_a_file_that_does_not_load_is_a_device_error(images: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no model")
+    with pytest.raises(DeviceError, match=r"broken\.onnx ended with exit code 1"):
+        measure([Candidate("a", "onnxruntime", broken, RAW)], images, quiet)
+
+
+def test_the_file_runs_alone(model: Path, images: Path, tmp_path: Path) -> None:
+    form = RAW.model_dump(mode="json")
+    entry = {"id": "a", "path": str(model), "runtime": "onnxruntime", "form": form}
+    out = {"a": str(tmp_path / "scores.npy")}
+    scores = {"images": str(images), "workers": 2, "out": out}
+    (tmp_path / "job.json").write_text(
+        json.dumps({"threads": 1, "models": [entry], "scores": scores})
+    )
+    alone = tmp_path / "agent.py"
+    alone.write_text(Path(agent.__file__).read_text())
+    words = [sys.executable, "-I", alone, tmp_path / "job.json", tmp_path / "result.json"]
+    subprocess.run(words, check=True, capture_output=True)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["environment"]["versions"]["onnxruntime"]
+    assert np.load(tmp_path / "scores.npy").shape == (37, 3)

@@ -1,0 +1,61 @@
+"""Fixtures: a small data set whose classes can be seen, a store, and recipes on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgekit.artifact import Store
+
+SHAPES = ("bar", "disc")
+IMAGES_A_CLASS = 24
+
+
+def draw(shape: str, rng: np.random.Generator, size: int = 40) -> Image.Image:
+    """A bright bar or disc somewhere on a dark, noisy ground."""
+    pixels = rng.normal(60, 12, (size, size, 3))
+    y, x = np.mgrid[:size, :size]
+    cy, cx = rng.integers(12, size - 12, 2)
+    if shape == "disc":
+        mask = (y - cy) ** 2 + (x - cx) ** 2 < 8**2
+    else:
+        mask = abs(x - cx) < 3
+    pixels[mask] += 140
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def write_images(root: Path, count: int = IMAGES_A_CLASS, seed: int = 0) -> Path:
+    """`count` images, all different, in a folder for each shape."""
+    rng = np.random.default_rng(seed)
+    for shape in SHAPES:
+        (root / shape).mkdir(parents=True)
+        for i in range(count):
+            draw(shape, rng).save(root / shape / f"{i:02}.png")
+    return root
+
+
+@pytest.fixture
+def images_folder(tmp_path: Path) -> Path:
+    """bar/ and disc/, 24 PNG images of 40x40 pixels each."""
+    return write_images(tmp_path / "images")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def write_recipe(tmp_path: Path) -> Callable[..., Path]:
+    """Write the text of a recipe into the test's folder and return its path."""
+
+    def write(text: str, name: str = "recipe.yaml") -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write

@@ -1,0 +1,126 @@
+"""The house rules that a reader can rely on, held by reading the imports."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgekit import plugins
+
+PACKAGE = Path(plugins.__file__).parent
+HEAVY = {
+    "torch", "torchvision", "timm", "tensorflow", "onnx", "onnxruntime", "onnxslim", "openvino",
+    "litert_torch", "ai_edge_litert", "ai_edge_quantizer", "nncf", "scipy", "sklearn",
+}  # fmt: skip
+
+# A module may import those of lower floors, and nothing above or beside itself but its floor.
+FLOORS = [
+    {"errors", "evidence", "agent"},
+    {"stats", "artifact", "action", "gates", "yamlfile"},
+    {"datasets", "models"},
+    {"data", "runtimes"},
+    {"measure", "stages"},
+    {"plugins"},
+    {"target", "recipe", "validate"},
+    {"plan"},
+    {"run"},
+    {"report"},
+    {"publish", "console"},
+    {"cli", "__main__"},
+]
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room(name: str) -> str:
+    return name.split(".")[1] if "." in name else ""
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path, top_level_only: bool) -> set[str]:
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_imports_run_one_way(path: Path) -> None:
+    floor = {name: i for i, names in enumerate(FLOORS) for name in names}
+    own = room(name_of(path))
+    if not own:
+        return
+    for imported in imports(path, top_level_only=False):
+        other = room(imported) if imported.startswith("edgekit.") else ""
+        if other in floor and other != own:
+            assert floor[other] <= floor[own], f"{own} imports {other}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_heavy_libraries_are_imported_inside_functions(path: Path) -> None:
+    if "agent" in path.parts:
+        return
+    top = {name.split(".")[0] for name in imports(path, top_level_only=True)}
+    assert not top & HEAVY
+
+
+@pytest.mark.parametrize("folder", ["stages", "runtimes", "datasets"])
+def test_plugins_never_import_each_other(folder: str) -> None:
+    names = {p.stem for p in (PACKAGE / folder).glob("*.py")} - {"__init__", "base"}
+    for path in (PACKAGE / folder).glob("*.py"):
+        for imported in imports(path, top_level_only=False):
+            parts = imported.split(".")
+            inside = parts[:2] == ["edgekit", folder] and len(parts) > 2
+            assert not (inside and parts[2] in names - {path.stem}), f"{path.name}: {imported}"
+
+
+def test_the_command_line_loads_no_heavy_library() -> None:
+    code = "import sys, edgekit.cli, edgekit.plan, edgekit.run; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not HEAVY & set(loaded)
+
+
+def test_the_agent_imports_nothing_of_edgekit() -> None:
+    found = imports(PACKAGE / "agent" / "agent.py", top_level_only=False)
+    assert not [name for name in found if name.startswith("edgekit")]
+
+
+def test_plugins_are_found_by_their_file_names() -> None:
+    assert set(plugins.find_stages()) == {"finetune", "quantize", "export"}
+    assert set(plugins.find_runtimes()) == {"litert", "onnxruntime"}
+    assert set(plugins.find_sources()) == {"elpv", "imagefolder", "python"}
+
+
+@pytest.mark.parametrize("name", sorted(plugins.find_stages()))
+def test_every_stage_documents_itself(name: str) -> None:
+    stage = plugins.find_stages()[name]
+    module = sys.modules[stage.__module__]
+    assert module.__doc__
+    assert module.__doc__.startswith(f"{name}: ")
+    assert stage.model_fields["stage"].default == name
+
+
+@pytest.mark.parametrize("name", sorted(plugins.find_runtimes()))
+def test_every_runtime_fulfils_its_contract(name: str) -> None:
+    runtime = plugins.find_runtimes()[name]
+    assert runtime.name == name
+    assert runtime.file.startswith("model.")
+    assert runtime.calibrations
+    assert runtime.engine in runtime.libraries
+    assert len(runtime.example.strip().splitlines()) <= 12
+    compile(runtime.example, name, "exec")

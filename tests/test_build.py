@@ -1,0 +1,255 @@
+"""The whole way, on a network that trains in seconds: real runtimes, real files."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+RECIPE = """\
+model: {{arch: test_efficientnet, weights: scratch, mean: 0.5, std: 0.5}}
+data: {{source: imagefolder, path: {images}, image_size: 32}}
+stages:
+  - finetune: {{epochs: {epochs}, batch_size: 12, learning_rate: 3.0e-3}}
+  - quantize: {{samples: {samples}}}
+  - export
+gates: {{max_accuracy_drop: {drop}}}
+"""
+TARGET = """\
+description: a board for tests
+runtimes: [litert, onnxruntime]
+cpu: cortex-a76
+threads: 4
+"""
+
+
+def edgekit(*words: object, cwd: Path, store: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edgekit", *map(str, words)],
+        cwd=cwd,
+        env={**os.environ, "EDGEKIT_STORE": str(store)},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def world(
+    tmp_path_factory: pytest.TempPathFactory, draw_images: Callable[[Path], Path]
+) -> tuple[Path, Path]:
+    """A folder with images, a recipe and a target, and a store in which the recipe was built."""
+    root = tmp_path_factory.mktemp("world")
+    draw_images(root / "images")
+    (root / "tiny.yaml").write_text(RECIPE.format(images="images", epochs=8, samples=24, drop=50))
+    (root / "board.yaml").write_text(TARGET)
+    done = edgekit("build", "tiny.yaml", "--target", "board.yaml", cwd=root, store=root / "store")
+    assert done.returncode == 0, done.stderr
+    return root, root / "store"
+
+
+@pytest.fixture
+def copy(world: tuple[Path, Path], tmp_path: Path) -> Callable[..., Path]:
+    """A fresh folder beside the same store, with the recipe changed as asked."""
+
+    def make(**changes: object) -> Path:
+        folder = tmp_path / "copy"
+        shutil.copytree(world[0], folder, ignore=shutil.ignore_patterns("store"))
+        values = {"images": "images", "epochs": 8, "samples": 24, "drop": 50, **changes}
+        (folder / "tiny.yaml").write_text(RECIPE.format(**values))
+        return folder
+
+    return make
+
+
+def report(folder: Path) -> dict:
+    return json.loads((folder / "build/tiny/board/report.json").read_text())
+
+
+def states(folder: Path) -> dict[str, str]:
+    return {step["id"]: step["state"] for step in report(folder)["steps"]}
+
+
+def test_a_build_leaves_everything_a_script_relies_on(world: tuple[Path, Path]) -> None:
+    folder = world[0] / "build/tiny/board"
+    for name in ("report.json", "report.md", "report.html", "manifest.json", "float.safetensors"):
+        assert (folder / name).stat().st_size
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["choice"] in ("litert", "onnxruntime")
+    for runtime, model in (("litert", "model.tflite"), ("onnxruntime", "model.onnx")):
+        entry = manifest["artifacts"][runtime]
+        assert (folder / runtime / model).stat().st_size == entry["bytes"]
+        assert entry["precision"] == "int8"
+        assert entry["input"]["dtype"] == "uint8"
+        assert entry["input"]["shape"] == [1, 32, 32, 3]
+        assert [s["id"] for s in entry["lineage"]][-1] == f"board/{runtime}/export"
+        assert entry["verdict"] == "passed"
+
+
+def test_every_stage_is_validated_on_every_runtime(world: tuple[Path, Path]) -> None:
+    rows = report(world[0])["rows"]
+    assert [(r["runtime"], r["stage"]) for r in rows] == [
+        (runtime, stage)
+        for runtime in ("litert", "onnxruntime")
+        for stage in ("finetune", "quantize", "export")
+    ]
+    for row in rows:
+        validation = row["validation"]
+        assert validation["top1"]["value"] > 70, "the tiny network has learned its images"
+        if row["baseline"]:
+            assert validation["agreement"]["value"] == 100
+        else:
+            assert validation["latency"]["ratio"]["evidence"] == "host"
+            assert validation["size_ratio"]["value"] < 0.7
+
+
+@pytest.mark.parametrize("runtime", ["litert", "onnxruntime"])
+def test_the_example_needs_only_numpy_and_the_runtime(
+    world: tuple[Path, Path], runtime: str
+) -> None:
+    folder = world[0] / "build/tiny/board" / runtime
+    blocked = "import sys; sys.modules.update(dict.fromkeys(['edgekit','torch','timm','PIL']));"
+    run = f"{blocked} exec(open('classify.py').read())"
+    done = subprocess.run(
+        [sys.executable, "-c", run], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    best = done.stdout.split()[0]
+    golden = np.load(folder / "golden_scores.npy")[0]
+    assert best == (folder / "labels.txt").read_text().split()[golden.argmax()]
+
+
+def test_labels_travel_inside_the_files(world: tuple[Path, Path]) -> None:
+    folder = world[0] / "build/tiny/board"
+    with zipfile.ZipFile(folder / "litert/model.tflite") as archive:
+        assert archive.read("labels.txt").decode().split() == ["bar", "disc"]
+
+
+def test_an_unchanged_build_does_no_work(world: tuple[Path, Path]) -> None:
+    before = (world[0] / "build/tiny/board/litert/model.tflite").stat().st_mtime_ns
+    done = edgekit("build", "tiny.yaml", "--target", "board.yaml", cwd=world[0], store=world[1])
+    assert done.returncode == 0
+    assert set(states(world[0]).values()) == {"cached"}
+    assert (world[0] / "build/tiny/board/litert/model.tflite").stat().st_mtime_ns == before
+
+
+def test_changing_a_stage_reruns_it_and_what_follows(
+    world: tuple[Path, Path], copy: Callable[..., Path]
+) -> None:
+    folder = copy(samples=16)
+    plan = edgekit("plan", "tiny.yaml", "--target", "board.yaml", cwd=folder, store=world[1])
+    assert re.search(r"images/calibration .* changed .*calibration.count: 24 -> 16", plan.stdout)
+    done = edgekit("build", "tiny.yaml", "--target", "board.yaml", cwd=folder, store=world[1])
+    assert done.returncode == 0, done.stderr
+    ran = {name for name, state in states(folder).items() if state != "cached"}
+    assert "board/litert/quantize" in ran
+    assert "board/litert/validate-export" in ran
+    assert not ran & {"splits", "finetune", "reference", "board/litert/compile-finetune"}
+
+
+def test_json_prints_the_report_and_nothing_else(world: tuple[Path, Path]) -> None:
+    done = edgekit(
+        "build", "tiny.yaml", "--target", "board.yaml", "--json", cwd=world[0], store=world[1]
+    )
+    assert json.loads(done.stdout)["schema_version"] == 1
+
+
+def test_a_broken_gate_stops_with_3_and_keeps_what_was_shipped(
+    world: tuple[Path, Path], copy: Callable[..., Path]
+) -> None:
+    folder = copy()
+    (folder / "board.yaml").write_text(TARGET + "gates: {max_size_mb: 0.0001}\n")
+    shipped = (folder / "build/tiny/board/litert/model.tflite").read_bytes()
+    done = edgekit("build", "tiny.yaml", "--target", "board.yaml", cwd=folder, store=world[1])
+    assert done.returncode == 3
+    assert "litert export: max_size_mb broken" in done.stderr
+    assert "limit 0.0001" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (folder / "build/tiny/board/litert/model.tflite").read_bytes() == shipped
+    kept = json.loads((folder / "build/tiny/board/last-passed/litert/manifest.json").read_text())
+    assert kept["lineage"][-1]["id"] == "board/litert/quantize"
+    assert report(folder)["status"] == "broken"
+
+
+def test_a_gate_on_something_not_measured_is_an_error(
+    world: tuple[Path, Path], copy: Callable[..., Path]
+) -> None:
+    folder = copy()
+    (folder / "board.yaml").write_text(TARGET + "gates: {max_latency_ms: 5}\n")
+    done = edgekit("build", "tiny.yaml", "--target", "board.yaml", cwd=folder, store=world[1])
+    assert done.returncode == 2
+    assert "max_latency_ms" in done.stderr
+
+
+def start_build(folder: Path, store: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "edgekit", "build", "tiny.yaml", "--target", "board.yaml"],
+        cwd=folder,
+        env={**os.environ, "EDGEKIT_STORE": str(store)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "what was waited for never came"
+        time.sleep(0.02)
+
+
+def test_kill_9_in_mid_training_changes_nothing(
+    world: tuple[Path, Path], copy: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder, store = copy(), tmp_path / "store"
+    build = start_build(folder, store)
+    wait_for(lambda: list(store.glob("partial/*/checkpoint.pt")))
+    build.send_signal(signal.SIGKILL)
+    build.wait()
+    assert not list(store.glob("steps/*.json")) or "finetune" not in states(world[0]).values()
+    done = edgekit("build", "tiny.yaml", "--target", "board.yaml", cwd=folder, store=store)
+    assert done.returncode == 0, done.stderr
+    undisturbed = (world[0] / "build/tiny/board/float.safetensors").read_bytes()
+    assert (folder / "build/tiny/board/float.safetensors").read_bytes() == undisturbed
+    for model in ("litert/model.tflite", "onnxruntime/model.onnx"):
+        ours = (folder / "build/tiny/board" / model).read_bytes()
+        assert ours == (world[0] / "build/tiny/board" / model).read_bytes()
+
+
+def test_ctrl_c_exits_with_130_and_leaves_no_half_work(
+    world: tuple[Path, Path], copy: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder, store = copy(epochs=500), tmp_path / "store"
+    build = start_build(folder, store)
+    wait_for(lambda: list(store.glob("partial/*/checkpoint.pt")))
+    build.send_signal(signal.SIGINT)
+    _, stderr = build.communicate(timeout=60)
+    assert build.returncode == 130
+    assert "interrupted" in stderr
+    assert "Traceback" not in stderr
+    assert not list((store / "temp").iterdir())
+
+
+def test_two_builds_at_once_share_the_store(
+    world: tuple[Path, Path], copy: Callable[..., Path]
+) -> None:
+    folder = copy(samples=20)
+    other = folder.with_name("other")
+    shutil.copytree(folder, other)
+    builds = [start_build(f, world[1]) for f in (folder, other)]
+    for build in builds:
+        _, stderr = build.communicate(timeout=240)
+        assert build.returncode == 0, stderr
+    ran = [{s for s, state in states(f).items() if state != "cached"} for f in (folder, other)]
+    assert not ran[0] & ran[1], "no step ran twice"
+    models = [f / "build/tiny/board/onnxruntime/model.onnx" for f in (folder, other)]
+    assert models[0].read_bytes() == models[1].read_bytes()

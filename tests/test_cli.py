@@ -1,0 +1,178 @@
+"""What a person sees when something is wrong: one message, what to do, the right exit code."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from edgekit import __version__
+from tests.test_build import TARGET, edgekit
+
+RECIPE = """\
+model: {arch: test_efficientnet, weights: scratch}
+data: {source: imagefolder, path: images, image_size: 32}
+stages:
+  - finetune: {epochs: 1, batch_size: 8}
+  - quantize: {samples: 8}
+  - export
+"""
+WITH_WEIGHTS = RECIPE.replace("scratch", "given.pth").replace(
+    "  - finetune: {epochs: 1, batch_size: 8}\n", ""
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, images_folder: Path) -> Path:
+    shutil.copytree(images_folder, tmp_path / "here/images")
+    (tmp_path / "here/board.yaml").write_text(TARGET)
+    return tmp_path / "here"
+
+
+@pytest.fixture
+def fails(folder: Path, tmp_path: Path) -> Callable[..., str]:
+    """Run a build that must fail cleanly; return what it said."""
+
+    def run(recipe: str, code: int, *words: str, command: str = "build") -> str:
+        (folder / "recipe.yaml").write_text(recipe)
+        store = tmp_path / "store"
+        done = edgekit(
+            command, "recipe.yaml", "--target", "board.yaml", *words, cwd=folder, store=store
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        assert len(done.stderr.splitlines()) <= 30, "one screen"
+        assert not (folder / "build/recipe/board/manifest.json").exists()
+        assert not list(store.glob("temp/*"))
+        return done.stderr
+
+    return run
+
+
+def test_version_and_help(tmp_path: Path) -> None:
+    done = edgekit("--version", cwd=tmp_path, store=tmp_path)
+    assert __version__ in done.stdout
+    assert "build" in edgekit("--help", cwd=tmp_path, store=tmp_path).stdout
+
+
+@pytest.mark.parametrize("what", ["recipe", "target", "report"])
+def test_schema_is_json_schema(what: str, tmp_path: Path) -> None:
+    value = json.loads(edgekit("schema", what, cwd=tmp_path, store=tmp_path).stdout)
+    assert value["type"] == "object"
+    assert value["properties"]
+
+
+def test_missing_recipe(tmp_path: Path) -> None:
+    (tmp_path / "mobilenet.yaml").write_text("")
+    done = edgekit("build", "mobilnet.yaml", "--target", "rpi", cwd=tmp_path, store=tmp_path)
+    assert done.returncode == 2
+    assert "did you mean mobilenet.yaml" in done.stderr
+
+
+def test_unknown_target_and_unknown_option(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    done = edgekit("build", "r.yaml", "--target", "rpj", cwd=tmp_path, store=tmp_path)
+    assert done.returncode == 2
+    assert "'rpi'" in done.stderr
+    assert edgekit("build", "--wat", cwd=tmp_path, store=tmp_path).returncode == 2
+
+
+def test_every_mistake_in_a_recipe_is_told_at_once(fails: Callable[..., str]) -> None:
+    said = fails("modle: 1\n" + RECIPE.replace("epochs: 1", "epocs: one"), 2)
+    assert "'model'" in said
+    assert "'epochs'" in said
+    assert "line 1" in said
+    assert "line 5" in said
+
+
+def test_unknown_architecture_names_the_nearest(fails: Callable[..., str]) -> None:
+    said = fails(RECIPE.replace("test_efficientnet", "mobilenetv4_conv_smal"), 2)
+    assert "mobilenetv4_conv_small" in said
+
+
+def test_missing_weights(fails: Callable[..., str]) -> None:
+    assert "given.pth does not exist" in fails(WITH_WEIGHTS, 2)
+
+
+def test_weights_of_another_architecture_name_the_keys(
+    fails: Callable[..., str], folder: Path
+) -> None:
+    torch.save({"features.0.weight": torch.zeros(3)}, folder / "given.pth")
+    said = fails(WITH_WEIGHTS, 2)
+    assert "unexpected (1): features.0.weight" in said
+    assert "missing" in said
+
+
+def test_nan_weights(fails: Callable[..., str], folder: Path) -> None:
+    save_file({"conv_stem.weight": torch.full((2,), torch.nan)}, folder / "given.safetensors")
+    said = fails(WITH_WEIGHTS.replace(".pth", ".safetensors"), 2)
+    assert "conv_stem.weight" in said
+
+
+class Payload:
+    def __reduce__(self) -> tuple:
+        return (print, ("this code must never run",))
+
+
+def test_a_pickle_with_code_is_refused(fails: Callable[..., str], folder: Path) -> None:
+    torch.save({"a": Payload()}, folder / "given.pth")
+    said = fails(WITH_WEIGHTS, 2)
+    assert "could run any code" in said
+    assert "never run" not in said
+
+
+def test_truncated_image_is_named(fails: Callable[..., str], folder: Path) -> None:
+    for image in (folder / "images").rglob("*.png"):
+        image.write_bytes(image.read_bytes()[:200])
+    said = fails(RECIPE, 2)
+    assert "cannot be read" in said
+    assert ".png" in said
+
+
+def test_empty_class_folder(fails: Callable[..., str], folder: Path) -> None:
+    (folder / "images/empty").mkdir()
+    assert "images/empty holds no images" in fails(RECIPE, 2)
+
+
+def test_a_class_missing_from_calibration(fails: Callable[..., str], folder: Path) -> None:
+    said = fails(RECIPE.replace("samples: 8", "samples: 1"), 2)
+    assert "1 calibration images cannot hold 2 classes" in said
+
+
+def test_corrupt_store_is_an_integrity_error(
+    fails: Callable[..., str], folder: Path, tmp_path: Path
+) -> None:
+    unknown = RECIPE.replace("test_efficientnet", "no_such_net")
+    fails(unknown, 2)  # leaves splits and decoded images behind
+    images = next(tmp_path.glob("store/objects/*/images.npy"))
+    images.chmod(0o644)
+    images.write_bytes(b"x" * images.stat().st_size)
+    said = fails(RECIPE, 4)
+    assert "is not what was stored" in said
+    assert "delete" in said
+
+
+def test_a_full_disk(fails: Callable[..., str], small_disk: Path) -> None:
+    said = fails(RECIPE, 2, "--store", str(small_disk / "store"))
+    assert "no space left on the disk" in said
+    assert "--store" in said
+
+
+def test_debug_shows_the_traceback(folder: Path, tmp_path: Path) -> None:
+    (folder / "recipe.yaml").write_text(WITH_WEIGHTS)
+    words = ("build", "recipe.yaml", "--target", "board.yaml", "--debug")
+    assert "Traceback" in edgekit(*words, cwd=folder, store=tmp_path).stderr
+
+
+def test_plan_runs_nothing(folder: Path, tmp_path: Path) -> None:
+    (folder / "recipe.yaml").write_text(RECIPE)
+    done = edgekit(
+        "plan", "recipe.yaml", "--target", "board.yaml", "--json", cwd=folder, store=tmp_path / "s"
+    )
+    steps = json.loads(done.stdout)
+    assert {step["state"] for step in steps} == {"new"}
+    assert not (tmp_path / "s/objects").exists()
+    assert not (folder / "build").exists()

@@ -1,0 +1,112 @@
+"""What a gate lets pass."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from edgekit.evidence import Evidence, Measurement
+from edgekit.gates import FIRST_TO_LAST, GateResult, Gates, judge
+
+
+def figure(value: float, low: float | None = None, high: float | None = None) -> Measurement:
+    return Measurement(
+        value=value, unit="points", evidence=Evidence.HOST, method="test", low=low, high=high
+    )
+
+
+def judged(limit: dict[str, float], measured: Measurement | None) -> GateResult:
+    (result,) = judge(Gates(**limit), dict.fromkeys(limit, measured), last=True)
+    return result
+
+
+def test_the_stricter_of_two_limits_holds_whichever_side_names_it() -> None:
+    one = Gates(max_accuracy_drop=1.0, min_agreement=90, max_size_mb=5)
+    other = Gates(max_accuracy_drop=2.0, min_agreement=95, max_latency_ratio=0.5)
+    merged = Gates(max_accuracy_drop=1.0, min_agreement=95, max_size_mb=5, max_latency_ratio=0.5)
+    assert one.stricter(other) == other.stricter(one) == merged
+    assert one.stricter(Gates()) == one
+
+
+def test_a_limit_of_zero_is_a_limit() -> None:
+    assert Gates().stricter(Gates(max_accuracy_drop=0)).max_accuracy_drop == 0
+    assert not judged({"max_accuracy_drop": 0}, figure(0.1)).passed
+
+
+@pytest.mark.parametrize("gate", ["max_accuracy_drop", "min_agreement"])
+def test_a_figure_on_the_limit_passes(gate: str) -> None:
+    assert judged({gate: 1.0}, figure(1.0)).passed
+
+
+@pytest.mark.parametrize(
+    ("gate", "good", "bad"), [("max_accuracy_drop", 0.9, 1.1), ("min_agreement", 1.1, 0.9)]
+)
+def test_each_gate_has_its_direction(gate: str, good: float, bad: float) -> None:
+    assert judged({gate: 1.0}, figure(good)).passed
+    assert not judged({gate: 1.0}, figure(bad)).passed
+
+
+def test_a_figure_that_is_not_there_never_passes() -> None:
+    result = judged({"max_latency_ms": 10}, None)
+    assert not result.passed
+    assert "nothing was measured" in str(result)
+    assert not judge(Gates(max_size_mb=1), {}, last=True)[0].passed
+
+
+def test_nan_never_passes() -> None:
+    assert not judged({"max_accuracy_drop": 1}, figure(float("nan"))).passed
+    assert not judged({"min_agreement": 1}, figure(float("nan"))).passed
+
+
+@pytest.mark.parametrize(
+    ("measured", "passed", "certain"),
+    [
+        (figure(0.5, 0.1, 0.9), True, True),
+        (figure(0.5, 0.1, 1.0), True, True),
+        (figure(0.5, 0.1, 1.5), True, False),
+        (figure(1.2, 0.9, 1.5), False, False),
+        (figure(1.2, 1.1, 1.5), False, True),
+        (figure(0.5), True, True),
+    ],
+)
+def test_a_verdict_is_certain_when_the_whole_interval_is_on_its_side(
+    measured: Measurement, passed: bool, certain: bool
+) -> None:
+    result = judged({"max_accuracy_drop": 1.0}, measured)
+    assert (result.passed, result.certain) == (passed, certain)
+
+
+def test_certainty_of_a_minimum_looks_at_the_low_end() -> None:
+    assert not judged({"min_agreement": 90}, figure(95, 89, 97)).certain
+    assert judged({"min_agreement": 90}, figure(95, 91, 97)).certain
+
+
+def test_accuracy_gates_bind_every_stage_and_the_others_the_last() -> None:
+    every = {name: 1.0 for name in Gates.model_fields}
+    figures: dict[str, Measurement | None] = dict.fromkeys(every, figure(1.0))
+    assert [r.gate for r in judge(Gates(**every), figures, last=False)] == list(FIRST_TO_LAST)
+    assert [r.gate for r in judge(Gates(**every), figures, last=True)] == list(every)
+
+
+def test_no_limits_no_verdicts() -> None:
+    assert judge(Gates(), {"max_size_mb": figure(1e9)}, last=True) == []
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"max_accuracy_drop": -1},
+        {"max_accuracy_drop": float("nan")},
+        {"min_agreement": 101},
+        {"max_size_mb": 0},
+        {"max_sizemb": 1},
+    ],
+)
+def test_limits_that_mean_nothing_are_refused(limit: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        Gates(**limit)
+
+
+def test_a_result_reads_as_a_sentence() -> None:
+    text = str(judged({"max_accuracy_drop": 1.0}, figure(1.5, 0.5, 2.5)))
+    assert text == "max_accuracy_drop broken: 1.5 points (0.50 to 2.50), limit 1 points"

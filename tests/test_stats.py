@@ -1,0 +1,129 @@
+"""Intervals and paired tests, against figures computed by hand and what must always hold."""
+
+from __future__ import annotations
+
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgekit.evidence import Verdict
+from edgekit.stats import median_ratio, paired_accuracy, proportion, sqnr_db
+
+PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=300)
+
+
+def arrays(pairs: list[tuple[bool, bool]]) -> tuple[np.ndarray, np.ndarray]:
+    both = np.array(pairs, bool)
+    return both[:, 0], both[:, 1]
+
+
+def table(both: int, lost: int, won: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+    rows = [(True, True)] * both + [(True, False)] * lost
+    return arrays(rows + [(False, True)] * won + [(False, False)] * neither)
+
+
+def test_wilson_interval_is_the_published_one() -> None:
+    # 81 of 263: Newcombe (1998), table I, method 3.
+    interval = proportion(81, 263)
+    assert (interval.low, interval.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+def test_wilson_interval_of_a_perfect_score_is_not_a_point() -> None:
+    interval = proportion(20, 20)
+    assert interval.high == pytest.approx(1)
+    # n / (n + z^2)
+    assert interval.low == pytest.approx(20 / (20 + 1.959964**2))
+
+
+@pytest.mark.parametrize(("lost", "won"), [(9, 1), (3, 8), (5, 5), (0, 6)])
+def test_mcnemar_is_the_exact_binomial_test(lost: int, won: int) -> None:
+    n, k = lost + won, min(lost, won)
+    by_hand = min(1.0, 2 * sum(comb(n, i) for i in range(k + 1)) / 2**n)
+    assert paired_accuracy(*table(50, lost, won, 7)).p_value == pytest.approx(by_hand)
+
+
+def test_agresti_min_interval_is_the_formula_by_hand() -> None:
+    result = paired_accuracy(*table(80, 12, 4, 4))
+    # b = 12.5, c = 4.5, N = 102
+    centre = 8 / 102
+    spread = 1.959964 * ((17 - 64 / 102) ** 0.5) / 102
+    assert result.low == pytest.approx(100 * (centre - spread), abs=1e-4)
+    assert result.high == pytest.approx(100 * (centre + spread), abs=1e-4)
+    assert (result.drop, result.lost, result.won, result.images) == (8.0, 12, 4, 100)
+    assert result.verdict is Verdict.WORSE
+
+
+def test_models_that_never_disagree_leave_an_interval_with_a_width() -> None:
+    result = paired_accuracy(*table(90, 0, 0, 10))
+    assert result.drop == 0
+    assert result.low < 0 < result.high
+    assert result.p_value == 1
+    assert result.verdict is Verdict.CANNOT_TELL
+
+
+def test_more_images_narrow_the_interval() -> None:
+    few, many = paired_accuracy(*table(9, 0, 0, 1)), paired_accuracy(*table(900, 0, 0, 100))
+    assert many.high - many.low < few.high - few.low
+
+
+@given(PAIRS)
+def test_the_drop_lies_in_its_interval_and_both_within_100_points(
+    pairs: list[tuple[bool, bool]],
+) -> None:
+    result = paired_accuracy(*arrays(pairs))
+    assert -100 <= result.low <= result.drop <= result.high <= 100
+    assert 0 <= result.p_value <= 1
+
+
+@given(PAIRS)
+def test_swapping_before_and_after_negates_the_drop(pairs: list[tuple[bool, bool]]) -> None:
+    before, after = arrays(pairs)
+    there, back = paired_accuracy(before, after), paired_accuracy(after, before)
+    assert there.drop == -back.drop
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+    assert there.p_value == pytest.approx(back.p_value)
+
+
+@pytest.mark.parametrize("shapes", [((3,), (4,)), ((0,), (0,)), ((2, 2), (2, 2))])
+def test_arrays_that_are_not_pairs_are_refused(shapes: tuple) -> None:
+    with pytest.raises(ValueError, match="paired"):
+        paired_accuracy(np.zeros(shapes[0], bool), np.zeros(shapes[1], bool))
+
+
+def test_median_ratio_finds_the_scale_under_noise_both_series_share() -> None:
+    rng = np.random.default_rng(1)
+    baseline = rng.lognormal(-5, 0.5, 60)
+    ratio, interval = median_ratio(0.4 * baseline * rng.normal(1, 0.01, 60), baseline)
+    assert interval.low <= 0.4 <= interval.high
+    assert ratio == pytest.approx(0.4, rel=0.1)
+    # The noise of a factor e^0.5 is common to both, so the pairing must take it out.
+    assert interval.high - interval.low < 0.1
+
+
+def test_median_ratio_of_an_exact_multiple_is_exact_and_repeatable() -> None:
+    baseline = np.random.default_rng(2).uniform(1, 2, 30)
+    first, second = median_ratio(3 * baseline, baseline), median_ratio(3 * baseline, baseline)
+    assert first == second
+    assert first[0] == pytest.approx(3)
+    assert (first[1].low, first[1].high) == pytest.approx((3, 3))
+
+
+def test_sqnr_of_noise_a_tenth_of_the_signal_is_20_db() -> None:
+    reference = np.random.default_rng(3).normal(size=(50, 10)).astype(np.float32)
+    assert sqnr_db(reference, reference * np.float32(1.1)) == pytest.approx(20, abs=1e-3)
+
+
+def test_sqnr_follows_the_median_image_not_the_worst() -> None:
+    reference = np.ones((5, 4), np.float32)
+    scores = reference * np.float32(1.1)
+    scores[0] = 1e6
+    assert sqnr_db(reference, scores) == pytest.approx(20, abs=1e-3)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0])
+def test_sqnr_without_noise_is_the_resolution_of_float32(scale: float) -> None:
+    scores = np.full((3, 2), scale, np.float32)
+    assert sqnr_db(scores, scores) == 140
