@@ -33,7 +33,7 @@ def find_sources() -> dict[str, type[Source]]:
 def _find(package: ModuleType, base: type) -> dict[str, Any]:
     found = {}
     for info in pkgutil.iter_modules(package.__path__):
-        if info.name == "base":
+        if info.name == "base" or info.name.startswith("_"):
             continue
         module = importlib.import_module(f"{package.__name__}.{info.name}")
         own = [

@@ -54,7 +54,7 @@ class Document:
             return [self._plain(item, (*where, i)) for i, item in enumerate(node.value)]
         try:
             return yaml.SafeLoader("").construct_object(node, deep=True)
-        except ValueError as error:  # e.g. the date 2024-13-01
+        except (ValueError, LookupError, AttributeError) as error:  # the date 2024-13-01, !!bool x
             raise yaml.constructor.ConstructorError(
                 None, None, f"{node.value!r}: {error}", node.start_mark
             ) from None
@@ -86,7 +86,7 @@ def parse(document: Document, model: type[Model], context: dict[str, Any] | None
         try:
             parsed = model.model_validate(document.data, context=context)
         except ValidationError as error:
-            problems += [_problem(document, model, dict(item)) for item in error.errors()]
+            problems += [_problem(document, model, item) for item in _causes(error)]
     if problems or parsed is None:
         raise ConfigError(document.path, sorted(problems, key=lambda p: p.line or 0))
     return parsed
@@ -98,6 +98,20 @@ def suggestion(word: str, known: list[str]) -> str:
     if near:
         return "did you mean " + " or ".join(repr(name) for name in near) + "?"
     return "known here: " + ", ".join(sorted(known)) if known else "nothing is known here"
+
+
+def _causes(error: ValidationError) -> list[dict[str, Any]]:
+    """Without "too short" of a list whose items are wrong: pydantic counts the right ones."""
+    items = [dict(item) for item in error.errors()]
+    places = [item["loc"] for item in items]
+    return [
+        item
+        for item in items
+        if item["type"] != "too_short"
+        or not any(
+            len(p) > len(item["loc"]) and p[: len(item["loc"])] == item["loc"] for p in places
+        )
+    ]
 
 
 def _problem(document: Document, model: type[BaseModel], item: dict[str, Any]) -> Problem:
@@ -173,6 +187,6 @@ def _dotted(where: Location) -> str:
 
 
 def _nearest_file(path: Path) -> str | None:
-    siblings = [p.name for p in path.parent.glob(f"*{path.suffix}")] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, siblings, n=3)
-    return f"did you mean {' or '.join(str(path.parent / n) for n in near)}?" if near else None
+    siblings = {p.stem: str(p) for p in sorted(path.parent.glob(f"*{path.suffix}"))}
+    near = difflib.get_close_matches(path.stem, siblings, n=3)
+    return f"did you mean {' or '.join(siblings[name] for name in near)}?" if near else None

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import write_images
+
 RECIPE = """\
 model: {{arch: test_efficientnet, weights: scratch, mean: 0.5, std: 0.5}}
 data: {{source: imagefolder, path: {images}, image_size: 32}}
@@ -43,12 +45,10 @@ def edgekit(*words: object, cwd: Path, store: Path) -> subprocess.CompletedProce
 
 
 @pytest.fixture(scope="session")
-def world(
-    tmp_path_factory: pytest.TempPathFactory, draw_images: Callable[[Path], Path]
-) -> tuple[Path, Path]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A folder with images, a recipe and a target, and a store in which the recipe was built."""
     root = tmp_path_factory.mktemp("world")
-    draw_images(root / "images")
+    write_images(root / "images", count=48)
     (root / "tiny.yaml").write_text(RECIPE.format(images="images", epochs=8, samples=24, drop=50))
     (root / "board.yaml").write_text(TARGET)
     done = edgekit("build", "tiny.yaml", "--target", "board.yaml", cwd=root, store=root / "store")

@@ -8,7 +8,7 @@ import logging
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -51,6 +51,20 @@ INT8_HEAVY = {"QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInt
 INT8_HEAVY |= {"MatMulIntegerToFloat", "DynamicQuantizeMatMul"}
 CONVERSIONS = {"Cast", "QuantizeLinear", "DequantizeLinear"}
 
+EXAMPLE = """\
+import json, sys
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+labels = json.loads(session.get_modelmeta().custom_metadata_map["labels"])
+_, height, width, _ = session.get_inputs()[0].shape
+image = Image.open(sys.argv[1]).convert("RGB").resize((width, height))
+(scores,) = session.run(["scores"], {"image": np.asarray(image)[np.newaxis]})
+print(labels[int(scores.argmax())])
+"""
+
 
 class OnnxRuntime(Runtime):
     """torch.onnx and onnxslim to compile, onnxruntime.quantization (QDQ) for int8."""
@@ -72,10 +86,12 @@ class OnnxRuntime(Runtime):
         "entropy",
     )
 
+    example: ClassVar[str] = EXAMPLE
+
     def compile(self, model: Any, card: Card, into: Path, progress: Progress) -> InputForm:
         with _packages("compile"):
             import onnx
-            import onnxslim  # type: ignore[import-untyped]
+            import onnxslim
 
         progress(0, 2, "exporting")
         with _quiet():
@@ -98,8 +114,8 @@ class OnnxRuntime(Runtime):
     ) -> InputForm:
         with _packages("quantize"):
             import onnx
-            from onnxruntime import quantization  # type: ignore[import-untyped]
-            from onnxruntime.quantization import shape_inference  # type: ignore[import-untyped]
+            from onnxruntime import quantization
+            from onnxruntime.quantization import shape_inference
 
         if settings.calibration not in self.calibrations:
             raise InputError(
@@ -261,22 +277,20 @@ def _strip_notes(model: Any) -> None:
 
 
 class _Reader:
-    """Feeds the calibrator one prepared image at a time and reports how far it is."""
+    """What a calibrator reads from: the prepared images from `start` on, one by one."""
 
     def __init__(
-        self, images: NDArray[np.uint8], form: InputForm, done: int, total: int, progress: Progress
+        self, images: NDArray[np.uint8], form: InputForm, start: int, report: Callable[[int], None]
     ) -> None:
-        self.feed = batches(images, form)
-        self.done, self.total, self.progress = done, total, progress
-        self.iterator = iter(self.feed)
+        self.feed = iter(enumerate(batches(images, form), start + 1))
+        self.report = report
 
     def get_next(self) -> dict[str, Any] | None:
-        batch = next(self.iterator, None)
-        if batch is None:
+        done, image = next(self.feed, (0, None))
+        if image is None:
             return None
-        self.done += 1
-        self.progress(self.done, self.total, "calibrating")
-        return {INPUT: batch}
+        self.report(done)
+        return {INPUT: image}
 
 
 def _calibrate(
@@ -307,9 +321,13 @@ def _calibrate(
     # one reader; histograms hold whole activations. The first reader sets the width of the bins:
     # with fewer images in it larger values follow, and the time of entropy is bins squared.
     step = 8 if name in BINS else len(images)
+
+    def report(done: int) -> None:
+        progress(done, len(images), "calibrating")
+
     for start in range(0, len(images), step):
         part = images[start : start + step]
-        calibrator.collect_data(_Reader(part, form, start, len(images), progress))
+        calibrator.collect_data(_Reader(part, form, start, report))
     calibrate.print = lambda *_: None  # redirecting sys.stdout would hide the caller's output too
     calibrate.save_tensors_data(calibrator.compute_data(), into)
 
@@ -317,10 +335,7 @@ def _calibrate(
 def _operator_types() -> set[str]:
     """What quantize_static quantises by default. Clip must stay in: without it ReLU6 networks
     lose more than 10 dB."""
-    from onnxruntime.quantization.registry import (  # type: ignore[import-untyped]
-        QDQRegistry,
-        QLinearOpsRegistry,
-    )
+    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
     return {*QDQRegistry, *QLinearOpsRegistry}
 

@@ -14,7 +14,7 @@ import pytest
 
 from edgekit.errors import EdgekitError, InputError, MissingPackage
 from edgekit.models import Card, create
-from edgekit.runtimes import litert
+from edgekit.runtimes import _tflite, litert
 from edgekit.runtimes.base import InputForm, Quantization, pixel_grid
 
 torch = pytest.importorskip("torch")
@@ -167,7 +167,7 @@ def test_quantised_input_is_the_pixel_grid(build: Build) -> None:
     grid = pixel_grid(ALIKE)
     assert grid
     assert build.forms["alike"] == grid.form
-    model = litert._read(build.path("alike"))
+    model = _tflite.read(build.path("alike"))
     quantize = model.subgraphs[0].operators[0]
     codes = model.subgraphs[0].tensors[quantize.outputs[0]].quantization
     assert list(codes.scale) == [np.float32(grid.scale)]

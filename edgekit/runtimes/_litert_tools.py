@@ -1,0 +1,67 @@
+"""LiteRT's tools: loaded when needed, kept quiet, and quoted when they fail."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from edgekit.errors import EdgekitError, MissingPackage
+
+
+def need(module: str) -> Any:
+    """Import a library that may be absent."""
+    package = module.split(".")[0]
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise MissingPackage(package.replace("_", "-"), "rpi", "the litert runtime") from error
+
+
+@contextlib.contextmanager
+def library(failure: str) -> Iterator[None]:
+    """Keep the libraries' chatter off the terminal; where they fail, say so with its last words.
+
+    Their C++ half writes to the file descriptors, not to Python's streams.
+    """
+    with tempfile.TemporaryFile() as log:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        saved = os.dup(1), os.dup(2)
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        words = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(words), contextlib.redirect_stderr(words):
+                yield
+        except (EdgekitError, OSError):
+            raise
+        except Exception as error:
+            log.seek(0)
+            heard = words.getvalue() + log.read().decode(errors="replace")
+            first = str(error).partition("\n")[0] or type(error).__name__
+            raise EdgekitError(f"{failure}: {first}", hint=_blame(f"{error}\n{heard}")) from error
+        finally:
+            for number, kept in zip((1, 2), saved, strict=True):
+                os.dup2(kept, number)
+                os.close(kept)
+
+
+def _blame(text: str) -> str:
+    """A hint that names the operator, else the line of the model, else the last error heard."""
+    operator = re.findall(r"(?:Lowering not found:|legalize operation) *'?([\w.:]+)", text)
+    code = re.findall(r"line \d+, in \w+\n\s+(.+)", text)
+    errors = [line.strip() for line in text.splitlines() if "rror" in line]
+    if operator:
+        return f"look at the layer that uses {operator[0]}"
+    if code:
+        return f"look at the code `{code[-1]}`"
+    return errors[-1] if errors else "LiteRT's tools do not say which operator it is"

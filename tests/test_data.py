@@ -1,0 +1,465 @@
+"""Splits that never overlap, calibration from the training side only, and honest decoding."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from edgekit.action import Context
+from edgekit.artifact import Json, sha256_of
+from edgekit.data import (
+    TRAIN_MARGIN,
+    CalibrationChoice,
+    DecodeImages,
+    Inventory,
+    SplitData,
+    decode,
+    divide,
+    pick_calibration,
+    take_inventory,
+)
+from edgekit.datasets.base import Listing, Sample
+from edgekit.datasets.imagefolder import ImageFolder
+from edgekit.errors import DataError, IntegrityError
+
+CLASSES = ("a", "b", "c")
+
+
+def source_of(path: Path | str = ".", **fields: Any) -> ImageFolder:
+    return ImageFolder(source="imagefolder", path=Path(path), image_size=32, **fields)
+
+
+def inventory_of(rows: list[tuple[str, str, str | None]]) -> Inventory:
+    """From (content, label, split): as if a file with that content had been listed."""
+    samples = tuple(
+        Sample(f"{i}.png", Path(f"/data/{i}.png"), label, split)  # type: ignore[arg-type]
+        for i, (_, label, split) in enumerate(rows)
+    )
+    digests = {
+        s.name: hashlib.sha256(content.encode()).hexdigest()
+        for s, (content, _, _) in zip(samples, rows, strict=True)
+    }
+    classes = tuple(sorted({label for _, label, _ in rows}))
+    return Inventory(Listing(samples, classes), digests)
+
+
+def place(inventory: Inventory, splits: dict[str, list[Sample]]) -> dict[str, str]:
+    """The split of each content digest; fails if one stands in two."""
+    found: dict[str, str] = {}
+    for name, samples in splits.items():
+        for sample in samples:
+            assert found.setdefault(inventory.digests[sample.name], name) == name
+    return found
+
+
+@st.composite
+def listings(draw: st.DrawFn) -> list[tuple[str, str, None]]:
+    """Two or more different images a class, some of them listed more than once."""
+    rows = []
+    for label in draw(st.sampled_from([CLASSES, CLASSES[:2], CLASSES[:1]])):
+        contents = draw(st.sets(st.integers(0, 999), min_size=2, max_size=20))
+        for content in sorted(contents):
+            copies = draw(st.sampled_from([1, 1, 1, 2, 3]))
+            rows += [(f"{label}{content}", label, None)] * copies
+    return rows
+
+
+SHARES = st.floats(0.05, 0.95)
+
+
+@settings(deadline=None)
+@given(listings(), SHARES, st.integers(0, 5))
+def test_splits_hold_every_image_once_and_every_class_in_both(
+    rows: list[tuple[str, str, None]], share: float, seed: int
+) -> None:
+    inventory = inventory_of(rows)
+    source = source_of(validation_share=share, seed=seed)
+    splits = divide(inventory, source)
+    assert splits == divide(inventory, source)
+    assert sorted(s.name for split in splits.values() for s in split) == sorted(inventory.digests)
+    where = place(inventory, splits)  # copies of one image share a split
+    classes = set(inventory.listing.classes)
+    assert {s.label for s in splits["train"]} == {s.label for s in splits["validation"]} == classes
+    for label in classes:
+        contents = {c for c, name, _ in rows if name == label}
+        kept = [c for c in contents if where[hashlib.sha256(c.encode()).hexdigest()] != "train"]
+        wanted = min(max(1, round(share * len(contents))), len(contents) - 1)
+        assert len(kept) == wanted
+
+
+@settings(deadline=None)
+@given(listings(), SHARES, st.randoms(use_true_random=False))
+def test_order_and_names_do_not_matter(
+    rows: list[tuple[str, str, None]], share: float, random: Any
+) -> None:
+    source = source_of(validation_share=share)
+    first = inventory_of(rows)
+    shuffled = list(rows)
+    random.shuffle(shuffled)
+    second = inventory_of(shuffled)
+    assert place(first, divide(first, source)) == place(second, divide(second, source))
+
+
+@settings(deadline=None)
+@given(listings(), SHARES)
+def test_an_added_image_moves_at_most_one_other_and_only_of_its_class(
+    rows: list[tuple[str, str, None]], share: float
+) -> None:
+    source = source_of(validation_share=share)
+    before, after = inventory_of(rows), inventory_of([*rows, ("new", rows[0][1], None)])
+    assume("new" not in [content for content, _, _ in rows])
+    was, now = place(before, divide(before, source)), place(after, divide(after, source))
+    moved = [digest for digest in was if was[digest] != now[digest]]
+    labels = {before.digests[s.name]: s.label for s in before.listing.samples}
+    assert len(moved) <= 1
+    assert {labels[digest] for digest in moved} <= {rows[0][1]}
+
+
+def test_another_seed_gives_another_split() -> None:
+    inventory = inventory_of([(f"{i}", "a", None) for i in range(50)])
+    first, second = (divide(inventory, source_of(seed=seed)) for seed in (0, 1))
+    assert place(inventory, first) != place(inventory, second)
+
+
+def test_a_class_with_one_image_is_refused_even_if_it_has_copies() -> None:
+    inventory = inventory_of([("x", "a", None), ("x", "a", None), ("y", "b", None)])
+    with pytest.raises(DataError, match="class 'a' has 1 different images"):
+        divide(inventory, source_of())
+
+
+def test_the_same_image_in_two_splits_is_refused_with_both_names() -> None:
+    inventory = inventory_of([("x", "a", "train"), ("y", "a", "train"), ("x", "a", "validation")])
+    with pytest.raises(DataError, match=r"0\.png \(train\) and .*2\.png \(validation\)"):
+        divide(inventory, source_of())
+
+
+@pytest.mark.parametrize("split", [None, "train"])
+def test_one_image_with_two_labels_is_refused_with_both_names(split: str | None) -> None:
+    inventory = inventory_of([("x", "a", split), ("y", "a", split), ("x", "b", split)])
+    with pytest.raises(DataError, match=r"0\.png is 'a', .*2\.png is 'b'"):
+        divide(inventory, source_of())
+
+
+def test_some_images_without_a_split_are_refused() -> None:
+    inventory = inventory_of([("x", "a", "train"), ("y", "a", "validation"), ("z", "a", None)])
+    with pytest.raises(DataError, match=r"1 images have no split: .*2\.png"):
+        divide(inventory, source_of())
+
+
+def test_evaluation_on_a_split_that_is_not_there_is_refused() -> None:
+    inventory = inventory_of([("x", "a", "train"), ("y", "a", "test")])
+    with pytest.raises(DataError, match="no validation split: found test, train"):
+        divide(inventory, source_of())
+    assert set(divide(inventory, source_of(evaluate_on="test"))) == {"train", "test"}
+
+
+# Calibration
+
+
+def chosen_of(
+    rows: list[tuple[str, str, str | None]], count: int, every_class: bool = True
+) -> list[Sample]:
+    inventory = inventory_of(rows)
+    splits = divide(inventory, source_of())
+    choice = CalibrationChoice(count, every_class)
+    return pick_calibration(splits, inventory.digests, choice, "validation")
+
+
+@settings(deadline=None)
+@given(listings(), st.integers(3, 60))
+def test_calibration_comes_from_training_and_holds_every_class_in_its_share(
+    rows: list[tuple[str, str, None]], count: int
+) -> None:
+    inventory = inventory_of(list(rows))
+    train = divide(inventory, source_of())["train"]
+    chosen = chosen_of(list(rows), count)
+    assert len(chosen) == min(count, len(train))
+    assert {s.name for s in chosen} <= {s.name for s in train}
+    assert len({s.name for s in chosen}) == len(chosen)
+    have, taken = (Counter(s.label for s in part) for part in (train, chosen))
+    assert set(taken) == set(have)
+    for label in have:
+        exact = len(chosen) * have[label] / len(train)
+        # One image is guaranteed to the smallest classes; the others may lag by as many.
+        assert abs(taken[label] - exact) <= len(have)
+
+
+def test_a_calibration_split_of_ones_own_is_used_alone() -> None:
+    rows: list[tuple[str, str, str | None]] = [(f"t{i}", "a", "train") for i in range(9)]
+    rows += [("v", "a", "validation"), ("c", "a", "calibration"), ("d", "a", "calibration")]
+    assert {s.split for s in chosen_of(rows, 5)} == {"calibration"}
+
+
+def test_a_validated_class_that_calibration_lacks_is_refused_unless_allowed() -> None:
+    rows: list[tuple[str, str, str | None]]
+    rows = [("x", "a", "train"), ("y", "a", "validation"), ("z", "b", "validation")]
+    with pytest.raises(DataError, match="no image of 1 classes: b"):
+        chosen_of(rows, 5)
+    assert len(chosen_of(rows, 5, every_class=False)) == 1
+
+
+def test_fewer_images_than_classes_are_refused_with_the_number_needed() -> None:
+    rows = [(f"{label}{i}", label, None) for label in CLASSES for i in range(4)]
+    with pytest.raises(DataError, match="2 calibration images cannot hold 3") as caught:
+        chosen_of(list(rows), 2)
+    assert "3 or more" in str(caught.value.hint)
+    assert len(chosen_of(list(rows), 2, every_class=False)) == 2
+
+
+def test_nothing_to_calibrate_on_is_refused() -> None:
+    with pytest.raises(DataError, match="no images to calibrate on"):
+        chosen_of([("x", "a", "validation")], 5, every_class=False)
+
+
+# The inventory
+
+
+def test_an_unchanged_file_is_not_read_again_and_a_changed_one_is(
+    images_folder: Path, tmp_path: Path
+) -> None:
+    source, cache = source_of("images"), tmp_path / "digests"
+    image = images_folder / "bar" / "00.png"
+    before = take_inventory(source, tmp_path, cache)
+    stat = image.stat()
+    image.write_bytes(b"x" * stat.st_size)
+    os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert take_inventory(source, tmp_path, cache).digests == before.digests
+    os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    after = take_inventory(source, tmp_path, cache)
+    assert after.digests["bar/00.png"] == sha256_of(image) != before.digests["bar/00.png"]
+    assert after.fingerprint != before.fingerprint
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe"])
+def test_a_damaged_digest_cache_is_made_again(
+    images_folder: Path, tmp_path: Path, damage: bytes
+) -> None:
+    source, cache = source_of("images"), tmp_path / "digests"
+    before = take_inventory(source, tmp_path, cache)
+    (memory,) = cache.iterdir()
+    memory.write_bytes(damage)
+    assert take_inventory(source, tmp_path, cache) == before
+    assert json.loads(memory.read_text())
+
+
+def test_the_fingerprint_follows_content_and_labels_not_the_place(
+    images_folder: Path, tmp_path: Path
+) -> None:
+    def fingerprint(folder: str) -> str:
+        return take_inventory(source_of(folder), tmp_path, tmp_path / "digests").fingerprint
+
+    before = fingerprint("images")
+    shutil.copytree(images_folder, tmp_path / "copy")
+    assert fingerprint("copy") == before
+    (tmp_path / "copy" / "bar" / "00.png").rename(tmp_path / "copy" / "disc" / "99.png")
+    assert fingerprint("copy") != before
+
+
+def test_listed_images_that_are_not_there_are_counted_and_named(tmp_path: Path) -> None:
+    rows = "".join(f"{i}.png,a\n" for i in range(7))
+    (tmp_path / "all.csv").write_text("path,label\n" + rows)
+    with pytest.raises(DataError, match=r"7 listed images do not exist: .*0\.png.* and 2 more"):
+        take_inventory(source_of("all.csv"), tmp_path, tmp_path / "digests")
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ([("1", "one.png", "b")], "'b', which is no class"),
+        ([("1", "one.png", "a"), ("1", "two.png", "a")], "two images have the name 1"),
+    ],
+)
+def test_a_listing_that_contradicts_itself_is_refused(
+    tmp_path: Path, samples: list[tuple[str, str, str]], message: str
+) -> None:
+    class Own(ImageFolder):
+        def listing(self, base: Path) -> Listing:
+            rows = tuple(Sample(name, tmp_path / file, label) for name, file, label in samples)
+            return Listing(rows, ("a",))
+
+    for _, file, _ in samples:
+        (tmp_path / file).write_bytes(file.encode())
+    own = Own(source="imagefolder", path=Path(), image_size=32)
+    with pytest.raises(DataError, match=message):
+        take_inventory(own, tmp_path, tmp_path / "digests")
+
+
+# Decoding
+
+
+def context(tmp_path: Path) -> Context:
+    return Context(progress=lambda done, total, note: None, partial=tmp_path, base=tmp_path)
+
+
+def decoded(
+    tmp_path: Path, split: str, choice: CalibrationChoice | None = None, **fields: Any
+) -> tuple[np.ndarray, np.ndarray, Json]:
+    source = source_of("images", **fields)
+    inventory = take_inventory(source, tmp_path, tmp_path / "digests")
+    into = tmp_path / "into"
+    into.mkdir()
+    metadata = DecodeImages(source, inventory, split, choice).run({}, into, context(tmp_path))
+    assert sorted(p.name for p in into.iterdir()) == ["images.npy", "labels.npy"]
+    return np.load(into / "images.npy"), np.load(into / "labels.npy"), metadata
+
+
+def test_a_split_is_decoded_with_its_labels(images_folder: Path, tmp_path: Path) -> None:
+    images, labels, metadata = decoded(tmp_path, "validation")
+    assert images.shape == (12, 32, 32, 3)
+    assert images.dtype == np.uint8
+    assert labels.tolist() == [0] * 6 + [1] * 6
+    assert metadata == {"split": "validation", "images": 12, "unreadable": []}
+    # A bar reaches the top and the bottom of its image, a disc does not.
+    edges = images[:, [0, -1]].reshape(12, -1).max(axis=1)
+    assert (edges[:6] > 180).all()
+    assert (edges[6:] < 180).all()
+
+
+def test_training_images_have_room_for_crops(images_folder: Path, tmp_path: Path) -> None:
+    size = round(32 * TRAIN_MARGIN)
+    assert decoded(tmp_path, "train")[0].shape == (36, size, size, 3)
+
+
+def test_calibration_images_are_as_many_as_asked(images_folder: Path, tmp_path: Path) -> None:
+    images, labels, _ = decoded(tmp_path, "calibration", CalibrationChoice(10))
+    assert images.shape == (10, 32, 32, 3)
+    assert Counter(labels.tolist()) == {0: 5, 1: 5}
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def test_an_unreadable_image_stops_the_build_and_is_named(
+    images_folder: Path, tmp_path: Path
+) -> None:
+    for path in images_folder.glob("bar/0*.png"):
+        truncate(path)
+    with pytest.raises(DataError, match=r"of 36 train images cannot be read:\n.*bar/0\d\.png: "):
+        decoded(tmp_path, "train")
+
+
+def test_unreadable_images_are_counted_and_left_out_if_asked(
+    images_folder: Path, tmp_path: Path
+) -> None:
+    for path in images_folder.glob("bar/0*.png"):
+        truncate(path)
+    images, labels, metadata = decoded(tmp_path, "train", unreadable="skip")
+    bad = len(metadata["unreadable"])
+    assert 1 <= bad <= 10
+    assert len(images) == len(labels) == metadata["images"] == 36 - bad
+    assert Counter(labels.tolist())[1] == 18
+    assert all(line.startswith("bar/0") for line in metadata["unreadable"])
+    assert images.reshape(len(images), -1).max(axis=1).min() > 0
+
+
+def test_skipping_everything_is_no_way_on(images_folder: Path, tmp_path: Path) -> None:
+    for path in images_folder.rglob("*.png"):
+        truncate(path)
+    with pytest.raises(DataError, match="12 of 12 validation"):
+        decoded(tmp_path, "validation", unreadable="skip")
+
+
+@pytest.mark.parametrize("change", ["edit", "delete"])
+def test_a_file_that_changes_after_the_plan_is_an_integrity_error(
+    images_folder: Path, tmp_path: Path, change: str
+) -> None:
+    source = source_of("images")
+    inventory = take_inventory(source, tmp_path, tmp_path / "digests")
+    victim = divide(inventory, source)["validation"][0].path
+    victim.unlink() if change == "delete" else Image.new("RGB", (40, 40)).save(victim)
+    (tmp_path / "into").mkdir()
+    with pytest.raises(IntegrityError, match=victim.name):
+        DecodeImages(source, inventory, "validation").run(
+            {}, tmp_path / "into", context(tmp_path)
+        )
+
+
+def test_splits_json_says_which_image_is_where(images_folder: Path, tmp_path: Path) -> None:
+    source = source_of("images")
+    inventory = take_inventory(source, tmp_path, tmp_path / "digests")
+    metadata = SplitData(source, inventory).run({}, tmp_path, context(tmp_path))
+    assert metadata["classes"] == ["bar", "disc"]
+    assert metadata["counts"] == {
+        "train": {"bar": 18, "disc": 18},
+        "validation": {"bar": 6, "disc": 6},
+    }
+    rows = json.loads((tmp_path / "splits.json").read_text())
+    assert {row[0]: row[2] for part in rows.values() for row in part} == inventory.digests
+
+
+def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, form, **options)
+    return stream.getvalue()
+
+
+def test_decoding_turns_an_image_upright() -> None:
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:, :20] = 255  # the left half is white
+    image = Image.fromarray(pixels)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise: the left becomes the top
+    upright = decode(encoded(image, "JPEG", exif=exif, quality=95), 16, 1.0)
+    assert not isinstance(upright, str)
+    assert upright[:6].mean() > 240
+    assert upright[-6:].mean() < 15
+
+
+def test_decoding_resizes_the_shorter_side_and_crops_the_centre() -> None:
+    pixels = np.zeros((30, 90, 3), np.uint8)
+    pixels[:, 30:60] = (255, 0, 0)
+    whole = decode(encoded(Image.fromarray(pixels)), 30, 1.0)
+    assert not isinstance(whole, str)
+    assert (whole == (255, 0, 0)).all()
+    wide = decode(encoded(Image.fromarray(pixels)), 30, 0.5)
+    assert not isinstance(wide, str)
+    assert wide.shape == (30, 30, 3)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "LA"])
+def test_every_8_bit_mode_becomes_rgb(mode: str) -> None:
+    image = Image.new("RGB", (20, 20), (200, 200, 200)).convert(mode)
+    form = "TIFF" if mode == "CMYK" else "PNG"
+    result = decode(encoded(image, form), 16, 1.0)
+    assert not isinstance(result, str)
+    assert result.shape == (16, 16, 3)
+
+
+def test_sixteen_bits_a_channel_are_refused_not_clipped_to_white() -> None:
+    deep = Image.fromarray(np.full((20, 20), 1000, np.uint16))
+    assert "8 bits" in str(decode(encoded(deep), 16, 1.0))
+
+
+SEEDS = [
+    encoded(Image.effect_noise((24, 24), 60).convert("RGB"), form)
+    for form in ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
+]
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.sampled_from(SEEDS),
+    st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=6),
+    st.integers(0, 100),
+)
+def test_damaged_bytes_give_an_image_or_a_reason_never_an_error(
+    content: bytes, edits: list[tuple[int, int]], cut: int
+) -> None:
+    damaged = bytearray(content)
+    for place, value in edits:
+        damaged[place % len(damaged)] = value
+    result = decode(bytes(damaged[: len(damaged) - cut]), 16, 1.0)
+    assert result if isinstance(result, str) else result.shape == (16, 16, 3)

@@ -1,0 +1,399 @@
+"""A plan says which steps run, in which order and why; its keys depend on what matters alone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from edgekit.artifact import Store
+from edgekit.errors import DataError, InputError
+from edgekit.gates import Gates
+from edgekit.plan import Plan, State, Step, make_plan
+from edgekit.recipe import Recipe, load_recipe
+from edgekit.target import Target
+
+TEXT = """\
+model: {arch: test_efficientnet, weights: w.safetensors}
+data: {source: imagefolder, path: images, image_size: 32}
+stages:
+  - finetune: {epochs: 1, augment: {rotate: 5}}
+  - quantize: {samples: 8}
+  - export
+gates: {max_accuracy_drop: 1.0}
+"""
+
+Planner = Callable[..., Plan]
+
+
+def target(name: str = "board", *runtimes: str, **gates: float) -> Target:
+    return Target(
+        name=name,
+        description="a board",
+        runtimes=runtimes or ("onnxruntime",),
+        cpu="cortex-a53",
+        threads=2,
+        gates=Gates(**gates),
+    )
+
+
+@pytest.fixture
+def recipe_path(images_folder: Path, write_recipe: Callable[..., Path]) -> Path:
+    save_file({"a": torch.zeros(1)}, images_folder.parent / "w.safetensors")
+    return write_recipe(TEXT)
+
+
+@pytest.fixture
+def plan(recipe_path: Path, store: Store) -> Planner:
+    """Plan the recipe, with parts of its text replaced."""
+
+    def make(*replaced: tuple[str, str], targets: Any = (), **options: Any) -> Plan:
+        text = TEXT
+        for old, new in replaced:
+            assert old in text
+            text = text.replace(old, new)
+        recipe_path.write_text(text)
+        recipe = load_recipe(recipe_path)
+        return make_plan(recipe, recipe_path.parent, [*targets] or [target()], store, **options)
+
+    return make
+
+
+def finish(store: Store, steps: tuple[Step, ...]) -> None:
+    """As if a build had run these steps to their end."""
+    for step in steps:
+        with store.workspace() as folder:
+            store.commit(step.key, folder, {"step": step.id}, (), 0.0)
+
+
+def states(plan: Plan) -> dict[str, State]:
+    return {step.id: step.state for step in plan.steps}
+
+
+def reason(plan: Plan, id: str) -> str:
+    return next(step.reason for step in plan.steps if step.id == id)
+
+
+def keys(plan: Plan) -> dict[str, str]:
+    return {step.id: step.key for step in plan.steps}
+
+
+# Steps and their order
+
+
+def test_each_stage_is_validated_before_the_next_one_runs(plan: Planner) -> None:
+    assert [step.id for step in plan().steps] == [
+        "splits",
+        "images/validation",
+        "source",
+        "images/train",
+        "finetune",
+        "reference",
+        "board/onnxruntime/compile-finetune",
+        "board/onnxruntime/validate-finetune",
+        "images/calibration",
+        "board/onnxruntime/quantize",
+        "board/onnxruntime/validate-quantize",
+        "board/onnxruntime/export",
+        "board/onnxruntime/validate-export",
+    ]
+
+
+def test_every_step_comes_after_its_inputs(plan: Planner) -> None:
+    done: set[str] = set()
+    for step in plan(targets=[target("a", "onnxruntime", "litert"), target("b")]).steps:
+        assert set(step.inputs.values()) <= done
+        done.add(step.id)
+
+
+def test_rows_name_the_baseline_and_the_last_stage(plan: Planner) -> None:
+    (planned,) = plan().targets
+    assert [(row.stage, row.baseline, row.last) for row in planned.rows] == [
+        ("finetune", True, False),
+        ("quantize", False, False),
+        ("export", False, True),
+    ]
+    assert planned.choice is None
+
+
+def test_every_later_stage_is_compared_with_the_baseline_on_the_judging_images(
+    plan: Planner,
+) -> None:
+    steps = {step.id: step for step in plan().steps}
+    first = steps["board/onnxruntime/validate-finetune"].inputs
+    assert first["images"] == "images/validation"
+    assert "baseline" not in first
+    for stage in ("quantize", "export"):
+        inputs = steps[f"board/onnxruntime/validate-{stage}"].inputs
+        assert inputs["baseline"] == "board/onnxruntime/compile-finetune"
+        assert inputs["reference"] == "reference"
+        assert inputs["model"] == f"board/onnxruntime/{stage}"
+
+
+def test_the_reference_is_the_trained_model_or_the_source_without_training(
+    plan: Planner,
+) -> None:
+    def reference(planned: Plan) -> str:
+        return next(s.inputs["model"] for s in planned.steps if s.id == "reference")
+
+    assert reference(plan()) == "finetune"
+    twice = "  - finetune: {epochs: 1}\n  - finetune: {epochs: 1}\n"
+    old = "  - finetune: {epochs: 1, augment: {rotate: 5}}\n"
+    assert reference(plan((old, twice))) == "finetune-2"
+    assert reference(plan((old, ""))) == "source"
+    assert "images/train" not in states(plan((old, "")))
+
+
+def test_quantising_sees_calibration_images_and_never_the_judging_ones(plan: Planner) -> None:
+    steps = {step.id: step for step in plan().steps}
+    assert steps["board/onnxruntime/quantize"].inputs == {
+        "model": "board/onnxruntime/compile-finetune",
+        "calibration": "images/calibration",
+    }
+
+
+def test_two_runtimes_end_with_a_choice_between_what_they_ship(plan: Planner) -> None:
+    planned = plan(targets=[target("board", "onnxruntime", "litert")])
+    step = planned.steps[-1]
+    assert planned.targets[0].choice == step.id == "board/choose"
+    assert step.inputs == {
+        "images": "images/validation",
+        "onnxruntime": "board/onnxruntime/export",
+        "litert": "board/litert/export",
+    }
+
+
+def test_a_second_target_shares_the_trunk_and_what_its_runtime_gives(plan: Planner) -> None:
+    alone = keys(plan(targets=[target("a")]))
+    both = keys(plan(targets=[target("a"), target("b")]))
+    assert {id: both[id] for id in alone} == alone
+    added = set(both) - set(alone)
+    assert added
+    assert all(id.startswith("b/") for id in added)
+    assert all(both[id] == both["a" + id[1:]] for id in added)
+
+
+def test_gates_of_the_recipe_and_the_target_are_both_held(plan: Planner) -> None:
+    (planned,) = plan(targets=[target(max_accuracy_drop=0.5, max_size_mb=3)]).targets
+    assert planned.gates == Gates(max_accuracy_drop=0.5, max_size_mb=3)
+
+
+# States and reasons
+
+
+def test_nothing_built_yet_is_new(plan: Planner) -> None:
+    planned = plan()
+    assert set(states(planned).values()) == {State.NEW}
+    assert reason(planned, "splits") == "never built here"
+
+
+def test_what_was_built_is_cached_and_the_rest_goes_on(plan: Planner, store: Store) -> None:
+    first = plan()
+    finish(store, first.steps[:5])
+    second = plan(last=first.record())
+    assert list(states(second).values()) == [State.CACHED] * 5 + [State.FOLLOWS] * 0 + [
+        State.NEW
+    ] * (1) + list(states(second).values())[6:]
+    assert reason(second, "reference") == "not finished, or removed from the store"
+    assert states(second)["board/onnxruntime/validate-finetune"] is State.FOLLOWS
+    finish(store, first.steps)
+    assert set(states(plan(last=first.record())).values()) == {State.CACHED}
+
+
+def test_a_change_says_what_changed_and_the_steps_below_follow(
+    plan: Planner, store: Store
+) -> None:
+    first = plan()
+    finish(store, first.steps)
+    second = plan(("samples: 8", "samples: 12"), last=first.record())
+    found = states(second)
+    assert found["images/calibration"] is State.CHANGED
+    assert reason(second, "images/calibration").endswith(": 8 -> 12")
+    assert found["board/onnxruntime/quantize"] is State.FOLLOWS
+    assert reason(second, "board/onnxruntime/quantize") == "after images/calibration"
+    assert found["board/onnxruntime/export"] is State.FOLLOWS
+    assert {id for id, state in found.items() if not state.runs} == {
+        "splits",
+        "images/validation",
+        "source",
+        "images/train",
+        "finetune",
+        "reference",
+        "board/onnxruntime/compile-finetune",
+        "board/onnxruntime/validate-finetune",
+    }
+
+
+def test_a_nested_change_is_named_with_its_path(plan: Planner, store: Store) -> None:
+    first = plan()
+    finish(store, first.steps)
+    second = plan(("rotate: 5", "rotate: 10"), last=first.record())
+    assert reason(second, "finetune") == "augment.rotate: 5.0 -> 10.0"
+
+
+def test_other_weights_under_the_same_name_are_a_change(
+    plan: Planner, store: Store, tmp_path: Path
+) -> None:
+    first = plan()
+    finish(store, first.steps)
+    save_file({"a": torch.ones(1)}, tmp_path / "w.safetensors")
+    second = plan(last=first.record())
+    assert states(second)["source"] is State.CHANGED
+    assert reason(second, "source") == "weights changed"
+
+
+def test_going_back_to_an_earlier_setting_is_cached(plan: Planner, store: Store) -> None:
+    first = plan()
+    finish(store, first.steps)
+    second = plan(("samples: 8", "samples: 12"), last=first.record())
+    finish(store, second.steps)
+    assert set(states(plan(last=second.record())).values()) == {State.CACHED}
+
+
+@pytest.mark.parametrize("name", ["quantize", "board/onnxruntime/quantize"])
+def test_a_forced_step_runs_with_all_that_depends_on_it(
+    plan: Planner, store: Store, name: str
+) -> None:
+    finish(store, plan().steps)
+    planned = plan(force=(name,))
+    assert {id for id, state in states(planned).items() if state is State.FORCED} == {
+        "board/onnxruntime/quantize",
+        "board/onnxruntime/validate-quantize",
+        "board/onnxruntime/export",
+        "board/onnxruntime/validate-export",
+    }
+    assert reason(planned, "board/onnxruntime/quantize") == "--force"
+    assert reason(planned, "board/onnxruntime/export") == "follows a forced step"
+
+
+def test_forcing_a_step_that_is_not_there_names_those_that_are(plan: Planner) -> None:
+    with pytest.raises(InputError, match="no step quantise") as caught:
+        plan(force=("quantise",))
+    assert "quantize" in str(caught.value.hint)
+
+
+# Keys
+
+
+BELOW: dict[str, set[str]] = {
+    "splits": {"splits"},
+    "images": {"images/validation", "images/train", "images/calibration"},
+    "source": {"source"},
+    "finetune": {"finetune"},
+    "calibration": {"images/calibration"},
+    "quantize": {"board/onnxruntime/quantize"},
+}
+"""The steps whose own settings a part of a recipe is."""
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (("image_size: 32", "image_size: 32, seed: 1"), ["splits"]),
+        (("image_size: 32", "image_size: 32, validation_share: 0.3"), ["splits"]),
+        (("image_size: 32", "image_size: 64"), ["images", "source"]),
+        (("image_size: 32", "image_size: 32, unreadable: skip"), ["images"]),
+        (("w.safetensors", "w.safetensors, head: new"), ["source"]),
+        (("w.safetensors", "w.safetensors, mean: 0.5"), ["source"]),
+        (("epochs: 1", "epochs: 2"), ["finetune"]),
+        (("epochs: 1", "epochs: 1, seed: 3"), ["finetune"]),
+        (("rotate: 5", "rotate: 5, erase: 0.1"), ["finetune"]),
+        (("samples: 8", "samples: 9"), ["calibration"]),
+        (("samples: 8", "samples: 8, every_class: false"), ["calibration"]),
+        (("samples: 8", "samples: 8, per_channel: false"), ["quantize"]),
+        (("samples: 8", "samples: 8, calibration: entropy"), ["quantize"]),
+        (("max_accuracy_drop: 1.0", "max_accuracy_drop: 2.0"), []),
+        (("- export", "- export: {preprocess: baked}"), []),
+    ],
+    ids=lambda value: value[1] if isinstance(value, tuple) else "-",
+)
+def test_a_change_gives_new_keys_to_its_step_and_those_below_and_no_other(
+    plan: Planner, change: tuple[str, str], parts: list[str]
+) -> None:
+    before, changed = plan(), plan(change)
+    expected = {id for part in parts for id in BELOW[part]}
+    for step in before.steps:
+        if expected & set(step.inputs.values()):
+            expected.add(step.id)
+    was, now = keys(before), keys(changed)
+    assert {id for id in was if was[id] != now[id]} == expected
+
+
+def test_a_setting_that_another_runtime_alone_uses_changes_nothing_here(plan: Planner) -> None:
+    changed = plan(("samples: 8", "samples: 8, calibration: {litert: moving_average}"))
+    assert keys(changed) == keys(plan())
+
+
+def test_an_added_image_changes_the_splits_and_all_below(
+    plan: Planner, images_folder: Path
+) -> None:
+    before = keys(plan())
+    image = images_folder / "bar" / "00.png"
+    (images_folder / "disc" / "copy.png").write_bytes(image.read_bytes() + b"\0")
+    after = keys(plan())
+    assert {id for id in before if before[id] == after[id]} == set()
+
+
+def test_moving_the_recipe_and_its_data_changes_no_key(
+    plan: Planner, recipe_path: Path, store: Store, tmp_path: Path
+) -> None:
+    before = keys(plan())
+    moved = tmp_path / "far" / "away"
+    moved.mkdir(parents=True)
+    (tmp_path / "images").rename(moved / "pictures")
+    shutil.move(tmp_path / "w.safetensors", moved / "weights.safetensors")
+    text = TEXT.replace("path: images", "path: pictures").replace("w.saf", "weights.saf")
+    (moved / "other.yaml").write_text(text)
+    recipe = load_recipe(moved / "other.yaml")
+    assert recipe.name == "other"
+    assert keys(make_plan(recipe, moved, [target()], store)) == before
+
+
+def test_planning_writes_nothing_but_the_digests(plan: Planner, store: Store) -> None:
+    plan()
+    assert [p.name for p in store.root.iterdir()] == ["digests"]
+
+
+# What is refused before anything runs
+
+
+def test_milliseconds_without_a_device_are_refused(plan: Planner) -> None:
+    with pytest.raises(InputError, match="max_latency_ms is set for board") as caught:
+        plan(targets=[target(max_latency_ms=10)])
+    assert "max_latency_ratio" in str(caught.value.hint)
+
+
+def test_a_calibration_the_runtime_does_not_offer_is_refused_with_what_it_offers(
+    plan: Planner,
+) -> None:
+    with pytest.raises(InputError, match="litert does not offer entropy") as caught:
+        plan(
+            ("samples: 8", "samples: 8, calibration: entropy"), targets=[target("board", "litert")]
+        )
+    assert "minmax" in str(caught.value.hint)
+
+
+def test_calibration_that_cannot_hold_every_class_is_refused(plan: Planner) -> None:
+    with pytest.raises(DataError, match="1 calibration images cannot hold 2 classes"):
+        plan(("samples: 8", "samples: 1"))
+
+
+def test_weights_that_are_not_there_are_refused(plan: Planner) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        plan(("w.safetensors", "x.safetensors"))
+
+
+def test_the_same_target_twice_is_refused(plan: Planner) -> None:
+    with pytest.raises(InputError, match="named twice"):
+        plan(targets=[target("a"), target("a", "litert")])
+
+
+def test_the_recipe_is_kept_in_the_plan(plan: Planner, recipe_path: Path) -> None:
+    planned = plan()
+    assert isinstance(planned.recipe, Recipe)
+    assert planned.base == recipe_path.parent

