@@ -118,9 +118,7 @@ def test_the_example_needs_only_numpy_and_the_runtime(
     folder = world[0] / "build/tiny/board" / runtime
     blocked = "import sys; sys.modules.update(dict.fromkeys(['edgekit','torch','timm','PIL']));"
     run = f"{blocked} exec(open('classify.py').read())"
-    done = subprocess.run(
-        [sys.executable, "-c", run], cwd=folder, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", run], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     best = done.stdout.split()[0]
     golden = np.load(folder / "golden_scores.npy")[0]

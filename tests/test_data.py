@@ -382,9 +382,7 @@ def test_a_file_that_changes_after_the_plan_is_an_integrity_error(
     victim.unlink() if change == "delete" else Image.new("RGB", (40, 40)).save(victim)
     (tmp_path / "into").mkdir()
     with pytest.raises(IntegrityError, match=victim.name):
-        DecodeImages(source, inventory, "validation").run(
-            {}, tmp_path / "into", context(tmp_path)
-        )
+        DecodeImages(source, inventory, "validation").run({}, tmp_path / "into", context(tmp_path))
 
 
 def test_splits_json_says_which_image_is_where(images_folder: Path, tmp_path: Path) -> None:

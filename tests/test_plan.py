@@ -196,18 +196,20 @@ def test_what_was_built_is_cached_and_the_rest_goes_on(plan: Planner, store: Sto
     first = plan()
     finish(store, first.steps[:5])
     second = plan(last=first.record())
-    assert list(states(second).values()) == [State.CACHED] * 5 + [State.FOLLOWS] * 0 + [
-        State.NEW
-    ] * (1) + list(states(second).values())[6:]
+    assert (
+        list(states(second).values())
+        == [State.CACHED] * 5
+        + [State.FOLLOWS] * 0
+        + [State.NEW] * (1)
+        + list(states(second).values())[6:]
+    )
     assert reason(second, "reference") == "not finished, or removed from the store"
     assert states(second)["board/onnxruntime/validate-finetune"] is State.FOLLOWS
     finish(store, first.steps)
     assert set(states(plan(last=first.record())).values()) == {State.CACHED}
 
 
-def test_a_change_says_what_changed_and_the_steps_below_follow(
-    plan: Planner, store: Store
-) -> None:
+def test_a_change_says_what_changed_and_the_steps_below_follow(plan: Planner, store: Store) -> None:
     first = plan()
     finish(store, first.steps)
     second = plan(("samples: 8", "samples: 12"), last=first.record())

@@ -227,7 +227,9 @@ def accepts(schema: dict[str, Any], value: Any) -> bool:
             known = rule.get("properties", {})
             others = rule.get("additionalProperties", True)
             return set(rule.get("required", [])) <= set(value) and all(
-                holds(known[k], v) if k in known else others and (others is True or holds(others, v))
+                holds(known[k], v)
+                if k in known
+                else others and (others is True or holds(others, v))
                 for k, v in value.items()
             )
         if isinstance(value, list) and len(value) < rule.get("minItems", 0):

@@ -64,6 +64,8 @@ def test_a_wrong_target_is_refused_with_its_line(
 
 def test_all_problems_of_a_target_come_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        load_target(own(tmp_path, "runtimes: [x]\ncpu: 3\nthreads: no\ngates: {min_agreement: 101}"))
+        load_target(
+            own(tmp_path, "runtimes: [x]\ncpu: 3\nthreads: no\ngates: {min_agreement: 101}")
+        )
     found = {p.where for p in caught.value.problems}
     assert found == {"description", "runtimes", "cpu", "threads", "gates.min_agreement"}

@@ -42,9 +42,7 @@ def inputs(store: Store) -> dict[str, Artifact]:
 
 
 @pytest.fixture
-def train(
-    inputs: dict[str, Artifact], tmp_path: Path
-) -> Callable[..., dict[str, torch.Tensor]]:
+def train(inputs: dict[str, Artifact], tmp_path: Path) -> Callable[..., dict[str, torch.Tensor]]:
     def run(name: str, stop_at: int = 10**9, **settings: object) -> dict[str, torch.Tensor]:
         def progress(done: int, total: int, note: str) -> None:
             if done == stop_at:
@@ -104,7 +102,5 @@ def test_a_teacher_shapes_the_weights(
 
 def test_the_teacher_file_enters_the_key(inputs: dict[str, Artifact], tmp_path: Path) -> None:
     weights = inputs["model"].file(models.WEIGHTS_FILE)
-    stage = Finetune(
-        epochs=1, distill={"teacher": {"arch": ARCH, "weights": str(weights)}}
-    )
+    stage = Finetune(epochs=1, distill={"teacher": {"arch": ARCH, "weights": str(weights)}})
     assert stage.files(tmp_path) == {"teacher": weights}

@@ -1,0 +1,136 @@
+"""Pages come from the report's JSON alone, and show every row, even the ones that lose."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from edgekit.evidence import Evidence, Measurement, Verdict
+from edgekit.gates import GateResult, Gates
+from edgekit.report.render import render_html, render_markdown
+from edgekit.report.report import DataRecord, Report, RowRecord, StepRecord
+from edgekit.validate import AccuracyChange, Choice, Latency, Validation
+
+
+def figure(value: float, unit: str = "%", width: float = 1.0) -> Measurement:
+    return Measurement(
+        value=value, unit=unit, evidence=Evidence.HOST, method="test", samples=100,
+        low=value - width, high=value + width,
+    )  # fmt: skip
+
+
+def row(runtime: str, stage: str, baseline: bool = False, drop: float = 0.4) -> RowRecord:
+    change = AccuracyChange(
+        drop=figure(drop, "points"), lost=3, won=1, mcnemar_p=0.6, verdict=Verdict.CANNOT_TELL
+    )
+    latency = Latency(
+        ratio=None if baseline else figure(0.57, "ratio", 0.01),
+        verdict=None if baseline else Verdict.BETTER,
+        threads=1, runs=300, load_ms=3, first_ms=2, p50_ms=1, p90_ms=1.2, spread_ms=0.1,
+    )  # fmt: skip
+    validation = Validation(
+        top1=figure(88.5), recall={"<b>odd</b>": figure(90)}, agreement=figure(99),
+        sqnr_db=24.0, change=None if baseline else change, size=figure(2.71, "MB", 0),
+        size_ratio=None if baseline else figure(0.27, "ratio", 0), parameters=2_500_000,
+        macs=95_000_000, latency=latency, environment={},
+    )  # fmt: skip
+    gate = GateResult(
+        gate="max_accuracy_drop", limit=1, figure=figure(drop, "points"), passed=drop <= 1,
+        certain=False,
+    )  # fmt: skip
+    return RowRecord(
+        stage=stage, runtime=runtime, precision="float32" if baseline else "int8",
+        baseline=baseline, last=not baseline, artifact="a" * 64, operators={"CONV_2D int8": 40},
+        outside_delegate=[], validation=validation, gates=[] if baseline else [gate],
+    )  # fmt: skip
+
+
+@pytest.fixture
+def report() -> Report:
+    rows = [
+        row(r, s, s == "source") for r in ("litert", "onnxruntime") for s in ("source", "export")
+    ]
+    environment = {
+        "cpu": "A <script> CPU", "cores": 2, "system": "Linux", "python": "3.11",
+        "load_average": [0.1, 0.2, 0.3],
+    }  # fmt: skip
+    return Report(
+        edgekit="0.1.0", created="2026-01-01T00:00:00+00:00", recipe="demo", arch="net",
+        image_size=160, target="rpi", target_description="a board", cpu="cortex-a76",
+        status="passed", broken=[], latency_evidence=Evidence.HOST,
+        not_measured=["Latency on a board"], gates=Gates(max_accuracy_drop=1.0),
+        data=DataRecord(
+            source="imagefolder", fingerprint="f" * 64, classes=["a", "b"],
+            counts={"train": {"a": 3}}, evaluated_on="validation", unreadable=["x.png: truncated"],
+        ),
+        rows=rows,
+        choice=Choice(
+            fastest="litert", certain=False,
+            ratios={"litert": figure(1, "ratio"), "onnxruntime": figure(1.02, "ratio")},
+        ),
+        environment=environment, libraries={"torch": "2"},
+        steps=[StepRecord(id="splits", key="k" * 64, digest="d" * 64, state="new", reason="",
+                          seconds=0.1)],
+    )  # fmt: skip
+
+
+def test_json_round_trip_renders_the_same(report: Report) -> None:
+    again = Report.model_validate_json(report.model_dump_json())
+    assert render_html(again) == render_html(report)
+    assert render_markdown(again) == render_markdown(report)
+
+
+@pytest.mark.parametrize("render", [render_html, render_markdown])
+def test_every_row_figure_and_doubt_is_on_the_page(report: Report, render) -> None:
+    page = render(report)
+    for word in ("litert", "onnxruntime", "source", "export", "cannot tell", "88.5", "0.57"):
+        assert word in page
+    assert "Latency on a board" in page
+    assert "x.png: truncated" in page
+    assert "reaches past the limit" in page
+
+
+class Closed(HTMLParser):
+    VOID = frozenset({"meta", "line", "circle", "br"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        pass
+
+
+def test_html_is_well_formed_self_contained_and_escaped(report: Report) -> None:
+    page = render_html(report)
+    parser = Closed()
+    parser.feed(page)
+    assert parser.open == []
+    assert not re.search(r"""(src|href)=|url\(|@import""", page)
+    assert "<script" not in page
+    assert "&lt;b&gt;odd" in page
+
+
+def test_markdown_tables_have_as_many_cells_as_headings(report: Report) -> None:
+    width = None
+    for line in render_markdown(report).splitlines():
+        cells = line.count("|") if line.startswith("|") else None
+        assert width is None or cells is None or cells == width, line
+        width = cells
+
+
+def test_a_broken_gate_heads_the_page(report: Report) -> None:
+    rows = [row("litert", "source", True), row("litert", "quantize", drop=5)]
+    broken = report.model_copy(
+        update={"status": "broken", "broken": ["litert quantize: drop"], "choice": None,
+                "rows": rows}
+    )  # fmt: skip
+    assert "litert quantize: drop" in render_html(broken)[:6000]
+    assert "A gate is broken" in render_markdown(broken)[:400]
