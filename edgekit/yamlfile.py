@@ -102,8 +102,8 @@ def suggestion(word: str, known: list[str]) -> str:
 
 def _causes(error: ValidationError) -> list[dict[str, Any]]:
     """Without "too short" of a list whose items are wrong: pydantic counts the right ones."""
-    items = [dict(item) for item in error.errors()]
-    places = [item["loc"] for item in items]
+    items: list[dict[str, Any]] = [dict(item) for item in error.errors()]
+    places: list[Location] = [item["loc"] for item in items]
     return [
         item
         for item in items

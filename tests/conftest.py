@@ -20,11 +20,8 @@ def draw(shape: str, rng: np.random.Generator, size: int = 40) -> Image.Image:
     pixels = rng.normal(60, 12, (size, size, 3))
     y, x = np.mgrid[:size, :size]
     cy, cx = rng.integers(12, size - 12, 2)
-    if shape == "disc":
-        mask = (y - cy) ** 2 + (x - cx) ** 2 < 8**2
-    else:
-        mask = abs(x - cx) < 3
-    pixels[mask] += 140
+    masks = {"disc": (y - cy) ** 2 + (x - cx) ** 2 < 8**2, "bar": abs(x - cx) < 3}
+    pixels[masks[shape]] += 140
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 

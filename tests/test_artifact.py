@@ -116,9 +116,13 @@ def test_an_edited_record_is_refused_even_if_it_fits_the_files(store: Store) -> 
 
 
 def test_a_workspace_that_fails_leaves_nothing(store: Store) -> None:
-    with pytest.raises(RuntimeError, match="stop"), store.workspace() as folder:
-        (folder / "half").write_text("x")
-        raise RuntimeError("stop")
+    def fail() -> None:
+        with store.workspace() as folder:
+            (folder / "half").write_text("x")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
     assert leftovers(store) == []
     assert not (store.root / "objects").exists()
 

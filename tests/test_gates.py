@@ -82,7 +82,7 @@ def test_certainty_of_a_minimum_looks_at_the_low_end() -> None:
 
 
 def test_accuracy_gates_bind_every_stage_and_the_others_the_last() -> None:
-    every = {name: 1.0 for name in Gates.model_fields}
+    every = dict.fromkeys(Gates.model_fields, 1.0)
     figures: dict[str, Measurement | None] = dict.fromkeys(every, figure(1.0))
     assert [r.gate for r in judge(Gates(**every), figures, last=False)] == list(FIRST_TO_LAST)
     assert [r.gate for r in judge(Gates(**every), figures, last=True)] == list(every)

@@ -196,13 +196,8 @@ def test_what_was_built_is_cached_and_the_rest_goes_on(plan: Planner, store: Sto
     first = plan()
     finish(store, first.steps[:5])
     second = plan(last=first.record())
-    assert (
-        list(states(second).values())
-        == [State.CACHED] * 5
-        + [State.FOLLOWS] * 0
-        + [State.NEW] * (1)
-        + list(states(second).values())[6:]
-    )
+    done = {step.id for step in first.steps[:5]}
+    assert {id for id, state in states(second).items() if state is State.CACHED} == done
     assert reason(second, "reference") == "not finished, or removed from the store"
     assert states(second)["board/onnxruntime/validate-finetune"] is State.FOLLOWS
     finish(store, first.steps)

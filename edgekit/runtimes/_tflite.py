@@ -16,7 +16,7 @@ import numpy as np
 from edgekit.errors import EdgekitError
 from edgekit.models import Card
 from edgekit.runtimes._litert_tools import library, need
-from edgekit.runtimes.base import InputForm, PixelGrid
+from edgekit.runtimes.base import InputForm, PixelGrid, preprocessing
 
 
 def read(path: Path) -> Any:
@@ -126,10 +126,9 @@ def normalize_in_front(model: Any, form: InputForm) -> None:
     model.signatureDefs[0].inputs[0].tensorIndex = pixels
 
 
-def append_files(target: Path, card: Card, labels: tuple[str, ...]) -> None:
+def append_files(target: Path, card: Card, form: InputForm, labels: tuple[str, ...]) -> None:
     """Append labels.txt and edgekit.json as a ZIP archive, the same bytes every time."""
-    facts = card.model_dump(mode="json", include={"image_size", "mean", "std", "crop_pct"})
-    facts |= {"layout": "NHWC", "colour": "RGB", "dtype": "uint8", "classes": labels}
+    facts = preprocessing(card, form, labels)
     with zipfile.ZipFile(target, "a") as archive:
         # A ZipInfo made by hand carries 1980-01-01, not the time of the build.
         archive.writestr(zipfile.ZipInfo("labels.txt"), "".join(f"{x}\n" for x in labels))

@@ -187,6 +187,13 @@ class Runtime(ABC):
         """Read a model file back: what it takes, gives, and which operators run in what."""
 
 
+def preprocessing(card: Card, form: InputForm, labels: tuple[str, ...]) -> dict[str, Any]:
+    """What a shipped file says of itself: how an image must be cut, and what it does inside."""
+    facts = card.model_dump(mode="json", include={"image_size", "crop_pct"})
+    facts |= form.model_dump(mode="json", include={"mean", "std"})
+    return {**facts, "layout": "NHWC", "colour": "RGB", "dtype": "uint8", "classes": labels}
+
+
 def batches(images: NDArray[np.uint8], form: InputForm) -> Iterable[NDArray[Any]]:
     """The prepared images one at a time, as compiled models take them."""
     for i in range(len(images)):

@@ -119,7 +119,7 @@ for i in np.argsort(-scores)[:5]:
         signature.inputs[0].name, signature.outputs[0].name = b"image", b"scores"
         target = into / self.file
         tflite.write(model, target)
-        tflite.append_files(target, card, labels)
+        tflite.append_files(target, card, form, labels)
 
     def describe(self, path: Path) -> Description:
         """Read a model file back.

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekit.errors import EdgekitError, InputError, MissingPackage
 from edgekit.models import Card
+from edgekit.runtimes import _onnx_graph as graph
 from edgekit.runtimes.base import (
     Calibration,
     Description,
     InputForm,
-    Operator,
     PixelGrid,
     Port,
     Progress,
@@ -26,13 +26,12 @@ from edgekit.runtimes.base import (
     Runtime,
     batches,
     pixel_grid,
+    preprocessing,
 )
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-INPUT, OUTPUT = "image", "scores"
 
 METHODS = {
     "minmax": "MinMax",
@@ -44,26 +43,6 @@ METHODS = {
 
 BINS = {"percentile": 2048, "entropy": 512}
 """With the library's 128 bins entropy has one candidate only, and is minmax without a word."""
-
-FLOAT_HEAVY = {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "Gemm", "FusedGemm"}
-FLOAT_HEAVY |= {"MatMul", "FusedMatMul"}
-INT8_HEAVY = {"QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInteger"}
-INT8_HEAVY |= {"MatMulIntegerToFloat", "DynamicQuantizeMatMul"}
-CONVERSIONS = {"Cast", "QuantizeLinear", "DequantizeLinear"}
-
-EXAMPLE = """\
-import json, sys
-import numpy as np
-import onnxruntime
-from PIL import Image
-
-session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
-labels = json.loads(session.get_modelmeta().custom_metadata_map["labels"])
-_, height, width, _ = session.get_inputs()[0].shape
-image = Image.open(sys.argv[1]).convert("RGB").resize((width, height))
-(scores,) = session.run(["scores"], {"image": np.asarray(image)[np.newaxis]})
-print(labels[int(scores.argmax())])
-"""
 
 
 class OnnxRuntime(Runtime):
@@ -86,7 +65,18 @@ class OnnxRuntime(Runtime):
         "entropy",
     )
 
-    example: ClassVar[str] = EXAMPLE
+    example: ClassVar[str] = """\
+import json, sys
+import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+labels = json.loads(session.get_modelmeta().custom_metadata_map["labels"])
+image = np.load(sys.argv[1] if len(sys.argv) > 1 else "golden_input.npy")  # uint8 [1, H, W, 3]
+scores = session.run(["scores"], {"image": image})[0][0]
+for i in np.argsort(-scores)[:5]:
+    print(f"{labels[i]} {scores[i]:.3f}")
+"""
 
     def compile(self, model: Any, card: Card, into: Path, progress: Progress) -> InputForm:
         with _packages("compile"):
@@ -97,8 +87,8 @@ class OnnxRuntime(Runtime):
         with _quiet():
             exported = _export(model, card)
             progress(1, 2, "simplifying")
-            simple = onnxslim.slim(_pool_globally(exported))
-        _strip_notes(simple)
+            simple = onnxslim.slim(graph.pool_globally(exported))
+        graph.strip_notes(simple)
         onnx.save(simple, into / self.file)
         progress(2, 2, "simplifying")
         return InputForm(dtype="float32", mean=card.mean, std=card.std)
@@ -150,12 +140,10 @@ class OnnxRuntime(Runtime):
 
         model = onnx.load(source)
         model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
-        if not _take_codes(model.graph, pixel_grid(card)):
-            _normalise(model.graph, form)
-        about = card.model_dump(mode="json", include={"image_size", "crop_pct"})
-        about |= {"mean": form.mean, "std": form.std, "classes": len(labels)}
-        about |= {"layout": "NHWC", "colour": "RGB", "dtype": "uint8"}
-        helper.set_model_props(model, {"labels": json.dumps(labels), "edgekit": json.dumps(about)})
+        if not graph.take_codes(model.graph, pixel_grid(card)):
+            graph.normalize_in_front(model.graph, form)
+        about = json.dumps(preprocessing(card, form, labels))
+        helper.set_model_props(model, {"labels": json.dumps(labels), "edgekit": about})
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, into / self.file)
 
@@ -167,8 +155,8 @@ class OnnxRuntime(Runtime):
         return Description(
             input=_port(running.input[0]),
             output=_port(running.output[0]),
-            operators=_operators(running),
-            per_channel=_is_per_channel(onnx.load(path).graph),
+            operators=graph.operators(running),
+            per_channel=graph.is_per_channel(onnx.load(path).graph),
         )
 
 
@@ -220,8 +208,8 @@ def _export(model: Any, card: Card) -> Any:
         program = torch.onnx.export(
             Nhwc().eval(),
             (example,),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
+            input_names=[graph.INPUT],
+            output_names=[graph.OUTPUT],
             dynamo=True,
             external_data=False,
             verbose=False,
@@ -238,44 +226,6 @@ def _export(model: Any, card: Card) -> Any:
     return program.model_proto
 
 
-def _pool_globally(model: Any) -> Any:
-    """Write averages over height and width as GlobalAveragePool: ReduceMean has no int8 kernel."""
-    from onnx import helper, numpy_helper, shape_inference
-
-    inferred = shape_inference.infer_shapes(model).graph
-    rank = {v.name: len(v.type.tensor_type.shape.dim) for v in inferred.value_info}
-    constants = {i.name: i for i in model.graph.initializer}
-    nodes = []
-    for node in model.graph.node:
-        axes = constants.get(node.input[1]) if len(node.input) > 1 else None
-        spatial = axes and sorted(numpy_helper.to_array(axes).ravel() % 4) == [2, 3]
-        if node.op_type != "ReduceMean" or rank.get(node.input[0]) != 4 or not spatial:
-            nodes.append(node)
-            continue
-        keeps = all(a.i for a in node.attribute if a.name == "keepdims")
-        (x, y), pooled = (node.input[0], node.output[0]), f"{node.output[0]}_pooled"
-        pool = helper.make_node("GlobalAveragePool", [x], [y if keeps else pooled], node.name)
-        nodes.append(pool)
-        if not keeps:
-            nodes.append(helper.make_node("Flatten", [pooled], [y], f"{node.name}_flatten"))
-    _set_nodes(model.graph, nodes)
-    return model
-
-
-def _set_nodes(graph: Any, nodes: list[Any]) -> None:
-    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(copies)
-
-
-def _strip_notes(model: Any) -> None:
-    """Drop the exporter's stack traces: they hold paths of this machine."""
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
-        del part.metadata_props[:]
-        part.doc_string = ""
-
-
 class _Reader:
     """What a calibrator reads from: the prepared images from `start` on, one by one."""
 
@@ -290,7 +240,7 @@ class _Reader:
         if image is None:
             return None
         self.report(done)
-        return {INPUT: image}
+        return {graph.INPUT: image}
 
 
 def _calibrate(
@@ -350,52 +300,8 @@ def _options(model: Any, grid: PixelGrid | None) -> dict[str, Any]:
             "scale": np.array(grid.scale, np.float32),
             "zero_point": np.array(grid.zero_point, np.uint8),
         }
-        options["TensorQuantOverrides"] = {_planes(model.graph).output[0]: [codes]}
+        options["TensorQuantOverrides"] = {graph.planes(model.graph).output[0]: [codes]}
     return options
-
-
-def _planes(graph: Any) -> Any:
-    """The Transpose to NCHW that `compile` put behind the input; the quantiser follows it."""
-    return next(node for node in graph.node if INPUT in node.input)
-
-
-def _take_codes(graph: Any, grid: PixelGrid | None) -> bool:
-    """Feed pixels to the first DequantizeLinear, where they are the codes it expects."""
-    import numpy as np
-    from onnx import numpy_helper
-
-    transpose = _planes(graph)
-    quantizers = [n for n in graph.node if transpose.output[0] in n.input]
-    if grid is None or [n.op_type for n in quantizers] != ["QuantizeLinear"]:
-        return False
-    quantizer = quantizers[0]
-    constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
-    scale, zero_point = (constants[name] for name in quantizer.input[1:3])
-    if scale != np.float32(grid.scale) or zero_point != grid.zero_point:
-        return False
-    transpose.output[0] = quantizer.output[0]
-    graph.node.remove(quantizer)
-    known = [v for v in graph.value_info if v.name in (*quantizer.input, *quantizer.output)]
-    for value in known:
-        graph.value_info.remove(value)
-    return True
-
-
-def _normalise(graph: Any, form: InputForm) -> None:
-    """Put (pixels / 255 - mean) / std in front, in float."""
-    import numpy as np
-    from onnx import TensorProto, helper, numpy_helper
-
-    mean, std = np.asarray(form.mean), np.asarray(form.std)
-    constants = {"pixel_scale": 1 / (255 * std), "pixel_shift": -mean / std}
-    for name, value in constants.items():
-        graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
-    transpose = _planes(graph)
-    transpose.input[0] = "normalised"
-    cast = helper.make_node("Cast", [INPUT], ["pixels"], "pixels", to=TensorProto.FLOAT)
-    scale = helper.make_node("Mul", ["pixels", "pixel_scale"], ["scaled"], "pixel_scaling")
-    shift = helper.make_node("Add", ["scaled", "pixel_shift"], ["normalised"], "pixel_shifting")
-    _set_nodes(graph, [cast, scale, shift, *graph.node])
 
 
 def _optimized(path: Path) -> Any:
@@ -421,48 +327,3 @@ def _port(value: Any) -> Port:
     shape = tuple(d.dim_value for d in tensor.shape.dim)
     dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
     return Port(name=value.name, shape=shape, dtype=dtype)
-
-
-def _operators(graph: Any) -> tuple[Operator, ...]:
-    """Every node; one that only moves data counts as what flows through it."""
-    from onnx import TensorProto
-
-    codes = {i.name for i in graph.input if i.type.tensor_type.elem_type == TensorProto.UINT8}
-    operators = []
-    for node in graph.node:
-        kind, heavy = node.op_type, node.op_type in FLOAT_HEAVY | INT8_HEAVY
-        moves = not heavy and kind not in CONVERSIONS and node.input and node.input[0] in codes
-        int8 = moves or kind in INT8_HEAVY or kind.startswith("QLinear")
-        # A QGemm with fewer than nine inputs has no output scale: it gives floats.
-        if (
-            moves
-            or kind == "QuantizeLinear"
-            or kind.startswith("QLinear")
-            or (kind == "QGemm" and len(node.input) == 9)
-        ):
-            codes.update(node.output)
-        operators.append(
-            Operator(
-                name=node.name or node.output[0],
-                kind=kind,
-                precision="int8" if int8 else "float32",
-                heavy=heavy,
-            )
-        )
-    return tuple(operators)
-
-
-def _is_per_channel(graph: Any) -> bool:
-    """Whether every int8 weight has more than one scale."""
-    from onnx import TensorProto
-
-    constants = {i.name: i for i in graph.initializer}
-    scales = [
-        constants[node.input[1]]
-        for node in graph.node
-        if node.op_type == "DequantizeLinear"
-        and (weight := constants.get(node.input[0])) is not None
-        and weight.data_type == TensorProto.INT8
-        and len(weight.dims) > 1
-    ]
-    return bool(scales) and all(scale.dims and scale.dims[0] > 1 for scale in scales)

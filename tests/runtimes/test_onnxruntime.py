@@ -170,7 +170,7 @@ def test_labels_and_preprocessing_are_read_from_the_session(build: Build) -> Non
     found = session.get_modelmeta().custom_metadata_map
     assert json.loads(found["labels"]) == list(LABELS)
     about = json.loads(found["edgekit"])
-    assert (about["image_size"], about["crop_pct"], about["classes"]) == (SIZE, 0.9, 2)
+    assert (about["image_size"], about["crop_pct"], about["classes"]) == (SIZE, 0.9, list(LABELS))
     assert (about["layout"], about["colour"], about["dtype"]) == ("NHWC", "RGB", "uint8")
     assert about["mean"] == list(build.forms["grid"].mean)
 
