@@ -70,9 +70,9 @@ class Artifact(BaseModel):
         Raises:
             IntegrityError: a file or the record is not the one that was stored.
         """
-        covered = self.model_dump(mode="json", include={"files", "metadata", "parents"})
-        if digest_of(covered) != self.digest:
-            raise self._corrupt(RECORD, f"digest {self.digest}", f"digest {digest_of(covered)}")
+        actual = digest_of(_record(self.files, self.metadata, self.parents))
+        if actual != self.digest:
+            raise self._corrupt(RECORD, f"digest {self.digest}", f"digest {actual}")
         for name, entry in self.files.items():
             actual = sha256_of(self.file(name))
             if actual != entry.sha256:
@@ -144,11 +144,7 @@ class Store:
                 for p in sorted(folder.rglob("*"))
                 if p.is_file()
             }
-            record = {
-                "files": {name: entry.model_dump() for name, entry in files.items()},
-                "metadata": metadata,
-                "parents": list(parents),
-            }
+            record = _record(files, metadata, parents)
             digest = digest_of(record)
             (folder / RECORD).write_text(json.dumps(record, indent=1))
             self._publish(folder, self._object(digest))
@@ -178,6 +174,14 @@ class Store:
 
     def _step(self, key: str) -> Path:
         return self.root / "steps" / f"{key}.json"
+
+
+def _record(files: dict[str, FileEntry], metadata: Json, parents: tuple[str, ...]) -> Json:
+    """What the digest covers, as it comes back from JSON: keys are text, tuples are lists."""
+    entries = {name: entry.model_dump() for name, entry in files.items()}
+    record = {"files": entries, "metadata": metadata, "parents": list(parents)}
+    plain: Json = json.loads(json.dumps(record))
+    return plain
 
 
 def default_store() -> Path:

@@ -25,6 +25,7 @@ from edgekit.report.report import Report, make_report
 from edgekit.run import Build, RowResult, TargetResult
 
 MANIFEST_SCHEMA = 1
+FLOAT_FILE = "float.safetensors"
 
 
 def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
@@ -37,6 +38,7 @@ def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             report = make_report(build, target)
+            _publish_float(build, folder)
             _publish_models(build, target, report, folder)
             write_atomically(folder / "report.json", report.model_dump_json(indent=1))
             write_atomically(folder / "report.md", render_markdown(report))
@@ -58,11 +60,6 @@ def _publish_models(build: Build, target: TargetResult, report: Report, folder: 
         if row.row.last:
             name = row.row.runtime
             manifests[name] = _publish_row(build, row, report, folder / name)
-    trunk = next(name for name in reversed(list(build.artifacts)) if _is_torch(build, name))
-    shutil.copyfile(
-        build.artifacts[trunk].file(models.WEIGHTS_FILE), folder / "float.safetensors.part"
-    )
-    (folder / "float.safetensors.part").replace(folder / "float.safetensors")
     choice = target.choice.fastest if target.choice else next(iter(manifests))
     whole = {
         "schema_version": MANIFEST_SCHEMA,
@@ -72,6 +69,14 @@ def _publish_models(build: Build, target: TargetResult, report: Report, folder: 
         "artifacts": manifests,
     }
     write_atomically(folder / "manifest.json", json.dumps(whole, indent=1))
+
+
+def _publish_float(build: Build, folder: Path) -> None:
+    """The torch model at the end of the trunk: what a later recipe can start from."""
+    trunk = [a for a in build.artifacts.values() if models.WEIGHTS_FILE in a.files]
+    part = folder / f".{FLOAT_FILE}.part"
+    shutil.copyfile(trunk[-1].file(models.WEIGHTS_FILE), part)
+    part.replace(folder / FLOAT_FILE)
 
 
 def _publish_row(build: Build, result: RowResult, report: Report, destination: Path) -> Any:
@@ -173,7 +178,3 @@ def _same(a: Path, b: Path) -> bool:
     if names != sorted(p.name for p in b.iterdir()):
         return False
     return all(sha256_of(a / name) == sha256_of(b / name) for name in names)
-
-
-def _is_torch(build: Build, name: str) -> bool:
-    return models.WEIGHTS_FILE in build.artifacts[name].files

@@ -59,6 +59,12 @@ def test_what_is_committed_is_found_and_whole(store: Store) -> None:
     assert leftovers(store) == []
 
 
+def test_metadata_that_json_changes_still_verifies(store: Store) -> None:
+    made = put(store, shape=(1, 2), names={10: "a", 9: "b"}, loss=float("inf"))
+    made.verify()
+    assert made.metadata == {"shape": [1, 2], "names": {"10": "a", "9": "b"}, "loss": float("inf")}
+
+
 def test_an_absent_key_is_not_found(store: Store) -> None:
     assert store.find(KEY) is None
     put(store)

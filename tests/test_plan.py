@@ -179,8 +179,11 @@ def test_a_second_target_shares_the_trunk_and_what_its_runtime_gives(plan: Plann
 
 
 def test_gates_of_the_recipe_and_the_target_are_both_held(plan: Planner) -> None:
-    (planned,) = plan(targets=[target(max_accuracy_drop=0.5, max_size_mb=3)]).targets
-    assert planned.gates == Gates(max_accuracy_drop=0.5, max_size_mb=3)
+    # The recipe allows a drop of 1 point.
+    lax, strict = target("a", max_accuracy_drop=2, max_size_mb=3), target("b", max_accuracy_drop=0)
+    planned = plan(targets=[lax, strict]).targets
+    assert planned[0].gates == Gates(max_accuracy_drop=1, max_size_mb=3)
+    assert planned[1].gates == Gates(max_accuracy_drop=0)
 
 
 # States and reasons
