@@ -6,7 +6,8 @@ The store is content-addressed and shared by every build of a user:
     steps/<key>.json       which artifact a step's key led to; written last, so a step that
                            was killed has no entry and failures are never cached
     partial/<key>/         what a long step leaves to resume from (a training checkpoint)
-    locks/<key>.lock       held while a step runs: a second build waits and takes its result
+    locks/<key>.lock       held while a step runs: a second build waits and takes its result;
+                           locks/<digest>.lock while an object is put in its place
     temp/                  work in progress, renamed into objects/ once it is whole
 """
 
@@ -93,20 +94,16 @@ class Store:
         self.root = root
 
     def find(self, key: str) -> Artifact | None:
-        """The artifact a step's key led to, or None if the step has not run to its end."""
+        """The artifact a step's key led to, or None if the step has not run to its end.
+
+        A step entry or a record that is no longer readable is one that is not there: the step
+        runs again. A record that can be read is believed until the artifact is verified.
+        """
         try:
             entry = json.loads(self._step(key).read_text())
-            record = json.loads((self._object(entry["digest"]) / RECORD).read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+            return self._read(entry["digest"], entry["seconds"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        return Artifact(
-            digest=entry["digest"],
-            path=self._object(entry["digest"]),
-            files=record["files"],
-            metadata=record["metadata"],
-            parents=record["parents"],
-            seconds=entry["seconds"],
-        )
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
@@ -147,7 +144,7 @@ class Store:
             record = _record(files, metadata, parents)
             digest = digest_of(record)
             (folder / RECORD).write_text(json.dumps(record, indent=1))
-            self._publish(folder, self._object(digest))
+            self._publish(folder, digest)
             entry = {"digest": digest, "seconds": round(seconds, 3)}
             write_atomically(self._step(key), json.dumps(entry))
             shutil.rmtree(self.root / "partial" / key, ignore_errors=True)
@@ -156,18 +153,41 @@ class Store:
             raise IntegrityError(f"{self._object(digest)} vanished while it was being stored")
         return found
 
-    def _publish(self, folder: Path, destination: Path) -> None:
+    def _publish(self, folder: Path, digest: str) -> None:
         for path in folder.rglob("*"):
             if path.is_file():
                 _flush(path)
                 path.chmod(0o444)
+        destination = self._object(digest)
         destination.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            folder.rename(destination)
-        except OSError:
+        with self.lock(digest):
             # Another build, or an earlier one whose step entry was lost, made the same thing.
-            if not (destination / RECORD).exists():
-                raise
+            if self._is_whole(digest):
+                return
+            with self.workspace() as aside:
+                if destination.exists():
+                    destination.rename(aside / "corrupt")
+                folder.rename(destination)
+
+    def _is_whole(self, digest: str) -> bool:
+        try:
+            self._read(digest).verify()
+        except (OSError, ValueError, KeyError, TypeError, IntegrityError):
+            return False
+        return True
+
+    def _read(self, digest: str, seconds: float = 0.0) -> Artifact:
+        """The object as its record describes it."""
+        path = self._object(digest)
+        record = json.loads((path / RECORD).read_text())
+        return Artifact(
+            digest=digest,
+            path=path,
+            files=record["files"],
+            metadata=record["metadata"],
+            parents=record["parents"],
+            seconds=seconds,
+        )
 
     def _object(self, digest: str) -> Path:
         return self.root / "objects" / digest

@@ -15,6 +15,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 TRAIN_MARGIN = 1.15
 """Training images are stored this much larger, so that random crops have room."""
+LONGEST = 20
+"""Sides further apart than this are no picture; and all of it is resized before it is cropped."""
 SHOWN = 5  # file names in a message before "and N more"
 
 
@@ -51,29 +54,35 @@ class Inventory:
 class CalibrationChoice:
     """How many calibration images, and whether each validated class must be among them."""
 
-    count: int
+    samples: int
     every_class: bool = True
 
 
 def take_inventory(source: Source, base: Path, cache: Path) -> Inventory:
-    """List a source and hash its files; unchanged files (path, size, mtime) are not read again."""
-    listing = source.listing(base)
+    """List a source and hash its files; unchanged files (path, size, mtime) are not read again.
+
+    Raises:
+        DataError: a file is missing or cannot be read, a label or a name contradicts the listing.
+    """
+    with _reading(base):
+        listing = source.listing(base)
+        missing = [s for s in listing.samples if not s.path.is_file()]
     memory = cache / f"{digest_of([str(base.resolve()), source.model_dump(mode='json')])[:16]}.json"
     try:
         known: dict[str, list[Any]] = json.loads(memory.read_text())
     except (OSError, ValueError):
         known = {}
     _refuse_strangers(listing)
-    missing = [s for s in listing.samples if not s.path.is_file()]
     if missing:
         raise DataError(f"{len(missing)} listed images do not exist: {shown(missing)}")
 
     def digest(sample: Sample) -> list[Any]:
-        stat = sample.path.stat()
-        entry = known.get(str(sample.path))
-        if entry and entry[:2] == [stat.st_size, stat.st_mtime_ns]:
-            return entry
-        return [stat.st_size, stat.st_mtime_ns, sha256_of(sample.path)]
+        with _reading(sample.path):
+            stat = sample.path.stat()
+            entry = known.get(str(sample.path))
+            if entry and entry[:2] == [stat.st_size, stat.st_mtime_ns]:
+                return entry
+            return [stat.st_size, stat.st_mtime_ns, sha256_of(sample.path)]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         entries = list(pool.map(digest, listing.samples))
@@ -143,15 +152,15 @@ def pick_calibration(
             hint="add training images of these classes, or set the stage's every_class: false; a "
             "class that calibration never saw may be clipped",
         )
-    if choice.count < len(classes) and choice.every_class:
+    if choice.samples < len(classes) and choice.every_class:
         raise DataError(
-            f"{choice.count} calibration images cannot hold {len(classes)} classes",
+            f"{choice.samples} calibration images cannot hold {len(classes)} classes",
             hint=f"set the stage's samples to {len(classes)} or more",
         )
     # Round-robin by share: repeatedly take from the class that lags furthest behind its share.
     chosen: list[Sample] = []
     taken: Counter[str] = Counter()
-    for _ in range(min(choice.count, len(pool))):
+    for _ in range(min(choice.samples, len(pool))):
         label = min(
             (name for name in classes if taken[name] < len(classes[name])),
             key=lambda name: (taken[name] > 0, taken[name] / len(classes[name]), name),
@@ -223,6 +232,9 @@ class DecodeImages(Action):
             size = round(size * TRAIN_MARGIN)
         shape = (len(samples), size, size, 3)
         images = np.lib.format.open_memmap(into / "all.npy", "w+", np.uint8, shape)
+        # Claim the space now: a write to a mapped page of a full disk is a SIGBUS, not an error.
+        with (into / "all.npy").open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, (into / "all.npy").stat().st_size)
         faults: list[tuple[Sample, str]] = []
         for i, (sample, decoded) in enumerate(self._decode(samples, size)):
             if isinstance(decoded, str):
@@ -231,6 +243,7 @@ class DecodeImages(Action):
                 images[i - len(faults)] = decoded
             context.progress(i + 1, len(samples), f"decode {self.split} images")
         self._judge(faults, len(samples))
+        self._refuse_lost_classes(samples, faults)
         images.flush()
         readable = len(samples) - len(faults)
         if faults:
@@ -266,7 +279,8 @@ class DecodeImages(Action):
     ) -> Iterator[tuple[Sample, NDArray[np.uint8] | str]]:
         def one(sample: Sample) -> NDArray[np.uint8] | str:
             try:
-                content = sample.path.read_bytes()
+                with _reading(sample.path):
+                    content = sample.path.read_bytes()
             except FileNotFoundError:
                 raise IntegrityError(f"{sample.path} vanished while the build ran") from None
             if hashlib.sha256(content).hexdigest() != self.inventory.digests[sample.name]:
@@ -284,6 +298,20 @@ class DecodeImages(Action):
                 f"{len(faults)} of {total} {self.split} images cannot be read:\n{rows}{more}",
                 hint="repair or remove them, or set data.unreadable: skip; "
                 "the report then counts and names them",
+            )
+
+    def _refuse_lost_classes(self, chosen: list[Sample], faults: list[tuple[Sample, str]]) -> None:
+        if self.calibration is None or not self.calibration.every_class:
+            return
+        images = Counter(s.label for s in chosen)
+        images.subtract(sample.label for sample, _ in faults)
+        lost = sorted(label for label, left in images.items() if not left)
+        if lost:
+            raise DataError(
+                f"calibration has no readable image left of {len(lost)} classes: "
+                f"{', '.join(lost[:SHOWN])}",
+                hint="repair or remove the unreadable images, raise the stage's samples, or set "
+                "its every_class: false",
             )
 
 
@@ -306,11 +334,27 @@ def decode(content: bytes, size: int, crop_pct: float) -> NDArray[np.uint8] | st
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return str(error).replace("<_io.BytesIO object", "<image") or type(error).__name__
     width, height = image.size
+    if max(width, height) > LONGEST * min(width, height):
+        return f"its sides are {width}x{height}, further apart than 1:{LONGEST}"
     scale = round(size / crop_pct) / min(width, height)
     resized = (max(size, round(width * scale)), max(size, round(height * scale)))
     image = image.resize(resized, Image.Resampling.BICUBIC)
     left, top = (resized[0] - size) // 2, (resized[1] - size) // 2
     return np.asarray(image.crop((left, top, left + size, top + size)), np.uint8)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Name what the operating system refuses to read; that it is absent is another matter."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or path} cannot be read: {error.strerror}",
+            hint="allow it to be read, or remove it from the data",
+        ) from error
 
 
 def shown(samples: list[Sample]) -> str:

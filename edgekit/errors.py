@@ -18,6 +18,7 @@ A message says what failed and where; `hint` says what to do about it.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,7 +101,10 @@ class DeviceError(EdgekitError):
 
 @contextmanager
 def storage_errors(where: Path) -> Iterator[None]:
-    """Turn the operating system's "no space" and "no permission" into a `StorageError`."""
+    """Turn the operating system's "no space" and "no permission" into a `StorageError`.
+
+    A permission that is missing elsewhere than at `where` is not the storage's: it passes.
+    """
     try:
         yield
     except OSError as error:
@@ -110,9 +114,18 @@ def storage_errors(where: Path) -> Iterator[None]:
                 hint=f"free some space, or choose another place with --store; {where} holds "
                 "the cache and may be deleted",
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+        if denied and _concerns(error, where):
             raise StorageError(
                 f"cannot write to {error.filename or where}: {error.strerror}",
                 hint="choose a folder you may write to, with --store or --build-dir",
             ) from error
         raise
+
+
+def _concerns(error: OSError, where: Path) -> bool:
+    """Whether the error is about `where`, something in it, or a folder it was to be made in."""
+    if not isinstance(error.filename, str | bytes):
+        return True
+    path, root = Path(os.fsdecode(error.filename)).absolute(), where.absolute()
+    return path.is_relative_to(root) or root.is_relative_to(path)

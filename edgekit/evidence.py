@@ -38,7 +38,7 @@ class Measurement(BaseModel):
     high: float | None = None
 
     @model_validator(mode="after")
-    def _interval_holds_the_value(self) -> Measurement:
+    def _both_ends_in_order(self) -> Measurement:
         if (self.low is None) != (self.high is None):
             raise ValueError("an interval has both ends or none")
         if self.low is not None and self.high is not None and not self.low <= self.high:

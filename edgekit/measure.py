@@ -136,4 +136,5 @@ def _run_agent(job: dict[str, Any], folder: Path, progress: Progress) -> dict[st
 
 def host_identity() -> dict[str, Any]:
     """What a latency on this machine depends on; part of the key of everything measured here."""
-    return {"cpu": agent.cpu_name(), "cores": os.cpu_count()}
+    int8 = agent.int8_instructions()
+    return {"cpu": agent.cpu_name(), "int8": int8, "cores": os.cpu_count()}

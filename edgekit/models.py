@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -65,6 +66,20 @@ class ModelSource(BaseModel):
     def _known_package(cls, value: str) -> str:
         if value.startswith("package:") and value.removeprefix("package:") not in PACKAGED:
             raise ValueError(f"no such weights package; known: {', '.join(PACKAGED)}")
+        return value
+
+    @field_validator("mean")
+    @classmethod
+    def _a_share_of_the_range(cls, value: float | Triple | None) -> float | Triple | None:
+        if not all(0 <= v <= 1 for v in _triple(value, 0.0)):
+            raise ValueError(f"from 0 to 1 expected, as of pixels / 255, not {value}")
+        return value
+
+    @field_validator("std")
+    @classmethod
+    def _a_divisor(cls, value: float | Triple | None) -> float | Triple | None:
+        if not all(0 < v < math.inf for v in _triple(value, 1.0)):
+            raise ValueError(f"above 0 and finite expected: pixels are divided by it, not {value}")
         return value
 
     def weights_file(self, base: Path) -> Path | None:

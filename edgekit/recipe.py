@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
@@ -11,15 +12,14 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializeAsAny,
-    model_validator,
 )
 
 from edgekit.datasets.base import Source
 from edgekit.gates import Gates
 from edgekit.models import ModelSource
-from edgekit.plugins import find_sources, find_stages
-from edgekit.stages.base import Stage
-from edgekit.yamlfile import Document, parse, suggestion
+from edgekit.plugins import find_runtimes, find_sources, find_stages
+from edgekit.stages.base import RuntimeStage, Stage
+from edgekit.yamlfile import Document, Location, parse, suggestion
 
 
 def _tagged(entry: Any) -> Any:
@@ -43,8 +43,8 @@ def _tagged(entry: Any) -> Any:
 def _known_source(value: Any) -> Any:
     if isinstance(value, dict):
         name = value.get("source")
-        if name is not None and str(name) not in find_sources():
-            known = list(find_sources())
+        known = list(find_sources())
+        if "source" in value and str(name) not in known:
             raise ValueError(f"no data source {name!r}; {suggestion(str(name), known)}")
     return value
 
@@ -76,33 +76,48 @@ class Recipe(BaseModel):
     stages: tuple[SerializeAsAny[AnyStage], ...] = Field(min_length=1)
     gates: Gates = Gates()
 
-    @model_validator(mode="after")
-    def _order(self) -> Recipe:
-        scopes = [stage.scope for stage in self.stages]
-        if "trunk" in scopes and "runtime" in scopes[: scopes.index("trunk")]:
-            raise ValueError("stages: trunk stages come before quantize and export")
-        if scopes != sorted(scopes, key=["trunk", "runtime"].index):
-            raise ValueError(
-                "stages: finetune and prune work on the torch model, so they come before "
-                "quantize and export"
-            )
-        names = [stage.stage for stage in self.stages if stage.scope == "runtime"]
-        for name in set(names):
-            if names.count(name) > 1:
-                raise ValueError(f"stages: {name} stands {names.count(name)} times, once is enough")
-        if "export" in names[:-1]:
-            raise ValueError("stages: export must be the last one")
-        return self
 
-    @model_validator(mode="after")
-    def _trained_weights(self) -> Recipe:
-        if any(stage.trains for stage in self.stages):
-            return self
-        if self.model.weights == "scratch":
-            raise ValueError("model.weights: scratch needs a finetune stage to train it")
-        if self.model.head == "new":
-            raise ValueError("model.head: new needs a finetune stage to train it")
-        return self
+def conflicts(recipe: Recipe) -> list[tuple[Location, str]]:
+    """Settings that are right alone and cannot work together, each with its place (pure)."""
+    return [*_order(recipe), *_untrained(recipe), *_strange_runtimes(recipe)]
+
+
+def _order(recipe: Recipe) -> Iterator[tuple[Location, str]]:
+    names = [stage.stage for stage in recipe.stages]
+    for i, stage in enumerate(recipe.stages):
+        before = recipe.stages[:i]
+        where = ("stages", i)
+        if stage.scope == "trunk":
+            if any(other.scope == "runtime" for other in before):
+                yield (
+                    where,
+                    f"{stage.stage} works on the torch model, so it comes before quantize "
+                    "and export",
+                )
+            continue
+        if stage.stage in names[:i]:
+            yield where, f"{stage.stage} stands {names.count(stage.stage)} times, once is enough"
+        elif any(other.stage == "export" for other in before):
+            yield where, f"{stage.stage} comes after export, which must be the last one"
+
+
+def _untrained(recipe: Recipe) -> Iterator[tuple[Location, str]]:
+    if any(stage.trains for stage in recipe.stages):
+        return
+    if recipe.model.weights == "scratch":
+        yield ("model", "weights"), "scratch needs a finetune stage to train it"
+    if recipe.model.head == "new":
+        yield ("model", "head"), "new needs a finetune stage to train it"
+
+
+def _strange_runtimes(recipe: Recipe) -> Iterator[tuple[Location, str]]:
+    known = list(find_runtimes())
+    for i, stage in enumerate(recipe.stages):
+        for key, value in stage if isinstance(stage, RuntimeStage) else ():
+            for name in value if isinstance(value, dict) else ():
+                if name not in known:
+                    where = ("stages", i, stage.stage, key, name)
+                    yield where, f"no runtime {name!r}; {suggestion(name, known)}"
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -114,7 +129,7 @@ def load_recipe(path: Path) -> Recipe:
     document = Document(path)
     if isinstance(document.data, dict):
         document.data = {"name": path.stem, **document.data}
-    return parse(document, Recipe)
+    return parse(document, Recipe, conflicts)
 
 
 def recipe_schema() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -46,6 +47,9 @@ class Document:
             where = where[:-1]
         return self.lines.get(where, 1)
 
+    def problem(self, where: Location, message: str) -> Problem:
+        return Problem(_dotted(where), self.line(where), message)
+
     def _plain(self, node: yaml.Node, where: Location) -> Any:
         self.lines.setdefault(where, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
@@ -72,8 +76,15 @@ class Document:
         return result
 
 
-def parse(document: Document, model: type[Model], context: dict[str, Any] | None = None) -> Model:
+def parse(
+    document: Document,
+    model: type[Model],
+    conflicts: Callable[[Model], list[tuple[Location, str]]] = lambda parsed: [],
+) -> Model:
     """Validate a document against `model`.
+
+    Args:
+        conflicts: settings that are right alone and cannot work together, each with its place.
 
     Raises:
         ConfigError: with one entry for each unknown key, wrong type and impossible combination.
@@ -84,7 +95,8 @@ def parse(document: Document, model: type[Model], context: dict[str, Any] | None
         problems.append(Problem("", 1, f"a mapping of keys expected, not {document.data!r}"))
     else:
         try:
-            parsed = model.model_validate(document.data, context=context)
+            parsed = model.model_validate(document.data)
+            problems += [document.problem(*conflict) for conflict in conflicts(parsed)]
         except ValidationError as error:
             problems += [_problem(document, model, item) for item in _causes(error)]
     if problems or parsed is None:
@@ -120,13 +132,17 @@ def _problem(document: Document, model: type[BaseModel], item: dict[str, Any]) -
     if item["type"] == "extra_forbidden":
         known = _fields_at(model, item["loc"][:-1])
         message = f"unknown key; {suggestion(str(item['loc'][-1]), known)}"
+    elif item["type"] == "union_tag_not_found":
+        tags = [tag_of(candidate) for candidate in _models_at(model, item["loc"])]
+        where = (*where, item["ctx"]["discriminator"].strip("'"))
+        message = f"this key is required; {suggestion('', [tag for tag in tags if tag])}"
     elif item["type"] == "missing":
         message = "this key is required"
     elif item["type"] not in ("value_error", "assertion_error") and not isinstance(
         item.get("input"), dict | list
     ):
         message = f"{message[0].lower()}{message[1:]}, not {item.get('input')!r}"
-    return Problem(_dotted(where), document.line(where), message)
+    return document.problem(where, message)
 
 
 def _yaml_location(data: Any, loc: Location) -> Location:
@@ -145,6 +161,15 @@ def _yaml_location(data: Any, loc: Location) -> Location:
 
 def _fields_at(model: Any, loc: Location) -> list[str]:
     """Names of the fields pydantic would have taken at a location."""
+    names: list[str] = []
+    for candidate in _models_at(model, loc):
+        # The name of a stage is the key above its fields, never one of them.
+        names += [n for n in candidate.model_fields if n not in [*names, "stage"]]
+    return names
+
+
+def _models_at(model: Any, loc: Location) -> list[type[BaseModel]]:
+    """The models pydantic would have taken at a location."""
     for part in loc:
         candidates = [model]
         found: Any = None
@@ -158,16 +183,15 @@ def _fields_at(model: Any, loc: Location) -> list[str]:
             candidates += [a for a in get_args(candidate) if not isinstance(a, str)]
         if found is not None:
             model = found
-    names: list[str] = []
+    models: list[type[BaseModel]] = []
     candidates = [model]
     while candidates:
         candidate = candidates.pop()
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            # The name of a stage is the key above its fields, never one of them.
-            names += [n for n in candidate.model_fields if n not in [*names, "stage"]]
+            models.append(candidate)
         else:
             candidates += [a for a in get_args(candidate) if not isinstance(a, str)]
-    return names
+    return models
 
 
 def tag_of(model: type[BaseModel]) -> str | None:

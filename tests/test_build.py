@@ -213,14 +213,41 @@ def test_kill_9_in_mid_training_changes_nothing(
     wait_for(lambda: list(store.glob("partial/*/checkpoint.pt")))
     build.send_signal(signal.SIGKILL)
     build.wait()
-    assert not list(store.glob("steps/*.json")) or "finetune" not in states(world[0]).values()
+    plan = edgekit(
+        "plan", "tiny.yaml", "--target", "board.yaml", "--json", cwd=folder, store=store
+    )
+    state = {step["step"]: step["state"] for step in json.loads(plan.stdout)}
+    assert state["source"] == "cached"
+    assert state["finetune"] != "cached"
     done = edgekit("build", "tiny.yaml", "--target", "board.yaml", cwd=folder, store=store)
     assert done.returncode == 0, done.stderr
-    undisturbed = (world[0] / "build/tiny/board/float.safetensors").read_bytes()
-    assert (folder / "build/tiny/board/float.safetensors").read_bytes() == undisturbed
-    for model in ("litert/model.tflite", "onnxruntime/model.onnx"):
-        ours = (folder / "build/tiny/board" / model).read_bytes()
-        assert ours == (world[0] / "build/tiny/board" / model).read_bytes()
+    assert same_models(folder, world[0])
+
+
+def same_models(one: Path, other: Path) -> bool:
+    names = ("float.safetensors", "litert/model.tflite", "onnxruntime/model.onnx")
+    pairs = [[f / "build/tiny/board" / name for f in (one, other)] for name in names]
+    return all(a.read_bytes() == b.read_bytes() for a, b in pairs)
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment_changes_nothing(
+    world: tuple[Path, Path], copy: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Killed after 3, 6, 9, ... seconds, until one run is quick enough to come to its end."""
+    folder, store = copy(), tmp_path / "store"
+    shutil.rmtree(folder / "build")
+    for kills in range(1, 60):
+        build = start_build(folder, store)
+        try:
+            build.wait(timeout=3 * kills)
+            break
+        except subprocess.TimeoutExpired:
+            build.send_signal(signal.SIGKILL)
+            build.wait()
+    assert build.returncode == 0
+    assert kills > 2, "the build was killed at least twice"
+    assert same_models(folder, world[0])
 
 
 def test_ctrl_c_exits_with_130_and_leaves_no_half_work(

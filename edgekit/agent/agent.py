@@ -176,6 +176,7 @@ def environment() -> Json:
         "system": platform.platform(),
         "python": platform.python_version(),
         "cpu": cpu_name(),
+        "int8_instructions": int8_instructions(),
         "cores": os.cpu_count(),
         "load_average": list(os.getloadavg()),
         "versions": versions,
@@ -191,6 +192,16 @@ def cpu_name() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def int8_instructions() -> list[str]:
+    """The processor's int8 dot products, which decide what int8 gains on it."""
+    known = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
+    try:
+        with open("/proc/cpuinfo") as stream:
+            return sorted(known & set(stream.read().split()))
+    except OSError:
+        return []
 
 
 def say(**message: Any) -> None:

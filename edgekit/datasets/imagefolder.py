@@ -77,7 +77,11 @@ def _from_folder(root: Path) -> list[Sample]:
 
 
 def _class_folder(root: Path, folder: Path, split: SplitName | None) -> list[Sample]:
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(path.relative_to(folder))
+    )
     if not files:
         raise DataError(
             f"the class folder {folder} holds no images",
@@ -141,4 +145,8 @@ def _class_names(path: Path) -> list[str]:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not _is_hidden(Path(p.name)))
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from pathlib import Path
 from typing import Literal
 
@@ -23,17 +24,34 @@ class Python(Source):
         module_name, function_name = self.function.split(":")
         sys.path.insert(0, str(base.resolve()))
         try:
-            function = getattr(importlib.import_module(module_name), function_name)
-        except (ImportError, AttributeError) as error:
-            raise DataError(
-                f"data.function: cannot find {self.function}: {error}",
-                hint=f"put {module_name}.py beside the recipe, or install the package",
-            ) from error
+            listing = getattr(importlib.import_module(module_name), function_name)()
+        except (Exception, SystemExit) as error:
+            raise self._failure(error) from error
         finally:
             sys.path.pop(0)
-        listing = function()
         if not isinstance(listing, Listing):
             raise DataError(
                 f"{self.function} returned {type(listing).__name__}, an edgekit Listing expected"
             )
         return listing
+
+    def _failure(self, error: BaseException) -> DataError:
+        module_name = self.function.split(":")[0]
+        what = f"{type(error).__name__}: {error}"
+        place = _place(error, module_name.split(".")[0])
+        if place is None:  # none of its code ran
+            return DataError(
+                f"data.function: cannot call {self.function}: {what}",
+                hint=f"put {module_name}.py beside the recipe, or install the package; "
+                "the function takes no arguments",
+            )
+        return DataError(f"data.function: {self.function} failed at {place}: {what}")
+
+
+def _place(error: BaseException, package: str) -> str | None:
+    """File and line of the deepest call inside a package: the user's code, not what it uses."""
+    place = f"{error.filename}:{error.lineno}" if isinstance(error, SyntaxError) else None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if str(frame.f_globals.get("__name__")).split(".")[0] == package:
+            place = f"{frame.f_code.co_filename}:{line}"
+    return place

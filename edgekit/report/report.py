@@ -105,11 +105,7 @@ def make_report(build: Build, target: TargetResult) -> Report:
         if broken
         else [],
         latency_evidence=Evidence.HOST,
-        not_measured=[
-            f"Latency on {spec.description}: no device took part in this build. The ratios are "
-            "this machine's; its processor has other int8 instructions than the target's, so "
-            "they may differ there in either direction."
-        ],
+        not_measured=_not_measured(target),
         gates=target.plan.gates,
         data=_data(build),
         rows=[_row(row) for row in target.rows],
@@ -118,6 +114,18 @@ def make_report(build: Build, target: TargetResult) -> Report:
         libraries=_libraries(target),
         steps=_steps(build, target),
     )
+
+
+def _not_measured(target: TargetResult) -> list[str]:
+    """What a reader might take for measured, and why it was not."""
+    environment = target.rows[-1].validation.environment
+    int8 = environment.get("int8_instructions", [])
+    here = f"has {', '.join(int8)}" if int8 else "has no int8 dot-product instructions"
+    return [
+        f"Latency on {target.plan.target.description}: no device took part in this build. The "
+        f"ratios are this machine's. Its processor {here}; what int8 gains depends on them, so "
+        f"expect other ratios on a {target.plan.target.cpu}."
+    ]
 
 
 def _row(result: RowResult) -> RowRecord:

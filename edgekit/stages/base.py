@@ -18,7 +18,7 @@ class Stage(BaseModel, Action):
     """One step of a recipe's `stages`. A trunk stage, by default: it turns a torch model into a
     torch model, once for all targets."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     scope: ClassVar[Literal["trunk", "runtime"]] = "trunk"
     trains: ClassVar[bool] = False
@@ -37,7 +37,10 @@ class Stage(BaseModel, Action):
 
 
 class RuntimeStage(Stage):
-    """Works on a compiled model, once for each target and runtime."""
+    """Works on a compiled model, once for each target and runtime.
+
+    A setting that is a mapping holds one value for each runtime it names.
+    """
 
     scope: ClassVar[Literal["trunk", "runtime"]] = "runtime"
 

@@ -51,7 +51,8 @@ def report() -> Report:
         row(r, s, s == "source") for r in ("litert", "onnxruntime") for s in ("source", "export")
     ]
     environment = {
-        "cpu": "A <script> CPU", "cores": 2, "system": "Linux", "python": "3.11",
+        "cpu": "A <script> CPU", "int8_instructions": ["avx512_vnni"], "cores": 2,
+        "system": "Linux", "python": "3.11",
         "load_average": [0.1, 0.2, 0.3],
     }  # fmt: skip
     return Report(
