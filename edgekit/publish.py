@@ -39,6 +39,8 @@ def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
             folder.mkdir(parents=True, exist_ok=True)
             report = make_report(build, target)
             _publish_float(build, folder)
+            splits = build.artifacts["splits"].file("splits.json")
+            write_atomically(folder / "splits.json", splits.read_text())
             _publish_models(build, target, report, folder)
             write_atomically(folder / "report.json", report.model_dump_json(indent=1))
             write_atomically(folder / "report.md", render_markdown(report))

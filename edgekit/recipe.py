@@ -6,19 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SerializeAsAny,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 
 from edgekit.datasets.base import Source
 from edgekit.gates import Gates
 from edgekit.models import ModelSource
 from edgekit.plugins import find_runtimes, find_sources, find_stages
-from edgekit.stages.base import RuntimeStage, Stage
+from edgekit.stages.base import Stage
 from edgekit.yamlfile import Document, Location, parse, suggestion
 
 
@@ -113,11 +107,13 @@ def _untrained(recipe: Recipe) -> Iterator[tuple[Location, str]]:
 def _strange_runtimes(recipe: Recipe) -> Iterator[tuple[Location, str]]:
     known = list(find_runtimes())
     for i, stage in enumerate(recipe.stages):
-        for key, value in stage if isinstance(stage, RuntimeStage) else ():
-            for name in value if isinstance(value, dict) else ():
-                if name not in known:
-                    where = ("stages", i, stage.stage, key, name)
-                    yield where, f"no runtime {name!r}; {suggestion(name, known)}"
+        if stage.scope != "runtime":
+            continue
+        named = [(key, name) for key, value in stage if isinstance(value, dict) for name in value]
+        for key, name in named:
+            if name not in known:
+                where = ("stages", i, stage.stage, key, name)
+                yield where, f"no runtime {name!r}; {suggestion(name, known)}"
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -10,7 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,45 @@ def test_a_file_of_another_size_is_refused_when_it_is_used(store: Store, damage:
         made.file("sub/a.txt")
 
 
+def damage_record(made: Artifact) -> None:
+    record = (made.path / RECORD).read_text()
+    edit(made.path / RECORD, record[: len(record) // 2])
+
+
+def damage_file(made: Artifact) -> None:
+    edit(made.path / "sub" / "a.txt", "CONTENT")
+
+
+def lose_file(made: Artifact) -> None:
+    (made.path / "sub" / "a.txt").unlink()
+
+
+@pytest.mark.parametrize("damage", [damage_record, damage_file, lose_file])
+def test_building_again_heals_a_corrupt_object(
+    store: Store, damage: Callable[[Artifact], None]
+) -> None:
+    made = put(store)
+    damage(made)
+    healed = put(store)
+    assert healed == made
+    healed.verify()
+    assert leftovers(store) == []
+
+
+def test_an_object_that_is_whole_is_kept(store: Store) -> None:
+    made = put(store)
+    before = (made.path / RECORD).stat()
+    put(store, "another key")
+    assert (made.path / RECORD).stat().st_ino == before.st_ino
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"files": 1, "metadata": {}, "parents": []}'])
+def test_a_record_that_cannot_be_read_is_a_step_that_never_ran(store: Store, text: str) -> None:
+    made = put(store)
+    edit(made.path / RECORD, text)
+    assert store.find(KEY) is None
+
+
 def test_an_edited_record_is_refused_even_if_it_fits_the_files(store: Store) -> None:
     made = put(store, precision="int8")
     record = json.loads((made.path / RECORD).read_text())
@@ -166,6 +205,14 @@ def test_two_builds_that_make_the_same_thing_at_once_end_with_one_object(
         found = store.find(key)
         assert found is not None
         found.verify()
+
+
+def test_two_builds_that_heal_the_same_object_at_once_both_end_well(store: Store) -> None:
+    with store.workspace() as folder:
+        (folder / "a.txt").write_text("same")
+        made = store.commit("one", folder, {}, (), 0.0)
+    edit(made.path / "a.txt", "SAME")
+    test_two_builds_that_make_the_same_thing_at_once_end_with_one_object(store, ("two", "three"))
 
 
 def hold_lock(root: Path, held: Any, release: Any, done: Path) -> None:
@@ -264,6 +311,17 @@ def test_a_full_disk_while_the_step_is_recorded_leaves_no_step(
     assert caught.value.exit_code == 2
     assert store.find(KEY) is None
     put(store).verify()
+
+
+def test_a_file_outside_the_store_that_cannot_be_read_is_not_the_stores_fault(
+    store: Store, tmp_path: Path
+) -> None:
+    def read_an_image() -> None:
+        with store.lock(KEY), store.workspace():
+            raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "image.png"))
+
+    with pytest.raises(PermissionError):
+        read_an_image()
 
 
 def test_the_store_lies_where_the_environment_says(

@@ -144,7 +144,7 @@ def test_changing_a_stage_reruns_it_and_what_follows(
 ) -> None:
     folder = copy(samples=16)
     plan = edgekit("plan", "tiny.yaml", "--target", "board.yaml", cwd=folder, store=world[1])
-    assert re.search(r"images/calibration .* changed .*calibration.count: 24 -> 16", plan.stdout)
+    assert re.search(r"images/calibration .* changed .*calibration.samples: 24 -> 16", plan.stdout)
     done = edgekit("build", "tiny.yaml", "--target", "board.yaml", cwd=folder, store=world[1])
     assert done.returncode == 0, done.stderr
     ran = {name for name, state in states(folder).items() if state != "cached"}
@@ -213,9 +213,7 @@ def test_kill_9_in_mid_training_changes_nothing(
     wait_for(lambda: list(store.glob("partial/*/checkpoint.pt")))
     build.send_signal(signal.SIGKILL)
     build.wait()
-    plan = edgekit(
-        "plan", "tiny.yaml", "--target", "board.yaml", "--json", cwd=folder, store=store
-    )
+    plan = edgekit("plan", "tiny.yaml", "--target", "board.yaml", "--json", cwd=folder, store=store)
     state = {step["step"]: step["state"] for step in json.loads(plan.stdout)}
     assert state["source"] == "cached"
     assert state["finetune"] != "cached"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -296,6 +297,27 @@ def test_a_listing_that_contradicts_itself_is_refused(
         take_inventory(own, tmp_path, tmp_path / "digests")
 
 
+def forbid(monkeypatch: pytest.MonkeyPatch, method: str, victim: Path) -> None:
+    """As a file without read permission; the tests may run as root, who may read it all."""
+    allowed = getattr(Path, method)
+
+    def denied(self: Path, *args: Any, **options: Any) -> Any:
+        if self == victim:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return allowed(self, *args, **options)
+
+    monkeypatch.setattr(Path, method, denied)
+
+
+@pytest.mark.parametrize("method", ["open", "is_file"])
+def test_a_file_that_may_not_be_read_is_named(
+    images_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    forbid(monkeypatch, method, images_folder / "bar" / "07.png")
+    with pytest.raises(DataError, match=r"bar/07\.png cannot be read: Permission denied"):
+        take_inventory(source_of("images"), tmp_path, tmp_path / "digests")
+
+
 # Decoding
 
 
@@ -365,6 +387,31 @@ def test_unreadable_images_are_counted_and_left_out_if_asked(
     assert images.reshape(len(images), -1).max(axis=1).min() > 0
 
 
+def damaged_calibration(images_folder: Path, tmp_path: Path, every_class: bool) -> np.ndarray:
+    """Labels of four calibration images, where those of the class `bar` cannot be read."""
+    source, choice = source_of("images", unreadable="skip"), CalibrationChoice(4, every_class)
+    for path in images_folder.glob("bar/*.png"):
+        truncate(path)
+    inventory = take_inventory(source, tmp_path, tmp_path / "digests")
+    chosen = DecodeImages(source, inventory, "calibration", choice)
+    (tmp_path / "into").mkdir()
+    chosen.run({}, tmp_path / "into", context(tmp_path))
+    return np.load(tmp_path / "into" / "labels.npy")
+
+
+def test_a_class_that_skipping_takes_from_calibration_is_refused_unless_allowed(
+    images_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="no readable image left of 1 classes: bar"):
+        damaged_calibration(images_folder, tmp_path, every_class=True)
+
+
+def test_a_class_may_vanish_from_calibration_if_that_is_allowed(
+    images_folder: Path, tmp_path: Path
+) -> None:
+    assert damaged_calibration(images_folder, tmp_path, every_class=False).tolist() == [1, 1]
+
+
 def test_skipping_everything_is_no_way_on(images_folder: Path, tmp_path: Path) -> None:
     for path in images_folder.rglob("*.png"):
         truncate(path)
@@ -382,6 +429,18 @@ def test_a_file_that_changes_after_the_plan_is_an_integrity_error(
     victim.unlink() if change == "delete" else Image.new("RGB", (40, 40)).save(victim)
     (tmp_path / "into").mkdir()
     with pytest.raises(IntegrityError, match=victim.name):
+        DecodeImages(source, inventory, "validation").run({}, tmp_path / "into", context(tmp_path))
+
+
+def test_a_file_that_may_not_be_read_when_it_is_decoded_is_named(
+    images_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = source_of("images", unreadable="skip")
+    inventory = take_inventory(source, tmp_path, tmp_path / "digests")
+    victim = divide(inventory, source)["validation"][0].path
+    forbid(monkeypatch, "read_bytes", victim)
+    (tmp_path / "into").mkdir()
+    with pytest.raises(DataError, match=f"{victim} cannot be read: Permission denied"):
         DecodeImages(source, inventory, "validation").run({}, tmp_path / "into", context(tmp_path))
 
 
@@ -425,6 +484,12 @@ def test_decoding_resizes_the_shorter_side_and_crops_the_centre() -> None:
     wide = decode(encoded(Image.fromarray(pixels)), 30, 0.5)
     assert not isinstance(wide, str)
     assert wide.shape == (30, 30, 3)
+
+
+@pytest.mark.parametrize("size", [(1, 50_000), (50_000, 1), (2, 41)])
+def test_a_strip_is_no_picture(size: tuple[int, int]) -> None:
+    assert f"{size[0]}x{size[1]}" in str(decode(encoded(Image.new("RGB", size)), 160, 1.0))
+    assert not isinstance(decode(encoded(Image.new("RGB", (2, 40))), 16, 1.0), str)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "LA"])

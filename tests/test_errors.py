@@ -81,6 +81,21 @@ def test_storage_errors_become_input_errors_with_a_hint(code: int) -> None:
     assert "--store" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize("place", ["/store/x", b"/store/x", "/store", "/", None])
+def test_a_permission_is_the_storages_where_it_concerns_the_storage(
+    place: str | bytes | None,
+) -> None:
+    with pytest.raises(StorageError), storage_errors(Path("/store")):
+        raise PermissionError(errno.EACCES, "Permission denied", place)
+
+
+def test_a_permission_elsewhere_passes_and_a_full_disk_does_not() -> None:
+    with pytest.raises(PermissionError), storage_errors(Path("/store")):
+        raise PermissionError(errno.EACCES, "Permission denied", "/storehouse/image.png")
+    with pytest.raises(StorageError, match="/elsewhere"), storage_errors(Path("/store")):
+        raise OSError(errno.ENOSPC, "No space left on device", "/elsewhere")
+
+
 def test_other_errors_pass_storage_errors_unchanged() -> None:
     with pytest.raises(ConnectionError), storage_errors(Path("/store")):
         raise ConnectionError

@@ -92,6 +92,13 @@ def test_no_limits_no_verdicts() -> None:
     assert judge(Gates(), {"max_size_mb": figure(1e9)}, last=True) == []
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+@pytest.mark.parametrize("gate", Gates.model_fields)
+def test_a_limit_is_a_number(gate: str, value: float) -> None:
+    with pytest.raises(ValidationError, match="finite number"):
+        Gates(**{gate: value})
+
+
 @pytest.mark.parametrize(
     "limit",
     [

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from edgekit.action import Context
@@ -50,6 +51,31 @@ def source_of(weights: Path | str, arch: str = ARCH, **fields: Any) -> ModelSour
 def state_of(arch: str = ARCH, classes: int = 2, seed: int = 1) -> dict[str, torch.Tensor]:
     torch.manual_seed(seed)
     return dict(create(arch, classes).state_dict())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"std": 0},
+        {"std": -0.5},
+        {"std": (0.5, 0.0, 0.5)},
+        {"std": float("inf")},
+        {"std": float("nan")},
+        {"mean": -0.1},
+        {"mean": 127.5},
+        {"mean": (0.5, 0.5, 1.5)},
+        {"mean": float("nan")},
+    ],
+    ids=str,
+)
+def test_a_normalisation_that_cannot_be_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="expected"):
+        source_of("scratch", **fields)
+
+
+def test_a_normalisation_may_stand_at_its_limits_or_be_left_open() -> None:
+    assert source_of("scratch", mean=(0, 0.5, 1), std=1 / 255).std == 1 / 255
+    assert source_of("scratch", mean=None, std=None).mean is None
 
 
 # Packaged weights

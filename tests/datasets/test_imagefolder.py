@@ -39,9 +39,15 @@ def test_names_do_not_depend_on_where_the_folder_lies(images_folder: Path) -> No
     assert [s.name for s in listed(moved).samples] == before
 
 
-def test_files_that_are_no_images_and_hidden_folders_are_not_listed(tmp_path: Path) -> None:
+def test_files_that_are_no_images_and_what_is_hidden_are_not_listed(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.PNG", "a/deep/2.jpeg", "a/notes.txt", "b/1.webp", ".git/1.png", "3.png")
+    touch(tmp_path, "a/._1.png", "a/.thumbnails/1.png", "a/deep/.cache/x/2.jpeg")
     assert [s.name for s in listed(tmp_path).samples] == ["a/1.PNG", "a/deep/2.jpeg", "b/1.webp"]
+
+
+def test_a_hidden_folder_above_the_data_hides_nothing(tmp_path: Path) -> None:
+    touch(tmp_path, ".cache/data/a/1.png")
+    assert [s.name for s in listed(tmp_path, ".cache/data").samples] == ["a/1.png"]
 
 
 def test_split_folders_set_the_split(tmp_path: Path) -> None:

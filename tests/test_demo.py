@@ -1,0 +1,42 @@
+"""The recipe of the README, as a user runs it. Accuracy and size are asserted; time never is."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.test_build import edgekit
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_demo_keeps_its_promises(tmp_path: Path) -> None:
+    pytest.importorskip("elpv_dataset", reason="the demo's images are a package of [demo]")
+    recipe = ROOT / "recipes/mobilenet_int8.yaml"
+    words = ("build", recipe, "--target", "rpi", "--json")
+    done = edgekit(*words, cwd=tmp_path, store=tmp_path / "store")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["status"] == "passed"
+    assert {row["runtime"] for row in report["rows"]} == {"litert", "onnxruntime"}
+    for row in report["rows"]:
+        validation = row["validation"]
+        assert validation["top1"]["value"] > 85
+        assert validation["top1"]["samples"] == 556
+        if row["last"]:
+            assert row["precision"] == "int8"
+            assert validation["change"]["drop"]["value"] <= 1
+            assert 1 / validation["size_ratio"]["value"] >= 3.3
+    assert (tmp_path / "build/mobilenet_int8/rpi/report.html").is_file()
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").rglob("*.yaml")), ids=lambda p: p.stem)
+def test_every_recipe_of_the_folder_can_be_planned(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("elpv_dataset", reason="the recipes' images are a package of [demo]")
+    if "train" in recipe.parts:
+        pytest.skip("its teacher is the result of another recipe, which takes many minutes")
+    done = edgekit("plan", recipe, "--target", "rpi", cwd=tmp_path, store=tmp_path / "store")
+    assert done.returncode == 0, done.stderr
+    assert "rpi/choose" in done.stdout

@@ -1,0 +1,41 @@
+"""The examples run as they are."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.test_build import edgekit
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("examples")
+    shutil.copytree(EXAMPLES / "own_data", folder / "own_data")
+    words = ("build", "own_data/recipe.yaml", "--target", "rpi")
+    done = edgekit(*words, cwd=folder, store=folder / "store")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "build/own_data/rpi"
+
+
+def test_own_data_is_learned(built: Path) -> None:
+    rows = json.loads((built / "report.json").read_text())["rows"]
+    assert all(row["validation"]["top1"]["value"] > 80 for row in rows)
+
+
+def test_classify_image_gives_the_golden_scores(built: Path) -> None:
+    golden = np.load(built / "litert/golden_input.npy")[0]
+    Image.fromarray(golden).save(built / "photo.png")
+    words = [EXAMPLES / "classify_image.py", built / "litert/model.tflite", built / "photo.png"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True)
+    label, score = done.stdout.splitlines()[0].split()
+    scores = np.load(built / "litert/golden_scores.npy")[0]
+    assert label == (built / "litert/labels.txt").read_text().split()[scores.argmax()]
+    assert float(score) == pytest.approx(scores.max(), abs=1e-3)
