@@ -118,10 +118,18 @@ class Store:
         """A fresh folder that is gone afterwards, whatever happened."""
         with storage_errors(self.root):
             (self.root / "temp").mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(dir=self.root / "temp"))
+            self._sweep()
+            folder = Path(tempfile.mkdtemp(dir=self.root / "temp", prefix=f"{os.getpid()}-"))
             try:
                 yield folder
             finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Remove what builds left that were killed: their process is no longer there."""
+        for folder in (self.root / "temp").iterdir():
+            owner = folder.name.split("-")[0]
+            if owner.isdigit() and not Path(f"/proc/{owner}").exists():
                 shutil.rmtree(folder, ignore_errors=True)
 
     def partial(self, key: str) -> Path:

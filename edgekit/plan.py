@@ -21,7 +21,6 @@ from edgekit.action import Action, library_versions
 from edgekit.artifact import Json, Store, digest_of, sha256_of
 from edgekit.data import (
     CalibrationChoice,
-    DecodeImages,
     Inventory,
     SplitData,
     divide,
@@ -30,6 +29,7 @@ from edgekit.data import (
 )
 from edgekit.errors import InputError
 from edgekit.gates import Gates
+from edgekit.images import DecodeImages
 from edgekit.models import LoadModel
 from edgekit.plugins import find_runtimes
 from edgekit.recipe import Recipe

@@ -18,9 +18,10 @@ HEAVY = {
 # A module may import those of lower floors, and nothing above or beside itself but its floor.
 FLOORS = [
     {"errors", "evidence", "agent"},
-    {"stats", "artifact", "action", "gates", "yamlfile"},
+    {"stats", "artifact", "action", "gates", "yamlfile", "weights"},
     {"datasets", "models"},
     {"data", "runtimes"},
+    {"images"},
     {"measure", "stages"},
     {"plugins"},
     {"target", "recipe", "validate"},

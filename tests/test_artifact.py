@@ -337,3 +337,14 @@ def test_the_store_lies_where_the_environment_says(
 def test_the_digest_of_a_value_does_not_depend_on_the_order_of_its_keys() -> None:
     assert digest_of({"a": 1, "b": [2]}) == digest_of({"b": [2], "a": 1})
     assert digest_of({"a": 1, "b": [2]}) != digest_of({"a": 1, "b": [3]})
+
+
+def test_what_a_killed_build_left_is_swept_away(store: Store) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from edgekit.artifact import Store\n"
+        "with Store(Path(sys.argv[1])).workspace(): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(store.root)], check=False)
+    assert list((store.root / "temp").iterdir())
+    with store.workspace() as mine:
+        assert list((store.root / "temp").iterdir()) == [mine]

@@ -21,12 +21,9 @@ from PIL import Image
 from edgekit.action import Context
 from edgekit.artifact import Json, sha256_of
 from edgekit.data import (
-    TRAIN_MARGIN,
     CalibrationChoice,
-    DecodeImages,
     Inventory,
     SplitData,
-    decode,
     divide,
     pick_calibration,
     take_inventory,
@@ -34,6 +31,7 @@ from edgekit.data import (
 from edgekit.datasets.base import Listing, Sample
 from edgekit.datasets.imagefolder import ImageFolder
 from edgekit.errors import DataError, IntegrityError
+from edgekit.images import TRAIN_MARGIN, DecodeImages, decode
 
 CLASSES = ("a", "b", "c")
 

@@ -26,13 +26,11 @@ from edgekit.models import (
     ModelSource,
     count_macs,
     create,
-    load_into,
     read_card,
-    read_state,
-    rename_lite,
     restore,
     save,
 )
+from edgekit.weights import load_into, read_state, rename_lite
 
 ARCH = "test_efficientnet"  # 0.36 million parameters, made by timm for tests
 SIZE = 32
@@ -208,7 +206,7 @@ def test_tensors_that_do_not_fit_are_named_by_kind() -> None:
     state["stranger.weight"] = torch.zeros(1)
     state[second] = torch.zeros(7)
     with pytest.raises(WeightsError) as caught:
-        load_into(model, state, source_of("w.pt"), "w.pt")
+        load_into(model, state, "w.pt")
     text = str(caught.value)
     assert f"missing (1): {first}" in text
     assert "unexpected (1): stranger.weight" in text
@@ -220,9 +218,9 @@ def test_tensors_that_do_not_fit_are_named_by_kind() -> None:
 def test_a_head_for_other_classes_hints_at_a_new_one_which_then_loads() -> None:
     model, state = create(ARCH, 2), state_of(classes=5)
     with pytest.raises(WeightsError, match="other shape") as caught:
-        load_into(model, state, source_of("w.pt"), "w.pt")
+        load_into(model, state, "w.pt")
     assert "head: new" in str(caught.value.hint)
-    load_into(model, state, source_of("w.pt", head="new"), "w.pt")
+    load_into(model, state, "w.pt", new_head=True)
     loaded = model.state_dict()
     assert loaded["classifier.weight"].shape[0] == 2
     body = [n for n in loaded if not n.startswith("classifier")]
@@ -330,7 +328,8 @@ from pathlib import Path
 from edgekit.action import Context
 from edgekit.artifact import Artifact
 from edgekit.errors import WeightsError
-from edgekit.models import LoadModel, ModelSource, create, read_state
+from edgekit.models import LoadModel, ModelSource, create
+from edgekit.weights import read_state
 
 folder = Path(sys.argv[1])
 said = {"loaded": float(create("test_efficientnet", 1000, True).classifier.bias.sum())}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgekit import models
+from edgekit import models, weights
 from edgekit.action import Context, Inputs
 from edgekit.artifact import Json
 from edgekit.errors import InputError
@@ -93,7 +93,7 @@ class Finetune(Stage):
             trainer.train_epoch(images, labels)
             trainer.save_checkpoint()
         trained = trainer.average.module
-        models.refuse_nan(trained.state_dict(), "the trained model")
+        weights.refuse_nan(trained.state_dict(), "the trained model")
         metadata = models.save(trained, card, into)
         return {**metadata, "training": {"epochs": self.epochs, "loss": trainer.losses}}
 
@@ -230,7 +230,7 @@ class _Trainer:
         teacher = models.create(source.arch, classes, source.weights == "pretrained")
         path = source.weights_file(self.context.base)
         if path:
-            models.load_into(teacher, models.read_state(path), source, str(path))
+            weights.load_into(teacher, weights.read_state(path), str(path), source.head == "new")
         return _channels_last(teacher.eval().requires_grad_(False))
 
 

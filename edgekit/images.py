@@ -1,0 +1,179 @@
+"""From files to arrays: decode a split once, for training, calibration or evaluation."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.action import Action, Context, Inputs
+from edgekit.artifact import Json
+from edgekit.data import (
+    SHOWN,
+    CalibrationChoice,
+    Inventory,
+    divide,
+    pick_calibration,
+    reading,
+)
+from edgekit.datasets.base import Sample, Source
+from edgekit.errors import DataError, IntegrityError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+TRAIN_MARGIN = 1.15
+"""Training images are stored this much larger, so that random crops have room."""
+LONGEST = 20
+"""Sides further apart than this are no picture; and all of it is resized before it is cropped."""
+
+
+class DecodeImages(Action):
+    """Decode one split into images.npy (uint8, images x height x width x 3) and labels.npy."""
+
+    libraries = ("pillow",)
+
+    def __init__(
+        self,
+        source: Source,
+        inventory: Inventory,
+        split: str,
+        calibration: CalibrationChoice | None = None,
+    ) -> None:
+        self.source = source
+        self.inventory = inventory
+        self.split = split
+        self.calibration = calibration
+
+    def settings(self) -> Json:
+        return {
+            "split": self.split,
+            "image_size": self.source.image_size,
+            "crop_pct": self.source.crop_pct,
+            "unreadable": self.source.unreadable,
+            "calibration": asdict(self.calibration) if self.calibration else None,
+        }
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        import numpy as np
+
+        samples = self._samples()
+        size = self.source.image_size
+        if self.split == "train":
+            size = round(size * TRAIN_MARGIN)
+        shape = (len(samples), size, size, 3)
+        images = np.lib.format.open_memmap(into / "all.npy", "w+", np.uint8, shape)
+        # Claim the space now: a write to a mapped page of a full disk is a SIGBUS, not an error.
+        with (into / "all.npy").open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, (into / "all.npy").stat().st_size)
+        faults: list[tuple[Sample, str]] = []
+        for i, (sample, decoded) in enumerate(self._decode(samples, size)):
+            if isinstance(decoded, str):
+                faults.append((sample, decoded))
+            else:
+                images[i - len(faults)] = decoded
+            context.progress(i + 1, len(samples), f"decode {self.split} images")
+        self._judge(faults, len(samples))
+        self._refuse_lost_classes(samples, faults)
+        images.flush()
+        readable = len(samples) - len(faults)
+        if faults:
+            np.save(into / "images.npy", images[:readable])
+            (into / "all.npy").unlink()
+        else:
+            (into / "all.npy").rename(into / "images.npy")
+        bad = {sample.name for sample, _ in faults}
+        index = {name: i for i, name in enumerate(self.inventory.listing.classes)}
+        labels = [index[s.label] for s in samples if s.name not in bad]
+        np.save(into / "labels.npy", np.asarray(labels, np.int64))
+        return {
+            "split": self.split,
+            "images": readable,
+            "unreadable": [f"{sample.name}: {why}" for sample, why in faults],
+        }
+
+    def _samples(self) -> list[Sample]:
+        splits = divide(self.inventory, self.source)
+        if self.calibration is not None:
+            return pick_calibration(
+                splits, self.inventory.digests, self.calibration, self.source.evaluate_on
+            )
+        if self.split not in splits:
+            raise DataError(
+                f"there is no {self.split} split: found {', '.join(sorted(splits))}",
+                hint="a recipe that trains needs training images",
+            )
+        return splits[self.split]
+
+    def _decode(
+        self, samples: list[Sample], size: int
+    ) -> Iterator[tuple[Sample, NDArray[np.uint8] | str]]:
+        def one(sample: Sample) -> NDArray[np.uint8] | str:
+            try:
+                with reading(sample.path):
+                    content = sample.path.read_bytes()
+            except FileNotFoundError:
+                raise IntegrityError(f"{sample.path} vanished while the build ran") from None
+            if hashlib.sha256(content).hexdigest() != self.inventory.digests[sample.name]:
+                raise IntegrityError(f"{sample.path} changed while the build was running")
+            return decode(content, size, self.source.crop_pct)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            yield from zip(samples, pool.map(one, samples), strict=True)
+
+    def _judge(self, faults: list[tuple[Sample, str]], total: int) -> None:
+        if faults and (self.source.unreadable == "stop" or len(faults) == total):
+            rows = "\n".join(f"  {s.path}: {why}" for s, why in faults[:20])
+            more = f"\n  and {len(faults) - 20} more" if len(faults) > 20 else ""
+            raise DataError(
+                f"{len(faults)} of {total} {self.split} images cannot be read:\n{rows}{more}",
+                hint="repair or remove them, or set data.unreadable: skip; "
+                "the report then counts and names them",
+            )
+
+    def _refuse_lost_classes(self, chosen: list[Sample], faults: list[tuple[Sample, str]]) -> None:
+        if self.calibration is None or not self.calibration.every_class:
+            return
+        images = Counter(s.label for s in chosen)
+        images.subtract(sample.label for sample, _ in faults)
+        lost = sorted(label for label, left in images.items() if not left)
+        if lost:
+            raise DataError(
+                f"calibration has no readable image left of {len(lost)} classes: "
+                f"{', '.join(lost[:SHOWN])}",
+                hint="repair or remove the unreadable images, raise the stage's samples, or set "
+                "its every_class: false",
+            )
+
+
+def decode(content: bytes, size: int, crop_pct: float) -> NDArray[np.uint8] | str:
+    """Decode, turn upright, resize the shorter side to size / crop_pct, crop the centre.
+
+    Returns:
+        uint8 RGB of shape (size, size, 3), or in words why the image cannot be read.
+    """
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(content)) as opened:
+            if opened.mode.startswith(("I", "F")):  # convert() would clip it to white
+                return f"it has more than 8 bits a channel (mode {opened.mode})"
+            image = ImageOps.exif_transpose(opened).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return str(error).replace("<_io.BytesIO object", "<image") or type(error).__name__
+    width, height = image.size
+    if max(width, height) > LONGEST * min(width, height):
+        return f"its sides are {width}x{height}, further apart than 1:{LONGEST}"
+    scale = round(size / crop_pct) / min(width, height)
+    resized = (max(size, round(width * scale)), max(size, round(height * scale)))
+    image = image.resize(resized, Image.Resampling.BICUBIC)
+    left, top = (resized[0] - size) // 2, (resized[1] - size) // 2
+    return np.asarray(image.crop((left, top, left + size, top + size)), np.uint8)
