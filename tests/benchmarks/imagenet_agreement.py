@@ -15,7 +15,7 @@ import yaml
 from edgekit.artifact import Store, default_store
 from edgekit.plan import make_plan
 from edgekit.recipe import load_recipe
-from edgekit.run import Silent, execute
+from edgekit.run import RowResult, Silent, execute
 from edgekit.target import load_target
 
 
@@ -40,21 +40,23 @@ def recipe(folder: Path, calibration: str | None) -> dict:
     }
 
 
+def measure(folder: Path, store: Store, calibration: str | None = None) -> list[RowResult]:
+    """Build for the Raspberry Pi; one row for each stage on each runtime."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "imagenet_agreement.yaml"
+        path.write_text(yaml.safe_dump(recipe(folder, calibration)))
+        plan = make_plan(load_recipe(path), path.parent, [load_target("rpi")], store)
+        return execute(plan, store, Silent()).targets[0].rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--calibration", help="one method for both runtimes")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "imagenet_agreement.yaml"
-        path.write_text(yaml.safe_dump(recipe(arguments.folder, arguments.calibration)))
-        store = Store(default_store())
-        target = load_target("rpi")
-        plan = make_plan(load_recipe(path), path.parent, [target], store)
-        build = execute(plan, store, Silent())
     print("| runtime | stage | images | top-1 % | agreement % (95 %) | SQNR dB | latency ratio |")
     print("|---|---|--:|--:|--:|--:|--:|")
-    for row in build.targets[0].rows:
+    for row in measure(arguments.folder, Store(default_store()), arguments.calibration):
         v = row.validation
         agreement = f"{v.agreement.value:.1f} ({v.agreement.low:.1f} to {v.agreement.high:.1f})"
         ratio = f"{v.latency.ratio.value:.2f}" if v.latency.ratio else "reference"
