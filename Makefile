@@ -5,7 +5,7 @@ RECIPE := recipes/mobilenet_int8.yaml
 # torch's OpenMP threads must not spin while another process needs the core.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help venv demo test test-all lint clean
+.PHONY: help venv demo test test-slow test-all lint clean
 
 help:
 	@echo "make demo      install, build the demo recipe for the Raspberry Pi, say where the report is"
@@ -16,6 +16,7 @@ help:
 venv: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
+	@echo 'installing into $(VENV): about five minutes and 8 GB'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all,test]'
 	touch $@
@@ -32,8 +33,10 @@ lint: venv
 test: lint
 	$(BIN)/pytest -m "not slow"
 
-test-all: lint
-	$(BIN)/pytest
+test-slow: venv
+	$(BIN)/pytest -m slow
+
+test-all: test test-slow
 
 clean:
 	rm -rf build dist $(VENV)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import traceback
@@ -93,7 +94,7 @@ def build(
             console.report(report, folder)
     if as_json:
         reports: Any = [json.loads(report.model_dump_json()) for report, _ in published]
-        click.echo(json.dumps(reports[0] if len(reports) == 1 else reports, indent=1))
+        click.echo(json.dumps(reports if len(planned.targets) > 1 else reports[0], indent=1))
     broken = [line for report, _ in published for line in report.broken]
     if broken:
         raise GateBroken(
@@ -177,6 +178,7 @@ def _plan(
     last: dict[str, Any] = {}
     for target in loaded:
         record = build_dir / recipe.name / target.name / RECORD
-        if record.is_file():
+        # It only explains what changed: without a readable one, the plan says "never built here".
+        with contextlib.suppress(OSError, ValueError):
             last |= json.loads(record.read_text())
     return make_plan(recipe, path.parent, loaded, cache, last, force), cache

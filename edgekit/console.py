@@ -59,21 +59,21 @@ class Console:
         if self.live:
             self.task = self.bars.add_task("", step=step.id, note="", total=None)
         else:
-            self.out.print(f"{step.id}: {step.reason}", soft_wrap=True)
+            self._say(f"{step.id}: {step.reason}")
 
     def progressed(self, step: Step, done: int, total: int, note: str) -> None:
         if self.live and self.task is not None:
             self.bars.update(self.task, completed=done, total=total, note=note)
         elif time.monotonic() - self.said > PLAIN_EVERY:
             self.said = time.monotonic()
-            self.out.print(f"{step.id}: {done}/{total} {note}", soft_wrap=True)
+            self._say(f"{step.id}: {done}/{total} {note}")
 
     def finished(self, step: Step, artifact: Artifact, ran: bool) -> None:
         if self.task is not None:
             self.bars.remove_task(self.task)
             self.task = None
         if ran:
-            self.out.print(f"{step.id}: done in {artifact.seconds:.1f} s", soft_wrap=True)
+            self._say(f"{step.id}: done in {artifact.seconds:.1f} s")
 
     def report(self, report: Report, folder: Path) -> None:
         self.bars.stop()
@@ -103,4 +103,7 @@ class Console:
         if report.choice:
             sure = "" if report.choice.certain else " (the intervals cannot tell it from the next)"
             self.out.print(f"The choice: {report.choice.fastest}{sure}")
-        self.out.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
+        self._say(f"Report: {folder / 'report.html'}")
+
+    def _say(self, line: str) -> None:
+        self.out.print(line, soft_wrap=True, markup=False)

@@ -16,17 +16,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Json, digest_of, sha256_of, write_atomically
 from edgekit.datasets.base import Listing, Sample, Source
 from edgekit.errors import DataError, storage_errors
-
-if TYPE_CHECKING:
-    pass
 
 SHOWN = 5  # file names in a message before "and N more"
 
@@ -37,6 +34,13 @@ class Inventory:
 
     listing: Listing
     digests: dict[str, str]
+    memory: Path | None = field(default=None, compare=False)
+    """The file that keeps the digests of unchanged files between builds."""
+
+    def forget(self) -> None:
+        """Hash every file again in the next build: one was not what the memory said."""
+        if self.memory:
+            self.memory.unlink(missing_ok=True)
 
     @property
     def fingerprint(self) -> str:
@@ -54,13 +58,18 @@ class CalibrationChoice:
 
 
 def take_inventory(source: Source, base: Path, cache: Path) -> Inventory:
-    """List a source and hash its files; unchanged files (path, size, mtime) are not read again.
+    """List a source and hash its files; those whose state on the disk is unchanged are not read.
+
+    The samples are sorted by name: the fingerprint knows no order, so the result must not either.
 
     Raises:
         DataError: a file is missing or cannot be read, a label or a name contradicts the listing.
     """
     with reading(base):
         listing = source.listing(base)
+        # Folder by folder, as paths are sorted: "a b/1" after "a/2".
+        ordered = sorted(listing.samples, key=lambda s: s.name.split("/"))
+        listing = replace(listing, samples=tuple(ordered))
         missing = [s for s in listing.samples if not s.path.is_file()]
     memory = cache / f"{digest_of([str(base.resolve()), source.model_dump(mode='json')])[:16]}.json"
     try:
@@ -74,10 +83,12 @@ def take_inventory(source: Source, base: Path, cache: Path) -> Inventory:
     def digest(sample: Sample) -> list[Any]:
         with reading(sample.path):
             stat = sample.path.stat()
+            # The inode and its change time too: a tool that copies can set size and mtime.
+            state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
             entry = known.get(str(sample.path))
-            if entry and entry[:2] == [stat.st_size, stat.st_mtime_ns]:
+            if entry and entry[:-1] == state:
                 return entry
-            return [stat.st_size, stat.st_mtime_ns, sha256_of(sample.path)]
+            return [*state, sha256_of(sample.path)]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         entries = list(pool.map(digest, listing.samples))
@@ -85,8 +96,8 @@ def take_inventory(source: Source, base: Path, cache: Path) -> Inventory:
     if fresh != known:
         with storage_errors(cache):
             write_atomically(memory, json.dumps(fresh))
-    digests = {s.name: entry[2] for s, entry in zip(listing.samples, entries, strict=True)}
-    return Inventory(listing, digests)
+    digests = {s.name: entry[-1] for s, entry in zip(listing.samples, entries, strict=True)}
+    return Inventory(listing, digests, memory)
 
 
 def divide(inventory: Inventory, source: Source) -> dict[str, list[Sample]]:

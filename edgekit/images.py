@@ -122,6 +122,7 @@ class DecodeImages(Action):
             except FileNotFoundError:
                 raise IntegrityError(f"{sample.path} vanished while the build ran") from None
             if hashlib.sha256(content).hexdigest() != self.inventory.digests[sample.name]:
+                self.inventory.forget()
                 raise IntegrityError(f"{sample.path} changed while the build was running")
             return decode(content, size, self.source.crop_pct)
 
@@ -167,7 +168,9 @@ def decode(content: bytes, size: int, crop_pct: float) -> NDArray[np.uint8] | st
             if opened.mode.startswith(("I", "F")):  # convert() would clip it to white
                 return f"it has more than 8 bits a channel (mode {opened.mode})"
             image = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # struct.error of a broken EXIF block, and what else decoders raise
         return str(error).replace("<_io.BytesIO object", "<image") or type(error).__name__
     width, height = image.size
     if max(width, height) > LONGEST * min(width, height):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.agent import agent
+from edgekit.artifact import sha256_of
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.runtimes.base import InputForm, Progress
 
@@ -134,7 +135,11 @@ def _run_agent(job: dict[str, Any], folder: Path, progress: Progress) -> dict[st
     return result
 
 
-def host_identity() -> dict[str, Any]:
-    """What a latency on this machine depends on; part of the key of everything measured here."""
+def measuring_identity() -> dict[str, Any]:
+    """What figures measured here depend on beside the model: the machine, and how it is done."""
     int8 = agent.int8_instructions()
-    return {"cpu": agent.cpu_name(), "int8": int8, "cores": os.cpu_count()}
+    return {
+        "host": {"cpu": agent.cpu_name(), "int8": int8, "cores": os.cpu_count()},
+        "protocol": {**PROTOCOL, "threads": HOST_THREADS},
+        "agent": sha256_of(Path(agent.__file__)),
+    }

@@ -27,7 +27,8 @@ from edgekit.data import (
     pick_calibration,
     take_inventory,
 )
-from edgekit.errors import InputError
+from edgekit.datasets.base import Sample
+from edgekit.errors import InputError, WeightsError
 from edgekit.gates import Gates
 from edgekit.images import DecodeImages
 from edgekit.models import LoadModel
@@ -36,6 +37,7 @@ from edgekit.recipe import Recipe
 from edgekit.stages.base import Compile, OnRuntime, RuntimeStage, Stage
 from edgekit.target import Target
 from edgekit.validate import Choose, ReferenceScores, Validate
+from edgekit.weights import SEEN_DIGITS, seen_images
 
 RECORD = "plan.json"
 
@@ -96,6 +98,8 @@ class Plan:
     inventory: Inventory
     steps: tuple[Step, ...]
     targets: tuple[TargetPlan, ...]
+    seen: frozenset[str]
+    """Starts of the digests of all images that the trunk's weights have learned from."""
 
     def record(self) -> Json:
         """What the next plan compares itself with."""
@@ -147,6 +151,7 @@ def make_plan(
     if len(set(names)) < len(names):
         raise InputError(f"--target: a target is named twice: {', '.join(sorted(names))}")
     inventory = take_inventory(recipe.data, base, store.root / "digests")
+    seen = _seen_images(recipe, base, inventory)
     draft = _Draft(recipe, base, inventory)
     draft.add("splits", SplitData(recipe.data, inventory), {})
     judge = f"images/{recipe.data.evaluate_on}"
@@ -156,7 +161,42 @@ def make_plan(
     kept = trunk[trunk.index(reference) :]
     planned = tuple(_plan_target(draft, target, kept, judge) for target in targets)
     steps = tuple(_with_reasons(list(draft.steps.values()), store, last or {}, force))
-    return Plan(recipe=recipe, base=base, inventory=inventory, steps=steps, targets=planned)
+    return Plan(
+        recipe=recipe,
+        base=base,
+        inventory=inventory,
+        steps=steps,
+        targets=planned,
+        seen=frozenset(seen),
+    )
+
+
+def _seen_images(recipe: Recipe, base: Path, inventory: Inventory) -> set[str]:
+    """Images the weights have learned from, or will have: here, and in the files they come from.
+
+    Raises:
+        WeightsError: one of them is an image that accuracy is to be measured on.
+    """
+    splits = divide(inventory, recipe.data)
+
+    def starts(samples: list[Sample]) -> set[str]:
+        return {inventory.digests[sample.name][:SEEN_DIGITS] for sample in samples}
+
+    judged = starts(splits[recipe.data.evaluate_on])
+    files = [recipe.model.weights_file(base)]
+    files += [path for stage in recipe.stages for path in stage.files(base).values()]
+    seen: set[str] = set()
+    for path in filter(None, files):
+        known = seen_images(path)
+        if known & judged:
+            raise WeightsError(
+                f"{path} was trained on {len(known & judged)} of the {len(judged)} images that "
+                "accuracy is to be measured on",
+                hint="use the split it was trained with (data.seed, data.validation_share), or "
+                "other weights",
+            )
+        seen |= known
+    return seen | (starts(splits["train"]) if any(s.trains for s in recipe.stages) else set())
 
 
 def _decode(draft: _Draft, split: str, calibration: CalibrationChoice | None = None) -> Action:
@@ -196,11 +236,24 @@ def _plan_target(draft: _Draft, target: Target, trunk: list[str], judge: str) ->
     rows: list[Row] = []
     for runtime in target.runtimes:
         rows += _plan_runtime(draft, target, runtime, trunk, judge)
-    final = {row.runtime: row.model for row in rows if row.last and not row.baseline}
+    _refuse_idle_gates(gates, rows)
+    final = {row.runtime: row.model for row in rows if row.last}
     choice = None
     if len(final) > 1:
         choice = draft.add(f"{target.name}/choose", Choose(), {"images": judge, **final})
     return TargetPlan(target=target, gates=gates, rows=tuple(rows), choice=choice)
+
+
+def _refuse_idle_gates(gates: Gates, rows: list[Row]) -> None:
+    """A recipe that ships its float reference has nothing to compare with it."""
+    against_float = {"max_accuracy_drop", "max_size_ratio", "max_latency_ratio"}
+    idle = sorted(against_float & set(gates.model_dump(exclude_none=True)))
+    if idle and any(row.baseline and row.last for row in rows):
+        raise InputError(
+            f"the gate {', '.join(idle)} compares with the float model, and this recipe leaves "
+            "nothing but the float model",
+            hint="add a quantize stage, or remove the gate",
+        )
 
 
 def _plan_runtime(

@@ -1,7 +1,8 @@
 """Lay a build out for a person: reports, and for each runtime a folder that is ready to copy.
 
-A folder is made beside its destination and swapped in whole. When a gate is broken, what an
-earlier build shipped stays where it is, and the last stage that passed goes to `last-passed/`.
+A folder is made beside its destination and swapped in whole, under a lock; a swap that was killed
+half way is taken back by the next build. When a gate is broken, what an earlier build shipped stays
+where it is, and the last stage that passed goes to `last-passed/`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from edgekit import models
 from edgekit.artifact import sha256_of, write_atomically
@@ -23,6 +25,7 @@ from edgekit.plugins import find_runtimes
 from edgekit.report.render import render_html, render_markdown
 from edgekit.report.report import Report, make_report
 from edgekit.run import Build, RowResult, TargetResult
+from edgekit.weights import SEEN, file_metadata
 
 MANIFEST_SCHEMA = 1
 FLOAT_FILE = "float.safetensors"
@@ -38,46 +41,73 @@ def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             report = make_report(build, target)
-            _publish_float(build, folder)
-            splits = build.artifacts["splits"].file("splits.json")
-            write_atomically(folder / "splits.json", splits.read_text())
-            _publish_models(build, target, report, folder)
-            write_atomically(folder / "report.json", report.model_dump_json(indent=1))
-            write_atomically(folder / "report.md", render_markdown(report))
-            write_atomically(folder / "report.html", render_html(report))
-            write_atomically(folder / RECORD, json.dumps(build.plan.record(), indent=1))
+            with FileLock(folder / ".lock"):
+                _recover(folder)
+                if target.faults:
+                    _publish_broken(build, target, report, folder / "last-passed")
+                else:
+                    _publish_models(build, target, report, folder)
+                write_atomically(folder / "report.json", report.model_dump_json(indent=1))
+                write_atomically(folder / "report.md", render_markdown(report))
+                write_atomically(folder / "report.html", render_html(report))
+                write_atomically(folder / RECORD, json.dumps(build.plan.record(), indent=1))
         published.append((report, folder))
     return published
 
 
+def _recover(folder: Path) -> None:
+    """Undo what a killed build left: a folder between its two renames, and half-made ones."""
+    for old in folder.glob(".*.old"):
+        destination = folder / old.name.removeprefix(".").removesuffix(".old")
+        if not destination.exists():
+            old.rename(destination)
+    for rest in folder.glob(".*.part*"):
+        shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
+
+
+def _publish_broken(build: Build, target: TargetResult, report: Report, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    passed = {row.row.runtime: row for row in target.rows if not row.broken}
+    for name, row in passed.items():
+        _publish_row(build, row, report, folder / name)
+    _publish_trunk(build, folder)
+
+
 def _publish_models(build: Build, target: TargetResult, report: Report, folder: Path) -> None:
-    if target.broken:
-        passed = [row for row in target.rows if not row.broken]
-        for row in {row.row.runtime: row for row in passed}.values():
-            _publish_row(build, row, report, folder / "last-passed" / row.row.runtime)
-        return
     shutil.rmtree(folder / "last-passed", ignore_errors=True)
-    manifests = {}
-    for row in target.rows:
-        if row.row.last:
-            name = row.row.runtime
-            manifests[name] = _publish_row(build, row, report, folder / name)
-    choice = target.choice.fastest if target.choice else next(iter(manifests))
+    rows = {row.row.runtime: row for row in target.rows if row.row.last}
+    manifests = {
+        name: _publish_row(build, row, report, folder / name) for name, row in rows.items()
+    }
+    _publish_trunk(build, folder)
+    for stale in set(find_runtimes()) - set(rows):
+        shutil.rmtree(folder / stale, ignore_errors=True)
     whole = {
         "schema_version": MANIFEST_SCHEMA,
         "recipe": report.recipe,
         "target": report.target,
-        "choice": choice,
+        "choice": target.choice.fastest if target.choice else next(iter(rows)),
         "artifacts": manifests,
     }
     write_atomically(folder / "manifest.json", json.dumps(whole, indent=1))
 
 
-def _publish_float(build: Build, folder: Path) -> None:
-    """The torch model at the end of the trunk: what a later recipe can start from."""
+def _publish_trunk(build: Build, folder: Path) -> None:
+    """The splits, and the torch model at the end of the trunk: what a later recipe starts from.
+
+    The file says which images its weights have seen, so that no recipe judges by them.
+    """
+    from safetensors.numpy import load_file, save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    splits = build.artifacts["splits"].file("splits.json")
+    write_atomically(folder / "splits.json", splits.read_text())
     trunk = [a for a in build.artifacts.values() if models.WEIGHTS_FILE in a.files]
+    trunk[-1].verify()
+    source = trunk[-1].file(models.WEIGHTS_FILE)
     part = folder / f".{FLOAT_FILE}.part"
-    shutil.copyfile(trunk[-1].file(models.WEIGHTS_FILE), part)
+    metadata = file_metadata(source) | {SEEN: " ".join(sorted(build.plan.seen))}
+    save_file(load_file(source), part, metadata=metadata)
     part.replace(folder / FLOAT_FILE)
 
 
@@ -87,8 +117,9 @@ def _publish_row(build: Build, result: RowResult, report: Report, destination: P
     card = Card.model_validate(result.artifact.metadata["card"])
     manifest = _manifest(build, result, report)
     destination.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}."))
+    part = Path(tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.part-"))
     try:
+        result.artifact.verify()
         shutil.copyfile(result.artifact.file(runtime.file), part / runtime.file)
         (part / "labels.txt").write_text("".join(f"{name}\n" for name in card.classes))
         if manifest["input"]["dtype"] == "uint8":
@@ -127,8 +158,8 @@ def _manifest(build: Build, result: RowResult, report: Report) -> dict[str, Any]
             "image_size": card.image_size,
             "crop_pct": card.crop_pct,
             "inside_the_model": artifact.metadata["form"]["dtype"] == "uint8",
-            "mean": card.mean,
-            "std": card.std,
+            "mean": artifact.metadata["form"]["mean"],
+            "std": artifact.metadata["form"]["std"],
         },
         "classes": card.classes,
         "model": card.model_dump(mode="json", include={"arch", "parameters", "macs"}),
@@ -165,7 +196,7 @@ def _swap(part: Path, destination: Path) -> None:
     if _same(part, destination):
         return
     old = destination.with_name(f".{destination.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)  # `_recover` has made sure that it is not needed
     if destination.exists():
         destination.rename(old)
     part.rename(destination)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from edgekit.action import Context
 from edgekit.artifact import Artifact, Store
+from edgekit.errors import NotAsAsked
 from edgekit.gates import GateResult, judge
 from edgekit.plan import Plan, Row, State, Step, TargetPlan
 from edgekit.validate import Choice, Validation, gate_figures, read_choice, read_validation
@@ -53,10 +54,8 @@ class TargetResult:
     plan: TargetPlan
     rows: list[RowResult] = field(default_factory=list)
     choice: Choice | None = None
-
-    @property
-    def broken(self) -> RowResult | None:
-        return next((row for row in self.rows if row.broken), None)
+    faults: list[str] = field(default_factory=list)
+    """What broke, each with its runtime, stage, figure and limit; empty if all is well."""
 
 
 @dataclass
@@ -71,43 +70,59 @@ def execute(plan: Plan, store: Store, observer: Observer) -> Build:
     """Run every step that is not cached, in order; stop at the first broken gate.
 
     Returns:
-        the build, complete unless one of its targets is `broken`.
+        the build, complete unless one of its targets has `faults`.
     """
     build = Build(plan, targets=[TargetResult(target) for target in plan.targets])
-    rows = {row.validation: (t, row) for t in build.targets for row in t.plan.rows}
+    owners = {
+        step: (target, row)
+        for target in build.targets
+        for row in target.plan.rows
+        for step in (row.model, row.validation)
+    }
     choices = {t.plan.choice: t for t in build.targets if t.plan.choice}
     for step in plan.steps:
-        build.artifacts[step.id] = _perform(step, build, store, observer)
-        if step.id in rows:
-            target, row = rows[step.id]
-            result = _judged(row, target.plan, build)
-            target.rows.append(result)
-            if result.broken:
-                break
+        try:
+            build.artifacts[step.id] = _perform(step, build, store, observer)
+        except NotAsAsked as error:
+            target, row = owners[step.id]
+            target.faults.append(f"{row.runtime} {row.stage}: {error.message}")
+            break
         if step.id in choices:
             choices[step.id].choice = read_choice(build.artifacts[step.id])
+        elif step.id in owners and step.id == owners[step.id][1].validation:
+            target, row = owners[step.id]
+            result = _judged(row, target.plan, build)
+            target.rows.append(result)
+            target.faults += [f"{row.runtime} {row.stage}: {gate}" for gate in result.broken]
+            if target.faults:
+                break
     return build
 
 
 def _judged(row: Row, target: TargetPlan, build: Build) -> RowResult:
     validation = read_validation(build.artifacts[row.validation])
     figures = gate_figures(validation)
-    gates = [] if row.baseline else judge(target.gates, figures, row.last)
+    # The float reference cannot lose against itself; it is judged only where it is what ships.
+    gates = judge(target.gates, figures, row.last) if row.last or not row.baseline else []
     return RowResult(row, build.artifacts[row.model], validation, gates)
 
 
 def _perform(step: Step, build: Build, store: Store, observer: Observer) -> Artifact:
-    key = step.key
-    found = None if step.state is State.FORCED else store.find(key)
-    if found:
-        observer.finished(step, found, ran=False)
-        return found
-    with store.lock(key):
-        # Another build may have run the step while this one waited for the lock.
-        found = None if step.state is State.FORCED else store.find(key)
-        if not found:
-            found = _run(step, build, store, observer)
-            build.ran.add(step.id)
+    parents = tuple(sorted(build.artifacts[name].digest for name in step.inputs.values()))
+
+    def cached() -> Artifact | None:
+        # A step above may have run again and given another result: then this one must too.
+        found = None if step.state is State.FORCED else store.find(step.key)
+        return found if found and found.parents == parents else None
+
+    found = cached()
+    if not found:
+        with store.lock(step.key):
+            # Another build may have run the step while this one waited for the lock.
+            found = cached()
+            if not found:
+                found = _run(step, build, store, observer)
+                build.ran.add(step.id)
     observer.finished(step, found, ran=step.id in build.ran)
     return found
 

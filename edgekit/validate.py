@@ -17,8 +17,15 @@ from pydantic import BaseModel, ConfigDict
 from edgekit import models, stats
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Artifact, Json
+from edgekit.errors import NotAsAsked
 from edgekit.evidence import Evidence, Measurement, Verdict
-from edgekit.measure import HOST_THREADS, Candidate, Timing, host_identity, measure
+from edgekit.measure import (
+    HOST_THREADS,
+    Candidate,
+    Timing,
+    measure,
+    measuring_identity,
+)
 from edgekit.models import Card
 from edgekit.plugins import find_runtimes
 from edgekit.runtimes.base import InputForm
@@ -109,7 +116,7 @@ class Validate(Action):
         self.baseline = baseline
 
     def settings(self) -> Json:
-        return {"runtime": self.runtime, "baseline": self.baseline, "host": host_identity()}
+        return {"runtime": self.runtime, "baseline": self.baseline, **measuring_identity()}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         images = inputs["images"].file("images.npy")
@@ -120,6 +127,13 @@ class Validate(Action):
             candidates.append(candidate("float", self.runtime, inputs["baseline"]))
         outcome = measure(candidates, images, context.progress, score=("model",))
         scores = outcome.scores["model"]
+        finite = np.isfinite(scores).all(axis=1)
+        if not finite.all():
+            raise NotAsAsked(
+                f"{self.runtime} gives NaN or infinite scores for {np.sum(~finite)} of "
+                f"{len(scores)} images",
+                hint="a range was clipped to nothing: try another calibration",
+            )
         card = Card.model_validate(inputs["model"].metadata["card"])
         size = _bytes(self.runtime, inputs["model"])
         small = None if self.baseline else size / _bytes(self.runtime, inputs["baseline"])
@@ -155,7 +169,7 @@ class Choose(Action):
     libraries = ("numpy", "scipy")
 
     def settings(self) -> Json:
-        return {"host": host_identity()}
+        return measuring_identity()
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         images = inputs["images"].file("images.npy")
@@ -176,10 +190,12 @@ def candidate(name: str, runtime: str, artifact: Artifact) -> Candidate:
 
 
 def read_validation(artifact: Artifact) -> Validation:
+    artifact.verify()
     return Validation.model_validate_json(artifact.file(RESULT).read_text())
 
 
 def read_choice(artifact: Artifact) -> Choice:
+    artifact.verify()
     return Choice.model_validate_json(artifact.file(CHOICE).read_text())
 
 

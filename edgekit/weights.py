@@ -13,6 +13,28 @@ if TYPE_CHECKING:
     StateDict = dict[str, torch.Tensor]
 
 
+SEEN = "edgekit_seen"
+"""Metadata of a safetensors file: the start of the sha256 of every image it was trained on."""
+SEEN_DIGITS = 16
+
+
+def file_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file; nothing for any other checkpoint."""
+    if path.suffix != ".safetensors":
+        return {}
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as stream:
+            return dict(stream.metadata() or {})
+    except (SafetensorError, OSError):
+        return {}  # whoever reads the tensors says what is wrong with the file
+
+
+def seen_images(path: Path) -> set[str]:
+    return set(file_metadata(path).get(SEEN, "").split())
+
+
 def read_state(path: Path) -> StateDict:
     """Tensors of a checkpoint by name, as float32. Never runs code from the file.
 

@@ -103,9 +103,9 @@ def test_the_agent_imports_nothing_of_edgekit() -> None:
 
 
 def test_plugins_are_found_by_their_file_names() -> None:
-    assert set(plugins.find_stages()) == {"finetune", "quantize", "export"}
-    assert set(plugins.find_runtimes()) == {"litert", "onnxruntime"}
-    assert set(plugins.find_sources()) == {"elpv", "imagefolder", "python"}
+    assert set(plugins.find_stages()) >= {"finetune", "quantize", "export"}
+    assert set(plugins.find_runtimes()) >= {"litert", "onnxruntime"}
+    assert set(plugins.find_sources()) >= {"elpv", "imagefolder", "python"}
 
 
 @pytest.mark.parametrize("name", sorted(plugins.find_stages()))

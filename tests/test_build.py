@@ -244,7 +244,7 @@ def test_kill_9_at_any_moment_changes_nothing(
             build.send_signal(signal.SIGKILL)
             build.wait()
     assert build.returncode == 0
-    assert kills > 2, "the build was killed at least twice"
+    assert kills > 1, "the build was killed at least once"
     assert same_models(folder, world[0])
 
 
@@ -262,17 +262,65 @@ def test_ctrl_c_exits_with_130_and_leaves_no_half_work(
     assert not list((store / "temp").iterdir())
 
 
-def test_two_builds_at_once_share_the_store(
+def test_two_builds_at_once_share_the_store_and_the_build_folder(
     world: tuple[Path, Path], copy: Callable[..., Path]
 ) -> None:
     folder = copy(samples=20)
     other = folder.with_name("other")
     shutil.copytree(folder, other)
-    builds = [start_build(f, world[1]) for f in (folder, other)]
+    builds = [start_build(f, world[1]) for f in (folder, folder, other)]
     for build in builds:
         _, stderr = build.communicate(timeout=240)
         assert build.returncode == 0, stderr
     ran = [{s for s, state in states(f).items() if state != "cached"} for f in (folder, other)]
     assert not ran[0] & ran[1], "no step ran twice"
-    models = [f / "build/tiny/board/onnxruntime/model.onnx" for f in (folder, other)]
-    assert models[0].read_bytes() == models[1].read_bytes()
+    assert same_models(folder, other)
+
+
+def test_a_publish_that_was_killed_is_taken_back(
+    world: tuple[Path, Path], copy: Callable[..., Path]
+) -> None:
+    """As if killed between the two renames of a swap: only the hidden old folder is there."""
+    folder = copy()
+    target = folder / "build/tiny/board"
+    (target / "litert").rename(target / ".litert.old")
+    (target / ".onnxruntime.part-x").mkdir()
+    (folder / "board.yaml").write_text(TARGET + "gates: {max_size_mb: 0.0001}\n")
+    done = edgekit("build", "tiny.yaml", "--target", "board.yaml", cwd=folder, store=world[1])
+    assert done.returncode == 3
+    assert (target / "litert/model.tflite").is_file()
+    assert not (target / ".onnxruntime.part-x").exists()
+
+
+def test_a_corrupt_cached_model_is_never_published(
+    world: tuple[Path, Path], copy: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = copy()
+    store = tmp_path / "store"
+    shutil.copytree(world[1], store)
+    shipped = (folder / "build/tiny/board/litert/model.tflite").read_bytes()
+    for model in store.glob("objects/*/model.tflite"):
+        model.chmod(0o644)
+        content = bytearray(model.read_bytes())
+        content[len(content) // 2] ^= 255
+        model.write_bytes(content)
+    done = edgekit("build", "tiny.yaml", "--target", "board.yaml", cwd=folder, store=store)
+    assert done.returncode == 4
+    assert "is not what was stored" in done.stderr
+    assert (folder / "build/tiny/board/litert/model.tflite").read_bytes() == shipped
+
+
+def test_weights_are_not_judged_by_images_they_have_seen(
+    world: tuple[Path, Path], copy: Callable[..., Path]
+) -> None:
+    folder = copy()
+    recipe = (folder / "tiny.yaml").read_text()
+    weights = "build/tiny/board/float.safetensors"
+    recipe = recipe.replace("weights: scratch", f"weights: {weights}")
+    (folder / "again.yaml").write_text(recipe)
+    words = ("plan", "again.yaml", "--target", "board.yaml")
+    assert edgekit(*words, cwd=folder, store=world[1]).returncode == 0
+    (folder / "again.yaml").write_text(recipe.replace("image_size: 32", "image_size: 32, seed: 7"))
+    done = edgekit(*words, cwd=folder, store=world[1])
+    assert done.returncode == 2
+    assert "accuracy is to be measured on" in done.stderr

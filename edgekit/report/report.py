@@ -11,6 +11,7 @@ from edgekit import __version__
 from edgekit.action import library_versions
 from edgekit.evidence import Evidence
 from edgekit.gates import GateResult, Gates
+from edgekit.plan import State, Step
 from edgekit.plugins import find_runtimes
 from edgekit.run import Build, RowResult, TargetResult
 from edgekit.validate import Choice, Validation
@@ -74,6 +75,8 @@ class Report(BaseModel):
     target: str
     target_description: str
     cpu: str
+    threads: int
+    """Threads that an application on the target gives to inference; host ratios use one."""
     status: Literal["passed", "broken"]
     broken: list[str]
     latency_evidence: Evidence
@@ -89,7 +92,6 @@ class Report(BaseModel):
 
 def make_report(build: Build, target: TargetResult) -> Report:
     recipe = build.plan.recipe
-    broken = target.broken
     spec = target.plan.target
     return Report(
         edgekit=__version__,
@@ -100,10 +102,9 @@ def make_report(build: Build, target: TargetResult) -> Report:
         target=spec.name,
         target_description=spec.description,
         cpu=spec.cpu,
-        status="broken" if broken else "passed",
-        broken=[f"{broken.row.runtime} {broken.row.stage}: {g}" for g in broken.broken]
-        if broken
-        else [],
+        threads=spec.threads,
+        status="broken" if target.faults else "passed",
+        broken=target.faults,
         latency_evidence=Evidence.HOST,
         not_measured=_not_measured(target),
         gates=target.plan.gates,
@@ -178,10 +179,17 @@ def _steps(build: Build, target: TargetResult) -> list[StepRecord]:
             id=step.id,
             key=step.key,
             digest=build.artifacts[step.id].digest,
-            state=step.state if step.id in build.ran else "cached",
-            reason=step.reason,
+            **_why(step, step.id in build.ran),
             seconds=build.artifacts[step.id].seconds,
         )
         for step in build.plan.steps
         if step.id in build.artifacts and step.id.split("/")[0] not in others
     ]
+
+
+def _why(step: Step, ran: bool) -> dict[str, str]:
+    if not ran:
+        return {"state": State.CACHED, "reason": "unchanged"}
+    if step.state is State.CACHED:
+        return {"state": State.FOLLOWS, "reason": "a step above gave another result"}
+    return {"state": step.state, "reason": step.reason}

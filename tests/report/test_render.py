@@ -57,7 +57,7 @@ def report() -> Report:
     }  # fmt: skip
     return Report(
         edgekit="0.1.0", created="2026-01-01T00:00:00+00:00", recipe="demo", arch="net",
-        image_size=160, target="rpi", target_description="a board", cpu="cortex-a76",
+        image_size=160, target="rpi", target_description="a board", cpu="cortex-a76", threads=4,
         status="passed", broken=[], latency_evidence=Evidence.HOST,
         not_measured=["Latency on a board"], gates=Gates(max_accuracy_drop=1.0),
         data=DataRecord(
