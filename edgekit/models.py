@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Artifact, Json, sha256_of
@@ -83,6 +83,13 @@ class ModelSource(BaseModel):
             raise ValueError(f"above 0 and finite expected: pixels are divided by it, not {value}")
         return value
 
+    @property
+    def is_file(self) -> bool:
+        """The weights are a file of the user's, not a package's or the hub's."""
+        return self.weights not in ("scratch", "pretrained") and not self.weights.startswith(
+            "package:"
+        )
+
     def weights_file(self, base: Path) -> Path | None:
         """The file the weights are read from; None for `scratch` and `pretrained`.
 
@@ -100,13 +107,18 @@ class ModelSource(BaseModel):
                 f"model.weights: {path} does not exist",
                 hint=f"did you mean {near[0]}?" if near else None,
             )
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise WeightsError(
+                f"model.weights: {path} cannot be read: {error.strerror}"
+            ) from error
         return path
 
 
 class LoadModel(Action):
     """Build the architecture, load the weights, check them."""
 
-    version = 1
     libraries = ("torch", "timm")
 
     def __init__(self, source: ModelSource, base: Path, image_size: int, crop_pct: float) -> None:
@@ -127,39 +139,56 @@ class LoadModel(Action):
 
         classes = tuple(inputs["splits"].metadata["classes"])
         torch.manual_seed(0)  # an untrained head is the same in every build
-        model = create(self.source.arch, len(classes), self.source.weights == "pretrained")
-        if self.file:
-            load_into(model, self._state(), self.source.weights, self.source.head == "new")
-        if self.source.head == "new" or self.source.weights == "scratch":
-            reset_head(model)
-        elif not self.file:
-            _refuse_untrained_head(model, classes, self.source.arch)
-        known = read_card(self.file) if self.file else None
-        if known and self.source.head == "keep" and known.classes != classes:
-            raise WeightsError(
-                f"{self.source.weights} was trained on the classes {', '.join(known.classes)}; "
-                f"the data has {', '.join(classes)}",
-                hint="use the data it was made for, or set model.head: new and finetune",
-            )
-        config = model.pretrained_cfg
+        model, mean, std = load(self.source, self.file, classes)
         card = Card(
             arch=self.source.arch,
             classes=classes,
             image_size=self.image_size,
-            mean=_triple(self.source.mean, known.mean if known else config["mean"]),
-            std=_triple(self.source.std, known.std if known else config["std"]),
+            mean=mean,
+            std=std,
             crop_pct=self.crop_pct,
             parameters=sum(p.numel() for p in model.parameters()),
             macs=count_macs(model, self.image_size),
         )
         return save(model, card, into)
 
-    def _state(self) -> StateDict:
-        assert self.file is not None
-        state = read_state(self.file)
-        if self.source.weights.startswith("package:"):
-            state = rename_lite(state, create(self.source.arch, 1000).state_dict())
-        return state
+
+def load(
+    source: ModelSource, file: Path | None, classes: tuple[str, ...]
+) -> tuple[Any, Triple, Triple]:
+    """The torch model of a source for the data's classes, and its normalisation's mean and std.
+
+    Args:
+        file: where the source's weights are, from `weights_file`.
+
+    Raises:
+        WeightsError: the weights do not fit the architecture, or were trained on other classes.
+    """
+    model = create(source.arch, len(classes), source.weights == "pretrained")
+    if file:
+        load_into(model, _state(source, file), source.weights, source.head == "new")
+    if source.head == "new" or source.weights == "scratch":
+        reset_head(model)
+    elif not file:
+        _refuse_untrained_head(model, classes, source.arch)
+    known = read_card(file) if file else None
+    if known and source.head == "keep" and known.classes != classes:
+        raise WeightsError(
+            f"{source.weights} was trained on the classes {', '.join(known.classes)}; "
+            f"the data has {', '.join(classes)}",
+            hint="use the data it was made for, or set model.head: new and finetune",
+        )
+    config = model.pretrained_cfg
+    mean = _triple(source.mean, known.mean if known else config["mean"])
+    std = _triple(source.std, known.std if known else config["std"])
+    return model, mean, std
+
+
+def _state(source: ModelSource, file: Path) -> StateDict:
+    state = read_state(file)
+    if source.weights.startswith("package:"):
+        state = rename_lite(state, create(source.arch, 1000).state_dict())
+    return state
 
 
 def create(arch: str, classes: int, pretrained: bool = False) -> Any:
@@ -202,10 +231,20 @@ def _refuse_untrained_head(model: Any, classes: tuple[str, ...], arch: str) -> N
 
 def reset_head(model: Any) -> None:
     """Start the classifier near zero: timm's initialisation, made for 1000 classes, saturates
-    the loss of a network with two."""
+    the loss of a network with two.
+
+    Raises:
+        InputError: the architecture does not end in one linear layer.
+    """
     import torch
 
     head = model.get_classifier()
+    if not isinstance(head, torch.nn.Linear | torch.nn.Conv2d) or head.bias is None:
+        raise InputError(
+            f"model.arch: {model.pretrained_cfg['architecture']} does not end in one linear "
+            f"classifier but in a {type(head).__name__}, which cannot be given new classes",
+            hint="choose another architecture",
+        )
     torch.nn.init.normal_(head.weight, std=0.01)
     torch.nn.init.zeros_(head.bias)
 
@@ -220,14 +259,25 @@ def save(model: Any, card: Card, into: Path) -> Json:
 
 
 def read_card(path: Path) -> Card | None:
-    """The card inside a safetensors file that edgekit wrote; None for any other checkpoint."""
+    """The card inside a safetensors file that edgekit wrote; None for any other checkpoint.
+
+    Raises:
+        WeightsError: another version of edgekit wrote it, with other fields.
+    """
     if path.suffix != ".safetensors":
         return None
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as stream:
         text = (stream.metadata() or {}).get("edgekit")
-    return Card.model_validate_json(text) if text else None
+    try:
+        return Card.model_validate_json(text) if text else None
+    except ValidationError as error:
+        raise WeightsError(
+            f"{path} holds a card of another version of edgekit: {error.errors()[0]['msg']} "
+            f"({'.'.join(map(str, error.errors()[0]['loc']))})",
+            hint="use the version that wrote it, or save the tensors without the card",
+        ) from error
 
 
 def restore(artifact: Artifact) -> tuple[Any, Card]:

@@ -108,6 +108,7 @@ def _publish_trunk(build: Build, folder: Path) -> None:
     part = folder / f".{FLOAT_FILE}.part"
     metadata = file_metadata(source) | {SEEN: " ".join(sorted(build.plan.seen))}
     save_file(load_file(source), part, metadata=metadata)
+    part.chmod(0o644)
     part.replace(folder / FLOAT_FILE)
 
 

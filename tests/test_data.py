@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import struct
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from edgekit.action import Context
 from edgekit.artifact import Json, sha256_of
@@ -225,7 +226,19 @@ def test_nothing_to_calibrate_on_is_refused() -> None:
 # The inventory
 
 
-def test_an_unchanged_file_is_not_read_again_and_a_changed_one_is(
+def test_an_unchanged_file_is_not_read_again(images_folder: Path, tmp_path: Path) -> None:
+    source, cache = source_of("images"), tmp_path / "digests"
+    image = images_folder / "bar" / "00.png"
+    before = take_inventory(source, tmp_path, cache)
+    (memory,) = cache.iterdir()
+    memory.write_text(memory.read_text().replace(sha256_of(image), "remembered"))
+    assert take_inventory(source, tmp_path, cache).digests == {
+        **before.digests,
+        "bar/00.png": "remembered",
+    }
+
+
+def test_a_changed_file_is_read_again_even_if_its_size_and_time_are_set_back(
     images_folder: Path, tmp_path: Path
 ) -> None:
     source, cache = source_of("images"), tmp_path / "digests"
@@ -234,11 +247,24 @@ def test_an_unchanged_file_is_not_read_again_and_a_changed_one_is(
     stat = image.stat()
     image.write_bytes(b"x" * stat.st_size)
     os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert take_inventory(source, tmp_path, cache).digests == before.digests
-    os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
     after = take_inventory(source, tmp_path, cache)
     assert after.digests["bar/00.png"] == sha256_of(image) != before.digests["bar/00.png"]
     assert after.fingerprint != before.fingerprint
+
+
+def test_the_order_of_a_listing_does_not_matter(tmp_path: Path) -> None:
+    names = ["b/1.png", "a b/1.png", "a/2.png", "a/10.png"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+
+    def order(rows: list[str]) -> list[str]:
+        (tmp_path / "all.csv").write_text("path,label\n" + "".join(f"{n},x\n" for n in rows))
+        listing = take_inventory(source_of("all.csv"), tmp_path, tmp_path / "digests").listing
+        return [sample.name for sample in listing.samples]
+
+    by_folder = [s.name for s in source_of().listing(tmp_path).samples]
+    assert order(names) == order(names[::-1]) == by_folder
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe"])
@@ -428,6 +454,8 @@ def test_a_file_that_changes_after_the_plan_is_an_integrity_error(
     (tmp_path / "into").mkdir()
     with pytest.raises(IntegrityError, match=victim.name):
         DecodeImages(source, inventory, "validation").run({}, tmp_path / "into", context(tmp_path))
+    assert inventory.memory is not None
+    assert inventory.memory.exists() == (change == "delete")
 
 
 def test_a_file_that_may_not_be_read_when_it_is_decoded_is_named(
@@ -508,6 +536,15 @@ SEEDS = [
     encoded(Image.effect_noise((24, 24), 60).convert("RGB"), form)
     for form in ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
 ]
+
+
+def test_broken_exif_is_a_reason_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any) -> None:
+        raise struct.error("unpack requires a buffer of 4 bytes")
+
+    monkeypatch.setattr(ImageOps, "exif_transpose", broken)
+    reason = decode(encoded(Image.new("RGB", (20, 20))), 16, 1.0)
+    assert reason == "unpack requires a buffer of 4 bytes"
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import os
@@ -27,6 +28,7 @@ from edgekit.models import (
     count_macs,
     create,
     read_card,
+    reset_head,
     restore,
     save,
 )
@@ -275,6 +277,31 @@ def test_other_checkpoints_have_no_card(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
     assert read_card(tmp_path / "w.safetensors") is None
     assert read_card(tmp_path / "w.pth") is None
+
+
+def test_a_card_of_another_version_is_a_weights_error(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file({"a": torch.zeros(1)}, path, metadata={"edgekit": '{"arch": "x", "layers": 3}'})
+    with pytest.raises(WeightsError, match="another version of edgekit"):
+        read_card(path)
+
+
+def test_weights_that_may_not_be_read_are_a_weights_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(self: Path, *args: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    (tmp_path / "w.pth").touch()
+    monkeypatch.setattr(Path, "open", denied)  # the tests may run as root, who may read it all
+    with pytest.raises(WeightsError, match=r"w\.pth cannot be read: Permission denied"):
+        source_of("w.pth").weights_file(tmp_path)
+
+
+@pytest.mark.parametrize("arch", ["levit_128s", "deit_tiny_distilled_patch16_224"])
+def test_a_head_of_several_layers_cannot_be_new_and_says_so(arch: str) -> None:
+    with pytest.raises(InputError, match=f"{arch} does not end in one linear"):
+        reset_head(create(arch, 2))
 
 
 def test_weights_and_normalisation_come_from_the_file(tmp_path: Path) -> None:

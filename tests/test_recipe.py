@@ -230,7 +230,7 @@ FINETUNES = st.fixed_dictionaries(
         "batch_size": st.integers(2, 512),
         "optimizer": st.sampled_from(["adamw", "sgd"]),
         "learning_rate": st.floats(1e-6, 1),
-        "schedule": st.sampled_from(["cosine", "step"]),
+        "schedule": st.sampled_from(["cosine", "tanh"]),
         "label_smoothing": st.floats(0, 0.9),
         "augment": st.fixed_dictionaries({}, optional={"rotate": st.floats(0, 180)}),
         "seed": st.integers(0, 2**31),

@@ -8,17 +8,18 @@ a checkpoint: a killed training resumes and ends with the same weights as an und
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from edgekit import models, weights
 from edgekit.action import Context, Inputs
 from edgekit.artifact import Json
 from edgekit.errors import InputError
-from edgekit.models import Card, ModelSource
+from edgekit.models import Card, ModelSource, Triple
 from edgekit.stages.base import Stage
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 class Augment(BaseModel):
     """Random changes to each training image."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     scale: tuple[float, float] = (0.7, 1.0)
     """Share of the area that the random crop keeps."""
@@ -42,16 +43,30 @@ class Augment(BaseModel):
     erase: float = Field(0.0, ge=0, le=1)
     """Share of images of which a random rectangle is erased."""
 
+    @field_validator("scale")
+    @classmethod
+    def _two_shares(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= value[1] <= 1:
+            raise ValueError(f"two shares expected, the smaller first, not {list(value)}")
+        return value
+
 
 class Distill(BaseModel):
     """Learn from a teacher's scores as well as from the labels (Hinton et al. 2015)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     teacher: ModelSource
     weight: float = Field(0.8, gt=0, le=1)
     """Share of the loss that is the divergence from the teacher."""
     temperature: float = Field(2.0, gt=0)
+
+    @field_validator("teacher")
+    @classmethod
+    def _knows_the_classes(cls, teacher: ModelSource) -> ModelSource:
+        if teacher.weights == "scratch" or teacher.head == "new":
+            raise ValueError("a teacher must be trained: neither weights: scratch nor head: new")
+        return teacher
 
 
 class Finetune(Stage):
@@ -67,17 +82,38 @@ class Finetune(Stage):
     """Any optimizer of timm."""
     learning_rate: float = Field(3e-4, gt=0)
     weight_decay: float = Field(0.02, ge=0)
-    schedule: Literal["cosine", "tanh", "step", "poly"] = "cosine"
+    schedule: Literal["cosine", "tanh"] = "cosine"
     warmup_epochs: int = Field(1, ge=0)
+    """Epochs in which the learning rate rises; unless given, none where there is one epoch only."""
     label_smoothing: float = Field(0.05, ge=0, lt=1)
     mixup: float = Field(0.0, ge=0)
-    """The alpha of mixup's beta distribution; 0 for none."""
+    """The alpha of mixup's beta distribution; 0 for none. It blends the images of a batch in
+    pairs, so batch_size must be even."""
     ema_decay: float | None = Field(None, gt=0, lt=1)
     """Decay of the moving average of the weights, per update; by default its window is the last
     tenth of the training."""
     augment: Augment = Augment()
     distill: Distill | None = None
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _settings_fit(self) -> Finetune:
+        if self.mixup and self.batch_size % 2:
+            raise ValueError(f"mixup needs an even batch_size, not {self.batch_size}")
+        if "warmup_epochs" in self.model_fields_set and self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})"
+            )
+        return self
+
+    def settings(self) -> Json:
+        fields = super().settings()
+        if self.distill:
+            fields["distill"]["version"] = 2  # the teacher's own normalisation and class check
+            if self.distill.teacher.is_file:
+                # The path does not matter; files() brings the content's digest into the key.
+                del fields["distill"]["teacher"]["weights"]
+        return fields
 
     def files(self, base: Path) -> dict[str, Path]:
         teacher = self.distill.teacher.weights_file(base) if self.distill else None
@@ -119,7 +155,7 @@ class _Trainer:
             )
         except (AssertionError, ValueError) as error:
             raise InputError(f"finetune.optimizer: timm: {error}") from error
-        self.teacher = self._teacher()
+        self.teacher, self.regrade = self._teacher()
 
     def train_epoch(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
         import torch
@@ -131,6 +167,8 @@ class _Trainer:
         np.random.seed(seed % 2**32)  # timm's Mixup draws from numpy's global generator
         order = torch.randperm(len(labels)).numpy()
         size = min(stage.batch_size, len(labels))
+        if stage.mixup:
+            size -= size % 2
         batches = [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
         schedule = self._schedule(len(batches))
         self.average.decay = stage.ema_decay or max(0.0, 1 - 10 / (stage.epochs * len(batches)))
@@ -170,7 +208,10 @@ class _Trainer:
             "optimizer": self.optimizer.state_dict(),
         }
         part = self.checkpoint.with_suffix(".part")
-        torch.save(state, part)
+        with part.open("wb") as stream:
+            torch.save(state, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
         os.replace(part, self.checkpoint)
 
     def resume(self) -> None:
@@ -178,7 +219,10 @@ class _Trainer:
 
         if not self.checkpoint.exists():
             return
-        state = torch.load(self.checkpoint, weights_only=True)
+        try:
+            state = torch.load(self.checkpoint, weights_only=True)
+        except Exception:  # whatever zip and pickle raise at a damaged file: train from the start
+            return
         self.epoch, self.losses = state["epoch"], state["losses"]
         self.model.load_state_dict(state["model"])
         self.average.module.load_state_dict(state["average"])
@@ -194,7 +238,7 @@ class _Trainer:
             return loss
         weight, t = self.stage.distill.weight, self.stage.distill.temperature
         with torch.no_grad():
-            taught = F.softmax(self.teacher(x) / t, dim=1)
+            taught = F.softmax(self.teacher(self.regrade(x)) / t, dim=1)
         divergence = F.kl_div(F.log_softmax(scores / t, dim=1), taught, reduction="batchmean")
         return (1 - weight) * loss + weight * t * t * divergence
 
@@ -222,16 +266,28 @@ class _Trainer:
         )
         return schedule
 
-    def _teacher(self) -> Any:
+    def _teacher(self) -> tuple[Any, Callable[[torch.Tensor], torch.Tensor]]:
+        """The teacher, and what turns the student's normalised pixels into the teacher's."""
         if self.stage.distill is None:
-            return None
+            return None, lambda x: x
         source = self.stage.distill.teacher
-        classes = len(self.card.classes)
-        teacher = models.create(source.arch, classes, source.weights == "pretrained")
-        path = source.weights_file(self.context.base)
-        if path:
-            weights.load_into(teacher, weights.read_state(path), str(path), source.head == "new")
-        return _channels_last(teacher.eval().requires_grad_(False))
+        file = source.weights_file(self.context.base)
+        teacher, mean, std = models.load(source, file, self.card.classes)
+        regrade = renormalise((self.card.mean, self.card.std), (mean, std))
+        return _channels_last(teacher.eval().requires_grad_(False)), regrade
+
+
+def renormalise(
+    old: tuple[Triple, Triple], new: tuple[Triple, Triple]
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """From pixels (batch, 3, height, width) normalised by one (mean, std) to those by another."""
+    import torch
+
+    if old == new:
+        return lambda x: x
+    mean, std = torch.tensor(old)[..., None, None]
+    new_mean, new_std = torch.tensor(new)[..., None, None]
+    return lambda x: (x * std + mean - new_mean) / new_std
 
 
 def _augmentation(augment: Augment, image_size: int) -> Any:
@@ -260,7 +316,7 @@ def _mixup(stage: Finetune, classes: int) -> Any:
     from timm.data import Mixup
     from torch.nn import functional as F
 
-    if stage.mixup and stage.batch_size % 2 == 0:
+    if stage.mixup:
         return Mixup(
             mixup_alpha=stage.mixup, label_smoothing=stage.label_smoothing, num_classes=classes
         )

