@@ -8,7 +8,8 @@ The store is content-addressed and shared by every build of a user:
     partial/<key>/         what a long step leaves to resume from (a training checkpoint)
     locks/<key>.lock       held while a step runs: a second build waits and takes its result;
                            locks/<digest>.lock while an object is put in its place
-    temp/                  work in progress, renamed into objects/ once it is whole
+    temp/                  work in progress, renamed into objects/ once it is whole; beside each
+                           folder its .lock, held while its build lives
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import json
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.errors import IntegrityError, storage_errors
@@ -100,8 +102,9 @@ class Store:
         runs again. A record that can be read is believed until the artifact is verified.
         """
         try:
-            entry = json.loads(self._step(key).read_text())
-            return self._read(entry["digest"], entry["seconds"])
+            with storage_errors(self.root):
+                entry = json.loads(self._step(key).read_text())
+                return self._read(entry["digest"], entry["seconds"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
@@ -119,18 +122,24 @@ class Store:
         with storage_errors(self.root):
             (self.root / "temp").mkdir(parents=True, exist_ok=True)
             self._sweep()
-            folder = Path(tempfile.mkdtemp(dir=self.root / "temp", prefix=f"{os.getpid()}-"))
-            try:
-                yield folder
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+            folder = self.root / "temp" / uuid.uuid4().hex
+            # Locked before it is made, so that no other build ever finds it without its lock.
+            with _only_user(folder):
+                folder.mkdir(mode=0o700)
+                try:
+                    yield folder
+                finally:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _sweep(self) -> None:
-        """Remove what builds left that were killed: their process is no longer there."""
+        """Remove what builds left that were killed: nobody holds the lock of their folder.
+
+        A process number would not tell: a build in another container has its own numbers.
+        """
         for folder in (self.root / "temp").iterdir():
-            owner = folder.name.split("-")[0]
-            if owner.isdigit() and not Path(f"/proc/{owner}").exists():
-                shutil.rmtree(folder, ignore_errors=True)
+            if folder.is_dir():
+                with suppress(Timeout, PermissionError), _only_user(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def partial(self, key: str) -> Path:
         """Where a long step may leave what it needs to resume; dropped once it is done."""
@@ -202,6 +211,17 @@ class Store:
 
     def _step(self, key: str) -> Path:
         return self.root / "steps" / f"{key}.json"
+
+
+@contextmanager
+def _only_user(folder: Path) -> Iterator[None]:
+    """Hold the lock beside a workspace; Timeout, at once, where another build does."""
+    lock = folder.with_suffix(".lock")
+    with FileLock(lock, timeout=0):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def _record(files: dict[str, FileEntry], metadata: Json, parents: tuple[str, ...]) -> Json:

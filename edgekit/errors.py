@@ -5,7 +5,7 @@
     |   +-- ConfigError         a YAML file, all of its problems at once, each with its line
     |   +-- DataError           images, labels, splits
     |   +-- WeightsError        a checkpoint, or its fit to the architecture
-    |   +-- StorageError        no space, no permission
+    |   +-- StorageError        no space, no permission, no folder
     |   +-- MissingPackage      an optional dependency is not installed
     +-- GateBroken          3   a measured figure is past its limit
     |   +-- NotAsAsked          the artifact is not what the recipe asked for
@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,33 +101,66 @@ class DeviceError(EdgekitError):
     exit_code = 5
 
 
+FULL = re.compile(
+    r"os error 28|\d+ requested and \d+ written|unexpected pos|PytorchStreamWriter failed"
+)
+"""How a full disk sounds where no error number comes along: safetensors, numpy, torch."""
+LEAST_SPACE = 1_000_000  # bytes; a write that fails with less than this left fails for it
+
+
 @contextmanager
 def storage_errors(where: Path) -> Iterator[None]:
-    """Turn the operating system's "no space" and "no permission" into a `StorageError`.
+    """Turn "no space", "no permission" and "that is a file" into a `StorageError`.
 
     A permission that is missing elsewhere than at `where` is not the storage's: it passes.
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except EdgekitError:
+        raise
+    except Exception as error:
+        path = _path(error)
+        code = error.errno if isinstance(error, OSError) else None
+        if code in (errno.ENOSPC, errno.EDQUOT) or (code is None and _is_full(error, where)):
+            inside = path is not None and path.is_relative_to(where.absolute())
+            made_again = f"; {where} may be deleted, the next build makes it again"
             raise StorageError(
-                f"no space left on the disk while writing to {error.filename or where}",
-                hint=f"free some space, or choose another place with --store; {where} holds "
-                "the cache and may be deleted",
+                f"no space left on the disk while writing to {path or where}",
+                hint="free some space, or choose another place with --store"
+                + (made_again if inside else ""),
             ) from error
-        denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
-        if denied and _concerns(error, where):
+        if code in (errno.EACCES, errno.EPERM, errno.EROFS) and _concerns(path, where):
             raise StorageError(
-                f"cannot write to {error.filename or where}: {error.strerror}",
+                f"cannot write to {path or where}: {os.strerror(code)}",
                 hint="choose a folder you may write to, with --store or --build-dir",
+            ) from error
+        blocked = code in (errno.ENOTDIR, errno.EEXIST)
+        file = next((p for p in (where, *where.parents) if blocked and p.is_file()), None)
+        if file:
+            raise StorageError(
+                f"{file} is a file, a folder expected",
+                hint="choose a folder, with --store or --build-dir",
             ) from error
         raise
 
 
-def _concerns(error: OSError, where: Path) -> bool:
-    """Whether the error is about `where`, something in it, or a folder it was to be made in."""
-    if not isinstance(error.filename, str | bytes):
-        return True
-    path, root = Path(os.fsdecode(error.filename)).absolute(), where.absolute()
-    return path.is_relative_to(root) or root.is_relative_to(path)
+def _is_full(error: Exception, where: Path) -> bool:
+    """Whether a library that failed without an error number failed for want of space."""
+    if not isinstance(error, OSError | RuntimeError) and type(error).__name__ != "SafetensorError":
+        return False
+    try:
+        free = shutil.disk_usage(where).free
+    except OSError:
+        free = LEAST_SPACE
+    return free < LEAST_SPACE or FULL.search(str(error)) is not None
+
+
+def _path(error: Exception) -> Path | None:
+    filename = error.filename if isinstance(error, OSError) else None
+    return Path(os.fsdecode(filename)).absolute() if isinstance(filename, str | bytes) else None
+
+
+def _concerns(path: Path | None, where: Path) -> bool:
+    """Whether a path is `where`, something in it, or a folder it was to be made in."""
+    root = where.absolute()
+    return path is None or path.is_relative_to(root) or root.is_relative_to(path)

@@ -12,7 +12,7 @@ from edgekit.evidence import Measurement
 class Gates(BaseModel):
     """Limits a recipe or a target sets. What is not named is not limited."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     max_accuracy_drop: float | None = Field(None, ge=0)
     """Points of top-1 lost against the float model, on the same images. Every stage."""

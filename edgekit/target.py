@@ -14,17 +14,18 @@ from edgekit.yamlfile import Document, parse, suggestion
 
 
 class Target(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
     """Names the folder under build/<recipe>; the file's name unless given."""
     description: str
-    runtimes: tuple[str, ...] = Field(min_length=1)
+    runtimes: tuple[str, ...] = Field(min_length=1, strict=False)
     """Runtimes to build for; all must pass the gates, the fastest is named the choice."""
     cpu: str
     """The processor, as compilers and emulators name it, e.g. cortex-a76."""
     threads: int = Field(ge=1)
-    """Threads an application on the device gives to inference."""
+    """Threads an application on the device gives to inference: stands in the report. Host ratios
+    are measured at one thread."""
     gates: Gates = Gates()
 
     @field_validator("runtimes")

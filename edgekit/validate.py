@@ -109,6 +109,7 @@ class ReferenceScores(Action):
 class Validate(Action):
     """Validate one compiled artifact on one runtime."""
 
+    version = 2
     libraries = ("numpy", "scipy")
 
     def __init__(self, runtime: str, baseline: bool) -> None:
@@ -270,7 +271,7 @@ def _latency(timing: Timing, baseline: Timing | None) -> Latency:
 def _ratio(timing: Timing, baseline: Timing) -> Measurement:
     value, interval = stats.median_ratio(timing.medians, baseline.medians)
     rounds = len(timing.rounds)
-    method = f"interleaved in one process, {rounds} rounds, paired bootstrap"
+    method = f"interleaved in one process, {rounds} rounds, paired block bootstrap"
     return _figure(value, "ratio", Evidence.HOST, method, rounds, interval)
 
 

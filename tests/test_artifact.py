@@ -345,6 +345,24 @@ def test_what_a_killed_build_left_is_swept_away(store: Store) -> None:
         "with Store(Path(sys.argv[1])).workspace(): os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code, str(store.root)], check=False)
-    assert list((store.root / "temp").iterdir())
+    assert leftovers(store)
     with store.workspace() as mine:
-        assert list((store.root / "temp").iterdir()) == [mine]
+        assert sorted(leftovers(store)) == [mine.name, f"{mine.name}.lock"]
+    assert leftovers(store) == []
+
+
+def test_the_workspace_of_a_live_build_stays_wherever_its_process_is_seen(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As from another container, in which the process numbers of this one do not exist.
+    monkeypatch.setattr(os, "getpid", lambda: 2**22 + 1)
+    with store.workspace() as theirs, Store(store.root).workspace():
+        assert theirs.is_dir()
+
+
+def test_a_store_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store").touch()
+    store = Store(tmp_path / "store")
+    for use in (store.find, store.partial):
+        with pytest.raises(StorageError, match="store is a file"):
+            use(KEY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -101,3 +102,61 @@ def test_other_errors_pass_storage_errors_unchanged() -> None:
         raise ConnectionError
     with pytest.raises(DataError), storage_errors(Path("/store")):
         raise DataError("x")
+
+
+class SafetensorError(Exception):
+    """As safetensors', by name: errors.py must not import it."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("4096 requested and 512 written"),
+        SafetensorError("Error while serializing: I/O error: No space left (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 128 vs 22"),
+        RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed"),
+    ],
+    ids=str,
+)
+def test_a_full_disk_is_seen_in_what_libraries_say(error: Exception) -> None:
+    with pytest.raises(StorageError, match="no space"), storage_errors(Path("/store")):
+        raise error
+
+
+def test_a_write_that_fails_on_a_disk_without_space_fails_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        with storage_errors(tmp_path):
+            raise RuntimeError("as nobody foresaw")
+
+    with pytest.raises(RuntimeError, match="foresaw"):
+        fail()
+    full = SimpleNamespace(free=4096)
+    monkeypatch.setattr(errors.shutil, "disk_usage", lambda where: full)
+    with pytest.raises(StorageError, match="no space"):
+        fail()
+
+
+@pytest.mark.parametrize(
+    ("place", "ours"), [("/store/x", True), ("/elsewhere", False), (3, False), (None, False)]
+)
+def test_only_what_edgekit_makes_again_may_be_deleted(place: str | int | None, ours: bool) -> None:
+    with pytest.raises(StorageError) as caught, storage_errors(Path("/store")):
+        raise OSError(errno.ENOSPC, "No space left on device", place)
+    assert ("may be deleted" in str(caught.value.hint)) == ours
+
+
+@pytest.mark.parametrize("below", ["", "temp"])
+def test_a_store_that_is_a_file_is_refused_by_name(tmp_path: Path, below: str) -> None:
+    (tmp_path / "store").touch()
+    where = tmp_path / "store" / below
+    with pytest.raises(StorageError, match="store is a file"), storage_errors(where):
+        (where / "x").mkdir(parents=True, exist_ok=True)
+    with pytest.raises(StorageError, match="store is a file"), storage_errors(where):
+        (tmp_path / "store").mkdir()
+
+
+def test_a_file_in_the_way_elsewhere_passes(tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError), storage_errors(tmp_path / "store"):
+        raise FileExistsError(errno.EEXIST, "File exists", str(tmp_path))

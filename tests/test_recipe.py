@@ -210,6 +210,31 @@ def test_a_setting_is_a_finite_number(
     assert set(refused(write_recipe(text))) == {where}
 
 
+@pytest.mark.parametrize(
+    ("entry", "where"),
+    [
+        ('- finetune: {epochs: "8"}', "stages[0].finetune.epochs"),
+        ("- finetune: {epochs: true}", "stages[0].finetune.epochs"),
+        ("- finetune: {epochs: 2, mixup: true}", "stages[0].finetune.mixup"),
+        ('- finetune: {epochs: 2, augment: {scale: ["0.5", 1]}}',
+         "stages[0].finetune.augment.scale[0]"),
+        ("- quantize: {per_channel: 1}", "stages[0].quantize.per_channel"),
+        ('- quantize: {every_class: "yes"}', "stages[0].quantize.every_class"),
+    ],
+)  # fmt: skip
+def test_text_and_truth_are_no_numbers(write_recipe: Write, entry: str, where: str) -> None:
+    text = GOOD.replace("- quantize: {precision: int8}", entry)
+    assert set(refused(write_recipe(text))) == {where}
+
+
+def test_lists_and_whole_numbers_may_stand_for_tuples_and_floats(write_recipe: Write) -> None:
+    finetune = "- finetune: {epochs: 2, learning_rate: 1, augment: {scale: [0.5, 1]}}"
+    text = GOOD.replace("- quantize", f"{finetune}\n  - quantize")
+    recipe = load_recipe(write_recipe(text.replace("weights:", "mean: [0, 0.5, 1]\n  weights:")))
+    assert recipe.model.mean == (0, 0.5, 1)
+    assert recipe.stages[0].augment.scale == (0.5, 1)
+
+
 def test_a_recipe_without_stages_is_refused(write_recipe: Write) -> None:
     text = GOOD.replace("  - quantize: {precision: int8}\n  - export\n", "  []\n")
     assert set(refused(write_recipe(text))) == {"stages"}

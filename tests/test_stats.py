@@ -6,7 +6,7 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.evidence import Verdict
@@ -53,7 +53,15 @@ def test_agresti_min_interval_is_the_formula_by_hand() -> None:
     assert result.low == pytest.approx(100 * (centre - spread), abs=1e-4)
     assert result.high == pytest.approx(100 * (centre + spread), abs=1e-4)
     assert (result.drop, result.lost, result.won, result.images) == (8.0, 12, 4, 100)
-    assert result.verdict is Verdict.WORSE
+
+
+def test_a_verdict_needs_the_interval_and_the_test() -> None:
+    lost, won = (paired_accuracy(*table(300, *counts, 9)) for counts in ((6, 0), (0, 6)))
+    assert (lost.verdict, won.verdict) == (Verdict.WORSE, Verdict.BETTER)
+    lost, won = (paired_accuracy(*table(300, *counts, 9)) for counts in ((5, 0), (0, 5)))
+    assert lost.low > 0 > won.high
+    assert lost.p_value == won.p_value == 0.0625
+    assert lost.verdict is won.verdict is Verdict.CANNOT_TELL
 
 
 def test_models_that_never_disagree_leave_an_interval_with_a_width() -> None:
@@ -69,6 +77,7 @@ def test_more_images_narrow_the_interval() -> None:
     assert many.high - many.low < few.high - few.low
 
 
+@settings(deadline=None)  # scipy's first import takes its time
 @given(PAIRS)
 def test_the_drop_lies_in_its_interval_and_both_within_100_points(
     pairs: list[tuple[bool, bool]],
@@ -78,6 +87,7 @@ def test_the_drop_lies_in_its_interval_and_both_within_100_points(
     assert 0 <= result.p_value <= 1
 
 
+@settings(deadline=None)  # scipy's first import takes its time
 @given(PAIRS)
 def test_swapping_before_and_after_negates_the_drop(pairs: list[tuple[bool, bool]]) -> None:
     before, after = arrays(pairs)
@@ -101,6 +111,26 @@ def test_median_ratio_finds_the_scale_under_noise_both_series_share() -> None:
     assert ratio == pytest.approx(0.4, rel=0.1)
     # The noise of a factor e^0.5 is common to both, so the pairing must take it out.
     assert interval.high - interval.low < 0.1
+
+
+def test_blocks_cover_what_lasts_for_some_rounds_better_than_single_rounds() -> None:
+    rng = np.random.default_rng(4)
+
+    def slowed(rounds: int = 300) -> np.ndarray:
+        """An AR(1) series: each round keeps most of the disturbance of the one before."""
+        noise = rng.normal(0, 0.05, rounds)
+        for i in range(1, rounds):
+            noise[i] += 0.8 * noise[i - 1]
+        return np.exp(noise)
+
+    covered = {1: 0, 10: 0}
+    for _ in range(60):
+        candidate, baseline = slowed(), slowed()
+        for block in covered:
+            interval = median_ratio(candidate, baseline, block=block)[1]
+            covered[block] += interval.low <= 1 <= interval.high
+    assert covered[1] < 45
+    assert covered[10] > 48
 
 
 def test_median_ratio_of_an_exact_multiple_is_exact_and_repeatable() -> None:

@@ -37,7 +37,7 @@ class Listing:
 class Source(BaseModel, ABC):
     """Settings every data source has. Subclasses add their own and a `source` literal."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     image_size: int = Field(ge=16, le=2048)
     """Height and width in pixels that the model takes."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from edgekit.datasets.base import Listing, Sample, Source, SplitName
 from edgekit.errors import DataError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 SPLIT_FOLDERS: dict[str, SplitName] = {
     "train": "train",
     "training": "train",
@@ -25,9 +27,10 @@ SPLIT_FOLDERS: dict[str, SplitName] = {
 
 class ImageFolder(Source):
     source: Literal["imagefolder"]
-    path: Path
-    """A folder, or a CSV file with the columns path, label and (optionally) split."""
-    classes: Path | None = None
+    path: Path = Field(strict=False)
+    """A folder, or a CSV file with the columns path, label and (optionally) split. In a folder,
+    every file whose suffix Pillow reads is an image."""
+    classes: Annotated[Path, Field(strict=False)] | None = None
     """A file of class names in the order of the model's scores: one a line, or JSON, either a
     list or {name: [index, ...]}. Without it: the names of the class folders, sorted."""
 
@@ -39,7 +42,7 @@ class ImageFolder(Source):
         if not samples:
             raise DataError(
                 f"data.path: no images under {root}",
-                hint=f"expected <class>/<image> with one of {', '.join(sorted(IMAGE_SUFFIXES))}",
+                hint="expected <class>/<image>, e.g. cat/1.jpg",
             )
         found = {sample.label for sample in samples}
         if self.classes is None:
@@ -59,6 +62,7 @@ class ImageFolder(Source):
 def _from_folder(root: Path) -> list[Sample]:
     folders = _subfolders(root)
     splits = {f: SPLIT_FOLDERS[f.name.lower()] for f in folders if f.name.lower() in SPLIT_FOLDERS}
+    _refuse_loose_images(root, *splits)
     if not splits:
         return [s for folder in folders for s in _class_folder(root, folder, None)]
     stray = [f.name for f in folders if f not in splits]
@@ -80,7 +84,7 @@ def _class_folder(root: Path, folder: Path, split: SplitName | None) -> list[Sam
     files = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(path.relative_to(folder))
+        if _is_image(path) and not _is_hidden(path.relative_to(folder))
     )
     if not files:
         raise DataError(
@@ -88,6 +92,33 @@ def _class_folder(root: Path, folder: Path, split: SplitName | None) -> list[Sam
             hint="remove the folder, or put images into it",
         )
     return [Sample(str(p.relative_to(root)), p, folder.name, split) for p in files]
+
+
+def _refuse_loose_images(*folders: Path) -> None:
+    loose = sorted(
+        str(path)
+        for folder in folders
+        for path in folder.iterdir()
+        if _is_image(path) and not _is_hidden(Path(path.name))
+    )
+    if loose:
+        more = f" and {len(loose) - 5} more" if len(loose) > 5 else ""
+        raise DataError(
+            f"{len(loose)} images belong to no class: {', '.join(loose[:5])}{more}",
+            hint="put each image into the folder of its class",
+        )
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in _image_suffixes() and not path.is_dir()
+
+
+@functools.cache
+def _image_suffixes() -> frozenset[str]:
+    from PIL import Image
+
+    suffixes = Image.registered_extensions()  # of what Pillow reads or writes, e.g. PDF
+    return frozenset(suffix for suffix, form in suffixes.items() if form in Image.OPEN)
 
 
 def _from_csv(table: Path) -> list[Sample]:

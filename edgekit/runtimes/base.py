@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Calibration = Literal["minmax", "moving_average", "percentile", "entropy", "mse"]
+Calibration = Literal["minmax", "moving_average", "percentile", "entropy"]
 Progress = Callable[[int, int, str], None]
 
 

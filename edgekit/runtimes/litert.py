@@ -6,7 +6,7 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.errors import EdgekitError, InputError, NotAsAsked
+from edgekit.errors import EdgekitError, InputError
 from edgekit.models import Card
 from edgekit.runtimes import _tflite as tflite
 from edgekit.runtimes._litert_tools import library, need
@@ -82,7 +82,7 @@ for i in np.argsort(-scores)[:5]:
         into: Path,
         progress: Progress,
     ) -> InputForm:
-        _check_calibration(settings, images, card.image_size)
+        _check_images(images, card.image_size)
         grid = pixel_grid(card)
         form = grid.form if grid else InputForm(dtype="float32", mean=card.mean, std=card.std)
         with library("ai-edge-quantizer cannot be used"):
@@ -97,9 +97,7 @@ for i in np.argsort(-scores)[:5]:
             module = need("ai_edge_quantizer.quantizer")
             quantizer = module.Quantizer(str(source), recipe.get_quantization_recipe())
             result = quantizer.quantize(ranges, enable_progress_report=False)
-        target = into / self.file
-        target.write_bytes(result.quantized_model)
-        _refuse_float(self.describe(target))
+        (into / self.file).write_bytes(result.quantized_model)
         return form
 
     def bake(
@@ -159,13 +157,8 @@ for i in np.argsort(-scores)[:5]:
         )
 
 
-def _check_calibration(settings: Quantization, images: NDArray[np.uint8], size: int) -> None:
-    if settings.calibration not in UPDATES:
-        raise InputError(
-            f"quantize.calibration: ai-edge-quantizer offers no {settings.calibration}",
-            hint=f"choose one of: {', '.join(UPDATES)}",
-        )
-    # Without this the quantizer would resize the model to whatever it is given.
+def _check_images(images: NDArray[np.uint8], size: int) -> None:
+    """Refuse another size: the quantizer would resize the model to whatever it is given."""
     if not len(images) or images.shape[1:] != (size, size, 3):
         wanted = f"(images, {size}, {size}, 3)"
         raise InputError(f"calibration images are {images.shape}, the model takes {wanted}")
@@ -218,15 +211,6 @@ def _range_of(grid: PixelGrid) -> dict[str, Any]:
 
     ends = [grid.scale * (pixel - grid.zero_point) for pixel in (0, 255)]
     return {"min": np.array([ends[0]]), "max": np.array([ends[1]])}
-
-
-def _refuse_float(description: Description) -> None:
-    heavy = [operator for operator in description.operators if operator.heavy]
-    if heavy and len(description.float_heavy) == len(heavy):
-        raise NotAsAsked(
-            "int8 was asked for, and every convolution and matrix product stayed in float",
-            hint=f"the first is {heavy[0].kind} {heavy[0].name}",
-        )
 
 
 def _precision(operands: list[Any]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from edgekit.errors import EdgekitError, InputError, MissingPackage
+from edgekit.errors import EdgekitError, MissingPackage
 from edgekit.models import Card
 from edgekit.runtimes import _onnx_graph as graph
 from edgekit.runtimes.base import (
@@ -39,7 +39,7 @@ METHODS = {
     "percentile": "Percentile",
     "entropy": "Entropy",
 }
-"""The library's name of each calibration; it has none that minimises the squared error."""
+"""The library's name of each calibration."""
 
 BINS = {"percentile": 2048, "entropy": 512}
 """With the library's 128 bins entropy has one candidate only, and is minmax without a word."""
@@ -107,11 +107,6 @@ for i in np.argsort(-scores)[:5]:
             from onnxruntime import quantization
             from onnxruntime.quantization import shape_inference
 
-        if settings.calibration not in self.calibrations:
-            raise InputError(
-                f"{self.name} has no calibration {settings.calibration!r}",
-                hint=f"it offers {', '.join(self.calibrations)}",
-            )
         grid = pixel_grid(card)
         form = grid.form if grid else InputForm(dtype="float32", mean=card.mean, std=card.std)
         with tempfile.TemporaryDirectory() as folder, _quiet():

@@ -18,7 +18,9 @@ class Stage(BaseModel, Action):
     """One step of a recipe's `stages`. A trunk stage, by default: it turns a torch model into a
     torch model, once for all targets."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Strict: "8" and true are no numbers. A field that is a tuple or a Path takes YAML's lists and
+    # texts with Field(strict=False).
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     scope: ClassVar[Literal["trunk", "runtime"]] = "trunk"
     trains: ClassVar[bool] = False

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 class Augment(BaseModel):
     """Random changes to each training image."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    scale: tuple[float, float] = (0.7, 1.0)
+    scale: tuple[float, float] = Field((0.7, 1.0), strict=False)
     """Share of the area that the random crop keeps."""
     horizontal_flip: bool = True
     vertical_flip: bool = False
@@ -54,7 +54,7 @@ class Augment(BaseModel):
 class Distill(BaseModel):
     """Learn from a teacher's scores as well as from the labels (Hinton et al. 2015)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     teacher: ModelSource
     weight: float = Field(0.8, gt=0, le=1)

@@ -40,9 +40,29 @@ def test_names_do_not_depend_on_where_the_folder_lies(images_folder: Path) -> No
 
 
 def test_files_that_are_no_images_and_what_is_hidden_are_not_listed(tmp_path: Path) -> None:
-    touch(tmp_path, "a/1.PNG", "a/deep/2.jpeg", "a/notes.txt", "b/1.webp", ".git/1.png", "3.png")
-    touch(tmp_path, "a/._1.png", "a/.thumbnails/1.png", "a/deep/.cache/x/2.jpeg")
+    touch(tmp_path, "a/1.PNG", "a/deep/2.jpeg", "a/notes.txt", "b/1.webp", ".git/1.png", "3.txt")
+    touch(tmp_path, "a/._1.png", "a/.thumbnails/1.png", "a/deep/.cache/x/2.jpeg", "._3.png")
+    (tmp_path / "a" / "folder.png").mkdir()
     assert [s.name for s in listed(tmp_path).samples] == ["a/1.PNG", "a/deep/2.jpeg", "b/1.webp"]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "JP2", "tga", "jfif", "webp"])
+def test_every_image_that_pillow_reads_is_taken(tmp_path: Path, suffix: str) -> None:
+    touch(tmp_path, f"a/1.{suffix}", "a/2.png", "a/3.pdf", "a/4.npy")
+    assert [s.name for s in listed(tmp_path).samples] == [f"a/1.{suffix}", "a/2.png"]
+
+
+@pytest.mark.parametrize("loose", ["1.png", "train/1.gif"])
+def test_an_image_that_belongs_to_no_class_is_refused_by_name(tmp_path: Path, loose: str) -> None:
+    touch(tmp_path, "train/a/1.png", "val/a/2.png", loose)
+    with pytest.raises(DataError, match=rf"1 images belong to no class: .*/{loose}"):
+        listed(tmp_path)
+
+
+def test_loose_images_are_refused_where_there_is_no_class_at_all(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{i}.png" for i in range(7)))
+    with pytest.raises(DataError, match=r"7 images belong to no class: .*0\.png.* and 2 more"):
+        listed(tmp_path)
 
 
 def test_a_hidden_folder_above_the_data_hides_nothing(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgekit.errors import EdgekitError, InputError, MissingPackage
+from edgekit.errors import EdgekitError, MissingPackage
 from edgekit.models import Card, create
 from edgekit.runtimes.base import InputForm, Quantization, pixel_grid
 from edgekit.runtimes.onnxruntime import OnnxRuntime
@@ -214,12 +214,6 @@ def unquantised(graph: Any, name: str) -> str:
     """The name of the float behind a pair of QuantizeLinear and DequantizeLinear."""
     maker = {output: node for node in graph.node for output in node.output}
     return str(maker[maker[name].input[0]].input[0])
-
-
-def test_mse_is_not_on_offer(build: Build, tmp_path: Path) -> None:
-    settings = Quantization(calibration="mse")
-    with pytest.raises(InputError, match="no calibration 'mse'"):
-        RUNTIME.quantize(build.path("float"), ALIKE, DULL, settings, tmp_path, build.note)
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
