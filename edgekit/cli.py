@@ -6,13 +6,18 @@ import contextlib
 import json
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgekit import __version__
 from edgekit.errors import EdgekitError, GateBroken, InputError
+
+if TYPE_CHECKING:
+    from edgekit.artifact import Store
+    from edgekit.plan import Plan
 
 
 def main() -> None:
@@ -51,45 +56,36 @@ def cli() -> None:
     """From a chosen image classifier to a measured int8 model on an edge device."""
 
 
-recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
-target_option = click.option(
-    "--target", "targets", multiple=True, required=True, help="A target's name or file, or `all`."
-)
-store_option = click.option("--store", type=click.Path(path_type=Path), help="The cache folder.")
-build_dir_option = click.option(
-    "--build-dir", type=click.Path(path_type=Path), default=Path("build"), show_default=True
-)
-force_option = click.option("--force", multiple=True, help="Run this step even if it is cached.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
-debug_option = click.option("--debug", is_flag=True, help="Show tracebacks.")
+def _planned(command: Callable[..., None]) -> Callable[..., None]:
+    """The arguments of every command that makes a plan; `--debug` is read by `main`."""
+    path = click.Path(path_type=Path)
+    for option in (
+        click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else."),
+        click.option("--force", multiple=True, help="Run this step even if it is cached."),
+        click.option("--store", type=path, default=None, help="The cache folder."),
+        click.option("--build-dir", type=path, default=Path("build"), show_default=True),
+        click.option(
+            "--target", "targets", multiple=True, required=True, help="A name, a file, or `all`."
+        ),
+        click.argument("recipe", type=path),
+    ):
+        command = option(command)
+    return command
 
 
 @cli.command()
-@recipe_argument
-@target_option
-@build_dir_option
-@store_option
-@force_option
-@json_option
-@debug_option
-def build(
-    recipe: Path,
-    targets: tuple[str, ...],
-    build_dir: Path,
-    store: Path | None,
-    force: tuple[str, ...],
-    as_json: bool,
-    debug: bool,
-) -> None:
+@_planned
+def build(as_json: bool, **words: Any) -> None:
     """Run a recipe for one or more targets, measuring every stage."""
     from edgekit.console import Console
     from edgekit.publish import publish
     from edgekit.run import execute
 
-    planned, cache = _plan(recipe, targets, build_dir, store, force)
+    planned, cache = _plan(**words)
     with Console(quiet=as_json) as console:
         result = execute(planned, cache, console)
-        published = publish(result, build_dir)
+        published = publish(result, words["build_dir"])
         for report, folder in published:
             console.report(report, folder)
     if as_json:
@@ -105,24 +101,10 @@ def build(
 
 
 @cli.command()
-@recipe_argument
-@target_option
-@build_dir_option
-@store_option
-@force_option
-@json_option
-@debug_option
-def plan(
-    recipe: Path,
-    targets: tuple[str, ...],
-    build_dir: Path,
-    store: Path | None,
-    force: tuple[str, ...],
-    as_json: bool,
-    debug: bool,
-) -> None:
+@_planned
+def plan(as_json: bool, **words: Any) -> None:
     """Show every step, its key, and why it would run or be skipped."""
-    planned, _ = _plan(recipe, targets, build_dir, store, force)
+    planned, _ = _plan(**words)
     rows = [
         {"step": s.id, "key": s.key, "state": str(s.state), "reason": s.reason}
         for s in planned.steps
@@ -158,12 +140,12 @@ def schema(what: str) -> None:
 
 
 def _plan(
-    path: Path,
+    recipe: Path,
     targets: tuple[str, ...],
     build_dir: Path,
     store: Path | None,
     force: tuple[str, ...],
-) -> tuple[Any, Any]:
+) -> tuple[Plan, Store]:
     from edgekit.artifact import Store, default_store
     from edgekit.plan import RECORD, make_plan
     from edgekit.recipe import load_recipe
@@ -172,13 +154,13 @@ def _plan(
     names = list(known_targets()) if targets == ("all",) else list(targets)
     if len(set(names)) < len(names):
         raise InputError("--target: a target is named twice")
-    recipe = load_recipe(path)
+    parsed = load_recipe(recipe)
     loaded = [load_target(name) for name in names]
     cache = Store(store or default_store())
     last: dict[str, Any] = {}
     for target in loaded:
-        record = build_dir / recipe.name / target.name / RECORD
+        record = build_dir / parsed.name / target.name / RECORD
         # It only explains what changed: without a readable one, the plan says "never built here".
         with contextlib.suppress(OSError, ValueError):
             last |= json.loads(record.read_text())
-    return make_plan(recipe, path.parent, loaded, cache, last, force), cache
+    return make_plan(parsed, recipe.parent, loaded, cache, last, force), cache

@@ -159,6 +159,12 @@ def make_plan(
     trunk, reference = _plan_trunk(draft)
     draft.add("reference", ReferenceScores(), {"model": reference, "images": judge})
     kept = trunk[trunk.index(reference) :]
+    taken = {step.split("/")[0] for step in draft.steps} & set(names)
+    if taken:
+        raise InputError(
+            f"a target cannot be named {', '.join(sorted(taken))}: a step bears that name",
+            hint="rename the target's file, or give it a name: key",
+        )
     planned = tuple(_plan_target(draft, target, kept, judge) for target in targets)
     steps = tuple(_with_reasons(list(draft.steps.values()), store, last or {}, force))
     return Plan(

@@ -393,6 +393,18 @@ def test_the_same_target_twice_is_refused(plan: Planner) -> None:
         plan(targets=[target("a"), target("a", "litert")])
 
 
+@pytest.mark.parametrize("name", ["images", "source", "reference"])
+def test_a_target_cannot_bear_the_name_of_a_step(plan: Planner, name: str) -> None:
+    with pytest.raises(InputError, match=f"cannot be named {name}"):
+        plan(targets=[target(name)])
+
+
+def test_gates_against_float_need_something_to_compare(plan: Planner) -> None:
+    stages = ("- quantize: {samples: 8}\n  - export", "- finetune: {epochs: 1}")
+    with pytest.raises(InputError, match="nothing but the float model"):
+        plan(stages)  # the recipe's own gate is max_accuracy_drop
+
+
 def test_the_recipe_is_kept_in_the_plan(plan: Planner, recipe_path: Path) -> None:
     planned = plan()
     assert isinstance(planned.recipe, Recipe)
