@@ -80,24 +80,31 @@ def take_inventory(source: Source, base: Path, cache: Path) -> Inventory:
     if missing:
         raise DataError(f"{len(missing)} listed images do not exist: {shown(missing)}")
 
-    def digest(sample: Sample) -> list[Any]:
-        with reading(sample.path):
-            stat = sample.path.stat()
-            # The inode and its change time too: a tool that copies can set size and mtime.
-            state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
-            entry = known.get(str(sample.path))
-            if entry and entry[:-1] == state:
-                return entry
-            return [*state, sha256_of(sample.path)]
-
+    states = {sample.path: _state(sample.path) for sample in listing.samples}
+    changed = [p for p, state in states.items() if known.get(str(p), [])[:-1] != state]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        entries = list(pool.map(digest, listing.samples))
+        hashed = dict(zip(changed, pool.map(_digest, changed), strict=True))
+    entries: list[list[Any]] = [
+        [*states[s.path], hashed.get(s.path) or known[str(s.path)][-1]] for s in listing.samples
+    ]
     fresh = {str(s.path): entry for s, entry in zip(listing.samples, entries, strict=True)}
     if fresh != known:
         with storage_errors(cache):
             write_atomically(memory, json.dumps(fresh))
     digests = {s.name: entry[-1] for s, entry in zip(listing.samples, entries, strict=True)}
     return Inventory(listing, digests, memory)
+
+
+def _state(path: Path) -> list[int]:
+    """What tells a changed file: the inode and its change time too, as copies can set the rest."""
+    with reading(path):
+        stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+
+
+def _digest(path: Path) -> str:
+    with reading(path):
+        return sha256_of(path)
 
 
 def divide(inventory: Inventory, source: Source) -> dict[str, list[Sample]]:
