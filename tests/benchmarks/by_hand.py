@@ -58,11 +58,14 @@ def open_onnx(path: str):
 def open_litert(path: str):
     interpreter = Interpreter(path, num_threads=1)
     interpreter.allocate_tensors()
-    source = interpreter.get_input_details()[0]["index"]
+    source = interpreter.get_input_details()[0]
     sink = interpreter.get_output_details()[0]["index"]
+    scale, zero_point = source["quantization"]
 
     def run(image: np.ndarray) -> np.ndarray:
-        interpreter.set_tensor(source, image)
+        if source["dtype"] == np.int8:
+            image = np.clip(np.round(image / scale) + zero_point, -128, 127).astype(np.int8)
+        interpreter.set_tensor(source["index"], image)
         interpreter.invoke()
         return interpreter.get_tensor(sink)
 
@@ -101,7 +104,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         example = torch.zeros(1, SIZE, SIZE, 3)
         fp32, prepared, int8 = (f"{folder}/{name}.onnx" for name in ("fp32", "prepared", "int8"))
-        torch.onnx.export(Nhwc(model), (example,), fp32, input_names=["image"], dynamo=True,
+        torch.onnx.export(Nhwc(model).eval(), (example,), fp32, input_names=["image"], dynamo=True,
                           external_data=False)  # fmt: skip
         onnxslim.slim(fp32, fp32)
         quant_pre_process(fp32, prepared)

@@ -23,7 +23,12 @@ def seconds(words: list[str], folder: str) -> float:
     start = time.perf_counter()
     environment = {**os.environ, "EDGEKIT_STORE": f"{folder}/store"}
     subprocess.run(
-        [sys.executable, *words], cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL
+        [sys.executable, *words],
+        cwd=folder,
+        env=environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     return time.perf_counter() - start
 
