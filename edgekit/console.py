@@ -102,7 +102,7 @@ class Console:
         )
         if report.choice:
             sure = "" if report.choice.certain else " (the intervals cannot tell it from the next)"
-            self.out.print(f"The choice: {report.choice.fastest}{sure}")
+            self.out.print(f"The choice, by latency on this host: {report.choice.fastest}{sure}")
         self._say(f"Report: {folder / 'report.html'}")
 
     def _say(self, line: str) -> None:

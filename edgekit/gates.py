@@ -16,8 +16,8 @@ class Gates(BaseModel):
 
     max_accuracy_drop: float | None = Field(None, ge=0)
     """Points of top-1 lost against the float model, on the same images. Every stage."""
-    min_agreement: float | None = Field(None, ge=0, le=100)
-    """Percent of images on which top-1 is the float model's. Every stage."""
+    min_agreement: float | None = Field(None, ge=1, le=100)
+    """Percent, e.g. 97, of images on which top-1 is the float model's. Every stage."""
     max_size_mb: float | None = Field(None, gt=0)
     """Megabytes (10^6 bytes) of the shipped file. Last stage."""
     max_size_ratio: float | None = Field(None, gt=0)

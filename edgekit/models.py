@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Artifact, Json, sha256_of
 from edgekit.errors import InputError, MissingPackage, WeightsError
-from edgekit.weights import load_into, read_state, rename_lite
+from edgekit.weights import NOTE, load_into, read_note, read_state, rename_lite
 
 if TYPE_CHECKING:
     import torch
@@ -254,7 +255,7 @@ def save(model: Any, card: Card, into: Path) -> Json:
     from safetensors.torch import save_file
 
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(state, into / WEIGHTS_FILE, metadata={"edgekit": card.model_dump_json()})
+    save_file(state, into / WEIGHTS_FILE, metadata={NOTE: card.model_dump_json()})
     return {"card": card.model_dump(mode="json")}
 
 
@@ -264,14 +265,10 @@ def read_card(path: Path) -> Card | None:
     Raises:
         WeightsError: another version of edgekit wrote it, with other fields.
     """
-    if path.suffix != ".safetensors":
-        return None
-    from safetensors import safe_open
-
-    with safe_open(path, framework="numpy") as stream:
-        text = (stream.metadata() or {}).get("edgekit")
+    note = read_note(path)
+    note.pop("seen", None)
     try:
-        return Card.model_validate_json(text) if text else None
+        return Card.model_validate_json(json.dumps(note)) if note else None
     except ValidationError as error:
         raise WeightsError(
             f"{path} holds a card of another version of edgekit: {error.errors()[0]['msg']} "

@@ -25,7 +25,7 @@ from edgekit.plugins import find_runtimes
 from edgekit.report.render import render_html, render_markdown
 from edgekit.report.report import Report, make_report
 from edgekit.run import Build, RowResult, TargetResult
-from edgekit.weights import SEEN, file_metadata
+from edgekit.weights import NOTE, read_note
 
 MANIFEST_SCHEMA = 1
 FLOAT_FILE = "float.safetensors"
@@ -106,8 +106,8 @@ def _publish_trunk(build: Build, folder: Path) -> None:
     trunk[-1].verify()
     source = trunk[-1].file(models.WEIGHTS_FILE)
     part = folder / f".{FLOAT_FILE}.part"
-    metadata = file_metadata(source) | {SEEN: " ".join(sorted(build.plan.seen))}
-    save_file(load_file(source), part, metadata=metadata)
+    note = read_note(source) | {"seen": " ".join(sorted(build.plan.seen))}
+    save_file(load_file(source), part, metadata={NOTE: json.dumps(note)})
     part.chmod(0o644)
     part.replace(folder / FLOAT_FILE)
 

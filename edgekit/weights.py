@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,26 +14,29 @@ if TYPE_CHECKING:
     StateDict = dict[str, torch.Tensor]
 
 
-SEEN = "edgekit_seen"
-"""Metadata of a safetensors file: the start of the sha256 of every image it was trained on."""
+NOTE = "edgekit"
+"""Metadata of a safetensors file that edgekit wrote: one JSON text, as safetensors keeps several
+entries in no fixed order. It is the model's card, and in a published file `seen`: the start of the
+sha256 of every image the weights have learned from."""
 SEEN_DIGITS = 16
 
 
-def file_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file; nothing for any other checkpoint."""
+def read_note(path: Path) -> dict[str, Any]:
+    """What edgekit noted in a safetensors file; nothing for any other checkpoint."""
     if path.suffix != ".safetensors":
         return {}
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as stream:
-            return dict(stream.metadata() or {})
+            note: dict[str, Any] = json.loads((stream.metadata() or {}).get(NOTE, "{}"))
+            return note
     except (SafetensorError, OSError):
         return {}  # whoever reads the tensors says what is wrong with the file
 
 
 def seen_images(path: Path) -> set[str]:
-    return set(file_metadata(path).get(SEEN, "").split())
+    return set(read_note(path).get("seen", "").split())
 
 
 def read_state(path: Path) -> StateDict:

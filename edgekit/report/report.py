@@ -124,7 +124,7 @@ def _not_measured(target: TargetResult) -> list[str]:
     here = f"has {', '.join(int8)}" if int8 else "has no int8 dot-product instructions"
     return [
         f"Latency on {target.plan.target.description}: no device took part in this build. The "
-        f"ratios are this machine's. Its processor {here}; what int8 gains depends on them, so "
+        f"ratios are this machine's, whose processor {here}; what int8 gains depends on them, so "
         f"expect other ratios on a {target.plan.target.cpu}."
     ]
 
