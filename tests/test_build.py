@@ -229,6 +229,7 @@ def same_models(one: Path, other: Path) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_kill_9_at_any_moment_changes_nothing(
     world: tuple[Path, Path], copy: Callable[..., Path], tmp_path: Path
 ) -> None:
