@@ -95,7 +95,6 @@ class Plan:
     recipe: Recipe
     base: Path
     """The folder of the recipe, to which its relative paths refer."""
-    inventory: Inventory
     steps: tuple[Step, ...]
     targets: tuple[TargetPlan, ...]
     seen: frozenset[str]
@@ -170,7 +169,6 @@ def make_plan(
     return Plan(
         recipe=recipe,
         base=base,
-        inventory=inventory,
         steps=steps,
         targets=planned,
         seen=frozenset(seen),

@@ -16,8 +16,6 @@ from edgekit.plugins import find_runtimes
 from edgekit.run import Build, RowResult, TargetResult
 from edgekit.validate import Choice, Validation
 
-SCHEMA = 1
-
 
 class StepRecord(BaseModel):
     """A step of the build: what it was, and whether it had to run."""

@@ -39,12 +39,10 @@ class InputForm(BaseModel):
 
     def prepare(self, images: NDArray[np.uint8]) -> NDArray[Any]:
         """uint8 (images, height, width, 3) to the array the model takes."""
-        import numpy as np
+        from edgekit.agent.agent import prepare
 
-        if self.dtype == "uint8":
-            return images
-        mean, std = np.asarray(self.mean, np.float64), np.asarray(self.std, np.float64)
-        return ((images - 255 * mean) / (255 * std)).astype(np.float32)
+        prepared: NDArray[Any] = prepare(images, self.model_dump())
+        return prepared
 
 
 class PixelGrid(BaseModel):
