@@ -7,6 +7,7 @@
     |   +-- WeightsError        a checkpoint, or its fit to the architecture
     |   +-- StorageError        no space, no permission, no folder
     |   +-- MissingPackage      an optional dependency is not installed
+    |   +-- Unsupported         this model cannot be built for this runtime
     +-- GateBroken          3   a measured figure is past its limit
     |   +-- NotAsAsked          the artifact is not what the recipe asked for
     +-- IntegrityError      4   a digest differs, a stored file is corrupt
@@ -83,6 +84,10 @@ class MissingPackage(InputError):
             f"{needed_by} needs the package {package}, which is not installed",
             hint=f"pip install 'edgekit-vision[{extra}]'",
         )
+
+
+class Unsupported(InputError):
+    pass
 
 
 class GateBroken(EdgekitError):

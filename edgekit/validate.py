@@ -6,7 +6,6 @@ latency against the float model compiled for the same runtime, interleaved in on
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from edgekit import models, stats
+from edgekit import foreign, models, stats
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Artifact, Json
 from edgekit.errors import NotAsAsked
@@ -26,10 +25,12 @@ from edgekit.measure import (
     measure,
     measuring_identity,
 )
+from edgekit.model_source import Format
 from edgekit.models import Card
 from edgekit.plugins import find_runtimes
 from edgekit.runtimes.base import InputForm
 
+FLOAT_SQNR_DB = 40.0
 RESULT = "validation.json"
 CHOICE = "choice.json"
 
@@ -62,6 +63,8 @@ class Latency(BaseModel):
     p90_ms: float
     spread_ms: float
     """Between the quartiles."""
+    median: Measurement | None = None
+    """Milliseconds on the target's own device; None where the host stood in for it."""
 
 
 class Validation(BaseModel):
@@ -83,25 +86,27 @@ class Validation(BaseModel):
 
 
 class ReferenceScores(Action):
-    """Scores of the float torch model on the evaluation split, as every stage is held to."""
+    """Scores of the float model on the evaluation split, as every stage is held to: computed in the
+    framework it comes from."""
 
-    libraries = ("torch", "timm")
+    def __init__(self, format: Format = "torch") -> None:
+        self.format = format
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+        return foreign.libraries(self.format)
 
     def settings(self) -> Json:
         return {}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        import torch
-
         model, card = models.restore(inputs["model"])
         images = np.load(inputs["images"].file("images.npy"), mmap_mode="r")
         form = InputForm(dtype="float32", mean=card.mean, std=card.std)
-        rows = []
-        with torch.inference_mode():
-            for i in range(0, len(images), 32):
-                x = torch.from_numpy(form.prepare(images[i : i + 32])).permute(0, 3, 1, 2)
-                rows.append(model(x).numpy())
-                context.progress(min(i + 32, len(images)), len(images), "score the float model")
+        score, rows = foreign.scorer(model, card), []
+        for i in range(0, len(images), 32):
+            rows.append(score(form.prepare(images[i : i + 32])))
+            context.progress(min(i + 32, len(images)), len(images), "score the float model")
         np.save(into / "scores.npy", np.concatenate(rows).astype(np.float32))
         return {"card": inputs["model"].metadata["card"]}
 
@@ -112,20 +117,22 @@ class Validate(Action):
     version = 2
     libraries = ("numpy", "scipy")
 
-    def __init__(self, runtime: str, baseline: bool) -> None:
+    def __init__(self, runtime: str, baseline: bool, device: str = "CPU") -> None:
         self.runtime = runtime
         self.baseline = baseline
+        self.device = device
 
     def settings(self) -> Json:
-        return {"runtime": self.runtime, "baseline": self.baseline, **measuring_identity()}
+        ours = {"runtime": self.runtime, "baseline": self.baseline, "device": self.device}
+        return {**ours, **measuring_identity()}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         images = inputs["images"].file("images.npy")
         labels = np.load(inputs["images"].file("labels.npy"))
         reference = np.load(inputs["reference"].file("scores.npy"))
-        candidates = [candidate("model", self.runtime, inputs["model"])]
+        candidates = [candidate("model", self.runtime, inputs["model"], self.device)]
         if not self.baseline:
-            candidates.append(candidate("float", self.runtime, inputs["baseline"]))
+            candidates.append(candidate("float", self.runtime, inputs["baseline"], self.device))
         outcome = measure(candidates, images, context.progress, score=("model",))
         scores = outcome.scores["model"]
         finite = np.isfinite(scores).all(axis=1)
@@ -135,16 +142,22 @@ class Validate(Action):
                 f"{len(scores)} images",
                 hint="a range was clipped to nothing: try another calibration",
             )
+        if self.baseline:
+            _hold_to_source(self.runtime, reference, scores)
         card = Card.model_validate(inputs["model"].metadata["card"])
         size = _bytes(self.runtime, inputs["model"])
         small = None if self.baseline else size / _bytes(self.runtime, inputs["baseline"])
         result = Validation(
-            **_accuracy(scores, reference, labels, card.classes, self.baseline),
+            **_accuracy(
+                scores, reference, labels, card.classes, self.baseline, evidence_on(self.device)
+            ),
             size=_figure(size / 1e6, "MB", Evidence.MEASURED, "bytes of the model file"),
             size_ratio=small and _figure(small, "ratio", Evidence.MEASURED, "bytes of the files"),
             parameters=card.parameters,
             macs=card.macs,
-            latency=_latency(outcome.timings["model"], outcome.timings.get("float")),
+            latency=_latency(
+                outcome.timings["model"], outcome.timings.get("float"), evidence_on(self.device)
+            ),
             environment=outcome.environment,
         )
         np.save(into / "scores.npy", scores)
@@ -152,8 +165,29 @@ class Validate(Action):
         return {}
 
 
+def _hold_to_source(
+    runtime: str, reference: NDArray[np.float32], scores: NDArray[np.float32]
+) -> None:
+    """A float file must compute what its source computes: the same channel order, input range and
+    class order. Converters keep 100 dB; a mistake in any of these leaves next to nothing.
+
+    Raises:
+        NotAsAsked: it does not.
+    """
+    sqnr = stats.sqnr_db(reference, scores)
+    if sqnr < FLOAT_SQNR_DB:
+        same = np.mean(reference.argmax(axis=1) == scores.argmax(axis=1))
+        raise NotAsAsked(
+            f"the float model compiled for {runtime} is not the source any more: its scores are "
+            f"{sqnr:.1f} dB from the source's (at least {FLOAT_SQNR_DB:g} expected), "
+            f"{100 * same:.1f} % agree",
+            hint="the conversion changed the channel order, the input range, the class order or an "
+            "operator; the source's own scores are the reference",
+        )
+
+
 class Choice(BaseModel):
-    """The runtimes of a target, fastest first, from one interleaved run."""
+    """The variants of a target, fastest first, from one interleaved run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -161,7 +195,7 @@ class Choice(BaseModel):
     certain: bool
     """The interval of the ratio to the next one excludes 1."""
     ratios: dict[str, Measurement]
-    """Median latency of each runtime against the fastest one's."""
+    """Median latency of each variant against the fastest one's."""
 
 
 class Choose(Action):
@@ -169,25 +203,36 @@ class Choose(Action):
 
     libraries = ("numpy", "scipy")
 
+    def __init__(self, runtimes: dict[str, str], device: str = "CPU") -> None:
+        self.runtimes = runtimes
+        """The runtime of each variant."""
+        self.device = device
+
     def settings(self) -> Json:
-        return measuring_identity()
+        return {"runtimes": self.runtimes, "device": self.device, **measuring_identity()}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         images = inputs["images"].file("images.npy")
-        candidates = [candidate(n, n, a) for n, a in inputs.items() if n != "images"]
+        candidates = [
+            candidate(name, self.runtimes[name], artifact, self.device)
+            for name, artifact in inputs.items()
+            if name != "images"
+        ]
         timings = measure(candidates, images, context.progress).timings
         order = sorted(timings, key=lambda name: float(np.median(timings[name].medians)))
         best = timings[order[0]]
-        ratios = {name: _ratio(timings[name], best) for name in order}
+        evidence = evidence_on(self.device)
+        ratios = {name: _ratio(timings[name], best, evidence) for name in order}
         others = [ratios[name].low or 0.0 for name in order[1:]]
         choice = Choice(fastest=order[0], certain=all(low > 1 for low in others), ratios=ratios)
         (into / CHOICE).write_text(choice.model_dump_json(indent=1))
         return {}
 
 
-def candidate(name: str, runtime: str, artifact: Artifact) -> Candidate:
+def candidate(name: str, runtime: str, artifact: Artifact, device: str = "CPU") -> Candidate:
     form = InputForm.model_validate(artifact.metadata["form"])
-    return Candidate(name, runtime, artifact.file(find_runtimes()[runtime].file), form)
+    path = artifact.file(find_runtimes()[runtime].file)
+    return Candidate(name, runtime, path, form, device)
 
 
 def read_validation(artifact: Artifact) -> Validation:
@@ -208,7 +253,7 @@ def gate_figures(validation: Validation) -> dict[str, Measurement | None]:
         "max_size_mb": validation.size,
         "max_size_ratio": validation.size_ratio,
         "max_latency_ratio": validation.latency.ratio,
-        "max_latency_ms": None,
+        "max_latency_ms": validation.latency.median,
     }
 
 
@@ -218,6 +263,7 @@ def _accuracy(
     labels: NDArray[np.int64],
     classes: tuple[str, ...],
     baseline: bool,
+    evidence: Evidence,
 ) -> Json:
     """The figures that come from scores of shape (images, classes)."""
     predicted, expected = scores.argmax(axis=1), reference.argmax(axis=1)
@@ -226,14 +272,14 @@ def _accuracy(
     present = [(i, name) for i, name in enumerate(classes) if np.any(labels == i)]
     change = stats.paired_accuracy(expected == labels, right)
     method = "paired, Agresti-Min interval"
-    drop = _figure(change.drop, "points", Evidence.HOST, method, len(labels), change)
+    drop = _figure(change.drop, "points", evidence, method, len(labels), change)
     return {
-        "top1": _share(int(right.sum()), len(labels)),
+        "top1": _share(int(right.sum()), len(labels), evidence),
         "recall": {
-            name: _share(int(right[labels == i].sum()), int(np.sum(labels == i)))
+            name: _share(int(right[labels == i].sum()), int(np.sum(labels == i)), evidence)
             for i, name in present
         },
-        "agreement": _share(same, len(labels)),
+        "agreement": _share(same, len(labels), evidence),
         "sqnr_db": round(stats.sqnr_db(reference, scores), 1),
         "change": None
         if baseline
@@ -247,9 +293,14 @@ def _accuracy(
     }
 
 
-def _latency(timing: Timing, baseline: Timing | None) -> Latency:
+def evidence_on(device: str) -> Evidence:
+    """Only a device other than the CPU is the target's own: processors are all alike to us."""
+    return Evidence.HOST if device == "CPU" else Evidence.MEASURED
+
+
+def _latency(timing: Timing, baseline: Timing | None, evidence: Evidence) -> Latency:
     runs = timing.rounds.ravel() * 1e3
-    ratio = _ratio(timing, baseline) if baseline else None
+    ratio = _ratio(timing, baseline, evidence) if baseline else None
     verdict = None
     if ratio and ratio.low is not None and ratio.high is not None:
         verdict = Verdict.WORSE if ratio.low > 1 else Verdict.CANNOT_TELL
@@ -265,21 +316,24 @@ def _latency(timing: Timing, baseline: Timing | None) -> Latency:
         p50_ms=p50,
         p90_ms=p90,
         spread_ms=p75 - p25,
+        median=None
+        if evidence is Evidence.HOST
+        else _figure(p50, "ms", evidence, "median of single inferences", runs.size),
     )
 
 
-def _ratio(timing: Timing, baseline: Timing) -> Measurement:
+def _ratio(timing: Timing, baseline: Timing, evidence: Evidence) -> Measurement:
     value, interval = stats.median_ratio(timing.medians, baseline.medians)
     rounds = len(timing.rounds)
     method = f"interleaved in one process, {rounds} rounds, paired block bootstrap"
-    return _figure(value, "ratio", Evidence.HOST, method, rounds, interval)
+    return _figure(value, "ratio", evidence, method, rounds, interval)
 
 
-def _share(successes: int, trials: int) -> Measurement:
+def _share(successes: int, trials: int, evidence: Evidence) -> Measurement:
     ends = stats.proportion(successes, trials)
     percent = stats.Interval(100 * ends.low, 100 * ends.high)
     value = 100 * successes / trials
-    return _figure(value, "%", Evidence.HOST, "Wilson interval", trials, percent)
+    return _figure(value, "%", evidence, "Wilson interval", trials, percent)
 
 
 def _figure(
@@ -303,4 +357,5 @@ def _figure(
 
 
 def _bytes(runtime: str, artifact: Artifact) -> int:
-    return os.stat(artifact.file(find_runtimes()[runtime].file)).st_size
+    plugin = find_runtimes()[runtime]
+    return sum(artifact.file(n).stat().st_size for n in (plugin.file, *plugin.companions))

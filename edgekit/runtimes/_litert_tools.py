@@ -23,14 +23,18 @@ def need(module: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
-        raise MissingPackage(package.replace("_", "-"), "rpi", "the litert runtime") from error
+        extra = "keras" if package == "tensorflow" else "litert"
+        raise MissingPackage(package.replace("_", "-"), extra, "the litert runtime") from error
 
 
 @contextlib.contextmanager
-def library(failure: str) -> Iterator[None]:
+def library(failure: str, kind: type[EdgekitError] = EdgekitError) -> Iterator[None]:
     """Keep the libraries' chatter off the terminal; where they fail, say so with its last words.
 
     Their C++ half writes to the file descriptors, not to Python's streams.
+
+    Args:
+        kind: what a failure is raised as, e.g. Unsupported where the model is to blame.
     """
     with tempfile.TemporaryFile() as log:
         sys.stdout.flush()
@@ -48,7 +52,7 @@ def library(failure: str) -> Iterator[None]:
             log.seek(0)
             heard = words.getvalue() + log.read().decode(errors="replace")
             first = str(error).partition("\n")[0] or type(error).__name__
-            raise EdgekitError(f"{failure}: {first}", hint=_blame(f"{error}\n{heard}")) from error
+            raise kind(f"{failure}: {first}", hint=_blame(f"{error}\n{heard}")) from error
         finally:
             for number, kept in zip((1, 2), saved, strict=True):
                 os.dup2(kept, number)

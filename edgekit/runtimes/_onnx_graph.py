@@ -1,18 +1,15 @@
-"""An ONNX graph: rewrite it for int8, give it another input, read what its nodes compute in."""
+"""An ONNX graph: rewrite it for int8, give it another input."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from edgekit.runtimes.base import InputForm, Operator, PixelGrid
+from edgekit.runtimes.base import InputForm, PixelGrid
 
 INPUT, OUTPUT = "image", "scores"
 
-FLOAT_HEAVY = {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "Gemm", "FusedGemm"}
-FLOAT_HEAVY |= {"MatMul", "FusedMatMul"}
-INT8_HEAVY = {"QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInteger"}
-INT8_HEAVY |= {"MatMulIntegerToFloat", "DynamicQuantizeMatMul"}
-CONVERSIONS = {"Cast", "QuantizeLinear", "DequantizeLinear"}
+QDQ = ("QuantizeLinear", "DequantizeLinear")
 
 
 def pool_globally(model: Any) -> Any:
@@ -53,9 +50,45 @@ def strip_notes(model: Any) -> None:
         part.doc_string = ""
 
 
-def planes(graph: Any) -> Any:
-    """The Transpose to NCHW that `compile` put behind the input; the quantiser follows it."""
-    return next(node for node in graph.node if INPUT in node.input)
+def rename_ends(model: Any, source: str, sink: str, planar: bool) -> Any:
+    """Let a model take `image` (NHWC) and give `scores` (one row).
+
+    Args:
+        planar: it takes NCHW so far.
+    """
+    from onnx import TensorProto, helper, shape_inference
+
+    graph = model.graph
+    inside = {source: f"model_{source}" if planar else INPUT, sink: f"model_{sink}"}
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                names[i] = inside.get(name, f"model_{name}" if name in (INPUT, OUTPUT) else name)
+    for constant in graph.initializer:
+        if constant.name in (INPUT, OUTPUT):
+            constant.name = f"model_{constant.name}"
+    value = next(v for v in graph.input if v.name == source)
+    value.name = INPUT
+    if planar:
+        dims = value.type.tensor_type.shape.dim
+        _, channels, height, width = (d.dim_value for d in dims)
+        for dim, size in zip(dims[1:], (height, width, channels), strict=True):
+            dim.dim_value = size
+        planes = helper.make_node(
+            "Transpose", [INPUT], [inside[source]], "to_planes", perm=[0, 3, 1, 2]
+        )
+        set_nodes(graph, [planes, *graph.node])
+    graph.node.append(helper.make_node("Flatten", [inside[sink]], [OUTPUT], "to_row"))
+    result = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, None)
+    graph.output[0].CopyFrom(result)
+    return shape_inference.infer_shapes(model)
+
+
+def pixels(graph: Any) -> str:
+    """The tensor that holds the image in the layout that the model computes in."""
+    readers = [node for node in graph.node if INPUT in node.input]
+    only_moved = [node.op_type for node in readers] == ["Transpose"]
+    return str(readers[0].output[0]) if only_moved else INPUT
 
 
 def take_codes(graph: Any, grid: PixelGrid | None) -> bool:
@@ -63,8 +96,8 @@ def take_codes(graph: Any, grid: PixelGrid | None) -> bool:
     import numpy as np
     from onnx import numpy_helper
 
-    transpose = planes(graph)
-    quantizers = [n for n in graph.node if transpose.output[0] in n.input]
+    name = pixels(graph)
+    quantizers = [n for n in graph.node if name in n.input]
     if grid is None or [n.op_type for n in quantizers] != ["QuantizeLinear"]:
         return False
     quantizer = quantizers[0]
@@ -72,11 +105,11 @@ def take_codes(graph: Any, grid: PixelGrid | None) -> bool:
     scale, zero_point = (constants[name] for name in quantizer.input[1:3])
     if scale != np.float32(grid.scale) or zero_point != grid.zero_point:
         return False
-    transpose.output[0] = quantizer.output[0]
+    codes = quantizer.output[0]
     graph.node.remove(quantizer)
-    known = [v for v in graph.value_info if v.name in (*quantizer.input, *quantizer.output)]
-    for value in known:
-        graph.value_info.remove(value)
+    for node in graph.node:
+        node.input[:] = [name if i == codes else i for i in node.input]
+    forget(graph, {name, codes})
     return True
 
 
@@ -89,54 +122,114 @@ def normalize_in_front(graph: Any, form: InputForm) -> None:
     constants = {"pixel_scale": 1 / (255 * std), "pixel_shift": -mean / std}
     for name, value in constants.items():
         graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
-    transpose = planes(graph)
-    transpose.input[0] = "normalised"
+    for node in graph.node:
+        node.input[:] = ["normalised" if i == INPUT else i for i in node.input]
     cast = helper.make_node("Cast", [INPUT], ["pixels"], "pixels", to=TensorProto.FLOAT)
     scale = helper.make_node("Mul", ["pixels", "pixel_scale"], ["scaled"], "pixel_scaling")
     shift = helper.make_node("Add", ["scaled", "pixel_shift"], ["normalised"], "pixel_shifting")
     set_nodes(graph, [cast, scale, shift, *graph.node])
 
 
-def operators(graph: Any) -> tuple[Operator, ...]:
-    """Every node; one that only moves data counts as what flows through it."""
-    from onnx import TensorProto
+def write_out_hard_sigmoid(model: Any) -> dict[str, list[str]]:
+    """Write hard-sigmoid as Add, Clip and Mul, which have int8 kernels; it has none.
 
-    codes = {i.name for i in graph.input if i.type.tensor_type.elem_type == TensorProto.UINT8}
-    operators = []
+    clip(a x + b, 0, 1) = a clip(x + b / a, 0, 1 / a). The last Mul is dropped again once the model
+    is quantised: see `fold_scales`.
+
+    Returns:
+        the names of the nodes that stand for each hard-sigmoid, the multiplication last.
+    """
+    import numpy as np
+    from onnx import helper, numpy_helper
+
+    graph, nodes, written = model.graph, [], {}
+
+    def constant(name: str, value: float) -> str:
+        graph.initializer.append(numpy_helper.from_array(np.float32(value), name))
+        return name
+
     for node in graph.node:
-        kind, heavy = node.op_type, node.op_type in FLOAT_HEAVY | INT8_HEAVY
-        moves = not heavy and kind not in CONVERSIONS and node.input and node.input[0] in codes
-        int8 = moves or kind in INT8_HEAVY or kind.startswith("QLinear")
-        # A QGemm with fewer than nine inputs has no output scale: it gives floats.
-        if (
-            moves
-            or kind == "QuantizeLinear"
-            or kind.startswith("QLinear")
-            or (kind == "QGemm" and len(node.input) == 9)
-        ):
-            codes.update(node.output)
-        operators.append(
-            Operator(
-                name=node.name or node.output[0],
-                kind=kind,
-                precision="int8" if int8 else "float32",
-                heavy=heavy,
-            )
-        )
-    return tuple(operators)
+        if node.op_type != "HardSigmoid":
+            nodes.append(node)
+            continue
+        name, (x,), (y,) = node.name, node.input, node.output
+        given = {a.name: a.f for a in node.attribute}
+        alpha, beta = given.get("alpha", 0.2), given.get("beta", 0.5)
+        shift, low = constant(f"{name}_shift", beta / alpha), constant(f"{name}_low", 0)
+        high, slope = constant(f"{name}_high", 1 / alpha), constant(f"{name}_slope", alpha)
+        parts = [
+            helper.make_node("Add", [x, shift], [f"{name}_shifted"], f"{name}_add"),
+            helper.make_node(
+                "Clip", [f"{name}_shifted", low, high], [f"{name}_cut"], f"{name}_clip"
+            ),
+            helper.make_node("Mul", [f"{name}_cut", slope], [y], f"{name}_mul"),
+        ]
+        nodes += parts
+        written[name] = [part.name for part in parts]
+    set_nodes(graph, nodes)
+    return written
 
 
-def is_per_channel(graph: Any) -> bool:
-    """Whether every int8 weight has more than one scale."""
-    from onnx import TensorProto
+def fold_scales(graph: Any, names: Iterable[str]) -> None:
+    """Drop the quantised multiplications called `names`, whose second factor is a constant.
 
-    constants = {i.name: i for i in graph.initializer}
-    scales = [
-        constants[node.input[1]]
-        for node in graph.node
-        if node.op_type == "DequantizeLinear"
-        and (weight := constants.get(node.input[0])) is not None
-        and weight.data_type == TensorProto.INT8
-        and len(weight.dims) > 1
-    ]
-    return bool(scales) and all(scale.dims and scale.dims[0] > 1 for scale in scales)
+    The same codes at that many times the scale are the product, so that no kernel need run.
+    """
+    import numpy as np
+    from onnx import numpy_helper
+
+    maker: dict[str, Any] = {name: node for node in graph.node for name in node.output}
+    constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    wanted, dropped = set(names), []
+    for times in [node for node in graph.node if node.name in wanted]:
+        before, factor = [maker.get(name) for name in times.input]
+        after = [node for node in graph.node if times.output[0] in node.input]
+        if [n and n.op_type for n in (before, factor, *after)] != [*QDQ[1:] * 2, QDQ[0]]:
+            continue
+        assert before is not None
+        assert factor is not None
+        codes, scale, zero_point = before.input
+        value, step, origin = (constants[name].astype(np.float32) for name in factor.input)
+        product = numpy_helper.from_array(constants[scale] * (value - origin) * step)
+        product.name = f"{times.name}_scale"
+        graph.initializer.append(product)
+        for reader in [node for node in graph.node if after[0].output[0] in node.input]:
+            del reader.input[:]
+            reader.input.extend([codes, product.name, zero_point])
+        dropped += [times.name, after[0].name]
+    set_nodes(graph, [node for node in graph.node if node.name not in dropped])
+    drop_unread(graph)
+
+
+def name_nodes(graph: Any) -> None:
+    """Give every node a name of its own, by which it can be kept in float."""
+    taken: set[str] = set()
+    for node in graph.node:
+        base = node.name or node.output[0]
+        name, number = base, 1
+        while name in taken:
+            name, number = f"{base}_{number}", number + 1
+        node.name = name
+        taken.add(name)
+
+
+def drop_unread(graph: Any) -> None:
+    """Drop the nodes and constants whose results nothing reads."""
+    results = {value.name for value in graph.output}
+    while True:
+        read = {name for node in graph.node for name in node.input} | results
+        idle = [node for node in graph.node if read.isdisjoint(node.output)]
+        if not idle:
+            break
+        for node in idle:
+            graph.node.remove(node)
+    for constant in [i for i in graph.initializer if i.name not in read]:
+        graph.initializer.remove(constant)
+    made = {name for node in graph.node for name in node.output}
+    forget(graph, {value.name for value in graph.value_info} - made)
+
+
+def forget(graph: Any, names: set[str]) -> None:
+    """Drop what the graph says of the types and shapes of tensors: it is inferred anew."""
+    for value in [v for v in graph.value_info if v.name in names]:
+        graph.value_info.remove(value)

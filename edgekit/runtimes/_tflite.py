@@ -1,22 +1,21 @@
-"""A .tflite file as objects: read, give it another input, append files, write.
-
-The file is a flatbuffer. Labels go into a ZIP archive appended to it, where the TFLite metadata
-standard keeps a model's files: interpreters ignore it, `zipfile` reads it.
-"""
+"""A .tflite file as objects: read it, name its operators, count their work, find its islands."""
 
 from __future__ import annotations
 
-import json
-import zipfile
+import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgekit.errors import EdgekitError
-from edgekit.models import Card
 from edgekit.runtimes._litert_tools import library, need
-from edgekit.runtimes.base import InputForm, PixelGrid, preprocessing
+
+LAYERS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
+"""Operators with weights, always the second operand; but a FULLY_CONNECTED may also multiply two
+computed tensors, as attention does."""
+HEAVY = LAYERS | {"BATCH_MATMUL"}
+SCOPE_LENGTH = 10_000
+"""ai-edge-quantizer compares no more of a name than this."""
 
 
 def read(path: Path) -> Any:
@@ -26,24 +25,6 @@ def read(path: Path) -> Any:
             raise EdgekitError(f"{path} is not a LiteRT model")
     with library(f"{path} cannot be read"):
         return need("ai_edge_litert.tools.flatbuffer_utils").read_model(str(path))
-
-
-def write(model: Any, target: Path) -> None:
-    """Pack the objects; the generated code alone would forget the schema's `force_align: 16`."""
-    schema = need("ai_edge_litert.schema_py_generated")
-
-    class Aligned(schema.BufferT):  # type: ignore[misc,name-defined]
-        data: Any
-
-        def Pack(self, builder: Any) -> Any:
-            if self.data is not None:
-                self.data = np.frombuffer(self.data, np.uint8)  # other types go byte by byte
-                builder.Prep(16, len(self.data))
-            return super().Pack(builder)
-
-    model.buffers = [Aligned(buffer.data) for buffer in model.buffers]
-    with library(f"{target} cannot be written"):
-        need("ai_edge_litert.tools.flatbuffer_utils").write_model(model, str(target))
 
 
 def input_index(model: Any) -> int:
@@ -64,72 +45,75 @@ def dtype(tensor: Any) -> str:
     return str(tools.type_to_name(tensor.type)).lower()
 
 
-def retype_input(model: Any, grid: PixelGrid) -> bool:
-    """Make the input uint8 where it is only quantised, to the pixel grid; else change nothing.
+def name(graph: Any, op: Any) -> str:
+    """An operator is called by the first tensor it writes, which no other operator writes."""
+    return str(graph.tensors[op.outputs[0]].name.decode())
 
-    The QUANTIZE behind it then maps uint8 to int8: the same scale, the zero point less 128.
+
+def scope(graph: Any, op: Any) -> str:
+    """What ai-edge-quantizer matches a recipe's regular expression against."""
+    names = [graph.tensors[i].name.decode() for i in op.outputs]
+    return "".join(f"{n};" for n in names)[:SCOPE_LENGTH]
+
+
+def producers(graph: Any) -> dict[int, int]:
+    """For each computed tensor the position of the operator that writes it."""
+    return {int(t): i for i, op in enumerate(graph.operators) for t in op.outputs}
+
+
+def has_weights(op: Any, kind: str, computed: Collection[int]) -> bool:
+    """Whether an operator is a layer, with weights that are in the file."""
+    return kind in LAYERS and op.inputs[1] not in computed
+
+
+def islands(model: Any) -> list[int]:
+    """Positions of the operators of linear attention, in the order they run.
+
+    A DIV whose denominator is computed is its normaliser. From there the island reaches back to
+    the convolutions that make Q, K and V, which stay outside.
     """
-    graph, here = model.subgraphs[0], input_index(model)
-    for op, kind in zip(graph.operators, kinds(model), strict=True):
-        if here not in op.inputs:
-            continue
-        codes = graph.tensors[op.outputs[0]].quantization
-        if kind != "QUANTIZE" or codes.scale[0] != np.float32(grid.scale):
-            return False
-        if codes.zeroPoint[0] != grid.zero_point - 128:
-            return False
-    schema = need("ai_edge_litert.schema_py_generated")
-    pixels = graph.tensors[here]
-    pixels.type = schema.TensorType.UINT8
-    pixels.quantization = schema.QuantizationParametersT()
-    pixels.quantization.scale = [grid.scale]
-    pixels.quantization.zeroPoint = [grid.zero_point]
-    return True
-
-
-def normalize_in_front(model: Any, form: InputForm) -> None:
-    """Put CAST, MUL, ADD before the graph: float32(pixel) / (255 std) - mean / std."""
-    schema = need("ai_edge_litert.schema_py_generated")
-    graph, normal = model.subgraphs[0], input_index(model)
-    types, shape = schema.TensorType, graph.tensors[normal].shape
-
-    def tensor(name: str, kind: int, dims: Any, data: Any = None) -> int:
-        made, buffer = schema.TensorT(), schema.BufferT()
-        made.name, made.type, made.shape, made.buffer = name, kind, dims, len(model.buffers)
-        if data is not None:
-            buffer.data = np.float32(data).tobytes()
-        model.buffers.append(buffer)
-        graph.tensors.append(made)
-        return len(graph.tensors) - 1
-
-    def operator(kind: str, options: str, inputs: list[int], output: int) -> Any:
-        code, made = schema.OperatorCodeT(), schema.OperatorT()
-        code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, kind)
-        code.version = 1
-        model.operatorCodes.append(code)
-        made.opcodeIndex, made.inputs, made.outputs = len(model.operatorCodes) - 1, inputs, [output]
-        made.builtinOptionsType = getattr(schema.BuiltinOptions, options)
-        made.builtinOptions = getattr(schema, f"{options}T")()
-        return made
-
-    mean, std = np.array(form.mean), np.array(form.std)
-    pixels = tensor("pixels", types.UINT8, shape)
-    real, scaled = tensor("real", types.FLOAT32, shape), tensor("scaled", types.FLOAT32, shape)
-    factor = tensor("factor", types.FLOAT32, [3], 1 / (255 * std))
-    offset = tensor("offset", types.FLOAT32, [3], -mean / std)
-    graph.operators[:0] = [
-        operator("CAST", "CastOptions", [pixels], real),
-        operator("MUL", "MulOptions", [real, factor], scaled),
-        operator("ADD", "AddOptions", [scaled, offset], normal),
+    graph, names = model.subgraphs[0], kinds(model)
+    made_by, found = producers(graph), set()
+    waiting = [
+        i for i, op in enumerate(graph.operators) if names[i] == "DIV" and op.inputs[1] in made_by
     ]
-    graph.inputs = [pixels]
-    model.signatureDefs[0].inputs[0].tensorIndex = pixels
+    while waiting:
+        here = waiting.pop()
+        op = graph.operators[here]
+        if here in found or has_weights(op, names[here], made_by):
+            continue
+        found.add(here)
+        waiting += [made_by[t] for t in op.inputs if t in made_by]
+    return sorted(found)
 
 
-def append_files(target: Path, card: Card, form: InputForm, labels: tuple[str, ...]) -> None:
-    """Append labels.txt and edgekit.json as a ZIP archive, the same bytes every time."""
-    facts = preprocessing(card, form, labels)
-    with zipfile.ZipFile(target, "a") as archive:
-        # A ZipInfo made by hand carries 1980-01-01, not the time of the build.
-        archive.writestr(zipfile.ZipInfo("labels.txt"), "".join(f"{x}\n" for x in labels))
-        archive.writestr(zipfile.ZipInfo("edgekit.json"), json.dumps(facts, indent=2))
+def unpacked(model: Any) -> dict[int, int]:
+    """Tensors that are a stored tensor in another type: float16 weights, read as float32.
+
+    The DEQUANTIZE between them runs once, when the model is loaded.
+    """
+    graph, made_by = model.subgraphs[0], producers(model.subgraphs[0])
+    return {
+        int(op.outputs[0]): int(op.inputs[0])
+        for op, kind in zip(graph.operators, kinds(model), strict=True)
+        if kind == "DEQUANTIZE" and op.inputs[0] not in {*made_by, *graph.inputs}
+    }
+
+
+def macs(graph: Any, op: Any, kind: str) -> int:
+    """Multiply-accumulates of a heavy operator, from the shapes of its tensors; else 0."""
+
+    def shape(index: int) -> list[int]:
+        return [int(size) for size in graph.tensors[index].shape]
+
+    if kind not in HEAVY:
+        return 0
+    out, second = shape(op.outputs[0]), shape(op.inputs[1])
+    if kind == "DEPTHWISE_CONV_2D":  # weights [1, height, width, channels]
+        return math.prod(out) * math.prod(second[:-1])
+    if kind == "TRANSPOSE_CONV":  # weights [out, height, width, in], of each input value
+        return math.prod(shape(op.inputs[2])) * math.prod(second[:-1])
+    if kind == "BATCH_MATMUL":
+        first = shape(op.inputs[0])
+        return math.prod(out) * first[-2 if op.builtinOptions.adjX else -1]
+    return math.prod(out) * math.prod(second[1:])  # weights [out, height, width, in of a group]

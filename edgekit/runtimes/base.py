@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Calibration = Literal["minmax", "moving_average", "percentile", "entropy"]
+Precision = Literal["int8", "float16"]
+Format = Literal["torch", "onnx", "keras"]
+"""What a float model is kept as: safetensors and a card, an .onnx file, a Keras model."""
+Io = Literal["uint8", "float", "integer"]
+"""What a shipped file takes and gives: `uint8` raw pixels in and float scores out, `float`
+normalised pixels in and float scores out, `integer` raw pixels in and quantised scores out."""
 Progress = Callable[[int, int, str], None]
 
 
@@ -74,14 +80,41 @@ def pixel_grid(card: Card) -> PixelGrid | None:
     return PixelGrid(scale=1 / (255 * card.std[0]), zero_point=int(255 * card.mean[0] + 0.5))
 
 
+class Variant(BaseModel):
+    """One way to make a model for a target: a runtime, and how its file is made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    runtime: str
+    precision: Precision | None = None
+    """Instead of the precision that the recipe's quantize stage names."""
+    quantizer: str | None = None
+    """Instead of the runtime's own quantiser."""
+    via: str | None = None
+    """Another runtime, whose int8 file this one takes over."""
+    io: Io = "uint8"
+
+    @property
+    def name(self) -> str:
+        """litert, openvino-float16, openvino-via-onnxruntime, ...: names its folder."""
+        io = None if self.io == "uint8" else self.io
+        via = self.via and f"via-{self.via}"
+        return "-".join(filter(None, (self.runtime, self.precision, self.quantizer, via, io)))
+
+
 class Quantization(BaseModel):
     """What the quantize stage asks of a runtime."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    precision: Precision = "int8"
+    quantizer: str
+    """One of the runtime's `quantizers`."""
     calibration: Calibration = "minmax"
     percentile: float = 99.99
     per_channel: bool = True
+    islands: tuple[str, ...] = ()
+    """Names of operators of the compiled float model that stay in float."""
 
 
 class Operator(BaseModel):
@@ -95,6 +128,12 @@ class Operator(BaseModel):
     """int8, float32, ...: the type of its arithmetic."""
     heavy: bool
     """Convolutions and matrix products: where the time goes."""
+    macs: int = 0
+    """Multiply-accumulates for one image; 0 but for heavy operators."""
+
+    @property
+    def is_integer(self) -> bool:
+        return self.precision.startswith(("int", "uint"))
 
 
 class Port(BaseModel):
@@ -119,11 +158,15 @@ class Description(BaseModel):
     """Weights have one scale for each output channel."""
     outside_delegate: tuple[str, ...] = ()
     """Operators that the runtime's fast path (XNNPACK) does not take."""
+    conversions: tuple[str, ...] = ()
+    """Quantise and dequantise operators that still run between others: what did not fuse."""
+    transposes: tuple[str, ...] = ()
+    """Operators that only move data to another layout."""
 
     @property
     def float_heavy(self) -> list[str]:
-        """Names of convolutions and matrix products that still run in float."""
-        return [o.name for o in self.operators if o.heavy and o.precision.startswith("float")]
+        """Names of convolutions and matrix products that do not run in integers."""
+        return [o.name for o in self.operators if o.heavy and not o.is_integer]
 
     def count(self) -> dict[str, int]:
         return dict(Counter(f"{o.kind} {o.precision}" for o in self.operators))
@@ -141,6 +184,15 @@ class Runtime(ABC):
     """Distributions whose versions change what compile, quantize and bake give."""
     engine: ClassVar[str]
     """The distribution that runs the model on the device."""
+    companions: ClassVar[tuple[str, ...]] = ()
+    """Files that must lie beside `file`, e.g. its weights."""
+    reads: ClassVar[tuple[Format, ...]] = ("torch",)
+    """The forms of a float model that `compile` takes."""
+    adopts: ClassVar[tuple[str, ...]] = ()
+    """Runtimes whose int8 files it can run as well, by way of `adopt`."""
+    precisions: ClassVar[tuple[Precision, ...]] = ("int8",)
+    quantizers: ClassVar[tuple[str, ...]]
+    """The libraries that can quantise for it, its default first."""
     calibrations: ClassVar[tuple[Calibration, ...]]
     """The calibration methods it offers, its default first."""
     example: ClassVar[str]
@@ -148,7 +200,15 @@ class Runtime(ABC):
 
     @abstractmethod
     def compile(self, model: Any, card: Card, into: Path, progress: Progress) -> InputForm:
-        """Compile a torch model (NCHW, normalised input) in float32 to `into / self.file`."""
+        """Compile a float model in float32 to `into / self.file`.
+
+        Args:
+            model: a torch model (NCHW, normalised input); or, of another format in `reads`, the
+                path of the .onnx file or the Keras model.
+
+        Raises:
+            Unsupported: an operator that this runtime's converter does not know.
+        """
 
     @abstractmethod
     def quantize(
@@ -160,7 +220,8 @@ class Runtime(ABC):
         into: Path,
         progress: Progress,
     ) -> InputForm:
-        """Static int8: symmetric int8 weights, activations calibrated on `images`.
+        """Static int8: symmetric int8 weights, activations calibrated on `images`; or float16
+        weights, for which no image is read.
 
         Args:
             source: a float32 model that `compile` made.
@@ -172,24 +233,60 @@ class Runtime(ABC):
 
     @abstractmethod
     def bake(
-        self, source: Path, card: Card, form: InputForm, labels: tuple[str, ...], into: Path
+        self,
+        source: Path,
+        card: Card,
+        form: InputForm,
+        labels: tuple[str, ...],
+        into: Path,
+        io: Io = "uint8",
     ) -> None:
-        """Make the model take raw uint8 RGB; put labels and preprocessing into the file.
+        """Give the model the input and output it ships with; put labels and preprocessing into
+        the file.
 
-        Where the quantised input is a pixel grid nothing is added to the graph; otherwise the
-        normalisation is put in front, in float.
+        Where the quantised input is a pixel grid, taking uint8 adds nothing to the graph; otherwise
+        the normalisation is put in front, in float.
+
+        Raises:
+            Unsupported: this runtime or this model cannot have such an input or output.
         """
+
+    def islands(self, source: Path) -> tuple[str, ...]:
+        """Operators of a compiled float model that int8 is known to break, by rule.
+
+        The rule is about linear attention, softmax(QK)V without the softmax: its normaliser
+        divides by a sum of products, which the eight bits of a code can bring down to zero. Every
+        operator between the convolutions that make Q, K and V and the division is one island.
+        """
+        return ()
+
+    def adopt(self, source: Path, into: Path) -> None:
+        """Take over an int8 file of one of the runtimes in `adopts`, before it is baked."""
+        raise NotImplementedError
+
+    def refusals(self, path: Path, device: str, engine: str | None) -> tuple[str, ...]:
+        """Why a shipped file would not run on a device, read from the file alone; one line each.
+
+        Args:
+            device: what the target says of itself, e.g. CPU or NPU.
+            engine: an older library that runs it there, with its version, e.g.
+                `tflite-runtime==2.14.0`.
+        """
+        return ()
 
     @abstractmethod
     def describe(self, path: Path) -> Description:
         """Read a model file back: what it takes, gives, and which operators run in what."""
 
 
-def preprocessing(card: Card, form: InputForm, labels: tuple[str, ...]) -> dict[str, Any]:
+def preprocessing(
+    card: Card, form: InputForm, labels: tuple[str, ...], io: Io = "uint8"
+) -> dict[str, Any]:
     """What a shipped file says of itself: how an image must be cut, and what it does inside."""
     facts = card.model_dump(mode="json", include={"image_size", "crop_pct"})
     facts |= form.model_dump(mode="json", include={"mean", "std"})
-    return {**facts, "layout": "NHWC", "colour": "RGB", "dtype": "uint8", "classes": labels}
+    dtype = "float32" if io == "float" else "uint8"
+    return {**facts, "layout": "NHWC", "colour": "RGB", "dtype": dtype, "classes": labels}
 
 
 def batches(images: NDArray[np.uint8], form: InputForm) -> Iterable[NDArray[Any]]:

@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.errors import EdgekitError, InputError
+from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.models import Card
 from edgekit.runtimes import _tflite as tflite
+from edgekit.runtimes import _tflite_edit as edit
+from edgekit.runtimes import _tflite_versions as versions
+from edgekit.runtimes._keras_to_tflite import convert
 from edgekit.runtimes._litert_tools import library, need
+from edgekit.runtimes._tflite_describe import describe
 from edgekit.runtimes.base import (
     Description,
     InputForm,
-    Operator,
+    Io,
     PixelGrid,
-    Port,
     Progress,
     Quantization,
     Runtime,
     batches,
     pixel_grid,
+    preprocessing,
 )
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-HEAVY = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL", "TRANSPOSE_CONV"}
-LEFT_IN_FLOAT = ("HARD_SWISH", "DIV")
-"""XNNPACK takes neither in int8. Each HARD_SWISH would cut its partition in two, which makes
-MobileNetV3 slower than in float; the int8 DIV of linear attention divides by codes that stand
-for zero, and stops at invoke."""
-PRECISIONS = ("float32", "float16", "uint8", "int8", "int16", "int32", "int64")
-"""The first of an operator's operand types is that of its arithmetic: one float operand makes it
-a float operator; beside int8, the wide integers are biases, shapes and axes."""
+LEFT_IN_FLOAT = ("HARD_SWISH", "DIV", "SOFTMAX", "BATCH_MATMUL")
+"""XNNPACK takes none of them in int8, and each would cut its partition in two: MobileNetV3 is then
+slower than in float, and softmax attention no faster. Besides, the int8 DIV of linear attention
+divides by codes that stand for zero, and stops at invoke; and codes of an int8 softmax are 1/256
+apart, whatever the scores are."""
 UPDATES = {"minmax": "min_max_update", "moving_average": "moving_average_update"}
 """How ai-edge-quantizer joins the ranges of two images; the average is its own default. Its MSE
 and OCTAV concern weights alone: activations fall back to their range."""
@@ -43,10 +45,14 @@ and OCTAV concern weights alone: activations fall back to their range."""
 class LiteRT(Runtime):
     """Runs .tflite files, on the CPU through XNNPACK."""
 
+    version = 2
     name = "litert"
     file = "model.tflite"
-    libraries = ("litert-torch", "ai-edge-quantizer", "ai-edge-litert", "torch")
+    libraries = ("litert-torch", "ai-edge-quantizer", "ai-edge-litert", "torch", "tensorflow")
     engine = "ai-edge-litert"
+    reads = ("torch", "keras")
+    precisions = ("int8", "float16")
+    quantizers = ("ai-edge-quantizer",)
     calibrations = ("minmax", "moving_average")
     example = """\
 import sys, zipfile
@@ -63,13 +69,10 @@ for i in np.argsort(-scores)[:5]:
 
     def compile(self, model: Any, card: Card, into: Path, progress: Progress) -> InputForm:
         progress(0, 1, "converting to LiteRT")
-        with library(f"{card.arch} cannot be converted to LiteRT"):
-            torch, litert_torch = need("torch"), need("litert_torch")
-            # A copy in torch's default layout: channels-last weights would leave transposes.
-            own = copy.deepcopy(model).cpu().eval().to(memory_format=torch.contiguous_format)
-            nhwc = litert_torch.to_channel_last_io(own, args=[0]).eval()
-            sample = torch.zeros(1, card.image_size, card.image_size, 3)
-            litert_torch.convert(nhwc, (sample,)).export(str(into / self.file))
+        if isinstance(model, Path):
+            convert(model, card.image_size, into / self.file)
+        else:
+            _from_torch(model, card, into / self.file)
         progress(1, 1, "converted to LiteRT")
         return InputForm(dtype="float32", mean=card.mean, std=card.std)
 
@@ -82,26 +85,37 @@ for i in np.argsort(-scores)[:5]:
         into: Path,
         progress: Progress,
     ) -> InputForm:
+        if settings.precision == "float16":
+            self._quantize(source, _float16_recipe(), None, into)
+            return InputForm(dtype="float32", mean=card.mean, std=card.std)
         _check_images(images, card.image_size)
-        grid = pixel_grid(card)
+        model, grid = tflite.read(source), pixel_grid(card)
         form = grid.form if grid else InputForm(dtype="float32", mean=card.mean, std=card.std)
-        with library("ai-edge-quantizer cannot be used"):
-            recipe = _recipe(settings.per_channel)
+        recipe = _int8_recipe(settings.per_channel)
+        _leave_in_float(recipe, model, settings.islands)
         ranges = _calibrate(source, images, form, recipe, settings, progress)
         if grid:
-            model = tflite.read(source)
-            ranges[model.subgraphs[0].tensors[tflite.input_index(model)].name.decode()] = _range_of(
-                grid
-            )
-        with library("ai-edge-quantizer cannot quantise the model"):
+            ranges[tflite.input_name(model)] = _range_of(grid)
+        self._quantize(source, recipe, ranges, into)
+        return form
+
+    def _quantize(
+        self, source: Path, recipe: Any, ranges: dict[str, Any] | None, into: Path
+    ) -> None:
+        with library("ai-edge-quantizer cannot quantise the model", Unsupported):
             module = need("ai_edge_quantizer.quantizer")
             quantizer = module.Quantizer(str(source), recipe.get_quantization_recipe())
             result = quantizer.quantize(ranges, enable_progress_report=False)
         (into / self.file).write_bytes(result.quantized_model)
-        return form
 
     def bake(
-        self, source: Path, card: Card, form: InputForm, labels: tuple[str, ...], into: Path
+        self,
+        source: Path,
+        card: Card,
+        form: InputForm,
+        labels: tuple[str, ...],
+        into: Path,
+        io: Io = "uint8",
     ) -> None:
         model = tflite.read(source)
         graph = model.subgraphs[0]
@@ -111,49 +125,58 @@ for i in np.argsort(-scores)[:5]:
         if tflite.dtype(graph.tensors[tflite.input_index(model)]) != "float32":
             raise EdgekitError(f"{source} takes raw pixels already: its input is baked in")
         grid = pixel_grid(card)
-        if not (grid and tflite.retype_input(model, grid)):
-            tflite.normalize_in_front(model, form)
+        baked = io != "float" and grid is not None and edit.retype_input(model, grid)
+        if io == "integer":
+            _check_integer(source, baked, edit.quantised_output(model))
+        elif io == "uint8" and not baked:
+            edit.normalize_in_front(model, form)
         signature = model.signatureDefs[0]
         signature.inputs[0].name, signature.outputs[0].name = b"image", b"scores"
         target = into / self.file
-        tflite.write(model, target)
-        tflite.append_files(target, card, form, labels)
+        edit.write(model, target)
+        facts = preprocessing(card, form, labels, io)
+        edit.append_files(target, {**facts, "scores": edit.scores_of(model)}, labels)
+
+    def islands(self, source: Path) -> tuple[str, ...]:
+        model = tflite.read(source)
+        graph = model.subgraphs[0]
+        return tuple(tflite.name(graph, graph.operators[i]) for i in tflite.islands(model))
+
+    def refusals(self, path: Path, device: str, engine: str | None) -> tuple[str, ...]:
+        return versions.refusals(tflite.read(path), engine)
 
     def describe(self, path: Path) -> Description:
-        """Read a model file back.
+        return describe(path)
 
-        A delegate can be told to take each operator by itself; the tensors that its nodes write
-        then tell which operators it took, so `outside_delegate` is observed, not guessed.
-        """
-        model = tflite.read(path)
-        graph, signature = model.subgraphs[0], model.signatureDefs[0]
-        kinds = tflite.kinds(model)
-        with library(f"LiteRT cannot load {path}"):
-            interpreter = need("ai_edge_litert.interpreter").Interpreter(
-                str(path), experimental_disable_delegate_node_fusion=True
-            )
-            interpreter.allocate_tensors()
-            nodes = interpreter._get_ops_details()[len(graph.operators) :]
-        delegated = {int(tensor) for node in nodes for tensor in node["outputs"]}
-        operators = [
-            Operator(
-                name=_layer(graph.tensors[op.outputs[0]].name.decode()),
-                kind=kind,
-                precision=_precision([graph.tensors[i] for i in op.inputs if i >= 0]),
-                heavy=kind in HEAVY,
-            )
-            for op, kind in zip(graph.operators, kinds, strict=True)
-        ]
-        return Description(
-            input=_port(signature.inputs[0], graph),
-            output=_port(signature.outputs[0], graph),
-            operators=tuple(operators),
-            per_channel=_per_channel(graph, kinds),
-            outside_delegate=tuple(
-                f"{operator.kind} {operator.name}"
-                for operator, op in zip(operators, graph.operators, strict=True)
-                if not delegated.intersection(op.outputs)
-            ),
+
+def _from_torch(model: Any, card: Card, target: Path) -> None:
+    with library(f"{card.arch} cannot be converted to LiteRT", Unsupported):
+        torch, litert_torch = need("torch"), need("litert_torch")
+        # A copy in torch's default layout: channels-last weights would leave transposes.
+        own = copy.deepcopy(model).cpu().eval().to(memory_format=torch.contiguous_format)
+        nhwc = litert_torch.to_channel_last_io(own, args=[0]).eval()
+        sample = torch.zeros(1, card.image_size, card.image_size, 3)
+        litert_torch.convert(nhwc, (sample,)).export(str(target))
+
+
+def _check_integer(source: Path, baked: bool, float_end: str | None) -> None:
+    """Refuse to call a model integer whose input or scores are not codes.
+
+    Args:
+        baked: the input is raw pixels, without an operator in front.
+        float_end: the kind of the operator that makes float scores.
+    """
+    if not baked:
+        raise Unsupported(
+            f"{source} cannot take pixels without float arithmetic: its input is not quantised, or "
+            "its channels are normalised apart",
+            hint="quantise to int8, with one number for model.mean and one for model.std; or "
+            "io: uint8",
+        )
+    if float_end:
+        raise Unsupported(
+            f"{source} cannot give quantised scores: they come from {float_end}, in float",
+            hint="end the model in its last linear layer, without a softmax; or io: uint8",
         )
 
 
@@ -164,16 +187,38 @@ def _check_images(images: NDArray[np.uint8], size: int) -> None:
         raise InputError(f"calibration images are {images.shape}, the model takes {wanted}")
 
 
-def _recipe(per_channel: bool) -> Any:
+def _int8_recipe(per_channel: bool) -> Any:
     """Static int8 for all that can be, float at both ends and for LEFT_IN_FLOAT."""
-    qtyping = need("ai_edge_quantizer.qtyping")
+    with library("ai-edge-quantizer cannot be used"):
+        qtyping = need("ai_edge_quantizer.qtyping")
+        recipe = need("ai_edge_quantizer.recipe_manager").RecipeManager()
     names, granularity = qtyping.TFLOperationName, qtyping.QuantGranularity
-    recipe = need("ai_edge_quantizer.recipe_manager").RecipeManager()
     weights = granularity.CHANNELWISE if per_channel else granularity.TENSORWISE
     recipe.add_static_config(".*", names.ALL_SUPPORTED, 8, 8, weights)
     for name in ("INPUT", "OUTPUT", *LEFT_IN_FLOAT):
         recipe.add_quantization_config(".*", names[name], algorithm_key="no_quantize")
     return recipe
+
+
+def _float16_recipe() -> Any:
+    """Weights of layers in float16, unpacked as the model is loaded; the arithmetic is float."""
+    with library("ai-edge-quantizer cannot be used"):
+        everything = need("ai_edge_quantizer.qtyping").TFLOperationName.ALL_SUPPORTED
+        recipe = need("ai_edge_quantizer.recipe_manager").RecipeManager()
+    recipe.add_weight_only_config(".*", everything, 16, algorithm_key="float_casting")
+    return recipe
+
+
+def _leave_in_float(recipe: Any, model: Any, islands: tuple[str, ...]) -> None:
+    """Except single operators from the recipe."""
+    graph = model.subgraphs[0]
+    scopes = {tflite.name(graph, op): tflite.scope(graph, op) for op in graph.operators}
+    everything = need("ai_edge_quantizer.qtyping").TFLOperationName.ALL_SUPPORTED
+    for name in islands:
+        if name not in scopes:
+            raise InputError(f"no operator of the model is called {name}")
+        only = f"^{re.escape(scopes[name])}$"
+        recipe.add_quantization_config(only, everything, algorithm_key="no_quantize")
 
 
 def _calibrate(
@@ -211,37 +256,3 @@ def _range_of(grid: PixelGrid) -> dict[str, Any]:
 
     ends = [grid.scale * (pixel - grid.zero_point) for pixel in (0, 255)]
     return {"min": np.array([ends[0]]), "max": np.array([ends[1]])}
-
-
-def _precision(operands: list[Any]) -> str:
-    types = [tflite.dtype(tensor) for tensor in operands]
-    return next((kind for kind in PRECISIONS if kind in types), "none")
-
-
-def _per_channel(graph: Any, kinds: list[str]) -> bool:
-    """Whether every weight of a heavy operator has one scale for each output channel."""
-    found = []
-    for op, kind in zip(graph.operators, kinds, strict=True):
-        weight = graph.tensors[op.inputs[1]] if kind in HEAVY - {"BATCH_MATMUL"} else None
-        if weight is not None:
-            codes = weight.quantization
-            scales = 0 if codes is None or codes.scale is None else len(codes.scale)
-            found.append(scales > 0 and scales == weight.shape[codes.quantizedDimension])
-    return bool(found) and all(found)
-
-
-def _port(entry: Any, graph: Any) -> Port:
-    tensor = graph.tensors[entry.tensorIndex]
-    shape = tuple(int(size) for size in tensor.shape)
-    return Port(name=entry.name.decode(), shape=shape, dtype=tflite.dtype(tensor))
-
-
-def _layer(tensor: str) -> str:
-    """The torch path inside a converted tensor's name.
-
-    `...Net_wrapped/torch...Sequential_blocks/torch...Conv2d_conv;...` is blocks.conv.
-    """
-    _, found, path = tensor.split(";")[0].partition("_wrapped/")
-    if not found:
-        return tensor
-    return ".".join(part.rpartition(".")[2].partition("_")[2] for part in path.split("/"))

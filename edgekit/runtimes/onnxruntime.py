@@ -5,26 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import re
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from edgekit.errors import EdgekitError, MissingPackage
+from edgekit.errors import InputError, MissingPackage, Unsupported
 from edgekit.models import Card
+from edgekit.runtimes import _onnx_describe, _onnx_export, _onnx_islands, _onnx_nncf, _onnx_quantize
 from edgekit.runtimes import _onnx_graph as graph
 from edgekit.runtimes.base import (
     Calibration,
     Description,
+    Format,
     InputForm,
-    PixelGrid,
-    Port,
+    Io,
     Progress,
     Quantization,
     Runtime,
-    batches,
     pixel_grid,
     preprocessing,
 )
@@ -33,21 +31,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-METHODS = {
-    "minmax": "MinMax",
-    "moving_average": "MinMax",
-    "percentile": "Percentile",
-    "entropy": "Entropy",
-}
-"""The library's name of each calibration."""
-
-BINS = {"percentile": 2048, "entropy": 512}
-"""With the library's 128 bins entropy has one candidate only, and is minmax without a word."""
+QUANTIZERS = {"onnxruntime": _onnx_quantize.quantize, "nncf": _onnx_nncf.quantize}
 
 
 class OnnxRuntime(Runtime):
-    """torch.onnx and onnxslim to compile, onnxruntime.quantization (QDQ) for int8."""
+    """torch.onnx and onnxslim to compile, onnxruntime.quantization or NNCF (both QDQ) for int8."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "onnxruntime"
     file: ClassVar[str] = "model.onnx"
     libraries: ClassVar[tuple[str, ...]] = (
@@ -56,8 +46,11 @@ class OnnxRuntime(Runtime):
         "onnxruntime",
         "onnxslim",
         "onnxscript",
+        "nncf",
     )
+    reads: ClassVar[tuple[Format, ...]] = ("torch", "onnx", "keras")
     engine: ClassVar[str] = "onnxruntime"
+    quantizers: ClassVar[tuple[str, ...]] = tuple(QUANTIZERS)
     calibrations: ClassVar[tuple[Calibration, ...]] = (
         "minmax",
         "moving_average",
@@ -81,15 +74,14 @@ for i in np.argsort(-scores)[:5]:
     def compile(self, model: Any, card: Card, into: Path, progress: Progress) -> InputForm:
         with _packages("compile"):
             import onnx
-            import onnxslim
+            import onnxscript  # noqa: F401 (the exporter of torch asks for it)
+            import onnxslim  # noqa: F401
 
         progress(0, 2, "exporting")
         with _quiet():
-            exported = _export(model, card)
+            exported = _read(model, card)
             progress(1, 2, "simplifying")
-            simple = onnxslim.slim(graph.pool_globally(exported))
-        graph.strip_notes(simple)
-        onnx.save(simple, into / self.file)
+            onnx.save(_onnx_export.finish(exported, card), into / self.file)
         progress(2, 2, "simplifying")
         return InputForm(dtype="float32", mean=card.mean, std=card.std)
 
@@ -102,67 +94,98 @@ for i in np.argsort(-scores)[:5]:
         into: Path,
         progress: Progress,
     ) -> InputForm:
-        with _packages("quantize"):
+        if settings.precision not in self.precisions:
+            raise Unsupported(
+                f"quantize.precision: {self.name} offers no {settings.precision}",
+                hint=f"it offers {', '.join(self.precisions)}",
+            )
+        with _packages("quantize", "intel-npu" if settings.quantizer == "nncf" else "onnxruntime"):
             import onnx
-            from onnxruntime import quantization
-            from onnxruntime.quantization import shape_inference
+
+            if settings.quantizer == "nncf":
+                import nncf  # noqa: F401
 
         grid = pixel_grid(card)
         form = grid.form if grid else InputForm(dtype="float32", mean=card.mean, std=card.std)
-        with tempfile.TemporaryDirectory() as folder, _quiet():
-            ready, ranges = Path(folder) / "ready.onnx", Path(folder) / "ranges.json"
-            # Shapes are static, so the symbolic pass (which needs sympy) has nothing to add.
-            shape_inference.quant_pre_process(source, ready, skip_symbolic_shape=True)
-            _calibrate(ready, images, form, settings, ranges, progress)
-            quantization.quantize_static(
-                ready,
-                into / self.file,
-                calibrate_method=quantization.CalibrationMethod[METHODS[settings.calibration]],
-                calibration_cache_path=ranges,
-                per_channel=settings.per_channel,
-                activation_type=quantization.QuantType.QUInt8,
-                weight_type=quantization.QuantType.QInt8,
-                extra_options=_options(onnx.load(ready), grid),
+        model = onnx.load(source)
+        unknown = set(settings.islands) - {node.name for node in model.graph.node}
+        if unknown:
+            raise InputError(
+                f"quantize: {source} has no operators called {', '.join(sorted(unknown))}",
+                hint="operators are called as `describe` lists them for the float model",
             )
+
+        def report(done: int) -> None:
+            progress(done, len(images), "calibrating")
+
+        with _quiet():
+            quantized = QUANTIZERS[settings.quantizer](
+                model, images, form, settings, settings.islands, grid, report
+            )
+        onnx.save(quantized, into / self.file)
         return form
 
     def bake(
-        self, source: Path, card: Card, form: InputForm, labels: tuple[str, ...], into: Path
+        self,
+        source: Path,
+        card: Card,
+        form: InputForm,
+        labels: tuple[str, ...],
+        into: Path,
+        io: Io = "uint8",
     ) -> None:
+        if io == "integer":
+            raise Unsupported(
+                f"{self.name} gives float scores: its last layer runs in int8 and adds up in float",
+                hint="choose io: uint8 (or float), or the runtime litert",
+            )
         with _packages("bake"):
             import onnx
             from onnx import TensorProto, helper
 
         model = onnx.load(source)
-        model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
-        if not graph.take_codes(model.graph, pixel_grid(card)):
-            graph.normalize_in_front(model.graph, form)
-        about = json.dumps(preprocessing(card, form, labels))
-        helper.set_model_props(model, {"labels": json.dumps(labels), "edgekit": about})
+        if io == "uint8":
+            model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+            if not graph.take_codes(model.graph, pixel_grid(card)):
+                graph.normalize_in_front(model.graph, form)
+        about = preprocessing(card, form, labels, io)
+        helper.set_model_props(model, {"labels": json.dumps(labels), "edgekit": json.dumps(about)})
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, into / self.file)
 
-    def describe(self, path: Path) -> Description:
-        with _packages("describe"):
+    def islands(self, source: Path) -> tuple[str, ...]:
+        with _packages("quantize"):
             import onnx
 
-        running = _optimized(path)
-        return Description(
-            input=_port(running.input[0]),
-            output=_port(running.output[0]),
-            operators=graph.operators(running),
-            per_channel=graph.is_per_channel(onnx.load(path).graph),
-        )
+        return _onnx_islands.linear_attention(onnx.load(source).graph)
+
+    def describe(self, path: Path) -> Description:
+        with _packages("describe"):
+            import onnx  # noqa: F401
+            import onnxruntime  # noqa: F401
+        return _onnx_describe.describe(path)
+
+
+def _read(model: Any, card: Card) -> Any:
+    """A float model of any of the formats in `reads`, as an ONNX graph."""
+    kinds = {kind.__module__.split(".")[0] for kind in type(model).__mro__}
+    is_file = isinstance(model, Path)
+    if "keras" in kinds or (is_file and (model.suffix in {".keras", ".h5"} or model.is_dir())):
+        with _packages("compile a Keras model", "keras"):
+            return _onnx_export.from_keras(model, card)
+    if is_file:
+        return _onnx_export.from_file(model, card)
+    return _onnx_export.from_torch(model, card)
 
 
 @contextlib.contextmanager
-def _packages(step: str) -> Iterator[None]:
+def _packages(step: str, extra: str = "onnxruntime") -> Iterator[None]:
     """Turn a failing import into a `MissingPackage`."""
     try:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "onnxruntime").split(".")[0]
-        raise MissingPackage(package, "rpi", f"{step} for ONNX Runtime") from error
+        raise MissingPackage(package, extra, f"{step} for ONNX Runtime") from error
 
 
 @contextlib.contextmanager
@@ -183,142 +206,3 @@ def _quiet() -> Iterator[None]:
     finally:
         logging.disable(level)
         root.removeHandler(silent)
-
-
-def _export(model: Any, card: Card) -> Any:
-    """The torch model as an ONNX graph that takes NHWC."""
-    import torch
-
-    class Nhwc(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, image: torch.Tensor) -> Any:
-            # Left in channels-last memory, global pooling is exported with a Gather behind it.
-            return self.model(image.permute(0, 3, 1, 2).contiguous())
-
-    example = torch.zeros(1, card.image_size, card.image_size, 3)
-    try:
-        program = torch.onnx.export(
-            Nhwc().eval(),
-            (example,),
-            input_names=[graph.INPUT],
-            output_names=[graph.OUTPUT],
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    except (torch.onnx.OnnxExporterError, RuntimeError) as error:
-        culprit = re.search(r"aten[.:]+[\w.]+", str(error.__cause__ or error))
-        raise EdgekitError(
-            f"{card.arch} cannot be exported to ONNX: {str(error).strip().splitlines()[0]}",
-            hint=f"the exporter stopped at {culprit[0]}; choose an architecture without it"
-            if culprit
-            else "choose another architecture, or another version of torch",
-        ) from error
-    assert program is not None
-    return program.model_proto
-
-
-class _Reader:
-    """What a calibrator reads from: the prepared images from `start` on, one by one."""
-
-    def __init__(
-        self, images: NDArray[np.uint8], form: InputForm, start: int, report: Callable[[int], None]
-    ) -> None:
-        self.feed = iter(enumerate(batches(images, form), start + 1))
-        self.report = report
-
-    def get_next(self) -> dict[str, Any] | None:
-        done, image = next(self.feed, (0, None))
-        if image is None:
-            return None
-        self.report(done)
-        return {graph.INPUT: image}
-
-
-def _calibrate(
-    model: Path,
-    images: NDArray[np.uint8],
-    form: InputForm,
-    settings: Quantization,
-    into: Path,
-    progress: Progress,
-) -> None:
-    """Measure the range of every activation and write the ranges to `into`.
-
-    Done here, and not in quantize_static, since that cannot pass the number of bins on.
-    """
-    from onnxruntime.quantization import calibrate
-
-    name = settings.calibration
-    options = {"percentile": settings.percentile, "symmetric": False, "num_bins": BINS.get(name)}
-    options["moving_average"] = name == "moving_average"
-    calibrator = calibrate.create_calibrator(
-        model,
-        sorted(_operator_types()),
-        augmented_model_path=str(into.with_suffix(".augmented.onnx")),
-        calibrate_method=calibrate.CalibrationMethod[METHODS[name]],
-        extra_options=options,
-    )
-    # A reader's images are held together. Extremes are two numbers each, and their average needs
-    # one reader; histograms hold whole activations. The first reader sets the width of the bins:
-    # with fewer images in it larger values follow, and the time of entropy is bins squared.
-    step = 8 if name in BINS else len(images)
-
-    def report(done: int) -> None:
-        progress(done, len(images), "calibrating")
-
-    for start in range(0, len(images), step):
-        part = images[start : start + step]
-        calibrator.collect_data(_Reader(part, form, start, report))
-    calibrate.print = lambda *_: None  # redirecting sys.stdout would hide the caller's output too
-    calibrate.save_tensors_data(calibrator.compute_data(), into)
-
-
-def _operator_types() -> set[str]:
-    """What quantize_static quantises by default. Clip must stay in: without it ReLU6 networks
-    lose more than 10 dB."""
-    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
-
-    return {*QDQRegistry, *QLinearOpsRegistry}
-
-
-def _options(model: Any, grid: PixelGrid | None) -> dict[str, Any]:
-    """Leave the scores in float (8 bits tie the classes), pin the input to the pixels' grid."""
-    import numpy as np
-
-    options: dict[str, Any] = {"OpTypesToExcludeOutputQuantization": ["Gemm"]}
-    if grid:
-        codes = {
-            "scale": np.array(grid.scale, np.float32),
-            "zero_point": np.array(grid.zero_point, np.uint8),
-        }
-        options["TensorQuantOverrides"] = {graph.planes(model.graph).output[0]: [codes]}
-    return options
-
-
-def _optimized(path: Path) -> Any:
-    """The graph that runs here: what is left once the session has fused what it can."""
-    import onnx
-    import onnxruntime
-
-    with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # it warns that the dump fits this CPU only: we know
-        options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
-        try:
-            onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the library's exceptions have no common base of their own
-            raise EdgekitError(f"ONNX Runtime cannot load {path}: {error}") from error
-        return onnx.load(options.optimized_model_filepath).graph
-
-
-def _port(value: Any) -> Port:
-    from onnx import helper
-
-    tensor = value.type.tensor_type
-    shape = tuple(d.dim_value for d in tensor.shape.dim)
-    dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
-    return Port(name=value.name, shape=shape, dtype=dtype)

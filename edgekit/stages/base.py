@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from edgekit import models
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Json
-from edgekit.runtimes.base import Runtime
+from edgekit.audit import Audit, audit, complaint
+from edgekit.errors import NotAsAsked
+from edgekit.runtimes.base import Runtime, Variant
 
 
 class Stage(BaseModel, Action):
@@ -46,24 +48,27 @@ class RuntimeStage(Stage):
 
     scope: ClassVar[Literal["trunk", "runtime"]] = "runtime"
 
-    def settings_for(self, runtime: Runtime) -> Json:
-        """What enters the key: the settings that concern this runtime."""
+    def settings_for(self, runtime: Runtime, variant: Variant) -> Json:
+        """What enters the key: the settings that concern this variant on this runtime."""
         return self.settings()
 
     @abstractmethod
-    def apply(self, runtime: Runtime, inputs: Inputs, into: Path, context: Context) -> Json:
-        """Like `Action.run`, for one runtime."""
+    def apply(
+        self, runtime: Runtime, variant: Variant, inputs: Inputs, into: Path, context: Context
+    ) -> Json:
+        """Like `Action.run`, for one variant on one runtime."""
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         raise TypeError(f"{self.stage} runs on a runtime: wrap it in OnRuntime")
 
 
 class OnRuntime(Action):
-    """A runtime stage and the runtime it works for."""
+    """A runtime stage, and the runtime and the variant it works for."""
 
-    def __init__(self, stage: RuntimeStage, runtime: Runtime) -> None:
+    def __init__(self, stage: RuntimeStage, runtime: Runtime, variant: Variant) -> None:
         self.stage = stage
         self.runtime = runtime
+        self.variant = variant
 
     @property
     def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -71,18 +76,18 @@ class OnRuntime(Action):
 
     def settings(self) -> Json:
         return {
-            **self.stage.settings_for(self.runtime),
+            **self.stage.settings_for(self.runtime, self.variant),
             "stage_version": self.stage.version,
             "runtime": self.runtime.name,
             "runtime_version": self.runtime.version,
         }
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        return self.stage.apply(self.runtime, inputs, into, context)
+        return self.stage.apply(self.runtime, self.variant, inputs, into, context)
 
 
 class Compile(Action):
-    """A torch model, in float, for a runtime: so that every stage is measured on the target."""
+    """A float model for a runtime, in float: so that every stage is measured on the target."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
@@ -97,8 +102,69 @@ class Compile(Action):
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         model, card = models.restore(inputs["model"])
         form = self.runtime.compile(model, card, into, context.progress)
+        if not card.macs:  # of a file from elsewhere, whose operators are counted in the result
+            operators = self.runtime.describe(into / self.runtime.file).operators
+            card = card.model_copy(update={"macs": sum(o.macs for o in operators)})
         return {
             "card": card.model_dump(mode="json"),
             "form": form.model_dump(mode="json"),
             "precision": "float32",
         }
+
+
+class Adopt(Action):
+    """Another runtime's int8 file, taken over by this one, which may run it otherwise."""
+
+    def __init__(self, runtime: Runtime, maker: Runtime) -> None:
+        self.runtime = runtime
+        self.maker = maker
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.runtime.libraries
+
+    def settings(self) -> Json:
+        return {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        metadata = inputs["model"].metadata
+        self.runtime.adopt(inputs["model"].file(self.maker.file), into)
+        found = audit(self.runtime.describe(into / self.runtime.file))
+        hold_to(found, metadata["quantization"], self.runtime.name)
+        return {**metadata, "audit": found.model_dump(mode="json")}
+
+
+def hold_to(found: Audit, quantization: Json, runtime: str) -> None:
+    """Raise NotAsAsked where a file is not what the quantize stage was asked for."""
+    wrong = complaint(
+        found,
+        quantization["precision"],
+        quantization["per_channel"],
+        quantization["max_float_macs"],
+    )
+    if wrong:
+        raise NotAsAsked(f"{runtime}: {wrong[0]}", hint=wrong[1])
+
+
+class Check(Action):
+    """Whether the shipped file would run on the target at all, read from the file alone."""
+
+    def __init__(self, runtime: Runtime, device: str, engine: str | None) -> None:
+        self.runtime = runtime
+        self.device = device
+        self.engine = engine
+
+    def settings(self) -> Json:
+        identity = {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
+        return {**identity, "device": self.device, "engine": self.engine}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        path = inputs["model"].file(self.runtime.file)
+        problems = self.runtime.refusals(path, self.device, self.engine)
+        if problems:
+            where = self.engine or self.device
+            raise NotAsAsked(
+                f"{self.runtime.file} would not run with {where}: {'; '.join(problems[:5])}",
+                hint="choose another architecture, or another variant for this target",
+            )
+        return {"device": self.device, "engine": self.engine}

@@ -7,9 +7,10 @@ from typing import Literal
 
 from edgekit.action import Context, Inputs
 from edgekit.artifact import Json
+from edgekit.audit import audit
 from edgekit.models import Card
-from edgekit.runtimes.base import InputForm, Runtime
-from edgekit.stages.base import RuntimeStage
+from edgekit.runtimes.base import InputForm, Runtime, Variant
+from edgekit.stages.base import RuntimeStage, hold_to
 
 
 class Export(RuntimeStage):
@@ -17,17 +18,26 @@ class Export(RuntimeStage):
     preprocess: Literal["baked"] = "baked"
     """Normalisation is inside the model; in int8, where it can be, in the input's scale."""
 
-    def apply(self, runtime: Runtime, inputs: Inputs, into: Path, context: Context) -> Json:
+    def settings_for(self, runtime: Runtime, variant: Variant) -> Json:
+        return {**self.settings(), "io": variant.io}
+
+    def apply(
+        self, runtime: Runtime, variant: Variant, inputs: Inputs, into: Path, context: Context
+    ) -> Json:
         model = inputs["model"]
         card = Card.model_validate(model.metadata["card"])
         form = InputForm.model_validate(model.metadata["form"])
-        runtime.bake(model.file(runtime.file), card, form, card.classes, into)
+        runtime.bake(model.file(runtime.file), card, form, card.classes, into, variant.io)
         description = runtime.describe(into / runtime.file)
+        found = audit(description)
+        if "quantization" in model.metadata:
+            hold_to(found, model.metadata["quantization"], runtime.name)
+        if variant.io != "float":
+            form = form.model_copy(update={"dtype": "uint8"})
         return {
             **model.metadata,
-            "form": {**form.model_dump(mode="json"), "dtype": "uint8"},
+            "form": form.model_dump(mode="json"),
             "input": description.input.model_dump(mode="json"),
             "output": description.output.model_dump(mode="json"),
-            "operators": description.count(),
-            "outside_delegate": list(description.outside_delegate),
+            "audit": found.model_dump(mode="json"),
         }

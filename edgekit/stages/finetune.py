@@ -66,6 +66,8 @@ class Distill(BaseModel):
     def _knows_the_classes(cls, teacher: ModelSource) -> ModelSource:
         if teacher.weights == "scratch" or teacher.head == "new":
             raise ValueError("a teacher must be trained: neither weights: scratch nor head: new")
+        if teacher.format != "torch":
+            raise ValueError(f"a teacher is a timm model with weights, not {teacher.weights}")
         return teacher
 
 
@@ -272,7 +274,7 @@ class _Trainer:
             return None, lambda x: x
         source = self.stage.distill.teacher
         file = source.weights_file(self.context.base)
-        teacher, mean, std = models.load(source, file, self.card.classes)
+        teacher, mean, std = models.load(source, file, self.card.classes, self.card.image_size)
         regrade = renormalise((self.card.mean, self.card.std), (mean, std))
         return _channels_last(teacher.eval().requires_grad_(False)), regrade
 

@@ -62,7 +62,7 @@ def test_latency_is_interleaved_and_raw(model: Path, images: Path) -> None:
 def test_a_file_that_does_not_load_is_a_device_error(images: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no model")
-    with pytest.raises(DeviceError, match=r"broken\.onnx ended with exit code 1"):
+    with pytest.raises(DeviceError, match=r"\(broken\.onnx\) ended with exit code 1"):
         measure([Candidate("a", "onnxruntime", broken, RAW)], images, quiet)
 
 

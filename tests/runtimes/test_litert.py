@@ -69,7 +69,9 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     result.float_form = RUNTIME.compile(model, ALIKE, into("float"), note)
     for name, its_card in (("alike", ALIKE), ("imagenet", IMAGENET)):
         source = result.path("float")
-        form = RUNTIME.quantize(source, its_card, DULL, Quantization(), into(name), note)
+        form = RUNTIME.quantize(
+            source, its_card, DULL, Quantization(quantizer="ai-edge-quantizer"), into(name), note
+        )
         RUNTIME.bake(result.path(name), its_card, form, LABELS, into(f"{name} baked"))
         result.forms[name] = form
         plain = InputForm(dtype="float32", mean=its_card.mean, std=its_card.std)
@@ -121,7 +123,12 @@ def test_one_operator_left_float_is_seen(
 ) -> None:
     monkeypatch.setattr(litert, "LEFT_IN_FLOAT", ("FULLY_CONNECTED",))
     RUNTIME.quantize(
-        build.path("float"), ALIKE, IMAGES[:2], Quantization(), tmp_path, lambda *_: None
+        build.path("float"),
+        ALIKE,
+        IMAGES[:2],
+        Quantization(quantizer="ai-edge-quantizer"),
+        tmp_path,
+        lambda *_: None,
     )
     assert len(RUNTIME.describe(tmp_path / RUNTIME.file).float_heavy) == 1
 
@@ -137,7 +144,9 @@ def test_int8_has_no_float_convolution(build: Build, name: str) -> None:
 
 
 def test_per_tensor_weights_are_seen(build: Build, tmp_path: Path) -> None:
-    settings = Quantization(per_channel=False, calibration="moving_average")
+    settings = Quantization(
+        quantizer="ai-edge-quantizer", per_channel=False, calibration="moving_average"
+    )
     RUNTIME.quantize(build.path("float"), ALIKE, IMAGES, settings, tmp_path, lambda *_: None)
     description = RUNTIME.describe(tmp_path / RUNTIME.file)
     assert description.float_heavy == []
@@ -153,7 +162,9 @@ def test_hard_swish_stays_in_float_inside_the_delegate(
         (tmp_path / name).mkdir()
     RUNTIME.compile(model, ALIKE, tmp_path / "float", lambda *_: None)
     source, into = tmp_path / "float" / RUNTIME.file, tmp_path / "int8"
-    RUNTIME.quantize(source, ALIKE, IMAGES, Quantization(), into, lambda *_: None)
+    RUNTIME.quantize(
+        source, ALIKE, IMAGES, Quantization(quantizer="ai-edge-quantizer"), into, lambda *_: None
+    )
     description = RUNTIME.describe(into / RUNTIME.file)
     assert capfd.readouterr() == ("", "")
     assert description.count()["HARD_SWISH float32"] == 1
@@ -248,7 +259,14 @@ def test_nothing_reaches_the_terminal(
     build: Build, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     source = build.path("float")
-    RUNTIME.quantize(source, ALIKE, IMAGES[:2], Quantization(), tmp_path, lambda *_: None)
+    RUNTIME.quantize(
+        source,
+        ALIKE,
+        IMAGES[:2],
+        Quantization(quantizer="ai-edge-quantizer"),
+        tmp_path,
+        lambda *_: None,
+    )
     RUNTIME.describe(tmp_path / RUNTIME.file)
     assert capfd.readouterr() == ("", "")
 
@@ -268,7 +286,14 @@ def test_faults_are_told(build: Build, tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(EdgekitError, match="baked in"):
         RUNTIME.bake(baked, ALIKE, ALIKE_FORM, LABELS, tmp_path)
     with pytest.raises(EdgekitError, match="calibration images are"):
-        RUNTIME.quantize(source, ALIKE, IMAGES[:, :9], Quantization(), tmp_path, lambda *_: None)
+        RUNTIME.quantize(
+            source,
+            ALIKE,
+            IMAGES[:, :9],
+            Quantization(quantizer="ai-edge-quantizer"),
+            tmp_path,
+            lambda *_: None,
+        )
     monkeypatch.setitem(sys.modules, "litert_torch", None)
     with pytest.raises(MissingPackage, match="litert-torch"):
         RUNTIME.compile(build.torch_model, ALIKE, tmp_path, lambda *_: None)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgekit.errors import EdgekitError, MissingPackage
-from edgekit.models import Card, create
+from edgekit.errors import EdgekitError, MissingPackage, Unsupported
+from edgekit.models import Card, count_macs, create
+from edgekit.runtimes._onnx_quantize import BINS
 from edgekit.runtimes.base import InputForm, Quantization, pixel_grid
 from edgekit.runtimes.onnxruntime import OnnxRuntime
 
@@ -60,7 +61,7 @@ class Build:
         return self.folder / name
 
     def quantize(self, name: str, of: Card, calibration: Any) -> None:
-        settings = Quantization(calibration=calibration)
+        settings = Quantization(quantizer="onnxruntime", calibration=calibration)
         into, source = self.into(name), self.path("float")
         self.forms[name] = RUNTIME.quantize(source, of, DULL, settings, into, self.note)
 
@@ -184,6 +185,15 @@ def test_every_calibration_gives_ranges_of_its_own(
     assert ranges(build.path(calibration)) != ranges(build.path("grid"))
 
 
+def test_entropy_with_the_librarys_bins_is_minmax(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BINS, "entropy", 128)
+    build.quantize("entropy-of-128-bins", ALIKE, "entropy")
+    found, plain = ranges(build.path("entropy-of-128-bins")), ranges(build.path("grid"))
+    assert found == pytest.approx(plain)
+
+
 def ranges(path: Path) -> dict[str, float]:
     constants = onnx.load(path).graph.initializer
     found = {i.name: onnx.numpy_helper.to_array(i) for i in constants}
@@ -197,6 +207,40 @@ def test_exporter_and_quantiser_print_nothing(build: Build) -> None:
 def test_progress_counts_every_calibration_image(build: Build) -> None:
     done = [d for d, total, what in build.seen if what == "calibrating" and total == len(DULL)]
     assert done[: len(DULL)] == list(range(1, len(DULL) + 1))
+
+
+@pytest.mark.parametrize("name", ["float", "grid", "grid-baked", "imagenet-baked"])
+def test_multiply_accumulates_are_those_of_the_torch_model(build: Build, name: str) -> None:
+    described = RUNTIME.describe(build.path(name))
+    assert sum(o.macs for o in described.operators) == count_macs(build.torch_model, SIZE)
+    assert all(bool(o.macs) == o.heavy for o in described.operators)
+
+
+def test_what_runs_between_int8_operators_is_counted(build: Build, tmp_path: Path) -> None:
+    whole = RUNTIME.describe(build.path("grid-baked"))
+    assert whole.conversions == ()
+    assert len(whole.transposes) <= 1  # behind the global pooling
+    model = onnx.load(build.path("grid"))
+    convolution = [n for n in model.graph.node if n.op_type == "Conv"][3]
+    convolution.input[0] = unquantised(model.graph, convolution.input[0])
+    onnx.save(model, tmp_path / "broken.onnx")
+    assert RUNTIME.describe(tmp_path / "broken.onnx").conversions
+
+
+def test_a_float_file_keeps_its_input_and_says_what_it_is(build: Build, tmp_path: Path) -> None:
+    form = build.forms["imagenet"]
+    RUNTIME.bake(build.path("imagenet"), IMAGENET, form, LABELS, tmp_path, "float")
+    images = form.prepare(IMAGES)
+    expected = scores(build.path("imagenet"), images)
+    assert np.array_equal(scores(tmp_path / RUNTIME.file, images), expected)
+    found = ort.InferenceSession(tmp_path / RUNTIME.file).get_modelmeta().custom_metadata_map
+    assert json.loads(found["edgekit"])["dtype"] == "float32"
+
+
+def test_integer_scores_are_refused(build: Build, tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="float scores"):
+        RUNTIME.bake(build.path("grid"), ALIKE, build.forms["grid"], LABELS, tmp_path, "integer")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_convolution_that_does_not_fuse_is_seen(build: Build, tmp_path: Path) -> None:
@@ -229,7 +273,7 @@ def test_an_export_that_fails_names_the_operator(tmp_path: Path) -> None:
         def forward(self, x: Any) -> Any:
             return torch.linalg.eigvals(x[:, :, :8, :8]).real
 
-    with pytest.raises(EdgekitError, match="cannot be exported") as caught:
+    with pytest.raises(Unsupported, match="cannot be exported") as caught:
         RUNTIME.compile(Unexportable(), ALIKE, tmp_path, lambda *_: None)
     assert "eig" in str(caught.value.hint)
 

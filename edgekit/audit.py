@@ -1,0 +1,86 @@
+"""Did I get what I asked for? What is inside a compiled file, held against what was asked."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.runtimes.base import Description, Precision
+
+MENDS = {
+    "float": "no integer kernel takes these operators: another quantiser, runtime or architecture "
+    "may, or raise quantize.max_float_macs to accept it",
+    "nothing": "report it: this architecture's operators are not known to the runtime's audit",
+    "channels": "set quantize.per_channel to what this architecture's operators allow",
+}
+SHOWN = 5
+
+
+class Audit(BaseModel):
+    """What a file computes in, read from the file and from the runtime that loads it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operators: dict[str, int]
+    """How many there are of each kind and precision, e.g. {"CONV_2D int8": 35}."""
+    quantized_macs: float | None
+    """Share, from 0 to 1, of the multiply-accumulates that run in integers; None where the file's
+    operators do not say how large they are."""
+    heavy: int
+    """Convolutions and matrix products."""
+    float_heavy: tuple[str, ...]
+    """Those of them that do not run in integers."""
+    per_channel: bool
+    conversions: tuple[str, ...]
+    """Quantise and dequantise operators that run between others: pairs that did not fuse."""
+    transposes: tuple[str, ...]
+    outside_delegate: tuple[str, ...]
+    delegated: int
+    """Operators on the runtime's fast path."""
+
+
+def audit(description: Description) -> Audit:
+    """Sum up what a runtime read from a file."""
+    heavy = [o for o in description.operators if o.heavy]
+    macs = sum(o.macs for o in heavy)
+    integer = sum(o.macs for o in heavy if o.is_integer)
+    return Audit(
+        operators=description.count(),
+        quantized_macs=integer / macs if macs else None,
+        heavy=len(heavy),
+        float_heavy=tuple(description.float_heavy),
+        per_channel=description.per_channel,
+        conversions=description.conversions,
+        transposes=description.transposes,
+        outside_delegate=description.outside_delegate,
+        delegated=len(description.operators) - len(description.outside_delegate),
+    )
+
+
+def complaint(
+    found: Audit, precision: Precision, per_channel: bool, max_float_macs: float
+) -> tuple[str, str] | None:
+    """What of the file is not as asked, and the usual mend; None where all is.
+
+    Args:
+        max_float_macs: share of the multiply-accumulates that may stay in float, from 0 to 1.
+    """
+    if precision != "int8":
+        return None
+    if not found.heavy:
+        return "int8 asked, and no convolution or matrix product was found at all", MENDS["nothing"]
+    if found.quantized_macs is None:
+        share, what = len(found.float_heavy) / found.heavy, "convolutions and matrix products"
+    else:
+        share, what = 1 - found.quantized_macs, "multiply-accumulates"
+    if share > max_float_macs:
+        names = ", ".join(found.float_heavy[:SHOWN])
+        more = len(found.float_heavy) - SHOWN
+        return (
+            f"int8 asked, and {100 * share:.1f} % of the {what} stayed in float "
+            f"(at most {100 * max_float_macs:g} %): {names}"
+            + (f" and {more} more" if more > 0 else ""),
+            MENDS["float"],
+        )
+    if found.per_channel != per_channel:
+        return f"per_channel: {per_channel} asked, {found.per_channel} found", MENDS["channels"]
+    return None

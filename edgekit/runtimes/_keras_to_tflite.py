@@ -1,0 +1,48 @@
+"""A Keras model to a float32 .tflite, by TensorFlow's own converter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import InputError, Unsupported, WeightsError
+from edgekit.runtimes._litert_tools import library, need
+
+
+def convert(source: Path, size: int, target: Path) -> None:
+    """Convert a .keras or .h5 file, or a folder with a SavedModel, for one image.
+
+    Raises:
+        WeightsError: the file cannot be read as a Keras model.
+        InputError: the model takes something else than [images, size, size, 3].
+        Unsupported: an operator that TensorFlow's converter does not know.
+    """
+    tensorflow, keras = need("tensorflow"), need("keras")
+    with library(f"{source} cannot be read as a Keras model", WeightsError):
+        if source.is_dir():
+            layer: Any = keras.layers.TFSMLayer(str(source), call_endpoint="serving_default")
+        else:
+            # What compile() left in old files, optimisers and losses, may not be known any more.
+            layer = keras.models.load_model(source, compile=False)
+            _check_input(source, layer, size)
+    with library(f"{source} cannot be converted to LiteRT", Unsupported):
+        # A fixed batch: a free one leaves operators that only compute shapes.
+        # Given names: Keras would number them, and the bytes would differ from run to run.
+        image = keras.Input(batch_shape=(1, size, size, 3), name="image")
+        scores = layer(image)
+        scores = next(iter(scores.values())) if isinstance(scores, dict) else scores
+        whole = keras.Model(image, scores, name="model")
+        converted = tensorflow.lite.TFLiteConverter.from_keras_model(whole).convert()
+    target.write_bytes(converted)
+
+
+def _check_input(source: Path, model: Any, size: int) -> None:
+    shapes = [tuple(tensor.shape) for tensor in model.inputs]
+    fits = len(shapes) == 1 and len(shapes[0]) == 4
+    if not fits or any(
+        have not in (None, want) for have, want in zip(shapes[0][1:], (size, size, 3), strict=True)
+    ):
+        raise InputError(
+            f"{source} takes {', '.join(map(str, shapes))}, not one image (1, {size}, {size}, 3)",
+            hint="set data.image_size to the size the model was made for",
+        )

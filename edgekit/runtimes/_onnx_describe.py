@@ -1,0 +1,189 @@
+"""What an .onnx file's nodes compute in, read from the graph that really runs."""
+
+from __future__ import annotations
+
+import math
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import EdgekitError
+from edgekit.runtimes import _onnx_graph as graph
+from edgekit.runtimes.base import Description, Operator, Port
+
+FLOAT_HEAVY = {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "Gemm", "FusedGemm"}
+FLOAT_HEAVY |= {"MatMul", "FusedMatMul", "Einsum"}
+INT8_HEAVY = {"QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInteger"}
+INT8_HEAVY |= {"MatMulIntegerToFloat", "DynamicQuantizeMatMul"}
+HEAVY = FLOAT_HEAVY | INT8_HEAVY
+CONVERSIONS = {"Cast", *graph.QDQ}
+MARKS = re.compile(r"(_token_\d+|_nchwc)+$")
+TRANSPOSES = {"Transpose", "ReorderInput", "ReorderOutput"}
+"""The last two move channels into blocks and back, for x86's convolutions."""
+
+
+def describe(path: Path) -> Description:
+    """Read a model file back; the graph is what is left once the session has fused what it can."""
+    import onnx
+
+    running, written = _running(path), onnx.load(path)
+    macs = _Macs(onnx.shape_inference.infer_shapes(written).graph)
+    return Description(
+        input=_port(running.input[0]),
+        output=_port(running.output[0]),
+        operators=_operators(running, macs),
+        per_channel=_is_per_channel(written.graph),
+        conversions=_conversions(running),
+        transposes=_transposes(running),
+    )
+
+
+def _running(path: Path) -> Any:
+    import onnx
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # it warns that the dump fits this CPU only: we know
+        options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
+        try:
+            onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the library's exceptions have no common base of their own
+            raise EdgekitError(f"ONNX Runtime cannot load {path}: {error}") from error
+        return onnx.load(options.optimized_model_filepath).graph
+
+
+def _port(value: Any) -> Port:
+    from onnx import helper
+
+    tensor = value.type.tensor_type
+    shape = tuple(d.dim_value for d in tensor.shape.dim)
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    return Port(name=value.name, shape=shape, dtype=dtype)
+
+
+def _operators(running: Any, macs: _Macs) -> tuple[Operator, ...]:
+    """Every node; one that only moves data counts as what flows through it."""
+    from onnx import TensorProto
+
+    codes = {i.name for i in running.input if i.type.tensor_type.elem_type == TensorProto.UINT8}
+    operators = []
+    for node in running.node:
+        kind, heavy = node.op_type, node.op_type in HEAVY
+        moves = not heavy and kind not in CONVERSIONS and node.input and node.input[0] in codes
+        int8 = moves or kind in INT8_HEAVY or kind.startswith("QLinear")
+        # A QGemm with fewer than nine inputs has no output scale: it gives floats.
+        if (
+            moves
+            or kind == "QuantizeLinear"
+            or kind.startswith("QLinear")
+            or (kind == "QGemm" and len(node.input) == 9)
+        ):
+            codes.update(node.output)
+        operators.append(
+            Operator(
+                name=_name(node),
+                kind=kind,
+                precision="int8" if int8 else "float32",
+                heavy=heavy,
+                macs=macs.of(node) if heavy else 0,
+            )
+        )
+    return tuple(operators)
+
+
+def _name(node: Any) -> str:
+    """The name that a running node has in the file, without what fusing adds to it."""
+    return MARKS.sub("", node.name or node.output[0])
+
+
+class _Macs:
+    """Multiply-accumulates, from the shapes in the file.
+
+    The running graph won't do: x86's convolutions pad channels, and their shapes are not kept.
+    """
+
+    def __init__(self, written: Any) -> None:
+        values = [*written.value_info, *written.input, *written.output]
+        self.shapes: dict[str, list[int]] = {
+            v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values
+        }
+        self.shapes |= {i.name: list(i.dims) for i in written.initializer}
+        self.by_name = {node.name: node for node in written.node}
+        self.maker = {name: node for node in written.node for name in node.output}
+
+    def of(self, node: Any) -> int:
+        """Those of a running node: of the node of its name, or else of the last heavy one behind
+        what it gives, for activations and conversions are fused into it."""
+        name = _name(node)
+        found = self.by_name.get(name) or self.maker.get(node.output[0])
+        while found is None or found.op_type not in HEAVY:
+            found = self.maker.get(found.input[0] if found and found.input else name)
+            if found is None:
+                return 0
+        return self._count(found)
+
+    def _count(self, node: Any) -> int:
+        first, weights = (self.shapes.get(name, []) for name in node.input[:2])
+        given: int = math.prod(self.shapes.get(node.output[0], [0]))
+        if node.op_type == "Conv":  # [outputs, inputs a group, kernel height, kernel width]
+            return given * math.prod(weights[1:])
+        if node.op_type == "ConvTranspose":
+            return math.prod(first) * math.prod(weights[1:])
+        transposed = any(a.name == "transA" and a.i for a in node.attribute)
+        return given * (first[0] if transposed else first[-1]) if first else 0
+
+
+def _conversions(running: Any) -> tuple[str, ...]:
+    """Conversions with a heavy operator before and after them, or of a constant.
+
+    At the ends of a graph the image becomes codes, and codes become scores: that is no fault.
+    """
+    after = _reached(running.node, backwards=False)
+    before = _reached(running.node, backwards=True)
+    constants = {i.name for i in running.initializer}
+    return tuple(
+        _name(node)
+        for node in running.node
+        if node.op_type in graph.QDQ
+        and (node.input[0] in constants or node.output[0] in after)
+        and node.output[0] in before
+    )
+
+
+def _reached(nodes: Iterable[Any], backwards: bool) -> set[str]:
+    """Tensors that come after a heavy operator; backwards, that a heavy operator comes after."""
+    reached: set[str] = set()
+    for node in reversed(list(nodes)) if backwards else nodes:
+        here, there = (node.output, node.input) if backwards else (node.input, node.output)
+        if node.op_type in HEAVY or any(name in reached for name in here):
+            reached.update(there)
+    return reached
+
+
+def _transposes(running: Any) -> tuple[str, ...]:
+    """Nodes that move data to another layout, without those of the image itself."""
+    after = _reached(running.node, backwards=False)
+    return tuple(
+        _name(node)
+        for node in running.node
+        if node.op_type in TRANSPOSES and node.input[0] in after
+    )
+
+
+def _is_per_channel(written: Any) -> bool:
+    """Whether every int8 weight has more than one scale."""
+    from onnx import TensorProto
+
+    constants = {i.name: i for i in written.initializer}
+    scales = [
+        constants[node.input[1]]
+        for node in written.node
+        if node.op_type == "DequantizeLinear"
+        and (weight := constants.get(node.input[0])) is not None
+        and weight.data_type == TensorProto.INT8
+        and len(weight.dims) > 1
+    ]
+    return bool(scales) and all(scale.dims and scale.dims[0] > 1 for scale in scales)

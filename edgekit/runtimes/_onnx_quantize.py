@@ -1,0 +1,147 @@
+"""Static int8 by ONNX Runtime's own quantiser, in QDQ form."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit.runtimes import _onnx_graph as graph
+from edgekit.runtimes.base import InputForm, PixelGrid, Quantization, batches
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+METHODS = {
+    "minmax": "MinMax",
+    "moving_average": "MinMax",
+    "percentile": "Percentile",
+    "entropy": "Entropy",
+}
+"""The library's name of each calibration."""
+
+BINS = {"percentile": 2048, "entropy": 512}
+"""With the library's 128 bins entropy has one candidate only, and is minmax without a word."""
+
+
+def quantize(
+    model: Any,
+    images: NDArray[np.uint8],
+    form: InputForm,
+    settings: Quantization,
+    islands: tuple[str, ...],
+    grid: PixelGrid | None,
+    report: Callable[[int], None],
+) -> Any:
+    """An int8 QDQ model of a float model; nodes named in `islands` stay as they are.
+
+    Activations are uint8 and weights int8: with int8 activations ONNX Runtime leaves additions,
+    and on x86 convolutions too, in float.
+    """
+    import onnx
+    from onnxruntime import quantization
+    from onnxruntime.quantization import shape_inference
+
+    written = graph.write_out_hard_sigmoid(model)
+    kept = [part for name in islands for part in written.get(name, [name])]
+    with tempfile.TemporaryDirectory() as folder:
+        plain, ready, ranges, done = (
+            Path(folder) / name for name in ("plain.onnx", "ready.onnx", "ranges.json", "done.onnx")
+        )
+        onnx.save(model, plain)
+        # `compile` has optimised the graph: once more could give nodes other names. Shapes are
+        # static, so the symbolic pass (which needs sympy) has nothing to add.
+        shape_inference.quant_pre_process(
+            plain, ready, skip_optimization=True, skip_symbolic_shape=True
+        )
+        _calibrate(ready, images, form, settings, ranges, report)
+        quantization.quantize_static(
+            ready,
+            done,
+            calibrate_method=quantization.CalibrationMethod[METHODS[settings.calibration]],
+            calibration_cache_path=ranges,
+            per_channel=settings.per_channel,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            nodes_to_exclude=kept,
+            extra_options=_options(model, grid),
+        )
+        quantized = onnx.load(done)
+    graph.fold_scales(quantized.graph, (parts[-1] for parts in written.values()))
+    return quantized
+
+
+class _Reader:
+    """What a calibrator reads from: the prepared images from `start` on, one by one."""
+
+    def __init__(
+        self, images: NDArray[np.uint8], form: InputForm, start: int, report: Callable[[int], None]
+    ) -> None:
+        self.feed = iter(enumerate(batches(images, form), start + 1))
+        self.report = report
+
+    def get_next(self) -> dict[str, Any] | None:
+        done, image = next(self.feed, (0, None))
+        if image is None:
+            return None
+        self.report(done)
+        return {graph.INPUT: image}
+
+
+def _calibrate(
+    model: Path,
+    images: NDArray[np.uint8],
+    form: InputForm,
+    settings: Quantization,
+    into: Path,
+    report: Callable[[int], None],
+) -> None:
+    """Measure the range of every activation and write the ranges to `into`.
+
+    Done here, and not in quantize_static, since that cannot pass the number of bins on.
+    """
+    from onnxruntime.quantization import calibrate
+
+    name = settings.calibration
+    options = {"percentile": settings.percentile, "symmetric": False, "num_bins": BINS.get(name)}
+    options["moving_average"] = name == "moving_average"
+    calibrator = calibrate.create_calibrator(
+        model,
+        sorted(_operator_types()),
+        augmented_model_path=str(into.with_suffix(".augmented.onnx")),
+        calibrate_method=calibrate.CalibrationMethod[METHODS[name]],
+        extra_options=options,
+    )
+    # A reader's images are held together. Extremes are two numbers each, and their average needs
+    # one reader; histograms hold whole activations. The first reader sets the width of the bins:
+    # with fewer images in it larger values follow, and the time of entropy is bins squared.
+    step = 8 if name in BINS else len(images)
+    for start in range(0, len(images), step):
+        part = images[start : start + step]
+        calibrator.collect_data(_Reader(part, form, start, report))
+    calibrate.print = lambda *_: None  # redirecting sys.stdout would hide the caller's output too
+    calibrate.save_tensors_data(calibrator.compute_data(), into)
+
+
+def _operator_types() -> set[str]:
+    """What quantize_static quantises by default. Clip must stay in: without it ReLU6 networks
+    lose more than 10 dB."""
+    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+    return {*QDQRegistry, *QLinearOpsRegistry}
+
+
+def _options(model: Any, grid: PixelGrid | None) -> dict[str, Any]:
+    """Leave the scores in float (8 bits tie the classes), pin the input to the pixels' grid."""
+    import numpy as np
+
+    options: dict[str, Any] = {"OpTypesToExcludeOutputQuantization": ["Gemm"]}
+    if grid:
+        codes = {
+            "scale": np.array(grid.scale, np.float32),
+            "zero_point": np.array(grid.zero_point, np.uint8),
+        }
+        options["TensorQuantOverrides"] = {graph.pixels(model.graph): [codes]}
+    return options

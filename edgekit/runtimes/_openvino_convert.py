@@ -1,0 +1,133 @@
+"""A torch model, an .onnx file or a Keras model as an OpenVINO model that takes NHWC."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import EdgekitError, Unsupported
+from edgekit.models import Card
+from edgekit.runtimes import _openvino_graph as graph
+from edgekit.runtimes import _openvino_read as read
+
+
+def from_torch(model: Any, card: Card) -> Any:
+    """The torch model as an OpenVINO model that takes NHWC."""
+    import openvino
+    import torch
+
+    class Nhwc(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, image: torch.Tensor) -> Any:
+            return self.model(image.permute(0, 3, 1, 2))
+
+    shape = [1, card.image_size, card.image_size, 3]
+    try:
+        with torch.no_grad():
+            trace: Any = torch.jit.trace  # untyped
+            traced = trace(Nhwc().eval(), torch.zeros(shape), check_trace=False)
+        converted = openvino.convert_model(traced, input=shape)
+    except Exception as error:  # the library's exceptions have no common base of their own
+        raise _unsupported(card.arch, error) from error
+    modules: dict[str, str] = {}
+    made_by = traced.inlined_graph  # held: its nodes live no longer than it
+    for node in made_by.nodes():
+        module = node.scopeName().rpartition("__module.model.")[2]
+        modules |= {output.debugName(): module for output in node.outputs()}
+    return _finish(converted, card.arch, set(), modules)
+
+
+def from_file(path: Path, card: Card | None) -> Any:
+    """An .onnx file or a Keras model as an OpenVINO model that takes NHWC, one float32 image."""
+    import openvino
+    from openvino.preprocess import PrePostProcessor
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            file = _saved_model(path, Path(folder)) if _is_keras_file(path) else path
+            known = {op.get_friendly_name() for op in openvino.Core().read_model(file).get_ops()}
+            converted = openvino.convert_model(file)
+    except EdgekitError:
+        raise
+    except Exception as error:  # the library's exceptions have no common base of their own
+        raise _unsupported(path.name, error) from error
+    if len(converted.inputs) != 1 or len(converted.outputs) != 1:
+        found = f"{len(converted.inputs)} inputs and {len(converted.outputs)} outputs"
+        raise Unsupported(f"{path.name} has {found}: a classifier has one of each")
+    layout, shape = _layout(converted.input(0).get_partial_shape(), path, card)
+    converted.reshape(shape)
+    if layout == "NCHW":
+        prepared = PrePostProcessor(converted)
+        prepared.input().tensor().set_layout(openvino.Layout("NHWC"))
+        prepared.input().model().set_layout(openvino.Layout("NCHW"))
+        converted = prepared.build()
+    # Names that OpenVINO's own counter gave differ from one reading to the next.
+    again = {op.get_friendly_name() for op in converted.get_ops()}
+    return _finish(converted, path.name, known & again, {})
+
+
+def _is_keras_file(path: Path) -> bool:
+    return path.suffix in {".keras", ".h5"}
+
+
+def _saved_model(path: Path, folder: Path) -> Path:
+    """A Keras file as the SavedModel that OpenVINO reads."""
+    keras = read.need("keras", "compile a Keras model")
+    model = keras.models.load_model(path, compile=False)
+    model.export(folder / "saved", verbose=False)
+    return folder / "saved"
+
+
+def _layout(shape: Any, path: Path, card: Card | None) -> tuple[str, list[int]]:
+    """Where the channels of an image input are, and its static shape.
+
+    Raises:
+        Unsupported: it takes no RGB image, or not of the size asked for.
+    """
+    found = [d.get_length() if d.is_static else 0 for d in shape] if shape.rank.is_static else []
+    size = card.image_size if card else 0
+    for layout, channels in (("NHWC", 3), ("NCHW", 1)):
+        if len(found) == 4 and found[channels] == 3:
+            static = [extent or size for extent in found]
+            static[0] = 1
+            sides = {static[i] for i in (1, 2, 3) if i != channels}
+            if found[0] in (0, 1) and 0 not in sides and (not size or sides == {size}):
+                return layout, static
+    wanted = f"one image of {size}x{size} pixels" if size else "one image"
+    raise Unsupported(
+        f"{path.name} takes {shape}, not {wanted} with three channels",
+        hint="give the image size that the model was made for",
+    )
+
+
+def _finish(model: Any, name: str, known: set[str], scopes: dict[str, str]) -> Any:
+    """Fold what is constant now that shapes are, check the output, name the operators."""
+    from openvino.passes import ConstantFolding, Manager
+
+    folding = Manager()
+    folding.register_pass(ConstantFolding())
+    folding.run_passes(model)
+    model.validate_nodes_and_infer_types()
+    shape = model.output(0).get_partial_shape()
+    if shape.is_dynamic or len(shape) != 2 or shape[0] != 1:
+        raise Unsupported(f"{name} gives {shape}, not scores of shape [1,classes]")
+    graph.tidy(model, known, scopes)
+    model.set_friendly_name(name)
+    return model
+
+
+def _unsupported(name: str, error: Exception) -> Unsupported:
+    text = str(error)
+    culprit = re.search(r"(?:aten|prim)::\w+|No translator found for (\S+)", text)
+    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    return Unsupported(
+        f"{name} cannot be converted to OpenVINO: {first}",
+        hint=f"the converter stopped at {culprit[0]}; choose an architecture without it"
+        if culprit
+        else "choose another architecture, or another version of openvino",
+    )

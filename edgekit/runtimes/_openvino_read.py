@@ -1,0 +1,224 @@
+"""Read an IR back: what runs in what precision, and what an NPU would not take."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import EdgekitError, MissingPackage
+from edgekit.runtimes import _openvino_graph as graph
+from edgekit.runtimes.base import Description, Operator, Port
+
+PRECISIONS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
+"""The library's names of the types of arithmetic; an operator of any other keeps its name."""
+
+
+HEAVY = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "ScaledDotProductAttention"}
+CONVERTS = {"FakeQuantize", "Convert"}
+MOVES = {"Transpose", "Reorder"}
+NPU_LACKS = {
+    *("BinaryConvolution", "Col2Im", "CTCLoss", "GenerateProposals", "MatrixNms"),
+    *("MulticlassNms", "Multinomial", "SearchSorted", "Unique"),
+}
+"""Operators that the importer of the NPU's compiler has no parser for, and no pass rewrites:
+NGraphImporter::getParser in src/vpux_compiler/src/frontend/IE.cpp and parseNode in IE.hpp of
+github.com/openvinotoolkit/npu_compiler, read in 2026. Not every operator missing there is here."""
+NPU_CANNOT_COMPUTE = {"f64", "u1"}
+"""f64: OpenVINO's page "NPU Device" lists F32, F16 and U8 as its inference precisions; the
+compiler turns f32 into f16, i64 into i32, and leaves f64. u1: its importer stops at it with
+"Unsupported precision" (github.com/openvinotoolkit/openvino/issues/27626)."""
+LINES = 3
+"""Operators named of those whose shapes are not fixed."""
+
+
+def need(name: str, step: str) -> Any:
+    """A library, or a `MissingPackage` that says what it is for.
+
+    OpenVINO and NNCF report each import and call to their maker unless the package they report
+    with is missing: for them it is.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        package = (error.name or name).split(".")[0]
+        raise MissingPackage(package, "intel-npu", f"{step} for OpenVINO") from error
+
+
+def load(path: Path) -> Any:
+    """The model of an .xml file and its .bin, as openvino keeps it.
+
+    Raises:
+        EdgekitError: the file cannot be read.
+    """
+    openvino = need("openvino", "reading a model")
+    try:
+        return openvino.Core().read_model(path)
+    except Exception as error:  # the library's exceptions have no common base of their own
+        raise EdgekitError(f"OpenVINO cannot load {path}: {error}") from error
+
+
+def refusals(path: Path, device: str) -> tuple[str, ...]:
+    """Why a device would not take the file, from the file alone; one line each."""
+    model = load(path)
+    found = _dynamic(model)
+    if device.split(".")[0] != "NPU":
+        return found
+    live = graph.computed(model)
+    for op in model.get_ordered_ops():
+        kind, name = op.get_type_name(), op.get_friendly_name()
+        if kind in NPU_LACKS:
+            found += (f"{kind} {name}: the NPU's compiler does not know this operator",)
+        types = {output.get_element_type().get_type_name() for output in op.outputs()}
+        # A constant in f64 is folded into its reader; what is computed must have a kernel.
+        for dtype in sorted(types & NPU_CANNOT_COMPUTE) if op.get_name() in live else ():
+            found += (f"{kind} {name}: the NPU does not compute in {dtype}",)
+    return found
+
+
+def _dynamic(model: Any) -> tuple[str, ...]:
+    lines = []
+    for op in model.get_ordered_ops():
+        shapes = [output.get_partial_shape() for output in op.outputs()]
+        lines += [
+            f"{op.get_type_name()} {op.get_friendly_name()}: its shape {shape} is not fixed"
+            for shape in shapes
+            if shape.is_dynamic
+        ]
+    # Everything behind a dynamic operator is dynamic: the first few tell where it starts.
+    more = len(lines) - LINES
+    return (
+        (*lines[:LINES], f"{more} more shapes behind these are not fixed")
+        if more > 0
+        else (*lines,)
+    )
+
+
+def describe(path: Path) -> Description:
+    model = load(path)
+    running = _running(model, path)
+    made = {op.get_friendly_name(): op for op in model.get_ops()}
+    live = graph.computed(running)
+    # A `_fake` reorder reads memory in another order, and moves none.
+    nodes = [
+        op
+        for op in running.get_ordered_ops()
+        if op.get_name() in live
+        and _fact(op, "layerType") not in {"Input", "Output"}
+        and "_fake" not in op.get_friendly_name()
+    ]
+    changes = [op for op in nodes if _changes_type(op, made)]
+    moves = [op for op in nodes if op not in changes and _fact(op, "layerType") in MOVES]
+    return Description(
+        input=_port(model.input(0)),
+        output=_port(model.output(0)),
+        operators=tuple(_operator(op, made) for op in nodes),
+        per_channel=_is_per_channel(model),
+        conversions=tuple(_label(op, made) for op in changes if not _is_at_an_end(op)),
+        transposes=tuple(_label(op, made) for op in moves),
+    )
+
+
+def _running(model: Any, path: Path) -> Any:
+    """The graph that runs here, in float32 where they are not quantised, after all fusing."""
+    import openvino
+
+    try:
+        # Without the hint float operators run in bfloat16 on processors that have it.
+        options = {"INFERENCE_PRECISION_HINT": "f32"}
+        compiled = openvino.Core().compile_model(model, "CPU", options)
+    except Exception as error:  # the library's exceptions have no common base of their own
+        raise EdgekitError(f"OpenVINO cannot load {path}: {error}") from error
+    return compiled.get_runtime_model()
+
+
+def _fact(op: Any, key: str) -> str:
+    facts = op.get_rt_info()
+    return str(facts[key].astype(str)) if key in facts else ""
+
+
+def _operator(op: Any, made: dict[str, Any]) -> Operator:
+    kind, parts = _fact(op, "layerType"), _originals(op, made)
+    heavy = [part for part in parts if graph.is_heavy(part)]
+    precision = _fact(op, "runtimePrecision")
+    precision = PRECISIONS.get(precision, precision)
+    if precision == "float32" and any(_weight_type(part) == "f16" for part in heavy):
+        precision = "float16"  # what the file holds; this CPU widens it
+    return Operator(
+        name=_name(op, made),
+        kind=kind,
+        precision=precision,
+        heavy=bool(heavy) or kind in HEAVY,
+        macs=sum(graph.macs(part) for part in heavy),
+    )
+
+
+def _originals(op: Any, made: dict[str, Any]) -> list[Any]:
+    """The operators of the file that were fused into a running one."""
+    names = _fact(op, "originalLayersNames").split(",")
+    return [made[name] for name in dict.fromkeys(names) if name in made]
+
+
+def _name(op: Any, made: dict[str, Any]) -> str:
+    """Its name in the file: names that the runtime makes up carry a counter of the process."""
+    own = str(op.get_friendly_name())
+    parts = _originals(op, made)
+    known = [name for name in made if own.startswith(f"{name}_")]
+    return (
+        own if own in made else (parts[0].get_friendly_name() if parts else max(known, default=own))
+    )
+
+
+def _label(op: Any, made: dict[str, Any]) -> str:
+    return f"{_fact(op, 'layerType')} {_name(op, made)}"
+
+
+def _precision_in(op: Any) -> set[str]:
+    return {_fact(source, "outputPrecisions").split(",")[0] for source in graph.sources(op)}
+
+
+def _changes_type(op: Any, made: dict[str, Any]) -> bool:
+    """Whether it quantises, dequantises or converts, and nothing else."""
+    kind = _fact(op, "layerType")
+    if kind == "Subgraph":  # what the runtime compiles into one loop
+        return {part.get_type_name() for part in _originals(op, made)} <= CONVERTS
+    reorders = kind == "Reorder" and _precision_in(op) != {_fact(op, "outputPrecisions")}
+    return kind in CONVERTS or reorders
+
+
+def _is_at_an_end(op: Any) -> bool:
+    """Whether it stands at the input or the output, where a conversion is no waste."""
+    before = graph.sources(op)
+    while before and all(_fact(each, "layerType") in {"Reorder", "Transpose"} for each in before):
+        before = graph.sources(before[0])
+    starts = all(_fact(each, "layerType") in {"Input", "Const"} for each in before)
+    after = [_fact(reader, "layerType") for reader, _ in graph.consumers(op)]
+    return starts or set(after) == {"Output"}
+
+
+def _weight_type(op: Any) -> str:
+    if op.get_type_name() == "ScaledDotProductAttention":
+        return ""
+    constant, _ = graph.weight(op)
+    return str(constant.get_element_type().get_type_name()) if constant else ""
+
+
+def _is_per_channel(model: Any) -> bool:
+    """Whether every int8 weight has one scale for each output channel."""
+    found = []
+    for op in model.get_ops():
+        if graph.is_heavy(op) and _weight_type(op) in {"i8", "u8"}:
+            _, way = graph.weight(op)
+            steps = [s for s in way if s.get_type_name() in {"Multiply", "FakeQuantize"}]
+            scales = [graph.size(port.get_shape()) for s in steps for port in s.inputs()[1:]]
+            found.append(max(scales, default=1) > 1)
+    return bool(found) and all(found)
+
+
+def _port(port: Any) -> Port:
+    extents = port.get_partial_shape()
+    shape = tuple(d.get_length() if d.is_static else -1 for d in extents)
+    dtype = port.get_element_type().to_dtype().name
+    return Port(name=port.any_name, shape=shape, dtype=dtype)

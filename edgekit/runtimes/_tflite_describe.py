@@ -1,0 +1,105 @@
+"""What is inside a .tflite file, and which of it XNNPACK takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgekit.runtimes import _tflite as tflite
+from edgekit.runtimes._litert_tools import library, need
+from edgekit.runtimes.base import Description, Operator, Port
+
+PRECISIONS = ("float16", "float32", "uint8", "int8", "int16", "int32", "int64")
+"""The first of an operator's operand types is that of its arithmetic: one float operand makes it
+a float operator, float16 weights one that may run in float16; beside int8, the wide integers are
+biases, shapes and axes."""
+CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
+
+
+def describe(path: Path) -> Description:
+    """Read a model file back.
+
+    A delegate can be told to take each operator by itself; the tensors that its nodes write
+    then tell which operators it took, so `outside_delegate` is observed, not guessed.
+    """
+    model = tflite.read(path)
+    graph, signature = model.subgraphs[0], model.signatureDefs[0]
+    kinds, unpacked = tflite.kinds(model), tflite.unpacked(model)
+    taken = _delegated(path, len(graph.operators))
+    running = [
+        (op, kind)
+        for op, kind in zip(graph.operators, kinds, strict=True)
+        if op.outputs[0] not in unpacked
+    ]
+    operators = [_operator(graph, op, kind, unpacked) for op, kind in running]
+
+    def names(chosen: list[bool]) -> tuple[str, ...]:
+        return tuple(
+            f"{o.kind} {o.name}" for o, here in zip(operators, chosen, strict=True) if here
+        )
+
+    ends = {*graph.inputs, *graph.outputs}
+    return Description(
+        input=_port(signature.inputs[0], graph),
+        output=_port(signature.outputs[0], graph),
+        operators=tuple(operators),
+        per_channel=_per_channel(graph, running),
+        outside_delegate=names([op.outputs[0] not in taken for op, _ in running]),
+        conversions=names(
+            [kind in CONVERSIONS and not ends & {*op.inputs, *op.outputs} for op, kind in running]
+        ),
+        transposes=names([kind == "TRANSPOSE" for _, kind in running]),
+    )
+
+
+def _delegated(path: Path, operators: int) -> set[int]:
+    """The tensors that XNNPACK's nodes write; they come after the file's own operators."""
+    with library(f"LiteRT cannot load {path}"):
+        interpreter = need("ai_edge_litert.interpreter").Interpreter(
+            str(path), experimental_disable_delegate_node_fusion=True
+        )
+        interpreter.allocate_tensors()
+        nodes = interpreter._get_ops_details()[operators:]
+    return {int(tensor) for node in nodes for tensor in node["outputs"]}
+
+
+def _operator(graph: Any, op: Any, kind: str, unpacked: dict[int, int]) -> Operator:
+    operands = [graph.tensors[unpacked.get(int(i), int(i))] for i in op.inputs if i >= 0]
+    types = [tflite.dtype(tensor) for tensor in operands]
+    return Operator(
+        name=_layer(tflite.name(graph, op)),
+        kind=kind,
+        precision=next((p for p in PRECISIONS if p in types), "none"),
+        heavy=kind in tflite.HEAVY,
+        macs=tflite.macs(graph, op, kind),
+    )
+
+
+def _per_channel(graph: Any, operators: list[tuple[Any, str]]) -> bool:
+    """Whether every layer's weight has one scale for each output channel."""
+    computed, found = tflite.producers(graph), []
+    for op, kind in operators:
+        if tflite.has_weights(op, kind, computed):
+            weight = graph.tensors[op.inputs[1]]
+            codes = weight.quantization
+            scales = 0 if codes is None or codes.scale is None else len(codes.scale)
+            found.append(scales > 0 and scales == weight.shape[codes.quantizedDimension])
+    return bool(found) and all(found)
+
+
+def _port(entry: Any, graph: Any) -> Port:
+    tensor = graph.tensors[entry.tensorIndex]
+    shape = tuple(int(size) for size in tensor.shape)
+    return Port(name=entry.name.decode(), shape=shape, dtype=tflite.dtype(tensor))
+
+
+def _layer(tensor: str) -> str:
+    """The layer inside a converted tensor's name: its torch path, else the name as it is.
+
+    `...Net_wrapped/torch...Sequential_blocks/torch...Conv2d_conv;...` is blocks.conv.
+    """
+    first = tensor.split(";")[0]  # what was fused into the operator follows
+    _, found, path = first.partition("_wrapped/")
+    if not found:
+        return first
+    return ".".join(part.rpartition(".")[2].partition("_")[2] for part in path.split("/"))

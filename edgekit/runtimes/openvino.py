@@ -1,0 +1,254 @@
+"""OpenVINO: IR files (model.xml and model.bin) for Intel NPUs, GPUs and CPUs, int8 by NNCF."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from edgekit.errors import EdgekitError, Unsupported
+from edgekit.models import Card
+from edgekit.runtimes import _openvino_convert as convert
+from edgekit.runtimes import _openvino_graph as graph
+from edgekit.runtimes import _openvino_read as read
+from edgekit.runtimes.base import (
+    Calibration,
+    Description,
+    Format,
+    InputForm,
+    Io,
+    Precision,
+    Progress,
+    Quantization,
+    Runtime,
+    batches,
+    pixel_grid,
+    preprocessing,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class OpenVino(Runtime):
+    """openvino's own converters to compile, NNCF for int8."""
+
+    name: ClassVar[str] = "openvino"
+    file: ClassVar[str] = "model.xml"
+    companions: ClassVar[tuple[str, ...]] = ("model.bin",)
+    libraries: ClassVar[tuple[str, ...]] = ("openvino", "nncf", "torch", "keras", "tensorflow")
+    engine: ClassVar[str] = "openvino"
+    reads: ClassVar[tuple[Format, ...]] = ("torch", "onnx", "keras")
+    adopts: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    precisions: ClassVar[tuple[Precision, ...]] = ("int8", "float16")
+    quantizers: ClassVar[tuple[str, ...]] = ("nncf",)
+    calibrations: ClassVar[tuple[Calibration, ...]] = ("minmax", "moving_average", "percentile")
+    example: ClassVar[str] = """\
+import json, sys
+import numpy as np
+import openvino
+
+model = openvino.Core().read_model("model.xml")
+labels = json.loads(model.get_rt_info(["edgekit", "preprocessing"]).value)["classes"]
+run = openvino.Core().compile_model(model, "CPU")  # or "NPU"
+image = np.load(sys.argv[1] if len(sys.argv) > 1 else "golden_input.npy")  # uint8 [1, H, W, 3]
+scores = run(image)["scores"][0]
+for i in np.argsort(-scores)[:5]:
+    print(f"{labels[i]} {scores[i]:.3f}")
+"""
+
+    def compile(self, model: Any, card: Card, into: Path, progress: Progress) -> InputForm:
+        progress(0, 1, "converting to OpenVINO")
+        read.need("openvino", "compile")
+        with _quiet():
+            if isinstance(model, Path):
+                converted = convert.from_file(model, card)
+            else:
+                converted = convert.from_torch(model, card)
+        self._save(converted, into)
+        progress(1, 1, "converted to OpenVINO")
+        return InputForm(dtype="float32", mean=card.mean, std=card.std)
+
+    def quantize(
+        self,
+        source: Path,
+        card: Card,
+        images: NDArray[np.uint8],
+        settings: Quantization,
+        into: Path,
+        progress: Progress,
+    ) -> InputForm:
+        model = read.load(source)
+        plain = InputForm(dtype="float32", mean=card.mean, std=card.std)
+        if settings.precision == "float16":
+            self._save(model, into, float16=True)
+            return plain
+        grid = pixel_grid(card)
+        form = grid.form if grid else plain
+        known = {op.get_friendly_name() for op in model.get_ops()}
+        quantized = _quantize(model, images, form, settings, progress)
+        quantizer = graph.input_quantizer(quantized)
+        if grid and quantizer is not None:
+            graph.pin(quantizer, grid)
+        graph.tidy(quantized, known)
+        self._save(quantized, into)
+        return form
+
+    def bake(
+        self,
+        source: Path,
+        card: Card,
+        form: InputForm,
+        labels: tuple[str, ...],
+        into: Path,
+        io: Io = "uint8",
+    ) -> None:
+        if io == "integer":
+            raise Unsupported(
+                "OpenVINO gives float scores: it has no quantised output",
+                hint="leave io out, or ask for another runtime",
+            )
+        model = read.load(source)
+        known = {op.get_friendly_name() for op in model.get_ops()}
+        if io == "uint8":
+            folds = graph.take_codes(model, pixel_grid(card))
+            model = _take_pixels(model, None if folds else form)
+        graph.tidy(model, known)
+        about = preprocessing(card, form, labels, io)
+        model.set_rt_info(json.dumps(about), ["edgekit", "preprocessing"])
+        # What Open Model Zoo's demos and ModelAPI read; there a space separates labels.
+        model.set_rt_info("Classification", ["model_info", "model_type"])
+        joined = " ".join(label.replace(" ", "_") for label in labels)
+        model.set_rt_info(joined, ["model_info", "labels"])
+        self._save(model, into)
+
+    def islands(self, source: Path) -> tuple[str, ...]:
+        return graph.linear_attention(read.load(source))
+
+    def adopt(self, source: Path, into: Path) -> None:
+        """Read an int8 .onnx file of ONNX Runtime's, whose input is normalised float32 NHWC."""
+        read.need("openvino", "adopt")
+        with _quiet():
+            self._save(convert.from_file(source, None), into)
+
+    def refusals(self, path: Path, device: str, engine: str | None) -> tuple[str, ...]:
+        return read.refusals(path, device)
+
+    def describe(self, path: Path) -> Description:
+        return read.describe(path)
+
+    def _save(self, model: Any, into: Path, float16: bool = False) -> None:
+        import openvino
+
+        openvino.save_model(model, into / self.file, compress_to_fp16=float16)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the converters' remarks off the terminal.
+
+    sys.stdout stays as it is, for the caller's progress display writes to it meanwhile.
+    """
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def _quantize(
+    model: Any,
+    images: NDArray[np.uint8],
+    form: InputForm,
+    settings: Quantization,
+    progress: Progress,
+) -> Any:
+    nncf = read.need("nncf", "quantize")
+
+    def feed(numbered: tuple[int, Any]) -> Any:
+        number, image = numbered
+        progress(number, len(images), "calibrating")
+        return image
+
+    prepared = list(enumerate(batches(images, form), start=1))
+    presets = nncf.QuantizationPreset
+    with _quiet(), _no_bars():
+        try:
+            return nncf.quantize(
+                model,
+                nncf.Dataset(prepared, feed),
+                preset=presets.MIXED if graph.is_asymmetric(model) else presets.PERFORMANCE,
+                target_device=nncf.TargetDevice.NPU,
+                subset_size=len(images),
+                ignored_scope=nncf.IgnoredScope(names=list(settings.islands)),
+                advanced_parameters=_advanced(nncf, settings),
+            )
+        except nncf.ValidationError as error:
+            raise EdgekitError(
+                f"NNCF cannot quantise the model: {error}",
+                hint="islands are names of operators of the compiled float model",
+            ) from error
+
+
+def _advanced(nncf: Any, settings: Quantization) -> Any:
+    """NNCF's words for the calibration: how ranges are read from an image, and joined.
+
+    Its average is over the extremes of all images; its percentile is taken in each image, and
+    averaged likewise.
+    """
+    import copy
+
+    from nncf.quantization.advanced_parameters import QuantizationParameters
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet as Estimators
+
+    known = {
+        "minmax": Estimators.MINMAX,
+        "moving_average": Estimators.MEAN_MINMAX,
+        "percentile": Estimators.MEAN_QUANTILE,
+    }
+    estimator = copy.deepcopy(known[settings.calibration])
+    if settings.calibration == "percentile":
+        left_out = 1 - settings.percentile / 100
+        estimator.min.quantile_outlier_prob = estimator.max.quantile_outlier_prob = left_out
+    return nncf.AdvancedQuantizationParameters(
+        activations_range_estimator_params=estimator,
+        weights_quantization_params=QuantizationParameters(per_channel=settings.per_channel),
+    )
+
+
+@contextlib.contextmanager
+def _no_bars() -> Iterator[None]:
+    """NNCF draws progress bars of its own, which cannot be asked not to."""
+    from functools import partialmethod
+
+    from nncf.common.logging.track_progress import track
+
+    original = track.__init__
+    track.__init__ = partialmethod(original, disable=True)
+    try:
+        yield
+    finally:
+        track.__init__ = original
+
+
+def _take_pixels(model: Any, form: InputForm | None) -> Any:
+    """Make the input uint8; normalise behind it unless the quantiser does."""
+    import openvino
+    from openvino.preprocess import PrePostProcessor
+
+    prepared = PrePostProcessor(model)
+    entry = prepared.input()
+    entry.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    entry.model().set_layout(openvino.Layout("NHWC"))
+    steps = entry.preprocess().convert_element_type(openvino.Type.f32)
+    if form:
+        steps.mean([255 * m for m in form.mean]).scale([255 * s for s in form.std])
+    return prepared.build()
