@@ -359,9 +359,9 @@ from edgekit.models import LoadModel, ModelSource, create
 from edgekit.weights import read_state
 
 folder = Path(sys.argv[1])
-said = {"loaded": float(create("test_efficientnet", 1000, True).classifier.bias.sum())}
+said = {"loaded": float(create("test_efficientnet", 1000, pretrained=True).classifier.bias.sum())}
 try:
-    create("test_resnet", 1000, True)
+    create("test_resnet", 1000, pretrained=True)
 except WeightsError as error:
     said["not cached"] = [str(error), error.hint]
 

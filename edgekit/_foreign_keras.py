@@ -1,0 +1,291 @@
+"""A float model of Keras: check it without running code from its file, keep it, run it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import shutil
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit.errors import MissingPackage, WeightsError
+from edgekit.model_source import SAVED_MODEL, Channels
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LIBRARIES = ("tensorflow", "keras")
+CODE = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
+"""Layers of Keras that hold a program, or read one from elsewhere."""
+RUNS_CODE = (b"PyFunc", b"EagerPyFunc", b"PyFuncStateless", b"ReadFile", b"WriteFile")
+"""TensorFlow operators that call Python or touch files; no classifier needs them."""
+WHOLE = "save the whole model: model.save('model.keras')"
+
+
+def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) -> tuple[str, int]:
+    """Check a .keras or .h5 file or the folder of a SavedModel, and keep it, taking RGB images.
+
+    Returns:
+        the name of the file or folder, and how many numbers its weights are.
+
+    Raises:
+        WeightsError: it holds code, or is no model from one image of size x size pixels to a
+            score for each class.
+    """
+    refuse_code(path)
+    if path.is_dir():
+        kept = into / "saved_model"
+        if channels == "bgr":
+            raise WeightsError(
+                f"model.weights: {path} is a SavedModel, which cannot be given another channel "
+                "order",
+                hint="give the .keras or .h5 file it was exported from",
+            )
+        shutil.copytree(path, kept)
+        shape, weights = _saved_model_facts(path)
+    else:
+        kept = into / ("model.keras" if path.suffix.lower() == ".keras" else "model.h5")
+        shutil.copyfile(path, kept)
+        model = _load(kept, path)
+        shape, weights = _shape(model, path), model.count_params()
+        _check_finite(model, path)
+        if channels == "bgr":
+            kept.unlink()
+            kept = into / "model.keras"
+            _save(_taking_rgb(model, size), kept)
+    _check_shape(shape, size, path)
+    _check_scores(kept, size, classes, path)
+    return kept.name, weights
+
+
+def opened(path: Path) -> Any:
+    """A function from float32 images, NHWC, to scores (images, classes)."""
+    import numpy as np
+
+    if path.is_dir():
+        call = _signature(path)
+    else:
+        model = _load(path, path)
+
+        def call(images: Any) -> Any:
+            return _need("keras").ops.convert_to_numpy(model(images, training=False))
+
+    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        rows = [call(images[i : i + 32]) for i in range(0, len(images), 32)]
+        return np.concatenate([np.asarray(row).reshape(len(row), -1) for row in rows])
+
+    return run
+
+
+def refuse_code(path: Path) -> None:
+    """Read what layers a file asks for, and refuse those that are code (pure but for reading).
+
+    Raises:
+        WeightsError: it is no Keras model, or holds a Lambda layer or a class of somebody's own.
+    """
+    if path.is_dir():
+        content = (path / SAVED_MODEL).read_bytes()
+        found = [name.decode() for name in RUNS_CODE if _operator(name) in content]
+    else:
+        found = list(dict.fromkeys(_strangers(_config(path))))
+    if found:
+        raise WeightsError(
+            f"model.weights: {path} holds code or layers of its maker's own: {', '.join(found)}",
+            hint="loading it could run any code: build the model of Keras's own layers and save it "
+            "again, or export it to ONNX",
+        )
+
+
+def _operator(name: bytes) -> bytes:
+    """How a node of a graph names its operator: NodeDef's field 2, behind its length."""
+    return bytes([0x12, len(name)]) + name
+
+
+def _config(path: Path) -> Any:
+    """The architecture that a .keras or .h5 file describes, as plain data."""
+    h5py = _need("h5py")
+    try:
+        if path.suffix.lower() == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                return json.loads(archive.read("config.json"))
+        with h5py.File(path) as file:
+            config = file.attrs.get("model_config")
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"model.weights: {path} is not a Keras model", hint=WHOLE) from error
+    if config is None:
+        raise WeightsError(f"model.weights: {path} holds weights without a model", hint=WHOLE)
+    return json.loads(config)
+
+
+def _strangers(config: Any) -> Iterator[str]:
+    """Names of what is not Keras's own, at any depth."""
+    if isinstance(config, list):
+        for item in config:
+            yield from _strangers(item)
+    if not isinstance(config, dict):
+        return
+    name, module = config.get("class_name"), config.get("module")
+    own = not module or str(module).split(".")[0] in ("keras", "builtins")
+    registered = ">" in str(config.get("registered_name") or name)
+    if isinstance(name, str) and (name in CODE or name == "function" or registered or not own):
+        inner = config.get("config")
+        label = inner.get("name") if isinstance(inner, dict) else None
+        yield f"{name} ({label})" if label else name
+    for value in config.values():
+        yield from _strangers(value)
+
+
+def _need(module: str) -> Any:
+    try:
+        with _quiet():
+            return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingPackage(module, "keras", "model.weights: a Keras model") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep TensorFlow's greetings off the terminal: its C++ half writes to the file descriptor."""
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+def _load(file: Path, path: Path) -> Any:
+    """Load a copy of `path`."""
+    _need("tensorflow")
+    keras = _need("keras")
+    try:
+        with _quiet():  # what it says of the processor with its first tensor
+            # What compile() left in old files, optimisers and losses, may not be known any more.
+            return keras.models.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:  # TypeError, ValueError and others, by the layer
+        reason = str(error).strip().splitlines()[0]
+        raise WeightsError(
+            f"model.weights: {path} cannot be loaded by Keras: {reason}",
+            hint="save it with Keras 3, of Keras's own layers, or export it to ONNX",
+        ) from error
+
+
+def _signature(path: Path) -> Any:
+    """The function that a SavedModel serves, from images to its only output."""
+    tensorflow = _need("tensorflow")
+    try:
+        with _quiet():
+            loaded = tensorflow.saved_model.load(str(path))
+        serve = loaded.signatures["serving_default"]
+    except Exception as error:  # OSError, KeyError and TensorFlow's own
+        raise WeightsError(
+            f"model.weights: {path} is not a SavedModel that can be served: {error}",
+            hint="make it with keras: model.export(folder)",
+        ) from error
+    inputs = serve.structured_input_signature[1]
+    _only(sorted(inputs), "input", path)
+    _only(sorted(serve.structured_outputs), "output", path)
+    (name,) = inputs
+
+    def call(images: Any) -> Any:
+        # The signature lives as long as the model it belongs to.
+        (scores,) = loaded.signatures["serving_default"](
+            **{name: tensorflow.constant(images)}
+        ).values()
+        return scores.numpy()
+
+    call.__dict__.update(shape=inputs[name].shape, variables=serve.variables)
+    return call
+
+
+def _saved_model_facts(path: Path) -> tuple[tuple[int | None, ...], int]:
+    call = _signature(path)
+    weights = sum(int(v.shape.num_elements()) for v in call.variables)
+    return tuple(call.shape.as_list()), weights
+
+
+def _shape(model: Any, path: Path) -> tuple[int | None, ...]:
+    inputs, outputs = model.inputs or [], model.outputs or []
+    _only([tensor.name for tensor in inputs], "input", path)
+    _only([tensor.name for tensor in outputs], "output", path)
+    return tuple(inputs[0].shape)
+
+
+def _only(names: list[str], kind: str, path: Path) -> None:
+    if len(names) != 1:
+        raise WeightsError(
+            f"model.weights: {path} has {len(names)} {kind}s ({', '.join(names) or 'none'}), one "
+            "expected",
+            hint="save the part that goes from one image to one row of scores",
+        )
+
+
+def _check_shape(shape: tuple[int | None, ...], size: int, path: Path) -> None:
+    wanted = (1, size, size, 3)
+    fits = len(shape) == 4 and all(
+        have in (None, want) for have, want in zip(shape, wanted, strict=True)
+    )
+    if not fits or shape[3] != 3:
+        raise WeightsError(
+            f"model.weights: {path} takes the shape {['?' if d is None else d for d in shape]}, "
+            f"{list(wanted)} expected",
+            hint="set data.image_size to the size the model was made for",
+        )
+
+
+def _check_finite(model: Any, path: Path) -> None:
+    import numpy as np
+
+    names = [w.path for w in model.weights if not np.isfinite(np.asarray(w)).all()]
+    if names:
+        raise WeightsError(
+            f"model.weights: {path}: {len(names)} tensors hold NaN or infinity: "
+            f"{', '.join(names[:5])}"
+        )
+
+
+def _check_scores(kept: Path, size: int, classes: int, path: Path) -> None:
+    import numpy as np
+
+    scores = opened(kept)(np.zeros((1, size, size, 3), np.float32))
+    if scores.shape[1] != classes:
+        raise WeightsError(
+            f"model.weights: {path} gives {scores.shape[1]} scores, the data has {classes} classes",
+            hint="use the data it was made for, in which every class has images",
+        )
+
+
+def _taking_rgb(model: Any, size: int) -> Any:
+    """A BGR model behind a 1 x 1 convolution that swaps the channels: a layer that every
+    converter and quantiser knows, and exact, as it multiplies by 1 and 0."""
+    import numpy as np
+
+    keras = _need("keras")
+    swap = keras.layers.Conv2D(3, 1, use_bias=False, name="rgb_to_bgr")
+    image = keras.Input((size, size, 3), name="rgb")
+    whole = keras.Model(image, model(swap(image)), name="taking_rgb")
+    swap.set_weights([np.eye(3, dtype=np.float32)[::-1].reshape(1, 1, 3, 3)])
+    return whole
+
+
+def _save(model: Any, path: Path) -> None:
+    """Save as .keras without the time of day, so that equal builds give equal bytes."""
+    made = path.with_name("dated.keras")
+    model.save(made)
+    with zipfile.ZipFile(made) as dated, zipfile.ZipFile(path, "w") as plain:
+        for name in sorted(dated.namelist()):
+            content = dated.read(name)
+            if name == "metadata.json":
+                facts = json.loads(content)
+                content = json.dumps({**facts, "date_saved": ""}, sort_keys=True).encode()
+            plain.writestr(zipfile.ZipInfo(name), content)
+    made.unlink()

@@ -1,0 +1,116 @@
+"""Models that are not timm's: ONNX files and Keras models, checked and kept as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from edgekit import _foreign_keras, _foreign_onnx
+from edgekit.action import Action, Context, Inputs
+from edgekit.artifact import Json, digest_of, sha256_of
+from edgekit.model_source import Format, ModelSource
+from edgekit.models import Card
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Scorer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+READERS: dict[Format, ModuleType] = {"onnx": _foreign_onnx, "keras": _foreign_keras}
+
+
+class LoadForeign(Action):
+    """Check a model file and keep it with its card, taking RGB whatever it took before."""
+
+    def __init__(self, source: ModelSource, base: Path, image_size: int, crop_pct: float) -> None:
+        file = source.weights_file(base)
+        assert file is not None  # only files have these formats
+        self.source = source
+        self.file = file
+        self.image_size = image_size
+        self.crop_pct = crop_pct
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+        return libraries(self.source.format)
+
+    def settings(self) -> Json:
+        # The path does not matter, the content does; but the file's name is the model's.
+        chosen = self.source.model_dump(mode="json", exclude={"weights"})
+        input_settings = {"image_size": self.image_size, "crop_pct": self.crop_pct}
+        name = {"name": self.source.label}
+        return {**chosen, **name, "weights": content_digest(self.file), **input_settings}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        classes = tuple(inputs["splits"].metadata["classes"])
+        context.progress(0, 1, f"check {self.file.name}")
+        reader = READERS[self.source.format]
+        count, channels = len(classes), self.source.channels
+        file, parameters = reader.keep(self.file, self.image_size, count, channels, into)
+        mean, std = self.source.normalisation(None, None)
+        card = Card(
+            arch=self.source.label,
+            classes=classes,
+            image_size=self.image_size,
+            mean=mean,
+            std=std,
+            crop_pct=self.crop_pct,
+            parameters=parameters,
+            macs=0,
+            format=self.source.format,
+            channels=self.source.channels,
+        )
+        context.progress(1, 1, f"check {self.file.name}")
+        return {"card": card.model_dump(mode="json"), "file": file}
+
+
+def libraries(format: Format) -> tuple[str, ...]:
+    """The distributions that run a model of this format."""
+    if format == "torch":
+        return ("torch", "timm")
+    names: tuple[str, ...] = READERS[format].LIBRARIES
+    return names
+
+
+def content_digest(path: Path) -> str:
+    """The digest of a file with the files that hold its weights, or of a folder.
+
+    Raises:
+        WeightsError: a part is missing.
+    """
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file())
+        return digest_of([[p.relative_to(path).as_posix(), sha256_of(p)] for p in files])
+    others = _foreign_onnx.companions(path) if path.suffix.lower() == ".onnx" else []
+    if not others:
+        return sha256_of(path)
+    return digest_of([[p.name, sha256_of(p)] for p in (path, *others)])
+
+
+def scorer(model: Any, card: Card) -> Scorer:
+    """A function from normalised RGB images, float32 NHWC, to scores (images, classes), computed
+    in the model's own framework.
+
+    Args:
+        model: what `models.restore` gives.
+    """
+    if card.format == "torch":
+        return _torch_scorer(model)
+    run: Scorer = READERS[card.format].opened(model)
+    return run
+
+
+def _torch_scorer(model: Any) -> Scorer:
+    import torch
+
+    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            scores: NDArray[np.float32] = model(
+                torch.from_numpy(images).permute(0, 3, 1, 2)
+            ).numpy()
+        return scores
+
+    return run

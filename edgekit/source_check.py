@@ -1,0 +1,210 @@
+"""Is a model from elsewhere what the recipe says of it? Asked of real images, before the build.
+
+A wrong channel order, input range or class order gives a file that runs, is as fast and as small as
+the right one, and classifies badly. So what is declared is compared with the usual alternatives on
+images of the training split.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit import foreign, models, stats
+from edgekit.action import Action, Context, Inputs
+from edgekit.agent.agent import prepare
+from edgekit.artifact import Json
+from edgekit.errors import InputError
+from edgekit.evidence import Verdict
+from edgekit.model_source import RANGES, Channels, Format, Triple
+from edgekit.models import Card
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+IMAGES = 160
+"""Of the training split; enough to tell 2 % of errors from 10 %."""
+RESULT = "source.json"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a recipe may say of a model's input, and whether the classes are in another order."""
+
+    range: str
+    """A key of RANGES, or `mean and std` for what the recipe gives in numbers."""
+    channels: Channels
+    reordered: bool = False
+
+    def changes(self, declared: Claim) -> int:
+        other = (self.range != declared.range, self.channels != declared.channels, self.reordered)
+        return sum(other)
+
+
+class CheckSource(Action):
+    """Compare the declared input and class order with the alternatives, on labelled images."""
+
+    def __init__(self, format: Format, name: str) -> None:
+        self.format = format
+        self.name = name
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (*foreign.libraries(self.format), "numpy", "scipy")
+
+    def settings(self) -> Json:
+        return {"name": self.name, "ranges": RANGES}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        import numpy as np
+
+        model, card = models.restore(inputs["model"])
+        images = np.load(inputs["images"].file("images.npy"))
+        labels = np.load(inputs["images"].file("labels.npy"))
+        declared = _declared(card)
+        predicted = _predict(foreign.scorer(model, card), card, declared, images, context.progress)
+        best, verdict = choose(predicted, labels, declared, len(card.classes))
+        order = assign(predicted[best.range, best.channels], labels, len(card.classes))
+        right = {
+            claim: float(np.mean(_right(predicted, labels, claim, order)))
+            for claim in (declared, best)
+        }
+        if verdict is Verdict.BETTER:
+            raise _mismatch(self.name, card, declared, best, order, right, len(labels))
+        (into / RESULT).write_text(json.dumps({"images": len(labels), "right": right[declared]}))
+        return {}
+
+
+Predicted = dict[tuple[str, Channels], Any]
+"""The class of each image, int64 (images,), by input range and channel order."""
+
+
+def _declared(card: Card) -> Claim:
+    same = (name for name, value in RANGES.items() if value == (card.mean, card.std))
+    return Claim(next(same, "mean and std"), card.channels)
+
+
+def _predict(
+    score: foreign.Scorer,
+    card: Card,
+    declared: Claim,
+    images: NDArray[np.uint8],
+    progress: Callable[[int, int, str], None],
+) -> Predicted:
+    ranges: dict[str, tuple[Triple, Triple]] = {declared.range: (card.mean, card.std), **RANGES}
+    orders: tuple[Channels, Channels] = ("rgb", "bgr")
+    predicted: Predicted = {}
+    for i, (name, channels) in enumerate(itertools.product(ranges, orders), start=1):
+        mean, std = ranges[name]
+        x = prepare(images, {"dtype": "float32", "mean": mean, "std": std})
+        # The model was made to take RGB from what the recipe says that its file takes.
+        x = x if channels == declared.channels else x[..., ::-1].copy()
+        predicted[name, channels] = score(x).argmax(axis=1)
+        progress(i, 2 * len(ranges), "compare input ranges and channel orders")
+    return predicted
+
+
+def choose(
+    predicted: Predicted, labels: NDArray[np.int64], declared: Claim, classes: int
+) -> tuple[Claim, Verdict]:
+    """The claim that fits best, and whether it fits better than the declared one (pure).
+
+    The best of many claims is flattered by the images it was chosen on. So each half of the images
+    is judged by what was chosen on the other half, and the verdict is about these.
+    """
+    import numpy as np
+
+    first = np.zeros(len(labels), bool)
+    for label in range(classes):  # calibration images come class by class in turn
+        first[np.flatnonzero(labels == label)[::2]] = True
+    right = np.zeros(len(labels), bool)
+    for half in (first, ~first):
+        chosen, order = _best(predicted, labels, declared, classes, half)
+        right[~half] = _right(predicted, labels, chosen, order)[~half]
+    before = predicted[declared.range, declared.channels] == labels
+    best, _ = _best(predicted, labels, declared, classes, np.ones(len(labels), bool))
+    return best, stats.paired_accuracy(before, right).verdict
+
+
+def _best(
+    predicted: Predicted,
+    labels: NDArray[np.int64],
+    declared: Claim,
+    classes: int,
+    part: NDArray[np.bool_],
+) -> tuple[Claim, NDArray[np.int64]]:
+    """The claim under which most images of a part are right; of equals the nearest to the
+    declared one. With it the class of each of the model's outputs."""
+    found = []
+    for (name, channels), outputs in predicted.items():
+        order = assign(outputs[part], labels[part], classes)
+        for reordered in (False, True):
+            claim = Claim(name, channels, reordered)
+            right = int(_right(predicted, labels, claim, order)[part].sum())
+            found.append(((right, -claim.changes(declared)), claim, order))
+    _, claim, order = max(found, key=lambda entry: entry[0])
+    return claim, order
+
+
+def _right(
+    predicted: Predicted, labels: NDArray[np.int64], claim: Claim, order: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    outputs = predicted[claim.range, claim.channels]
+    right: NDArray[np.bool_] = (order[outputs] if claim.reordered else outputs) == labels
+    return right
+
+
+def assign(
+    outputs: NDArray[np.int64], labels: NDArray[np.int64], classes: int
+) -> NDArray[np.int64]:
+    """The class that each output stands for, one each, so that most images are right (pure)."""
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    counts = np.zeros((classes, classes))
+    np.add.at(counts, (outputs, labels), 1)
+    # Where the images do not tell, an output keeps its place.
+    order: NDArray[np.int64] = linear_sum_assignment(counts + 0.5 * np.eye(classes), maximize=True)[
+        1
+    ]
+    return order
+
+
+def _mismatch(
+    name: str,
+    card: Card,
+    declared: Claim,
+    best: Claim,
+    order: NDArray[np.int64],
+    right: dict[Claim, float],
+    images: int,
+) -> InputError:
+    lines: list[str] = []
+    if best.range != declared.range:
+        lines.append(f"input_range: {best.range}")
+    if best.channels != declared.channels:
+        lines.append(f"channels: {best.channels}")
+    if best.reordered:
+        lines.append(f"classes: [{', '.join(card.classes[i] for i in order)}]")
+    told = f"input range {_range_text(declared, card)}, channels {declared.channels}, classes "
+    told += ", ".join(card.classes[:5]) + (", ..." if len(card.classes) > 5 else "")
+    advice = "in the recipe's model section write " + " and ".join(lines)
+    if best.range != declared.range:
+        advice += ", without mean and std"
+    return InputError(
+        f"model.weights: {name} is not what the recipe says of it: declared ({told}) it classifies "
+        f"{100 * right[declared]:.1f} % of {images} training images rightly; with "
+        f"{' and '.join(lines)} {100 * right[best]:.1f} %",
+        hint=advice,
+    )
+
+
+def _range_text(declared: Claim, card: Card) -> str:
+    if declared.range in RANGES:
+        return declared.range
+    return f"mean {list(card.mean)}, std {list(card.std)}"
