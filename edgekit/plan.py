@@ -3,22 +3,22 @@ reading files; loads no heavy library.
 
     splits -> images/<split>
     source -> finetune ... (the trunk, once for all targets)
+    check-source: a file from elsewhere, held to what the recipe says of it
     reference: scores of the float model that every later stage is held to
-    <target>/<runtime>: compile -> quantize -> export, each followed by its validation
-    <target>/choose: the fastest of the runtimes
+    <target>/<runtime>: compile, validated
+    <target>/<variant>: quantize -> export, each followed by its validation, and a check of the file
+    <target>/choose: the fastest of the variants that passed
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.action import Action, library_versions
-from edgekit.artifact import Json, Store, digest_of, sha256_of
+from edgekit import source_check
+from edgekit.action import Action
+from edgekit.artifact import Json, Store, sha256_of
 from edgekit.data import (
     CalibrationChoice,
     Inventory,
@@ -29,45 +29,22 @@ from edgekit.data import (
 )
 from edgekit.datasets.base import Sample
 from edgekit.errors import InputError, WeightsError
+from edgekit.foreign import LoadForeign
 from edgekit.gates import Gates
 from edgekit.images import DecodeImages
+from edgekit.measure import device_is_here
 from edgekit.models import LoadModel
 from edgekit.plugins import find_runtimes
+from edgekit.reach import require_reach, why_unreachable
 from edgekit.recipe import Recipe
-from edgekit.stages.base import Compile, OnRuntime, RuntimeStage, Stage
+from edgekit.runtimes.base import Runtime, Variant
+from edgekit.stages.base import Adopt, Check, Compile, OnRuntime, RuntimeStage, Stage
+from edgekit.steps import Draft, Step, with_reasons
 from edgekit.target import Target
 from edgekit.validate import Choose, ReferenceScores, Validate
 from edgekit.weights import SEEN_DIGITS, seen_images
 
 RECORD = "plan.json"
-
-
-class State(StrEnum):
-    CACHED = "cached"
-    NEW = "new"
-    CHANGED = "changed"
-    FOLLOWS = "follows"
-    FORCED = "forced"
-
-    @property
-    def runs(self) -> bool:
-        return self is not State.CACHED
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One action with its inputs, by role, and everything its key is made of."""
-
-    id: str
-    action: Action
-    inputs: dict[str, str]
-    components: Json
-    state: State = State.NEW
-    reason: str = ""
-
-    @property
-    def key(self) -> str:
-        return digest_of(self.components)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +53,8 @@ class Row:
 
     stage: str
     runtime: str
+    variant: str
+    """Of which the row is a stage; the float rows are shared by all variants of a runtime."""
     model: str
     validation: str
     baseline: bool
@@ -88,6 +67,16 @@ class TargetPlan:
     gates: Gates
     rows: tuple[Row, ...]
     choice: str | None
+    unreachable: dict[str, str]
+    """Alternatives that this recipe cannot have, each with the reason."""
+
+    def gates_for(self, variant: str) -> Gates:
+        """A size ratio is a promise of the recipe's own precision: a variant that brings another
+        one is held to everything else."""
+        own = next((v for v in self.target.variants if v.name == variant), None)
+        if own and own.precision:
+            return self.gates.model_copy(update={"max_size_ratio": None})
+        return self.gates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,30 +92,6 @@ class Plan:
     def record(self) -> Json:
         """What the next plan compares itself with."""
         return {step.id: step.components for step in self.steps}
-
-
-@dataclass
-class _Draft:
-    """Steps in the order they were added; an input must have been added before."""
-
-    recipe: Recipe
-    base: Path
-    inventory: Inventory
-    steps: dict[str, Step] = field(default_factory=dict)
-
-    def add(
-        self, id: str, action: Action, inputs: dict[str, str], files: Json | None = None
-    ) -> str:
-        components = {
-            "action": type(action).__name__,
-            "version": action.version,
-            "settings": action.settings(),
-            "libraries": library_versions(action.libraries),
-            "inputs": {role: self.steps[name].key for role, name in inputs.items()},
-            "files": files or {},
-        }
-        self.steps[id] = Step(id=id, action=action, inputs=inputs, components=components)
-        return id
 
 
 def make_plan(
@@ -149,14 +114,15 @@ def make_plan(
     names = [target.name for target in targets]
     if len(set(names)) < len(names):
         raise InputError(f"--target: a target is named twice: {', '.join(sorted(names))}")
-    inventory = take_inventory(recipe.data, base, store.root / "digests")
+    inventory = _in_order(recipe, take_inventory(recipe.data, base, store.root / "digests"))
     seen = _seen_images(recipe, base, inventory)
-    draft = _Draft(recipe, base, inventory)
+    draft = Draft(recipe, base, inventory)
     draft.add("splits", SplitData(recipe.data, inventory), {})
     judge = f"images/{recipe.data.evaluate_on}"
     draft.add(judge, _decode(draft, recipe.data.evaluate_on), {"splits": "splits"})
     trunk, reference = _plan_trunk(draft)
-    draft.add("reference", ReferenceScores(), {"model": reference, "images": judge})
+    scores = ReferenceScores(recipe.model.format)
+    draft.add("reference", scores, {"model": reference, "images": judge})
     kept = trunk[trunk.index(reference) :]
     taken = {step.split("/")[0] for step in draft.steps} & set(names)
     if taken:
@@ -164,8 +130,9 @@ def make_plan(
             f"a target cannot be named {', '.join(sorted(taken))}: a step bears that name",
             hint="rename the target's file, or give it a name: key",
         )
+    require_reach(recipe.model, targets)
     planned = tuple(_plan_target(draft, target, kept, judge) for target in targets)
-    steps = tuple(_with_reasons(list(draft.steps.values()), store, last or {}, force))
+    steps = tuple(with_reasons(list(draft.steps.values()), store, last or {}, force))
     return Plan(
         recipe=recipe,
         base=base,
@@ -173,6 +140,25 @@ def make_plan(
         targets=planned,
         seen=frozenset(seen),
     )
+
+
+def _in_order(recipe: Recipe, inventory: Inventory) -> Inventory:
+    """The data's classes in the order of the model's scores, where the recipe gives it.
+
+    Raises:
+        InputError: these are not the data's classes.
+    """
+    order, own = recipe.model.classes, inventory.listing.classes
+    if order is None:
+        return inventory
+    if set(order) != set(own):
+        lacking = ", ".join(sorted(set(own) - set(order))) or "none"
+        strange = ", ".join(sorted(set(order) - set(own))) or "none"
+        raise InputError(
+            f"model.classes are not the data's classes: lacking {lacking}; unknown {strange}",
+            hint="name every class of the data once, in the order of the model's scores",
+        )
+    return replace(inventory, listing=replace(inventory.listing, classes=order))
 
 
 def _seen_images(recipe: Recipe, base: Path, inventory: Inventory) -> set[str]:
@@ -203,15 +189,18 @@ def _seen_images(recipe: Recipe, base: Path, inventory: Inventory) -> set[str]:
     return seen | (starts(splits["train"]) if any(s.trains for s in recipe.stages) else set())
 
 
-def _decode(draft: _Draft, split: str, calibration: CalibrationChoice | None = None) -> Action:
+def _decode(draft: Draft, split: str, calibration: CalibrationChoice | None = None) -> Action:
     return DecodeImages(draft.recipe.data, draft.inventory, split, calibration)
 
 
-def _plan_trunk(draft: _Draft) -> tuple[list[str], str]:
-    """Steps that leave a torch model, and the one that is the float reference."""
+def _plan_trunk(draft: Draft) -> tuple[list[str], str]:
+    """Steps that leave a float model, and the one that is the float reference."""
     recipe = draft.recipe
-    load = LoadModel(recipe.model, draft.base, recipe.data.image_size, recipe.data.crop_pct)
+    kind = LoadModel if recipe.model.format == "torch" else LoadForeign
+    load = kind(recipe.model, draft.base, recipe.data.image_size, recipe.data.crop_pct)
     trunk = [draft.add("source", load, {"splits": "splits"})]
+    if recipe.model.format != "torch":
+        _plan_source_check(draft)
     reference = trunk[0]
     for i, stage in enumerate(recipe.stages):
         if stage.scope != "trunk":
@@ -223,29 +212,83 @@ def _plan_trunk(draft: _Draft) -> tuple[list[str], str]:
                 draft.add(name, _decode(draft, stage.images), {"splits": "splits"})
             inputs[stage.images] = name
         files = {name: sha256_of(path) for name, path in stage.files(draft.base).items()}
-        trunk.append(draft.add(_free(draft, stage.stage), stage, inputs, files))
+        trunk.append(draft.add(draft.free(stage.stage), stage, inputs, files))
         if stage.trains and all(s.trains for s in recipe.stages[:i]):
             reference = trunk[-1]
     return trunk, reference
 
 
-def _plan_target(draft: _Draft, target: Target, trunk: list[str], judge: str) -> TargetPlan:
+def _plan_source_check(draft: Draft) -> None:
+    """Whether a file from elsewhere is what the recipe says, asked of training images."""
+    recipe, name = draft.recipe, "images/check-source"
+    choice = CalibrationChoice(source_check.IMAGES, every_class=False)
+    splits = divide(draft.inventory, recipe.data)
+    pick_calibration(splits, draft.inventory.digests, choice, recipe.data.evaluate_on)
+    draft.add(name, _decode(draft, "calibration", choice), {"splits": "splits"})
+    check = source_check.CheckSource(recipe.model.format, Path(recipe.model.weights).name)
+    draft.add("check-source", check, {"model": "source", "images": name})
+
+
+def _plan_target(draft: Draft, target: Target, trunk: list[str], judge: str) -> TargetPlan:
+    device = target.device if device_is_here(target.device) else "CPU"
     gates = draft.recipe.gates.stricter(target.gates)
-    if gates.max_latency_ms is not None:
+    if gates.max_latency_ms is not None and not device_is_here(target.device):
         raise InputError(
             f"the gate max_latency_ms is set for {target.name}, and no device is there to "
             "measure milliseconds on",
             hint="use max_latency_ratio, which is measured on this machine",
         )
+    stages = [s for s in draft.recipe.stages if isinstance(s, RuntimeStage)]
     rows: list[Row] = []
-    for runtime in target.runtimes:
-        rows += _plan_runtime(draft, target, runtime, trunk, judge)
+    floats: dict[str, Row] = {}
+    unreachable = {
+        v.name: why for v in target.variants if (why := _why_not(draft.recipe, v, target, stages))
+    }
+    offered = [v for v in target.variants if v.name not in unreachable]
+    for variant in offered:
+        line = _Line(draft, target, variant, judge, device)
+        if variant.runtime not in floats:
+            rows += line.compile(trunk, last=not stages)
+            floats[variant.runtime] = rows[-1]
+        known = {row.validation for row in rows}
+        made = line.compress(floats[variant.runtime], stages)
+        new = [row for row in made if row.validation not in known]
+        rows += new
+        if made and not new:
+            unreachable[variant.name] = "this recipe makes it the same file as another variant"
     _refuse_idle_gates(gates, rows)
-    final = {row.runtime: row.model for row in rows if row.last}
+    # A file that leaves normalisation to the app is spared that work: no fair contender.
+    spared = {variant.name for variant in offered if variant.io == "float"}
+    final = {row.variant: row for row in rows if row.last and row.variant not in spared}
     choice = None
     if len(final) > 1:
-        choice = draft.add(f"{target.name}/choose", Choose(), {"images": judge, **final})
-    return TargetPlan(target=target, gates=gates, rows=tuple(rows), choice=choice)
+        action = Choose({name: row.runtime for name, row in final.items()}, device)
+        inputs = {"images": judge} | {name: row.model for name, row in final.items()}
+        choice = draft.add(f"{target.name}/choose", action, inputs)
+    return TargetPlan(
+        target=target, gates=gates, rows=tuple(rows), choice=choice, unreachable=unreachable
+    )
+
+
+def _why_not(
+    recipe: Recipe, variant: Variant, target: Target, stages: list[RuntimeStage]
+) -> str | None:
+    """Why a recipe cannot have an alternative; what a target requires raises instead."""
+    why = why_unreachable(recipe.model, variant)
+    if why or variant.name in target.runtimes:
+        return why
+    names = {stage.stage for stage in stages}
+    if "quantize" not in names and (variant.precision or variant.quantizer or variant.via):
+        return "the recipe has no quantize stage"
+    if "export" not in names and variant.io != "uint8":
+        return "the recipe has no export stage"
+    try:
+        for stage in stages:
+            maker = variant.via if variant.via and stage.images else variant.runtime
+            stage.settings_for(find_runtimes()[maker](), variant)
+    except InputError as error:
+        return error.message
+    return None
 
 
 def _refuse_idle_gates(gates: Gates, rows: list[Row]) -> None:
@@ -260,44 +303,83 @@ def _refuse_idle_gates(gates: Gates, rows: list[Row]) -> None:
         )
 
 
-def _plan_runtime(
-    draft: _Draft, target: Target, name: str, trunk: list[str], judge: str
-) -> list[Row]:
-    """Compile, compress and export for one runtime; each step is validated before the next."""
-    runtime = find_runtimes()[name]()
-    prefix = f"{target.name}/{name}"
-    stages = [s for s in draft.recipe.stages if isinstance(s, RuntimeStage)]
-    rows: list[Row] = []
+@dataclass(frozen=True)
+class _Line:
+    """The steps of one variant for one target; each artifact is validated before the next."""
 
-    def made(stage: str, model: str, last: bool) -> None:
-        inputs = {"model": model, "images": judge, "reference": "reference"}
-        if rows:
-            inputs["baseline"] = rows[0].model
-        action = Validate(name, baseline=not rows)
-        step = draft.add(f"{prefix}/validate-{stage}", action, inputs)
-        rows.append(
-            Row(
-                stage=stage,
-                runtime=name,
-                model=model,
-                validation=step,
-                baseline=not rows,
-                last=last,
-            )
+    draft: Draft
+    target: Target
+    variant: Variant
+    judge: str
+    device: str
+
+    def compile(self, trunk: list[str], last: bool) -> list[Row]:
+        """What the trunk left, in float, on the variant's runtime: once for all its variants."""
+        rows: list[Row] = []
+        for step in trunk:
+            name = f"{self.target.name}/{self.variant.runtime}/compile-{step}"
+            model = self._add(name, Compile(self._runtime()), {"model": step})
+            shipped = last and step == trunk[-1]
+            baseline = rows[0].model if rows else None
+            if shipped:
+                self._check(model)
+            rows.append(self._row(step, self.variant.runtime, model, baseline, shipped))
+        return rows
+
+    def compress(self, source: Row, stages: list[RuntimeStage]) -> list[Row]:
+        """Quantised and exported, by way of another runtime where the variant says so."""
+        prefix = f"{self.target.name}/{self.variant.name}"
+        rows: list[Row] = []
+        model = source.model
+        for stage in stages:
+            runtime, step = self._runtime(), f"{prefix}/{stage.stage}"
+            if self.variant.via and stage.images:
+                runtime = find_runtimes()[self.variant.via]()
+                compiled = self.draft.steps[source.model].inputs
+                model = self._add(f"{prefix}/compile-{runtime.name}", Compile(runtime), compiled)
+            inputs = {"model": model} | _calibration_images(self.draft, stage)
+            model = self._add(step, OnRuntime(stage, runtime, self.variant), inputs)
+            if runtime.name != self.variant.runtime:
+                model = self._add(
+                    f"{prefix}/adopt", Adopt(self._runtime(), runtime), {"model": model}
+                )
+            last = stage is stages[-1]
+            if last:
+                self._check(model)
+            rows.append(self._row(stage.stage, self.variant.name, model, source.model, last))
+        return rows
+
+    def _check(self, model: str) -> None:
+        """What the target would refuse is told before it is measured, and never passes."""
+        check = Check(self._runtime(), self.target.device, self.target.engine)
+        self._add(f"{model.rpartition('/')[0]}/check", check, {"model": model})
+
+    def _runtime(self) -> Runtime:
+        return find_runtimes()[self.variant.runtime]()
+
+    def _add(self, name: str, action: Action, inputs: dict[str, str]) -> str:
+        """A step of the target; variants that begin alike share what they have in common."""
+        owner = f"{self.target.name}/{self.variant.name}"
+        return self.draft.add(name, action, inputs, owner=owner, twins_in=f"{self.target.name}/")
+
+    def _row(self, stage: str, variant: str, model: str, baseline: str | None, last: bool) -> Row:
+        inputs = {"model": model, "images": self.judge, "reference": "reference"}
+        if baseline:
+            inputs["baseline"] = baseline
+        action = Validate(self.variant.runtime, baseline=not baseline, device=self.device)
+        step = f"{model.rsplit('/', 1)[0]}/validate-{stage}"
+        return Row(
+            stage=stage,
+            runtime=self.variant.runtime,
+            variant=variant,
+            model=model,
+            validation=self._add(step, action, inputs),
+            baseline=not baseline,
+            last=last,
         )
 
-    for torch_step in trunk:
-        step_id = f"{prefix}/compile-{torch_step}"
-        compiled = draft.add(step_id, Compile(runtime), {"model": torch_step})
-        made(torch_step, compiled, last=torch_step == trunk[-1] and not stages)
-    for stage in stages:
-        inputs = {"model": rows[-1].model} | _calibration_images(draft, stage)
-        model = draft.add(f"{prefix}/{stage.stage}", OnRuntime(stage, runtime), inputs)
-        made(stage.stage, model, last=stage is stages[-1])
-    return rows
 
-
-def _calibration_images(draft: _Draft, stage: Stage) -> dict[str, str]:
+def _calibration_images(draft: Draft, stage: Stage) -> dict[str, str]:
     if stage.images != "calibration":
         return {}
     name = "images/calibration"
@@ -310,68 +392,3 @@ def _calibration_images(draft: _Draft, stage: Stage) -> dict[str, str]:
         pick_calibration(splits, draft.inventory.digests, choice, judge)
         draft.add(name, _decode(draft, "calibration", choice), {"splits": "splits"})
     return {"calibration": name}
-
-
-def _free(draft: _Draft, name: str) -> str:
-    """`finetune`, then `finetune-2`, ..."""
-    number = 2
-    free = name
-    while free in draft.steps:
-        free = f"{name}-{number}"
-        number += 1
-    return free
-
-
-def _with_reasons(
-    steps: list[Step], store: Store, last: Json, force: tuple[str, ...]
-) -> Iterator[Step]:
-    known = {part for step in steps for part in (step.id, step.id.rsplit("/", 1)[-1])}
-    unknown = [name for name in force if name not in known]
-    if unknown:
-        raise InputError(
-            f"--force: no step {', '.join(unknown)}", hint=f"steps: {', '.join(sorted(known))}"
-        )
-    running: set[str] = set()
-    forced: set[str] = set()
-    for step in steps:
-        state, reason = _why(step, store, last, running)
-        if step.id in force or step.id.rsplit("/", 1)[-1] in force:
-            state, reason = State.FORCED, "--force"
-        elif forced & set(step.inputs.values()):
-            state, reason = State.FORCED, "follows a forced step"
-        if state is State.FORCED:
-            forced.add(step.id)
-        if state.runs:
-            running.add(step.id)
-        yield replace(step, state=state, reason=reason)
-
-
-def _why(step: Step, store: Store, last: Json, running: set[str]) -> tuple[State, str]:
-    if store.find(step.key):
-        return State.CACHED, "unchanged"
-    before = last.get(step.id)
-    if before is None:
-        return State.NEW, "never built here"
-    changes = _differences(before, step.components)
-    if changes:
-        return State.CHANGED, "; ".join(changes[:3])
-    above = [name for name in step.inputs.values() if name in running]
-    if above:
-        return State.FOLLOWS, f"after {', '.join(above)}"
-    return State.NEW, "not finished, or removed from the store"
-
-
-def _differences(before: Any, now: Any, where: str = "") -> list[str]:
-    """What changed between two sets of components, but for the keys of the inputs."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        found: list[str] = []
-        for name in sorted({*before, *now} - ({"inputs"} if not where else set())):
-            inner = f"{where}.{name}" if where else str(name)
-            found += _differences(before.get(name), now.get(name), inner)
-        return found
-    if before == now:
-        return []
-    label = where.removeprefix("settings.").removeprefix("libraries.")
-    if any(len(str(value)) > 40 for value in (before, now)):
-        return [f"{label} changed"]
-    return [f"{label}: {json.dumps(before)} -> {json.dumps(now)}"]

@@ -1,4 +1,4 @@
-"""Lay a build out for a person: reports, and for each runtime a folder that is ready to copy.
+"""Lay a build out for a person: reports, and for each variant a folder that is ready to copy.
 
 A folder is made beside its destination and swapped in whole, under a lock; a swap that was killed
 half way is taken back by the next build. When a gate is broken, what an earlier build shipped stays
@@ -22,12 +22,12 @@ from edgekit.errors import storage_errors
 from edgekit.models import Card
 from edgekit.plan import RECORD
 from edgekit.plugins import find_runtimes
-from edgekit.report.render import render_html, render_markdown
+from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import Report, make_report
 from edgekit.run import Build, RowResult, TargetResult
 from edgekit.weights import NOTE, read_note
 
-MANIFEST_SCHEMA = 1
+MANIFEST_SCHEMA = 2
 FLOAT_FILE = "float.safetensors"
 
 
@@ -52,7 +52,18 @@ def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
                 write_atomically(folder / "report.html", render_html(report))
                 write_atomically(folder / RECORD, json.dumps(build.plan.record(), indent=1))
         published.append((report, folder))
+    if len(published) > 1:
+        _publish_comparison(build.plan.recipe.name, [r for r, _ in published], build_dir)
     return published
+
+
+def _publish_comparison(recipe: str, reports: list[Report], build_dir: Path) -> None:
+    """The targets of this build beside each other, above their folders."""
+    folder = build_dir / recipe
+    with storage_errors(folder):
+        markdown = render_comparison(recipe, reports, html=False)
+        write_atomically(folder / "comparison.md", markdown)
+        write_atomically(folder / "comparison.html", render_comparison(recipe, reports, html=True))
 
 
 def _recover(folder: Path) -> None:
@@ -67,7 +78,7 @@ def _recover(folder: Path) -> None:
 
 def _publish_broken(build: Build, target: TargetResult, report: Report, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    passed = {row.row.runtime: row for row in target.rows if not row.broken}
+    passed = {row.row.variant: row for row in target.rows if not row.broken}
     for name, row in passed.items():
         _publish_row(build, row, report, folder / name)
     _publish_trunk(build, folder)
@@ -75,25 +86,28 @@ def _publish_broken(build: Build, target: TargetResult, report: Report, folder: 
 
 def _publish_models(build: Build, target: TargetResult, report: Report, folder: Path) -> None:
     shutil.rmtree(folder / "last-passed", ignore_errors=True)
-    rows = {row.row.runtime: row for row in target.rows if row.row.last}
+    rows = target.shipped
     manifests = {
         name: _publish_row(build, row, report, folder / name) for name, row in rows.items()
     }
     _publish_trunk(build, folder)
-    for stale in set(find_runtimes()) - set(rows):
-        shutil.rmtree(folder / stale, ignore_errors=True)
+    for stale in (path.parent for path in folder.glob("*/manifest.json")):
+        if stale.name not in rows:
+            shutil.rmtree(stale)
     whole = {
         "schema_version": MANIFEST_SCHEMA,
         "recipe": report.recipe,
         "target": report.target,
-        "choice": target.choice.fastest if target.choice else next(iter(rows)),
+        "choice": report.chosen,
+        "left_out": target.left_out,
         "artifacts": manifests,
     }
     write_atomically(folder / "manifest.json", json.dumps(whole, indent=1))
 
 
 def _publish_trunk(build: Build, folder: Path) -> None:
-    """The splits, and the torch model at the end of the trunk: what a later recipe starts from.
+    """The splits, and the torch model at the end of the trunk, if there is one: what a later recipe
+    starts from.
 
     The file says which images its weights have seen, so that no recipe judges by them.
     """
@@ -103,6 +117,8 @@ def _publish_trunk(build: Build, folder: Path) -> None:
     splits = build.artifacts["splits"].file("splits.json")
     write_atomically(folder / "splits.json", splits.read_text())
     trunk = [a for a in build.artifacts.values() if models.WEIGHTS_FILE in a.files]
+    if not trunk:  # the recipe's model is a file from elsewhere
+        return
     trunk[-1].verify()
     source = trunk[-1].file(models.WEIGHTS_FILE)
     part = folder / f".{FLOAT_FILE}.part"
@@ -113,7 +129,7 @@ def _publish_trunk(build: Build, folder: Path) -> None:
 
 
 def _publish_row(build: Build, result: RowResult, report: Report, destination: Path) -> Any:
-    """One runtime's folder: model, manifest, labels, a golden input and scores, an example."""
+    """One variant's folder: model, manifest, labels, a golden input and scores, an example."""
     runtime = find_runtimes()[result.row.runtime]
     card = Card.model_validate(result.artifact.metadata["card"])
     manifest = _manifest(build, result, report)
@@ -121,9 +137,10 @@ def _publish_row(build: Build, result: RowResult, report: Report, destination: P
     part = Path(tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.part-"))
     try:
         result.artifact.verify()
-        shutil.copyfile(result.artifact.file(runtime.file), part / runtime.file)
+        for name in (runtime.file, *runtime.companions):
+            shutil.copyfile(result.artifact.file(name), part / name)
         (part / "labels.txt").write_text("".join(f"{name}\n" for name in card.classes))
-        if manifest["input"]["dtype"] == "uint8":
+        if manifest["preprocessing"]["inside_the_model"]:
             _write_golden(build, result, part)
             (part / "classify.py").write_text(runtime.example)
         (part / "manifest.json").write_text(json.dumps(manifest, indent=1))
@@ -138,19 +155,21 @@ def _manifest(build: Build, result: RowResult, report: Report) -> dict[str, Any]
     runtime = find_runtimes()[result.row.runtime]
     artifact = result.artifact
     card = Card.model_validate(artifact.metadata["card"])
-    entry = artifact.files[runtime.file]
+    files = {name: artifact.files[name] for name in (runtime.file, *runtime.companions)}
     lineage = [
         s.model_dump(include={"id", "key", "digest"}) for s in _ancestors(build, report, result)
     ]
     return {
         "schema_version": MANIFEST_SCHEMA,
         "file": runtime.file,
-        "sha256": entry.sha256,
-        "bytes": entry.bytes,
+        "files": {name: {"sha256": e.sha256, "bytes": e.bytes} for name, e in files.items()},
+        "variant": result.row.variant,
         "runtime": runtime.name,
         "engine": runtime.engine,
         "precision": artifact.metadata["precision"],
         "quantization": artifact.metadata.get("quantization"),
+        "islands": artifact.metadata.get("islands"),
+        "audit": artifact.metadata.get("audit"),
         "input": artifact.metadata.get("input", artifact.metadata["form"]),
         "output": artifact.metadata.get("output"),
         "preprocessing": {

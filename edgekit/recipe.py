@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 
 from edgekit.datasets.base import Source
 from edgekit.gates import Gates
+from edgekit.model_source import NAMES
 from edgekit.models import ModelSource
 from edgekit.plugins import find_runtimes, find_sources, find_stages
 from edgekit.stages.base import Stage
@@ -73,7 +74,12 @@ class Recipe(BaseModel):
 
 def conflicts(recipe: Recipe) -> list[tuple[Location, str]]:
     """Settings that are right alone and cannot work together, each with its place (pure)."""
-    return [*_order(recipe), *_untrained(recipe), *_strange_runtimes(recipe)]
+    return [
+        *_order(recipe),
+        *_untrained(recipe),
+        *_without_torch(recipe),
+        *_strange_runtimes(recipe),
+    ]
 
 
 def _order(recipe: Recipe) -> Iterator[tuple[Location, str]]:
@@ -102,6 +108,20 @@ def _untrained(recipe: Recipe) -> Iterator[tuple[Location, str]]:
         yield ("model", "weights"), "scratch needs a finetune stage to train it"
     if recipe.model.head == "new":
         yield ("model", "head"), "new needs a finetune stage to train it"
+
+
+def _without_torch(recipe: Recipe) -> Iterator[tuple[Location, str]]:
+    """Trunk stages change a torch model, which a file from elsewhere is not."""
+    if recipe.model.format == "torch":
+        return
+    for i, stage in enumerate(recipe.stages):
+        if stage.scope == "trunk":
+            kind = NAMES[recipe.model.format]
+            yield (
+                ("stages", i),
+                f"{stage.stage} needs a timm model, and {recipe.model.weights} is {kind}: remove "
+                "the stage, or give model.arch and its weights",
+            )
 
 
 def _strange_runtimes(recipe: Recipe) -> Iterator[tuple[Location, str]]:

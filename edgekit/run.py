@@ -8,9 +8,10 @@ from typing import Protocol
 
 from edgekit.action import Context
 from edgekit.artifact import Artifact, Store
-from edgekit.errors import NotAsAsked
+from edgekit.errors import EdgekitError, IntegrityError, MissingPackage, NotAsAsked, StorageError
 from edgekit.gates import GateResult, judge
-from edgekit.plan import Plan, Row, State, Step, TargetPlan
+from edgekit.plan import Plan, Row, TargetPlan
+from edgekit.steps import State, Step
 from edgekit.validate import Choice, Validation, gate_figures, read_choice, read_validation
 
 
@@ -55,7 +56,17 @@ class TargetResult:
     rows: list[RowResult] = field(default_factory=list)
     choice: Choice | None = None
     faults: list[str] = field(default_factory=list)
-    """What broke, each with its runtime, stage, figure and limit; empty if all is well."""
+    """What broke, each with its variant, stage, figure and limit; empty if all is well."""
+    error: EdgekitError | None = None
+    """What ended the target where it was not a gate."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Alternatives that cannot ship, each with the reason."""
+
+    @property
+    def shipped(self) -> dict[str, RowResult]:
+        """The last row of every variant that passed."""
+        rows = {result.row.variant: result for result in self.rows if result.row.last}
+        return {name: result for name, result in rows.items() if name not in self.left_out}
 
 
 @dataclass
@@ -67,48 +78,91 @@ class Build:
 
 
 def execute(plan: Plan, store: Store, observer: Observer) -> Build:
-    """Run every step that is not cached, in order; stop at the first broken gate.
+    """Run every step that is not cached, in order.
+
+    A target stops at the first failure of a required variant, and the others go on; an alternative
+    that fails is left out with its reason.
 
     Returns:
         the build, complete unless one of its targets has `faults`.
     """
-    build = Build(plan, targets=[TargetResult(target) for target in plan.targets])
-    owners = {
-        step: (target, row)
-        for target in build.targets
-        for row in target.plan.rows
-        for step in (row.model, row.validation)
-    }
-    choices = {t.plan.choice: t for t in build.targets if t.plan.choice}
+    build = Build(
+        plan,
+        targets=[
+            TargetResult(target, left_out=dict(target.unreachable)) for target in plan.targets
+        ],
+    )
+    targets = {target.plan.target.name: target for target in build.targets}
     for step in plan.steps:
-        try:
-            build.artifacts[step.id] = _perform(step, build, store, observer)
-        except NotAsAsked as error:
-            target, row = owners[step.id]
-            target.faults.append(f"{row.runtime} {row.stage}: {error.message}")
-            break
-        if step.id in choices:
-            choices[step.id].choice = read_choice(build.artifacts[step.id])
-        elif step.id in owners and step.id == owners[step.id][1].validation:
-            target, row = owners[step.id]
-            result = _judged(row, target.plan, build)
-            target.rows.append(result)
-            target.faults += [f"{row.runtime} {row.stage}: {gate}" for gate in result.broken]
-            if target.faults:
-                break
+        target = targets.get(step.id.split("/")[0])
+        if target is None:
+            build.artifacts[step.id] = _perform(step, step.inputs, build, store, observer)
+        elif not target.faults:
+            _advance(step, target, build, store, observer)
     return build
+
+
+def _advance(
+    step: Step, target: TargetResult, build: Build, store: Store, observer: Observer
+) -> None:
+    """One step of a target; what fails in it is the target's fault or leaves the variant out."""
+    if step.id == target.plan.choice:
+        contenders = target.shipped.keys() & step.inputs.keys()
+        if len(contenders) > 1:
+            kept = {role: i for role, i in step.inputs.items() if role in ("images", *contenders)}
+            build.artifacts[step.id] = _perform(step, kept, build, store, observer)
+            target.choice = read_choice(build.artifacts[step.id])
+        return
+    variant = step.owner.partition("/")[2]
+    if variant not in target.left_out:
+        missing = [name for name in step.inputs.values() if name not in build.artifacts]
+        if missing:
+            owner = missing[0].split("/")[1]
+            why = target.left_out.get(owner, "it could not be made")
+            target.left_out[variant] = f"needs {missing[0]}: {why}"
+    if variant in target.left_out:
+        return
+    required = variant in target.plan.target.runtimes
+    try:
+        build.artifacts[step.id] = _perform(step, step.inputs, build, store, observer)
+    except (StorageError, IntegrityError, MissingPackage):
+        raise  # of the machine, not of the variant
+    except EdgekitError as error:
+        if required and not isinstance(error, NotAsAsked):
+            target.error = error
+        _fail(target, variant, required, f"{step.id.rpartition('/')[2]}: {error.message}")
+        return
+    row = next((row for row in target.plan.rows if row.validation == step.id), None)
+    if row:
+        result = _judged(row, target.plan, build)
+        target.rows.append(result)
+        if result.broken:
+            figures = "; ".join(map(str, result.broken))
+            _fail(target, variant, required, f"{row.stage}: {figures}")
+
+
+def _fail(target: TargetResult, variant: str, required: bool, reason: str) -> None:
+    if required:
+        target.faults.append(f"{variant} {reason}")
+    else:
+        target.left_out[variant] = reason
 
 
 def _judged(row: Row, target: TargetPlan, build: Build) -> RowResult:
     validation = read_validation(build.artifacts[row.validation])
     figures = gate_figures(validation)
     # The float reference cannot lose against itself; it is judged only where it is what ships.
-    gates = judge(target.gates, figures, row.last) if row.last or not row.baseline else []
-    return RowResult(row, build.artifacts[row.model], validation, gates)
+    gates = target.gates_for(row.variant)
+    results = judge(gates, figures, row.last) if row.last or not row.baseline else []
+    return RowResult(row, build.artifacts[row.model], validation, results)
 
 
-def _perform(step: Step, build: Build, store: Store, observer: Observer) -> Artifact:
-    parents = tuple(sorted(build.artifacts[name].digest for name in step.inputs.values()))
+def _perform(
+    step: Step, named: dict[str, str], build: Build, store: Store, observer: Observer
+) -> Artifact:
+    """Find or make the artifact of a step from its inputs, which are `named` by role."""
+    inputs = {role: build.artifacts[name] for role, name in named.items()}
+    parents = tuple(sorted(artifact.digest for artifact in inputs.values()))
 
     def cached() -> Artifact | None:
         # A step above may have run again and given another result: then this one must too.
@@ -121,14 +175,15 @@ def _perform(step: Step, build: Build, store: Store, observer: Observer) -> Arti
             # Another build may have run the step while this one waited for the lock.
             found = cached()
             if not found:
-                found = _run(step, build, store, observer)
+                found = _run(step, inputs, build, store, observer)
                 build.ran.add(step.id)
     observer.finished(step, found, ran=step.id in build.ran)
     return found
 
 
-def _run(step: Step, build: Build, store: Store, observer: Observer) -> Artifact:
-    inputs = {role: build.artifacts[name] for role, name in step.inputs.items()}
+def _run(
+    step: Step, inputs: dict[str, Artifact], build: Build, store: Store, observer: Observer
+) -> Artifact:
     observer.started(step)
     for artifact in inputs.values():
         artifact.verify()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from edgekit.errors import InputError
 from edgekit.gates import Gates
 from edgekit.plugins import find_runtimes
+from edgekit.runtimes.base import Variant
 from edgekit.yamlfile import Document, parse, suggestion
 
 
@@ -20,13 +21,65 @@ class Target(BaseModel):
     """Names the folder under build/<recipe>; the file's name unless given."""
     description: str
     runtimes: tuple[str, ...] = Field(min_length=1, strict=False)
-    """Runtimes to build for; all must pass the gates, the fastest is named the choice."""
+    """Runtimes to build for; all must pass the gates."""
+    alternatives: tuple[Variant, ...] = Field((), strict=False)
+    """Other ways to build for it, each measured and left out with its reason where it fails. The
+    fastest of all that pass is named the choice."""
     cpu: str
     """The processor, as compilers and emulators name it, e.g. cortex-a76."""
+    device: Literal["CPU", "GPU", "NPU"] = "CPU"
+    """What the model runs on. A file it would refuse is a failure at build time."""
+    engine: str | None = Field(None, pattern=r"^[a-z0-9-]+==[0-9.]+$")
+    """An older library that runs the model there, e.g. tflite-runtime==2.14.0."""
+    memory_mb: int | None = Field(None, ge=1)
+    """Of the device: stands in the report."""
     threads: int = Field(ge=1)
     """Threads an application on the device gives to inference: stands in the report. Host ratios
     are measured at one thread."""
     gates: Gates = Gates()
+    use: str = ""
+    """What to do with the files: Markdown, at the end of the report, in which {{ recipe }},
+    {{ size }} (pixels), {{ classes }} (how many) and {{ variants }} (their names) are filled in."""
+
+    def use_for(self, recipe: str, size: int, classes: int, variants: list[str]) -> str:
+        """`use` with a build's own names in it."""
+        import jinja2.sandbox
+
+        environment = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined)
+        template = environment.from_string(self.use)
+        return template.render(recipe=recipe, size=size, classes=classes, variants=variants)
+
+    @model_validator(mode="after")
+    def _use_can_be_filled_in(self) -> Target:
+        import jinja2
+
+        try:
+            self.use_for("recipe", 224, 2, ["litert"])
+        except jinja2.TemplateError as error:
+            raise ValueError(f"use: {error}") from error
+        return self
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        return (*(Variant(runtime=name) for name in self.runtimes), *self.alternatives)
+
+    @field_validator("alternatives")
+    @classmethod
+    def _can_be_made(cls, value: tuple[Variant, ...]) -> tuple[Variant, ...]:
+        for variant in value:
+            _check(variant)
+        names = [variant.name for variant in value]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"named twice: {', '.join(twice)}")
+        return value
+
+    @model_validator(mode="after")
+    def _not_required_as_well(self) -> Target:
+        both = [v.name for v in self.alternatives if v.name in self.runtimes]
+        if both:
+            raise ValueError(f"alternatives: {', '.join(both)} stands under runtimes already")
+        return self
 
     @field_validator("runtimes")
     @classmethod
@@ -37,6 +90,24 @@ class Target(BaseModel):
         if len(set(value)) < len(value):
             raise ValueError("a runtime is named twice")
         return value
+
+
+def _check(variant: Variant) -> None:
+    """Raise ValueError for what a runtime does not offer."""
+    known = find_runtimes()
+    for name in filter(None, (variant.runtime, variant.via)):
+        if name not in known:
+            raise ValueError(f"no runtime {name!r}; {suggestion(name, list(known))}")
+    runtime = known[variant.runtime]
+    if variant.via and variant.via not in runtime.adopts:
+        offer = ", ".join(runtime.adopts) or "none"
+        raise ValueError(f"{variant.runtime} takes over files of {offer}, not of {variant.via}")
+    maker = known[variant.via or variant.runtime]
+    offers = {"precision": maker.precisions, "quantizer": maker.quantizers}
+    for key, values in offers.items():
+        asked = getattr(variant, key)
+        if asked is not None and asked not in values:
+            raise ValueError(f"{maker.name} offers the {key} {', '.join(values)}, not {asked}")
 
 
 def targets_folder() -> Path:

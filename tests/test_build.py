@@ -86,7 +86,7 @@ def test_a_build_leaves_everything_a_script_relies_on(world: tuple[Path, Path]) 
     assert manifest["choice"] in ("litert", "onnxruntime")
     for runtime, model in (("litert", "model.tflite"), ("onnxruntime", "model.onnx")):
         entry = manifest["artifacts"][runtime]
-        assert (folder / runtime / model).stat().st_size == entry["bytes"]
+        assert (folder / runtime / model).stat().st_size == entry["files"][model]["bytes"]
         assert entry["precision"] == "int8"
         assert entry["input"]["dtype"] == "uint8"
         assert entry["input"]["shape"] == [1, 32, 32, 3]
@@ -325,3 +325,25 @@ def test_weights_are_not_judged_by_images_they_have_seen(
     done = edgekit(*words, cwd=folder, store=world[1])
     assert done.returncode == 2
     assert "accuracy is to be measured on" in done.stderr
+
+
+def test_an_alternative_that_cannot_be_made_is_left_out_with_its_reason(
+    copy: Callable[..., Path], world: tuple[Path, Path]
+) -> None:
+    folder = copy()
+    (folder / "board.yaml").write_text(
+        TARGET.replace("litert, ", "")
+        + "alternatives:\n"
+        + "  - {runtime: onnxruntime, quantizer: nncf}\n"
+        + "  - {runtime: onnxruntime, io: integer}\n"
+    )
+    done = edgekit("build", "tiny.yaml", "--target", "board.yaml", cwd=folder, store=world[1])
+    assert done.returncode == 0, done.stderr
+    made = report(folder)
+    assert list(made["left_out"]) == ["onnxruntime-integer"]
+    assert made["left_out"]["onnxruntime-integer"].startswith("export: ")
+    assert "Left out: onnxruntime-integer" in done.stdout
+    manifest = json.loads((folder / "build/tiny/board/manifest.json").read_text())
+    assert set(manifest["artifacts"]) == {"onnxruntime", "onnxruntime-nncf"}
+    assert set(made["choice"]["ratios"]) == {"onnxruntime", "onnxruntime-nncf"}
+    assert not (folder / "build/tiny/board/onnxruntime-integer").exists()

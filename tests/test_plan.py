@@ -14,8 +14,11 @@ from safetensors.torch import save_file
 from edgekit.artifact import Store
 from edgekit.errors import DataError, InputError
 from edgekit.gates import Gates
-from edgekit.plan import Plan, State, Step, make_plan
+from edgekit.plan import Plan, make_plan
+from edgekit.plugins import find_runtimes
 from edgekit.recipe import Recipe, load_recipe
+from edgekit.runtimes.base import Variant
+from edgekit.steps import State, Step
 from edgekit.target import Target
 
 TEXT = """\
@@ -101,6 +104,7 @@ def test_each_stage_is_validated_before_the_next_one_runs(plan: Planner) -> None
         "board/onnxruntime/validate-quantize",
         "board/onnxruntime/export",
         "board/onnxruntime/validate-export",
+        "board/onnxruntime/check",
     ]
 
 
@@ -186,6 +190,111 @@ def test_gates_of_the_recipe_and_the_target_are_both_held(plan: Planner) -> None
     assert planned[1].gates == Gates(max_accuracy_drop=0)
 
 
+# A model from elsewhere
+
+
+KERAS = (
+    ("arch: test_efficientnet, weights: w.safetensors", "weights: w.keras, input_range: -1..1"),
+    ("  - finetune: {epochs: 1, augment: {rotate: 5}}\n", ""),
+)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch, images_folder: Path) -> Callable[..., None]:
+    """Let only these runtimes read Keras models, of which there is one."""
+    (images_folder.parent / "w.keras").write_bytes(b"a model")
+
+    def only(*names: str) -> None:
+        for name, runtime in find_runtimes().items():
+            monkeypatch.setattr(
+                runtime, "reads", ("torch", "keras") if name in names else ("torch",)
+            )
+
+    return only
+
+
+def test_a_model_from_elsewhere_is_checked_before_anything_is_made_of_it(
+    plan: Planner, reads: Callable[..., None]
+) -> None:
+    reads("onnxruntime")
+    planned = plan(*KERAS)
+    assert [step.id for step in planned.steps][:7] == [
+        "splits",
+        "images/validation",
+        "source",
+        "images/check-source",
+        "check-source",
+        "reference",
+        "board/onnxruntime/compile-source",
+    ]
+    assert planned.targets[0].unreachable == {}
+
+
+def test_what_does_not_read_the_model_is_left_out_or_refused(
+    plan: Planner, reads: Callable[..., None]
+) -> None:
+    reads("onnxruntime")
+    other = Variant(runtime="litert", precision="float16")
+    board = target().model_copy(update={"alternatives": (other,)})
+    (found,) = plan(*KERAS, targets=[board]).targets
+    assert found.unreachable == {
+        "litert-float16": "litert does not read a Keras model, as w.keras is"
+    }
+    assert {row.variant for row in found.rows} == {"onnxruntime"}
+    assert found.choice is None
+    with pytest.raises(
+        InputError, match=r"w\.keras cannot be built for a: litert does not"
+    ) as caught:
+        plan(*KERAS, targets=[target("a", "litert"), target("b")])
+    assert "can be built for onnxruntime" in str(caught.value.hint)
+
+
+def test_both_runtimes_of_a_way_by_another_must_read_the_model(
+    plan: Planner, reads: Callable[..., None]
+) -> None:
+    via = Variant(runtime="openvino", via="onnxruntime")
+    board = target().model_copy(update={"runtimes": (), "alternatives": (via,)})
+    for names, reason in (
+        (["openvino"], "onnxruntime does not read"),
+        (["onnxruntime"], "openvino does not read"),
+    ):
+        reads(*names)
+        (found,) = plan(*KERAS, targets=[board]).targets
+        assert reason in found.unreachable["openvino-via-onnxruntime"]
+    reads("onnxruntime", "openvino")
+    (found,) = plan(*KERAS, targets=[board]).targets
+    assert found.unreachable == {}
+
+
+def test_classes_reorder_the_data_and_give_new_keys_to_all(
+    plan: Planner, reads: Callable[..., None]
+) -> None:
+    reads("onnxruntime")
+    first, *others = KERAS
+    turned = (first[0], f"{first[1]}, classes: [disc, bar]")
+    before, after = keys(plan(first, *others)), keys(plan(turned, *others))
+    assert list(before) == list(after)
+    assert not set(before.values()) & set(after.values())
+    named = (first[0], f"{first[1]}, classes: [bar, disc]")  # the order that the data has
+    same = keys(plan(named, *others))
+    assert same["splits"] == before["splits"]
+    assert same["images/calibration"] == before["images/calibration"]
+
+
+def test_other_content_of_a_model_file_is_a_change_and_another_folder_is_not(
+    plan: Planner, reads: Callable[..., None], images_folder: Path
+) -> None:
+    reads("onnxruntime")
+    before = keys(plan(*KERAS))
+    file = images_folder.parent / "w.keras"
+    (images_folder.parent / "sub").mkdir()
+    file.rename(images_folder.parent / "sub" / "w.keras")
+    moved = (KERAS[0][0], KERAS[0][1].replace("w.keras", "sub/w.keras"))
+    assert keys(plan(moved, KERAS[1])) == before
+    file.write_bytes(b"another model")
+    assert keys(plan(*KERAS))["source"] != before["source"]
+
+
 # States and reasons
 
 
@@ -266,6 +375,7 @@ def test_a_forced_step_runs_with_all_that_depends_on_it(
         "board/onnxruntime/validate-quantize",
         "board/onnxruntime/export",
         "board/onnxruntime/validate-export",
+        "board/onnxruntime/check",
     }
     assert reason(planned, "board/onnxruntime/quantize") == "--force"
     assert reason(planned, "board/onnxruntime/export") == "follows a forced step"
@@ -409,3 +519,28 @@ def test_the_recipe_is_kept_in_the_plan(plan: Planner, recipe_path: Path) -> Non
     planned = plan()
     assert isinstance(planned.recipe, Recipe)
     assert planned.base == recipe_path.parent
+
+
+def test_variants_that_begin_alike_share_their_steps_and_rows(plan: Planner) -> None:
+    alternatives = (Variant(runtime="onnxruntime", io="float"),)
+    target = Target(
+        name="board",
+        description="for tests",
+        runtimes=("onnxruntime",),
+        alternatives=alternatives,
+        cpu="cortex-a76",
+        threads=4,
+    )
+    planned = plan(targets=[target])
+    ids = [step.id for step in planned.steps]
+    assert "board/onnxruntime/quantize" in ids
+    assert "board/onnxruntime-float/quantize" not in ids
+    assert "board/onnxruntime-float/export" in ids
+    assert planned.targets[0].choice is None, "spared the normalisation, it is no contender"
+    rows = [(row.variant, row.stage) for row in planned.targets[0].rows]
+    assert rows == [
+        ("onnxruntime", "finetune"),
+        ("onnxruntime", "quantize"),
+        ("onnxruntime", "export"),
+        ("onnxruntime-float", "export"),
+    ]

@@ -17,7 +17,8 @@ from edgekit.stages.export import Export
 from edgekit.stages.finetune import Finetune
 from edgekit.stages.quantize import Quantize
 
-RECIPES = sorted((Path(__file__).parents[1] / "recipes").rglob("*.yaml"))
+FOLDER = Path(__file__).parents[1] / "recipes"
+RECIPES = sorted(path for path in FOLDER.rglob("*.yaml") if path.parent.name != "matrix")
 Write = Callable[..., Path]
 
 GOOD = """\

@@ -69,3 +69,36 @@ def test_all_problems_of_a_target_come_at_once(tmp_path: Path) -> None:
         )
     found = {p.where for p in caught.value.problems}
     assert found == {"description", "runtimes", "cpu", "threads", "gates.min_agreement"}
+
+
+ALTERNATIVES = GOOD + "alternatives:\n  - {}\n"
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("{runtime: onxruntime}", "did you mean 'onnxruntime'"),
+        ("{runtime: onnxruntime}", "says nothing but the runtime"),
+        ("{runtime: onnxruntime, precision: float16}", "offers the precision int8, not float16"),
+        ("{runtime: onnxruntime, quantizer: nccf}", "quantizer onnxruntime, nncf, not nccf"),
+        ("{runtime: onnxruntime, via: litert}", "takes over files of none, not of litert"),
+        ("{runtime: litert, io: flaot}", "'uint8', 'float' or 'integer'"),
+    ],
+)
+def test_an_alternative_that_no_runtime_offers_is_refused(
+    tmp_path: Path, entry: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_target(own(tmp_path, ALTERNATIVES.format(entry)))
+
+
+def test_alternatives_are_named_after_what_sets_them_apart(tmp_path: Path) -> None:
+    entry = "{runtime: onnxruntime, quantizer: nncf}"
+    target = load_target(own(tmp_path, ALTERNATIVES.format(entry)))
+    assert [v.name for v in target.variants] == ["onnxruntime", "onnxruntime-nncf"]
+
+
+def test_every_board_of_the_family_ships() -> None:
+    assert {"rpi3", "rpi4", "rpi5", "zero2w", "android", "intel-npu", "x86-cpu"} <= set(
+        known_targets()
+    )
