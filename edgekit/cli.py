@@ -88,15 +88,26 @@ def build(as_json: bool, **words: Any) -> None:
         published = publish(result, words["build_dir"])
         for report, folder in published:
             console.report(report, folder)
+        if len(published) > 1:
+            console.comparison([report for report, _ in published], published[0][1].parent)
     if as_json:
         reports: Any = [json.loads(report.model_dump_json()) for report, _ in published]
-        click.echo(json.dumps(reports if len(planned.targets) > 1 else reports[0], indent=1))
-    broken = [line for report, _ in published for line in report.broken]
+        several = len(planned.targets) > 1
+        click.echo(json.dumps(reports if several else next(iter(reports), None), indent=1))
+    # What no gate broke keeps its own exit code; the targets that were finished are published.
+    for target in result.targets:
+        if target.error:
+            raise target.error
+    # Not from the reports: a target that fails before anything was measured has none.
+    broken = [f"{t.plan.target.name}: {line}" for t in result.targets for line in t.faults]
     if broken:
+        folders = [str(folder) for report, folder in published if report.broken]
         raise GateBroken(
             "a gate is broken: " + "; ".join(broken),
             hint="the last stage that passed is kept; see last-passed/ and the report in "
-            + ", ".join(str(folder) for report, folder in published if report.broken),
+            + ", ".join(folders)
+            if folders
+            else "nothing could be measured, so there is no report",
         )
 
 
@@ -109,14 +120,56 @@ def plan(as_json: bool, **words: Any) -> None:
         {"step": s.id, "key": s.key, "state": str(s.state), "reason": s.reason}
         for s in planned.steps
     ]
+    left_out = {
+        f"{t.target.name}/{name}": why
+        for t in planned.targets
+        for name, why in t.unreachable.items()
+    }
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        click.echo(json.dumps({"steps": rows, "left_out": left_out}, indent=1))
         return
     width = max(len(row["step"]) for row in rows)
     for row in rows:
         click.echo(f"{row['step']:{width}}  {row['key'][:12]}  {row['state']:8}  {row['reason']}")
+    for name, why in left_out.items():
+        click.echo(f"{name} is left out: {why}")
     running = sum(row["state"] != "cached" for row in rows)
     click.echo(f"{running} of {len(rows)} steps would run")
+
+
+@cli.command()
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Where the report goes.  [default: build/matrix/<name>]",
+)
+@click.option("--store", type=click.Path(path_type=Path), default=None, help="The cache folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
+def matrix(spec: Path, out: Path | None, store: Path | None, as_json: bool) -> None:
+    """Measure many architectures on every target; goes on where it was stopped."""
+    from edgekit.artifact import Store, default_store
+    from edgekit.console import Console
+    from edgekit.matrix import load_matrix, publish_matrix, read_matrix_report, run_matrix
+
+    wanted = load_matrix(spec)
+    folder = out or Path("build/matrix") / wanted.name
+    known = read_matrix_report(folder / "matrix.json")
+    with Console(quiet=as_json) as console:
+        report = run_matrix(
+            wanted,
+            spec.parent,
+            Store(store or default_store()),
+            console,
+            known,
+            lambda report: publish_matrix(report, folder),
+        )
+    if as_json:
+        click.echo(report.model_dump_json(indent=1))
+    else:
+        click.echo(f"Report: {folder / 'matrix.html'}")
 
 
 @cli.command()

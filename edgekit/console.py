@@ -11,14 +11,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from edgekit.artifact import Artifact
-from edgekit.plan import Step
 from edgekit.report.render import interval
 from edgekit.report.report import Report
+from edgekit.steps import Step
 
 PLAIN_EVERY = 20.0  # seconds between progress lines where there is no terminal
 
 
-PLAIN_WIDTH = 120  # columns of a log file
+PLAIN_WIDTH = 160  # columns of a log file, where nothing is cut off
 
 
 class Console:
@@ -78,14 +78,14 @@ class Console:
     def report(self, report: Report, folder: Path) -> None:
         self.bars.stop()
         table = Table(title=f"{report.recipe} for {report.target}: {report.status}")
-        for heading in ("runtime", "stage"):
+        for heading in ("variant", "stage"):
             table.add_column(heading, no_wrap=True)
         for heading in ("top-1 %", "drop, points", "agree %", "MB", "latency ratio", "verdict"):
             table.add_column(heading, justify="right", no_wrap=True)
         for row in report.rows:
             v = row.validation
             table.add_row(
-                row.runtime,
+                row.variant,
                 f"{row.stage} {row.precision}",
                 f"{v.top1.value:.1f}",
                 interval(v.change.drop) if v.change else "reference",
@@ -98,12 +98,39 @@ class Console:
         self.out.print(table)
         self.out.print(
             f"Ranges are 95 % intervals on {report.rows[0].validation.top1.samples} images. "
-            f"Latency: {report.latency_evidence}, against the float model on the same runtime."
+            f"Latency: {report.evidence}, against the float model on the same runtime."
         )
+        for variant, reason in report.left_out.items():
+            self._say(f"Left out: {variant}: {reason}")
         if report.choice:
             sure = "" if report.choice.certain else " (the intervals cannot tell it from the next)"
-            self.out.print(f"The choice, by latency on this host: {report.choice.fastest}{sure}")
+            self.out.print(
+                f"The choice, by latency ({report.evidence}): {report.choice.fastest}{sure}"
+            )
         self._say(f"Report: {folder / 'report.html'}")
+
+    def comparison(self, reports: list[Report], folder: Path) -> None:
+        """What each target takes, where several were built."""
+        table = Table(title=f"{reports[0].recipe}: the choice of each target")
+        for heading in ("target", "status", "choice"):
+            table.add_column(heading, no_wrap=True)
+        for heading in ("top-1 %", "drop, points", "agree %", "MB", "latency ratio"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for report in reports:
+            rows = [r for r in report.rows if r.last and r.variant == report.chosen]
+            cells = ["", "", "", "", ""]
+            if rows:
+                v = rows[0].validation
+                cells = [
+                    f"{v.top1.value:.1f}",
+                    interval(v.change.drop) if v.change else "reference",
+                    f"{v.agreement.value:.1f}",
+                    f"{v.size.value:.2f}",
+                    interval(v.latency.ratio, 2) if v.latency.ratio else "reference",
+                ]
+            table.add_row(report.target, report.status, report.chosen or "", *cells)
+        self.out.print(table)
+        self._say(f"Comparison: {folder / 'comparison.html'}")
 
     def _say(self, line: str) -> None:
         self.out.print(line, soft_wrap=True, markup=False)

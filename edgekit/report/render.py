@@ -7,15 +7,26 @@ from importlib import resources
 from typing import Any
 
 from edgekit.evidence import Measurement
+from edgekit.report.matrix import MatrixReport
 from edgekit.report.report import Report
 
 
 def render_markdown(report: Report) -> str:
-    return _render("report.md.j2", report, escape=False)
+    return _render("report.md.j2", escape=False, report=report)
 
 
 def render_html(report: Report) -> str:
-    return _render("report.html.j2", report, escape=True)
+    return _render("report.html.j2", escape=True, report=report)
+
+
+def render_comparison(name: str, reports: list[Report], html: bool) -> str:
+    """The targets of one build beside each other."""
+    template = "comparison.html.j2" if html else "comparison.md.j2"
+    return _render(template, html, name=name, reports=reports)
+
+
+def render_matrix(report: MatrixReport, html: bool) -> str:
+    return _render("matrix.html.j2" if html else "matrix.md.j2", html, report=report)
 
 
 def interval(figure: Measurement | None, digits: int = 1) -> str:
@@ -28,8 +39,8 @@ def interval(figure: Measurement | None, digits: int = 1) -> str:
     return f"{text} ({figure.low:.{digits}f} to {figure.high:.{digits}f})"
 
 
-def _render(template: str, report: Report, escape: bool) -> str:
-    return str(_environment(escape).get_template(template).render(report=report))
+def _render(template: str, escape: bool, **values: Any) -> str:
+    return str(_environment(escape).get_template(template).render(**values))
 
 
 @cache
@@ -46,5 +57,14 @@ def _environment(escape: bool) -> Any:
         keep_trailing_newline=True,
     )
     environment.filters["interval"] = interval
+    environment.filters["markdown"] = _html
     environment.filters["number"] = "{:,}".format
     return environment
+
+
+def _html(text: str) -> Any:
+    """Markdown as HTML that the page may hold: raw HTML inside it is escaped."""
+    import markdown_it
+    import markupsafe
+
+    return markupsafe.Markup(markdown_it.MarkdownIt("js-default").render(text))

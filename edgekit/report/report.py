@@ -9,11 +9,13 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit import __version__
 from edgekit.action import library_versions
+from edgekit.audit import Audit
 from edgekit.evidence import Evidence
 from edgekit.gates import GateResult, Gates
-from edgekit.plan import State, Step
 from edgekit.plugins import find_runtimes
 from edgekit.run import Build, RowResult, TargetResult
+from edgekit.stages.quantize import Islands
+from edgekit.steps import State, Step
 from edgekit.validate import Choice, Validation
 
 
@@ -37,13 +39,15 @@ class RowRecord(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     stage: str
+    variant: str
     runtime: str
     precision: str
     baseline: bool
     last: bool
     artifact: str
-    operators: dict[str, int]
-    outside_delegate: list[str]
+    audit: Audit | None
+    """None for a float model, of which nothing was asked."""
+    islands: Islands | None
     validation: Validation
     gates: list[GateResult]
 
@@ -64,7 +68,7 @@ class Report(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     edgekit: str
     created: str
     recipe: str
@@ -72,20 +76,36 @@ class Report(BaseModel):
     image_size: int
     target: str
     target_description: str
+    device: str
+    engine: str | None
     cpu: str
+    memory_mb: int | None
     threads: int
     """Threads that an application on the target gives to inference; host ratios use one."""
     status: Literal["passed", "broken"]
     broken: list[str]
-    latency_evidence: Evidence
+    evidence: Evidence
+    """Where accuracy and latency were seen."""
     not_measured: list[str]
     gates: Gates
     data: DataRecord
     rows: list[RowRecord]
+    left_out: dict[str, str]
+    """Alternatives that cannot ship, each with the reason."""
     choice: Choice | None
+    use: str
+    """What to do with the files, in Markdown."""
     environment: dict[str, Any]
     libraries: dict[str, str]
     steps: list[StepRecord]
+
+    @property
+    def chosen(self) -> str | None:
+        """The variant to take: the fastest that passed, or the only one; None where none did."""
+        passed = [row.variant for row in self.rows if row.last and row.variant not in self.left_out]
+        if self.status == "broken" or not passed:
+            return None
+        return self.choice.fastest if self.choice else passed[0]
 
 
 def make_report(build: Build, target: TargetResult) -> Report:
@@ -95,35 +115,65 @@ def make_report(build: Build, target: TargetResult) -> Report:
         edgekit=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         recipe=recipe.name,
-        arch=recipe.model.arch,
+        arch=recipe.model.label,
         image_size=recipe.data.image_size,
         target=spec.name,
         target_description=spec.description,
+        device=spec.device,
+        engine=spec.engine,
         cpu=spec.cpu,
+        memory_mb=spec.memory_mb,
         threads=spec.threads,
         status="broken" if target.faults else "passed",
         broken=target.faults,
-        latency_evidence=Evidence.HOST,
+        evidence=_evidence(target),
         not_measured=_not_measured(target),
         gates=target.plan.gates,
         data=_data(build),
         rows=[_row(row) for row in target.rows],
+        left_out=target.left_out,
         choice=target.choice,
+        use=_use(build, target),
         environment=target.rows[-1].validation.environment if target.rows else {},
         libraries=_libraries(target),
         steps=_steps(build, target),
     )
 
 
+def _evidence(target: TargetResult) -> Evidence:
+    ratios = [row.validation.latency.ratio for row in target.rows]
+    return next((ratio.evidence for ratio in ratios if ratio), Evidence.HOST)
+
+
+def _use(build: Build, target: TargetResult) -> str:
+    """The target's words on what to do with the files, with this build's names in them."""
+    recipe = build.plan.recipe
+    return target.plan.target.use_for(
+        recipe=recipe.name,
+        size=recipe.data.image_size,
+        classes=len(build.artifacts["splits"].metadata["classes"]),
+        variants=list(target.shipped),
+    )
+
+
 def _not_measured(target: TargetResult) -> list[str]:
     """What a reader might take for measured, and why it was not."""
+    spec = target.plan.target
+    if _evidence(target) is Evidence.MEASURED:
+        return []
+    if spec.device != "CPU":
+        return [
+            f"Anything on the {spec.device} of {spec.description}: this machine has none. Accuracy "
+            "and ratios are those of the same file on this machine's CPU in float32 arithmetic "
+            f"where the file is float; another order of magnitude may be true of the {spec.device}."
+        ]
     environment = target.rows[-1].validation.environment
     int8 = environment.get("int8_instructions", [])
     here = f"has {', '.join(int8)}" if int8 else "has no int8 dot-product instructions"
     return [
-        f"Latency on {target.plan.target.description}: no device took part in this build. The "
+        f"Latency on {spec.description}: no device took part in this build. The "
         f"ratios are this machine's, whose processor {here}; what int8 gains depends on them, so "
-        f"expect other ratios on a {target.plan.target.cpu}."
+        f"expect other ratios on its {spec.cpu}."
     ]
 
 
@@ -131,13 +181,14 @@ def _row(result: RowResult) -> RowRecord:
     metadata = result.artifact.metadata
     return RowRecord(
         stage=result.row.stage,
+        variant=result.row.variant,
         runtime=result.row.runtime,
         precision=metadata["precision"],
         baseline=result.row.baseline,
         last=result.row.last,
         artifact=result.artifact.digest,
-        operators=metadata.get("operators", {}),
-        outside_delegate=metadata.get("outside_delegate", []),
+        audit=metadata.get("audit"),
+        islands=metadata.get("islands"),
         validation=result.validation,
         gates=result.gates,
     )
@@ -164,8 +215,8 @@ def _data(build: Build) -> DataRecord:
 
 def _libraries(target: TargetResult) -> dict[str, str]:
     names: set[str] = {"torch", "timm", "numpy", "scipy"}
-    for name in target.plan.target.runtimes:
-        runtime = find_runtimes()[name]
+    for variant in target.plan.target.variants:
+        runtime = find_runtimes()[variant.runtime]
         names |= {*runtime.libraries, runtime.engine}
     return library_versions(tuple(sorted(names)))
 

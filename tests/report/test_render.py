@@ -5,10 +5,12 @@ from html.parser import HTMLParser
 
 import pytest
 
+from edgekit.audit import Audit
 from edgekit.evidence import Evidence, Measurement, Verdict
 from edgekit.gates import GateResult, Gates
-from edgekit.report.render import render_html, render_markdown
+from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import DataRecord, Report, RowRecord, StepRecord
+from edgekit.stages.quantize import Islands, Trial
 from edgekit.validate import AccuracyChange, Choice, Latency, Validation
 
 
@@ -38,17 +40,29 @@ def row(runtime: str, stage: str, baseline: bool = False, drop: float = 0.4) -> 
         gate="max_accuracy_drop", limit=1, figure=figure(drop, "points"), passed=drop <= 1,
         certain=False,
     )  # fmt: skip
+    audit = Audit(
+        operators={"CONV_2D int8": 40}, quantized_macs=0.987, float_heavy=(), per_channel=True,
+        conversions=("q1",), transposes=(), outside_delegate=("DIV divide",), delegated=40,
+    )  # fmt: skip
+    islands = Islands(
+        operators=("divide",), plain=Trial(sqnr_db=None, images=64, failure="div.cc refuses"),
+        with_islands=Trial(sqnr_db=21.5, images=64),
+    )  # fmt: skip
     return RowRecord(
-        stage=stage, runtime=runtime, precision="float32" if baseline else "int8",
-        baseline=baseline, last=not baseline, artifact="a" * 64, operators={"CONV_2D int8": 40},
-        outside_delegate=[], validation=validation, gates=[] if baseline else [gate],
+        stage=stage, variant=runtime, runtime=runtime,
+        precision="float32" if baseline else "int8", baseline=baseline, last=not baseline,
+        artifact="a" * 64, audit=None if baseline else audit,
+        islands=None if baseline else islands, validation=validation,
+        gates=[] if baseline else [gate],
     )  # fmt: skip
 
 
 @pytest.fixture
 def report() -> Report:
     rows = [
-        row(r, s, s == "source") for r in ("litert", "onnxruntime") for s in ("source", "export")
+        row(r, s, s == "source")
+        for r in ("litert", "onnxruntime")
+        for s in ("source", "quantize", "export")
     ]
     environment = {
         "cpu": "A <script> CPU", "int8_instructions": ["avx512_vnni"], "cores": 2,
@@ -57,14 +71,16 @@ def report() -> Report:
     }  # fmt: skip
     return Report(
         edgekit="0.1.0", created="2026-01-01T00:00:00+00:00", recipe="demo", arch="net",
-        image_size=160, target="rpi", target_description="a board", cpu="cortex-a76", threads=4,
-        status="passed", broken=[], latency_evidence=Evidence.HOST,
+        image_size=160, target="rpi", target_description="a board", device="CPU",
+        engine=None, cpu="cortex-a76", threads=4,
+        status="passed", broken=[], evidence=Evidence.HOST,
         not_measured=["Latency on a board"], gates=Gates(max_accuracy_drop=1.0),
         data=DataRecord(
             source="imagefolder", fingerprint="f" * 64, classes=["a", "b"],
             counts={"train": {"a": 3}}, evaluated_on="validation", unreadable=["x.png: truncated"],
         ),
-        rows=rows,
+        rows=rows, left_out={"litert-float16": "max_size_ratio broken"},
+        use="Run `benchmark_model`:\n\n    adb push <model>\n",
         choice=Choice(
             fastest="litert", certain=False,
             ratios={"litert": figure(1, "ratio"), "onnxruntime": figure(1.02, "ratio")},
@@ -84,7 +100,20 @@ def test_json_round_trip_renders_the_same(report: Report) -> None:
 @pytest.mark.parametrize("render", [render_html, render_markdown])
 def test_every_row_figure_and_doubt_is_on_the_page(report: Report, render) -> None:
     page = render(report)
-    for word in ("litert", "onnxruntime", "source", "export", "cannot tell", "88.5", "0.57"):
+    for word in (
+        "litert",
+        "onnxruntime",
+        "source",
+        "export",
+        "cannot tell",
+        "88.5",
+        "0.57",
+        "98.7",
+        "21.5",
+        "div.cc refuses",
+        "litert-float16",
+        "adb push",
+    ):
         assert word in page
     assert "Latency on a board" in page
     assert "x.png: truncated" in page
@@ -135,3 +164,12 @@ def test_a_broken_gate_heads_the_page(report: Report) -> None:
     )  # fmt: skip
     assert "litert quantize: drop" in render_html(broken)[:6000]
     assert "A gate is broken" in render_markdown(broken)[:400]
+
+
+@pytest.mark.parametrize("html", [True, False])
+def test_a_comparison_holds_every_target_and_what_was_left_out(report: Report, html: bool) -> None:
+    other = report.model_copy(update={"target": "android", "status": "broken", "rows": [],
+                                      "broken": ["litert quantize: drop"]})  # fmt: skip
+    page = render_comparison("demo", [report, other], html)
+    for word in ("rpi", "android", "0.57", "litert-float16", "litert quantize: drop"):
+        assert word in page

@@ -1,0 +1,276 @@
+"""The matrix: many architectures, trained alike on the same images, on every target.
+
+Each architecture is a recipe of its own with the same stages, so the store keeps what is finished
+and a matrix that was stopped goes on where it was. Nothing here decides; every cell says what was
+measured, or why it could not be.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
+
+from edgekit import __version__
+from edgekit.action import library_versions
+from edgekit.artifact import Store, digest_of, write_atomically
+from edgekit.errors import EdgekitError, InputError, StorageError, storage_errors
+from edgekit.gates import Gates
+from edgekit.models import ModelSource
+from edgekit.plan import make_plan
+from edgekit.plugins import find_runtimes
+from edgekit.recipe import AnySource, AnyStage, Recipe
+from edgekit.report.matrix import Cell, Line, MatrixReport
+from edgekit.report.render import render_matrix
+from edgekit.run import Build, Observer, RowResult, TargetResult, execute
+from edgekit.runtimes.base import Variant
+from edgekit.target import Target, load_target
+from edgekit.yamlfile import Document, parse
+
+
+class Entry(BaseModel):
+    """One architecture, and where it differs from the others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    arch: str
+    family: str = ""
+    image_size: int | None = Field(None, ge=32)
+    epochs: int | None = Field(None, ge=1)
+    learning_rate: float | None = Field(None, gt=0)
+    note: str = ""
+
+
+class Matrix(BaseModel):
+    """What `edgekit matrix` reads: recipes that differ in their architecture alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+    data: SerializeAsAny[AnySource]
+    stages: tuple[SerializeAsAny[AnyStage], ...] = Field(min_length=1, strict=False)
+    targets: tuple[str, ...] = Field(min_length=1, strict=False)
+    architectures: tuple[Entry, ...] = Field(min_length=1, strict=False)
+
+    @field_validator("stages")
+    @classmethod
+    def _to_int8(cls, value: tuple[AnyStage, ...]) -> tuple[AnyStage, ...]:
+        if not any(getattr(stage, "precision", None) == "int8" for stage in value):
+            raise ValueError("a quantize stage with precision: int8 is what a matrix compares")
+        return value
+
+    @field_validator("architectures", mode="before")
+    @classmethod
+    def _names_alone(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        return [{"arch": entry} if isinstance(entry, str) else entry for entry in value]
+
+    @field_validator("architectures")
+    @classmethod
+    def _named_once(cls, value: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        names = [entry.arch for entry in value]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"named twice: {', '.join(twice)}")
+        return value
+
+    def recipe(self, entry: Entry) -> Recipe:
+        data = self.data
+        if entry.image_size:
+            data = data.model_copy(update={"image_size": entry.image_size})
+        changes = entry.model_dump(include={"epochs", "learning_rate"}, exclude_none=True)
+        return Recipe(
+            name=f"{self.name}-{entry.arch}",
+            model=ModelSource(arch=entry.arch, weights="scratch"),
+            data=data,
+            stages=tuple(
+                stage.model_copy(update=changes) if stage.trains else stage for stage in self.stages
+            ),
+            gates=Gates(),
+        )
+
+
+def load_matrix(path: Path) -> Matrix:
+    """Read a matrix file.
+
+    Raises:
+        ConfigError: every problem in the file, with its line.
+    """
+    document = Document(path)
+    if isinstance(document.data, dict):
+        document.data = {"name": path.stem, **document.data}
+    return parse(document, Matrix)
+
+
+def load_targets(matrix: Matrix) -> list[Target]:
+    """The matrix's targets with their own runtimes alone, none of them required: a failure is a
+    cell, not an end."""
+    return [_nothing_required(load_target(name)) for name in matrix.targets]
+
+
+def _nothing_required(target: Target) -> Target:
+    own = tuple(Variant(runtime=name) for name in target.runtimes)
+    return target.model_copy(update={"runtimes": (), "alternatives": own, "gates": Gates()})
+
+
+def run_matrix(
+    matrix: Matrix,
+    base: Path,
+    store: Store,
+    observer: Observer,
+    known: MatrixReport | None,
+    publish: Callable[[MatrixReport], None],
+) -> MatrixReport:
+    """Measure every architecture, publishing the report after each one.
+
+    Args:
+        base: the folder of the matrix file, to which relative paths refer.
+        known: the last report; its lines are kept where their keys are unchanged.
+
+    """
+    targets = load_targets(matrix)
+    lines = {line.arch: line for line in known.lines} if known else {}
+    report = MatrixReport(
+        edgekit=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        name=matrix.name,
+        source=str(matrix.data.model_dump()["source"]),
+        images=known.images if known else {},
+        environment=known.environment if known else {},
+        libraries=_libraries(targets),
+        columns=[(target.name, v.name) for target in targets for v in target.variants],
+        lines=[],
+        open=[entry.arch for entry in matrix.architectures],
+    )
+    for entry in matrix.architectures:
+        line = _line(matrix, entry, targets, base, store, observer, lines.get(entry.arch), report)
+        report.lines.append(line)
+        report.open.remove(entry.arch)
+        report.created = datetime.now(UTC).isoformat(timespec="seconds")
+        publish(report)
+    return report
+
+
+def _line(
+    matrix: Matrix,
+    entry: Entry,
+    targets: list[Target],
+    base: Path,
+    store: Store,
+    observer: Observer,
+    known: Line | None,
+    report: MatrixReport,
+) -> Line:
+    recipe = matrix.recipe(entry)
+    line = Line(
+        arch=entry.arch,
+        family=entry.family,
+        note=entry.note,
+        key="",
+        image_size=recipe.data.image_size,
+        epochs=next((getattr(s, "epochs", None) for s in recipe.stages if s.trains), None),
+    )
+    try:
+        plan = make_plan(recipe, base, targets, store)
+        line.key = digest_of(plan.record())
+        if known and known.key == line.key and _is_settled(known):
+            return known.model_copy(update={"family": entry.family, "note": entry.note})
+        start = time.perf_counter()
+        build = execute(plan, store, observer)
+    except StorageError:
+        raise
+    except EdgekitError as error:
+        line.reason = error.message
+        return line
+    line.seconds = round(time.perf_counter() - start, 1)
+    line.cells = [cell for target in build.targets for cell in _cells(target)]
+    card = build.artifacts["source"].metadata["card"]
+    line.parameters, line.macs = card["parameters"], card["macs"]
+    counts = build.artifacts["splits"].metadata["counts"]
+    report.images = {split: sum(classes.values()) for split, classes in counts.items()}
+    report.environment = _environment(build) or report.environment
+    return line
+
+
+def _is_settled(line: Line) -> bool:
+    """Nothing of it failed: a failure is tried again, it may have been the machine's."""
+    return not line.reason and not any(cell.reason for cell in line.cells)
+
+
+def _cells(target: TargetResult) -> Iterator[Cell]:
+    """Float and last row of each variant; a variant that failed is one cell with the reason."""
+    name = target.plan.target.name
+    floats = {r.row.runtime: r for r in target.rows if r.row.baseline}
+    last = {r.row.variant: r for r in target.rows if r.row.last}
+    for variant in target.plan.target.variants:
+        result = floats.get(variant.runtime)
+        reason = target.left_out.get(variant.name, "")
+        if result and variant.name == variant.runtime:
+            yield _measured(name, variant.name, result)
+        if variant.name in last and not reason:
+            yield _measured(name, variant.name, last[variant.name])
+        else:
+            asked = variant.precision or "int8"
+            yield Cell(target=name, variant=variant.name, precision=asked, reason=reason)
+
+
+def _measured(target: str, variant: str, result: RowResult) -> Cell:
+    validation, metadata = result.validation, result.artifact.metadata
+    return Cell(
+        target=target,
+        variant=variant,
+        precision=metadata["precision"],
+        top1=validation.top1,
+        agreement=validation.agreement,
+        sqnr_db=validation.sqnr_db,
+        size=validation.size,
+        size_ratio=validation.size_ratio.value if validation.size_ratio else None,
+        latency=validation.latency.ratio,
+        verdict=validation.latency.verdict,
+        audit=metadata.get("audit"),
+        islands=metadata.get("islands"),
+    )
+
+
+def _environment(build: Build) -> dict[str, Any]:
+    rows = [row for target in build.targets for row in target.rows]
+    return rows[-1].validation.environment if rows else {}
+
+
+def _libraries(targets: list[Target]) -> dict[str, str]:
+    names = {"torch", "timm", "numpy", "scipy"}
+    for variant in (v for target in targets for v in target.variants):
+        runtime = find_runtimes()[variant.runtime]
+        names |= {*runtime.libraries, runtime.engine}
+    return library_versions(tuple(sorted(names)))
+
+
+def read_matrix_report(path: Path) -> MatrixReport | None:
+    """The report of an earlier run; None where there is none.
+
+    Raises:
+        InputError: the file is no matrix report.
+    """
+    if not path.exists():
+        return None
+    try:
+        return MatrixReport.model_validate_json(path.read_text())
+    except ValueError as error:
+        raise InputError(
+            f"{path} is not a matrix report of this version of edgekit",
+            hint="move it away; finished steps are kept in the store all the same",
+        ) from error
+
+
+def publish_matrix(report: MatrixReport, folder: Path) -> None:
+    """Write matrix.json, matrix.md and matrix.html, each whole or not at all."""
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "matrix.json", report.model_dump_json(indent=1))
+        write_atomically(folder / "matrix.md", render_matrix(report, html=False))
+        write_atomically(folder / "matrix.html", render_matrix(report, html=True))
