@@ -30,8 +30,9 @@ lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy edgekit
 
+# Two processes of one thread each; a file's tests share what they build, so they stay together.
 test: lint
-	$(BIN)/pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: venv
 	$(BIN)/pytest -m slow

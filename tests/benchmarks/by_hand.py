@@ -18,7 +18,7 @@ import onnxslim
 import timm
 import torch
 from ai_edge_litert.interpreter import Interpreter
-from ai_edge_quantizer import quantizer, recipe
+from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
 from elpv_dataset.utils import load_dataset
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quant_pre_process
 from onnxruntime.quantization import quantize_static as quantize_onnx
@@ -115,8 +115,16 @@ def main() -> None:
         litert_torch.convert(channels_last, (example,)).export(fp32_lite)
         quantise = quantizer.Quantizer(fp32_lite, recipe.static_wi8_ai8())
         name = next(iter(Interpreter(fp32_lite).get_signature_list().values()))["inputs"][0]
-        rows = {"serving_default": [{name: row[None]} for row in calibration]}
-        quantise.quantize(quantise.calibrate(rows)).export_model(int8_lite)
+        # Not Quantizer.calibrate: its default mode walks the operators in Python, a minute for
+        # this network, which edgekit avoids too.
+        ranges = calibrator.Calibrator(
+            fp32_lite, num_threads=1, mode=calibrator.CalibrationMode.CALIBRATION_PROFILER_BASED
+        )
+        manager = recipe_manager.RecipeManager()
+        manager.load_quantization_recipe(recipe.static_wi8_ai8())
+        for row in calibration:
+            ranges.calibrate({"serving_default": [{name: row[None]}]}, manager)
+        quantise.quantize(ranges.get_model_qsvs()).export_model(int8_lite)
         for opener, pair in ((open_litert, [fp32_lite, int8_lite]), (open_onnx, [fp32, int8])):
             evaluate(opener, pair[0], validation)
             time_pair(opener, pair[:1], validation[:1])
