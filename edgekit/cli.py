@@ -86,10 +86,10 @@ def build(as_json: bool, **words: Any) -> None:
     with Console(quiet=as_json) as console:
         result = execute(planned, cache, console)
         published = publish(result, words["build_dir"])
-        for report, folder in published:
-            console.report(report, folder)
         if len(published) > 1:
             console.comparison([report for report, _ in published], published[0][1].parent)
+        for report, folder in published if len(published) == 1 else ():
+            console.report(report, folder)
     if as_json:
         reports: Any = [json.loads(report.model_dump_json()) for report, _ in published]
         several = len(planned.targets) > 1

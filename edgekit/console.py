@@ -100,8 +100,7 @@ class Console:
             f"Ranges are 95 % intervals on {report.rows[0].validation.top1.samples} images. "
             f"Latency: {report.evidence}, against the float model on the same runtime."
         )
-        for variant, reason in report.left_out.items():
-            self._say(f"Left out: {variant}: {reason}")
+        self._left_out(report)
         if report.choice:
             sure = "" if report.choice.certain else " (the intervals cannot tell it from the next)"
             self.out.print(
@@ -111,6 +110,7 @@ class Console:
 
     def comparison(self, reports: list[Report], folder: Path) -> None:
         """What each target takes, where several were built."""
+        self.bars.stop()
         table = Table(title=f"{reports[0].recipe}: the choice of each target")
         for heading in ("target", "status", "choice"):
             table.add_column(heading, no_wrap=True)
@@ -130,7 +130,19 @@ class Console:
                 ]
             table.add_row(report.target, report.status, report.chosen or "", *cells)
         self.out.print(table)
-        self._say(f"Comparison: {folder / 'comparison.html'}")
+        first = reports[0]
+        on = {str(report.evidence) for report in reports}
+        self.out.print(
+            f"Ranges are 95 % intervals on {first.rows[0].validation.top1.samples} images. "
+            f"Latency: {' or '.join(sorted(on))}, against float on the same runtime."
+        )
+        for report in reports:
+            self._left_out(report, f"{report.target}: ")
+        self._say(f"Comparison: {folder / 'comparison.html'}; each target's report in its folder")
+
+    def _left_out(self, report: Report, of: str = "") -> None:
+        for variant, reason in report.left_out.items():
+            self._say(f"Left out: {of}{variant}: {reason}")
 
     def _say(self, line: str) -> None:
         self.out.print(line, soft_wrap=True, markup=False)

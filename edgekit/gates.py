@@ -56,7 +56,14 @@ class GateResult(BaseModel):
         width = "" if figure.low is None else f" ({figure.low:.2f} to {figure.high:.2f})"
         word = "held" if self.passed else "broken"
         unit = "" if figure.unit == "ratio" else f" {figure.unit}"
-        return f"{self.gate} {word}: {figure.value:.3g}{unit}{width}, limit {self.limit:g}{unit}"
+        return f"{self.gate} {word}: {self._figure}{unit}{width}, limit {self.limit:g}{unit}"
+
+    @property
+    def _figure(self) -> str:
+        """As many digits as it takes to tell the figure from the limit."""
+        assert self.figure is not None
+        texts = (f"{self.figure.value:.{digits}g}" for digits in range(3, 17))
+        return next((t for t in texts if float(t) != self.limit), f"{self.figure.value:g}")
 
 
 FIRST_TO_LAST = ("max_accuracy_drop", "min_agreement")

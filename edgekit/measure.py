@@ -22,6 +22,7 @@ from edgekit.runtimes.base import InputForm, Progress
 
 HOST_THREADS = 1
 """Host latency is a ratio; one thread keeps the scheduler's noise out of it."""
+LIBRARY_FOLDERS = (Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64"), Path("/usr/local/lib"))
 PROTOCOL = {"warmup_seconds": 0.5, "seconds": 6.0, "rounds": 300, "runs_a_round": 3}
 
 
@@ -142,10 +143,21 @@ def device_is_here(device: str) -> bool:
     return device == "NPU" and any(Path("/dev/accel").glob("accel*"))
 
 
-def measuring_identity() -> dict[str, Any]:
+def drivers(device: str) -> dict[str, str]:
+    """The libraries of a device's driver, each with size and date: what it compiles and how fast it
+    runs depends on them. Reading their versions would load OpenVINO, which a plan must not."""
+    if device != "NPU":
+        return {}
+    names = ("libze_intel_npu.so*", "libnpu_driver_compiler.so*", "libze_intel_vpu.so*")
+    found = {p.resolve() for folder in LIBRARY_FOLDERS for n in names for p in folder.glob(n)}
+    return {p.name: f"{p.stat().st_size} {p.stat().st_mtime_ns}" for p in sorted(found)}
+
+
+def measuring_identity(device: str = "CPU") -> dict[str, Any]:
     """What figures measured here depend on beside the model: the machine, and how it is done."""
     int8 = agent.int8_instructions()
-    return {
+    own = {"drivers": drivers(device)} if device != "CPU" else {}
+    return own | {
         "host": {"cpu": agent.cpu_name(), "int8": int8, "cores": os.cpu_count()},
         "protocol": {**PROTOCOL, "threads": HOST_THREADS},
         "agent": sha256_of(Path(agent.__file__)),

@@ -7,6 +7,7 @@ reading files; loads no heavy library.
     reference: scores of the float model that every later stage is held to
     <target>/<runtime>: compile, validated
     <target>/<variant>: quantize -> export, each followed by its validation, and a check of the file
+    <target>/<variant>/precompile: on a machine that has the target's own device
     <target>/choose: the fastest of the variants that passed
 """
 
@@ -38,13 +39,22 @@ from edgekit.plugins import find_runtimes
 from edgekit.reach import require_reach, why_unreachable
 from edgekit.recipe import Recipe
 from edgekit.runtimes.base import Runtime, Variant
-from edgekit.stages.base import Adopt, Check, Compile, OnRuntime, RuntimeStage, Stage
+from edgekit.stages.base import (
+    Adopt,
+    Check,
+    Compile,
+    OnRuntime,
+    Precompile,
+    RuntimeStage,
+    Stage,
+)
 from edgekit.steps import Draft, Step, with_reasons
 from edgekit.target import Target
 from edgekit.validate import Choose, ReferenceScores, Validate
 from edgekit.weights import SEEN_DIGITS, seen_images
 
 RECORD = "plan.json"
+PRECOMPILE = "precompile"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -352,7 +362,12 @@ class _Line:
     def _check(self, model: str) -> None:
         """What the target would refuse is told before it is measured, and never passes."""
         check = Check(self._runtime(), self.target.device, self.target.engine)
-        self._add(f"{model.rpartition('/')[0]}/check", check, {"model": model})
+        folder = model.rpartition("/")[0]
+        self._add(f"{folder}/check", check, {"model": model})
+        if self.device != "CPU" and check.runtime.blob:
+            self._add(
+                f"{folder}/{PRECOMPILE}", Precompile(check.runtime, self.device), {"model": model}
+            )
 
     def _runtime(self) -> Runtime:
         return find_runtimes()[self.variant.runtime]()

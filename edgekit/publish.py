@@ -17,10 +17,10 @@ import numpy as np
 from filelock import FileLock
 
 from edgekit import models
-from edgekit.artifact import sha256_of, write_atomically
+from edgekit.artifact import Artifact, sha256_of, write_atomically
 from edgekit.errors import storage_errors
 from edgekit.models import Card
-from edgekit.plan import RECORD
+from edgekit.plan import PRECOMPILE, RECORD
 from edgekit.plugins import find_runtimes
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import Report, make_report
@@ -139,6 +139,10 @@ def _publish_row(build: Build, result: RowResult, report: Report, destination: P
         result.artifact.verify()
         for name in (runtime.file, *runtime.companions):
             shutil.copyfile(result.artifact.file(name), part / name)
+        blob = _blob(build, result)
+        if blob:
+            blob.verify()
+            shutil.copyfile(blob.file(str(runtime.blob)), part / str(runtime.blob))
         (part / "labels.txt").write_text("".join(f"{name}\n" for name in card.classes))
         if manifest["preprocessing"]["inside_the_model"]:
             _write_golden(build, result, part)
@@ -151,11 +155,19 @@ def _publish_row(build: Build, result: RowResult, report: Report, destination: P
     return manifest
 
 
+def _blob(build: Build, result: RowResult) -> Artifact | None:
+    """What the target's device made of the file, where this machine has the device."""
+    return build.artifacts.get(f"{result.row.model.rpartition('/')[0]}/{PRECOMPILE}")
+
+
 def _manifest(build: Build, result: RowResult, report: Report) -> dict[str, Any]:
     runtime = find_runtimes()[result.row.runtime]
     artifact = result.artifact
     card = Card.model_validate(artifact.metadata["card"])
     files = {name: artifact.files[name] for name in (runtime.file, *runtime.companions)}
+    blob = _blob(build, result)
+    if blob:
+        files |= blob.files
     lineage = [
         s.model_dump(include={"id", "key", "digest"}) for s in _ancestors(build, report, result)
     ]
@@ -166,6 +178,7 @@ def _manifest(build: Build, result: RowResult, report: Report) -> dict[str, Any]
         "variant": result.row.variant,
         "runtime": runtime.name,
         "engine": runtime.engine,
+        "compiled_for": blob.metadata if blob else None,
         "precision": artifact.metadata["precision"],
         "quantization": artifact.metadata.get("quantization"),
         "islands": artifact.metadata.get("islands"),

@@ -124,7 +124,7 @@ class Validate(Action):
 
     def settings(self) -> Json:
         ours = {"runtime": self.runtime, "baseline": self.baseline, "device": self.device}
-        return {**ours, **measuring_identity()}
+        return {**ours, **measuring_identity(self.device)}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         images = inputs["images"].file("images.npy")
@@ -209,7 +209,7 @@ class Choose(Action):
         self.device = device
 
     def settings(self) -> Json:
-        return {"runtimes": self.runtimes, "device": self.device, **measuring_identity()}
+        return {"runtimes": self.runtimes, "device": self.device, **measuring_identity(self.device)}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         images = inputs["images"].file("images.npy")

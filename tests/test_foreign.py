@@ -387,6 +387,21 @@ def test_a_keras_model_keeps_its_scores(
     np.testing.assert_allclose(scores_of(artifact, pixels[0]), expected(net, pixels[0]), atol=1e-4)
 
 
+def test_a_file_of_keras_2_keeps_its_scores(pixels: Pixels, tmp_path: Path) -> None:
+    old = pytest.importorskip("tf_keras", reason="Keras 2 (tf_keras) comes with [test]")
+    model = old.applications.MobileNetV2(
+        (SIZE, SIZE, 3), alpha=0.35, weights=None, classes=len(CLASSES), classifier_activation=None
+    )
+    model.compile("adam", "mse")  # a compiled model's file holds its optimizer too
+    model.save(tmp_path / "m.h5")
+    artifact = kept(tmp_path / "m.h5", tmp_path)
+    images = (pixels[0] / 255).astype(np.float32)
+    np.testing.assert_allclose(
+        scores_of(artifact, pixels[0]), model.predict(images, verbose=0), atol=1e-5
+    )
+    assert foreign.scorer(*models.restore(artifact))(images).std() > 0
+
+
 @pytest.mark.parametrize("form", ["m.keras", "m.h5"])
 def test_a_bgr_keras_model_is_kept_as_one_that_takes_rgb_the_same_each_time(
     net: torch.nn.Sequential, keras_model: Any, pixels: Pixels, tmp_path: Path, form: str

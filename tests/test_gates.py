@@ -117,3 +117,12 @@ def test_limits_that_mean_nothing_are_refused(limit: dict[str, float]) -> None:
 def test_a_result_reads_as_a_sentence() -> None:
     text = str(judged({"max_accuracy_drop": 1.0}, figure(1.5, 0.5, 2.5)))
     assert text == "max_accuracy_drop broken: 1.5 points (0.50 to 2.50), limit 1 points"
+
+
+def test_a_figure_has_the_digits_that_tell_it_from_its_limit() -> None:
+    ratio = Measurement(value=0.30341, unit="ratio", evidence=Evidence.MEASURED, method="bytes")
+    assert str(judged({"max_size_ratio": 0.303}, ratio)) == (
+        "max_size_ratio broken: 0.3034, limit 0.303"
+    )
+    same = ratio.model_copy(update={"value": 0.303})
+    assert str(judged({"max_size_ratio": 0.303}, same)) == "max_size_ratio held: 0.303, limit 0.303"

@@ -472,6 +472,26 @@ def test_planning_writes_nothing_but_the_digests(plan: Planner, store: Store) ->
 # What is refused before anything runs
 
 
+def test_on_the_targets_own_device_files_are_compiled_ahead_and_measured_there(
+    plan: Planner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    npu = target("npu", "openvino").model_copy(update={"device": "NPU"})
+
+    def steps() -> dict[str, Step]:
+        return {step.id: step for step in plan(targets=[npu]).steps}
+
+    assert "npu/openvino/precompile" not in steps()
+    monkeypatch.setattr("edgekit.plan.device_is_here", lambda device: device == "NPU")
+    here = steps()
+    assert here["npu/openvino/precompile"].inputs == {"model": "npu/openvino/export"}
+    assert here["npu/openvino/validate-export"].components["settings"]["device"] == "NPU"
+    # Another driver is another compiler: blobs and latencies are made again.
+    (tmp_path / "libze_intel_npu.so.1").write_bytes(b"driver")
+    monkeypatch.setattr("edgekit.measure.LIBRARY_FOLDERS", (tmp_path,))
+    renewed = {name for name, step in steps().items() if step.key != here[name].key}
+    assert renewed == {"npu/openvino/precompile", *(n for n in here if "validate" in n)}
+
+
 def test_milliseconds_without_a_device_are_refused(plan: Planner) -> None:
     with pytest.raises(InputError, match="max_latency_ms is set for board") as caught:
         plan(targets=[target(max_latency_ms=10)])

@@ -90,6 +90,7 @@ def open_openvino(path: str, threads: int, exact: bool, device: str = "CPU") -> 
 
     if device.split(":")[0].split("(")[0] in ("AUTO", "HETERO", "MULTI", "BATCH"):
         raise RuntimeError(device + " may run the model anywhere: ask for one device, e.g. NPU")
+    core = openvino.Core()
     options = {"PERFORMANCE_HINT": "LATENCY"}
     if device == "CPU":
         # Without the hint float models run in bfloat16 where the processor has it, and scores
@@ -97,7 +98,10 @@ def open_openvino(path: str, threads: int, exact: bool, device: str = "CPU") -> 
         options["INFERENCE_PRECISION_HINT"] = "f32"
         options["INFERENCE_NUM_THREADS"] = str(threads)
         options["ENABLE_CPU_PINNING"] = "NO"
-    compiled = openvino.Core().compile_model(path, device, options)
+    elif "NPU_BYPASS_UMD_CACHING" in core.get_property(device, "SUPPORTED_PROPERTIES"):
+        # The driver keeps what it compiled: from the second time on, loading would be a look-up.
+        options["NPU_BYPASS_UMD_CACHING"] = "YES"
+    compiled = core.compile_model(path, device, options)
     got = compiled.get_property("EXECUTION_DEVICES")
     if not got or any(name != device and name.split(".")[0] != device for name in got):
         raise RuntimeError("asked for " + device + ", OpenVINO runs on " + ", ".join(got))
@@ -109,6 +113,22 @@ def open_openvino(path: str, threads: int, exact: bool, device: str = "CPU") -> 
     return run
 
 
+def device_facts(device: str) -> Json:
+    """What OpenVINO says of a device and of what compiles for it, or why it does not."""
+    import openvino
+
+    facts, core = {}, openvino.Core()
+    for key in DEVICE_FACTS:
+        try:
+            facts[key] = str(core.get_property(device, key))
+        except RuntimeError as error:
+            facts[key] = "not available: " + str(error).strip().splitlines()[-1]
+    return facts
+
+
+DEVICE_FACTS = (
+    "FULL_DEVICE_NAME", "NPU_DRIVER_VERSION", "NPU_COMPILER_VERSION", "NPU_COMPILER_TYPE"
+)  # fmt: skip
 # OpenVINO reports its import to its maker, unless the package it reports with is missing.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 OPENERS = {"onnxruntime": open_onnxruntime, "litert": open_litert, "openvino": open_openvino}
@@ -252,6 +272,8 @@ def main(job_path: str, result_path: str) -> None:
     with open(job_path) as stream:
         job = json.load(stream)
     result: Json = {"environment": environment()}
+    for device in {model.get("device", "CPU") for model in job["models"]} - {"CPU"}:
+        result["environment"].setdefault("devices", {})[device] = device_facts(device)
     if "latency" in job:
         result["latency"] = measure_latency(job)
     if "scores" in job:

@@ -186,6 +186,8 @@ class Runtime(ABC):
     """The distribution that runs the model on the device."""
     companions: ClassVar[tuple[str, ...]] = ()
     """Files that must lie beside `file`, e.g. its weights."""
+    blob: ClassVar[str | None] = None
+    """What `precompile` writes, where the runtime can compile ahead for a device."""
     reads: ClassVar[tuple[Format, ...]] = ("torch",)
     """The forms of a float model that `compile` takes."""
     adopts: ClassVar[tuple[str, ...]] = ()
@@ -262,6 +264,18 @@ class Runtime(ABC):
 
     def adopt(self, source: Path, into: Path) -> None:
         """Take over an int8 file of one of the runtimes in `adopts`, before it is baked."""
+        raise NotImplementedError
+
+    def precompile(self, path: Path, device: str, into: Path) -> dict[str, str]:
+        """Compile a shipped file for a device of this machine, to `into / self.blob`.
+
+        Returns:
+            the device's name and the versions of its driver and compiler, which the blob is tied
+            to.
+
+        Raises:
+            DeviceError: the device does not take the file.
+        """
         raise NotImplementedError
 
     def refusals(self, path: Path, device: str, engine: str | None) -> tuple[str, ...]:

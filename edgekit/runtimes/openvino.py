@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from edgekit.errors import EdgekitError, Unsupported
+from edgekit.errors import DeviceError, EdgekitError, Unsupported
 from edgekit.models import Card
 from edgekit.runtimes import _openvino_convert as convert
 from edgekit.runtimes import _openvino_graph as graph
@@ -43,6 +43,7 @@ class OpenVino(Runtime):
     companions: ClassVar[tuple[str, ...]] = ("model.bin",)
     libraries: ClassVar[tuple[str, ...]] = ("openvino", "nncf", "torch", "keras", "tensorflow")
     engine: ClassVar[str] = "openvino"
+    blob: ClassVar[str | None] = "model.blob"
     reads: ClassVar[tuple[Format, ...]] = ("torch", "onnx", "keras")
     adopts: ClassVar[tuple[str, ...]] = ("onnxruntime",)
     precisions: ClassVar[tuple[Precision, ...]] = ("int8", "float16")
@@ -135,6 +136,21 @@ for i in np.argsort(-scores)[:5]:
         read.need("openvino", "adopt")
         with _quiet():
             self._save(convert.from_file(source, None), into)
+
+    def precompile(self, path: Path, device: str, into: Path) -> dict[str, str]:
+        import openvino
+
+        from edgekit.agent.agent import device_facts
+
+        try:
+            compiled = openvino.Core().compile_model(read.load(path), device)
+        except RuntimeError as error:
+            raise DeviceError(
+                f"the {device} cannot compile {path.name}: {str(error).strip().splitlines()[-1]}",
+                hint="see that the driver of the device is installed and fits this OpenVINO",
+            ) from error
+        (into / "model.blob").write_bytes(compiled.export_model().getvalue())
+        return dict(device_facts(device))
 
     def refusals(self, path: Path, device: str, engine: str | None) -> tuple[str, ...]:
         return read.refusals(path, device)

@@ -13,6 +13,7 @@ from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Json
 from edgekit.audit import Audit, audit, complaint
 from edgekit.errors import NotAsAsked
+from edgekit.measure import drivers
 from edgekit.runtimes.base import Runtime, Variant
 
 
@@ -168,3 +169,24 @@ class Check(Action):
                 hint="choose another architecture, or another variant for this target",
             )
         return {"device": self.device, "engine": self.engine}
+
+
+class Precompile(Action):
+    """The shipped file as the device's own compiler leaves it. It loads at once, and fits one
+    version of the driver alone, so it lies beside the file and never instead of it."""
+
+    def __init__(self, runtime: Runtime, device: str) -> None:
+        self.runtime = runtime
+        self.device = device
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (self.runtime.engine,)
+
+    def settings(self) -> Json:
+        identity = {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
+        return {**identity, "device": self.device, "drivers": drivers(self.device)}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        facts = self.runtime.precompile(inputs["model"].file(self.runtime.file), self.device, into)
+        return {"device": self.device, **facts}

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgekit.agent import agent
-from edgekit.errors import EdgekitError, MissingPackage, Unsupported
+from edgekit.errors import DeviceError, EdgekitError, MissingPackage, Unsupported
 from edgekit.models import Card, create
 from edgekit.runtimes.base import InputForm, Quantization, pixel_grid
 from edgekit.runtimes.openvino import OpenVino
@@ -436,6 +436,26 @@ def test_another_device_than_the_asked_one_is_refused(
     monkeypatch.setattr(openvino.Core, "compile_model", lambda *_: compiled)
     with pytest.raises(RuntimeError, match="asked for NPU, OpenVINO runs on CPU"):
         agent.open_openvino(str(build.path("float")), 1, False, "NPU")
+
+
+def test_a_blob_is_what_the_device_runs_and_says_whose_it_is(build: Build, tmp_path: Path) -> None:
+    # On the CPU, whose plug-in exports as the NPU's does.
+    facts = RUNTIME.precompile(build.path("grid-uint8"), "CPU", tmp_path)
+    assert facts["FULL_DEVICE_NAME"]
+    assert facts["NPU_DRIVER_VERSION"].startswith("not available: ")
+    core = openvino.Core()
+    loaded = core.import_model((tmp_path / RUNTIME.blob).read_bytes(), "CPU")
+    np.testing.assert_allclose(
+        loaded([IMAGES[:1]])[0], scores(build.path("grid-uint8"), IMAGES[:1])[:1], atol=1e-3
+    )
+
+
+def test_a_device_that_cannot_compile_says_why(build: Build, tmp_path: Path) -> None:
+    if "NPU" in openvino.Core().available_devices:
+        pytest.skip("this machine has an NPU, which takes the file")
+    with pytest.raises(DeviceError, match="the NPU cannot compile"):
+        RUNTIME.precompile(build.path("grid-uint8"), "NPU", tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_reported_to_the_maker() -> None:
