@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit._tensorflow import make_way
 from edgekit.errors import MissingPackage, WeightsError
 from edgekit.model_source import SAVED_MODEL, Channels
 
@@ -52,6 +53,7 @@ def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) ->
     else:
         kept = into / ("model.keras" if path.suffix.lower() == ".keras" else "model.h5")
         shutil.copyfile(path, kept)
+        _drop_old_words(kept)
         model = _load(kept, path)
         shape, weights = _shape(model, path), model.count_params()
         _check_finite(model, path)
@@ -123,6 +125,33 @@ def _config(path: Path) -> Any:
     return json.loads(config)
 
 
+def _drop_old_words(kept: Path) -> None:
+    """Keras 2 wrote `groups: 1` into every DepthwiseConv2D, a word that Keras 3 refuses. Its files
+    end in .h5."""
+    if kept.suffix != ".h5":
+        return
+    config = _config(kept)
+    old = [layer["config"] for layer in _layers(config, "DepthwiseConv2D")]
+    old = [words for words in old if words.get("groups") == 1]
+    for words in old:
+        del words["groups"]
+    if not old:
+        return
+    with _need("h5py").File(kept, "r+") as file:
+        file.attrs["model_config"] = json.dumps(config)
+
+
+def _layers(config: Any, kind: str) -> Iterator[Any]:
+    """The layers of one kind, at any depth."""
+    if isinstance(config, list):
+        for item in config:
+            yield from _layers(item, kind)
+    if isinstance(config, dict):
+        if config.get("class_name") == kind:
+            yield config
+        yield from _layers(list(config.values()), kind)
+
+
 def _strangers(config: Any) -> Iterator[str]:
     """Names of what is not Keras's own, at any depth."""
     if isinstance(config, list):
@@ -144,6 +173,7 @@ def _strangers(config: Any) -> Iterator[str]:
 def _need(module: str) -> Any:
     try:
         with _quiet():
+            make_way()
             return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise MissingPackage(module, "keras", "model.weights: a Keras model") from error

@@ -17,7 +17,7 @@ HEAVY = {
 
 # A module may import those of lower floors, and nothing above or beside itself but its floor.
 FLOORS = [
-    {"errors", "evidence", "agent"},
+    {"errors", "evidence", "agent", "_tensorflow"},
     {"stats", "artifact", "action", "gates", "yamlfile", "weights", "model_source"},
     {"datasets", "models", "foreign", "_foreign_keras", "_foreign_onnx", "source_check"},
     {"data", "runtimes"},

@@ -7,6 +7,8 @@ give its scores.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -385,6 +387,12 @@ def test_a_keras_model_keeps_its_scores(
     assert card.parameters == sum(p.numel() for p in net.parameters())
     artifact.verify()
     np.testing.assert_allclose(scores_of(artifact, pixels[0]), expected(net, pixels[0]), atol=1e-4)
+
+
+def test_torchvision_can_be_loaded_after_keras() -> None:
+    code = "from edgekit import _foreign_keras as f; f._need('keras'); import torchvision"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_file_of_keras_2_keeps_its_scores(pixels: Pixels, tmp_path: Path) -> None:

@@ -103,8 +103,8 @@ def test_each_stage_is_validated_before_the_next_one_runs(plan: Planner) -> None
         "board/onnxruntime/quantize",
         "board/onnxruntime/validate-quantize",
         "board/onnxruntime/export",
-        "board/onnxruntime/validate-export",
         "board/onnxruntime/check",
+        "board/onnxruntime/validate-export",
     ]
 
 
@@ -374,8 +374,8 @@ def test_a_forced_step_runs_with_all_that_depends_on_it(
         "board/onnxruntime/quantize",
         "board/onnxruntime/validate-quantize",
         "board/onnxruntime/export",
-        "board/onnxruntime/validate-export",
         "board/onnxruntime/check",
+        "board/onnxruntime/validate-export",
     }
     assert reason(planned, "board/onnxruntime/quantize") == "--force"
     assert reason(planned, "board/onnxruntime/export") == "follows a forced step"

@@ -12,12 +12,15 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from edgekit._tensorflow import make_way
 from edgekit.errors import EdgekitError, MissingPackage
 
 
 def need(module: str) -> Any:
     """Import a library that may be absent."""
     package = module.split(".")[0]
+    if package in ("tensorflow", "keras"):
+        make_way()
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from edgekit._tensorflow import make_way
 from edgekit.errors import InputError, Unsupported
 from edgekit.models import Card
 from edgekit.runtimes import _onnx_graph as graph
@@ -93,6 +94,7 @@ def from_keras(model: Any, card: Card) -> Any:
     Raises:
         Unsupported: an operator that tf2onnx does not know; several inputs or outputs.
     """
+    make_way()
     import keras
     import tensorflow
     import tf2onnx
