@@ -92,6 +92,24 @@ def size(shape: Any) -> int:
     return math.prod(int(extent) for extent in shape)
 
 
+def halve_floats(model: Any) -> None:
+    """Keep the weights that were not quantised (NNCF leaves squeeze-excite in float) in float16,
+    each behind the conversion that a compiler folds away. An NPU computes with them in float16."""
+    import numpy as np
+    from openvino import opset13 as ops
+
+    for op in model.get_ordered_ops():
+        constant, _ = weight(op) if is_heavy(op) else (None, [])
+        if constant is None or constant.get_element_type().get_type_name() != "f32":
+            continue
+        readers = list(constant.output(0).get_target_inputs())
+        half = ops.constant(constant.data.astype(np.float16))
+        half.set_friendly_name(constant.get_friendly_name())
+        whole = ops.convert(half, "f32")
+        for reader in readers:
+            reader.replace_source_output(whole.output(0))
+
+
 def is_asymmetric(model: Any) -> bool:
     """Whether activations deserve zero points: swish and its kin, or attention of any kind."""
     live = computed(model)

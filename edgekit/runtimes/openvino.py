@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 class OpenVino(Runtime):
     """openvino's own converters to compile, NNCF for int8."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "openvino"
     file: ClassVar[str] = "model.xml"
     companions: ClassVar[tuple[str, ...]] = ("model.bin",)
@@ -96,6 +97,7 @@ for i in np.argsort(-scores)[:5]:
         quantizer = graph.input_quantizer(quantized)
         if grid and quantizer is not None:
             graph.pin(quantizer, grid)
+        graph.halve_floats(quantized)
         graph.tidy(quantized, known)
         self._save(quantized, into)
         return form
