@@ -13,6 +13,8 @@ MENDS = {
     "channels": "set quantize.per_channel to what this architecture's operators allow",
 }
 SHOWN = 5
+FLOATS = ("float", "bfloat")
+CONVERSIONS = {"QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear", "Reorder"}
 
 
 class Audit(BaseModel):
@@ -36,6 +38,16 @@ class Audit(BaseModel):
     outside_delegate: tuple[str, ...]
     delegated: int
     """Operators on the runtime's fast path."""
+
+    @property
+    def left_in_float(self) -> dict[str, int]:
+        """How many operators of each kind compute in float, conversions aside: {"SOFTMAX": 12}."""
+        found = {}
+        for name, count in self.operators.items():
+            kind, _, precision = name.rpartition(" ")
+            if precision.startswith(FLOATS) and kind not in CONVERSIONS:
+                found[kind] = count
+        return found
 
 
 def audit(description: Description) -> Audit:

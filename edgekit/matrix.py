@@ -141,6 +141,7 @@ def run_matrix(
         name=matrix.name,
         source=str(matrix.data.model_dump()["source"]),
         images=known.images if known else {},
+        majority=known.majority if known else None,
         environment=known.environment if known else {},
         libraries=_libraries(targets),
         columns=[(target.name, v.name) for target in targets for v in target.variants],
@@ -193,6 +194,8 @@ def _line(
     line.parameters, line.macs = card["parameters"], card["macs"]
     counts = build.artifacts["splits"].metadata["counts"]
     report.images = {split: sum(classes.values()) for split, classes in counts.items()}
+    judged = counts[recipe.data.evaluate_on].values()
+    report.majority = 100 * max(judged) / sum(judged)
     report.environment = _environment(build) or report.environment
     return line
 

@@ -12,6 +12,7 @@ from edgekit.artifact import Store
 from edgekit.errors import ConfigError, InputError
 from edgekit.matrix import load_matrix, publish_matrix, read_matrix_report, run_matrix
 from edgekit.report.matrix import MatrixReport
+from edgekit.report.render import render_matrix
 from edgekit.run import Silent
 from edgekit.steps import Step
 from tests.conftest import write_images
@@ -123,6 +124,28 @@ def test_the_pages_hold_every_line_and_every_reason(world: Path, report: MatrixR
         assert width is None or cells is None or cells == width, line
         width = cells
     assert json.loads((folder / "matrix.json").read_text())["schema_version"] == 1
+
+
+def test_a_network_that_guesses_speaks_for_no_family(report: MatrixReport) -> None:
+    learned = report.lines[0].model_copy(deep=True)
+    float32, int8 = learned.cells
+    assert float32.top1
+    assert int8.agreement
+    assert report.majority == 50
+    float32.top1 = float32.top1.model_copy(update={"low": 60.0})
+    int8.agreement = int8.agreement.model_copy(update={"value": 96.0})
+    guesses = learned.model_copy(deep=True, update={"arch": "guesses"})
+    guesses.cells[0].top1 = float32.top1.model_copy(update={"low": 50.0})
+    guesses.cells[1].agreement = int8.agreement.model_copy(update={"value": 100.0})
+    both = report.model_copy(update={"lines": [guesses, learned]})
+    assert [both.has_learned(line) for line in both.lines] == [False, True]
+    (reach,) = both.families()["tiny"]
+    assert reach.kept
+    assert reach.best
+    assert reach.best[0] == "test_efficientnet"
+    alone = report.model_copy(update={"lines": [guesses]})
+    assert alone.families()["tiny"][0].best is None
+    assert "*guesses*" in render_matrix(both, html=False)
 
 
 def test_a_file_that_is_no_report_is_refused(tmp_path: Path) -> None:

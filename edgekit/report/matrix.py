@@ -10,6 +10,9 @@ from edgekit.audit import Audit
 from edgekit.evidence import Measurement, Verdict
 from edgekit.stages.quantize import Islands
 
+KEPT = 95.0
+"""Percent of agreement with float from which int8 counts as kept."""
+
 
 class Cell(BaseModel):
     """One architecture on one variant of one target, in one precision."""
@@ -51,6 +54,20 @@ class Line(BaseModel):
     seconds: float = 0.0
 
 
+class Reach(BaseModel):
+    """How well int8 keeps one family on one target: its best architecture and variant there."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    target: str
+    best: tuple[str, Cell] | None
+    """An architecture and its cell; None where the family does not run at all."""
+
+    @property
+    def kept(self) -> bool:
+        return bool(self.best and self.best[1].agreement and self.best[1].agreement.value >= KEPT)
+
+
 class MatrixReport(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -61,6 +78,8 @@ class MatrixReport(BaseModel):
     source: str
     images: dict[str, int]
     """Images of each split that took part."""
+    majority: float | None = None
+    """Percent of the images that judge whose class is the commonest: what guessing reaches."""
     environment: dict[str, Any]
     libraries: dict[str, str]
     columns: list[tuple[str, str]]
@@ -68,6 +87,31 @@ class MatrixReport(BaseModel):
     lines: list[Line]
     open: list[str]
     """Architectures that are still to come."""
+
+    def has_learned(self, line: Line) -> bool:
+        """Whether the float network is surely better than naming the commonest class: the agreement
+        of one that is not says nothing."""
+        floats = [c.top1 for c in line.cells if c.top1 and c.precision == "float32"]
+        guess = self.majority or 0.0
+        return bool(floats) and (floats[0].low or 0.0) > guess
+
+    def families(self) -> dict[str, list[Reach]]:
+        """For each family its best int8 form on every target, networks that have learned alone."""
+        targets = list(dict.fromkeys(target for target, _ in self.columns))
+        return {
+            family: [Reach(target=target, best=self._best(family, target)) for target in targets]
+            for family in dict.fromkeys(line.family for line in self.lines)
+        }
+
+    def _best(self, family: str, target: str) -> tuple[str, Cell] | None:
+        found = {
+            cell.agreement.value: (line.arch, cell)
+            for line in self.lines
+            if line.family == family and self.has_learned(line)
+            for cell in line.cells
+            if cell.target == target and cell.precision == "int8" and cell.agreement
+        }
+        return found[max(found)] if found else None
 
     def cell(self, line: Line, target: str, variant: str, precision: str) -> Cell | None:
         """The cell of a line; None where its whole line has a reason."""

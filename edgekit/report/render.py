@@ -6,6 +6,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from edgekit.audit import Audit
 from edgekit.evidence import Measurement
 from edgekit.report.matrix import MatrixReport
 from edgekit.report.report import Report
@@ -57,9 +58,16 @@ def _environment(escape: bool) -> Any:
         keep_trailing_newline=True,
     )
     environment.filters["interval"] = interval
+    environment.filters["in_float"] = _in_float
     environment.filters["markdown"] = _html
     environment.filters["number"] = "{:,}".format
     return environment
+
+
+def _in_float(audit: Audit | None) -> str:
+    """`12 SOFTMAX, 24 BATCH_MATMUL`: what of a compressed file computes in float."""
+    found = audit.left_in_float if audit else {}
+    return ", ".join(f"{count} {kind}" for kind, count in found.items())
 
 
 def _html(text: str) -> Any:

@@ -41,7 +41,8 @@ def row(runtime: str, stage: str, baseline: bool = False, drop: float = 0.4) -> 
         certain=False,
     )  # fmt: skip
     audit = Audit(
-        operators={"CONV_2D int8": 40}, quantized_macs=0.987, float_heavy=(), per_channel=True,
+        operators={"CONV_2D int8": 40}, quantized_macs=0.987, heavy=40, float_heavy=(),
+        per_channel=True,
         conversions=("q1",), transposes=(), outside_delegate=("DIV divide",), delegated=40,
     )  # fmt: skip
     islands = Islands(

@@ -207,6 +207,40 @@ def test_float16_is_what_the_file_holds(build: Build) -> None:
     assert distance(scores(build.path("float16-uint8"), IMAGES), expected) < 0.05
 
 
+def test_what_nncf_leaves_in_float_is_kept_in_float16(tmp_path: Path) -> None:
+    """It takes a squeeze-excite for something that eight bits would break."""
+    torch.manual_seed(0)
+    layers = torch.nn
+    squeeze = layers.Sequential(
+        layers.AdaptiveAvgPool2d(1), layers.Conv2d(8, 4, 1), layers.ReLU(),
+        layers.Conv2d(4, 8, 1), layers.Sigmoid(),
+    )  # fmt: skip
+
+    class Net(layers.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.squeeze = layers.Conv2d(3, 8, 3, 2), squeeze
+            self.last = layers.Linear(8, len(LABELS))
+
+        def forward(self, image: Any) -> Any:
+            x = self.first(image)
+            return self.last((x * self.squeeze(x)).mean((2, 3)))
+
+    for name in ("float", "int8"):
+        (tmp_path / name).mkdir()
+    RUNTIME.compile(Net().eval(), ALIKE, tmp_path / "float", lambda *_: None)
+    source, asked = tmp_path / "float/model.xml", Quantization(quantizer="nncf")
+    RUNTIME.quantize(source, ALIKE, IMAGES, asked, tmp_path / "int8", lambda *_: None)
+    heavy = [o for o in RUNTIME.describe(tmp_path / "int8/model.xml").operators if o.heavy]
+    assert {o.precision for o in heavy} == {"int8", "float16"}
+    assert [o.name for o in heavy if o.precision == "float16"] == [
+        "squeeze.1/Convolution",
+        "squeeze.3/Convolution",
+    ]
+    images = ALIKE_FORM.prepare(IMAGES)
+    assert distance(scores(tmp_path / "int8/model.xml", images), scores(source, images)) < 0.1
+
+
 def test_float_input_is_left_as_it_is_and_integer_output_refused(build: Build) -> None:
     baked = build.bake("grid", ALIKE, "float")
     form = build.forms["grid"]
