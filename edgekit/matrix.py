@@ -85,7 +85,7 @@ class Matrix(BaseModel):
             data = data.model_copy(update={"image_size": entry.image_size})
         changes = entry.model_dump(include={"epochs", "learning_rate"}, exclude_none=True)
         return Recipe(
-            name=f"{self.name}-{entry.arch}",
+            name=f"{self.name}-{entry.arch.replace('/', '-')}",
             model=ModelSource(arch=entry.arch, weights="scratch"),
             data=data,
             stages=tuple(

@@ -167,3 +167,5 @@ def test_the_matrix_that_ships_names_the_families_people_choose_between() -> Non
     matrix = load_matrix(Path(__file__).parents[1] / "recipes/matrix/architectures.yaml")
     assert len(matrix.architectures) >= 24
     assert set(matrix.targets) == {"rpi", "intel-npu", "android"}
+    names = {matrix.recipe(entry).name for entry in matrix.architectures}
+    assert len(names) == len(matrix.architectures)

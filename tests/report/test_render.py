@@ -73,7 +73,7 @@ def report() -> Report:
     return Report(
         edgekit="0.1.0", created="2026-01-01T00:00:00+00:00", recipe="demo", arch="net",
         image_size=160, target="rpi", target_description="a board", device="CPU",
-        engine=None, cpu="cortex-a76", threads=4,
+        engine=None, cpu="cortex-a76", memory_mb=4096, threads=4,
         status="passed", broken=[], evidence=Evidence.HOST,
         not_measured=["Latency on a board"], gates=Gates(max_accuracy_drop=1.0),
         data=DataRecord(
