@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LIBRARIES = ("tensorflow", "keras")
+LIBRARIES = ("tensorflow", "keras", "tf2onnx")
 CODE = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
 """Layers of Keras that hold a program, or read one from elsewhere."""
 RUNS_CODE = (b"PyFunc", b"EagerPyFunc", b"PyFuncStateless", b"ReadFile", b"WriteFile")

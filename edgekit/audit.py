@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit.runtimes.base import Description, Precision
 
 MENDS = {
+    "half": "this runtime cannot keep the weights of these operators in float16",
     "float": "no integer kernel takes these operators: another quantiser, runtime or architecture "
     "may, or raise quantize.max_float_macs to accept it",
     "nothing": "report it: this architecture's operators are not known to the runtime's audit",
@@ -76,8 +77,10 @@ def complaint(
     Args:
         max_float_macs: share of the multiply-accumulates that may stay in float, from 0 to 1.
     """
-    if precision != "int8":
-        return None
+    if precision == "float16":
+        halves = any(name.endswith(" float16") for name in found.operators)
+        lacking = "float16 asked, and no operator has such weights"
+        return None if halves else (lacking, MENDS["half"])
     if not found.heavy:
         return "int8 asked, and no convolution or matrix product was found at all", MENDS["nothing"]
     if found.quantized_macs is None:

@@ -18,6 +18,7 @@ from edgekit.errors import EdgekitError, GateBroken, InputError
 if TYPE_CHECKING:
     from edgekit.artifact import Store
     from edgekit.plan import Plan
+    from edgekit.run import Build
 
 
 def main() -> None:
@@ -88,27 +89,33 @@ def build(as_json: bool, **words: Any) -> None:
         published = publish(result, words["build_dir"])
         if len(published) > 1:
             console.comparison([report for report, _ in published], published[0][1].parent)
+        console.left_out(planned.left_out)
         for report, folder in published if len(published) == 1 else ():
             console.report(report, folder)
     if as_json:
         reports: Any = [json.loads(report.model_dump_json()) for report, _ in published]
         several = len(planned.targets) > 1
         click.echo(json.dumps(reports if several else next(iter(reports), None), indent=1))
-    # What no gate broke keeps its own exit code; the targets that were finished are published.
-    for target in result.targets:
-        if target.error:
-            raise target.error
+    _raise_faults(result, [folder for report, folder in published if report.broken])
+
+
+def _raise_faults(result: Build, folders: list[Path]) -> None:
+    """All that broke, target by target; what was no gate gives the exit code."""
     # Not from the reports: a target that fails before anything was measured has none.
     broken = [f"{t.plan.target.name}: {line}" for t in result.targets for line in t.faults]
-    if broken:
-        folders = [str(folder) for report, folder in published if report.broken]
-        raise GateBroken(
-            "a gate is broken: " + "; ".join(broken),
-            hint="the last stage that passed is kept; see last-passed/ and the report in "
-            + ", ".join(folders)
-            if folders
-            else "nothing could be measured, so there is no report",
-        )
+    if not broken:
+        return
+    error = next((t.error for t in result.targets if t.error), None)
+    failure = GateBroken(
+        ("" if error else "a gate is broken: ") + "; ".join(broken),
+        hint="the last stage that passed is kept; see last-passed/ and the report in "
+        + ", ".join(map(str, folders))
+        if folders
+        else "nothing could be measured, so there is no report",
+    )
+    if error:
+        failure.exit_code = error.exit_code
+    raise failure
 
 
 @cli.command()
@@ -120,7 +127,7 @@ def plan(as_json: bool, **words: Any) -> None:
         {"step": s.id, "key": s.key, "state": str(s.state), "reason": s.reason}
         for s in planned.steps
     ]
-    left_out = {
+    left_out = planned.left_out | {
         f"{t.target.name}/{name}": why
         for t in planned.targets
         for name, why in t.unreachable.items()

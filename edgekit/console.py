@@ -100,7 +100,7 @@ class Console:
             f"Ranges are 95 % intervals on {report.rows[0].validation.top1.samples} images. "
             f"Latency: {report.evidence}, against the float model on the same runtime."
         )
-        self._left_out(report)
+        self.left_out(report.left_out)
         if report.choice:
             sure = "" if report.choice.certain else " (the intervals cannot tell it from the next)"
             self.out.print(
@@ -137,12 +137,12 @@ class Console:
             f"Latency: {' or '.join(sorted(on))}, against float on the same runtime."
         )
         for report in reports:
-            self._left_out(report, f"{report.target}: ")
+            self.left_out(report.left_out, f"{report.target}: ")
         self._say(f"Comparison: {folder / 'comparison.html'}; each target's report in its folder")
 
-    def _left_out(self, report: Report, of: str = "") -> None:
-        for variant, reason in report.left_out.items():
-            self._say(f"Left out: {of}{variant}: {reason}")
+    def left_out(self, reasons: dict[str, str], of: str = "") -> None:
+        for name, reason in reasons.items():
+            self._say(f"Left out: {of}{name}: {reason}")
 
     def _say(self, line: str) -> None:
         self.out.print(line, soft_wrap=True, markup=False)

@@ -23,13 +23,13 @@ from edgekit.gates import Gates
 from edgekit.models import ModelSource
 from edgekit.plan import make_plan
 from edgekit.plugins import find_runtimes
-from edgekit.recipe import AnySource, AnyStage, Recipe
+from edgekit.recipe import AnySource, AnyStage, Recipe, conflicts
 from edgekit.report.matrix import Cell, Line, MatrixReport
 from edgekit.report.render import render_matrix
 from edgekit.run import Build, Observer, RowResult, TargetResult, execute
 from edgekit.runtimes.base import Variant
 from edgekit.target import Target, load_target
-from edgekit.yamlfile import Document, parse
+from edgekit.yamlfile import Document, Location, parse
 
 
 class Entry(BaseModel):
@@ -104,7 +104,13 @@ def load_matrix(path: Path) -> Matrix:
     document = Document(path)
     if isinstance(document.data, dict):
         document.data = {"name": path.stem, **document.data}
-    return parse(document, Matrix)
+    return parse(document, Matrix, _conflicts)
+
+
+def _conflicts(matrix: Matrix) -> list[tuple[Location, str]]:
+    """What would be wrong with the recipes that it stands for; they differ in the model alone."""
+    found = conflicts(matrix.recipe(matrix.architectures[0]))
+    return [(("stages",) if where[0] == "model" else where, message) for where, message in found]
 
 
 def load_targets(matrix: Matrix) -> list[Target]:
@@ -134,7 +140,9 @@ def run_matrix(
 
     """
     targets = load_targets(matrix)
-    lines = {line.arch: line for line in known.lines} if known else {}
+    before = {line.arch: line for line in known.lines} if known else {}
+    # A run that is stopped leaves the lines that it has not come to as they were.
+    lines = {entry.arch: before.get(entry.arch) for entry in matrix.architectures}
     report = MatrixReport(
         edgekit=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -148,10 +156,10 @@ def run_matrix(
         lines=[],
         open=[entry.arch for entry in matrix.architectures],
     )
-    for entry in matrix.architectures:
-        line = _line(matrix, entry, targets, base, store, observer, lines.get(entry.arch), report)
-        report.lines.append(line)
-        report.open.remove(entry.arch)
+    for arch, entry in zip(lines, matrix.architectures, strict=True):
+        lines[arch] = _line(matrix, entry, targets, base, store, observer, lines[arch], report)
+        report.lines = [line for line in lines.values() if line]
+        report.open = [name for name, line in lines.items() if not line]
         report.created = datetime.now(UTC).isoformat(timespec="seconds")
         publish(report)
     return report
@@ -187,6 +195,9 @@ def _line(
         raise
     except EdgekitError as error:
         line.reason = error.message
+        return line
+    except Exception as error:  # of a library: a cell, and no reason to stop the others
+        line.reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         return line
     line.seconds = round(time.perf_counter() - start, 1)
     line.cells = [cell for target in build.targets for cell in _cells(target)]

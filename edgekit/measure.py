@@ -22,6 +22,7 @@ from edgekit.runtimes.base import InputForm, Progress
 
 HOST_THREADS = 1
 """Host latency is a ratio; one thread keeps the scheduler's noise out of it."""
+INTEL = "0x8086"
 LIBRARY_FOLDERS = (Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64"), Path("/usr/local/lib"))
 PROTOCOL = {"warmup_seconds": 0.5, "seconds": 6.0, "rounds": 300, "runs_a_round": 3}
 
@@ -139,8 +140,12 @@ def _run_agent(job: dict[str, Any], folder: Path, progress: Progress) -> dict[st
 
 
 def device_is_here(device: str) -> bool:
-    """Whether this machine has the device itself; a GPU of its own is not a phone's."""
-    return device == "NPU" and any(Path("/dev/accel").glob("accel*"))
+    """Whether this machine has the device itself, and a driver for it; a GPU of its own is not a
+    phone's."""
+    if device != "NPU" or not drivers(device):
+        return False
+    vendors = Path("/sys/class/accel").glob("accel*/device/vendor")
+    return any(vendor.read_text().strip() == INTEL for vendor in vendors)
 
 
 def drivers(device: str) -> dict[str, str]:

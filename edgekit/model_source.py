@@ -34,6 +34,8 @@ RANGES: dict[str, tuple[Triple, Triple]] = {
 FORMATS: dict[str, Format] = {".onnx": "onnx", ".keras": "keras", ".h5": "keras", ".hdf5": "keras"}
 NAMES = {"torch": "a torch model", "onnx": "an ONNX file", "keras": "a Keras model"}
 SAVED_MODEL = "saved_model.pb"
+TORCHVISION = "torchvision/"
+"""Before the name of an architecture of torchvision's."""
 
 
 class ModelSource(BaseModel):
@@ -78,6 +80,8 @@ class ModelSource(BaseModel):
             raise ValueError("this key is required: the timm architecture that the weights are of")
         if format not in (None, "torch") and value:
             raise ValueError(f"not for {NAMES[str(format)]}, which holds its own architecture")
+        if value.startswith(TORCHVISION) and info.data.get("weights") == "pretrained":
+            raise ValueError(f"weights: pretrained are timm's alone: give a file for {value}")
         return value
 
     @field_validator("head", "channels")

@@ -13,7 +13,7 @@ from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Artifact, Json, sha256_of
 from edgekit.errors import InputError, WeightsError
 from edgekit.model_source import PACKAGED as PACKAGED
-from edgekit.model_source import Channels, Format
+from edgekit.model_source import TORCHVISION, Channels, Format
 from edgekit.model_source import ModelSource as ModelSource
 from edgekit.model_source import Triple as Triple
 from edgekit.weights import NOTE, load_into, read_note, read_state, rename_lite
@@ -122,9 +122,6 @@ def _state(source: ModelSource, file: Path) -> StateDict:
     return state
 
 
-TORCHVISION = "torchvision/"
-
-
 def create(arch: str, classes: int, pretrained: bool = False, image_size: int | None = None) -> Any:
     """A timm model in eval mode, or torchvision's where the name begins with `torchvision/`.
 
@@ -142,7 +139,8 @@ def create(arch: str, classes: int, pretrained: bool = False, image_size: int | 
     if not timm.is_model(arch.split(".")[0]):
         raise _unknown(arch, arch.split(".")[0], timm.list_models(), "timm")
     try:
-        fixed = timm.get_pretrained_cfg(arch).fixed_input_size
+        config = timm.get_pretrained_cfg(arch)  # None for timm's deprecated names
+        fixed = config and config.fixed_input_size
         sized = {"img_size": image_size} if fixed and image_size else {}
         return timm.create_model(arch, pretrained=pretrained, num_classes=classes, **sized).eval()
     except (RuntimeError, OSError, AssertionError) as error:
@@ -165,8 +163,10 @@ def _create_torchvision(name: str, classes: int) -> Any:
     model = torchvision.models.get_model(name, weights=None, num_classes=classes).eval()
     imagenet = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
     model.pretrained_cfg = {**imagenet, "num_classes": 1000, "architecture": name}
-    last = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
-    model.get_classifier = lambda: last
+    linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    if not linear:
+        raise InputError(f"model.arch: {TORCHVISION}{name} does not end in a linear layer")
+    model.get_classifier = lambda: linear[-1]
     return model
 
 

@@ -36,7 +36,7 @@ from edgekit.images import DecodeImages
 from edgekit.measure import device_is_here
 from edgekit.models import LoadModel
 from edgekit.plugins import find_runtimes
-from edgekit.reach import require_reach, why_unreachable
+from edgekit.reach import in_reach, why_unreachable
 from edgekit.recipe import Recipe
 from edgekit.runtimes.base import Runtime, Variant
 from edgekit.stages.base import (
@@ -51,7 +51,7 @@ from edgekit.stages.base import (
 from edgekit.steps import Draft, Step, with_reasons
 from edgekit.target import Target
 from edgekit.validate import Choose, ReferenceScores, Validate
-from edgekit.weights import SEEN_DIGITS, seen_images
+from edgekit.weights import SEEN_DIGITS, read_note, seen_images
 
 RECORD = "plan.json"
 PRECOMPILE = "precompile"
@@ -77,14 +77,16 @@ class TargetPlan:
     gates: Gates
     rows: tuple[Row, ...]
     choice: str | None
+    precision: str | None
+    """What the recipe's quantize stage asks for."""
     unreachable: dict[str, str]
-    """Alternatives that this recipe cannot have, each with the reason."""
+    """Variants that this recipe cannot have, each with the reason."""
 
     def gates_for(self, variant: str) -> Gates:
         """A size ratio is a promise of the recipe's own precision: a variant that brings another
         one is held to everything else."""
         own = next((v for v in self.target.variants if v.name == variant), None)
-        if own and own.precision:
+        if own and own.precision not in (None, self.precision):
             return self.gates.model_copy(update={"max_size_ratio": None})
         return self.gates
 
@@ -96,6 +98,8 @@ class Plan:
     """The folder of the recipe, to which its relative paths refer."""
     steps: tuple[Step, ...]
     targets: tuple[TargetPlan, ...]
+    left_out: dict[str, str]
+    """Targets that the recipe's model cannot reach at all, each with the reason."""
     seen: frozenset[str]
     """Starts of the digests of all images that the trunk's weights have learned from."""
 
@@ -140,7 +144,7 @@ def make_plan(
             f"a target cannot be named {', '.join(sorted(taken))}: a step bears that name",
             hint="rename the target's file, or give it a name: key",
         )
-    require_reach(recipe.model, targets)
+    targets, left_out = in_reach(recipe.model, targets)
     planned = tuple(_plan_target(draft, target, kept, judge) for target in targets)
     steps = tuple(with_reasons(list(draft.steps.values()), store, last or {}, force))
     return Plan(
@@ -148,6 +152,7 @@ def make_plan(
         base=base,
         steps=steps,
         targets=planned,
+        left_out=left_out,
         seen=frozenset(seen),
     )
 
@@ -209,7 +214,7 @@ def _plan_trunk(draft: Draft) -> tuple[list[str], str]:
     kind = LoadModel if recipe.model.format == "torch" else LoadForeign
     load = kind(recipe.model, draft.base, recipe.data.image_size, recipe.data.crop_pct)
     trunk = [draft.add("source", load, {"splits": "splits"})]
-    if recipe.model.format != "torch":
+    if _is_unproven(recipe, draft.base):
         _plan_source_check(draft)
     reference = trunk[0]
     for i, stage in enumerate(recipe.stages):
@@ -226,6 +231,16 @@ def _plan_trunk(draft: Draft) -> tuple[list[str], str]:
         if stage.trains and all(s.trains for s in recipe.stages[:i]):
             reference = trunk[-1]
     return trunk, reference
+
+
+def _is_unproven(recipe: Recipe, base: Path) -> bool:
+    """Whether what the model expects is known from the recipe alone: its file is neither edgekit's
+    own, whose card says it, nor trained further here."""
+    if recipe.model.format != "torch":
+        return True
+    file = recipe.model.weights_file(base) if recipe.model.is_file else None
+    trained = any(stage.trains for stage in recipe.stages)
+    return file is not None and not trained and not read_note(file)
 
 
 def _plan_source_check(draft: Draft) -> None:
@@ -276,14 +291,19 @@ def _plan_target(draft: Draft, target: Target, trunk: list[str], judge: str) -> 
         inputs = {"images": judge} | {name: row.model for name, row in final.items()}
         choice = draft.add(f"{target.name}/choose", action, inputs)
     return TargetPlan(
-        target=target, gates=gates, rows=tuple(rows), choice=choice, unreachable=unreachable
+        target=target,
+        gates=gates,
+        rows=tuple(rows),
+        choice=choice,
+        precision=next((getattr(s, "precision", None) for s in stages if s.images), None),
+        unreachable=unreachable,
     )
 
 
 def _why_not(
     recipe: Recipe, variant: Variant, target: Target, stages: list[RuntimeStage]
 ) -> str | None:
-    """Why a recipe cannot have an alternative; what a target requires raises instead."""
+    """Why a recipe cannot have a variant; what else is wrong with a required one is raised."""
     why = why_unreachable(recipe.model, variant)
     if why or variant.name in target.runtimes:
         return why

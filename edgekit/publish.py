@@ -20,7 +20,7 @@ from edgekit import models
 from edgekit.artifact import Artifact, sha256_of, write_atomically
 from edgekit.errors import storage_errors
 from edgekit.models import Card
-from edgekit.plan import PRECOMPILE, RECORD
+from edgekit.plan import PRECOMPILE, RECORD, Plan
 from edgekit.plugins import find_runtimes
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import Report, make_report
@@ -29,15 +29,22 @@ from edgekit.weights import NOTE, read_note
 
 MANIFEST_SCHEMA = 2
 FLOAT_FILE = "float.safetensors"
+COMPARISON = ("comparison.md", "comparison.html")
+REPORT = ("report.json", "report.md", "report.html")
 
 
 def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
     """Write `<build_dir>/<recipe>/<target>/` for every target that was reached."""
     published = []
+    root = build_dir / build.plan.recipe.name
+    with storage_errors(root):
+        _forget(root, COMPARISON)
     for target in build.targets:
+        folder = root / target.plan.target.name
         if not target.rows:
+            with storage_errors(folder):
+                _forget(folder, REPORT)
             continue
-        folder = build_dir / build.plan.recipe.name / target.plan.target.name
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             report = make_report(build, target)
@@ -53,17 +60,22 @@ def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
                 write_atomically(folder / RECORD, json.dumps(build.plan.record(), indent=1))
         published.append((report, folder))
     if len(published) > 1:
-        _publish_comparison(build.plan.recipe.name, [r for r, _ in published], build_dir)
+        _publish_comparison(build.plan, [report for report, _ in published], root)
     return published
 
 
-def _publish_comparison(recipe: str, reports: list[Report], build_dir: Path) -> None:
+def _forget(folder: Path, names: tuple[str, ...]) -> None:
+    """Pages of an earlier build must not be taken for this one's."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _publish_comparison(plan: Plan, reports: list[Report], folder: Path) -> None:
     """The targets of this build beside each other, above their folders."""
-    folder = build_dir / recipe
     with storage_errors(folder):
-        markdown = render_comparison(recipe, reports, html=False)
-        write_atomically(folder / "comparison.md", markdown)
-        write_atomically(folder / "comparison.html", render_comparison(recipe, reports, html=True))
+        for name, html in zip(COMPARISON, (False, True), strict=True):
+            page = render_comparison(plan.recipe.name, reports, plan.left_out, html)
+            write_atomically(folder / name, page)
 
 
 def _recover(folder: Path) -> None:
@@ -222,7 +234,10 @@ def _write_golden(build: Build, result: RowResult, folder: Path) -> None:
     images = np.load(build.artifacts[judge].file("images.npy"), mmap_mode="r")
     scores = np.load(build.artifacts[result.row.validation].file("scores.npy"))
     np.save(folder / "golden_input.npy", images[:1])
-    np.save(folder / "golden_scores.npy", scores[:1])
+    codes = result.artifact.metadata["output"]
+    if codes["scale"] is not None:
+        scores = np.round(scores / codes["scale"]) + codes["zero_point"]
+    np.save(folder / "golden_scores.npy", scores[:1].astype(codes["dtype"]))
 
 
 def _swap(part: Path, destination: Path) -> None:

@@ -23,36 +23,40 @@ def why_unreachable(source: ModelSource, variant: Variant) -> str | None:
     return None
 
 
-def require_reach(source: ModelSource, targets: list[Target]) -> None:
-    """Refuse a model that a required runtime of a target does not read, before anything runs.
+def in_reach(source: ModelSource, targets: list[Target]) -> tuple[list[Target], dict[str, str]]:
+    """The targets of which a required runtime reads the model, and why the others are left out.
 
     Raises:
-        InputError: naming the runtime, and what can be reached.
+        InputError: no target can be reached, before anything runs.
     """
-    lost = [
-        f"{target.name}: {why}"
-        for target in targets
-        for variant in target.variants
-        if variant.name in target.runtimes and (why := why_unreachable(source, variant))
-    ]
-    if lost:
+    kept, lost = [], {}
+    for target in targets:
+        required = [v for v in target.variants if v.name in target.runtimes]
+        reasons = [why for v in required if (why := why_unreachable(source, v))]
+        if not required or len(reasons) < len(required):
+            kept.append(target)
+        else:
+            lost[target.name] = "; ".join(reasons)
+    if not kept:
         places = _reachable(source)
+        reasons = [f"{name}: {why}" for name, why in lost.items()]
         raise InputError(
-            f"model.weights: {source.weights} cannot be built for " + "; ".join(lost),
+            f"model.weights: {source.weights} cannot be built for " + "; ".join(reasons),
             hint=f"{NAMES[source.format]} can be built for {', '.join(readers(source))}"
             + (f": the targets {', '.join(places)}" if places else "")
             + "; or give a model of another format",
         )
+    return kept, lost
 
 
 def _reachable(source: ModelSource) -> list[str]:
-    """The targets that come with edgekit, all of whose required runtimes can be reached."""
+    """The targets that come with edgekit of which a required runtime can be reached."""
     able, found = set(readers(source)), []
     for name in known_targets():
         try:
             target = load_target(name)
         except EdgekitError:
             continue  # told to whoever builds for it
-        if able.issuperset(target.runtimes):
+        if able & set(target.runtimes):
             found.append(name)
     return found

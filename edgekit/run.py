@@ -8,7 +8,14 @@ from typing import Protocol
 
 from edgekit.action import Context
 from edgekit.artifact import Artifact, Store
-from edgekit.errors import EdgekitError, IntegrityError, MissingPackage, NotAsAsked, StorageError
+from edgekit.errors import (
+    DeviceError,
+    EdgekitError,
+    IntegrityError,
+    MissingPackage,
+    NotAsAsked,
+    StorageError,
+)
 from edgekit.gates import GateResult, judge
 from edgekit.plan import Plan, Row, TargetPlan
 from edgekit.steps import State, Step
@@ -107,11 +114,7 @@ def _advance(
 ) -> None:
     """One step of a target; what fails in it is the target's fault or leaves the variant out."""
     if step.id == target.plan.choice:
-        contenders = target.shipped.keys() & step.inputs.keys()
-        if len(contenders) > 1:
-            kept = {role: i for role, i in step.inputs.items() if role in ("images", *contenders)}
-            build.artifacts[step.id] = _perform(step, kept, build, store, observer)
-            target.choice = read_choice(build.artifacts[step.id])
+        _choose(step, target, build, store, observer)
         return
     variant = step.owner.partition("/")[2]
     if variant not in target.left_out:
@@ -130,7 +133,7 @@ def _advance(
     except EdgekitError as error:
         if required and not isinstance(error, NotAsAsked):
             target.error = error
-        _fail(target, variant, required, f"{step.id.rpartition('/')[2]}: {error.message}")
+        _fail(target, variant, required, f"{step.id.rpartition('/')[2]}: {_told(error)}")
         return
     row = next((row for row in target.plan.rows if row.validation == step.id), None)
     if row:
@@ -139,6 +142,28 @@ def _advance(
         if result.broken:
             figures = "; ".join(map(str, result.broken))
             _fail(target, variant, required, f"{row.stage}: {figures}")
+
+
+def _choose(
+    step: Step, target: TargetResult, build: Build, store: Store, observer: Observer
+) -> None:
+    """Measure what passed in one run; where that fails, nothing has been chosen."""
+    contenders = target.shipped.keys() & step.inputs.keys()
+    if len(contenders) < 2:
+        return
+    kept = {role: i for role, i in step.inputs.items() if role in ("images", *contenders)}
+    try:
+        build.artifacts[step.id] = _perform(step, kept, build, store, observer)
+    except DeviceError as error:
+        target.error = error
+        target.faults.append(f"choose: {_told(error)}")
+        return
+    target.choice = read_choice(build.artifacts[step.id])
+
+
+def _told(error: EdgekitError) -> str:
+    """What failed, and the usual mend."""
+    return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
 def _fail(target: TargetResult, variant: str, required: bool, reason: str) -> None:

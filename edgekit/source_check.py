@@ -196,6 +196,8 @@ def _mismatch(
     advice = "in the recipe's model section write " + " and ".join(lines)
     if best.range != declared.range:
         advice += ", without mean and std"
+    if best.channels != declared.channels and card.format == "torch":
+        advice = "timm models take RGB: reverse the input channels of the first layer's weights"
     return InputError(
         f"model.weights: {name} is not what the recipe says of it: declared ({told}) it classifies "
         f"{100 * right[declared]:.1f} % of {images} training images rightly; with "

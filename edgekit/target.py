@@ -27,6 +27,8 @@ class Target(BaseModel):
     fastest of all that pass is named the choice."""
     cpu: str
     """The processor, as compilers and emulators name it, e.g. cortex-a76."""
+    isa: str | None = None
+    """Its instruction set, with the extensions that int8 kernels use: stands in the report."""
     device: Literal["CPU", "GPU", "NPU"] = "CPU"
     """What the model runs on. A file it would refuse is a failure at build time."""
     engine: str | None = Field(None, pattern=r"^[a-z0-9-]+==[0-9.]+$")
@@ -39,22 +41,27 @@ class Target(BaseModel):
     gates: Gates = Gates()
     use: str = ""
     """What to do with the files: Markdown, at the end of the report, in which {{ recipe }},
-    {{ size }} (pixels), {{ classes }} (how many) and {{ variants }} (their names) are filled in."""
+    {{ size }} (pixels), {{ crop }} (data.crop_pct), {{ classes }} (how many) and {{ variants }}
+    (names of those that shipped) are filled in."""
 
-    def use_for(self, recipe: str, size: int, classes: int, variants: list[str]) -> str:
+    def use_for(
+        self, recipe: str, size: int, crop: float, classes: int, variants: list[str]
+    ) -> str:
         """`use` with a build's own names in it."""
         import jinja2.sandbox
 
         environment = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined)
         template = environment.from_string(self.use)
-        return template.render(recipe=recipe, size=size, classes=classes, variants=variants)
+        return template.render(
+            recipe=recipe, size=size, crop=crop, classes=classes, variants=variants
+        )
 
     @model_validator(mode="after")
     def _use_can_be_filled_in(self) -> Target:
         import jinja2
 
         try:
-            self.use_for("recipe", 224, 2, ["litert"])
+            self.use_for("recipe", 224, 1.0, 2, ["litert"])
         except jinja2.TemplateError as error:
             raise ValueError(f"use: {error}") from error
         return self
@@ -72,6 +79,26 @@ class Target(BaseModel):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"named twice: {', '.join(twice)}")
+        return value
+
+    @model_validator(mode="after")
+    def _runs_there(self) -> Target:
+        """Else figures of another device would pass for the target's."""
+        for variant in self.variants:
+            known = find_runtimes()[variant.runtime].devices
+            if self.device not in known:
+                raise ValueError(
+                    f"device: {variant.runtime} does not run on the {self.device}, only on "
+                    f"{', '.join(known)}"
+                )
+        return self
+
+    @field_validator("engine")
+    @classmethod
+    def _engine_is_known(cls, value: str | None) -> str | None:
+        known = [engine for runtime in find_runtimes().values() for engine in runtime.engines]
+        if value is not None and value not in known:
+            raise ValueError(f"nothing is known of {value}; known: {', '.join(known)}")
         return value
 
     @model_validator(mode="after")

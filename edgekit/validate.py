@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit import foreign, models, stats
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Artifact, Json
+from edgekit.audit import Audit, complaint
 from edgekit.errors import NotAsAsked
 from edgekit.evidence import Evidence, Measurement, Verdict
 from edgekit.measure import (
@@ -31,6 +32,8 @@ from edgekit.plugins import find_runtimes
 from edgekit.runtimes.base import InputForm
 
 FLOAT_SQNR_DB = 40.0
+HALF_SQNR_DB = 25.0
+"""Of a device that computes in float16."""
 RESULT = "validation.json"
 CHOICE = "choice.json"
 
@@ -127,6 +130,7 @@ class Validate(Action):
         return {**ours, **measuring_identity(self.device)}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        _hold_to_order(self.runtime, inputs["model"])
         images = inputs["images"].file("images.npy")
         labels = np.load(inputs["images"].file("labels.npy"))
         reference = np.load(inputs["reference"].file("scores.npy"))
@@ -143,7 +147,8 @@ class Validate(Action):
                 hint="a range was clipped to nothing: try another calibration",
             )
         if self.baseline:
-            _hold_to_source(self.runtime, reference, scores)
+            least = FLOAT_SQNR_DB if self.device == "CPU" else HALF_SQNR_DB
+            _hold_to_source(self.runtime, reference, scores, least)
         card = Card.model_validate(inputs["model"].metadata["card"])
         size = _bytes(self.runtime, inputs["model"])
         small = None if self.baseline else size / _bytes(self.runtime, inputs["baseline"])
@@ -165,8 +170,23 @@ class Validate(Action):
         return {}
 
 
+def _hold_to_order(runtime: str, model: Artifact) -> None:
+    """A file must be what its quantize stage was asked for. Judged here, and not where it is made:
+    the file is kept, and an unchanged build does not make it again to refuse it again.
+
+    Raises:
+        NotAsAsked: it is not.
+    """
+    asked = model.metadata.get("quantization")
+    if asked:
+        found = Audit.model_validate(model.metadata["audit"])
+        wrong = complaint(found, asked["precision"], asked["per_channel"], asked["max_float_macs"])
+        if wrong:
+            raise NotAsAsked(f"{runtime}: {wrong[0]}", hint=wrong[1])
+
+
 def _hold_to_source(
-    runtime: str, reference: NDArray[np.float32], scores: NDArray[np.float32]
+    runtime: str, reference: NDArray[np.float32], scores: NDArray[np.float32], least: float
 ) -> None:
     """A float file must compute what its source computes: the same channel order, input range and
     class order. Converters keep 100 dB; a mistake in any of these leaves next to nothing.
@@ -175,11 +195,11 @@ def _hold_to_source(
         NotAsAsked: it does not.
     """
     sqnr = stats.sqnr_db(reference, scores)
-    if sqnr < FLOAT_SQNR_DB:
+    if sqnr < least:
         same = np.mean(reference.argmax(axis=1) == scores.argmax(axis=1))
         raise NotAsAsked(
             f"the float model compiled for {runtime} is not the source any more: its scores are "
-            f"{sqnr:.1f} dB from the source's (at least {FLOAT_SQNR_DB:g} expected), "
+            f"{sqnr:.1f} dB from the source's (at least {least:g} expected), "
             f"{100 * same:.1f} % agree",
             hint="the conversion changed the channel order, the input range, the class order or an "
             "operator; the source's own scores are the reference",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from edgekit.recipe import Recipe, load_recipe
 from edgekit.runtimes.base import Variant
 from edgekit.steps import State, Step
 from edgekit.target import Target
+from edgekit.weights import NOTE
 
 TEXT = """\
 model: {arch: test_efficientnet, weights: w.safetensors}
@@ -245,8 +247,30 @@ def test_what_does_not_read_the_model_is_left_out_or_refused(
     with pytest.raises(
         InputError, match=r"w\.keras cannot be built for a: litert does not"
     ) as caught:
-        plan(*KERAS, targets=[target("a", "litert"), target("b")])
+        plan(*KERAS, targets=[target("a", "litert")])
     assert "can be built for onnxruntime" in str(caught.value.hint)
+
+
+def test_a_target_is_built_with_what_reads_the_model_or_left_out_beside_others(
+    plan: Planner, reads: Callable[..., None]
+) -> None:
+    reads("onnxruntime")
+    planned = plan(*KERAS, targets=[target("a", "litert"), target("b", "litert", "onnxruntime")])
+    assert planned.left_out == {"a": "litert does not read a Keras model, as w.keras is"}
+    (found,) = planned.targets
+    assert {row.runtime for row in found.rows} == {"onnxruntime"}
+    assert list(found.unreachable) == ["litert"]
+
+
+def test_a_checkpoint_from_elsewhere_is_checked_unless_it_is_trained_further(
+    plan: Planner, recipe_path: Path
+) -> None:
+    training = "  - finetune: {epochs: 1, augment: {rotate: 5}}\n"
+    assert "check-source" in states(plan((training, "")))
+    assert "check-source" not in states(plan())
+    note = {NOTE: json.dumps({"seen": ""})}
+    save_file({"a": torch.zeros(1)}, recipe_path.parent / "w.safetensors", metadata=note)
+    assert "check-source" not in states(plan((training, "")))
 
 
 def test_both_runtimes_of_a_way_by_another_must_read_the_model(

@@ -78,7 +78,7 @@ ALTERNATIVES = GOOD + "alternatives:\n  - {}\n"
     ("entry", "message"),
     [
         ("{runtime: onxruntime}", "did you mean 'onnxruntime'"),
-        ("{runtime: onnxruntime}", "says nothing but the runtime"),
+        ("{runtime: onnxruntime}", "stands under runtimes already"),
         ("{runtime: onnxruntime, precision: float16}", "offers the precision int8, not float16"),
         ("{runtime: onnxruntime, quantizer: nccf}", "quantizer onnxruntime, nncf, not nccf"),
         ("{runtime: onnxruntime, via: litert}", "takes over files of none, not of litert"),
@@ -102,3 +102,13 @@ def test_every_board_of_the_family_ships() -> None:
     assert {"rpi3", "rpi4", "rpi5", "zero2w", "android", "intel-npu", "x86-cpu"} <= set(
         known_targets()
     )
+
+
+def test_a_runtime_that_the_device_does_not_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="onnxruntime does not run on the NPU, only on CPU"):
+        load_target(own(tmp_path, GOOD + "device: NPU\n"))
+
+
+def test_an_engine_of_which_nothing_is_known_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothing is known of onnxruntime==1.14.0; known: tfl"):
+        load_target(own(tmp_path, GOOD + "engine: onnxruntime==1.14.0\n"))

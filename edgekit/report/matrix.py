@@ -10,6 +10,8 @@ from edgekit.audit import Audit
 from edgekit.evidence import Measurement, Verdict
 from edgekit.stages.quantize import Islands
 
+INT8_SHARE = 0.9
+"""Share of the multiply-accumulates from which a file counts as int8 here."""
 KEPT = 95.0
 """Percent of agreement with float from which int8 counts as kept."""
 
@@ -33,6 +35,12 @@ class Cell(BaseModel):
     verdict: Verdict | None = None
     audit: Audit | None = None
     islands: Islands | None = None
+
+    @property
+    def is_int8(self) -> bool:
+        """Int8 was asked for, and nearly all of the work is done in it."""
+        share = self.audit.quantized_macs if self.audit else None
+        return self.precision == "int8" and share is not None and share >= INT8_SHARE
 
 
 class Line(BaseModel):
@@ -88,6 +96,12 @@ class MatrixReport(BaseModel):
     open: list[str]
     """Architectures that are still to come."""
 
+    @property
+    def evidence(self) -> str:
+        """Where the latencies were seen: host, measured, or both."""
+        found = {str(c.latency.evidence) for line in self.lines for c in line.cells if c.latency}
+        return " and ".join(sorted(found)) or "host"
+
     def has_learned(self, line: Line) -> bool:
         """Whether the float network is surely better than naming the commonest class: the agreement
         of one that is not says nothing."""
@@ -109,7 +123,7 @@ class MatrixReport(BaseModel):
             for line in self.lines
             if line.family == family and self.has_learned(line)
             for cell in line.cells
-            if cell.target == target and cell.precision == "int8" and cell.agreement
+            if cell.target == target and cell.agreement and cell.is_int8
         }
         return found[max(found)] if found else None
 

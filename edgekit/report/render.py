@@ -20,10 +20,12 @@ def render_html(report: Report) -> str:
     return _render("report.html.j2", escape=True, report=report)
 
 
-def render_comparison(name: str, reports: list[Report], html: bool) -> str:
-    """The targets of one build beside each other."""
+def render_comparison(
+    name: str, reports: list[Report], left_out: dict[str, str], html: bool
+) -> str:
+    """The targets of one build beside each other, and those that it could not reach."""
     template = "comparison.html.j2" if html else "comparison.md.j2"
-    return _render(template, html, name=name, reports=reports)
+    return _render(template, html, name=name, reports=reports, left_out=left_out)
 
 
 def render_matrix(report: MatrixReport, html: bool) -> str:

@@ -79,6 +79,7 @@ class Report(BaseModel):
     device: str
     engine: str | None
     cpu: str
+    isa: str | None
     memory_mb: int | None
     threads: int
     """Threads that an application on the target gives to inference; host ratios use one."""
@@ -98,6 +99,12 @@ class Report(BaseModel):
     environment: dict[str, Any]
     libraries: dict[str, str]
     steps: list[StepRecord]
+
+    @property
+    def device_facts(self) -> str:
+        """cortex-a76, armv8.2-a with dotprod, 4 threads, 4096 MB: as far as the target says."""
+        memory = f"{self.memory_mb} MB" if self.memory_mb else None
+        return "; ".join(filter(None, (self.cpu, self.isa, f"{self.threads} threads", memory)))
 
     @property
     def chosen(self) -> str | None:
@@ -122,6 +129,7 @@ def make_report(build: Build, target: TargetResult) -> Report:
         device=spec.device,
         engine=spec.engine,
         cpu=spec.cpu,
+        isa=spec.isa,
         memory_mb=spec.memory_mb,
         threads=spec.threads,
         status="broken" if target.faults else "passed",
@@ -151,9 +159,16 @@ def _use(build: Build, target: TargetResult) -> str:
     return target.plan.target.use_for(
         recipe=recipe.name,
         size=recipe.data.image_size,
+        crop=recipe.data.crop_pct,
         classes=len(build.artifacts["splits"].metadata["classes"]),
         variants=list(target.shipped),
     )
+
+
+SATURATES = (
+    "OpenVINO's int8 with exact integer sums: on an x86 processor without VNNI its sums saturate, "
+    "so its accuracy here may be below the target's. The other runtimes' scores are exact."
+)
 
 
 def _not_measured(target: TargetResult) -> list[str]:
@@ -161,19 +176,24 @@ def _not_measured(target: TargetResult) -> list[str]:
     spec = target.plan.target
     if _evidence(target) is Evidence.MEASURED:
         return []
-    if spec.device != "CPU":
-        return [
-            f"Anything on the {spec.device} of {spec.description}: this machine has none. Accuracy "
-            "and ratios are those of the same file on this machine's CPU in float32 arithmetic "
-            f"where the file is float; another order of magnitude may be true of the {spec.device}."
-        ]
     environment = target.rows[-1].validation.environment
     int8 = environment.get("int8_instructions", [])
+    saturates = not int8 and any(row.row.runtime == "openvino" for row in target.rows)
+    doubts = [SATURATES] if saturates else []
+    if spec.device != "CPU":
+        return [
+            *doubts,
+            f"Anything on the {spec.device} of {spec.description}: this machine has none. Accuracy "
+            "and ratios are those of the same file on this machine's CPU in float32 arithmetic "
+            "where the file is float; another order of magnitude may be true of the "
+            f"{spec.device}.",
+        ]
     here = f"has {', '.join(int8)}" if int8 else "has no int8 dot-product instructions"
     return [
+        *doubts,
         f"Latency on {spec.description}: no device took part in this build. The "
         f"ratios are this machine's, whose processor {here}; what int8 gains depends on them, so "
-        f"expect other ratios on its {spec.cpu}."
+        f"expect other ratios on its {spec.cpu}.",
     ]
 
 

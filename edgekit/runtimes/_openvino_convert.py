@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from edgekit._tensorflow import make_way
 from edgekit.errors import EdgekitError, Unsupported
 from edgekit.models import Card
 from edgekit.runtimes import _openvino_graph as graph
@@ -77,6 +78,7 @@ def _is_keras_file(path: Path) -> bool:
 
 def _saved_model(path: Path, folder: Path) -> Path:
     """A Keras file as the SavedModel that OpenVINO reads."""
+    make_way()
     keras = read.need("keras", "compile a Keras model")
     model = keras.models.load_model(path, compile=False)
     model.export(folder / "saved", verbose=False)

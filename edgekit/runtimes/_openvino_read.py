@@ -44,7 +44,8 @@ def need(name: str, step: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         package = (error.name or name).split(".")[0]
-        raise MissingPackage(package, "intel-npu", f"{step} for OpenVINO") from error
+        extra = "keras" if name == "keras" else "intel-npu"
+        raise MissingPackage(package, extra, f"{step} for OpenVINO") from error
 
 
 def load(path: Path) -> Any:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.model_source import Format
 from edgekit.models import Card, Triple
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 Calibration = Literal["minmax", "moving_average", "percentile", "entropy"]
 Precision = Literal["int8", "float16"]
-Format = Literal["torch", "onnx", "keras"]
-"""What a float model is kept as: safetensors and a card, an .onnx file, a Keras model."""
 Io = Literal["uint8", "float", "integer"]
 """What a shipped file takes and gives: `uint8` raw pixels in and float scores out, `float`
 normalised pixels in and float scores out, `integer` raw pixels in and quantised scores out."""
@@ -144,6 +143,9 @@ class Port(BaseModel):
     name: str
     shape: tuple[int, ...]
     dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+    """Of codes: a code stands for scale * (code - zero_point). None for numbers."""
 
 
 class Description(BaseModel):
@@ -188,6 +190,10 @@ class Runtime(ABC):
     """Files that must lie beside `file`, e.g. its weights."""
     blob: ClassVar[str | None] = None
     """What `precompile` writes, where the runtime can compile ahead for a device."""
+    devices: ClassVar[tuple[str, ...]] = ("CPU",)
+    """What it can run on, in a target's words."""
+    engines: ClassVar[tuple[str, ...]] = ()
+    """Older libraries that run its files, of which `refusals` knows what they take."""
     reads: ClassVar[tuple[Format, ...]] = ("torch",)
     """The forms of a float model that `compile` takes."""
     adopts: ClassVar[tuple[str, ...]] = ()

@@ -50,6 +50,7 @@ class LiteRT(Runtime):
     file = "model.tflite"
     libraries = ("litert-torch", "ai-edge-quantizer", "ai-edge-litert", "torch", "tensorflow")
     engine = "ai-edge-litert"
+    engines = ("tflite-runtime==2.14.0",)
     reads = ("torch", "keras")
     precisions = ("int8", "float16")
     quantizers = ("ai-edge-quantizer",)
@@ -62,7 +63,7 @@ from ai_edge_litert.interpreter import Interpreter
 labels = zipfile.ZipFile("model.tflite").read("labels.txt").decode().splitlines()
 run = Interpreter("model.tflite").get_signature_runner()
 image = np.load(sys.argv[1] if len(sys.argv) > 1 else "golden_input.npy")  # uint8 [1, H, W, 3]
-scores = run(image=image)["scores"][0]
+scores = run(image=image)["scores"][0].astype(float)
 for i in np.argsort(-scores)[:5]:
     print(f"{labels[i]} {scores[i]:.3f}")
 """

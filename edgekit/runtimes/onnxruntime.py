@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekit.errors import InputError, MissingPackage, Unsupported
+from edgekit.model_source import Format
 from edgekit.models import Card
 from edgekit.runtimes import _onnx_describe, _onnx_export, _onnx_islands, _onnx_nncf, _onnx_quantize
 from edgekit.runtimes import _onnx_graph as graph
 from edgekit.runtimes.base import (
     Calibration,
     Description,
-    Format,
     InputForm,
     Io,
     Progress,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
+from edgekit.model_source import Format
 from edgekit.models import Card
 from edgekit.runtimes import _openvino_convert as convert
 from edgekit.runtimes import _openvino_graph as graph
@@ -18,7 +19,6 @@ from edgekit.runtimes import _openvino_read as read
 from edgekit.runtimes.base import (
     Calibration,
     Description,
-    Format,
     InputForm,
     Io,
     Precision,
@@ -44,6 +44,7 @@ class OpenVino(Runtime):
     companions: ClassVar[tuple[str, ...]] = ("model.bin",)
     libraries: ClassVar[tuple[str, ...]] = ("openvino", "nncf", "torch", "keras", "tensorflow")
     engine: ClassVar[str] = "openvino"
+    devices: ClassVar[tuple[str, ...]] = ("CPU", "GPU", "NPU")
     blob: ClassVar[str | None] = "model.blob"
     reads: ClassVar[tuple[Format, ...]] = ("torch", "onnx", "keras")
     adopts: ClassVar[tuple[str, ...]] = ("onnxruntime",)
@@ -146,12 +147,12 @@ for i in np.argsort(-scores)[:5]:
 
         try:
             compiled = openvino.Core().compile_model(read.load(path), device)
+            (into / "model.blob").write_bytes(compiled.export_model().getvalue())
         except RuntimeError as error:
             raise DeviceError(
                 f"the {device} cannot compile {path.name}: {str(error).strip().splitlines()[-1]}",
                 hint="see that the driver of the device is installed and fits this OpenVINO",
             ) from error
-        (into / "model.blob").write_bytes(compiled.export_model().getvalue())
         return dict(device_facts(device))
 
     def refusals(self, path: Path, device: str, engine: str | None) -> tuple[str, ...]:

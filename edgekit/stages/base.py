@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -11,8 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from edgekit import models
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Json
-from edgekit.audit import Audit, audit, complaint
-from edgekit.errors import NotAsAsked
+from edgekit.audit import audit
+from edgekit.errors import EdgekitError, NotAsAsked, Unsupported, storage_errors
 from edgekit.measure import drivers
 from edgekit.runtimes.base import Runtime, Variant
 
@@ -63,6 +65,23 @@ class RuntimeStage(Stage):
         raise TypeError(f"{self.stage} runs on a runtime: wrap it in OnRuntime")
 
 
+@contextmanager
+def blamed(runtime: Runtime, step: str, into: Path) -> Iterator[None]:
+    """What a runtime's library raises, in whatever way, is that this model cannot be built for it:
+    it ends one variant, and the other variants and targets go on."""
+    try:
+        with storage_errors(into):
+            yield
+    except (EdgekitError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0]
+        raise Unsupported(
+            f"{runtime.name} cannot {step} this model: {type(error).__name__}: {first}",
+            hint="--debug shows where its library stopped; another architecture or runtime may do",
+        ) from error
+
+
 class OnRuntime(Action):
     """A runtime stage, and the runtime and the variant it works for."""
 
@@ -84,7 +103,8 @@ class OnRuntime(Action):
         }
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        return self.stage.apply(self.runtime, self.variant, inputs, into, context)
+        with blamed(self.runtime, self.stage.stage, into):
+            return self.stage.apply(self.runtime, self.variant, inputs, into, context)
 
 
 class Compile(Action):
@@ -102,7 +122,8 @@ class Compile(Action):
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         model, card = models.restore(inputs["model"])
-        form = self.runtime.compile(model, card, into, context.progress)
+        with blamed(self.runtime, "compile", into):
+            form = self.runtime.compile(model, card, into, context.progress)
         if not card.macs:  # of a file from elsewhere, whose operators are counted in the result
             operators = self.runtime.describe(into / self.runtime.file).operators
             card = card.model_copy(update={"macs": sum(o.macs for o in operators)})
@@ -129,22 +150,10 @@ class Adopt(Action):
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         metadata = inputs["model"].metadata
-        self.runtime.adopt(inputs["model"].file(self.maker.file), into)
+        with blamed(self.runtime, "adopt", into):
+            self.runtime.adopt(inputs["model"].file(self.maker.file), into)
         found = audit(self.runtime.describe(into / self.runtime.file))
-        hold_to(found, metadata["quantization"], self.runtime.name)
         return {**metadata, "audit": found.model_dump(mode="json")}
-
-
-def hold_to(found: Audit, quantization: Json, runtime: str) -> None:
-    """Raise NotAsAsked where a file is not what the quantize stage was asked for."""
-    wrong = complaint(
-        found,
-        quantization["precision"],
-        quantization["per_channel"],
-        quantization["max_float_macs"],
-    )
-    if wrong:
-        raise NotAsAsked(f"{runtime}: {wrong[0]}", hint=wrong[1])
 
 
 class Check(Action):

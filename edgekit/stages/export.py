@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from edgekit.action import Context, Inputs
 from edgekit.artifact import Json
-from edgekit.audit import audit
+from edgekit.audit import Audit, audit
+from edgekit.errors import Unsupported
 from edgekit.models import Card
 from edgekit.runtimes.base import InputForm, Runtime, Variant
-from edgekit.stages.base import RuntimeStage, hold_to
+from edgekit.stages.base import RuntimeStage
 
 
 class Export(RuntimeStage):
+    version: ClassVar[int] = 2
+
     stage: Literal["export"] = "export"
     preprocess: Literal["baked"] = "baked"
     """Normalisation is inside the model; in int8, where it can be, in the input's scale."""
@@ -30,8 +33,8 @@ class Export(RuntimeStage):
         runtime.bake(model.file(runtime.file), card, form, card.classes, into, variant.io)
         description = runtime.describe(into / runtime.file)
         found = audit(description)
-        if "quantization" in model.metadata:
-            hold_to(found, model.metadata["quantization"], runtime.name)
+        if variant.io == "integer":
+            _refuse_float(runtime, found)
         if variant.io != "float":
             form = form.model_copy(update={"dtype": "uint8"})
         return {
@@ -41,3 +44,14 @@ class Export(RuntimeStage):
             "output": description.output.model_dump(mode="json"),
             "audit": found.model_dump(mode="json"),
         }
+
+
+def _refuse_float(runtime: Runtime, found: Audit) -> None:
+    """A delegate for integers alone takes no file that computes in float anywhere."""
+    if found.left_in_float:
+        names = ", ".join(f"{count} {kind}" for kind, count in found.left_in_float.items())
+        raise Unsupported(
+            f"{runtime.file} is not integer throughout: {names} compute in float",
+            hint="the runtime's fast path has no int8 kernel for them, or eight bits break them: "
+            "choose an architecture without them for integer delegates",
+        )

@@ -31,7 +31,7 @@ from edgekit.runtimes.base import (
     Runtime,
     Variant,
 )
-from edgekit.stages.base import RuntimeStage, hold_to
+from edgekit.stages.base import RuntimeStage
 
 TRIAL_IMAGES = 64
 PLAIN_MARGIN_DB = 1.0
@@ -105,7 +105,6 @@ class Quantize(RuntimeStage):
         form = work.quantize(asked, into)
         found = audit(runtime.describe(into / runtime.file))
         quantization = self._record(asked, len(work.images))
-        hold_to(found, quantization, runtime.name)
         return {
             **inputs["model"].metadata,
             "form": form.model_dump(mode="json"),
@@ -129,7 +128,7 @@ class Quantize(RuntimeStage):
         if not named:
             return Islands(operators=())
         plain = work.try_out(asked)
-        kept = work.try_out(asked.model_copy(update={"islands": named}))
+        kept = work.score(asked.model_copy(update={"islands": named}))
         enough = plain.sqnr_db is not None and (
             kept.sqnr_db is None or plain.sqnr_db > kept.sqnr_db - PLAIN_MARGIN_DB
         )
@@ -183,26 +182,36 @@ class _Work:
         return self.runtime.quantize(source, self.card, self.images, asked, into, progress)
 
     def try_out(self, asked: Quantization) -> Trial:
+        """That a file does not run is a result here: int8 breaks some operators so."""
+        try:
+            return self.score(asked)
+        except (DeviceError, Unsupported) as error:
+            count = len(self.images[:TRIAL_IMAGES])
+            return Trial(sqnr_db=None, images=count, failure=error.message)
+
+    def score(self, asked: Quantization) -> Trial:
+        """Quantise as asked, and hold the scores against the float model's.
+
+        Raises:
+            DeviceError, Unsupported: it cannot be made, or does not run.
+        """
         images = self.images[:TRIAL_IMAGES]
         name, file = self.runtime.name, self.runtime.file
         with tempfile.TemporaryDirectory() as folder:
             into = Path(folder)
             np.save(into / "images.npy", images)
-            try:
-                form = self.quantize(asked, into)
-                models = [
-                    Candidate("int8", name, into / file, form),
-                    Candidate("float", name, self.model.file(file), self._float_form()),
-                ]
-                outcome = measure(
-                    models,
-                    into / "images.npy",
-                    self.context.progress,
-                    score=("int8", "float"),
-                    latency=False,
-                )
-            except (DeviceError, Unsupported) as error:
-                return Trial(sqnr_db=None, images=len(images), failure=error.message)
+            form = self.quantize(asked, into)
+            models = [
+                Candidate("int8", name, into / file, form),
+                Candidate("float", name, self.model.file(file), self._float_form()),
+            ]
+            outcome = measure(
+                models,
+                into / "images.npy",
+                self.context.progress,
+                score=("int8", "float"),
+                latency=False,
+            )
             scores = outcome.scores["float"], outcome.scores["int8"]
         if not np.isfinite(scores[1]).all():
             return Trial(sqnr_db=None, images=len(images), failure="NaN or infinite scores")

@@ -73,7 +73,7 @@ def report() -> Report:
     return Report(
         edgekit="0.1.0", created="2026-01-01T00:00:00+00:00", recipe="demo", arch="net",
         image_size=160, target="rpi", target_description="a board", device="CPU",
-        engine=None, cpu="cortex-a76", memory_mb=4096, threads=4,
+        engine=None, cpu="cortex-a76", isa="armv8-a", memory_mb=4096, threads=4,
         status="passed", broken=[], evidence=Evidence.HOST,
         not_measured=["Latency on a board"], gates=Gates(max_accuracy_drop=1.0),
         data=DataRecord(
@@ -171,6 +171,8 @@ def test_a_broken_gate_heads_the_page(report: Report) -> None:
 def test_a_comparison_holds_every_target_and_what_was_left_out(report: Report, html: bool) -> None:
     other = report.model_copy(update={"target": "android", "status": "broken", "rows": [],
                                       "broken": ["litert quantize: drop"]})  # fmt: skip
-    page = render_comparison("demo", [report, other], html)
-    for word in ("rpi", "android", "0.57", "litert-float16", "litert quantize: drop"):
+    page = render_comparison("demo", [report, other], {"zero2w": "reads no ONNX"}, html)
+    for word in (
+        "rpi", "android", "0.57", "litert-float16", "litert quantize: drop", "zero2w", "no ONNX"
+    ):  # fmt: skip
         assert word in page
