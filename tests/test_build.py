@@ -214,7 +214,7 @@ def test_kill_9_in_mid_training_changes_nothing(
     build.send_signal(signal.SIGKILL)
     build.wait()
     plan = edgekit("plan", "tiny.yaml", "--target", "board.yaml", "--json", cwd=folder, store=store)
-    state = {step["step"]: step["state"] for step in json.loads(plan.stdout)}
+    state = {step["step"]: step["state"] for step in json.loads(plan.stdout)["steps"]}
     assert state["source"] == "cached"
     assert state["finetune"] != "cached"
     done = edgekit("build", "tiny.yaml", "--target", "board.yaml", cwd=folder, store=store)
@@ -347,6 +347,7 @@ def test_an_alternative_that_cannot_be_made_is_left_out_with_its_reason(
     assert left_out["onnxruntime-integer"].startswith("export: ")
     # NNCF quantises a convolution and its swish as one, and ONNX Runtime has no such kernel.
     assert "multiply-accumulates stayed in float" in left_out["onnxruntime-nncf"]
+    assert "another quantiser, runtime or architecture" in left_out["onnxruntime-nncf"]
     assert "Left out: onnxruntime-integer" in done.stdout
     manifest = json.loads((folder / "build/tiny/board/manifest.json").read_text())
     assert set(manifest["artifacts"]) == kept

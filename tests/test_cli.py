@@ -186,7 +186,7 @@ def test_plan_runs_nothing(folder: Path, tmp_path: Path) -> None:
     done = edgekit(
         "plan", "recipe.yaml", "--target", "board.yaml", "--json", cwd=folder, store=tmp_path / "s"
     )
-    steps = json.loads(done.stdout)
+    steps = json.loads(done.stdout)["steps"]
     assert {step["state"] for step in steps} == {"new"}
     assert not (tmp_path / "s/objects").exists()
     assert not (folder / "build").exists()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgekit.action import Context
@@ -13,6 +14,7 @@ from edgekit.plan import PRECOMPILE, make_plan
 from edgekit.publish import publish
 from edgekit.recipe import load_recipe
 from edgekit.run import Silent, execute
+from edgekit.runtimes.base import Variant
 from edgekit.stages.base import Precompile
 from edgekit.target import Target
 
@@ -47,3 +49,48 @@ def test_a_blob_lies_beside_the_file_it_was_compiled_from(
     assert manifest["compiled_for"]["device"] == "CPU"
     assert manifest["files"]["model.blob"]["bytes"] > 0
     assert openvino.Core().import_model((folder / "openvino/model.blob").read_bytes(), "CPU")
+
+
+def test_the_golden_scores_of_an_integer_file_are_the_codes_it_gives(
+    images_folder: Path, write_recipe: Callable[..., Path], store: Store
+) -> None:
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    recipe = write_recipe(RECIPE)
+    integer = Variant(runtime="litert", io="integer")
+    board = Target(
+        name="phone", description="", runtimes=("litert",), alternatives=(integer,), cpu="arm64",
+        threads=1,
+    )  # fmt: skip
+    build = execute(make_plan(load_recipe(recipe), recipe.parent, [board], store), store, Silent())
+    ((report, folder),) = publish(build, recipe.parent / "build")
+    assert report.left_out == {}
+    lies = folder / "litert-integer"
+    run = interpreter.Interpreter(str(lies / "model.tflite")).get_signature_runner()
+    given = run(image=np.load(lies / "golden_input.npy"))["scores"]
+    expected = np.load(lies / "golden_scores.npy")
+    assert given.dtype == expected.dtype == np.int8
+    np.testing.assert_array_equal(given, expected)
+    output = json.loads((lies / "manifest.json").read_text())["output"]
+    scores = output["scale"] * (given.astype(float) - output["zero_point"])
+    plain = np.load(folder / "litert/golden_scores.npy")
+    np.testing.assert_allclose(scores, plain, atol=output["scale"])
+
+
+def test_pages_of_an_earlier_build_do_not_stand_for_this_one(
+    images_folder: Path, write_recipe: Callable[..., Path], store: Store
+) -> None:
+    recipe = write_recipe(RECIPE)
+    boards = [
+        Target(name=name, description="", runtimes=("onnxruntime",), cpu="x", threads=1)
+        for name in "ab"
+    ]
+    build = execute(make_plan(load_recipe(recipe), recipe.parent, boards, store), store, Silent())
+    publish(build, recipe.parent / "build")
+    root = recipe.parent / "build/recipe"
+    assert (root / "comparison.html").exists()
+    failed = [build.targets[0], replace(build.targets[1], rows=[], faults=["onnxruntime compile"])]
+    publish(replace(build, targets=failed), recipe.parent / "build")
+    assert not (root / "comparison.html").exists()
+    assert (root / "a/report.json").exists()
+    assert not (root / "b/report.json").exists()
+    assert (root / "b/onnxruntime/model.onnx").exists(), "what an earlier build shipped stays"

@@ -1,0 +1,65 @@
+"""What a compiled file is held to."""
+
+import pytest
+
+from edgekit.audit import Audit, audit, complaint
+from edgekit.runtimes.base import Description, Operator, Port
+
+PORT = Port(name="image", shape=(1, 8, 8, 3), dtype="uint8")
+
+
+def found(*operators: tuple[str, str, int], per_channel: bool = True) -> Audit:
+    """An audit of operators given as kind, precision and multiply-accumulates; 0 for light ones."""
+    made = tuple(
+        Operator(name=f"layer{i}", kind=kind, precision=precision, heavy=macs > 0, macs=macs)
+        for i, (kind, precision, macs) in enumerate(operators)
+    )
+    return audit(Description(input=PORT, output=PORT, operators=made, per_channel=per_channel))
+
+
+def test_the_share_of_int8_is_one_of_work_not_of_operators() -> None:
+    mixed = found(("Conv", "int8", 900), ("Conv", "float32", 100), ("Softmax", "float32", 0))
+    assert mixed.quantized_macs == pytest.approx(0.9)
+    assert mixed.float_heavy == ("layer1",)
+
+
+def test_what_computes_in_float_is_counted_and_conversions_are_not() -> None:
+    mixed = found(
+        ("SOFTMAX", "float32", 0), ("SOFTMAX", "float32", 0), ("QUANTIZE", "float32", 0),
+        ("CONV_2D", "int8", 10), ("CONV_2D", "float16", 1),
+    )  # fmt: skip
+    assert mixed.left_in_float == {"SOFTMAX": 2, "CONV_2D": 1}
+
+
+@pytest.mark.parametrize(
+    ("operators", "precision", "says"),
+    [
+        ([("Conv", "int8", 94), ("Conv", "float32", 6)], "int8", "6.0 % of the multiply"),
+        ([("Add", "int8", 0)], "int8", "no convolution or matrix product was found"),
+        ([("Conv", "float32", 9)], "float16", "no operator has such weights"),
+    ],
+)
+def test_what_is_not_as_asked_is_named_with_its_mend(
+    operators: list[tuple[str, str, int]], precision: str, says: str
+) -> None:
+    wrong = complaint(found(*operators), precision, True, 0.05)
+    assert wrong
+    assert says in wrong[0]
+    assert wrong[1]
+
+
+@pytest.mark.parametrize(
+    ("operators", "precision"),
+    [
+        ([("Conv", "int8", 95), ("Conv", "float32", 5)], "int8"),
+        ([("Conv", "float16", 9), ("Add", "float32", 0)], "float16"),
+    ],
+)
+def test_what_is_as_asked_passes(operators: list[tuple[str, str, int]], precision: str) -> None:
+    assert complaint(found(*operators), precision, True, 0.05) is None
+
+
+def test_weights_with_one_scale_are_not_per_channel() -> None:
+    wrong = complaint(found(("Conv", "int8", 9), per_channel=False), "int8", True, 0.05)
+    assert wrong
+    assert "per_channel: True asked, False found" in wrong[0]
