@@ -20,7 +20,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -109,11 +109,21 @@ class Store:
             return None
 
     @contextmanager
-    def lock(self, key: str) -> Iterator[None]:
-        """Held by the build that runs the step `key`."""
+    def lock(self, key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Held by the build that runs the step `key`.
+
+        Args:
+            waiting: called once where another build holds it.
+        """
         with storage_errors(self.root):
             (self.root / "locks").mkdir(parents=True, exist_ok=True)
-            with FileLock(self.root / "locks" / f"{key}.lock"):
+            lock = FileLock(self.root / "locks" / f"{key}.lock")
+            try:
+                held = lock.acquire(timeout=0)
+            except Timeout:
+                waiting()
+                held = lock.acquire()
+            with held:
                 yield
 
     @contextmanager

@@ -54,6 +54,9 @@ class Console:
     ) -> None:
         self.bars.stop()
 
+    def waiting(self, step: Step) -> None:
+        self._say(f"{step.id}: another build is at it; waiting for its result")
+
     def started(self, step: Step) -> None:
         self.said = time.monotonic()
         if self.live:

@@ -25,6 +25,7 @@ from edgekit.validate import Choice, Validation, gate_figures, read_choice, read
 class Observer(Protocol):
     """Whoever watches a build. The CLI shows it; a script may collect it."""
 
+    def waiting(self, step: Step) -> None: ...
     def started(self, step: Step) -> None: ...
     def progressed(self, step: Step, done: int, total: int, note: str) -> None: ...
     def finished(self, step: Step, artifact: Artifact, ran: bool) -> None: ...
@@ -32,6 +33,9 @@ class Observer(Protocol):
 
 class Silent:
     """An observer for scripts and tests."""
+
+    def waiting(self, step: Step) -> None:
+        pass
 
     def started(self, step: Step) -> None:
         pass
@@ -196,7 +200,7 @@ def _perform(
 
     found = cached()
     if not found:
-        with store.lock(step.key):
+        with store.lock(step.key, waiting=lambda: observer.waiting(step)):
             # Another build may have run the step while this one waited for the lock.
             found = cached()
             if not found:

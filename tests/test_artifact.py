@@ -10,6 +10,8 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -366,3 +368,20 @@ def test_a_store_that_is_a_file_is_refused(tmp_path: Path) -> None:
     for use in (store.find, store.partial):
         with pytest.raises(StorageError, match="store is a file"):
             use(KEY)
+
+
+def test_who_waits_for_a_lock_is_told_once(store: Store) -> None:
+    told: list[str] = []
+    with store.lock("key", waiting=lambda: told.append("first")):
+        other = threading.Thread(target=_take, args=(store, told))
+        other.start()
+        while not told:
+            time.sleep(0.01)
+        assert told == ["second"]
+    other.join(10)
+    assert told == ["second", "taken"]
+
+
+def _take(store: Store, told: list[str]) -> None:
+    with store.lock("key", waiting=lambda: told.append("second")):
+        told.append("taken")
