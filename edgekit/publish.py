@@ -20,11 +20,12 @@ from edgekit import models
 from edgekit.artifact import Artifact, sha256_of, write_atomically
 from edgekit.errors import storage_errors
 from edgekit.models import Card
-from edgekit.plan import PRECOMPILE, RECORD, Plan
+from edgekit.plan import RECORD, Plan
 from edgekit.plugins import find_runtimes
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import Report, make_report
 from edgekit.run import Build, RowResult, TargetResult
+from edgekit.target_plan import PRECOMPILE
 from edgekit.weights import NOTE, read_note
 
 MANIFEST_SCHEMA = 2

@@ -16,10 +16,12 @@ from edgekit.errors import (
     NotAsAsked,
     StorageError,
 )
+from edgekit.figures import Validation, gate_figures
 from edgekit.gates import GateResult, judge
-from edgekit.plan import Plan, Row, TargetPlan
+from edgekit.plan import Plan
 from edgekit.steps import State, Step
-from edgekit.validate import Choice, Validation, gate_figures, read_choice, read_validation
+from edgekit.target_plan import Row, TargetPlan
+from edgekit.validate import Choice, read_choice, read_validation
 
 
 class Observer(Protocol):

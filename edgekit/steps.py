@@ -11,8 +11,9 @@ from typing import Any
 
 from edgekit.action import Action, library_versions
 from edgekit.artifact import Json, Store, digest_of
-from edgekit.data import Inventory
+from edgekit.data import CalibrationChoice, Inventory
 from edgekit.errors import InputError
+from edgekit.images import DecodeImages
 from edgekit.recipe import Recipe
 
 
@@ -80,6 +81,9 @@ class Draft:
                     return other.id
         self.steps[id] = step
         return id
+
+    def decode(self, split: str, calibration: CalibrationChoice | None = None) -> DecodeImages:
+        return DecodeImages(self.recipe.data, self.inventory, split, calibration)
 
     def free(self, name: str) -> str:
         """`finetune`, then `finetune-2`, ..."""

@@ -7,7 +7,6 @@ latency against the float model compiled for the same runtime, interleaved in on
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +17,16 @@ from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Artifact, Json
 from edgekit.audit import Audit, complaint
 from edgekit.errors import NotAsAsked
-from edgekit.evidence import Evidence, Measurement, Verdict
-from edgekit.measure import (
-    HOST_THREADS,
-    Candidate,
-    Timing,
-    measure,
-    measuring_identity,
+from edgekit.evidence import Evidence, Measurement
+from edgekit.figures import (
+    Validation,
+    accuracy_of,
+    evidence_on,
+    figure,
+    latency_of,
+    ratio_of,
 )
+from edgekit.measure import Candidate, measure, measuring_identity
 from edgekit.model_source import Format
 from edgekit.models import Card
 from edgekit.plugins import find_runtimes
@@ -36,56 +37,6 @@ HALF_SQNR_DB = 25.0
 """Of a device that computes in float16."""
 RESULT = "validation.json"
 CHOICE = "choice.json"
-
-
-class AccuracyChange(BaseModel):
-    """A stage against the float model, on the same images."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    drop: Measurement
-    lost: int
-    won: int
-    mcnemar_p: float
-    verdict: Verdict
-
-
-class Latency(BaseModel):
-    """Host latency. The ratio is the figure; the milliseconds are this machine's alone."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    ratio: Measurement | None
-    """Against the float model on the same runtime and threads; None for the float model."""
-    verdict: Verdict | None
-    threads: int
-    runs: int
-    load_ms: float
-    first_ms: float
-    p50_ms: float
-    p90_ms: float
-    spread_ms: float
-    """Between the quartiles."""
-    median: Measurement | None = None
-    """Milliseconds on the target's own device; None where the host stood in for it."""
-
-
-class Validation(BaseModel):
-    """Everything that was measured of one artifact."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    top1: Measurement
-    recall: dict[str, Measurement]
-    agreement: Measurement
-    sqnr_db: float
-    change: AccuracyChange | None
-    size: Measurement
-    size_ratio: Measurement | None
-    parameters: int
-    macs: int
-    latency: Latency
-    environment: dict[str, Any]
 
 
 class ReferenceScores(Action):
@@ -153,14 +104,14 @@ class Validate(Action):
         size = _bytes(self.runtime, inputs["model"])
         small = None if self.baseline else size / _bytes(self.runtime, inputs["baseline"])
         result = Validation(
-            **_accuracy(
+            **accuracy_of(
                 scores, reference, labels, card.classes, self.baseline, evidence_on(self.device)
             ),
-            size=_figure(size / 1e6, "MB", Evidence.MEASURED, "bytes of the model file"),
-            size_ratio=small and _figure(small, "ratio", Evidence.MEASURED, "bytes of the files"),
+            size=figure(size / 1e6, "MB", Evidence.MEASURED, "bytes of the model file"),
+            size_ratio=small and figure(small, "ratio", Evidence.MEASURED, "bytes of the files"),
             parameters=card.parameters,
             macs=card.macs,
-            latency=_latency(
+            latency=latency_of(
                 outcome.timings["model"], outcome.timings.get("float"), evidence_on(self.device)
             ),
             environment=outcome.environment,
@@ -242,7 +193,7 @@ class Choose(Action):
         order = sorted(timings, key=lambda name: float(np.median(timings[name].medians)))
         best = timings[order[0]]
         evidence = evidence_on(self.device)
-        ratios = {name: _ratio(timings[name], best, evidence) for name in order}
+        ratios = {name: ratio_of(timings[name], best, evidence) for name in order}
         others = [ratios[name].low or 0.0 for name in order[1:]]
         choice = Choice(fastest=order[0], certain=all(low > 1 for low in others), ratios=ratios)
         (into / CHOICE).write_text(choice.model_dump_json(indent=1))
@@ -263,117 +214,6 @@ def read_validation(artifact: Artifact) -> Validation:
 def read_choice(artifact: Artifact) -> Choice:
     artifact.verify()
     return Choice.model_validate_json(artifact.file(CHOICE).read_text())
-
-
-def gate_figures(validation: Validation) -> dict[str, Measurement | None]:
-    """What each gate is held against. Milliseconds need the target's own device."""
-    return {
-        "max_accuracy_drop": validation.change.drop if validation.change else None,
-        "min_agreement": validation.agreement,
-        "max_size_mb": validation.size,
-        "max_size_ratio": validation.size_ratio,
-        "max_latency_ratio": validation.latency.ratio,
-        "max_latency_ms": validation.latency.median,
-    }
-
-
-def _accuracy(
-    scores: NDArray[np.float32],
-    reference: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    classes: tuple[str, ...],
-    baseline: bool,
-    evidence: Evidence,
-) -> Json:
-    """The figures that come from scores of shape (images, classes)."""
-    predicted, expected = scores.argmax(axis=1), reference.argmax(axis=1)
-    right = predicted == labels
-    same = int(np.sum(predicted == expected))
-    present = [(i, name) for i, name in enumerate(classes) if np.any(labels == i)]
-    change = stats.paired_accuracy(expected == labels, right)
-    method = "paired, Agresti-Min interval"
-    drop = _figure(change.drop, "points", evidence, method, len(labels), change)
-    return {
-        "top1": _share(int(right.sum()), len(labels), evidence),
-        "recall": {
-            name: _share(int(right[labels == i].sum()), int(np.sum(labels == i)), evidence)
-            for i, name in present
-        },
-        "agreement": _share(same, len(labels), evidence),
-        "sqnr_db": round(stats.sqnr_db(reference, scores), 1),
-        "change": None
-        if baseline
-        else AccuracyChange(
-            drop=drop,
-            lost=change.lost,
-            won=change.won,
-            mcnemar_p=change.p_value,
-            verdict=change.verdict,
-        ),
-    }
-
-
-def evidence_on(device: str) -> Evidence:
-    """Only a device other than the CPU is the target's own: processors are all alike to us."""
-    return Evidence.HOST if device == "CPU" else Evidence.MEASURED
-
-
-def _latency(timing: Timing, baseline: Timing | None, evidence: Evidence) -> Latency:
-    runs = timing.rounds.ravel() * 1e3
-    ratio = _ratio(timing, baseline, evidence) if baseline else None
-    verdict = None
-    if ratio and ratio.low is not None and ratio.high is not None:
-        verdict = Verdict.WORSE if ratio.low > 1 else Verdict.CANNOT_TELL
-        verdict = Verdict.BETTER if ratio.high < 1 else verdict
-    p25, p50, p75, p90 = (float(p) for p in np.percentile(runs, (25, 50, 75, 90)))
-    return Latency(
-        ratio=ratio,
-        verdict=verdict,
-        threads=HOST_THREADS,
-        runs=runs.size,
-        load_ms=1e3 * timing.load,
-        first_ms=1e3 * timing.first,
-        p50_ms=p50,
-        p90_ms=p90,
-        spread_ms=p75 - p25,
-        median=None
-        if evidence is Evidence.HOST
-        else _figure(p50, "ms", evidence, "median of single inferences", runs.size),
-    )
-
-
-def _ratio(timing: Timing, baseline: Timing, evidence: Evidence) -> Measurement:
-    value, interval = stats.median_ratio(timing.medians, baseline.medians)
-    rounds = len(timing.rounds)
-    method = f"interleaved in one process, {rounds} rounds, paired block bootstrap"
-    return _figure(value, "ratio", evidence, method, rounds, interval)
-
-
-def _share(successes: int, trials: int, evidence: Evidence) -> Measurement:
-    ends = stats.proportion(successes, trials)
-    percent = stats.Interval(100 * ends.low, 100 * ends.high)
-    value = 100 * successes / trials
-    return _figure(value, "%", evidence, "Wilson interval", trials, percent)
-
-
-def _figure(
-    value: float,
-    unit: str,
-    evidence: Evidence,
-    method: str,
-    samples: int | None = None,
-    interval: stats.Interval | stats.PairedAccuracy | None = None,
-) -> Measurement:
-    low, high = (interval.low, interval.high) if interval else (None, None)
-    return Measurement(
-        value=value,
-        unit=unit,
-        evidence=evidence,
-        method=method,
-        samples=samples,
-        low=low,
-        high=high,
-    )
 
 
 def _bytes(runtime: str, artifact: Artifact) -> int:

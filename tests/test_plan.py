@@ -505,7 +505,7 @@ def test_on_the_targets_own_device_files_are_compiled_ahead_and_measured_there(
         return {step.id: step for step in plan(targets=[npu]).steps}
 
     assert "npu/openvino/precompile" not in steps()
-    monkeypatch.setattr("edgekit.plan.device_is_here", lambda device: device == "NPU")
+    monkeypatch.setattr("edgekit.target_plan.device_is_here", lambda device: device == "NPU")
     here = steps()
     assert here["npu/openvino/precompile"].inputs == {"model": "npu/openvino/export"}
     assert here["npu/openvino/validate-export"].components["settings"]["device"] == "NPU"

@@ -10,13 +10,14 @@ import pytest
 
 from edgekit.action import Context
 from edgekit.artifact import Store
-from edgekit.plan import PRECOMPILE, make_plan
+from edgekit.plan import make_plan
 from edgekit.publish import publish
 from edgekit.recipe import load_recipe
 from edgekit.run import Silent, execute
 from edgekit.runtimes.base import Variant
 from edgekit.stages.base import Precompile
 from edgekit.target import Target
+from edgekit.target_plan import PRECOMPILE
 
 RECIPE = """\
 model: {arch: test_efficientnet, weights: scratch, mean: 0.5, std: 0.5}

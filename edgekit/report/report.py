@@ -11,12 +11,13 @@ from edgekit import __version__
 from edgekit.action import library_versions
 from edgekit.audit import Audit
 from edgekit.evidence import Evidence
+from edgekit.figures import Validation
 from edgekit.gates import GateResult, Gates
 from edgekit.plugins import find_runtimes
 from edgekit.run import Build, RowResult, TargetResult
 from edgekit.stages.quantize import Islands
 from edgekit.steps import State, Step
-from edgekit.validate import Choice, Validation
+from edgekit.validate import Choice
 
 
 class StepRecord(BaseModel):

@@ -7,11 +7,12 @@ import pytest
 
 from edgekit.audit import Audit
 from edgekit.evidence import Evidence, Measurement, Verdict
+from edgekit.figures import AccuracyChange, Latency, Validation
 from edgekit.gates import GateResult, Gates
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import DataRecord, Report, RowRecord, StepRecord
 from edgekit.stages.quantize import Islands, Trial
-from edgekit.validate import AccuracyChange, Choice, Latency, Validation
+from edgekit.validate import Choice
 
 
 def figure(value: float, unit: str = "%", width: float = 1.0) -> Measurement:
