@@ -87,6 +87,32 @@ def islands(model: Any) -> list[int]:
     return sorted(found)
 
 
+def beyond_int8(model: Any) -> list[int]:
+    """Positions of the operators that ai-edge-quantizer cannot quantise whatever their range, by
+    rule. None of them has weights.
+
+    - PADV2 with a constant that is not finite, how a padded max pooling begins, and what reads it:
+      a range with minus infinity in it has no scale.
+    - CONCATENATION with a stored operand, such as the class token of a ViT: the quantizer gives the
+      operand a scale of another rank, and stops.
+    """
+    import numpy as np
+
+    graph, names, computed = model.subgraphs[0], kinds(model), producers(model.subgraphs[0])
+    found, endless = set(), set()
+    for i, op in enumerate(graph.operators):
+        stored = [int(t) for t in op.inputs if t not in {*computed, *graph.inputs}]
+        if names[i] == "CONCATENATION" and stored:
+            found.add(i)
+        if names[i] == "PADV2" and len(op.inputs) > 2 and op.inputs[2] in stored:
+            data = model.buffers[graph.tensors[op.inputs[2]].buffer].data
+            if not np.isfinite(np.frombuffer(bytes(data), np.float32)).all():
+                found.add(i)
+                endless.add(int(op.outputs[0]))
+    readers = {i for i, op in enumerate(graph.operators) if endless & {int(t) for t in op.inputs}}
+    return sorted(found | readers)
+
+
 def unpacked(model: Any) -> dict[int, int]:
     """Tensors that are a stored tensor in another type: float16 weights, read as float32.
 

@@ -93,7 +93,9 @@ for i in np.argsort(-scores)[:5]:
         model, grid = tflite.read(source), pixel_grid(card)
         form = grid.form if grid else InputForm(dtype="float32", mean=card.mean, std=card.std)
         recipe = _int8_recipe(settings.per_channel)
-        _leave_in_float(recipe, model, settings.islands)
+        graph = model.subgraphs[0]
+        beyond = (tflite.name(graph, graph.operators[i]) for i in tflite.beyond_int8(model))
+        _leave_in_float(recipe, model, (*settings.islands, *beyond))
         ranges = _calibrate(source, images, form, recipe, settings, progress)
         if grid:
             ranges[tflite.input_name(model)] = _range_of(grid)
