@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgekit import stats
-from edgekit.errors import InputError
+from edgekit.errors import InputError, Unsupported
 from edgekit.runtimes import _tflite, litert
 from edgekit.runtimes.base import InputForm
 from tests.runtimes.litert_models import (
@@ -146,6 +146,39 @@ def test_each_hard_swish_in_int8_leaves_the_delegate(
     mended = RUNTIME.describe(tmp_path / "mended" / RUNTIME.file)
     # The price: out of int8 before each, and back behind it.
     assert len(mended.conversions) == 4
+
+
+class ClassToken(torch.nn.Module):  # type: ignore[misc,name-defined]
+    """Padded max pooling, as in a ResNet, then a stored token before the patches, as in a ViT."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = torch.nn.Conv2d(3, 16, 8, 8)
+        self.pool = torch.nn.MaxPool2d(3, 2, 1)
+        self.token = torch.nn.Parameter(torch.randn(1, 1, 16))
+        self.head = torch.nn.Linear(16, 2)
+
+    def forward(self, x: Any) -> Any:
+        patches = self.pool(self.patches(x)).flatten(2).transpose(1, 2)
+        return self.head(torch.cat((self.token, patches), 1).mean(1))
+
+
+def test_what_the_quantizer_cannot_do_stays_in_float_and_the_rest_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    its_card = card("net", labels=("a", "b"))
+    source = compiled(ClassToken(), its_card, tmp_path / "float")
+    form = quantized(source, its_card, CALIBRATION[:8], tmp_path / "mended")
+    made = tmp_path / "mended" / RUNTIME.file
+    left = {o.kind for o in RUNTIME.describe(made).operators if o.precision == "float32"}
+    assert left - {"QUANTIZE"} == {"PADV2", "MAX_POOL_2D", "CONCATENATION"}
+    assert RUNTIME.describe(made).float_heavy == []
+    before, after = scores(source, FLOAT, IMAGES), scores(made, form, IMAGES)
+    assert stats.sqnr_db(before, after) > 15
+    monkeypatch.setattr(_tflite, "beyond_int8", lambda model: [])
+    with pytest.raises(Unsupported, match="Ranks of scales"):
+        quantized(source, its_card, CALIBRATION[:8], tmp_path / "trap")
 
 
 class Softmax(torch.nn.Module):  # type: ignore[misc,name-defined]
