@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +40,9 @@ def from_torch(model: Any, card: Card) -> Any:
             return self.model(image.permute(0, 3, 1, 2).contiguous())
 
     example = torch.zeros(1, card.image_size, card.image_size, 3)
-    try:
-        program = torch.onnx.export(
+
+    def export() -> Any:
+        return torch.onnx.export(
             Nhwc().eval(),
             (example,),
             input_names=[graph.INPUT],
@@ -48,16 +51,46 @@ def from_torch(model: Any, card: Card) -> Any:
             external_data=False,
             verbose=False,
         )
-    except (torch.onnx.OnnxExporterError, RuntimeError) as error:
-        culprit = re.search(r"aten[.:]+[\w.]+", str(error.__cause__ or error))
-        raise Unsupported(
-            f"{card.arch} cannot be exported to ONNX: {str(error).strip().splitlines()[0]}",
-            hint=f"the exporter stopped at {culprit[0]}; choose an architecture without it"
-            if culprit
-            else "choose another architecture, or another version of torch",
-        ) from error
+
+    failures = (torch.onnx.OnnxExporterError, RuntimeError)
+    try:
+        program = export()
+    except failures as error:
+        # The memory layout that fused attention leaves can be one that the exporter loses.
+        with _plain_attention(model) as changed:
+            if not changed:
+                raise _not_exported(card, error) from error
+            try:
+                program = export()
+            except failures as again:
+                raise _not_exported(card, again) from again
     assert program is not None
     return program.model_proto
+
+
+@contextmanager
+def _plain_attention(model: Any) -> Iterator[bool]:
+    """timm's attention written out, where the model has any; the same numbers. Tells whether."""
+    fused = [m for m in model.modules() if getattr(m, "fused_attn", False)]
+    for module in fused:
+        module.fused_attn = False
+    try:
+        yield bool(fused)
+    finally:
+        for module in fused:
+            module.fused_attn = True
+
+
+def _not_exported(card: Card, error: Exception) -> Unsupported:
+    """By its cause: what the exporter says first is how to report a bug of its own."""
+    cause = error.__cause__ or error
+    culprit = re.search(r"aten[.:]+[\w.]+", str(cause))
+    return Unsupported(
+        f"{card.arch} cannot be exported to ONNX: {str(cause).strip().splitlines()[0]}",
+        hint=f"the exporter stopped at {culprit[0]}; choose an architecture without it"
+        if culprit
+        else "choose another architecture, or another version of torch",
+    )
 
 
 def from_file(path: Path, card: Card) -> Any:

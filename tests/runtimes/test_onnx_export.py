@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from edgekit.errors import EdgekitError, InputError, Unsupported
-from edgekit.models import Card
+from edgekit.models import Card, create
+from edgekit.runtimes import _onnx_export
 from edgekit.runtimes.onnxruntime import OnnxRuntime
 
 torch = pytest.importorskip("torch")
@@ -145,3 +146,36 @@ def test_an_operator_that_cannot_run_is_refused_as_input(tmp_path: Path) -> None
     with pytest.raises(EdgekitError, match="NoSuchOperator") as caught:
         compile_(model, tmp_path)
     assert caught.value.exit_code == 2
+
+
+def test_attention_that_the_exporter_loses_fused_is_written_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As MaxViT's, whose reshape of fused attention's output is a view of another layout."""
+    model, export, asked = create("test_vit", 2, image_size=SIZE), torch.onnx.export, []
+
+    def stops_at_fused(module: Any, *words: Any, **options: Any) -> Any:
+        asked.append({m.fused_attn for m in module.modules() if hasattr(m, "fused_attn")})
+        if True in asked[-1]:
+            raise torch.onnx.OnnxExporterError("step 2/3") from ValueError("Cannot view a tensor")
+        return export(module, *words, **options)
+
+    monkeypatch.setattr(torch.onnx, "export", stops_at_fused)
+    made = _onnx_export.from_torch(model, CARD)
+    assert [entry.name for entry in made.graph.output] == ["scores"]
+    assert asked == [{True}, {False}]
+    assert all(m.fused_attn for m in model.modules() if hasattr(m, "fused_attn")), "as it was"
+    with pytest.raises(Unsupported, match="Cannot view a tensor"):
+        _onnx_export.from_torch(torch.nn.Sequential(Stubborn()), CARD)
+
+
+class Stubborn(torch.nn.Module):
+    """Its attention is fused, whatever it is asked."""
+
+    @property
+    def fused_attn(self) -> bool:
+        return True
+
+    @fused_attn.setter
+    def fused_attn(self, value: bool) -> None:
+        pass
