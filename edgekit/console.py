@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from types import TracebackType
@@ -40,11 +41,23 @@ class Console:
         )
         self.task: TaskID | None = None
         self.said = 0.0
+        self.interrupted = False
 
     def __enter__(self) -> Console:
         if self.live:
             self.bars.start()
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._interrupt)
         return self
+
+    def _interrupt(self, *_: object) -> None:
+        """Raised at once; and again at the next step, for converters swallow it in callbacks."""
+        self.interrupted = True
+        raise KeyboardInterrupt
+
+    def _go_on(self) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
 
     def __exit__(
         self,
@@ -53,11 +66,19 @@ class Console:
         trace: TracebackType | None,
     ) -> None:
         self.bars.stop()
+        if signal.getsignal(signal.SIGINT) == self._interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def waiting(self, step: Step) -> None:
         self._say(f"{step.id}: another build is at it; waiting for its result")
 
+    def failed(self, step: Step, reason: str) -> None:
+        self._go_on()
+        self._end_bar()
+        self._say(f"{step.id}: failed: {reason}")
+
     def started(self, step: Step) -> None:
+        self._go_on()
         self.said = time.monotonic()
         if self.live:
             self.task = self.bars.add_task("", step=step.id, note="", total=None)
@@ -72,11 +93,15 @@ class Console:
             self._say(f"{step.id}: {done}/{total} {note}")
 
     def finished(self, step: Step, artifact: Artifact, ran: bool) -> None:
+        self._go_on()
+        self._end_bar()
+        if ran:
+            self._say(f"{step.id}: done in {artifact.seconds:.1f} s")
+
+    def _end_bar(self) -> None:
         if self.task is not None:
             self.bars.remove_task(self.task)
             self.task = None
-        if ran:
-            self._say(f"{step.id}: done in {artifact.seconds:.1f} s")
 
     def report(self, report: Report, folder: Path) -> None:
         self.bars.stop()
@@ -103,6 +128,7 @@ class Console:
             f"Ranges are 95 % intervals on {report.rows[0].validation.top1.samples} images. "
             f"Latency: {report.evidence}, against the float model on the same runtime."
         )
+        self._busy([report])
         self.left_out(report.left_out)
         if report.choice:
             sure = "" if report.choice.certain else " (the intervals cannot tell it from the next)"
@@ -139,9 +165,14 @@ class Console:
             f"Ranges are 95 % intervals on {first.rows[0].validation.top1.samples} images. "
             f"Latency: {' or '.join(sorted(on))}, against float on the same runtime."
         )
+        self._busy(reports)
         for report in reports:
             self.left_out(report.left_out, f"{report.target}: ")
         self._say(f"Comparison: {folder / 'comparison.html'}; each target's report in its folder")
+
+    def _busy(self, reports: list[Report]) -> None:
+        if any(row.validation.latency.disturbed for report in reports for row in report.rows):
+            self._say("The machine was too busy to measure latency: see the report for what to do")
 
     def left_out(self, reasons: dict[str, str], of: str = "") -> None:
         for name, reason in reasons.items():

@@ -51,7 +51,10 @@ class GateResult(BaseModel):
 
     def __str__(self) -> str:
         if self.figure is None:
-            return f"{self.gate}: nothing was measured to hold against the limit {self.limit:g}"
+            return (
+                f"{self.gate}: nothing was measured to hold against the limit {self.limit:g}, or "
+                "the machine was too busy to measure it"
+            )
         figure = self.figure
         width = "" if figure.low is None else f" ({figure.low:.2f} to {figure.high:.2f})"
         word = "held" if self.passed else "broken"

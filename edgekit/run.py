@@ -31,6 +31,7 @@ class Observer(Protocol):
     def started(self, step: Step) -> None: ...
     def progressed(self, step: Step, done: int, total: int, note: str) -> None: ...
     def finished(self, step: Step, artifact: Artifact, ran: bool) -> None: ...
+    def failed(self, step: Step, reason: str) -> None: ...
 
 
 class Silent:
@@ -46,6 +47,9 @@ class Silent:
         pass
 
     def finished(self, step: Step, artifact: Artifact, ran: bool) -> None:
+        pass
+
+    def failed(self, step: Step, reason: str) -> None:
         pass
 
 
@@ -137,6 +141,7 @@ def _advance(
     except (StorageError, IntegrityError, MissingPackage):
         raise  # of the machine, not of the variant
     except EdgekitError as error:
+        observer.failed(step, error.message)
         if required and not isinstance(error, NotAsAsked):
             target.error = error
         _fail(target, variant, required, f"{step.id.rpartition('/')[2]}: {_told(error)}")

@@ -49,6 +49,8 @@ class Claim:
 class CheckSource(Action):
     """Compare the declared input and class order with the alternatives, on labelled images."""
 
+    version = 2
+
     def __init__(self, format: Format, name: str) -> None:
         self.format = format
         self.name = name
@@ -76,8 +78,9 @@ class CheckSource(Action):
         }
         if verdict is Verdict.BETTER:
             raise _mismatch(self.name, card, declared, best, order, right, len(labels))
-        (into / RESULT).write_text(json.dumps({"images": len(labels), "right": right[declared]}))
-        return {}
+        found = {"images": len(labels), "right": right[declared]}
+        (into / RESULT).write_text(json.dumps(found))
+        return {"source_check": {**found, "undecided": undecided(predicted, labels, declared)}}
 
 
 Predicted = dict[tuple[str, Channels], Any]
@@ -129,6 +132,17 @@ def choose(
     before = predicted[declared.range, declared.channels] == labels
     best, _ = _best(predicted, labels, declared, classes, np.ones(len(labels), bool))
     return best, stats.paired_accuracy(before, right).verdict
+
+
+def undecided(predicted: Predicted, labels: NDArray[np.int64], declared: Claim) -> list[str]:
+    """The inputs that classify no worse than the declared one, as far as the images tell (pure)."""
+    declared_right = predicted[declared.range, declared.channels] == labels
+    return [
+        name if channels == declared.channels else f"{name} in {channels}"
+        for (name, channels), outputs in predicted.items()
+        if (name, channels) != (declared.range, declared.channels)
+        and stats.paired_accuracy(declared_right, outputs == labels).verdict is not Verdict.WORSE
+    ]
 
 
 def _best(

@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from edgekit.errors import InputError
 from edgekit.gates import Gates
@@ -81,22 +88,22 @@ class Target(BaseModel):
             raise ValueError(f"named twice: {', '.join(twice)}")
         return value
 
-    @model_validator(mode="after")
-    def _runs_there(self) -> Target:
+    @field_validator("device")
+    @classmethod
+    def _runs_there(cls, value: str, info: ValidationInfo) -> str:
         """Else figures of another device would pass for the target's."""
-        for variant in self.variants:
-            known = find_runtimes()[variant.runtime].devices
-            if self.device not in known:
-                raise ValueError(
-                    f"device: {variant.runtime} does not run on the {self.device}, only on "
-                    f"{', '.join(known)}"
-                )
-        return self
+        others = [variant.runtime for variant in info.data.get("alternatives", ())]
+        for name in (*info.data.get("runtimes", ()), *others):
+            known = find_runtimes()[name].devices
+            if value not in known:
+                raise ValueError(f"{name} does not run on the {value}, only on {', '.join(known)}")
+        return value
 
     @field_validator("engine")
     @classmethod
-    def _engine_is_known(cls, value: str | None) -> str | None:
-        known = [engine for runtime in find_runtimes().values() for engine in runtime.engines]
+    def _engine_is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
+        own = [find_runtimes()[name] for name in info.data.get("runtimes", find_runtimes())]
+        known = [engine for runtime in own for engine in runtime.engines] or ["none"]
         if value is not None and value not in known:
             raise ValueError(f"nothing is known of {value}; known: {', '.join(known)}")
         return value

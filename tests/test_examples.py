@@ -30,12 +30,13 @@ def test_own_data_is_learned(built: Path) -> None:
     assert all(row["validation"]["top1"]["value"] > 80 for row in rows)
 
 
-def test_classify_image_gives_the_golden_scores(built: Path) -> None:
-    golden = np.load(built / "litert/golden_input.npy")[0]
-    Image.fromarray(golden).save(built / "photo.png")
-    words = [EXAMPLES / "classify_image.py", built / "litert/model.tflite", built / "photo.png"]
+@pytest.mark.parametrize("file", ["litert/model.tflite", "onnxruntime/model.onnx"])
+def test_classify_image_gives_the_golden_scores(built: Path, file: str) -> None:
+    folder = (built / file).parent
+    Image.fromarray(np.load(folder / "golden_input.npy")[0]).save(built / "photo.png")
+    words = [EXAMPLES / "classify_image.py", built / file, built / "photo.png"]
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True)
     label, score = done.stdout.splitlines()[0].split()
-    scores = np.load(built / "litert/golden_scores.npy")[0]
-    assert label == (built / "litert/labels.txt").read_text().split()[scores.argmax()]
+    scores = np.load(folder / "golden_scores.npy")[0]
+    assert label == (folder / "labels.txt").read_text().split()[scores.argmax()]
     assert float(score) == pytest.approx(scores.max(), abs=1e-3)

@@ -34,7 +34,7 @@ from edgekit.publish import publish
 from edgekit.recipe import load_recipe
 from edgekit.run import Build, Silent, execute
 from edgekit.runtimes.base import Variant
-from edgekit.source_check import Claim, assign, choose
+from edgekit.source_check import Claim, assign, choose, undecided
 from edgekit.target import Target
 
 SIZE = 32
@@ -574,6 +574,17 @@ def test_each_half_of_the_images_holds_every_class() -> None:
     labels = np.tile([0, 1, 2, 3], 15)
     predicted = predictions(np.where(labels == 0, 2, labels).tolist(), labels.tolist())
     assert choose(predicted, labels, DECLARED, 4) == (Claim("0..255", "rgb"), Verdict.BETTER)
+
+
+def test_what_the_images_cannot_tell_is_named() -> None:
+    labels = np.arange(100) % 10
+    wrong = (labels + 1) % 10
+    predicted = {(r, c): wrong for r in RANGES for c in ("rgb", "bgr")}
+    predicted[DECLARED.range, DECLARED.channels] = labels
+    assert undecided(predicted, labels, DECLARED) == []
+    nearly = np.where(labels == 3, wrong, labels)[:8]
+    few = {key: nearly if key == ("imagenet", "rgb") else v[:8] for key, v in predicted.items()}
+    assert "imagenet" in undecided(few, labels[:8], DECLARED)
 
 
 def test_a_model_that_guesses_is_not_told_to_change_anything() -> None:

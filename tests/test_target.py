@@ -110,5 +110,5 @@ def test_a_runtime_that_the_device_does_not_have_is_refused(tmp_path: Path) -> N
 
 
 def test_an_engine_of_which_nothing_is_known_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nothing is known of onnxruntime==1.14.0; known: tfl"):
+    with pytest.raises(ConfigError, match=r"nothing is known of onnxruntime==1.14.0; known: none"):
         load_target(own(tmp_path, GOOD + "engine: onnxruntime==1.14.0\n"))

@@ -102,6 +102,13 @@ class Report(BaseModel):
     steps: list[StepRecord]
 
     @property
+    def not_compared(self) -> list[str]:
+        """What shipped and is no contender: it leaves normalisation, and its time, to the app."""
+        compared = self.choice.ratios if self.choice else {}
+        last = [row.variant for row in self.rows if row.last]
+        return [v for v in last if compared and v not in compared and v not in self.left_out]
+
+    @property
     def device_facts(self) -> str:
         """cortex-a76, armv8.2-a with dotprod, 4 threads, 4096 MB: as far as the target says."""
         memory = f"{self.memory_mb} MB" if self.memory_mb else None
@@ -136,7 +143,7 @@ def make_report(build: Build, target: TargetResult) -> Report:
         status="broken" if target.faults else "passed",
         broken=target.faults,
         evidence=_evidence(target),
-        not_measured=_not_measured(target),
+        not_measured=[*_undecided(build), *_not_measured(target)],
         gates=target.plan.gates,
         data=_data(build),
         rows=[_row(row) for row in target.rows],
@@ -166,21 +173,46 @@ def _use(build: Build, target: TargetResult) -> str:
     )
 
 
+BUSY = (
+    "The latency of {rows}, though it was tried three times: other jobs were at work, and the "
+    "slowest tenth of the runs took more than twice the median. The ratios say nothing of the "
+    "model. When the machine is quiet, build again with --force and the names of these steps, e.g. "
+    "--force validate-export."
+)
 SATURATES = (
     "OpenVINO's int8 with exact integer sums: on an x86 processor without VNNI its sums saturate, "
     "so its accuracy here may be below the target's. The other runtimes' scores are exact."
 )
 
 
+def _undecided(build: Build) -> list[str]:
+    """What the images could not tell of a model from elsewhere: there the recipe's word stands."""
+    check = build.artifacts.get("check-source")
+    found = check.metadata["source_check"] if check else {"undecided": []}
+    if not found["undecided"]:
+        return []
+    return [
+        f"The input of {build.plan.recipe.model.label}: on {found['images']} training images "
+        f"{', '.join(found['undecided'])} would do no worse than what the recipe says. Its word is "
+        "taken; more images would tell."
+    ]
+
+
 def _not_measured(target: TargetResult) -> list[str]:
     """What a reader might take for measured, and why it was not."""
     spec = target.plan.target
+    busy = [
+        f"{result.row.variant} {result.row.stage}"
+        for result in target.rows
+        if result.validation.latency.disturbed
+    ]
+    doubts = [BUSY.format(rows=", ".join(busy))] if busy else []
     if _evidence(target) is Evidence.MEASURED:
-        return []
+        return doubts
     environment = target.rows[-1].validation.environment
     int8 = environment.get("int8_instructions", [])
     saturates = not int8 and any(row.row.runtime == "openvino" for row in target.rows)
-    doubts = [SATURATES] if saturates else []
+    doubts += [SATURATES] if saturates else []
     if spec.device != "CPU":
         return [
             *doubts,

@@ -14,6 +14,7 @@ LAYERS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
 """Operators with weights, always the second operand; but a FULLY_CONNECTED may also multiply two
 computed tensors, as attention does."""
 HEAVY = LAYERS | {"BATCH_MATMUL"}
+JOINS = {"CONCATENATION", "SELECT", "SELECT_V2"}
 SCOPE_LENGTH = 10_000
 """ai-edge-quantizer compares no more of a name than this."""
 
@@ -93,8 +94,8 @@ def beyond_int8(model: Any) -> list[int]:
 
     - PADV2 with a constant that is not finite, how a padded max pooling begins, and what reads it:
       a range with minus infinity in it has no scale.
-    - CONCATENATION with a stored operand, such as the class token of a ViT: the quantizer gives the
-      operand a scale of another rank, and stops.
+    - CONCATENATION or SELECT with a stored operand, such as the class token of a ViT or the mask of
+      an adaptive pooling: the quantizer gives the operand a scale of another rank, and stops.
     """
     import numpy as np
 
@@ -102,7 +103,7 @@ def beyond_int8(model: Any) -> list[int]:
     found, endless = set(), set()
     for i, op in enumerate(graph.operators):
         stored = [int(t) for t in op.inputs if t not in {*computed, *graph.inputs}]
-        if names[i] == "CONCATENATION" and stored:
+        if names[i] in JOINS and stored:
             found.add(i)
         if names[i] == "PADV2" and len(op.inputs) > 2 and op.inputs[2] in stored:
             data = model.buffers[graph.tensors[op.inputs[2]].buffer].data

@@ -130,7 +130,7 @@ for i in np.argsort(-scores)[:5]:
         grid = pixel_grid(card)
         baked = io != "float" and grid is not None and edit.retype_input(model, grid)
         if io == "integer":
-            _check_integer(source, baked, edit.quantised_output(model))
+            _check_integer(baked, edit.quantised_output(model))
         elif io == "uint8" and not baked:
             edit.normalize_in_front(model, form)
         signature = model.signatureDefs[0]
@@ -162,7 +162,7 @@ def _from_torch(model: Any, card: Card, target: Path) -> None:
         litert_torch.convert(nhwc, (sample,)).export(str(target))
 
 
-def _check_integer(source: Path, baked: bool, float_end: str | None) -> None:
+def _check_integer(baked: bool, float_end: str | None) -> None:
     """Refuse to call a model integer whose input or scores are not codes.
 
     Args:
@@ -171,15 +171,14 @@ def _check_integer(source: Path, baked: bool, float_end: str | None) -> None:
     """
     if not baked:
         raise Unsupported(
-            f"{source} cannot take pixels without float arithmetic: its input is not quantised, or "
+            "the file cannot take pixels without float arithmetic: its input is not quantised, or "
             "its channels are normalised apart",
-            hint="quantise to int8, with one number for model.mean and one for model.std; or "
-            "io: uint8",
+            hint="quantise to int8, with one number for model.mean and one for model.std",
         )
     if float_end:
         raise Unsupported(
-            f"{source} cannot give quantised scores: they come from {float_end}, in float",
-            hint="end the model in its last linear layer, without a softmax; or io: uint8",
+            f"the file cannot give quantised scores: they come from {float_end}, in float",
+            hint="end the model in its last linear layer, without a softmax",
         )
 
 

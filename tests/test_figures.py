@@ -1,0 +1,42 @@
+"""A figure says when it can tell nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgekit.evidence import Evidence, Verdict
+from edgekit.figures import is_disturbed, latency_of
+from edgekit.measure import Timing
+
+RNG = np.random.default_rng(0)
+
+
+def timing(milliseconds: float, interrupted: float = 0.0) -> Timing:
+    """300 rounds of 3 runs, of which a share was interrupted for 10 ms each."""
+    rounds = milliseconds * RNG.normal(1, 0.02, (300, 3)) / 1e3
+    rounds += (RNG.random(rounds.shape) < interrupted) / 100
+    return Timing(load=0.01, first=0.002, rounds=rounds)
+
+
+def test_on_a_quiet_machine_the_faster_is_better() -> None:
+    latency = latency_of(timing(1.0), timing(2.0), Evidence.HOST)
+    assert latency.ratio
+    assert latency.ratio.value == pytest.approx(0.5, abs=0.02)
+    assert (latency.verdict, latency.disturbed) == (Verdict.BETTER, False)
+
+
+@pytest.mark.parametrize("interrupted", [(0.2, 0.0), (0.0, 0.2), (0.3, 0.6)])
+def test_on_a_busy_machine_nothing_is_told(interrupted: tuple[float, float]) -> None:
+    ours, others = (timing(ms, share) for ms, share in zip((1.0, 2.0), interrupted, strict=True))
+    latency = latency_of(ours, others, Evidence.HOST)
+    assert latency.disturbed
+    assert latency.verdict is Verdict.CANNOT_TELL
+
+
+def test_a_few_slow_runs_are_no_disturbance() -> None:
+    assert not is_disturbed(timing(1.0, interrupted=0.05))
+
+
+def test_a_float_model_has_no_verdict_busy_or_not() -> None:
+    assert latency_of(timing(1.0, 0.3), None, Evidence.HOST).verdict is None
