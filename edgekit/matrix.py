@@ -244,7 +244,7 @@ def _measured(target: str, variant: str, result: RowResult) -> Cell:
         sqnr_db=validation.sqnr_db,
         size=validation.size,
         size_ratio=validation.size_ratio.value if validation.size_ratio else None,
-        latency=validation.latency.ratio,
+        latency=None if validation.latency.disturbed else validation.latency.ratio,
         verdict=validation.latency.verdict,
         audit=metadata.get("audit"),
         islands=metadata.get("islands"),

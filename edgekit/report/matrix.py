@@ -32,6 +32,7 @@ class Cell(BaseModel):
     size: Measurement | None = None
     size_ratio: float | None = None
     latency: Measurement | None = None
+    """A ratio to float; None for float itself, and where the machine was too busy to tell."""
     verdict: Verdict | None = None
     audit: Audit | None = None
     islands: Islands | None = None
