@@ -29,7 +29,7 @@ from edgekit.report.render import render_matrix
 from edgekit.run import Build, Observer, RowResult, TargetResult, execute
 from edgekit.runtimes.base import Variant
 from edgekit.target import Target, load_target
-from edgekit.yamlfile import Document, Location, parse
+from edgekit.yamlfile import Location, named_document, parse
 
 
 class Entry(BaseModel):
@@ -101,10 +101,7 @@ def load_matrix(path: Path) -> Matrix:
     Raises:
         ConfigError: every problem in the file, with its line.
     """
-    document = Document(path)
-    if isinstance(document.data, dict):
-        document.data = {"name": path.stem, **document.data}
-    return parse(document, Matrix, _conflicts)
+    return parse(named_document(path), Matrix, _conflicts)
 
 
 def _conflicts(matrix: Matrix) -> list[tuple[Location, str]]:

@@ -14,7 +14,7 @@ from edgekit.model_source import NAMES
 from edgekit.models import ModelSource
 from edgekit.plugins import find_runtimes, find_sources, find_stages
 from edgekit.stages.base import Stage
-from edgekit.yamlfile import Document, Location, parse, suggestion
+from edgekit.yamlfile import Location, named_document, parse, suggestion
 
 
 def _tagged(entry: Any) -> Any:
@@ -142,10 +142,7 @@ def load_recipe(path: Path) -> Recipe:
     Raises:
         ConfigError: every problem in the file, with its line.
     """
-    document = Document(path)
-    if isinstance(document.data, dict):
-        document.data = {"name": path.stem, **document.data}
-    return parse(document, Recipe, conflicts)
+    return parse(named_document(path), Recipe, conflicts)
 
 
 def recipe_schema() -> dict[str, Any]:

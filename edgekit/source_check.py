@@ -8,7 +8,6 @@ images of the training split.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 IMAGES = 160
 """Of the training split; enough to tell 2 % of errors from 10 %."""
-RESULT = "source.json"
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,6 @@ class CheckSource(Action):
         if verdict is Verdict.BETTER:
             raise _mismatch(self.name, card, declared, best, order, right, len(labels))
         found = {"images": len(labels), "right": right[declared]}
-        (into / RESULT).write_text(json.dumps(found))
         return {"source_check": {**found, "undecided": undecided(predicted, labels, declared)}}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import (
     BaseModel,
@@ -18,7 +18,7 @@ from edgekit.errors import InputError
 from edgekit.gates import Gates
 from edgekit.plugins import find_runtimes
 from edgekit.runtimes.base import Variant
-from edgekit.yamlfile import Document, parse, suggestion
+from edgekit.yamlfile import named_document, parse, suggestion
 
 
 class Target(BaseModel):
@@ -170,8 +170,4 @@ def load_target(name: str) -> Target:
             f"--target: no target {name!r}",
             hint=f"{suggestion(name, list(known_targets()))}; or give a .yaml file",
         )
-    document = Document(path)
-    if isinstance(document.data, dict):
-        defaults: dict[str, Any] = {"name": path.stem}
-        document.data = {**defaults, **document.data}
-    return parse(document, Target)
+    return parse(named_document(path), Target)

@@ -76,6 +76,14 @@ class Document:
         return result
 
 
+def named_document(path: Path) -> Document:
+    """A file whose `name`, unless it gives one, is that of the file."""
+    document = Document(path)
+    if isinstance(document.data, dict):
+        document.data = {"name": path.stem, **document.data}
+    return document
+
+
 def parse(
     document: Document,
     model: type[Model],

@@ -20,18 +20,17 @@ def quantize(
     images: NDArray[np.uint8],
     form: InputForm,
     settings: Quantization,
-    islands: tuple[str, ...],
     grid: PixelGrid | None,
     report: Callable[[int], None],
 ) -> Any:
-    """An int8 QDQ model of a float model; nodes named in `islands` are ignored.
+    """An int8 QDQ model of a float model; nodes named in `settings.islands` are ignored.
 
     Raises:
         Unsupported: a calibration that NNCF does not have.
     """
     import nncf
 
-    done = 0
+    islands, done = list(settings.islands), 0
 
     def feed(index: int) -> dict[str, Any]:
         nonlocal done
@@ -44,7 +43,7 @@ def quantize(
             model,
             nncf.Dataset(range(len(images)), feed),
             subset_size=len(images),
-            ignored_scope=nncf.IgnoredScope(names=list(islands)) if islands else None,
+            ignored_scope=nncf.IgnoredScope(names=islands) if islands else None,
             advanced_parameters=_parameters(settings),
         )
     unsign_activations(quantized.graph)

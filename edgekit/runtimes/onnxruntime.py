@@ -119,9 +119,7 @@ for i in np.argsort(-scores)[:5]:
             progress(done, len(images), "calibrating")
 
         with _quiet():
-            quantized = QUANTIZERS[settings.quantizer](
-                model, images, form, settings, settings.islands, grid, report
-            )
+            quantized = QUANTIZERS[settings.quantizer](model, images, form, settings, grid, report)
         onnx.save(quantized, into / self.file)
         return form
 
