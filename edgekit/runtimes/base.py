@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.errors import InputError
 from edgekit.model_source import Format
 from edgekit.models import Card, Triple
 
@@ -298,6 +299,29 @@ class Runtime(ABC):
     def describe(self, path: Path) -> Description:
         """Read a model file back: what it takes, gives, and which operators run in what."""
 
+    @abstractmethod
+    def tensors(
+        self, path: Path, form: InputForm, images: NDArray[np.uint8]
+    ) -> Iterator[dict[str, NDArray[np.float32]]]:
+        """For each image, what every operator made, in the order they run: real values (codes
+        turned into what they stand for), by the name the tensor has in the float file that
+        `compile` made.
+
+        The normalised image is among them, under the input's name. Tensors that a quantised file
+        fused away are missing; what it computes besides has names of its own. One image's tensors
+        are held at a time.
+
+        Args:
+            path: a file left by compile, quantize or bake.
+            form: of that file's input; raw pixels for a baked one.
+            images: uint8 (images, height, width, 3).
+
+        Raises:
+            InputError: images of another size than the model takes.
+            EdgekitError: the file cannot be loaded.
+            DeviceError: an operator stops at an image, as an int8 division by zero does.
+        """
+
 
 def preprocessing(
     card: Card, form: InputForm, labels: tuple[str, ...], io: Io = "uint8"
@@ -307,6 +331,19 @@ def preprocessing(
     facts |= form.model_dump(mode="json", include={"mean", "std"})
     dtype = "float32" if io == "float" else "uint8"
     return {**facts, "layout": "NHWC", "colour": "RGB", "dtype": dtype, "classes": labels}
+
+
+def check_size(path: Path, shape: tuple[int, ...], images: NDArray[np.uint8]) -> None:
+    """Refuse images of another size than the model takes, [1, height, width, 3].
+
+    Raises:
+        InputError: with both sizes.
+    """
+    if images.ndim != 4 or not len(images) or images.shape[1:] != shape[1:]:
+        raise InputError(
+            f"{path} takes images of shape {shape}, and was given {images.shape}",
+            hint="decode the images at the size that the model was made for",
+        )
 
 
 def batches(images: NDArray[np.uint8], form: InputForm) -> Iterable[NDArray[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from edgekit.runtimes import _tflite_versions as versions
 from edgekit.runtimes._keras_to_tflite import convert
 from edgekit.runtimes._litert_tools import library, need
 from edgekit.runtimes._tflite_describe import describe
+from edgekit.runtimes._tflite_tensors import tensors
 from edgekit.runtimes.base import (
     Description,
     InputForm,
@@ -150,6 +152,11 @@ for i in np.argsort(-scores)[:5]:
 
     def describe(self, path: Path) -> Description:
         return describe(path)
+
+    def tensors(
+        self, path: Path, form: InputForm, images: NDArray[np.uint8]
+    ) -> Iterator[dict[str, NDArray[np.float32]]]:
+        return tensors(path, form, images)
 
 
 def _from_torch(model: Any, card: Card, target: Path) -> None:

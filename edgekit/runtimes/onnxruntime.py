@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from edgekit.errors import InputError, MissingPackage, Unsupported
 from edgekit.model_source import Format
 from edgekit.models import Card
-from edgekit.runtimes import _onnx_describe, _onnx_export, _onnx_islands, _onnx_nncf, _onnx_quantize
+from edgekit.runtimes import (
+    _onnx_describe,
+    _onnx_export,
+    _onnx_islands,
+    _onnx_nncf,
+    _onnx_quantize,
+    _onnx_tensors,
+)
 from edgekit.runtimes import _onnx_graph as graph
 from edgekit.runtimes.base import (
     Calibration,
@@ -162,6 +169,14 @@ for i in np.argsort(-scores)[:5]:
             import onnx  # noqa: F401
             import onnxruntime  # noqa: F401
         return _onnx_describe.describe(path)
+
+    def tensors(
+        self, path: Path, form: InputForm, images: NDArray[np.uint8]
+    ) -> Iterator[dict[str, NDArray[np.float32]]]:
+        with _packages("inspect"):
+            import onnx  # noqa: F401
+            import onnxruntime  # noqa: F401
+        return _onnx_tensors.tensors(path, form, images)
 
 
 def _read(model: Any, card: Card) -> Any:

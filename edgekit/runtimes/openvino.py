@@ -16,6 +16,7 @@ from edgekit.models import Card
 from edgekit.runtimes import _openvino_convert as convert
 from edgekit.runtimes import _openvino_graph as graph
 from edgekit.runtimes import _openvino_read as read
+from edgekit.runtimes import _openvino_tensors
 from edgekit.runtimes.base import (
     Calibration,
     Description,
@@ -160,6 +161,11 @@ for i in np.argsort(-scores)[:5]:
 
     def describe(self, path: Path) -> Description:
         return read.describe(path)
+
+    def tensors(
+        self, path: Path, form: InputForm, images: NDArray[np.uint8]
+    ) -> Iterator[dict[str, NDArray[np.float32]]]:
+        return _openvino_tensors.tensors(path, form, images)
 
     def _save(self, model: Any, into: Path, float16: bool = False) -> None:
         import openvino
