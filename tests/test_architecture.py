@@ -21,7 +21,7 @@ FLOORS = [
     {"stats", "artifact", "action", "gates", "yamlfile", "weights", "model_source"},
     {"datasets", "models", "foreign", "_foreign_keras", "_foreign_onnx", "source_check"},
     {"data", "runtimes"},
-    {"audit"},
+    {"audit", "simulation"},
     {"images"},
     {"measure", "stages"},
     {"plugins"},
