@@ -1,4 +1,4 @@
-"""What every node of an .onnx file made, image by image."""
+"""What every node of an .onnx file makes, and made of each image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.runtimes import _onnx_graph as graph
-from edgekit.runtimes.base import InputForm, batches, check_size
+from edgekit.runtimes._onnx_islands import LAYERS
+from edgekit.runtimes.base import Activation, InputForm, batches, check_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,8 +19,9 @@ SUFFIX = "_DequantizeLinear_Output"
 """How ONNX Runtime's quantiser calls what it passes on for a tensor; NNCF's names begin otherwise,
 and its pairs of quantisers are followed back instead."""
 FLOATS = ("tensor(float)", "tensor(float16)")
-NORMALISED = ("pixels", "scaled", "normalised")
-"""What `bake` puts in front where normalisation costs operators; the last is the float image."""
+LEVELS = {"uint8": (0, 255), "int8": (-128, 127), "uint16": (0, 65535), "int16": (-32768, 32767)}
+IN_FRONT = ("pixels", "pixel_scaling", "pixel_shifting")
+"""The nodes that `bake` puts in front where normalisation costs some; the last makes the image."""
 
 
 def passed_on(model_graph: Any) -> dict[str, str]:
@@ -30,37 +32,101 @@ def passed_on(model_graph: Any) -> dict[str, str]:
     Returns:
         the name in the float file, and the name of the tensor here; constants are not among them.
     """
-    computed = {value.name for value in model_graph.input}
-    computed -= {constant.name for constant in model_graph.initializer}
-    maker: dict[str, Any] = {}
-    found = {name: name for name in computed}
-    for node in model_graph.node:
-        if computed.isdisjoint(node.input):
+    view = _View(model_graph)
+    found: dict[str, str] = {}
+    for name in view.computed:
+        node = view.computed[name]
+        if view.kind(name) == graph.QDQ[0] or (node is not None and node.name in IN_FRONT[:-1]):
             continue
-        computed.update(node.output)
-        maker |= dict.fromkeys(node.output, node)
-        if node.op_type == graph.QDQ[0]:
-            continue
-        if node.op_type != graph.QDQ[1]:
-            found |= {name: name for name in node.output if name}
-            continue
-        name = _stands_for(node, maker)
-        if found.get(name, name) == name:  # else another branch has quantised it as well
-            found.pop(name, None)
-            found[name] = str(node.output[0])
-    if NORMALISED[-1] in found:
-        found[graph.INPUT] = found.pop(NORMALISED[-1])
-    return {name: here for name, here in found.items() if name not in NORMALISED}
+        called = view.stands_for(name)
+        if called in found and view.kind(found[called]) == graph.QDQ[1]:
+            continue  # another branch has quantised it as well
+        found.pop(called, None)
+        found[called] = name
+    return found
 
 
-def _stands_for(dequantizer: Any, maker: dict[str, Any]) -> str:
-    """The float tensor whose values a DequantizeLinear gives."""
-    output, codes = str(dequantizer.output[0]), str(dequantizer.input[0])
-    if output.endswith(SUFFIX):
-        return output.removesuffix(SUFFIX)
-    quantizer = maker.get(codes)
-    is_pair = quantizer is not None and quantizer.op_type == graph.QDQ[0]
-    return str(quantizer.input[0]) if quantizer is not None and is_pair else codes
+class _View:
+    """A graph's nodes by what they make, and the names its tensors have in the float file."""
+
+    def __init__(self, model_graph: Any) -> None:
+        self.constants = {i.name: i for i in model_graph.initializer}
+        inputs = [v.name for v in model_graph.input if v.name not in self.constants]
+        self.computed: dict[str, Any] = dict.fromkeys(inputs)
+        """The node that makes each tensor, None for the input, in the order they are made."""
+        for node in model_graph.node:
+            if not self.computed.keys().isdisjoint(node.input):
+                self.computed |= {name: node for name in node.output if name}
+
+    def kind(self, name: str) -> str:
+        node = self.computed[name]
+        return str(node.op_type) if node is not None else ""
+
+    def stands_for(self, name: str) -> str:
+        """The float tensor whose values a tensor holds, in codes or not."""
+        kind = self.kind(name)
+        if kind == graph.QDQ[1] and name.endswith(SUFFIX):
+            return name.removesuffix(SUFFIX)
+        node = self.computed[name]
+        if kind in graph.QDQ:
+            return self.stands_for(str(node.input[0]))
+        return graph.INPUT if node is not None and node.name == IN_FRONT[-1] else name
+
+    def maker(self, name: str) -> Any:
+        """The node that made a tensor before it was quantised; None for the input."""
+        node = self.computed.get(name)
+        while node is not None and node.op_type in graph.QDQ:
+            node = self.computed.get(node.input[0])
+        return node
+
+    def activation(self, name: str, here: str) -> Activation:
+        node = self.maker(here)
+        grid = self.grid(here)
+        if node is None or name == graph.INPUT:  # what stands in front of it, the float file lacks
+            where = {"operator": "", "layer": name, "kind": "input"}
+            return Activation(name=name, inputs=(), has_weights=False, **where, **grid)
+        read = [i for i in node.input if i in self.computed]
+        return Activation(
+            name=name,
+            operator=node.name,
+            layer=node.name,
+            kind=node.op_type,
+            inputs=tuple(dict.fromkeys(map(self.stands_for, read))),
+            has_weights=node.op_type in LAYERS and len(read) == 1,
+            **grid,
+        )
+
+    def grid(self, name: str) -> dict[str, float]:
+        """What the codes of a tensor stand for; empty for one that has none."""
+        from onnx import numpy_helper
+
+        node = self.computed[name]
+        if node is None or node.op_type != graph.QDQ[1]:
+            return {}
+        scale, origin = (numpy_helper.to_array(self.constants[i]) for i in node.input[1:3])
+        if scale.size != 1:
+            return {}
+        lowest, highest = LEVELS[str(origin.dtype)]
+        step, zero = float(scale.ravel()[0]), int(origin.ravel()[0])
+        return {"low": step * (lowest - zero), "high": step * (highest - zero), "step": step}
+
+
+def activations(path: Path) -> tuple[Activation, ...]:
+    """See `Runtime.activations`."""
+    model_graph = _read(path).graph
+    view = _View(model_graph)
+    return tuple(view.activation(*pair) for pair in passed_on(model_graph).items())
+
+
+def _read(path: Path) -> Any:
+    import onnx
+
+    try:
+        return onnx.load(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # protobuf's, of which onnx does not tell the kinds
+        raise EdgekitError(f"{path} is not an ONNX model: {error}") from error
 
 
 def tensors(
@@ -72,10 +138,7 @@ def tensors(
     import onnx
     import onnxruntime
 
-    try:
-        model = onnx.load(path)
-    except Exception as error:  # protobuf's, of which onnx does not tell the kinds
-        raise EdgekitError(f"{path} is not an ONNX model: {error}") from error
+    model = _read(path)
     wanted = passed_on(model.graph)
     given = {value.name for value in model.graph.output}
     fed = {value.name for value in model.graph.input}

@@ -1,4 +1,4 @@
-"""What every operator of an IR made, image by image."""
+"""What every operator of an IR makes, and made of each image."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.runtimes import _openvino_graph as graph
 from edgekit.runtimes import _openvino_read as read
-from edgekit.runtimes.base import InputForm, batches, check_size
+from edgekit.runtimes.base import Activation, InputForm, batches, check_size
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+FLOATS = ("f32", "f16")
 NORMALISATION = ({"Convert"}, {"Subtract"}, {"Divide", "Multiply"})
 """What `bake` puts behind raw pixels where no quantiser takes them; a file may hold the division
 by a constant as a multiplication."""
@@ -29,28 +30,73 @@ def passed_on(model: Any) -> dict[str, Any]:
         the operator's name in the float file (a second output is `name.1`), and the output port
         here; what does not depend on the input is not among them.
     """
-    live = graph.computed(model)
     found: dict[str, Any] = {}
-    stands_for = _normalised(model)
+    for name, output in names(model).values():
+        # A second FakeQuantize is that of another branch.
+        if name not in found or _kind(found[name]) != "FakeQuantize":
+            found.pop(name, None)
+            found[name] = output
+    return found
+
+
+def names(model: Any) -> dict[tuple[str, int], tuple[str, Any]]:
+    """What each float output that depends on the input is called in the float file, by its port,
+    in the order they run; what FakeQuantize makes is called as what it reads."""
+    live, in_front = graph.computed(model), _normalised(model)
+    found: dict[tuple[str, int], tuple[str, Any]] = {}
     for op in model.get_ordered_ops():
-        kind, name = op.get_type_name(), op.get_friendly_name()
-        if op.get_name() not in live or kind == "Result":
+        if op.get_name() not in live or op.get_type_name() == "Result":
             continue
         for i, output in enumerate(op.outputs()):
-            if output.get_element_type().get_type_name() not in ("f32", "f16"):
-                continue
-            called = stands_for.get(op.get_name(), f"{name}.{i}" if i else name)
-            if kind == "FakeQuantize":
-                before = op.input(0).get_source_output()
-                port = before.get_index()
-                source = before.get_node()
-                called = source.get_friendly_name() + (f".{port}" if port else "")
-                called = stands_for.get(source.get_name(), called)
-                if called in found and _kind(found[called]) == "FakeQuantize":
-                    continue  # another branch has quantised it as well
-                found.pop(called, None)
-            found[called] = output
+            own = op.get_friendly_name() + (f".{i}" if i else "")
+            name = in_front.get(op.get_name(), own)
+            if op.get_type_name() == "FakeQuantize":
+                name = found.get(_port(op.input_value(0)), (name, None))[0]
+            if output.get_element_type().get_type_name() in FLOATS:
+                found[_port(output)] = (name, output)
     return found
+
+
+def activations(path: Path) -> tuple[Activation, ...]:
+    """See `Runtime.activations`."""
+    model = read.load(path)
+    called, live = names(model), graph.computed(model)
+    found = []
+    for name, output in passed_on(model).items():
+        grid = _codes(output)
+        while _kind(output) == "FakeQuantize":
+            output = output.get_node().input_value(0)
+        op = output.get_node()
+        if name == graph.INPUT:  # what stands in front of it, the float file lacks
+            where = {"operator": "", "layer": name, "kind": "input"}
+            found.append(Activation(name=name, inputs=(), has_weights=False, **where, **grid))
+            continue
+        read_ = [_port(port) for port in op.input_values()]
+        computed = [source for source in graph.sources(op) if source.get_name() in live]
+        made = Activation(
+            name=name,
+            operator=op.get_friendly_name(),
+            layer=op.get_friendly_name(),
+            kind=op.get_type_name(),
+            inputs=tuple(dict.fromkeys(called[port][0] for port in read_ if port in called)),
+            has_weights=graph.is_heavy(op) and len(computed) == 1,
+            **grid,
+        )
+        found.append(made)
+    return tuple(found)
+
+
+def _codes(output: Any) -> dict[str, float]:
+    """The numbers that the levels of a FakeQuantize stand for; empty of any other output."""
+    if _kind(output) != "FakeQuantize":
+        return {}
+    quantizer = output.get_node()
+    low, high = (source.get_data().ravel() for source in graph.sources(quantizer)[3:5])
+    if low.size != 1 or high.size != 1:
+        return {}
+    ends = float(low[0]), float(high[0])
+    step = (ends[1] - ends[0]) / (quantizer.get_attributes()["levels"] - 1)
+    return {"low": ends[0], "high": ends[1], "step": step}
 
 
 def _kind(output: Any) -> str:

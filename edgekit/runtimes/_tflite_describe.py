@@ -67,7 +67,7 @@ def _operator(graph: Any, op: Any, kind: str, unpacked: dict[int, int]) -> Opera
     operands = [graph.tensors[unpacked.get(int(i), int(i))] for i in op.inputs if i >= 0]
     types = [tflite.dtype(tensor) for tensor in operands]
     return Operator(
-        name=_layer(tflite.name(graph, op)),
+        name=layer(tflite.name(graph, op)),
         kind=kind,
         precision=next((p for p in PRECISIONS if p in types), "none"),
         heavy=kind in tflite.HEAVY,
@@ -102,7 +102,7 @@ def _port(entry: Any, graph: Any) -> Port:
     return port.model_copy(update=grid)
 
 
-def _layer(tensor: str) -> str:
+def layer(tensor: str) -> str:
     """The layer inside a converted tensor's name: its torch path, else the name as it is.
 
     `...Net_wrapped/torch...Sequential_blocks/torch...Conv2d_conv;...` is blocks.conv.

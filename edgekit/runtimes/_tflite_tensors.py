@@ -1,4 +1,4 @@
-"""What every operator of a .tflite file made, image by image."""
+"""What every operator of a .tflite file makes, and made of each image."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 from edgekit.errors import DeviceError
 from edgekit.runtimes import _tflite as tflite
 from edgekit.runtimes._litert_tools import library, need
-from edgekit.runtimes.base import InputForm, batches, check_size
+from edgekit.runtimes._tflite_describe import layer
+from edgekit.runtimes.base import Activation, InputForm, batches, check_size
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 CODES = {"int8", "uint8", "int16"}
+CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
 
 
 def passed_on(model: Any) -> dict[str, int]:
@@ -27,25 +29,71 @@ def passed_on(model: Any) -> dict[str, int]:
         the name in the float file, and the position of the tensor here; constants, and float16
         weights unpacked at the start, are not among them.
     """
-    graph, kinds, unpacked = model.subgraphs[0], tflite.kinds(model), tflite.unpacked(model)
-    stands_for = {int(i): graph.tensors[i].name.decode() for i in graph.inputs}
-    found = {name: i for i, name in stands_for.items()}
-    for op, kind in zip(graph.operators, kinds, strict=True):
-        if int(op.outputs[0]) in unpacked:
-            continue
-        if kind in ("QUANTIZE", "DEQUANTIZE"):
-            before, after = int(op.inputs[0]), int(op.outputs[0])
-            name = stands_for[before]
-            stands_for[after] = name
-            # Codes of a float tensor are what goes on; codes turned back are the same values.
-            if tflite.dtype(graph.tensors[found[name]]) not in CODES:
-                del found[name]
-                found[name] = after
+    graph = model.subgraphs[0]
+    found: dict[str, int] = {}
+    for i, name in names(model).items():
+        # Codes of a float tensor are what goes on; codes turned back are the same values.
+        if name not in found or tflite.dtype(graph.tensors[found[name]]) not in CODES:
+            found.pop(name, None)
+            found[name] = i
+    return found
+
+
+def names(model: Any) -> dict[int, str]:
+    """What each tensor that depends on the image is called in the float file, in the order they
+    are made; what QUANTIZE and DEQUANTIZE make is called as what they read."""
+    graph, unpacked = model.subgraphs[0], tflite.unpacked(model)
+    found = {int(i): graph.tensors[i].name.decode() for i in graph.inputs}
+    for op, kind in zip(graph.operators, tflite.kinds(model), strict=True):
+        if found.keys().isdisjoint(map(int, op.inputs)) or int(op.outputs[0]) in unpacked:
             continue
         for i in map(int, op.outputs):
-            stands_for[i] = graph.tensors[i].name.decode()
-            found[stands_for[i]] = i
+            own = graph.tensors[i].name.decode()
+            found[i] = found[int(op.inputs[0])] if kind in CONVERSIONS else own
     return found
+
+
+def activations(path: Path) -> tuple[Activation, ...]:
+    """See `Runtime.activations`."""
+    model = tflite.read(path)
+    graph, called, kinds = model.subgraphs[0], names(model), tflite.kinds(model)
+    makers = {
+        called[int(i)]: (op, kind)
+        for op, kind in zip(graph.operators, kinds, strict=True)
+        for i in op.outputs
+        if kind not in CONVERSIONS and int(i) in called
+    }
+    found = []
+    for name, here in passed_on(model).items():
+        grid = _codes(graph.tensors[here])
+        if name not in makers or called.get(int(graph.inputs[0])) == name:
+            where = {"operator": "", "layer": name, "kind": "input"}
+            found.append(Activation(name=name, inputs=(), has_weights=False, **where, **grid))
+            continue
+        op, kind = makers[name]
+        made = Activation(
+            name=name,
+            operator=tflite.name(graph, op),
+            layer=layer(name),
+            kind=kind,
+            inputs=tuple(dict.fromkeys(called[int(i)] for i in op.inputs if int(i) in called)),
+            has_weights=tflite.has_weights(op, kind, called),
+            **grid,
+        )
+        found.append(made)
+    return tuple(found)
+
+
+def _codes(tensor: Any) -> dict[str, float]:
+    """The numbers that the codes of a tensor stand for; empty for one that has none."""
+    grid = _grid(tensor)
+    if grid is None:
+        return {}
+    bits, signed = (16 if tflite.dtype(tensor) == "int16" else 8), tflite.dtype(tensor)[0] == "i"
+    lowest = -(2 ** (bits - 1)) if signed else 0
+    scale, zero_point = grid
+    ends = [scale * (code - zero_point) for code in (lowest, lowest + 2**bits - 1)]
+    return {"low": ends[0], "high": ends[1], "step": scale}
 
 
 def tensors(

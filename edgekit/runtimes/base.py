@@ -136,6 +136,29 @@ class Operator(BaseModel):
         return self.precision.startswith(("int", "uint"))
 
 
+class Activation(BaseModel):
+    """A tensor that depends on the image, the operator that makes it, and its codes, if it has
+    any. It is called as in `Runtime.tensors`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    operator: str
+    """What `Quantization.islands` calls its maker; empty for the image."""
+    layer: str
+    """The maker for a person to read."""
+    kind: str
+    inputs: tuple[str, ...]
+    """Names of the activations that the maker reads; constants are none."""
+    has_weights: bool
+    """The maker is a convolution or a matrix product with weights that are in the file."""
+    low: float | None = None
+    high: float | None = None
+    """The numbers that its lowest and its highest code stand for; None where it is in float."""
+    step: float | None = None
+    """Between two codes."""
+
+
 class Port(BaseModel):
     """An input or output of a model file."""
 
@@ -202,6 +225,8 @@ class Runtime(ABC):
     precisions: ClassVar[tuple[Precision, ...]] = ("int8",)
     quantizers: ClassVar[tuple[str, ...]]
     """The libraries that can quantise for it, its default first."""
+    channel_axis: ClassVar[int] = 1
+    """Of the channels in a tensor of four dimensions; in any other it is the last one."""
     calibrations: ClassVar[tuple[Calibration, ...]]
     """The calibration methods it offers, its default first."""
     example: ClassVar[str]
@@ -298,6 +323,10 @@ class Runtime(ABC):
     @abstractmethod
     def describe(self, path: Path) -> Description:
         """Read a model file back: what it takes, gives, and which operators run in what."""
+
+    @abstractmethod
+    def activations(self, path: Path) -> tuple[Activation, ...]:
+        """What `tensors` gives for a file, as far as the file itself tells, in the same order."""
 
     @abstractmethod
     def tensors(

@@ -16,8 +16,9 @@ from edgekit.runtimes import _tflite_versions as versions
 from edgekit.runtimes._keras_to_tflite import convert
 from edgekit.runtimes._litert_tools import library, need
 from edgekit.runtimes._tflite_describe import describe
-from edgekit.runtimes._tflite_tensors import tensors
+from edgekit.runtimes._tflite_tensors import activations, tensors
 from edgekit.runtimes.base import (
+    Activation,
     Description,
     InputForm,
     Io,
@@ -56,6 +57,7 @@ class LiteRT(Runtime):
     reads = ("torch", "keras")
     precisions = ("int8", "float16")
     quantizers = ("ai-edge-quantizer",)
+    channel_axis = 3
     calibrations = ("minmax", "moving_average")
     example = """\
 import sys, zipfile
@@ -152,6 +154,9 @@ for i in np.argsort(-scores)[:5]:
 
     def describe(self, path: Path) -> Description:
         return describe(path)
+
+    def activations(self, path: Path) -> tuple[Activation, ...]:
+        return activations(path)
 
     def tensors(
         self, path: Path, form: InputForm, images: NDArray[np.uint8]

@@ -23,6 +23,7 @@ from edgekit.runtimes import (
 )
 from edgekit.runtimes import _onnx_graph as graph
 from edgekit.runtimes.base import (
+    Activation,
     Calibration,
     Description,
     InputForm,
@@ -169,6 +170,11 @@ for i in np.argsort(-scores)[:5]:
             import onnx  # noqa: F401
             import onnxruntime  # noqa: F401
         return _onnx_describe.describe(path)
+
+    def activations(self, path: Path) -> tuple[Activation, ...]:
+        with _packages("inspect"):
+            import onnx  # noqa: F401
+        return _onnx_tensors.activations(path)
 
     def tensors(
         self, path: Path, form: InputForm, images: NDArray[np.uint8]

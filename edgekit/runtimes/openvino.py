@@ -18,6 +18,7 @@ from edgekit.runtimes import _openvino_graph as graph
 from edgekit.runtimes import _openvino_read as read
 from edgekit.runtimes import _openvino_tensors
 from edgekit.runtimes.base import (
+    Activation,
     Calibration,
     Description,
     InputForm,
@@ -161,6 +162,9 @@ for i in np.argsort(-scores)[:5]:
 
     def describe(self, path: Path) -> Description:
         return read.describe(path)
+
+    def activations(self, path: Path) -> tuple[Activation, ...]:
+        return _openvino_tensors.activations(path)
 
     def tensors(
         self, path: Path, form: InputForm, images: NDArray[np.uint8]
