@@ -55,6 +55,8 @@ class CalibrationChoice:
 
     samples: int
     every_class: bool = True
+    after: int = 0
+    """So many images, those of a choice without it, are taken by another purpose."""
 
 
 def take_inventory(source: Source, base: Path, cache: Path) -> Inventory:
@@ -165,6 +167,12 @@ def pick_calibration(
             hint="add training images of these classes, or set the stage's every_class: false; a "
             "class that calibration never saw may be clipped",
         )
+    if choice.after and len(pool) < choice.after + choice.samples:
+        raise DataError(
+            f"{choice.after} images to calibrate on and {choice.samples} to hold back are more "
+            f"than the {len(pool)} of the training side",
+            hint="lower the stage's samples or held_back, or add images",
+        )
     if choice.samples < len(classes) and choice.every_class:
         raise DataError(
             f"{choice.samples} calibration images cannot hold {len(classes)} classes",
@@ -173,14 +181,14 @@ def pick_calibration(
     # Round-robin by share: repeatedly take from the class that lags furthest behind its share.
     chosen: list[Sample] = []
     taken: Counter[str] = Counter()
-    for _ in range(min(choice.samples, len(pool))):
+    for _ in range(min(choice.after + choice.samples, len(pool))):
         label = min(
             (name for name in classes if taken[name] < len(classes[name])),
             key=lambda name: (taken[name] > 0, taken[name] / len(classes[name]), name),
         )
         chosen.append(classes[label][taken[label]])
         taken[label] += 1
-    return chosen
+    return chosen[choice.after :]
 
 
 class SplitData(Action):

@@ -24,7 +24,6 @@ from edgekit.stages.base import (
     OnRuntime,
     Precompile,
     RuntimeStage,
-    Stage,
 )
 from edgekit.steps import Draft
 from edgekit.target import Target
@@ -76,7 +75,7 @@ def plan_target(draft: Draft, target: Target, trunk: list[str], judge: str) -> T
             "measure milliseconds on",
             hint="use max_latency_ratio, which is measured on this machine",
         )
-    stages = [s for s in draft.recipe.stages if isinstance(s, RuntimeStage)]
+    stages = [s.for_gates(gates) for s in draft.recipe.stages if isinstance(s, RuntimeStage)]
     rows: list[Row] = []
     floats: dict[str, Row] = {}
     unreachable = {
@@ -181,6 +180,8 @@ class _Line:
                 compiled = self.draft.steps[source.model].inputs
                 model = self._add(f"{prefix}/compile-{runtime.name}", Compile(runtime), compiled)
             inputs = {"model": model} | _calibration_images(self.draft, stage)
+            if stage.needs_source and self.draft.recipe.model.format == "torch":
+                inputs["source"] = self.draft.steps[source.model].inputs["model"]
             model = self._add(step, OnRuntime(stage, runtime, self.variant), inputs)
             if runtime.name != self.variant.runtime:
                 model = self._add(
@@ -227,16 +228,24 @@ class _Line:
         )
 
 
-def _calibration_images(draft: Draft, stage: Stage) -> dict[str, str]:
+def _calibration_images(draft: Draft, stage: RuntimeStage) -> dict[str, str]:
+    """The images a stage calibrates on, and those of the same side that judge what it tries."""
     if stage.images != "calibration":
         return {}
-    name = "images/calibration"
+    settings: Any = stage
+    choice = CalibrationChoice(settings.samples, settings.every_class)
+    roles = {"calibration": _chosen(draft, "images/calibration", choice)}
+    if stage.holds_back:
+        others = CalibrationChoice(stage.holds_back, every_class=False, after=settings.samples)
+        roles["held_back"] = _chosen(draft, "images/held-back", others)
+    return roles
+
+
+def _chosen(draft: Draft, name: str, choice: CalibrationChoice) -> str:
     if name not in draft.steps:
-        settings: Any = stage
-        choice = CalibrationChoice(settings.samples, settings.every_class)
         # Refused here if it cannot be had, not after an hour of training.
         splits = divide(draft.inventory, draft.recipe.data)
         judge = draft.recipe.data.evaluate_on
         pick_calibration(splits, draft.inventory.digests, choice, judge)
         draft.add(name, draft.decode("calibration", choice), {"splits": "splits"})
-    return {"calibration": name}
+    return name

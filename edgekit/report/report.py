@@ -14,6 +14,8 @@ from edgekit.evidence import Evidence
 from edgekit.figures import Validation
 from edgekit.gates import GateResult, Gates
 from edgekit.plugins import find_runtimes
+from edgekit.ptq.mixed import Mixed
+from edgekit.ptq.search import Search
 from edgekit.run import Build, RowResult, TargetResult
 from edgekit.stages.quantize import Islands
 from edgekit.steps import State, Step
@@ -49,6 +51,10 @@ class RowRecord(BaseModel):
     audit: Audit | None
     """None for a float model, of which nothing was asked."""
     islands: Islands | None
+    search: Search | None = None
+    """The ways that `method: auto` tried; None elsewhere."""
+    mixed: Mixed | None = None
+    """What it gave back to float, and why."""
     validation: Validation
     gates: list[GateResult]
 
@@ -242,6 +248,8 @@ def _row(result: RowResult) -> RowRecord:
         artifact=result.artifact.digest,
         audit=metadata.get("audit"),
         islands=metadata.get("islands"),
+        search=metadata.get("search"),
+        mixed=metadata.get("mixed"),
         validation=result.validation,
         gates=result.gates,
     )

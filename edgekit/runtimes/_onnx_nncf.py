@@ -81,6 +81,11 @@ def _parameters(settings: Quantization) -> Any:
     from nncf.quantization import range_estimator as ranges
 
     name = settings.calibration
+    if settings.ranges is not None:
+        raise Unsupported(
+            "quantize: nncf takes no ranges for an ONNX model",
+            hint="choose one of its own calibrations, or the quantizer onnxruntime",
+        )
     known = ranges.RangeEstimatorParametersSet
     estimators = {"minmax": known.MINMAX, "moving_average": known.MEAN_MINMAX}
     if name == "percentile":

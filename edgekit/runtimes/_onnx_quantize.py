@@ -55,11 +55,14 @@ def quantize(
         shape_inference.quant_pre_process(
             plain, ready, skip_optimization=True, skip_symbolic_shape=True
         )
-        _calibrate(ready, images, form, settings, ranges, report)
+        if settings.ranges is None:
+            _calibrate(ready, images, form, settings, ranges, report)
+        else:
+            _write_ranges(settings.ranges, ranges)
         quantization.quantize_static(
             ready,
             done,
-            calibrate_method=quantization.CalibrationMethod[METHODS[settings.calibration]],
+            calibrate_method=quantization.CalibrationMethod[_method(settings)],
             calibration_cache_path=ranges,
             per_channel=settings.per_channel,
             activation_type=quantization.QuantType.QUInt8,
@@ -70,6 +73,20 @@ def quantize(
         quantized = onnx.load(done)
     graph.fold_scales(quantized.graph, (parts[-1] for parts in written.values()))
     return quantized
+
+
+def _method(settings: Quantization) -> str:
+    return METHODS[settings.calibration] if settings.ranges is None else "MinMax"
+
+
+def _write_ranges(ranges: dict[str, tuple[float, float]], into: Path) -> None:
+    """What a calibration would have left."""
+    import numpy as np
+    from onnxruntime.quantization import calibrate
+
+    ends = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
+    data = calibrate.TensorsData(calibrate.CalibrationMethod.MinMax, ends)
+    calibrate.save_tensors_data(data, into)
 
 
 class _Reader:

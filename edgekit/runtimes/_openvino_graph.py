@@ -18,6 +18,7 @@ CONVOLUTIONS = {
     "GroupConvolutionBackpropData",
 }
 ENDS = {"Parameter", "Constant", "Result"}
+LEVELS = 256
 LONG_NEGATIVE_TAIL = {"Swish", "HSwish", "Gelu", "Mish", "Elu", "PRelu"}
 """Activations whose values are far from symmetric about zero."""
 CARRIES_A_SUM = {
@@ -247,6 +248,31 @@ def pin(quantizer: Any, grid: PixelGrid) -> None:
     _set_ranges(quantizer, {1: ends[0], 2: ends[1], 3: ends[0], 4: ends[1]})
 
 
+def set_ranges(model: Any, ranges: dict[str, tuple[float, float]]) -> None:
+    """Let activation quantisers span what `ranges` says of the operator they quantise.
+
+    A quantiser stays as it was made: symmetric where NNCF made it so, from zero where the values
+    are, and zero is one of its levels.
+    """
+    live = computed(model)
+    for op in model.get_ops():
+        if op.get_type_name() != "FakeQuantize" or op.get_name() not in live:
+            continue
+        source = sources(op)[0].get_friendly_name()
+        if source not in ranges or op.get_attributes()["levels"] != LEVELS:
+            continue
+        low, high = ranges[source]
+        was = [float(end.get_data().min()) for end in sources(op)[1:3]]
+        if was[0] < 0 and abs(was[0] * 127 / 128 + was[1]) < 1e-4 * was[1]:
+            high = max(high, -low * 127 / 128) or 1e-6
+            low = -high * 128 / 127
+        else:
+            step = max(high - low, 1e-6) / (LEVELS - 1)
+            zero_point = round(-low / step)
+            low, high = -zero_point * step, (LEVELS - 1 - zero_point) * step
+        _set_ranges(op, {1: low, 2: high, 3: low, 4: high})
+
+
 def take_codes(model: Any, grid: PixelGrid | None) -> bool:
     """Let the input's quantiser read pixels, where its levels are the pixels; else change nothing.
 
@@ -255,7 +281,7 @@ def take_codes(model: Any, grid: PixelGrid | None) -> bool:
     import numpy as np
 
     quantizer = input_quantizer(model)
-    if grid is None or quantizer is None or quantizer.get_attributes()["levels"] != 256:
+    if grid is None or quantizer is None or quantizer.get_attributes()["levels"] != LEVELS:
         return False
     ends = [grid.scale * (pixel - grid.zero_point) for pixel in (0, 255)]
     found = [source.get_data().ravel() for source in sources(quantizer)[1:]]

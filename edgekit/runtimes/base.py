@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Calibration = Literal["minmax", "moving_average", "percentile", "entropy"]
+Calibration = Literal["minmax", "moving_average", "percentile", "entropy", "mse"]
 Precision = Literal["int8", "float16"]
 Io = Literal["uint8", "float", "integer"]
 """What a shipped file takes and gives: `uint8` raw pixels in and float scores out, `float`
@@ -115,6 +115,9 @@ class Quantization(BaseModel):
     per_channel: bool = True
     islands: tuple[str, ...] = ()
     """Names of operators of the compiled float model that stay in float."""
+    ranges: dict[str, tuple[float, float]] | None = None
+    """The real values that each tensor's codes span, by its name in the compiled float model, in
+    place of the library's own calibration; a tensor that is not named gets the library's."""
 
 
 class Operator(BaseModel):
@@ -228,7 +231,10 @@ class Runtime(ABC):
     channel_axis: ClassVar[int] = 1
     """Of the channels in a tensor of four dimensions; in any other it is the last one."""
     calibrations: ClassVar[tuple[Calibration, ...]]
-    """The calibration methods it offers, its default first."""
+    """The calibration methods of its default quantiser's own, its default first; the others of
+    `ranges.METHODS` reach it as `Quantization.ranges`."""
+    corrects_bias: ClassVar[bool] = False
+    """Its default quantiser mends the mean error that rounding leaves in a layer's output."""
     example: ClassVar[str]
     """A program of ten lines that runs the shipped file with numpy and the runtime alone."""
 

@@ -100,7 +100,10 @@ for i in np.argsort(-scores)[:5]:
         graph = model.subgraphs[0]
         beyond = (tflite.name(graph, graph.operators[i]) for i in tflite.beyond_int8(model))
         _leave_in_float(recipe, model, (*settings.islands, *beyond))
-        ranges = _calibrate(source, images, form, recipe, settings, progress)
+        if settings.ranges is None:
+            ranges = _calibrate(source, images, form, recipe, settings, progress)
+        else:
+            ranges = {name: _ends(*ends) for name, ends in settings.ranges.items()}
         if grid:
             ranges[tflite.input_name(model)] = _range_of(grid)
         self._quantize(source, recipe, ranges, into)
@@ -266,7 +269,12 @@ def _calibrate(
 
 def _range_of(grid: PixelGrid) -> dict[str, Any]:
     """The range from which the quantizer derives exactly this grid."""
+    low, high = (grid.scale * (pixel - grid.zero_point) for pixel in (0, 255))
+    return _ends(low, high)
+
+
+def _ends(low: float, high: float) -> dict[str, Any]:
+    """A range in the quantizer's words."""
     import numpy as np
 
-    ends = [grid.scale * (pixel - grid.zero_point) for pixel in (0, 255)]
-    return {"min": np.array([ends[0]]), "max": np.array([ends[1]])}
+    return {"min": np.array([low]), "max": np.array([high])}

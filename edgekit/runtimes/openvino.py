@@ -53,6 +53,7 @@ class OpenVino(Runtime):
     precisions: ClassVar[tuple[Precision, ...]] = ("int8", "float16")
     quantizers: ClassVar[tuple[str, ...]] = ("nncf",)
     calibrations: ClassVar[tuple[Calibration, ...]] = ("minmax", "moving_average", "percentile")
+    corrects_bias: ClassVar[bool] = True
     example: ClassVar[str] = """\
 import json, sys
 import numpy as np
@@ -97,6 +98,7 @@ for i in np.argsort(-scores)[:5]:
         form = grid.form if grid else plain
         known = {op.get_friendly_name() for op in model.get_ops()}
         quantized = _quantize(model, images, form, settings, progress)
+        graph.set_ranges(quantized, settings.ranges or {})
         quantizer = graph.input_quantizer(quantized)
         if grid and quantizer is not None:
             graph.pin(quantizer, grid)
@@ -238,13 +240,15 @@ def _advanced(nncf: Any, settings: Quantization) -> Any:
     from nncf.quantization.advanced_parameters import QuantizationParameters
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet as Estimators
 
+    # With ranges given, whatever NNCF finds is replaced.
+    calibration = "minmax" if settings.ranges else settings.calibration
     known = {
         "minmax": Estimators.MINMAX,
         "moving_average": Estimators.MEAN_MINMAX,
         "percentile": Estimators.MEAN_QUANTILE,
     }
-    estimator = copy.deepcopy(known[settings.calibration])
-    if settings.calibration == "percentile":
+    estimator = copy.deepcopy(known[calibration])
+    if calibration == "percentile":
         left_out = 1 - settings.percentile / 100
         estimator.min.quantile_outlier_prob = estimator.max.quantile_outlier_prob = left_out
     return nncf.AdvancedQuantizationParameters(

@@ -15,6 +15,7 @@ from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Json
 from edgekit.audit import audit
 from edgekit.errors import EdgekitError, NotAsAsked, Unsupported, storage_errors
+from edgekit.gates import Gates
 from edgekit.measure import drivers
 from edgekit.runtimes.base import Runtime, Variant
 
@@ -50,6 +51,21 @@ class RuntimeStage(Stage):
     """
 
     scope: ClassVar[Literal["trunk", "runtime"]] = "runtime"
+
+    @property
+    def holds_back(self) -> int:
+        """Images of the training side that judge what the stage tries, in its input `held_back`;
+        0 for none."""
+        return 0
+
+    @property
+    def needs_source(self) -> bool:
+        """Whether it reads the torch model itself, in its input `source`, where there is one."""
+        return False
+
+    def for_gates(self, gates: Gates) -> RuntimeStage:
+        """The stage, with what the gates ask of it."""
+        return self
 
     def settings_for(self, runtime: Runtime, variant: Variant) -> Json:
         """What enters the key: the settings that concern this variant on this runtime."""

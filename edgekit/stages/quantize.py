@@ -7,58 +7,107 @@ part of the training split, never on the images that judge the result.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from edgekit import stats
+from edgekit import ranges
 from edgekit.action import Context, Inputs
-from edgekit.artifact import Artifact, Json
+from edgekit.artifact import Json
 from edgekit.audit import audit
-from edgekit.errors import DeviceError, InputError, Unsupported
-from edgekit.measure import Candidate, measure
-from edgekit.models import Card
-from edgekit.runtimes.base import (
-    Calibration,
-    InputForm,
-    Precision,
-    Quantization,
-    Runtime,
-    Variant,
-)
+from edgekit.errors import InputError
+from edgekit.gates import Gates
+from edgekit.ptq.corrections import Correction
+from edgekit.ptq.mixed import mix
+from edgekit.ptq.search import Search, search
+from edgekit.ptq.workshop import Trial, Way, Workshop
+from edgekit.runtimes.base import Calibration, Precision, Quantization, Runtime, Variant
 from edgekit.stages.base import RuntimeStage
 
 TRIAL_IMAGES = 64
 PLAIN_MARGIN_DB = 1.0
 """Plain int8 is preferred where it is no worse than this: an island costs time."""
+OF_THE_SEARCH = ("calibration", "percentile", "corrections")
+"""Settings that `method: auto` finds by itself."""
+
+
+class Islands(BaseModel):
+    """Operators that stay in float by rule, and the two trials that decided it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operators: tuple[str, ...]
+    plain: Trial | None = None
+    with_islands: Trial | None = None
 
 
 class Quantize(RuntimeStage):
+    version: ClassVar[int] = 2
     images: ClassVar[Literal["train", "calibration"] | None] = "calibration"
 
     stage: Literal["quantize"] = "quantize"
     precision: Precision = "int8"
-    method: Literal["ptq"] = "ptq"
+    method: Literal["ptq", "auto"] = "ptq"
+    """`ptq` quantises as the settings say. `auto` searches: ranges first, then corrections, then
+    operators in float, each judged on images held back from the training side."""
     calibration: Calibration | dict[str, Calibration] | None = None
     """How activation ranges are found: one method, or one for each runtime; by default each
     runtime's own."""
     percentile: float = Field(99.99, gt=50, le=100)
     """For the percentile method: share of values the range must hold."""
+    corrections: tuple[Correction, ...] = Field((), strict=False)
+    """What is done to the float model first: equalise (scale channels between layers), smooth
+    (SmoothQuant, behind a LayerNorm), adaround (round weights for the layer's output), bias (take
+    the mean error of rounding from the biases). Models of timm only."""
     per_channel: bool = True
     samples: int = Field(256, ge=1)
     """Calibration images."""
     every_class: bool = True
     """Refuse to calibrate when a validated class has no calibration image."""
+    held_back: int = Field(200, ge=16)
+    """With auto: images of the training side, none of them calibrated on, that judge each trial."""
+    stop_at: float | None = Field(None, ge=1, le=100)
+    """With auto: percent of the held-back images on which int8 must name the float model's class
+    for the search to end; by default what the gates ask, and without gates all is tried."""
+    mixed: Literal["auto", "none"] = "auto"
+    """With auto: give operators back to float where the search does not reach `stop_at`."""
     islands: Literal["auto", "none"] = "auto"
     """`auto`: operators that int8 is known to break (a linear attention's division) stay in float
     where that helps the scores of calibration images."""
     max_float_macs: float = Field(0.05, ge=0, le=1)
     """Share of the multiply-accumulates that may stay in float, islands included."""
+
+    @model_validator(mode="after")
+    def _one_who_decides(self) -> Quantize:
+        given = [name for name in OF_THE_SEARCH if name in self.model_fields_set]
+        if self.method == "auto" and given:
+            raise ValueError(f"method: auto finds {', '.join(given)} by itself: remove the one")
+        if self.method == "auto" and self.precision != "int8":
+            raise ValueError(
+                f"method: auto searches for int8; {self.precision} has nothing to find"
+            )
+        return self
+
+    @property
+    def holds_back(self) -> int:
+        return self.held_back if self.method == "auto" else 0
+
+    @property
+    def needs_source(self) -> bool:
+        return self.method == "auto" or bool(self.corrections)
+
+    def for_gates(self, gates: Gates) -> Quantize:
+        """A drop of at most d points is certain where 100 - d percent of the classes agree."""
+        if self.method != "auto" or self.stop_at is not None:
+            return self
+        drop, agreement = gates.max_accuracy_drop, gates.min_agreement
+        asked = [100 - drop] if drop is not None else []
+        asked += [agreement] if agreement is not None else []
+        return self.model_copy(update={"stop_at": max(asked)}) if asked else self
 
     def asked(self, runtime: Runtime, variant: Variant) -> Quantization:
         """What is asked of one runtime.
@@ -66,14 +115,18 @@ class Quantize(RuntimeStage):
         Raises:
             InputError: the runtime does not offer the precision or the calibration method.
         """
+        quantizer = variant.quantizer or runtime.quantizers[0]
+        offered = [*runtime.calibrations]
+        if quantizer == runtime.quantizers[0]:  # another one takes no ranges from elsewhere
+            offered += [name for name in ranges.METHODS if name not in offered]
         calibration = self.calibration
         if isinstance(calibration, dict):
             calibration = calibration.get(runtime.name)
-        if calibration is not None and calibration not in runtime.calibrations:
+        if calibration is not None and calibration not in offered:
             raise InputError(
                 f"quantize.calibration: {runtime.name} does not offer {calibration}",
-                hint=f"it offers {', '.join(runtime.calibrations)}; a mapping such as "
-                f"{{{runtime.name}: {runtime.calibrations[0]}}} sets each runtime's own",
+                hint=f"it offers {', '.join(offered)}; a mapping such as "
+                f"{{{runtime.name}: {offered[0]}}} sets each runtime's own",
             )
         precision = variant.precision or self.precision
         if precision not in runtime.precisions:
@@ -83,139 +136,100 @@ class Quantize(RuntimeStage):
             )
         return Quantization(
             precision=precision,
-            quantizer=variant.quantizer or runtime.quantizers[0],
+            quantizer=quantizer,
             calibration=calibration or runtime.calibrations[0],
             percentile=self.percentile,
             per_channel=self.per_channel,
         )
 
     def settings_for(self, runtime: Runtime, variant: Variant) -> Json:
-        shared = self.model_dump(
-            mode="json", include={"stage", "method", "islands", "max_float_macs"}
-        )
-        return {**shared, **self.asked(runtime, variant).model_dump(mode="json")}
+        own = {"stage", "method", "corrections", "islands", "max_float_macs"}
+        own |= {"held_back", "stop_at", "mixed"} if self.method == "auto" else set()
+        asked = self.asked(runtime, variant).model_dump(mode="json", exclude={"ranges"})
+        return {**self.model_dump(mode="json", include=own), **asked}
 
     def apply(
         self, runtime: Runtime, variant: Variant, inputs: Inputs, into: Path, context: Context
     ) -> Json:
-        work = _Work(runtime, inputs["model"], inputs["calibration"], context)
         asked = self.asked(runtime, variant)
-        islands = self._islands(work, asked)
-        asked = asked.model_copy(update={"islands": islands.operators})
-        form = work.quantize(asked, into)
-        found = audit(runtime.describe(into / runtime.file))
-        quantization = self._record(asked, len(work.images))
+        searches = self.method == "auto" and asked.precision == "int8"
+        with _workshop(runtime, inputs, context) as workshop:
+            way = Way(quantization=asked, corrections=self.corrections)
+            islands = self._islands(workshop, way)
+            way = _with_islands(way, islands.operators)
+            found = mixed = None
+            if searches:
+                way, found = search(workshop, way.quantization, self.stop_at)
+                if self._falls_short(found):
+                    assert self.stop_at is not None
+                    way, mixed = mix(workshop, way, self.stop_at, self.max_float_macs)
+            form = workshop.quantize(way, into)
+            images = len(workshop.images)
+        read = audit(runtime.describe(into / runtime.file))
         return {
             **inputs["model"].metadata,
             "form": form.model_dump(mode="json"),
             "precision": asked.precision,
-            "quantization": quantization,
+            "quantization": self._record(way, images),
             "islands": islands.model_dump(mode="json"),
-            "audit": found.model_dump(mode="json"),
+            "search": found and found.model_dump(mode="json"),
+            "mixed": mixed and mixed.model_dump(mode="json"),
+            "audit": read.model_dump(mode="json"),
         }
 
-    def _record(self, asked: Quantization, images: int) -> Json:
+    def _falls_short(self, found: Search) -> bool:
+        """Whether a gate would break."""
+        if self.stop_at is None or self.mixed == "none":
+            return False
+        best = next(row.trial for row in found.tried if row.chosen)
+        return best.agreement is None or best.agreement < self.stop_at
+
+    def _record(self, way: Way, images: int) -> Json:
         """What was asked, as later steps and the manifest read it."""
-        asked_for = asked.model_dump(mode="json")
-        if asked.precision == "float16":  # weights alone change: no image is looked at
+        asked_for = way.quantization.model_dump(mode="json", exclude={"ranges"})
+        if way.quantization.precision == "float16":  # weights alone change: no image is looked at
             asked_for |= {"calibration": None, "percentile": None, "islands": []}
             images = 0
-        return {**asked_for, "max_float_macs": self.max_float_macs, "images": images}
+        return {
+            **asked_for,
+            "corrections": list(way.corrections),
+            "max_float_macs": self.max_float_macs,
+            "images": images,
+        }
 
-    def _islands(self, work: _Work, asked: Quantization) -> Islands:
+    def _islands(self, workshop: Workshop, way: Way) -> Islands:
         """The operators to keep in float: those the rule names, unless plain int8 does as well."""
-        named = () if self.islands == "none" or asked.precision != "int8" else work.candidates()
+        int8 = way.quantization.precision == "int8"
+        source = workshop.compiled.file(workshop.runtime.file)
+        named = workshop.runtime.islands(source) if self.islands == "auto" and int8 else ()
         if not named:
             return Islands(operators=())
-        plain = work.try_out(asked)
-        kept = work.score(asked.model_copy(update={"islands": named}))
+        plain = workshop.try_out(way)
+        kept = workshop.judge(_with_islands(way, named))
         enough = plain.sqnr_db is not None and (
             kept.sqnr_db is None or plain.sqnr_db > kept.sqnr_db - PLAIN_MARGIN_DB
         )
         return Islands(operators=() if enough else named, plain=plain, with_islands=kept)
 
 
-class Trial(BaseModel):
-    """A model quantised to see what comes of it, judged on calibration images alone."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    sqnr_db: float | None
-    """Of its scores against the float model's, the median over images; None if it does not run."""
-    images: int
-    failure: str = ""
+def _with_islands(way: Way, operators: tuple[str, ...]) -> Way:
+    asked = way.quantization.model_copy(update={"islands": operators})
+    return way.model_copy(update={"quantization": asked})
 
 
-class Islands(BaseModel):
-    """Operators that stay in float, and the two trials that decided it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    operators: tuple[str, ...]
-    plain: Trial | None = None
-    with_islands: Trial | None = None
-
-
-@dataclass(frozen=True)
-class _Work:
-    """A compiled float model and the images it is calibrated on."""
-
-    runtime: Runtime
-    model: Artifact
-    calibration: Artifact
-    context: Context
-
-    @property
-    def card(self) -> Card:
-        return Card.model_validate(self.model.metadata["card"])
-
-    @cached_property
-    def images(self) -> NDArray[np.uint8]:
-        loaded: NDArray[np.uint8] = np.load(self.calibration.file("images.npy"))
-        return loaded
-
-    def candidates(self) -> tuple[str, ...]:
-        return self.runtime.islands(self.model.file(self.runtime.file))
-
-    def quantize(self, asked: Quantization, into: Path) -> InputForm:
-        source, progress = self.model.file(self.runtime.file), self.context.progress
-        return self.runtime.quantize(source, self.card, self.images, asked, into, progress)
-
-    def try_out(self, asked: Quantization) -> Trial:
-        """That a file does not run is a result here: int8 breaks some operators so."""
-        try:
-            return self.score(asked)
-        except (DeviceError, Unsupported) as error:
-            count = len(self.images[:TRIAL_IMAGES])
-            return Trial(sqnr_db=None, images=count, failure=error.message)
-
-    def score(self, asked: Quantization) -> Trial:
-        """Quantise as asked, and hold the scores against the float model's.
-
-        Raises:
-            DeviceError, Unsupported: it cannot be made, or does not run.
-        """
-        images = self.images[:TRIAL_IMAGES]
-        name, file = self.runtime.name, self.runtime.file
-        with tempfile.TemporaryDirectory() as folder:
-            into = Path(folder)
-            np.save(into / "images.npy", images)
-            form = self.quantize(asked, into)
-            models = [
-                Candidate("int8", name, into / file, form),
-                Candidate("float", name, self.model.file(file), self._float_form()),
-            ]
-            outcome = measure(
-                models,
-                into / "images.npy",
-                self.context.progress,
-                score=("int8", "float"),
-                latency=False,
-            )
-            scores = outcome.scores["float"], outcome.scores["int8"]
-        if not np.isfinite(scores[1]).all():
-            return Trial(sqnr_db=None, images=len(images), failure="NaN or infinite scores")
-        return Trial(sqnr_db=round(stats.sqnr_db(*scores), 1), images=len(images))
-
-    def _float_form(self) -> InputForm:
-        return InputForm.model_validate(self.model.metadata["form"])
+@contextmanager
+def _workshop(runtime: Runtime, inputs: Inputs, context: Context) -> Iterator[Workshop]:
+    """Calibration images judge too where none are held back: they choose between two forms."""
+    images = np.load(inputs["calibration"].file("images.npy"))
+    held: Any = inputs.get("held_back")
+    judged = np.load(held.file("images.npy")) if held else images[:TRIAL_IMAGES]
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+        yield Workshop(
+            runtime=runtime,
+            compiled=inputs["model"],
+            source=inputs.get("source"),
+            images=images,
+            judged=judged,
+            folder=Path(folder),
+            progress=context.progress,
+        )

@@ -1,0 +1,99 @@
+"""`method: auto`: ways to quantise in the order of their cost, until one holds what is asked.
+
+Ranges come first, since trying one costs a single file; then the bias, whose correction costs one
+pass over the images; then channels, and last the rounding of every weight. Each step goes on from
+the best way so far. The images that judge are a held-back part of the training side: the split
+that validates chooses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.ptq.corrections import Correction
+from edgekit.ptq.workshop import Trial, Way, Workshop
+from edgekit.runtimes.base import Calibration, Quantization
+
+RANGES: tuple[tuple[Calibration, float], ...] = (
+    ("minmax", 100),
+    ("mse", 100),
+    ("percentile", 99.999),
+    ("percentile", 99.99),
+    ("moving_average", 100),
+)
+"""Entropy is left to those who ask for it: it cuts off what ReLU6 networks need."""
+
+
+class Tried(BaseModel):
+    """A way and what came of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    way: str
+    trial: Trial
+    chosen: bool = False
+
+
+class Search(BaseModel):
+    """All ways that were tried, in their order, and why no more were."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tried: tuple[Tried, ...]
+    stop_at: float | None
+    """Percent of agreement at which the search was to stop."""
+    ended: str
+
+
+def search(workshop: Workshop, asked: Quantization, stop_at: float | None) -> tuple[Way, Search]:
+    """The best way found; the first that reaches `stop_at`, if that is given.
+
+    Args:
+        asked: what holds for every way: precision, quantiser, per-channel weights, islands.
+        stop_at: percent of the judged images on which int8 must name the float model's class.
+
+    Raises:
+        DeviceError, Unsupported: no way runs at all; why the first one does not.
+    """
+    tried: list[tuple[Way, Trial]] = []
+    ended = "every way was tried"
+    for way in _ways(workshop, asked, tried):
+        trial = workshop.try_out(way)
+        tried.append((way, trial))
+        if stop_at is not None and trial.agreement is not None and trial.agreement >= stop_at:
+            ended = f"{trial.agreement:g} % agree, and {stop_at:g} % were asked"
+            break
+    best = _best(tried)
+    if best is None:
+        workshop.judge(tried[0][0])  # raises what it met
+    assert best is not None
+    rows = tuple(Tried(way=w.label, trial=t, chosen=w == best) for w, t in tried)
+    return best, Search(tried=rows, stop_at=stop_at, ended=ended)
+
+
+def _ways(workshop: Workshop, asked: Quantization, tried: list[tuple[Way, Trial]]) -> Iterator[Way]:
+    """Each next way, from what came of those before."""
+    for method, percentile in RANGES:
+        update = {"calibration": method, "percentile": percentile}
+        yield Way(quantization=asked.model_copy(update=update))
+    possible = workshop.corrections
+    steps: list[Correction] = [] if workshop.runtime.corrects_bias else ["bias"]
+    steps += [name for name in ("equalise", "smooth", "adaround") if name in possible]
+    for correction in steps:
+        best = _best(tried)
+        if correction in possible and best is not None:
+            together = _ordered({*best.corrections, correction})
+            yield best.model_copy(update={"corrections": together})
+
+
+def _ordered(corrections: set[Correction]) -> tuple[Correction, ...]:
+    order: tuple[Correction, ...] = ("equalise", "smooth", "adaround", "bias")
+    return tuple(name for name in order if name in corrections)
+
+
+def _best(tried: list[tuple[Way, Trial]]) -> Way | None:
+    """By the noise in the scores: of a few hundred images it tells more than how many agree."""
+    running = [(trial.sqnr_db, way) for way, trial in tried if trial.sqnr_db is not None]
+    return max(running, key=lambda pair: pair[0])[1] if running else None

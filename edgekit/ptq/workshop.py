@@ -1,0 +1,204 @@
+"""One float model on one runtime, and every int8 form of it that is tried."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from edgekit import models, ranges, stats
+from edgekit.artifact import Artifact
+from edgekit.errors import DeviceError, InputError, Unsupported
+from edgekit.measure import Candidate, measure
+from edgekit.models import Card
+from edgekit.ptq.corrections import Correction, applicable, correct
+from edgekit.ranges import Histogram
+from edgekit.runtimes.base import InputForm, Progress, Quantization, Runtime, pixel_grid
+
+
+class Trial(BaseModel):
+    """A model quantised to see what comes of it, judged on images that validate nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sqnr_db: float | None
+    """Of its scores against the float model's, the median over images; None if it does not run."""
+    images: int
+    agreement: float | None = None
+    """Percent of the images on which it names the float model's class."""
+    failure: str = ""
+
+
+class Way(BaseModel):
+    """One way to quantise: what is done to the float model, and how ranges are found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quantization: Quantization
+    corrections: tuple[Correction, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """mse; percentile 99.99 + bias; mse + adaround + bias, 3 operators in float."""
+        asked = self.quantization
+        method: str = asked.calibration
+        if method == "percentile":
+            method = f"percentile {asked.percentile:g}"
+        text = " + ".join((method, *self.corrections))
+        count = len(asked.islands)
+        return f"{text}, {count} operator{'s' * (count > 1)} in float" if count else text
+
+
+@dataclass
+class Workshop:
+    """Makes and judges ways; what two of them share is made once.
+
+    Args:
+        compiled: the float model on the runtime, as `compile` left it.
+        source: the torch model it was made of; None for a file from elsewhere, which can be
+            calibrated in any way and not corrected.
+        images: uint8 (images, height, width, 3), to calibrate on.
+        judged: likewise, to judge on; never from the split that validates.
+        folder: to work in.
+    """
+
+    runtime: Runtime
+    compiled: Artifact
+    source: Artifact | None
+    images: NDArray[np.uint8]
+    judged: NDArray[np.uint8]
+    folder: Path
+    progress: Progress
+    _floats: dict[tuple[Correction, ...], Path] = field(default_factory=dict)
+    _histograms: dict[tuple[Correction, ...], dict[str, Histogram]] = field(default_factory=dict)
+
+    @cached_property
+    def card(self) -> Card:
+        return Card.model_validate(self.compiled.metadata["card"])
+
+    @cached_property
+    def calibrated_form(self) -> InputForm:
+        """How images are fed while ranges are found: as the codes of the pixels will be."""
+        grid, card = pixel_grid(self.card), self.card
+        return grid.form if grid else InputForm(dtype="float32", mean=card.mean, std=card.std)
+
+    @cached_property
+    def corrections(self) -> tuple[Correction, ...]:
+        """Those that would change anything here."""
+        if self.source is None:
+            return ()
+        return applicable(models.restore(self.source)[0], self.card)
+
+    def float_file(self, corrections: tuple[Correction, ...]) -> Path:
+        """The float model, corrected and compiled.
+
+        Raises:
+            InputError: a correction of a model that is not torch's.
+        """
+        if not corrections:
+            return self.compiled.file(self.runtime.file)
+        if self.source is None:
+            raise InputError(
+                f"quantize.corrections: {', '.join(corrections)} change a torch model's weights, "
+                f"and {self.card.arch} is a file from elsewhere",
+                hint="remove the corrections; every calibration works on any model",
+            )
+        if corrections not in self._floats:
+            model, card = models.restore(self.source)
+            form, images = self.calibrated_form, self.images
+            corrected = correct(model, card, images, form, corrections, self.progress)
+            into = Path(tempfile.mkdtemp(dir=self.folder))
+            self.runtime.compile(corrected, card, into, self.progress)
+            self._floats[corrections] = into / self.runtime.file
+        return self._floats[corrections]
+
+    def histograms(self, corrections: tuple[Correction, ...]) -> dict[str, Histogram]:
+        if corrections not in self._histograms:
+            path, total = self.float_file(corrections), len(self.images)
+            tensors = self.runtime.tensors(path, self.calibrated_form, self.images)
+
+            def told() -> Any:
+                for done, image in enumerate(tensors, start=1):
+                    self.progress(done, total, "collecting ranges")
+                    yield image
+
+            self._histograms[corrections] = ranges.collect(told())
+        return self._histograms[corrections]
+
+    def quantize(self, way: Way, into: Path) -> InputForm:
+        """Make it; ranges that its runtime's own library cannot find are found here."""
+        asked, path = way.quantization, self.float_file(way.corrections)
+        if self.finds_ranges(asked) and asked.ranges is None:
+            found = {
+                name: ranges.choose(histogram, asked.calibration, asked.percentile)
+                for name, histogram in self.histograms(way.corrections).items()
+            }
+            asked = asked.model_copy(update={"ranges": found})
+        return self.runtime.quantize(path, self.card, self.images, asked, into, self.progress)
+
+    def finds_ranges(self, asked: Quantization) -> bool:
+        """Whether the calibration is edgekit's own and not the library's."""
+        own = asked.calibration not in self.runtime.calibrations
+        return asked.precision == "int8" and own
+
+    def try_out(self, way: Way) -> Trial:
+        """That a file does not run is a result here: int8 breaks some operators so."""
+        try:
+            return self.judge(way)
+        except (DeviceError, Unsupported) as error:
+            return Trial(sqnr_db=None, images=len(self.judged), failure=error.message)
+
+    def judge(self, way: Way) -> Trial:
+        """Quantise, and hold the scores against the float model's.
+
+        Raises:
+            DeviceError, Unsupported: it cannot be made, or does not run.
+        """
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            into = Path(folder)
+            form = self.quantize(way, into)
+            scores = self._scores(into / self.runtime.file, form)
+        count = len(self.judged)
+        if not np.isfinite(scores).all():
+            return Trial(sqnr_db=None, images=count, failure="NaN or infinite scores")
+        expected = self.float_scores
+        same = np.mean(scores.argmax(axis=1) == expected.argmax(axis=1))
+        return Trial(
+            sqnr_db=round(stats.sqnr_db(expected, scores), 1),
+            images=count,
+            agreement=round(100 * float(same), 2),
+        )
+
+    def keep(self, way: Way) -> Path:
+        """The int8 file, kept until the workshop closes."""
+        into = Path(tempfile.mkdtemp(dir=self.folder))
+        self.quantize(way, into)
+        return into / self.runtime.file
+
+    @cached_property
+    def float_form(self) -> InputForm:
+        return InputForm.model_validate(self.compiled.metadata["form"])
+
+    @cached_property
+    def float_scores(self) -> NDArray[np.float32]:
+        return self._scores(self.compiled.file(self.runtime.file), self.float_form)
+
+    def _scores(self, path: Path, form: InputForm) -> NDArray[np.float32]:
+        model = Candidate("model", self.runtime.name, path, form)
+        outcome = measure([model], self.judged_file, self.progress, score=("model",), latency=False)
+        return outcome.scores["model"]
+
+    @cached_property
+    def judged_file(self) -> Path:
+        np.save(self.folder / "judged.npy", self.judged)
+        return self.folder / "judged.npy"
+
+    def close(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)

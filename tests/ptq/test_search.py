@@ -1,0 +1,89 @@
+"""The order of the search and when it ends: pure, with trials that are given."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edgekit.errors import Unsupported
+from edgekit.ptq.search import search
+from edgekit.ptq.workshop import Trial, Way
+from edgekit.runtimes.base import Quantization
+
+ASKED = Quantization(quantizer="library", islands=("div",))
+
+
+class Shop:
+    """A workshop whose trials are looked up by the label of the way."""
+
+    def __init__(self, figures: dict[str, tuple[float | None, float]], **about: Any) -> None:
+        self.figures = figures
+        self.corrections = about.get("corrections", ("equalise", "adaround", "bias"))
+        self.runtime = SimpleNamespace(corrects_bias=about.get("corrects_bias", False))
+        self.seen: list[str] = []
+
+    def try_out(self, way: Way) -> Trial:
+        assert way.quantization.islands == ("div",)
+        label = way.label.removesuffix(", 1 operator in float")
+        self.seen.append(label)
+        sqnr, agreement = self.figures.get(label, (10.0, 90.0))
+        if sqnr is None:
+            return Trial(sqnr_db=None, images=50, failure="it stops")
+        return Trial(sqnr_db=sqnr, images=50, agreement=agreement)
+
+    def judge(self, way: Way) -> Trial:
+        raise Unsupported("it stops")
+
+
+RANGES = ["minmax", "mse", "percentile 99.999", "percentile 99.99", "moving_average"]
+
+
+def test_cheap_ways_come_first_and_each_goes_on_from_the_best() -> None:
+    shop: Any = Shop({"mse": (15, 95), "mse + bias": (18, 97), "mse + adaround + bias": (17, 99)})
+    way, found = search(shop, ASKED, None)
+    assert shop.seen == [
+        *RANGES,
+        "mse + bias",
+        "mse + equalise + bias",
+        "mse + adaround + bias",
+    ]
+    assert (way.quantization.calibration, way.corrections) == ("mse", ("bias",))
+    assert [row.way for row in found.tried if row.chosen] == [way.label]
+    assert found.ended == "every way was tried"
+
+
+def test_it_ends_where_what_is_asked_holds() -> None:
+    shop: Any = Shop({"percentile 99.999": (9, 99.5)})
+    _, found = search(shop, ASKED, 99)
+    assert shop.seen == RANGES[:3]
+    assert "99.5 % agree, and 99 % were asked" in found.ended
+
+
+@pytest.mark.parametrize(
+    ("about", "steps"),
+    [
+        ({"corrects_bias": True}, ["minmax + equalise", "minmax + adaround"]),
+        ({"corrections": ("smooth", "bias")}, ["minmax + bias", "minmax + smooth"]),
+        ({"corrections": ()}, []),
+    ],
+)
+def test_what_cannot_help_is_not_tried(about: dict[str, Any], steps: list[str]) -> None:
+    shop: Any = Shop({"minmax": (20, 90)}, **about)
+    search(shop, ASKED, None)
+    assert shop.seen == [*RANGES, *steps]
+
+
+def test_a_way_that_does_not_run_is_a_row_and_never_chosen() -> None:
+    shop: Any = Shop({"minmax": (None, 0), "mse": (-3, 60)}, corrections=())
+    shop.figures |= dict.fromkeys(RANGES[2:], (-5.0, 50.0))
+    way, found = search(shop, ASKED, None)
+    assert way.quantization.calibration == "mse"
+    assert found.tried[0].trial.failure == "it stops"
+
+
+def test_where_nothing_runs_the_reason_is_raised() -> None:
+    shop: Any = Shop(dict.fromkeys(RANGES, (None, 0)), corrections=())
+    with pytest.raises(Unsupported, match="it stops"):
+        search(shop, ASKED, None)

@@ -1,0 +1,172 @@
+"""method: auto, corrections and mixed precision, on networks that train in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.artifact import Artifact, Store
+from edgekit.errors import ConfigError, DataError, InputError
+from edgekit.gates import Gates
+from edgekit.plan import make_plan
+from edgekit.plugins import find_runtimes
+from edgekit.recipe import load_recipe
+from edgekit.run import Build, Silent, execute
+from edgekit.runtimes.base import Variant
+from edgekit.stages.quantize import Quantize
+from edgekit.target import Target
+from tests.conftest import write_images
+
+TEXT = """\
+model: {{arch: {arch}, weights: scratch, mean: 0.5, std: 0.5}}
+data: {{source: imagefolder, path: {images}, image_size: 32}}
+stages:
+  - finetune: {{epochs: 6, batch_size: 12, learning_rate: 3.0e-3}}
+  - quantize: {{samples: 24, {quantize}}}
+"""
+AUTO = "method: auto, held_back: 24"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images, and a store in which networks stay trained."""
+    root = tmp_path_factory.mktemp("quantize")
+    write_images(root / "images", count=48)
+    return root
+
+
+def built(world: Path, quantize: str, runtime: str, arch: str = "test_efficientnet") -> Build:
+    recipe = world / "tiny.yaml"
+    recipe.write_text(TEXT.format(arch=arch, images=world / "images", quantize=quantize))
+    target = Target(name="board", description="for tests", runtimes=(runtime,), cpu="x", threads=1)  # type: ignore[call-arg]
+    plan = make_plan(load_recipe(recipe), world, [target], Store(world / "store"))
+    return execute(plan, Store(world / "store"), Silent())
+
+
+def quantized(build: Build) -> Artifact:
+    assert not build.targets[0].faults, build.targets[0].faults
+    return next(a for name, a in build.artifacts.items() if name.endswith("/quantize"))
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "litert", "openvino"])
+def test_auto_is_as_good_as_the_best_it_tried(world: Path, runtime: str) -> None:
+    build = built(world, AUTO, runtime)
+    found = quantized(build).metadata
+    tried = found["search"]["tried"]
+    figures = [row["trial"]["sqnr_db"] for row in tried]
+    chosen = next(row for row in tried if row["chosen"])
+    assert chosen["trial"]["sqnr_db"] == max(figures)
+    assert {row["trial"]["images"] for row in tried} == {24}
+    own = find_runtimes()[runtime]
+    assert any("bias" in row["way"] for row in tried) != own.corrects_bias
+    assert any("adaround" in row["way"] for row in tried)
+    assert found["quantization"]["corrections"] == [
+        name for name in ("equalise", "smooth", "adaround", "bias") if name in chosen["way"]
+    ]
+    validation = build.targets[0].rows[-1].validation
+    assert validation.sqnr_db > max(figures) - 8
+
+
+def test_images_that_judge_are_neither_calibrated_on_nor_validated(world: Path) -> None:
+    build = built(world, AUTO, "onnxruntime")
+    splits = ("calibration", "held-back", "validation")
+    seen = {name: build.artifacts[f"images/{name}"] for name in splits}
+    images = {
+        name: {image.tobytes() for image in np.load(artifact.file("images.npy"))}
+        for name, artifact in seen.items()
+    }
+    assert [len(images[name]) for name in splits] == [24, 24, 24]
+    assert len(set.union(*images.values())) == 72
+    step = next(s for s in build.plan.steps if s.id == "board/onnxruntime/quantize")
+    assert set(step.inputs) == {"model", "calibration", "held_back", "source"}
+
+
+def test_the_search_ends_at_the_gate(world: Path) -> None:
+    found = quantized(built(world, f"{AUTO}, stop_at: 50", "onnxruntime")).metadata
+    assert len(found["search"]["tried"]) == 1
+    assert found["mixed"] is None
+
+
+@pytest.mark.parametrize(
+    ("gates", "stop_at"),
+    [
+        ({}, None),
+        ({"max_accuracy_drop": 1.5}, 98.5),
+        ({"max_accuracy_drop": 3.0, "min_agreement": 98}, 98),
+        ({"max_latency_ratio": 0.5}, None),
+    ],
+)
+def test_gates_say_where_to_stop(gates: dict[str, float], stop_at: float | None) -> None:
+    assert Quantize(method="auto").for_gates(Gates(**gates)).stop_at == stop_at
+    assert Quantize(method="auto", stop_at=90).for_gates(Gates(**gates)).stop_at == 90
+    assert Quantize().for_gates(Gates(**gates)).stop_at is None
+
+
+def test_what_plain_int8_breaks_stays_in_float(world: Path) -> None:
+    """One scale for all channels of a layer breaks a network with depthwise convolutions."""
+    rough = f"{AUTO}, per_channel: false, stop_at: 100, max_float_macs: 1.0"
+    found = quantized(built(world, rough, "onnxruntime", "efficientvit_m0")).metadata
+    mixed = found["mixed"]
+    if mixed is None:
+        pytest.fail(f"plain int8 was not broken: {found['search']}")
+    first, *rest = mixed["curve"]
+    assert first["operators"] == []
+    chosen = found["quantization"]["islands"]
+    assert chosen == [kept["operator"] for kept in mixed["kept"]]
+    best = next(point for point in rest if point["operators"] == chosen)
+    assert best["trial"]["sqnr_db"] > first["trial"]["sqnr_db"]
+    assert best["latency_ratio"] > 0
+    assert found["audit"]["quantized_macs"] < 1 or not best["float_macs"]
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])
+@pytest.mark.parametrize("calibration", ["mse", "percentile", "entropy"])
+def test_every_calibration_works_on_every_runtime(
+    world: Path, runtime: str, calibration: str
+) -> None:
+    build = built(world, f"calibration: {calibration}", runtime)
+    assert quantized(build).metadata["quantization"]["calibration"] == calibration
+    assert build.targets[0].rows[-1].validation.agreement.value > 70
+
+
+def test_corrections_can_be_asked_for(world: Path) -> None:
+    plain = built(world, "calibration: mse", "onnxruntime")
+    corrected = built(world, "calibration: mse, corrections: [bias, adaround]", "onnxruntime")
+    before, after = (b.targets[0].rows[-1].validation.sqnr_db for b in (plain, corrected))
+    assert after > before
+    assert quantized(corrected).metadata["quantization"]["corrections"] == ["bias", "adaround"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("method: auto, calibration: mse", "auto finds calibration by itself"),
+        ("method: auto, corrections: [bias]", "auto finds corrections by itself"),
+        ("method: auto, precision: float16", "auto finds a way to int8"),
+        ("corrections: [bais]", "corrections"),
+        ("held_back: 3", "held_back"),
+    ],
+)
+def test_settings_that_contradict_are_told(
+    write_recipe: Callable[..., Path], settings: str, said: str
+) -> None:
+    path = write_recipe(TEXT.format(arch="test_efficientnet", images=".", quantize=settings))
+    with pytest.raises(ConfigError, match=said):
+        load_recipe(path)
+
+
+def test_too_few_images_to_hold_back(world: Path) -> None:
+    with pytest.raises(DataError, match="24 images to calibrate on and 60 to hold back"):
+        built(world, "method: auto, held_back: 60", "onnxruntime")
+
+
+def test_the_second_quantiser_takes_no_ranges_from_elsewhere() -> None:
+    runtime: Any = find_runtimes()["onnxruntime"]()
+    variant = Variant(runtime="onnxruntime", quantizer="nncf")
+    with pytest.raises(InputError, match="does not offer mse"):
+        Quantize(calibration="mse").asked(runtime, variant)
+    assert Quantize(calibration="mse").asked(runtime, Variant(runtime="onnxruntime"))
