@@ -114,11 +114,18 @@ def median_ratio(
 def sqnr_db(reference: NDArray[np.float32], scores: NDArray[np.float32]) -> float:
     """Median over images of the signal-to-quantisation-noise ratio of the scores, in dB.
 
-    The median, because the mean follows a few outliers. Infinite noise-free images count as
-    140 dB, the resolution of float32 arithmetic.
+    The median, because the mean follows a few outliers.
     """
     signal = np.sum(reference.astype(np.float64) ** 2, axis=1)
     noise = np.sum((reference.astype(np.float64) - scores) ** 2, axis=1)
+    return float(np.median(decibels(signal, noise)))
+
+
+def decibels(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ratios of powers in dB, at most 140 either way: the resolution of float32 arithmetic.
+
+    No noise counts as 140 dB.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(noise == 0, 140.0, 10 * np.log10(signal / noise))
-    return float(np.median(np.clip(ratio, -140.0, 140.0)))
+    return np.clip(ratio, -140.0, 140.0)

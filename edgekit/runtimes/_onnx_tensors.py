@@ -129,31 +129,60 @@ def _read(path: Path) -> Any:
         raise EdgekitError(f"{path} is not an ONNX model: {error}") from error
 
 
-def tensors(
-    path: Path, form: InputForm, images: NDArray[np.uint8]
-) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """See `Runtime.tensors`. The graph runs as it is written: nothing is fused, and codes are
-    turned back into real values at every DequantizeLinear."""
+def weights(path: Path) -> dict[str, NDArray[np.float32]]:
+    """See `Runtime.weights`. ONNX Runtime itself turns codes into what they stand for."""
     import numpy as np
+    from onnx import numpy_helper
+
+    model = _read(path)
+    view = _View(model.graph)
+    layers = {}
+    for node in model.graph.node:
+        constant = [name for name in node.input[:2] if name and name not in view.computed]
+        if node.op_type in LAYERS and len(constant) == 1:
+            layers[node.name] = constant[0]
+    stored = {n: numpy_helper.to_array(c) for n, c in view.constants.items()}
+    found = {op: np.float32(stored[name]) for op, name in layers.items() if name in stored}
+    coded = {op: name for op, name in layers.items() if name not in stored}
+    if coded:
+        session = _session(path, model, set(coded.values()))
+        source = session.get_inputs()[0]
+        blank = np.zeros(source.shape, np.uint8 if "uint8" in source.type else np.float32)
+        values = session.run([*coded.values()], {source.name: blank})
+        found |= dict(zip(coded, values, strict=True))
+    return found
+
+
+def _session(path: Path, model: Any, shown: set[str]) -> Any:
+    """A session that gives the tensors `shown` besides its scores, with nothing fused."""
     import onnx
     import onnxruntime
 
-    model = _read(path)
-    wanted = passed_on(model.graph)
-    given = {value.name for value in model.graph.output}
-    fed = {value.name for value in model.graph.input}
-    for name in {*wanted.values()} - given - fed:
+    given = {value.name for value in (*model.graph.output, *model.graph.input)}
+    for name in sorted(shown - given):
         model.graph.output.append(onnx.ValueInfoProto(name=name))
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(
+        return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # the library's exceptions have no common base of their own
         raise EdgekitError(f"ONNX Runtime cannot load {path}: {error}") from error
+
+
+def tensors(
+    path: Path, form: InputForm, images: NDArray[np.uint8]
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """See `Runtime.tensors`. The graph runs as it is written: nothing is fused, and codes are
+    turned back into real values at every DequantizeLinear."""
+    import numpy as np
+
+    model = _read(path)
+    wanted = passed_on(model.graph)
+    session = _session(path, model, {*wanted.values()})
     source = session.get_inputs()[0]
     check_size(path, tuple(source.shape), images)
     floats = [o.name for o in session.get_outputs() if o.type in FLOATS]

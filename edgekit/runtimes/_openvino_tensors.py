@@ -86,6 +86,36 @@ def activations(path: Path) -> tuple[Activation, ...]:
     return tuple(found)
 
 
+def weights(path: Path) -> dict[str, NDArray[np.float32]]:
+    """See `Runtime.weights`. OpenVINO itself turns codes into what they stand for."""
+    import numpy as np
+
+    model = read.load(path)
+    live, layers = graph.computed(model), {}
+    for op in model.get_ordered_ops():
+        constant = [port for port in op.input_values() if port.get_node().get_name() not in live]
+        if graph.is_heavy(op) and op.get_name() in live and len(constant) == 1:
+            layers[op.get_friendly_name()] = constant[0]
+    model.add_outputs([*layers.values()])
+    results = {_port(result.input_value(0)): i for i, result in enumerate(model.get_results())}
+    request = _request(path, model)
+    image = model.input(0)
+    request.infer({0: np.zeros(tuple(image.shape), image.get_element_type().to_dtype())})
+    return {
+        name: np.array(request.get_output_tensor(results[_port(output)]).data, np.float32)
+        for name, output in layers.items()
+    }
+
+
+def _request(path: Path, model: Any) -> Any:
+    openvino = read.need("openvino", "inspect")
+    try:
+        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": "1"}
+        return openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+    except Exception as error:  # the library's exceptions have no common base of their own
+        raise EdgekitError(f"OpenVINO cannot load {path}: {error}") from error
+
+
 def _codes(output: Any) -> dict[str, float]:
     """The numbers that the levels of a FakeQuantize stand for; empty of any other output."""
     if _kind(output) != "FakeQuantize":
@@ -126,7 +156,6 @@ def tensors(
     """See `Runtime.tensors`. The CPU plug-in runs it, in float32 where it is not quantised."""
     import numpy as np
 
-    openvino = read.need("openvino", "inspect")
     model = read.load(path)
     wanted = passed_on(model)
     check_size(path, tuple(model.input(0).shape), images)
@@ -136,11 +165,7 @@ def tensors(
         del wanted[graph.INPUT]
     model.add_outputs([*wanted.values()])
     results = {_port(result.input_value(0)): i for i, result in enumerate(model.get_results())}
-    try:
-        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": "1"}
-        request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
-    except Exception as error:  # the library's exceptions have no common base of their own
-        raise EdgekitError(f"OpenVINO cannot load {path}: {error}") from error
+    request = _request(path, model)
     for number, image in enumerate(batches(images, form), start=1):
         try:
             request.infer({0: image})

@@ -84,6 +84,44 @@ def activations(path: Path) -> tuple[Activation, ...]:
     return tuple(found)
 
 
+def weights(path: Path) -> dict[str, NDArray[np.float32]]:
+    """See `Runtime.weights`."""
+    model = tflite.read(path)
+    graph, called, unpacked = model.subgraphs[0], names(model), tflite.unpacked(model)
+    interpreter, found = _interpreter(path), {}
+    for op, kind in zip(graph.operators, tflite.kinds(model), strict=True):
+        if tflite.has_weights(op, kind, called):
+            i = unpacked.get(int(op.inputs[1]), int(op.inputs[1]))
+            found[tflite.name(graph, op)] = _stored(interpreter.get_tensor(i), graph.tensors[i])
+    return found
+
+
+def _stored(values: Any, tensor: Any) -> Any:
+    """What a stored tensor stands for, with one scale or one for each channel."""
+    import numpy as np
+
+    codes = tensor.quantization
+    if values.dtype.kind == "f" or codes is None or codes.scale is None:
+        return values.astype(np.float32)
+    shape = [1] * values.ndim
+    shape[int(codes.quantizedDimension)] = len(codes.scale)
+    scale, zero = (np.reshape(each, shape) for each in (codes.scale, codes.zeroPoint))
+    return (scale * (values.astype(np.float32) - zero)).astype(np.float32)
+
+
+def _interpreter(path: Path) -> Any:
+    with library(f"LiteRT cannot load {path}"):
+        module = need("ai_edge_litert.interpreter")
+        interpreter = module.Interpreter(
+            str(path),
+            num_threads=1,
+            experimental_preserve_all_tensors=True,
+            experimental_op_resolver_type=module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        interpreter.allocate_tensors()
+    return interpreter
+
+
 def _codes(tensor: Any) -> dict[str, float]:
     """The numbers that the codes of a tensor stand for; empty for one that has none."""
     grid = _grid(tensor)
@@ -109,15 +147,7 @@ def tensors(
 
     model = tflite.read(path)
     graph = model.subgraphs[0]
-    with library(f"LiteRT cannot load {path}"):
-        module = need("ai_edge_litert.interpreter")
-        interpreter = module.Interpreter(
-            str(path),
-            num_threads=1,
-            experimental_preserve_all_tensors=True,
-            experimental_op_resolver_type=module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
-        interpreter.allocate_tensors()
+    interpreter = _interpreter(path)
     shown = {name: i for name, i in passed_on(model).items() if _has_values(graph.tensors[i])}
     source = tflite.input_index(model)
     check_size(path, tuple(map(int, graph.tensors[source].shape)), images)

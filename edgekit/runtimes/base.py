@@ -335,6 +335,11 @@ class Runtime(ABC):
         """What `tensors` gives for a file, as far as the file itself tells, in the same order."""
 
     @abstractmethod
+    def weights(self, path: Path) -> dict[str, NDArray[np.float32]]:
+        """The weights of every layer, real values, by the layer's operator; what stands for them
+        in a compressed file. Their shape and layout are the file's own."""
+
+    @abstractmethod
     def tensors(
         self, path: Path, form: InputForm, images: NDArray[np.uint8]
     ) -> Iterator[dict[str, NDArray[np.float32]]]:

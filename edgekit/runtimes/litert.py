@@ -16,7 +16,7 @@ from edgekit.runtimes import _tflite_versions as versions
 from edgekit.runtimes._keras_to_tflite import convert
 from edgekit.runtimes._litert_tools import library, need
 from edgekit.runtimes._tflite_describe import describe
-from edgekit.runtimes._tflite_tensors import activations, tensors
+from edgekit.runtimes._tflite_tensors import activations, tensors, weights
 from edgekit.runtimes.base import (
     Activation,
     Description,
@@ -160,6 +160,9 @@ for i in np.argsort(-scores)[:5]:
 
     def activations(self, path: Path) -> tuple[Activation, ...]:
         return activations(path)
+
+    def weights(self, path: Path) -> dict[str, NDArray[np.float32]]:
+        return weights(path)
 
     def tensors(
         self, path: Path, form: InputForm, images: NDArray[np.uint8]

@@ -176,6 +176,12 @@ for i in np.argsort(-scores)[:5]:
             import onnx  # noqa: F401
         return _onnx_tensors.activations(path)
 
+    def weights(self, path: Path) -> dict[str, NDArray[np.float32]]:
+        with _packages("inspect"):
+            import onnx  # noqa: F401
+            import onnxruntime  # noqa: F401
+        return _onnx_tensors.weights(path)
+
     def tensors(
         self, path: Path, form: InputForm, images: NDArray[np.uint8]
     ) -> Iterator[dict[str, NDArray[np.float32]]]:

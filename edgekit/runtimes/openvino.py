@@ -168,6 +168,9 @@ for i in np.argsort(-scores)[:5]:
     def activations(self, path: Path) -> tuple[Activation, ...]:
         return _openvino_tensors.activations(path)
 
+    def weights(self, path: Path) -> dict[str, NDArray[np.float32]]:
+        return _openvino_tensors.weights(path)
+
     def tensors(
         self, path: Path, form: InputForm, images: NDArray[np.uint8]
     ) -> Iterator[dict[str, NDArray[np.float32]]]:
