@@ -108,6 +108,14 @@ class Store:
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
+    def get(self, digest: str) -> Artifact | None:
+        """The artifact with a digest, or None if it is not here, or no longer readable."""
+        try:
+            with storage_errors(self.root):
+                return self._read(digest)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
     @contextmanager
     def lock(self, key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Held by the build that runs the step `key`.

@@ -75,6 +75,18 @@ def _planned(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _triple(_: Any, option: Any, text: str | None) -> tuple[float, float, float] | None:
+    """One number for all channels, or three."""
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+        red, green, blue = numbers * 3 if len(numbers) == 1 else numbers
+    except ValueError:
+        raise InputError(f"--{option.name}: one number or three with commas, not {text}") from None
+    return red, green, blue
+
+
 @cli.command()
 @_planned
 def build(as_json: bool, **words: Any) -> None:
@@ -177,6 +189,59 @@ def matrix(spec: Path, out: Path | None, store: Path | None, as_json: bool) -> N
         click.echo(report.model_dump_json(indent=1))
     else:
         click.echo(f"Report: {folder / 'matrix.html'}")
+
+
+@cli.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option(
+    "--float",
+    "float_file",
+    type=click.Path(path_type=Path),
+    help="The float file it was made from, where no build says so.",
+)
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="A folder of images, instead of those it was calibrated on.",
+)
+@click.option("--samples", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option("--mean", callback=_triple, help="With --float, of a float input: 0.5 or 0.5,0.5,0.5")
+@click.option("--std", callback=_triple, help="The same for the standard deviation.")
+@click.option("--all", "everything", is_flag=True, help="Show every tensor, not those that matter.")
+@click.option("--store", type=click.Path(path_type=Path), default=None, help="The cache folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
+def inspect(
+    artifact: Path, store: Path | None, everything: bool, as_json: bool, **words: Any
+) -> None:
+    """Compare a compressed model with its float original, operator by operator.
+
+    ARTIFACT is build/<recipe>/<target>/<variant>, the model in it, or with --float any model file.
+    """
+    from edgekit.artifact import Store, default_store
+    from edgekit.console import Console
+    from edgekit.diagnosis import diagnose
+    from edgekit.inspection import inspect_files
+    from edgekit.originals import Asked, locate
+
+    pair = locate(artifact, Store(store or default_store()), Asked(**words))
+    found = inspect_files(
+        pair.runtime, pair.float_path, pair.float_form, pair.path, pair.form, pair.images
+    )
+    findings = diagnose(found)
+    if not as_json:
+        Console().inspection(pair, found, findings, everything)
+        return
+    value = {
+        "file": str(pair.path),
+        "float": str(pair.float_path),
+        "sqnr_db": found.sqnr_db,
+        "sound": found.is_sound,
+        "wrong": [tensor.name for tensor in found.wrong],
+        "findings": [finding.model_dump(mode="json") for finding in findings],
+        "inspection": found.model_dump(mode="json"),
+    }
+    click.echo(json.dumps(value, indent=1))
 
 
 @cli.command()

@@ -12,6 +12,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from edgekit.artifact import Artifact
+from edgekit.diagnosis import Finding
+from edgekit.inspection import MATTERS, SOUND_DB, Inspection, TensorReport
+from edgekit.originals import Pair
 from edgekit.report.render import interval
 from edgekit.report.report import Report
 from edgekit.steps import Step
@@ -170,6 +173,50 @@ class Console:
             self.left_out(report.left_out, f"{report.target}: ")
         self._say(f"Comparison: {folder / 'comparison.html'}; each target's report in its folder")
 
+    def inspection(
+        self, pair: Pair, found: Inspection, findings: tuple[Finding, ...], everything: bool
+    ) -> None:
+        """Where a compressed file parts from its float original."""
+        table = Table(title=f"{pair.path} against {pair.float_path.name}")
+        table.add_column("operator", overflow="fold", min_width=28)
+        table.add_column("kind", no_wrap=True)
+        for heading in (
+            "dB",
+            "lost",
+            "by",
+            "codes dB",
+            "noise %",
+            "clipped %",
+            "dead",
+            "float range",
+        ):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("codes' range", justify="right", no_wrap=True)
+        wrong = {tensor.name for tensor in found.wrong}
+        for tensor in found.tensors:
+            if everything or tensor.name in wrong or _is_told(tensor, found):
+                style = "bold red" if tensor.name in wrong else None
+                table.add_row(*_cells(tensor), style=style)
+        self.out.print(table)
+        self._say(
+            f"{len(found.tensors)} tensors on {found.images} images ({pair.images_from}); "
+            f"{found.fused} more are fused away. dB: signal to quantisation noise, the median over "
+            "images. noise: share of the scores' noise that arose there."
+        )
+        self._say(f"The scores have {found.sqnr_db:.1f} dB.")
+        if found.is_sound:
+            self._say(
+                f"Nothing goes wrong: {SOUND_DB:g} dB and more decide as the float file does."
+            )
+            return
+        first = found.wrong[0]
+        self._say(f"It goes wrong first at {first.layer} ({first.kind}).")
+        for finding in findings:
+            more = len(finding.layers) - 1
+            also = f" and {more} more" if more else ""
+            self._say(f"- {finding.layers[0]}{also}: {finding.symptom}.")
+            self._say(f"  What usually mends it: {finding.mend}.")
+
     def _busy(self, reports: list[Report]) -> None:
         if any(row.validation.latency.disturbed for report in reports for row in report.rows):
             self._say("The machine was too busy to measure latency: see the report for what to do")
@@ -180,3 +227,31 @@ class Console:
 
     def _say(self, line: str) -> None:
         self.out.print(line, soft_wrap=True, markup=False)
+
+
+TOLD_DB = 3.0
+TOLD_SHARE = 0.02
+"""A tensor is shown that loses as much, or at which this share of the noise arose."""
+
+
+def _is_told(tensor: TensorReport, found: Inspection) -> bool:
+    loses = tensor.lost_db >= TOLD_DB and tensor.passed >= MATTERS and tensor.inherited_db > 0
+    is_an_end = tensor.name in (found.tensors[0].name, found.tensors[-1].name)
+    return is_an_end or loses or tensor.arose >= TOLD_SHARE
+
+
+def _cells(tensor: TensorReport) -> list[str]:
+    coded = tensor.code_low is not None
+    return [
+        tensor.layer,
+        tensor.kind,
+        f"{tensor.sqnr_db:.1f}",
+        f"{tensor.lost_db:.1f}" if tensor.lost_db >= 1 else "",
+        tensor.cause if tensor.lost_db >= 1 else "",
+        f"{tensor.codes_db:.1f}" if tensor.codes_db is not None else "float",
+        f"{100 * tensor.arose:.0f}",
+        f"{100 * tensor.clipped:.2f}" if tensor.clipped else "",
+        f"{tensor.dead}/{tensor.channels}" if tensor.dead else "",
+        f"{tensor.low:.3g} to {tensor.high:.3g}",
+        f"{tensor.code_low:.3g} to {tensor.code_high:.3g}" if coded else "",
+    ]

@@ -28,6 +28,7 @@ class Tally:
         self.size = 0
         """Values of one image."""
         self.clipped = 0
+        self.zeroed = 0
         self._signal: list[float] = []
         self._noise: list[float] = []
         self._rounding: list[float] = []
@@ -47,11 +48,12 @@ class Tally:
         if original.shape != compressed.shape:
             raise ValueError(f"{original.shape} and {compressed.shape}")
         self.size = original.size
-        error = compressed - original
+        with np.errstate(invalid="ignore", over="ignore"):  # a broken file gives infinities
+            error = compressed - original
+            self._shift = self._shift + self._by_channel(error).mean(0, dtype=np.float64)
         self._signal.append(_power(original))
         self._noise.append(_power(error))
         self._sums += original.sum(dtype=np.float64), self._signal[-1]
-        self._shift = self._shift + self._by_channel(error).mean(0, dtype=np.float64)
         self._add_own(original)
         flat, other = self._by_channel(original), self._by_channel(compressed)
         now = flat.min(0), flat.max(0), other.min(0), other.max(0)
@@ -70,6 +72,7 @@ class Tally:
         self._rounding.append(_power(np.rint((held - low) / step) * np.float32(step) + low - held))
         self._clipping.append(_power(original - held))
         # A value half a step outside still has a code as near as any other has.
+        self.zeroed += int(np.count_nonzero((np.abs(original) < step / 2) & (original != 0)))
         self.clipped += int(np.count_nonzero(np.abs(original - held) > step / 2))
 
     def _by_channel(self, values: Values) -> Values:
@@ -110,6 +113,11 @@ class Tally:
     def clipped_share(self) -> float | None:
         """Share of the values that lie outside of what the codes can stand for."""
         return self.clipped / (self.size * self.images) if self._rounding else None
+
+    @property
+    def zeroed_share(self) -> float | None:
+        """Share of the values that are not zero, and whose code stands for zero."""
+        return self.zeroed / (self.size * self.images) if self._rounding else None
 
     @property
     def sqnr_db(self) -> float:

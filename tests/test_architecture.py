@@ -21,14 +21,18 @@ FLOORS = [
     {"stats", "artifact", "action", "gates", "yamlfile", "weights", "model_source"},
     {"datasets", "models", "foreign", "_foreign_keras", "_foreign_onnx", "source_check"},
     {"data", "runtimes"},
+<<<<<<< HEAD
     {"audit", "ranges", "simulation"},
+=======
+    {"audit", "tally", "noise", "inspection", "diagnosis"},
+>>>>>>> 08916e9 (WIP inspect)
     {"images"},
     {"measure", "inspection", "tally"},
     {"ptq"},
     {"stages"},
     {"plugins"},
     {"figures"},
-    {"target", "recipe", "validate", "reach"},
+    {"target", "recipe", "validate", "reach", "originals"},
     {"steps"},
     {"target_plan"},
     {"plan"},

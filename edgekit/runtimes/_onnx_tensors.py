@@ -142,7 +142,9 @@ def weights(path: Path) -> dict[str, NDArray[np.float32]]:
         if node.op_type in LAYERS and len(constant) == 1:
             layers[node.name] = constant[0]
     stored = {n: numpy_helper.to_array(c) for n, c in view.constants.items()}
-    found = {op: np.float32(stored[name]) for op, name in layers.items() if name in stored}
+    found: dict[str, Any] = {
+        op: np.float32(stored[name]) for op, name in layers.items() if name in stored
+    }
     coded = {op: name for op, name in layers.items() if name not in stored}
     if coded:
         session = _session(path, model, set(coded.values()))

@@ -145,7 +145,9 @@ class Quantize(RuntimeStage):
     def settings_for(self, runtime: Runtime, variant: Variant) -> Json:
         own = {"stage", "method", "corrections", "islands", "max_float_macs"}
         own |= {"held_back", "stop_at", "mixed"} if self.method == "auto" else set()
-        asked = self.asked(runtime, variant).model_dump(mode="json", exclude={"ranges"})
+        # What is asked names no operators yet: `islands` is the setting.
+        found_later = {"ranges", "islands"}
+        asked = self.asked(runtime, variant).model_dump(mode="json", exclude=found_later)
         return {**self.model_dump(mode="json", include=own), **asked}
 
     def apply(

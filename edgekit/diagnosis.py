@@ -1,0 +1,247 @@
+"""Why a compressed file goes wrong where it does, and what usually mends it.
+
+A mend is named only where its symptom was measured. What is looked at are the operators where it
+goes wrong, the place where the noise that they pass on arose, and, where the loss is spread over
+many, those at which most of it arose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.inspection import (
+    DROP_DB,
+    EIGHT_BITS_DB,
+    Inspection,
+    TensorReport,
+)
+from edgekit.noise import JOINS, MOVES, SUMS
+
+CLIPPED = 0.001
+"""Share of values outside of the codes' range from which clipping is no accident."""
+ZEROED = 0.05
+"""Share of a divisor's values that may be lost to zero."""
+UNEVEN = 8.0
+"""Three bits: what is this many times narrower than its neighbour keeps five of eight bits."""
+WIDE = 20.0
+"""Standard deviations in the range of the codes; a normal distribution takes up 8 to 10."""
+DEAD = 0.05
+"""Share of channels."""
+BIAS = 0.5
+"""Share of the noise."""
+SPREAD_SHARE = 0.5
+SPREAD_COUNT = 5
+"""Where the loss is spread: the operators looked at make this share of it, and are no more."""
+CLAMPS = {"CLIP", "CLAMP", "RELU", "RELU6", "RELU_N1_TO_1", "HARDSIGMOID", "MINIMUM"}
+DIVISIONS = {"DIV", "DIVIDE"}
+NORMALISATIONS = {"LAYERNORMALIZATION", "MVN", "SQUARED_DIFFERENCE", "SQUAREDDIFFERENCE"}
+NORMALISATIONS |= {"SUB", "SUBTRACT", "RSQRT", "SQRT", "POW", "L2_NORMALIZATION"}
+LAYER_DB = 3.0
+"""What a layer's weights may cost."""
+IN_FLOAT = "leave it in float, with what feeds it"
+SPREAD = "what concerns the whole network: quantisation-aware training, or 16-bit activations"
+ISLAND = (
+    "quantize.islands: auto, which keeps the division of linear attention and all that feeds it "
+    "in float"
+)
+
+
+class Finding(BaseModel):
+    """One symptom, the operators that show it, first to last, and what usually mends it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operators: tuple[str, ...]
+    """As `quantize.islands` calls them."""
+    layers: tuple[str, ...]
+    """The same for a person to read."""
+    symptom: str
+    """What was measured, at the first of them."""
+    mend: str
+
+
+def diagnose(inspection: Inspection) -> tuple[Finding, ...]:
+    """What is wrong and what may mend it, in the order of the graph; nothing of a sound file."""
+    found: dict[str, Finding] = {}
+    wrong = inspection.wrong
+    if wrong and not wrong[0].goes_wrong:
+        found[SPREAD] = _spread(wrong[0])
+    for tensor in _suspects(inspection):
+        for symptom, mend in _symptoms(tensor, inspection):
+            known = found.get(mend)
+            found[mend] = Finding(
+                operators=(*(known.operators if known else ()), tensor.operator),
+                layers=(*(known.layers if known else ()), tensor.layer),
+                symptom=known.symptom if known else symptom,
+                mend=mend,
+            )
+    return tuple(found.values())
+
+
+def _spread(most: TensorReport) -> Finding:
+    return Finding(
+        operators=(most.operator,),
+        layers=(most.layer,),
+        symptom=f"the loss is spread: no operator loses {DROP_DB:g} dB of what it gets, and each "
+        f"amplifies the noise before it; most of it, {most.arose:.0%}, arose here",
+        mend=SPREAD,
+    )
+
+
+def _suspects(inspection: Inspection) -> list[TensorReport]:
+    wrong = inspection.wrong
+    if not wrong:
+        return []
+    chosen = {tensor.name for each in wrong for tensor in (each, inspection.origin(each))}
+    if not wrong[0].goes_wrong:
+        whole = 0.0
+        ranked = sorted(inspection.tensors, key=lambda tensor: -tensor.arose)
+        for tensor in ranked[:SPREAD_COUNT]:
+            if whole < SPREAD_SHARE:
+                chosen.add(tensor.name)
+                whole += tensor.arose
+    return [tensor for tensor in inspection.tensors if tensor.name in chosen]
+
+
+def _symptoms(tensor: TensorReport, inspection: Inspection) -> Iterator[tuple[str, str]]:
+    """What a tensor shows, each with its mend."""
+    poor = tensor.codes_db is not None and tensor.codes_db < EIGHT_BITS_DB - DROP_DB
+    if tensor.operator and (poor or tensor.cause == "codes"):
+        yield from _of_codes(tensor, inspection)
+    if tensor.cause == "weights" and tensor.lost_db >= LAYER_DB:
+        yield from _of_weights(tensor, inspection)
+    if tensor.cause == "inputs" and tensor.goes_wrong:
+        yield _of_inputs(tensor, inspection)
+    if tensor.weights_db is not None and tensor.dead >= DEAD * tensor.channels:
+        yield (
+            f"{tensor.dead} of its {tensor.channels} channels are constant, and are not in float",
+            "cross-layer equalisation, or "
+            + ("another calibration" if inspection.per_channel else "quantize.per_channel: true"),
+        )
+
+
+def _of_codes(tensor: TensorReport, inspection: Inspection) -> Iterator[tuple[str, str]]:
+    """Its own range is to blame: too narrow, or too wide for most of what it holds."""
+    assert tensor.code_low is not None
+    assert tensor.code_high is not None
+    ends = f"{tensor.code_low:.3g} to {tensor.code_high:.3g}"
+    if tensor.clipped and tensor.clipped >= CLIPPED and tensor.clipping >= 0.5:
+        yield (
+            f"{tensor.clipped:.2%} of its values, {tensor.low:.3g} to {tensor.high:.3g}, lie "
+            f"outside of what its codes hold, {ends}",
+            "another calibration: minmax, or a percentile nearer to 100, or more samples",
+        )
+        return
+    clamp = _clamp_behind(tensor, inspection)
+    parts = _uneven_inputs(tensor, inspection)
+    width = (tensor.code_high - tensor.code_low) / tensor.deviation if tensor.deviation else 0.0
+    if clamp:
+        yield (
+            f"its codes span {ends}, and {clamp.layer} behind it keeps {clamp.low:.3g} to "
+            f"{clamp.high:.3g}",
+            "a quantiser that joins the clamp to the layer before it, as edgekit's defaults do",
+        )
+    elif _feeds_a_division(tensor, inspection):
+        yield (
+            f"it feeds a division, and eight bits of {ends} leave {tensor.codes_db:.1f} dB",
+            ISLAND,
+        )
+    elif parts >= UNEVEN:
+        yield (
+            f"what it joins differs {parts:.0f}-fold in range, and shares the codes of {ends}",
+            "leave the addition or concatenation in float",
+        )
+    elif width >= WIDE:
+        yield (
+            f"its codes span {ends}, {width:.0f} standard deviations: most values share a few "
+            "codes",
+            f"quantize.calibration: percentile; if that clips what matters, {IN_FLOAT}",
+        )
+    elif tensor.spread >= UNEVEN:
+        yield (
+            f"its widest channel is {tensor.spread:.0f} times wider than the median one",
+            "cross-layer equalisation; in front of attention, SmoothQuant",
+        )
+    else:
+        yield (f"eight bits of {ends} leave {tensor.codes_db:.1f} dB", IN_FLOAT)
+
+
+def _clamp_behind(tensor: TensorReport, inspection: Inspection) -> TensorReport | None:
+    """A clamp that keeps less than half of the range that its input is given codes for."""
+    assert tensor.code_low is not None
+    assert tensor.code_high is not None
+    for reader in inspection.tensors:
+        if reader.inputs == (tensor.name,) and reader.kind.upper() in CLAMPS:
+            kept = reader.high - reader.low
+            wide = tensor.code_high - tensor.code_low >= 2 * kept
+            return reader if wide else None
+    return None
+
+
+def _feeds_a_division(tensor: TensorReport, inspection: Inspection) -> bool:
+    """Whether its values reach a division, moved or added to at most."""
+    reached = {tensor.name}
+    for reader in inspection.tensors:
+        if reached & {*reader.inputs}:
+            if reader.kind.upper() in DIVISIONS:
+                return True
+            if reader.kind.upper() in MOVES | SUMS | JOINS:
+                reached.add(reader.name)
+    return False
+
+
+def _uneven_inputs(tensor: TensorReport, inspection: Inspection) -> float:
+    """The widest of an addition's inputs over the narrowest one; 1 for any other operator."""
+    if tensor.kind.upper() not in SUMS | JOINS or len(tensor.inputs) < 2:
+        return 1.0
+    widths = [t.high - t.low for t in inspection.tensors if t.name in tensor.inputs]
+    return max(widths) / min(widths) if min(widths) > 0 else 1.0
+
+
+def _of_weights(tensor: TensorReport, inspection: Inspection) -> Iterator[tuple[str, str]]:
+    if not inspection.per_channel:
+        yield (
+            f"its weights have one scale for all {tensor.channels} channels, and lose it "
+            f"{tensor.lost_db:.1f} dB",
+            "quantize.per_channel: true",
+        )
+    elif tensor.bias >= BIAS:
+        yield (
+            f"{tensor.bias:.0%} of its noise is a constant shift of each channel",
+            "bias correction",
+        )
+    else:
+        yield (
+            f"its weights lose it {tensor.lost_db:.1f} dB",
+            "cross-layer equalisation, AdaRound, or quantisation-aware training",
+        )
+
+
+def _of_inputs(tensor: TensorReport, inspection: Inspection) -> tuple[str, str]:
+    """It makes more of the noise that its inputs bring."""
+    origin = inspection.origin(tensor)
+    told = f"it takes in {tensor.inherited_db:.1f} dB and gives {tensor.sqnr_db:.1f}"
+    where = f"most of the noise arose at {origin.layer} ({origin.kind})"
+    kind = tensor.kind.upper()
+    if kind in DIVISIONS:
+        lost = _zeroed_before(tensor, inspection)
+        zeros = f"; {lost:.0%} of the values that feed it round to zero" if lost >= ZEROED else ""
+        return (
+            f"a division: {told}{zeros}; {where}",
+            ISLAND,
+        )
+    if kind in NORMALISATIONS:
+        return (f"a normalisation: {told}; {where}", f"of a normalisation: {IN_FLOAT}")
+    return (f"{told}; {where}", IN_FLOAT)
+
+
+def _zeroed_before(tensor: TensorReport, inspection: Inspection) -> float:
+    """The greatest share of values lost to zero on the way that the noise came."""
+    by_name = {each.name: each for each in inspection.tensors}
+    found, here = 0.0, tensor
+    while here.cause == "inputs" and here.noisiest:
+        here = by_name[here.noisiest]
+        found = max(found, here.zeroed or 0.0)
+    return found

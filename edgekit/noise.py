@@ -1,0 +1,159 @@
+"""How quantisation noise runs through a graph, and where the noise of its end arose.
+
+A tensor's noise has three sources: its own codes (rounding and clipping, measured on the float
+values), the codes of its maker's weights (as far as inputs that are noise themselves would show it),
+weights (as far as inputs that are noise themselves would show it), and what came in with the
+maker's inputs, amplified or damped: a division by small codes amplifies it, a mean damps it. Of
+several inputs each brings its part: where powers add up (additions, concatenations) by the noise,
+anywhere else by the ratio of noise to signal.
+
+From the scores back, the same shares say how much of the scores' noise arose at each operator. This
+is layer-wise relevance propagation (Bach et al. 2015), of noise in place of evidence.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit import stats
+from edgekit.runtimes.base import Activation
+from edgekit.tally import Tally
+
+LAYER_GAIN = 2.0
+"""How many times a layer with weights amplifies the noise of its input at most; MobileNets and
+EfficientNets do so by 1.2 to 1.4. What is beyond is laid to its weights."""
+SUMS = {"ADD", "SUB", "SUBTRACT", "SUM", "ADD_N"}
+JOINS = {"CONCAT", "CONCATENATION", "PACK"}
+"""Kinds of operators, in any runtime's spelling, in which noise adds up as powers."""
+
+MOVES = {"RESHAPE", "TRANSPOSE", "FLATTEN", "SQUEEZE", "UNSQUEEZE", "EXPAND_DIMS", "IDENTITY"}
+MOVES |= {"SLICE", "STRIDED_SLICE", "STRIDEDSLICE", "SPLIT", "SPLIT_V", "VARIADICSPLIT", "GATHER"}
+MOVES |= {"PAD", "PADV2", "MAXPOOL", "MAX_POOL_2D", "RELU", "CLIP", "CLAMP", "RELU6"}
+"""Kinds that give values they were given, or constants: codes stay as they are."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """The noise of one tensor by its sources, each as noise over signal."""
+
+    own: float
+    weights: float
+    inherited: float
+
+    @property
+    def total(self) -> float:
+        return self.own + self.weights + self.inherited
+
+
+class Flow:
+    """How noise runs through the tensors that both files have."""
+
+    def __init__(
+        self, made: dict[str, Activation], tallies: dict[str, Tally], weights: dict[str, float]
+    ) -> None:
+        self.made = made
+        self.tallies = tallies
+        self.weights = weights
+        """Noise over signal of the weights of each layer."""
+        self.ratios = {name: linear(tally.sqnr_db) for name, tally in tallies.items()}
+        self.makers = {name: self._maker(name) for name in tallies}
+        self.brought = {name: self._brought(name) for name in tallies}
+        self.shares = {name: self._share(name) for name in tallies}
+
+    def _maker(self, name: str) -> Maker:
+        """What lies between a tensor and the nearest ones before it that both files have."""
+        sources, layers, kinds, waiting = [], set(), set(), [name]
+        while waiting:
+            activation = self.made[waiting.pop()]
+            kinds.add(activation.kind.upper())
+            if activation.has_weights:
+                layers.add(activation.operator)
+            sources += [source for source in activation.inputs if source in self.tallies]
+            waiting += [i for i in activation.inputs if i in self.made and i not in self.tallies]
+        noise = sum(self.weights.get(layer, 0.0) for layer in layers)
+        return Maker(tuple(dict.fromkeys(sources)), noise if layers else None, kinds)
+
+    def _brought(self, name: str) -> dict[str, float]:
+        """Noise over signal that each input brings, if nothing is added."""
+        here, maker, found = self.tallies[name], self.makers[name], {}
+        for source in maker.sources:
+            tally, noise = self.tallies[source], self.ratios[source]
+            if maker.sums:
+                # A smaller summand is repeated; a part of a concatenation is not.
+                times = max(1.0, here.size / tally.size) if maker.kinds & SUMS else 1.0
+                added = stats.decibels(here.signal, tally.noise * times)
+                noise = linear(float(np.median(added)))
+            found[source] = noise
+        return found
+
+    def _share(self, name: str) -> Share:
+        """What its codes and weights explain of a tensor's noise; the rest came in."""
+        total, codes_db, maker = self.ratios[name], self.tallies[name].codes_db, self.makers[name]
+        if not maker.sources:
+            return Share(total, 0.0, 0.0)
+        own = 0.0 if codes_db is None or self._keeps_codes(name) else linear(codes_db)
+        weights = maker.weights or 0.0
+        fits = min(1.0, total / (own + weights)) if own + weights else 1.0
+        own, weights = own * fits, weights * fits
+        inherited = max(total - own - weights, 0.0)
+        if maker.weights is not None:
+            # Weights that answer to what their inputs have in common make more noise than told.
+            inherited = min(inherited, LAYER_GAIN * sum(self.brought[name].values()))
+            weights = max(total - own - inherited, 0.0)
+        return Share(own, weights, inherited)
+
+    def _keeps_codes(self, name: str) -> bool:
+        """Whether a tensor holds codes of its source, which were rounded there."""
+        maker = self.makers[name]
+        grids = [_grid(self.tallies[each].codes) for each in (name, *maker.sources)]
+        return maker.kinds <= MOVES and len(set(grids)) == 1
+
+    def passed(self) -> dict[str, float]:
+        """For each tensor the share of the scores' noise that came through it."""
+        found = dict.fromkeys(self.tallies, 0.0)
+        found[[*self.tallies][-1]] = 1.0
+        for name in reversed(self.tallies):
+            share, brought = self.shares[name], self.brought[name]
+            whole = share.total * sum(brought.values())
+            if whole:
+                for source, part in brought.items():
+                    found[source] += found[name] * share.inherited * part / whole
+        return found
+
+
+@dataclass(frozen=True)
+class Maker:
+    """The operators that made a tensor of others, as one."""
+
+    sources: tuple[str, ...]
+    weights: float | None
+    """Noise over signal that weights among them add; None where there are no weights."""
+    kinds: set[str]
+
+    @property
+    def sums(self) -> bool:
+        return self.weights is None and bool(self.kinds & (SUMS | JOINS))
+
+
+def _grid(codes: Activation) -> tuple[float | None, ...]:
+    return codes.low, codes.high, codes.step
+
+
+def linear(decibels: float) -> float:
+    return float(10 ** (-decibels / 10))
+
+
+def ratio(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
+    """Noise over signal of the same weights in two files; none told where they are not the same."""
+    power = float(np.square(before).sum())
+    if before.shape != after.shape or not power:
+        return 0.0
+    return float(np.square(after - before).sum()) / power
+
+
+def decibels(ratio: float) -> float:
+    return min(140.0, -10 * math.log10(ratio)) if ratio > 0 else 140.0

@@ -1,0 +1,241 @@
+"""What `edgekit inspect` compares: a compressed file, the float file it was made from, and images.
+
+A build's folder says which artifact of the store its file is; from there the parents lead back to
+the compiled float model, and to the images that the ranges were calibrated on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit.artifact import Artifact, Store
+from edgekit.errors import DataError, EdgekitError, InputError
+from edgekit.images import decode
+from edgekit.models import Card, Triple
+from edgekit.plugins import find_runtimes
+from edgekit.runtimes.base import InputForm, Runtime
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MANIFEST, REPORT, IMAGES = "manifest.json", "report.json", "images.npy"
+AGAIN = "build it again: `edgekit build RECIPE --target TARGET`, with the same --store"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A compressed file and its float original, for one runtime."""
+
+    runtime: Runtime
+    float_path: Path
+    float_form: InputForm
+    path: Path
+    form: InputForm
+    images: NDArray[np.uint8]
+    """uint8 (images, height, width, 3)."""
+    images_from: str
+    """Where they are from, for a person to read."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line says beside the file."""
+
+    float_file: Path | None = None
+    images: Path | None = None
+    samples: int = 32
+    mean: Triple | None = None
+    std: Triple | None = None
+
+
+def locate(path: Path, store: Store, asked: Asked) -> Pair:
+    """Find what a compressed file is to be compared with.
+
+    Args:
+        path: a variant's folder in a build's output, also that of a variant that broke a gate and
+            so has none; its model file; or, with `asked.float_file`, any model file.
+
+    Raises:
+        InputError: something is missing, with the command that mends it.
+    """
+    if asked.float_file is not None:
+        return _given(path, asked.float_file, asked)
+    last, published = _built(path, store)
+    line = list(_ancestors(last, store))
+    original = next((a for a in line if a.metadata.get("precision") == "float32"), None)
+    if original is last:
+        raise InputError(
+            f"{path} is a float file: there is nothing to compare it with",
+            hint="name the folder of a compressed variant",
+        )
+    if original is None:
+        raise InputError(
+            f"the float model that {path} was made from is not in the store {store.root}",
+            hint=f"{AGAIN}; or name the file with --float",
+        )
+    runtime = next(r() for r in find_runtimes().values() if r.file in original.files)
+    # What took over another runtime's file is compared as that file, which has its float twin.
+    compressed = next(a for a in line if runtime.file in a.files)
+    shipped = published if compressed is last else None
+    card = Card.model_validate(original.metadata["card"])
+    images, source = _images(line, card.image_size, card.crop_pct, path, asked)
+    return Pair(
+        runtime=runtime,
+        float_path=original.file(runtime.file),
+        float_form=InputForm.model_validate(original.metadata["form"]),
+        path=shipped or compressed.file(runtime.file),
+        form=InputForm.model_validate(compressed.metadata["form"]),
+        images=images,
+        images_from=source,
+    )
+
+
+def _built(path: Path, store: Store) -> tuple[Artifact, Path | None]:
+    """The artifact behind a variant's folder or file, and the published file, if there is one."""
+    folder = path.parent if path.is_file() else path
+    manifest = _json(folder / MANIFEST)
+    file = None
+    if "artifacts" in manifest:
+        names = ", ".join(sorted(manifest["artifacts"]))
+        raise InputError(f"{path} holds several variants", hint=f"name one of its folders: {names}")
+    if manifest:
+        file = folder / manifest["file"]
+        if path.is_file() and path.name != manifest["file"]:
+            raise InputError(f"{path} is not the model: that is {file}")
+        digest = manifest["lineage"][-1]["digest"]
+    else:
+        rows = [r for r in _json(folder.parent / REPORT).get("rows", ()) if _is(r, folder.name)]
+        if not rows:
+            raise InputError(
+                f"{path} is neither a variant's folder of a build nor the model in one",
+                hint="give build/<recipe>/<target>/<variant>, or name the float file with --float",
+            )
+        digest = rows[-1]["artifact"]
+    found = store.get(digest)
+    if found is None:
+        raise InputError(f"{path} was not built with the store {store.root}", hint=AGAIN)
+    return found, file if file and file.exists() else None
+
+
+def _is(row: dict[str, Any], variant: str) -> bool:
+    return bool(row["variant"] == variant)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A record of a build; empty where there is none."""
+    try:
+        read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except ValueError as error:
+        raise InputError(f"{path} cannot be read: {error}", hint=AGAIN) from error
+    return read
+
+
+def _ancestors(artifact: Artifact, store: Store) -> Iterator[Artifact]:
+    """An artifact and those it was made from, the nearest first, as far as they are stored."""
+    waiting, seen = [artifact], {artifact.digest}
+    while waiting:
+        here = waiting.pop(0)
+        yield here
+        for digest in here.parents:
+            parent = store.get(digest) if digest not in seen else None
+            seen.add(digest)
+            waiting += [parent] if parent else []
+
+
+def _images(
+    line: list[Artifact], size: int, crop_pct: float, path: Path, asked: Asked
+) -> tuple[NDArray[np.uint8], str]:
+    """The images asked for, or some of those that the file was calibrated on."""
+    import numpy as np
+
+    if asked.images is not None:
+        return _decoded(asked.images, size, crop_pct, asked.samples), str(asked.images)
+    is_kept = (a for a in line if IMAGES in a.files and a.metadata["split"] == "calibration")
+    kept = next(is_kept, None)
+    if kept is None:
+        raise InputError(
+            f"no calibration images of {path} are in the store",
+            hint="name a folder of training images with --images",
+        )
+    images = np.load(kept.file(IMAGES), mmap_mode="r")
+    chosen = _spread(len(images), asked.samples)
+    return np.array(images[chosen]), "the images it was calibrated on"
+
+
+def _spread(count: int, wanted: int) -> list[int]:
+    """Indices spread over all, for they come class by class."""
+    return [i * count // min(wanted, count) for i in range(min(wanted, count))]
+
+
+def _decoded(folder: Path, size: int, crop_pct: float, samples: int) -> NDArray[np.uint8]:
+    import numpy as np
+    from PIL import Image
+
+    suffixes = {s for s, form in Image.registered_extensions().items() if form in Image.OPEN}
+    if not folder.is_dir():
+        raise DataError(f"--images: {folder} is no folder")
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+    if not files:
+        raise DataError(f"--images: no images in {folder}", hint="give a folder of images")
+    images = []
+    for i in _spread(len(files), samples):
+        decoded = decode(files[i].read_bytes(), size, crop_pct)
+        if isinstance(decoded, str):
+            raise DataError(f"--images: {files[i]} cannot be read: {decoded}")
+        images.append(decoded)
+    return np.stack(images)
+
+
+def _given(path: Path, original: Path, asked: Asked) -> Pair:
+    """Two files from anywhere."""
+    for file in (path, original):
+        if not file.is_file():
+            raise InputError(f"{file} is no file", hint="give two model files of one runtime")
+    runtimes = [r() for r in find_runtimes().values() if Path(r.file).suffix == path.suffix]
+    if not runtimes or original.suffix != path.suffix:
+        known = ", ".join(sorted(Path(r.file).suffix for r in find_runtimes().values()))
+        raise InputError(
+            f"{path.name} and {original.name} are not two files of one runtime",
+            hint=f"known are {known}",
+        )
+    runtime = runtimes[0]
+    if asked.images is None:
+        raise InputError(
+            "--float: the images have to be named as well",
+            hint="--images FOLDER, with images of the training side",
+        )
+    forms, sizes = [], []
+    for file in (original, path):
+        try:
+            port = runtime.describe(file).input
+        except EdgekitError as error:
+            raise InputError(error.message, hint=error.hint) from error
+        forms.append(_form(file, port.dtype, asked))
+        sizes.append(port.shape[1])
+    return Pair(
+        runtime=runtime,
+        float_path=original,
+        float_form=forms[0],
+        path=path,
+        form=forms[1],
+        images=_decoded(asked.images, sizes[0], 1.0, asked.samples),
+        images_from=str(asked.images),
+    )
+
+
+def _form(path: Path, dtype: str, asked: Asked) -> InputForm:
+    if dtype == "uint8":
+        return InputForm(dtype="uint8", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    if dtype != "float32" or asked.mean is None or asked.std is None:
+        raise InputError(
+            f"{path} takes {dtype}, and how pixels become that is not known",
+            hint="give --mean and --std, one number or three with commas, of pixels from 0 to 1",
+        )
+    return InputForm(dtype="float32", mean=asked.mean, std=asked.std)
