@@ -180,18 +180,8 @@ class Console:
         table = Table(title=f"{pair.path} against {pair.float_path.name}")
         table.add_column("operator", overflow="fold", min_width=28)
         table.add_column("kind", no_wrap=True)
-        for heading in (
-            "dB",
-            "lost",
-            "by",
-            "codes dB",
-            "noise %",
-            "clipped %",
-            "dead",
-            "float range",
-        ):
+        for heading in ("dB", "lost", "codes dB", "noise %", "clipped %", "dead", "float", "codes"):
             table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("codes' range", justify="right", no_wrap=True)
         wrong = {tensor.name for tensor in found.wrong}
         for tensor in found.tensors:
             if everything or tensor.name in wrong or _is_told(tensor, found):
@@ -201,7 +191,8 @@ class Console:
         self._say(
             f"{len(found.tensors)} tensors on {found.images} images ({pair.images_from}); "
             f"{found.fused} more are fused away. dB: signal to quantisation noise, the median over "
-            "images. noise: share of the scores' noise that arose there."
+            "images; codes dB: if the tensor's own codes made all the noise. noise: the share of "
+            "the scores' noise that arose there. float, codes: the ranges."
         )
         self._say(f"The scores have {found.sqnr_db:.1f} dB.")
         if found.is_sound:
@@ -212,9 +203,11 @@ class Console:
         first = found.wrong[0]
         self._say(f"It goes wrong first at {first.layer} ({first.kind}).")
         for finding in findings:
-            more = len(finding.layers) - 1
-            also = f" and {more} more" if more else ""
-            self._say(f"- {finding.layers[0]}{also}: {finding.symptom}.")
+            told = [*zip(finding.layers, finding.symptoms, strict=True)]
+            for layer, symptom in told[:SHOWN]:
+                self._say(f"- {layer}: {symptom}.")
+            if len(told) > SHOWN:
+                self._say(f"- and {len(told) - SHOWN} more.")
             self._say(f"  What usually mends it: {finding.mend}.")
 
     def _busy(self, reports: list[Report]) -> None:
@@ -229,6 +222,7 @@ class Console:
         self.out.print(line, soft_wrap=True, markup=False)
 
 
+SHOWN = 3  # operators told with each mend
 TOLD_DB = 3.0
 TOLD_SHARE = 0.02
 """A tensor is shown that loses as much, or at which this share of the noise arose."""
@@ -246,12 +240,11 @@ def _cells(tensor: TensorReport) -> list[str]:
         tensor.layer,
         tensor.kind,
         f"{tensor.sqnr_db:.1f}",
-        f"{tensor.lost_db:.1f}" if tensor.lost_db >= 1 else "",
-        tensor.cause if tensor.lost_db >= 1 else "",
+        f"{tensor.lost_db:.1f} by {tensor.cause}" if tensor.lost_db >= 1 else "",
         f"{tensor.codes_db:.1f}" if tensor.codes_db is not None else "float",
         f"{100 * tensor.arose:.0f}",
         f"{100 * tensor.clipped:.2f}" if tensor.clipped else "",
         f"{tensor.dead}/{tensor.channels}" if tensor.dead else "",
-        f"{tensor.low:.3g} to {tensor.high:.3g}",
-        f"{tensor.code_low:.3g} to {tensor.code_high:.3g}" if coded else "",
+        f"{tensor.low:.2g}..{tensor.high:.2g}",
+        f"{tensor.code_low:.2g}..{tensor.code_high:.2g}" if coded else "",
     ]

@@ -49,7 +49,7 @@ ISLAND = (
 
 
 class Finding(BaseModel):
-    """One symptom, the operators that show it, first to last, and what usually mends it."""
+    """What usually mends it, and the operators that show what asks for that, first to last."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,8 +57,8 @@ class Finding(BaseModel):
     """As `quantize.islands` calls them."""
     layers: tuple[str, ...]
     """The same for a person to read."""
-    symptom: str
-    """What was measured, at the first of them."""
+    symptoms: tuple[str, ...]
+    """What was measured at each of them."""
     mend: str
 
 
@@ -70,11 +70,11 @@ def diagnose(inspection: Inspection) -> tuple[Finding, ...]:
         found[SPREAD] = _spread(wrong[0])
     for tensor in _suspects(inspection):
         for symptom, mend in _symptoms(tensor, inspection):
-            known = found.get(mend)
+            before = found.get(mend) or Finding(operators=(), layers=(), symptoms=(), mend=mend)
             found[mend] = Finding(
-                operators=(*(known.operators if known else ()), tensor.operator),
-                layers=(*(known.layers if known else ()), tensor.layer),
-                symptom=known.symptom if known else symptom,
+                operators=(*before.operators, tensor.operator),
+                layers=(*before.layers, tensor.layer),
+                symptoms=(*before.symptoms, symptom),
                 mend=mend,
             )
     return tuple(found.values())
@@ -84,8 +84,10 @@ def _spread(most: TensorReport) -> Finding:
     return Finding(
         operators=(most.operator,),
         layers=(most.layer,),
-        symptom=f"the loss is spread: no operator loses {DROP_DB:g} dB of what it gets, and each "
-        f"amplifies the noise before it; most of it, {most.arose:.0%}, arose here",
+        symptoms=(
+            f"the loss is spread: no operator loses {DROP_DB:g} dB of what it gets, and each "
+            f"amplifies the noise before it; most of it, {most.arose:.0%}, arose here",
+        ),
         mend=SPREAD,
     )
 

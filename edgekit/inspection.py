@@ -176,17 +176,16 @@ def inspect_files(
     )
     for original, compressed in pairs:
         for name in original.keys() & compressed.keys() & made.keys() & codes.keys():
-            if original[name].shape == compressed[name].shape and original[name].size:
-                if name not in tallies:
-                    axis = IMAGE_CHANNELS if made[name].kind == "input" else runtime.channel_axis
-                    tallies[name] = Tally(codes[name], axis)
+            if original[name].shape != compressed[name].shape:
+                raise _not_a_pair(float_path, compressed_path)
+            if original[name].size and name not in tallies:
+                axis = IMAGE_CHANNELS if made[name].kind == "input" else runtime.channel_axis
+                tallies[name] = Tally(codes[name], axis)
+            if original[name].size:
                 tallies[name].add(original[name], compressed[name])
     tallies = {name: tallies[name] for name in made if name in tallies}
     if len(tallies) < 2:
-        raise InputError(
-            f"{compressed_path} and {float_path} have no tensors in common",
-            hint="the float file must be the one that the compressed file was made from",
-        )
+        raise _not_a_pair(float_path, compressed_path)
     before, after = runtime.weights(float_path), runtime.weights(compressed_path)
     weights = {op: ratio(before[op], after[op]) for op in before.keys() & after.keys()}
     flow = Flow(made, tallies, weights)
@@ -196,6 +195,13 @@ def inspect_files(
         per_channel=runtime.describe(compressed_path).per_channel,
         tensors=tuple(_reports(flow)),
         fused=len(made) - len(tallies),
+    )
+
+
+def _not_a_pair(float_path: Path, compressed_path: Path) -> InputError:
+    return InputError(
+        f"{compressed_path} was not made from {float_path}: their tensors are not the same",
+        hint="the float file must be the one that the compressed file was made from",
     )
 
 

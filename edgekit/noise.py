@@ -1,11 +1,10 @@
 """How quantisation noise runs through a graph, and where the noise of its end arose.
 
 A tensor's noise has three sources: its own codes (rounding and clipping, measured on the float
-values), the codes of its maker's weights (as far as inputs that are noise themselves would show it),
-weights (as far as inputs that are noise themselves would show it), and what came in with the
-maker's inputs, amplified or damped: a division by small codes amplifies it, a mean damps it. Of
-several inputs each brings its part: where powers add up (additions, concatenations) by the noise,
-anywhere else by the ratio of noise to signal.
+values); the codes of its maker's weights, as inputs that are noise themselves would show them; and
+what came in with the maker's inputs, amplified or damped: a division by small codes amplifies it, a
+mean damps it. Of several inputs each brings its part: in additions and concatenations by the power
+of its noise, anywhere else by its ratio of noise to signal.
 
 From the scores back, the same shares say how much of the scores' noise arose at each operator. This
 is layer-wise relevance propagation (Bach et al. 2015), of noise in place of evidence.
@@ -29,7 +28,6 @@ EfficientNets do so by 1.2 to 1.4. What is beyond is laid to its weights."""
 SUMS = {"ADD", "SUB", "SUBTRACT", "SUM", "ADD_N"}
 JOINS = {"CONCAT", "CONCATENATION", "PACK"}
 """Kinds of operators, in any runtime's spelling, in which noise adds up as powers."""
-
 MOVES = {"RESHAPE", "TRANSPOSE", "FLATTEN", "SQUEEZE", "UNSQUEEZE", "EXPAND_DIMS", "IDENTITY"}
 MOVES |= {"SLICE", "STRIDED_SLICE", "STRIDEDSLICE", "SPLIT", "SPLIT_V", "VARIADICSPLIT", "GATHER"}
 MOVES |= {"PAD", "PADV2", "MAXPOOL", "MAX_POOL_2D", "RELU", "CLIP", "CLAMP", "RELU6"}
