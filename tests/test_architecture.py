@@ -21,13 +21,9 @@ FLOORS = [
     {"stats", "artifact", "action", "gates", "yamlfile", "weights", "model_source"},
     {"datasets", "models", "foreign", "_foreign_keras", "_foreign_onnx", "source_check"},
     {"data", "runtimes"},
-<<<<<<< HEAD
-    {"audit", "ranges", "simulation"},
-=======
-    {"audit", "tally", "noise", "inspection", "diagnosis"},
->>>>>>> 08916e9 (WIP inspect)
+    {"audit", "ranges", "simulation", "tally", "noise", "inspection", "diagnosis"},
     {"images"},
-    {"measure", "inspection", "tally"},
+    {"measure"},
     {"ptq"},
     {"stages"},
     {"plugins"},
