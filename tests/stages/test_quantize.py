@@ -106,21 +106,20 @@ def test_gates_say_where_to_stop(gates: dict[str, float], stop_at: float | None)
     assert Quantize().for_gates(Gates(**gates)).stop_at is None
 
 
+@pytest.mark.slow
 def test_what_plain_int8_breaks_stays_in_float(world: Path) -> None:
-    """One scale for all channels of a layer breaks a network with depthwise convolutions."""
-    rough = f"{AUTO}, per_channel: false, stop_at: 100, max_float_macs: 1.0"
-    found = quantized(built(world, rough, "onnxruntime", "efficientvit_m0")).metadata
+    """A linear attention divides by codes near zero; nothing but the measurement says so here."""
+    rough = f"{AUTO}, islands: none, stop_at: 100, max_float_macs: 0.1"
+    found = quantized(built(world, rough, "onnxruntime", "efficientvit_b0")).metadata
     mixed = found["mixed"]
-    if mixed is None:
-        pytest.fail(f"plain int8 was not broken: {found['search']}")
+    assert mixed is not None, f"plain int8 was not broken: {found['search']}"
     first, *rest = mixed["curve"]
     assert first["operators"] == []
     chosen = found["quantization"]["islands"]
     assert chosen == [kept["operator"] for kept in mixed["kept"]]
     best = next(point for point in rest if point["operators"] == chosen)
-    assert best["trial"]["sqnr_db"] > first["trial"]["sqnr_db"]
+    assert best["trial"]["agreement"] > first["trial"]["agreement"]
     assert best["latency_ratio"] > 0
-    assert found["audit"]["quantized_macs"] < 1 or not best["float_macs"]
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])

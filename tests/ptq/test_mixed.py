@@ -1,0 +1,117 @@
+"""The walk to the fewest operators in float, with trials that are given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgekit.errors import DeviceError
+from edgekit.ptq import mixed
+from edgekit.ptq.mixed import mix
+from edgekit.ptq.workshop import Trial, Way
+from edgekit.runtimes.base import Quantization
+
+WAY = Way(quantization=Quantization(quantizer="library", islands=("rule",)))
+NAMES = [f"op{i}" for i in range(12)]
+
+
+class Shop:
+    """Operators that hold 100 % in float once all of `culprits` are among them."""
+
+    def __init__(self, culprits: set[str], macs: dict[str, int] | None = None) -> None:
+        self.culprits = culprits
+        self.trials = 0
+        self.judged = np.zeros((4, 2, 2, 3), np.uint8)
+        self.judged_file, self.calibrated_form, self.progress = Path("images.npy"), None, None
+        sizes = macs or {}
+        operators = [SimpleNamespace(name=n, macs=sizes.get(n, 1)) for n in ["rule", *NAMES]]
+        describe = SimpleNamespace(operators=operators)
+        self.runtime = SimpleNamespace(name="fake", describe=lambda path: describe)
+
+    def float_file(self, corrections: object) -> Path:
+        return Path("float")
+
+    def keep(self, way: Way) -> Path:
+        return Path(f"{len(way.quantization.islands)}")
+
+    def try_out(self, way: Way) -> Trial:
+        self.trials += 1
+        kept = set(way.quantization.islands)
+        assert "rule" in kept
+        found = len(kept & self.culprits)
+        agreement = 100.0 if found == len(self.culprits) else 60.0 + found
+        return Trial(sqnr_db=float(found), images=4, agreement=agreement)
+
+
+@pytest.fixture(autouse=True)
+def noise(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The order in which an inspection blames the operators; the image has no operator."""
+    order = ["", "rule", *NAMES]
+    tensors = [
+        SimpleNamespace(operator=name, kind="ADD", arose=1 / (i + 1))
+        for i, name in enumerate(order)
+    ]
+    monkeypatch.setattr(mixed, "inspect_files", lambda *_: SimpleNamespace(tensors=tensors))
+
+    def measure(candidates: list[Any], *_: Any) -> Any:
+        # An operator in float takes a tenth of the time more.
+        medians = {c.id: np.full(30, 1 + 0.1 * int(c.path.name)) for c in candidates}
+        return SimpleNamespace(
+            timings={name: SimpleNamespace(medians=value) for name, value in medians.items()}
+        )
+
+    monkeypatch.setattr(mixed, "measure", measure)
+    monkeypatch.setattr(
+        mixed, "Candidate", lambda id, runtime, path, form: SimpleNamespace(id=id, path=path)
+    )
+    return order
+
+
+@given(st.sets(st.sampled_from(NAMES), min_size=1))
+@settings(deadline=None)
+def test_exactly_what_is_needed_stays_in_float(culprits: set[str]) -> None:
+    shop: Any = Shop(culprits)
+    way, found = mix(shop, WAY, 99, 1.0)
+    assert found is not None
+    assert set(way.quantization.islands) == {"rule", *culprits}
+    assert {kept.operator for kept in found.kept} == culprits
+    assert all(kept.back_in_int8 and kept.back_in_int8.agreement < 99 for kept in found.kept)
+    assert "hold 99 %" in found.ended
+    assert shop.trials <= 2 * len(NAMES)
+
+
+def test_the_curve_goes_from_none_to_all_and_the_chosen_point_is_timed() -> None:
+    shop: Any = Shop({"op1", "op2"})
+    _, found = mix(shop, WAY, 99, 1.0)
+    assert found is not None
+    assert found.curve[0].operators == ()
+    timed = [point for point in found.curve if point.latency_ratio is not None]
+    assert [set(point.operators) for point in timed] == [{"op1", "op2"}]
+    assert timed[0].latency_ratio == pytest.approx(1.3 / 1.1, abs=1e-3)
+    assert timed[0].float_macs == pytest.approx(3 / 13)
+
+
+def test_operators_that_cost_too_much_are_passed_over() -> None:
+    shop: Any = Shop({"op0", "op3"}, {"op0": 1000})
+    way, found = mix(shop, WAY, 99, 0.05)
+    assert found is not None
+    assert "op0" not in way.quantization.islands
+    assert "do not reach 99 %" in found.ended
+    assert "op3" in way.quantization.islands
+
+
+def test_a_file_that_stops_while_it_is_inspected_is_left_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop(*_: Any) -> None:
+        raise DeviceError("division by zero")
+
+    monkeypatch.setattr(mixed, "inspect_files", stop)
+    shop: Any = Shop({"op1"})
+    assert mix(shop, WAY, 99, 1.0) == (WAY, None)
