@@ -7,7 +7,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Artifact, Json, sha256_of
@@ -17,6 +23,7 @@ from edgekit.model_source import TORCHVISION, Channels, Format
 from edgekit.model_source import ModelSource as ModelSource
 from edgekit.model_source import Triple as Triple
 from edgekit.weights import NOTE, load_into, read_note, read_state, rename_lite
+from edgekit.widths import Widths, resize
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +53,17 @@ class Card(BaseModel):
     """What the float model is kept as."""
     channels: Channels = "rgb"
     """The order that the file from elsewhere was made for. What is kept takes RGB in any case."""
+    widths: Widths | None = None
+    """Of a pruned network, what was cut of the architecture: `create` and `resize` build it."""
+
+    @model_serializer(mode="wrap")
+    def _as_before_pruning(self, dump: SerializerFunctionWrapHandler) -> Json:
+        """The card of a network that was not cut reads as it did before networks could be cut, and
+        so do the files that hold it."""
+        fields: Json = dump(self)
+        if fields.get("widths") is None:
+            fields.pop("widths", None)
+        return fields
 
 
 class LoadModel(Action):
@@ -81,6 +99,7 @@ class LoadModel(Action):
             crop_pct=self.crop_pct,
             parameters=sum(p.numel() for p in model.parameters()),
             macs=count_macs(model, self.image_size),
+            widths=_known_widths(self.source, self.file),
         )
         return save(model, card, into)
 
@@ -97,6 +116,9 @@ def load(
         WeightsError: the weights do not fit the architecture, or were trained on other classes.
     """
     model = create(source.arch, len(classes), source.weights == "pretrained", image_size)
+    widths = _known_widths(source, file)
+    if widths:
+        resize(model, widths)
     if file:
         load_into(model, _state(source, file), source.weights, source.head == "new")
     if source.head == "new" or source.weights == "scratch":
@@ -113,6 +135,12 @@ def load(
     config = model.pretrained_cfg
     default = (known.mean, known.std) if known else (config["mean"], config["std"])
     return model, *source.normalisation(*default)
+
+
+def _known_widths(source: ModelSource, file: Path | None) -> Widths | None:
+    """What was cut of the architecture in a file of edgekit's own."""
+    known = read_card(file) if file else None
+    return known.widths if known and known.arch == source.arch else None
 
 
 def _state(source: ModelSource, file: Path) -> StateDict:
@@ -245,6 +273,8 @@ def restore(artifact: Artifact) -> tuple[Any, Card]:
     from safetensors.torch import load_file
 
     model = create(card.arch, len(card.classes), image_size=card.image_size)
+    if card.widths:
+        resize(model, card.widths)
     model.load_state_dict(load_file(artifact.file(WEIGHTS_FILE)))
     return model.eval(), card
 

@@ -208,7 +208,7 @@ def _manifest(build: Build, result: RowResult, report: Report) -> dict[str, Any]
             "std": artifact.metadata["form"]["std"],
         },
         "classes": card.classes,
-        "model": card.model_dump(mode="json", include={"arch", "parameters", "macs"}),
+        "model": card.model_dump(mode="json", include={"arch", "parameters", "macs", "widths"}),
         "data_fingerprint": report.data.fingerprint,
         "lineage": lineage,
         "libraries": report.libraries,

@@ -1,0 +1,1 @@
+"""Structured pruning: which channels hang together, what they cost and matter, which to cut."""

@@ -1,0 +1,206 @@
+"""Which channels must be cut together: the dependency groups of a network, by torch-pruning.
+
+A channel that one layer no longer makes is read by no other: a residual sum ties the layers on both
+of its sides, a depthwise convolution its input to its output, squeeze-and-excitation the channels
+it scales (Fang et al. 2023, DepGraph).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from edgekit.errors import MissingPackage, NotAsAsked
+
+Side = Literal["in", "out", "both"]
+CUTTABLE = ("Conv2d", "Linear", "BatchNorm2d", "LayerNorm")
+"""What can be described by widths; a group that reaches any other layer is left alone."""
+LINEAR_ATTENTION = "LiteMLA"
+WINDOW_ATTENTION = "LocalWindowAttention"
+"""timm's EfficientViT: b and m. Tracing enters neither: its reshapes are no layers."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A layer of a group, and which of its channels the group's are."""
+
+    module: str
+    side: Side
+    own: tuple[int, ...]
+    """Channels of the layer."""
+    root: tuple[int, ...]
+    """For each of them, the group's channel that it belongs to."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that are cut together, `width` of them."""
+
+    name: str
+    """The layer that makes them."""
+    width: int
+    members: tuple[Member, ...]
+
+
+class Dependencies:
+    """The groups of a network, which can be cut."""
+
+    def __init__(self, model: Any, image_size: int) -> None:
+        """Trace a torch model for one image, (1, 3, image_size, image_size).
+
+        Raises:
+            NotAsAsked: torch-pruning cannot trace the architecture.
+        """
+        self.model = model
+        self._names = {module: name for name, module in model.named_modules()}
+        self._graph = _trace(model, image_size)
+        self._roots: dict[str, tuple[Any, Any]] = {}
+        self.groups = tuple(self._read())
+
+    def cut(self, dropped: Mapping[str, Sequence[int]]) -> None:
+        """Remove channels in place.
+
+        Args:
+            dropped: by the group's name its channels, counted as they are now.
+        """
+        for name, channels in dropped.items():
+            if channels:
+                module, function = self._roots[name]
+                self._graph.get_pruning_group(module, function, list(channels)).prune()
+
+    def _read(self) -> Iterator[Group]:
+        import torch
+
+        frozen = [self.model.get_classifier(), *_of_kind(self.model, WINDOW_ATTENTION)]
+        roots = (torch.nn.Conv2d, torch.nn.Linear)
+        for found in self._graph.get_all_groups(ignored_layers=frozen, root_module_types=roots):
+            members = [m for item in found for m in self._members(item)]
+            if not all(self._is_cuttable(item.dep.target.module) for item in found):
+                continue
+            root = found[0].dep
+            name = self._names[root.target.module]
+            self._roots[name] = (root.target.module, root.handler)
+            yield Group(name=name, width=len(found[0].idxs), members=tuple(members))
+
+    def _members(self, item: Any) -> Iterator[Member]:
+        """The layers of one entry of a group; reshapes and additions are none."""
+        module, own, root = item.dep.target.module, tuple(item.idxs), tuple(item.root_idxs)
+        kind, name = _kind(module), self._names.get(module)
+        if name is None or kind is None:
+            return
+        if kind == LINEAR_ATTENTION:
+            yield Member(f"{name}.qkv.conv", "in", own, root)
+            yield from (Member(f"{name}.proj.{part}", "out", own, root) for part in _ends(module))
+        elif kind in ("BatchNorm2d", "LayerNorm") or _is_depthwise(module):
+            yield Member(name, "both", own, root)
+        else:
+            outwards = self._graph.is_out_channel_pruning_fn(item.dep.handler)
+            yield Member(name, "out" if outwards else "in", own, root)
+
+    def _is_cuttable(self, module: Any) -> bool:
+        """Whether a layer can be cut and described; grouped convolutions cannot be cut evenly."""
+        import torch
+
+        if isinstance(module, torch.nn.Conv2d):
+            return module.groups == 1 or _is_depthwise(module)
+        if isinstance(module, torch.nn.Module):
+            own = [*module.parameters(), *module.buffers()]
+            return not own or _kind(module) is not None
+        return not isinstance(module, torch.Tensor)  # reshapes and sums; a parameter has no width
+
+
+def _trace(model: Any, image_size: int) -> Any:
+    try:
+        import torch_pruning
+    except ModuleNotFoundError as error:
+        raise MissingPackage("torch-pruning", "prune", "the prune stage") from error
+    import torch
+
+    graph = torch_pruning.DependencyGraph()
+    image = torch.zeros(1, 3, image_size, image_size)
+    blocks = [*_of_kind(model, LINEAR_ATTENTION), *_of_kind(model, WINDOW_ATTENTION)]
+    attention = {type(block): _attention_pruner() for block in blocks}
+    try:
+        with _passing_through(model), torch.enable_grad():
+            graph.build_dependency(model, image, customized_pruners=attention, verbose=False)
+    except Exception as error:  # whatever tracing stumbles over, it is the architecture's
+        arch = model.pretrained_cfg["architecture"]
+        raise NotAsAsked(
+            f"prune: torch-pruning cannot trace {arch}: {type(error).__name__}: {error}",
+            hint="the MobileNet, EfficientNet and EfficientViT families can be pruned",
+        ) from error
+    return graph
+
+
+@contextlib.contextmanager
+def _passing_through(model: Any) -> Iterator[None]:
+    """Attention blocks that give back what they are given, so that tracing does not enter them."""
+    import torch
+
+    class Pass(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+            return gradients[0]
+
+    blocks = [*_of_kind(model, LINEAR_ATTENTION), *_of_kind(model, WINDOW_ATTENTION)]
+    for block in blocks:
+        block.forward = Pass.apply
+    try:
+        yield
+    finally:
+        for block in blocks:
+            del block.forward
+
+
+def _attention_pruner() -> Any:
+    """How a linear attention follows a cut: what it reads and what it gives are channels of the
+    same residual sum. Its heads stay as they are. (A window attention is known by it, and never
+    cut.)"""
+    from torch_pruning.pruner.function import BasePruningFunc, PrunerBox
+    from torch_pruning.ops import OPTYPE
+
+    class AttentionPruner(BasePruningFunc):  # type: ignore[misc]
+        def prune_out_channels(self, layer: Any, idxs: Sequence[int]) -> Any:
+            PrunerBox[OPTYPE.CONV].prune_in_channels(layer.qkv.conv, idxs)
+            PrunerBox[OPTYPE.CONV].prune_out_channels(layer.proj.conv, idxs)
+            if "norm" in _ends(layer):
+                PrunerBox[OPTYPE.BN].prune_out_channels(layer.proj.norm, idxs)
+            return layer
+
+        prune_in_channels = prune_out_channels
+
+        def get_out_channels(self, layer: Any) -> int:
+            linear = type(layer).__name__ == LINEAR_ATTENTION
+            return int(layer.proj.conv.out_channels if linear else layer.dim)
+
+        get_in_channels = get_out_channels
+
+    return AttentionPruner()
+
+
+def _ends(attention: Any) -> tuple[str, ...]:
+    """The layers at the end of a linear attention that have its width."""
+    return tuple(name for name in ("conv", "norm") if _kind(getattr(attention.proj, name, None)))
+
+
+def _of_kind(model: Any, kind: str) -> list[Any]:
+    return [module for module in model.modules() if type(module).__name__ == kind]
+
+
+def _kind(module: Any) -> str | None:
+    import torch
+
+    if type(module).__name__ == LINEAR_ATTENTION:
+        return LINEAR_ATTENTION
+    return next((k for k in CUTTABLE if isinstance(module, getattr(torch.nn, k))), None)
+
+
+def _is_depthwise(module: Any) -> bool:
+    groups = getattr(module, "groups", 1)
+    return groups > 1 and groups == module.out_channels == module.in_channels
