@@ -162,8 +162,8 @@ def _attention_pruner() -> Any:
     """How a linear attention follows a cut: what it reads and what it gives are channels of the
     same residual sum. Its heads stay as they are. (A window attention is known by it, and never
     cut.)"""
-    from torch_pruning.pruner.function import BasePruningFunc, PrunerBox
     from torch_pruning.ops import OPTYPE
+    from torch_pruning.pruner.function import BasePruningFunc, PrunerBox
 
     class AttentionPruner(BasePruningFunc):  # type: ignore[misc]
         def prune_out_channels(self, layer: Any, idxs: Sequence[int]) -> Any:

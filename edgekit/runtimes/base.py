@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit.errors import InputError
 from edgekit.model_source import Format
 from edgekit.models import Card, Triple
+from edgekit.runtimes._layer import Layer as Layer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -360,6 +361,16 @@ class Runtime(ABC):
             InputError: images of another size than the model takes.
             EdgekitError: the file cannot be loaded.
             DeviceError: an operator stops at an image, as an int8 division by zero does.
+        """
+
+    @abstractmethod
+    def probe(self, layer: Layer, integer: bool, into: Path) -> None:
+        """Write a model of one layer to `into / self.file`, to learn how long that layer takes.
+
+        It takes uint8 [1, 1, 1, 1] and gives one value, so that next to nothing is copied.
+
+        Args:
+            integer: int8 weights and 8-bit activations, as `quantize` makes them; else float32.
         """
 
 

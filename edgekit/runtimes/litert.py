@@ -12,6 +12,7 @@ from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.models import Card
 from edgekit.runtimes import _tflite as tflite
 from edgekit.runtimes import _tflite_edit as edit
+from edgekit.runtimes import _tflite_probe
 from edgekit.runtimes import _tflite_versions as versions
 from edgekit.runtimes._keras_to_tflite import convert
 from edgekit.runtimes._litert_tools import library, need
@@ -22,6 +23,7 @@ from edgekit.runtimes.base import (
     Description,
     InputForm,
     Io,
+    Layer,
     PixelGrid,
     Progress,
     Quantization,
@@ -168,6 +170,9 @@ for i in np.argsort(-scores)[:5]:
         self, path: Path, form: InputForm, images: NDArray[np.uint8]
     ) -> Iterator[dict[str, NDArray[np.float32]]]:
         return tensors(path, form, images)
+
+    def probe(self, layer: Layer, integer: bool, into: Path) -> None:
+        _tflite_probe.write(layer, integer, into / self.file)
 
 
 def _from_torch(model: Any, card: Card, target: Path) -> None:

@@ -18,6 +18,7 @@ from edgekit.runtimes import (
     _onnx_export,
     _onnx_islands,
     _onnx_nncf,
+    _onnx_probe,
     _onnx_quantize,
     _onnx_tensors,
 )
@@ -28,6 +29,7 @@ from edgekit.runtimes.base import (
     Description,
     InputForm,
     Io,
+    Layer,
     Progress,
     Quantization,
     Runtime,
@@ -189,6 +191,11 @@ for i in np.argsort(-scores)[:5]:
             import onnx  # noqa: F401
             import onnxruntime  # noqa: F401
         return _onnx_tensors.tensors(path, form, images)
+
+    def probe(self, layer: Layer, integer: bool, into: Path) -> None:
+        with _packages("probe"):
+            import onnx  # noqa: F401
+        _onnx_probe.write(layer, integer, into / self.file)
 
 
 def _read(model: Any, card: Card) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,16 +14,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
 from edgekit.model_source import Format
 from edgekit.models import Card
+from edgekit.runtimes import _onnx_probe, _openvino_tensors
 from edgekit.runtimes import _openvino_convert as convert
 from edgekit.runtimes import _openvino_graph as graph
 from edgekit.runtimes import _openvino_read as read
-from edgekit.runtimes import _openvino_tensors
 from edgekit.runtimes.base import (
     Activation,
     Calibration,
     Description,
     InputForm,
     Io,
+    Layer,
     Precision,
     Progress,
     Quantization,
@@ -175,6 +177,13 @@ for i in np.argsort(-scores)[:5]:
         self, path: Path, form: InputForm, images: NDArray[np.uint8]
     ) -> Iterator[dict[str, NDArray[np.float32]]]:
         return _openvino_tensors.tensors(path, form, images)
+
+    def probe(self, layer: Layer, integer: bool, into: Path) -> None:
+        openvino = read.need("openvino", "probe")
+        read.need("onnx", "probe")
+        with _quiet(), tempfile.TemporaryDirectory() as folder:
+            _onnx_probe.write(layer, integer, Path(folder) / "probe.onnx")
+            self._save(openvino.convert_model(Path(folder) / "probe.onnx"), into)
 
     def _save(self, model: Any, into: Path, float16: bool = False) -> None:
         import openvino

@@ -1,0 +1,110 @@
+"""Which channels to cut: greedily the slice that costs least accuracy for what it saves (pure).
+
+A slice is as many channels as the kernels work on at once. The least important channels of a group
+make its first slice; a group is never made narrower than one slice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edgekit.pruning.cost import Cost
+from edgekit.pruning.network import Network
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Widths that keep within a budget, and the channels whose loss gets there."""
+
+    widths: tuple[int, ...]
+    dropped: dict[str, tuple[int, ...]]
+    """By the group's name, its channels in ascending order."""
+    share: float
+    """Of the dense network's cost, as the cost model has it."""
+    reached: bool
+    """Whether the budget holds; if not, nothing is left to cut."""
+
+
+def plan_cut(
+    network: Network,
+    cost: Cost,
+    keep: float,
+    importance: Mapping[str, Sequence[float]],
+    round_to: int,
+    relative: bool = True,
+) -> Plan:
+    """Cut slices until the network costs at most `keep` of what it did.
+
+    Args:
+        importance: by the group's name a value for each channel, 0 or more.
+        round_to: channels of a slice. Widths that are no multiple of it become one with the first.
+        relative: a slice is held against what is left of its group (LAMP, Lee et al. 2021), as
+            values of two groups cannot be compared; else they can, as those of a loss can.
+    """
+    widths = list(network.dense)
+    order = {group.name: _order(importance[group.name]) for group in network.groups}
+    total = cost.total(widths)
+    budget = keep * total
+    offers = [
+        _offer(network, cost, widths, g, order, importance, round_to, relative)
+        for g in range(len(widths))
+    ]
+    while total > budget and any(offers):
+        best = min((offer for offer in offers if offer), key=lambda offer: offer.price)
+        widths[best.group] = best.to
+        total -= best.saved
+        if total <= budget:  # as sums of differences drift
+            total = cost.total(widths)
+        for g in network.neighbours[best.group]:
+            offers[g] = _offer(network, cost, widths, g, order, importance, round_to, relative)
+    dropped = {
+        group.name: tuple(sorted(order[group.name][: group.width - widths[g]]))
+        for g, group in enumerate(network.groups)
+    }
+    share = cost.share(widths)
+    return Plan(tuple(widths), dropped, share, reached=total <= budget)
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """The next slice of a group: what it saves, and what it loses for each unit saved."""
+
+    group: int
+    to: int
+    saved: float
+    price: float
+
+
+def _offer(
+    network: Network,
+    cost: Cost,
+    widths: Sequence[int],
+    g: int,
+    order: Mapping[str, Sequence[int]],
+    importance: Mapping[str, Sequence[float]],
+    round_to: int,
+    relative: bool,
+) -> _Offer | None:
+    to = narrower(widths[g], round_to)
+    saved = 0.0 if to is None else cost.saved(widths, g, to)
+    if to is None or saved <= 0:
+        return None
+    group = network.groups[g]
+    values, kept = importance[group.name], order[group.name][group.width - widths[g] :]
+    lost = math.fsum(values[c] for c in kept[: widths[g] - to])
+    if relative:
+        lost /= math.fsum(values[c] for c in kept) or 1.0
+    return _Offer(g, to, saved, lost / saved)
+
+
+def narrower(width: int, round_to: int) -> int | None:
+    """The next smaller multiple, or None where that would leave less than one slice."""
+    to = (width - 1) // round_to * round_to
+    return to if to >= round_to else None
+
+
+def _order(values: Sequence[float]) -> list[int]:
+    """Channels, the least important first; the lower index where they are equal."""
+    return sorted(range(len(values)), key=lambda c: (values[c], c))

@@ -1,0 +1,267 @@
+"""How long each layer takes at several widths, measured on the runtime that will run it.
+
+Multiply-accumulates do not tell time: a depthwise convolution waits for memory, a kernel works on
+whole tiles of channels, and each runtime has other kernels. So every distinct layer of the network
+is timed alone at a few widths, and between them time is interpolated.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from bisect import bisect_right
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from edgekit import models
+from edgekit.action import Action, Context, Inputs
+from edgekit.artifact import Artifact, Json
+from edgekit.figures import is_disturbed
+from edgekit.measure import Candidate, Timing, measure, measuring_identity
+from edgekit.models import Card
+from edgekit.pruning.groups import Dependencies
+from edgekit.pruning.network import Network, Part, read_network
+from edgekit.runtimes.base import InputForm, Layer, Runtime
+
+SHARES = (0.25, 0.625, 1.0)
+"""Of a layer's channels, the widths at which it is timed."""
+STEP = 8
+"""Measured widths are multiples of this: others may run in slower kernels."""
+FRAMES = 5
+"""Sizes at which the probe's own time is measured."""
+TABLE = "table.json"
+KernelPrecision = Literal["int8", "float32"]
+RAW = InputForm(dtype="uint8", mean=(0.0,) * 3, std=(1.0,) * 3)
+
+
+class Entry(BaseModel):
+    """Seconds of one layer; `seconds[i][j]` at `cins[i]` and `couts[j]` channels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layer: Layer
+    cins: tuple[int, ...]
+    couts: tuple[int, ...]
+    seconds: tuple[tuple[float, ...], ...]
+
+    def at(self, cin: int, cout: int) -> float:
+        """Bilinear between the measured widths, and straight on below the least."""
+        i, x = _place(self.cins, cin)
+        j, y = _place(self.couts, cout)
+        s = self.seconds
+        rows = [s[k][j] + y * (s[k][j + 1] - s[k][j]) if y else s[k][j] for k in (i, i + bool(x))]
+        return max(0.0, rows[0] + x * (rows[1] - rows[0]))
+
+
+def _place(widths: tuple[int, ...], width: int) -> tuple[int, float]:
+    """The position of the interval a width is in (or beside), and how far in it."""
+    if width == widths[-1] or len(widths) == 1:
+        return len(widths) - 1, 0.0
+    i = min(max(bisect_right(widths, width) - 1, 0), len(widths) - 2)
+    return i, (width - widths[i]) / (widths[i + 1] - widths[i])
+
+
+class Table(BaseModel):
+    """The time of a network's layers on one runtime."""
+
+    model_config = ConfigDict(extra="forbid", ignored_types=(cached_property,))
+
+    runtime: str
+    precision: KernelPrecision
+    entries: tuple[Entry, ...]
+    frame_seconds: float
+    """What running a probe takes beside the layer, which is taken off: at no size at all."""
+    frame_seconds_per_value: float
+    rounds: int
+    disturbed: int
+    """Probes of which a tenth of the runs took more than twice the median."""
+    environment: dict[str, Any]
+
+    @cached_property
+    def _by_place(self) -> dict[Layer, Entry]:
+        return {_place_of(entry.layer): entry for entry in self.entries}
+
+    def seconds(self, layer: Layer) -> float:
+        """The time of a layer of the network at whatever widths.
+
+        Raises:
+            KeyError: the table was not measured for a network with such a layer.
+        """
+        return self._by_place[_place_of(layer)].at(layer.cin, layer.cout)
+
+
+class LatencyTable(Action):
+    """Measure the table of a torch model's layers on a runtime of this machine."""
+
+    version = 1
+
+    def __init__(self, runtime: Runtime, precision: KernelPrecision) -> None:
+        self.runtime = runtime
+        self.precision: KernelPrecision = precision
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (*self.runtime.libraries, self.runtime.engine, "torch-pruning")
+
+    def settings(self) -> Json:
+        own = {"runtime": self.runtime.name, "precision": self.precision}
+        grid = {"shares": SHARES, "step": STEP, "frames": FRAMES}
+        return {**own, **grid, **measuring_identity()}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        model, card = models.restore(inputs["model"])
+        network = network_of(model, card)
+        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+            table = measure_table(network, self.runtime, self.precision, Path(folder), context)
+        (into / TABLE).write_text(table.model_dump_json())
+        return {"layers": len(table.entries), "disturbed": table.disturbed}
+
+
+def network_of(model: Any, card: Card) -> Network:
+    dependencies = Dependencies(model, card.image_size)
+    return read_network(model, card.image_size, dependencies.groups)
+
+
+def read_table(artifact: Artifact) -> Table:
+    return Table.model_validate_json(artifact.file(TABLE).read_bytes())
+
+
+def measure_table(
+    network: Network, runtime: Runtime, precision: KernelPrecision, folder: Path, context: Context
+) -> Table:
+    """All probes in one process, interleaved, so that whatever slows the machine slows all."""
+    grids = distinct(network)
+    wanted = {layer for grid in grids for row in grid.layers() for layer in row}
+    frames = _frames(wanted)
+    timings, environment = _time([*wanted, *frames], runtime, precision, folder, context)
+    seconds = {layer: _typical(timing) for layer, timing in timings.items()}
+    fixed, slope = _line([(_values(frame), seconds[frame]) for frame in frames])
+    entries = [
+        Entry(
+            layer=grid.layer,
+            cins=grid.cins,
+            couts=grid.couts,
+            seconds=tuple(
+                tuple(max(0.0, seconds[at] - fixed - slope * _values(at)) for at in row)
+                for row in grid.layers()
+            ),
+        )
+        for grid in grids
+    ]
+    return Table(
+        runtime=runtime.name,
+        precision=precision,
+        entries=tuple(entries),
+        frame_seconds=fixed,
+        frame_seconds_per_value=slope,
+        rounds=min(len(timing.rounds) for timing in timings.values()),
+        disturbed=sum(map(is_disturbed, timings.values())),
+        environment=environment,
+    )
+
+
+class Grid(BaseModel):
+    """A layer, and the widths it is to be timed at."""
+
+    model_config = ConfigDict(frozen=True)
+
+    layer: Layer
+    cins: tuple[int, ...]
+    couts: tuple[int, ...]
+
+    def layers(self) -> list[list[Layer]]:
+        """By rows of cin. A depthwise convolution has one width: what it reads it makes."""
+        depthwise = self.layer.kind == "depthwise"
+        return [
+            [
+                self.layer.model_copy(update={"cin": cin, "cout": cin if depthwise else cout})
+                for cout in self.couts
+            ]
+            for cin in self.cins
+        ]
+
+
+def distinct(network: Network) -> list[Grid]:
+    """Every distinct layer once, at the widths that cuts can give it."""
+    found: dict[Layer, Grid] = {}
+    for part in network.parts:
+        found.setdefault(_place_of(part.layer), _grid(part))
+        known = found[_place_of(part.layer)]
+        own = _grid(part)
+        found[_place_of(part.layer)] = Grid(
+            layer=known.layer,
+            cins=tuple(sorted({*known.cins, *own.cins})),
+            couts=tuple(sorted({*known.couts, *own.couts})),
+        )
+    return list(found.values())
+
+
+def _grid(part: Part) -> Grid:
+    layer = part.layer
+    cins = _widths(layer.cin) if part.reads.owners else (layer.cin,)
+    couts = _widths(layer.cout) if part.makes.owners else (layer.cout,)
+    if layer.kind == "depthwise":
+        couts = (layer.cout,)
+    return Grid(layer=layer, cins=cins, couts=couts)
+
+
+def _widths(channels: int) -> tuple[int, ...]:
+    rounded = {max(STEP, round(share * channels / STEP) * STEP) for share in SHARES[:-1]}
+    return tuple(sorted({width for width in rounded if width < channels} | {channels}))
+
+
+def _place_of(layer: Layer) -> Layer:
+    """A layer without its widths: all layers that differ in these alone share an entry."""
+    return layer.model_copy(update={"cin": 0, "cout": 0})
+
+
+def _values(layer: Layer) -> int:
+    return layer.height * layer.width * layer.cin
+
+
+def _frames(layers: set[Layer]) -> list[Layer]:
+    """Probes without a layer, from the smallest input to the largest."""
+    shapes = sorted({(a.height, a.width, a.cin) for a in layers}, key=lambda s: s[0] * s[1] * s[2])
+    chosen = {round(i * (len(shapes) - 1) / (FRAMES - 1)) for i in range(FRAMES)}
+    return [
+        Layer(kind="frame", height=height, width=width, cin=cin, cout=cin)
+        for height, width, cin in (shapes[i] for i in sorted(chosen))
+    ]
+
+
+def _line(points: list[tuple[int, float]]) -> tuple[float, float]:
+    """The line through what the frames took; neither end of it can be negative."""
+    sizes, seconds = np.array(points, float).T
+    if len(points) < 2:
+        return float(seconds[0]), 0.0
+    slope, fixed = np.polyfit(sizes, seconds, 1)
+    return max(0.0, float(fixed)), max(0.0, float(slope))
+
+
+def _time(
+    layers: list[Layer],
+    runtime: Runtime,
+    precision: KernelPrecision,
+    folder: Path,
+    context: Context,
+) -> tuple[dict[Layer, Timing], dict[str, Any]]:
+    candidates = []
+    for number, layer in enumerate(layers):
+        into = folder / str(number)
+        into.mkdir()
+        runtime.probe(layer, precision == "int8", into)
+        candidates.append(Candidate(str(number), runtime.name, into / runtime.file, RAW))
+        context.progress(number + 1, len(layers), f"write probes for {runtime.name}")
+    images = folder / "images.npy"
+    np.save(images, np.zeros((8, 1, 1, 1), np.uint8))
+    outcome = measure(candidates, images, context.progress)
+    timings = {layer: outcome.timings[str(number)] for number, layer in enumerate(layers)}
+    return timings, outcome.environment
+
+
+def _typical(timing: Timing) -> float:
+    """The median over rounds of the quickest run of each: an interruption only ever adds."""
+    return float(np.median(timing.rounds.min(axis=1)))
