@@ -270,13 +270,18 @@ def restore(artifact: Artifact) -> tuple[Any, Card]:
     card = Card.model_validate(artifact.metadata["card"])
     if card.format != "torch":
         return artifact.path / artifact.metadata["file"], card
+    return rebuild(card, artifact.file(WEIGHTS_FILE)), card
+
+
+def rebuild(card: Card, path: Path) -> Any:
+    """The torch model that `save` wrote, in eval mode, at the widths its card gives."""
     from safetensors.torch import load_file
 
     model = create(card.arch, len(card.classes), image_size=card.image_size)
     if card.widths:
         resize(model, card.widths)
-    model.load_state_dict(load_file(artifact.file(WEIGHTS_FILE)))
-    return model.eval(), card
+    model.load_state_dict(load_file(path))
+    return model.eval()
 
 
 def count_macs(model: Any, image_size: int) -> int:

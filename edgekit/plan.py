@@ -3,6 +3,7 @@ reading files; loads no heavy library.
 
     splits -> images/<split>
     source -> finetune ... (the trunk, once for all targets)
+    prune-table: how long the layers take that prune is to cut
     check-source: a file from elsewhere, held to what the recipe says of it
     reference: scores of the float model that every later stage is held to
     <target>/<runtime>: compile, validated
@@ -151,7 +152,8 @@ def _seen_images(recipe: Recipe, base: Path, inventory: Inventory) -> set[str]:
                 "other weights",
             )
         seen |= known
-    return seen | (starts(splits["train"]) if any(s.trains for s in recipe.stages) else set())
+    learned = any(stage.trains or stage.learns for stage in recipe.stages)
+    return seen | (starts(splits["train"]) if learned else set())
 
 
 def _plan_trunk(draft: Draft) -> tuple[list[str], str]:
@@ -172,6 +174,9 @@ def _plan_trunk(draft: Draft) -> tuple[list[str], str]:
             if name not in draft.steps:
                 draft.add(name, draft.decode(stage.images), {"splits": "splits"})
             inputs[stage.images] = name
+        for role, action in stage.examines().items():
+            name = draft.free(f"{stage.stage}-{role}")
+            inputs[role] = draft.add(name, action, {"model": trunk[-1]})
         files = {name: sha256_of(path) for name, path in stage.files(draft.base).items()}
         trunk.append(draft.add(draft.free(stage.stage), stage, inputs, files))
         if stage.trains and all(s.trains for s in recipe.stages[:i]):

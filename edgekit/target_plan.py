@@ -77,7 +77,7 @@ def plan_target(draft: Draft, target: Target, trunk: list[str], judge: str) -> T
         )
     stages = [s.for_gates(gates) for s in draft.recipe.stages if isinstance(s, RuntimeStage)]
     rows: list[Row] = []
-    floats: dict[str, Row] = {}
+    floats: dict[str, tuple[Row, Row]] = {}  # the reference, and what the trunk ends in
     unreachable = {
         v.name: why for v in target.variants if (why := _why_not(draft.recipe, v, target, stages))
     }
@@ -85,10 +85,11 @@ def plan_target(draft: Draft, target: Target, trunk: list[str], judge: str) -> T
     for variant in offered:
         line = _Line(draft, target, variant, judge, device)
         if variant.runtime not in floats:
-            rows += line.compile(trunk, last=not stages)
-            floats[variant.runtime] = rows[-1]
+            compiled = line.compile(trunk, last=not stages)
+            rows += compiled
+            floats[variant.runtime] = compiled[0], compiled[-1]
         known = {row.validation for row in rows}
-        made = line.compress(floats[variant.runtime], stages)
+        made = line.compress(*floats[variant.runtime], stages)
         new = [row for row in made if row.validation not in known]
         rows += new
         if made and not new:
@@ -168,8 +169,9 @@ class _Line:
             rows.append(self._row(step, self.variant.runtime, model, baseline, shipped))
         return rows
 
-    def compress(self, source: Row, stages: list[RuntimeStage]) -> list[Row]:
-        """Quantised and exported, by way of another runtime where the variant says so."""
+    def compress(self, reference: Row, source: Row, stages: list[RuntimeStage]) -> list[Row]:
+        """Quantised and exported, by way of another runtime where the variant says so; compared
+        with the float reference, whatever the trunk made of it."""
         prefix = f"{self.target.name}/{self.variant.name}"
         rows: list[Row] = []
         model = source.model
@@ -190,7 +192,7 @@ class _Line:
             last = stage is stages[-1]
             if last:
                 self._check(model)
-            rows.append(self._row(stage.stage, self.variant.name, model, source.model, last))
+            rows.append(self._row(stage.stage, self.variant.name, model, reference.model, last))
         return rows
 
     def _check(self, model: str) -> None:

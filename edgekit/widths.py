@@ -65,6 +65,7 @@ def resize(model: Any, widths: Widths) -> None:
 
 def _cut(module: Any, wanted: dict[str, int]) -> None:
     kind = _kind(module)
+    shape: tuple[int, ...]
     if kind == "Conv2d":
         shape = (wanted["out_channels"], wanted["in_channels"] // wanted["groups"])
     elif kind == "Linear":

@@ -13,21 +13,22 @@ PACKAGE = Path(plugins.__file__).parent
 HEAVY = {
     "torch", "torchvision", "timm", "tensorflow", "onnx", "onnxruntime", "onnxslim", "openvino",
     "litert_torch", "ai_edge_litert", "ai_edge_quantizer", "nncf", "scipy", "sklearn",
+    "torch_pruning",
 }  # fmt: skip
 
 # A module may import those of lower floors, and nothing above or beside itself but its floor.
 FLOORS = [
     {"errors", "evidence", "agent", "_tensorflow"},
-    {"stats", "artifact", "action", "gates", "yamlfile", "weights", "model_source"},
+    {"stats", "artifact", "action", "gates", "yamlfile", "weights", "widths", "model_source"},
     {"datasets", "models", "foreign", "_foreign_keras", "_foreign_onnx", "source_check"},
     {"data", "runtimes"},
-    {"audit", "ranges", "simulation", "tally", "noise", "inspection", "diagnosis"},
+    {"audit", "discovery", "ranges", "simulation", "tally", "noise", "inspection", "diagnosis"},
     {"images"},
     {"measure"},
-    {"ptq"},
+    {"figures"},
+    {"ptq", "pruning"},
     {"stages"},
     {"plugins"},
-    {"figures"},
     {"target", "recipe", "validate", "reach", "originals"},
     {"steps"},
     {"target_plan"},

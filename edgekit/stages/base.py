@@ -31,6 +31,9 @@ class Stage(BaseModel, Action):
     scope: ClassVar[Literal["trunk", "runtime"]] = "trunk"
     trains: ClassVar[bool] = False
     """The stage learns from labels, so its result is a new float reference, not a loss."""
+    learns: ClassVar[bool] = False
+    """The stage learns from the training split and is held to the float model it was given, as one
+    that takes something away; its result may be judged by no image of that split either."""
     images: ClassVar[Literal["train", "calibration"] | None] = None
     """The split whose decoded images the stage reads."""
 
@@ -41,6 +44,11 @@ class Stage(BaseModel, Action):
 
     def files(self, base: Path) -> dict[str, Path]:
         """Files the settings point to; their digests enter the key."""
+        return {}
+
+    def examines(self) -> dict[str, Action]:
+        """Steps that look at the model before a trunk stage changes it, by the role under which
+        `run` finds what they leave. Their one input is that model."""
         return {}
 
 

@@ -1,0 +1,206 @@
+"""How much each channel of a group matters.
+
+magnitude  the squared weights that make and read it, each layer's held against its own mean
+taylor     what the loss would change by without it, to first order, on training images
+           (Molchanov et al. 2019)
+bn_scale   the scale its batch normalisation gives it (Liu et al. 2017, network slimming)
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgekit.errors import InputError
+from edgekit.models import Card
+from edgekit.pruning.groups import Group, Member
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+Importance = dict[str, list[float]]
+"""By the group's name one value a channel, 0 or more: the smaller, the sooner it goes."""
+Plugin = Callable[..., Any]
+TAYLOR_IMAGES = 512
+BATCH = 32
+NAMED = ("magnitude", "taylor", "bn_scale")
+
+
+def importance_of(
+    name: str,
+    model: Any,
+    card: Card,
+    groups: Sequence[Group],
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    base: Path,
+) -> Importance:
+    """The importance that a recipe names: one of `NAMED`, or a function of the user's.
+
+    Args:
+        images, labels: of the training split, uint8 (images, height, width, 3) and int64.
+        base: the recipe's folder, which is on the import path of a user's function.
+
+    Raises:
+        InputError: the user's function fails, or does not give every channel a number.
+    """
+    if name == "magnitude":
+        return {group.name: _magnitude(model, group) for group in groups}
+    if name == "bn_scale":
+        return {group.name: _bn_scale(model, group) for group in groups}
+    if name == "taylor":
+        return _taylor(model, card, groups, images, labels)
+    return _of_plugin(name, base, model, groups, images, labels)
+
+
+def _magnitude(model: Any, group: Group) -> list[float]:
+    rows = [
+        _gather(group, member, _squares(model.get_submodule(member.module), member))
+        for member in group.members
+        if _weights(model, member) is not None
+    ]
+    return _mean_of_relative(rows, group.width)
+
+
+def _squares(module: Any, member: Member) -> torch.Tensor:
+    """Sum of the squared weights of each channel at one side of a layer."""
+    weights = module.weight.detach().double() ** 2
+    side = 1 if member.side == "in" else 0
+    sums: torch.Tensor = weights.sum(dim=[d for d in range(weights.dim()) if d != side])
+    return sums
+
+
+def _bn_scale(model: Any, group: Group) -> list[float]:
+    import torch
+
+    rows = []
+    for member in group.members:
+        module = model.get_submodule(member.module)
+        if isinstance(module, torch.nn.BatchNorm2d) and module.weight is not None:
+            rows.append(_gather(group, member, module.weight.detach().double().abs()))
+    # A group without batch normalisation has no scales to tell its channels apart.
+    return _mean_of_relative(rows, group.width) if rows else _magnitude(model, group)
+
+
+def _taylor(
+    model: Any,
+    card: Card,
+    groups: Sequence[Group],
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+) -> Importance:
+    """|sum of w dL/dw| over what makes a channel, averaged over batches: in units of the loss."""
+    import torch
+    from torch.nn import functional as F
+
+    total = {group.name: torch.zeros(group.width, dtype=torch.double) for group in groups}
+    model.eval()
+    count = 0
+    for x, y in _batches(card, images, labels):
+        model.zero_grad(set_to_none=True)
+        with torch.enable_grad():
+            F.cross_entropy(model(x), y).backward()  # type: ignore[no-untyped-call]
+        for group in groups:
+            total[group.name] += _first_order(model, group).abs()
+        count += 1
+    model.zero_grad(set_to_none=True)
+    return {name: (values / count).tolist() for name, values in total.items()}
+
+
+def _first_order(model: Any, group: Group) -> torch.Tensor:
+    import torch
+
+    change = torch.zeros(group.width, dtype=torch.double)
+    for member in group.members:
+        if member.side == "in":
+            continue  # what reads a channel loses it where it is made
+        for parameter in model.get_submodule(member.module).parameters(recurse=False):
+            if parameter.grad is not None:
+                product = (parameter.detach() * parameter.grad).double()
+                change += _gather(group, member, product.reshape(len(product), -1).sum(dim=1))
+    return change
+
+
+def _batches(
+    card: Card, images: NDArray[np.uint8], labels: NDArray[np.int64]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Some training images, in no order, as the network sees them: (batch, 3, size, size)."""
+    import torch
+    from torch.nn import functional as F
+
+    chosen = np.random.default_rng(0).permutation(len(labels))[:TAYLOR_IMAGES]
+    mean, std = torch.tensor(card.mean).view(3, 1, 1), torch.tensor(card.std).view(3, 1, 1)
+    for start in range(0, len(chosen), BATCH):
+        batch = chosen[start : start + BATCH]
+        pixels = torch.from_numpy(np.array(images[batch])).permute(0, 3, 1, 2).float()
+        size = (card.image_size, card.image_size)
+        resized = F.interpolate(pixels, size, mode="bilinear", antialias=True)
+        yield (resized / 255 - mean) / std, torch.from_numpy(np.array(labels[batch]))
+
+
+def _weights(model: Any, member: Member) -> Any:
+    """The weights of a convolution or linear layer; None for normalisation."""
+    import torch
+
+    module = model.get_submodule(member.module)
+    return module.weight if isinstance(module, torch.nn.Conv2d | torch.nn.Linear) else None
+
+
+def _gather(group: Group, member: Member, values: torch.Tensor) -> torch.Tensor:
+    """Values of a layer's channels, summed into the group's that they belong to."""
+    import torch
+
+    result = torch.zeros(group.width, dtype=torch.double)
+    return result.index_add_(0, torch.tensor(member.root), values[list(member.own)].double())
+
+
+def _mean_of_relative(rows: list[torch.Tensor], width: int) -> list[float]:
+    """Each layer's values in units of their mean, averaged over layers: none outweighs another."""
+    import torch
+
+    scaled = [row / row.mean() if float(row.mean()) else torch.ones(width).double() for row in rows]
+    means: list[float] = torch.stack(scaled).mean(dim=0).tolist()
+    return means
+
+
+def _of_plugin(
+    name: str,
+    base: Path,
+    model: Any,
+    groups: Sequence[Group],
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+) -> Importance:
+    module_name, function_name = name.split(":")
+    sys.path.insert(0, str(base.resolve()))
+    try:
+        function: Plugin = getattr(importlib.import_module(module_name), function_name)
+        values = function(model, groups, images, labels)
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"prune.importance: {name} failed: {type(error).__name__}: {error}",
+            hint=f"put {module_name}.py beside the recipe; the function takes (model, groups, "
+            "images, labels) and returns for each group's name a number for each channel",
+        ) from error
+    finally:
+        sys.path.pop(0)
+    return {group.name: _checked(name, group, values) for group in groups}
+
+
+def _checked(name: str, group: Group, values: Any) -> list[float]:
+    try:
+        numbers = [float(value) for value in values[group.name]]
+    except (KeyError, TypeError, ValueError):
+        numbers = []
+    if len(numbers) != group.width or not all(0 <= value < np.inf for value in numbers):
+        raise InputError(
+            f"prune.importance: {name} must give {group.width} finite numbers, 0 or more, for "
+            f"{group.name}"
+        )
+    return numbers

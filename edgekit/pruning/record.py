@@ -1,0 +1,71 @@
+"""What a pruned network says of itself: what was cut, what was promised and what came of it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.pruning.network import Network
+from edgekit.pruning.table import KernelPrecision
+from edgekit.pruning.trial import Trial
+from edgekit.widths import sizes
+
+Budget = Literal["latency", "macs", "parameters", "size"]
+
+
+class GroupCut(BaseModel):
+    """Channels that were cut together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """The layer that makes them."""
+    layers: int
+    before: int
+    after: int
+
+
+class Pruned(BaseModel):
+    """A cut, from the dense network to the pruned one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    by: Budget
+    keep: float
+    runtime: str
+    precision: KernelPrecision
+    importance: str
+    round_to: int
+    groups: tuple[GroupCut, ...]
+    predicted: float
+    """What the planner expected of the measure that the budget is in, as a share."""
+    macs: tuple[int, int]
+    """Before and after."""
+    parameters: tuple[int, int]
+    trial: Trial
+    table: dict[str, int] | None
+    """Of the latency table: layers, rounds, probes that were disturbed; None for other budgets."""
+    forced: bool
+    """Kept although it bought no time."""
+
+    @property
+    def changed(self) -> tuple[GroupCut, ...]:
+        return tuple(group for group in self.groups if group.after < group.before)
+
+
+def cuts_of(network: Network, model: Any) -> tuple[GroupCut, ...]:
+    """What is left of the groups of a network in a model that was cut from it."""
+    return tuple(
+        GroupCut(
+            name=group.name,
+            layers=len({member.module for member in group.members}),
+            before=group.width,
+            after=_made(sizes(model.get_submodule(group.name))),
+        )
+        for group in network.groups
+    )
+
+
+def _made(layer: dict[str, int]) -> int:
+    return layer.get("out_channels") or layer["out_features"]

@@ -1,0 +1,137 @@
+"""Whether a cut bought time: the pruned network against the dense one on the runtime itself."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.errors import NotAsAsked
+from edgekit.evidence import Evidence, Measurement
+from edgekit.figures import is_disturbed, ratio_of
+from edgekit.measure import Candidate, measure
+from edgekit.models import Card
+from edgekit.pruning.table import KernelPrecision
+from edgekit.runtimes.base import InputForm, Progress, Quantization, Runtime
+
+CALIBRATION_IMAGES = 16
+"""Enough for a file whose accuracy nobody asks for."""
+REPEATS = 2
+"""Times that a disturbed latency is measured again before it is left at that."""
+
+
+class Trial(BaseModel):
+    """A pruned network against the dense one, both compiled for a runtime."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    latency: Measurement
+    """Ratio to the dense network's."""
+    size: float
+    """Ratio of the files' bytes."""
+    disturbed: bool
+    """The machine was busy while it was timed."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A compiled network, in a folder that lasts as long as the workshop."""
+
+    folder: Path
+    form: InputForm
+    bytes: int
+
+
+class Workshop:
+    """Compiles networks for one runtime and precision, and times them against each other."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        precision: KernelPrecision,
+        images: NDArray[np.uint8],
+        folder: Path,
+        progress: Progress,
+    ) -> None:
+        """
+        Args:
+            images: uint8 (images, size, size, 3) of the training split, to calibrate and to time.
+            folder: an empty one, for the files.
+        """
+        self.runtime = runtime
+        self.precision = precision
+        self.images = images
+        self.folder = folder
+        self.progress = progress
+        np.save(folder / "images.npy", self.images)
+
+    def compile(self, model: Any, card: Card) -> File:
+        runtime = self.runtime
+        into = Path(tempfile.mkdtemp(dir=self.folder))
+        form = runtime.compile(model, card, into, self.progress)
+        if self.precision == "int8":
+            compiled, into = into, Path(tempfile.mkdtemp(dir=self.folder))
+            asked = Quantization(
+                quantizer=runtime.quantizers[0], calibration=runtime.calibrations[0]
+            )
+            form = runtime.quantize(
+                compiled / runtime.file, card, self.images, asked, into, self.progress
+            )
+        files = [into / name for name in (runtime.file, *runtime.companions)]
+        return File(into, form, sum(path.stat().st_size for path in files))
+
+    def compare(self, pruned: File, dense: File) -> Trial:
+        """Interleaved in one process; again, where something else took the processor."""
+        name, file = self.runtime.name, self.runtime.file
+        candidates = [
+            Candidate("pruned", name, pruned.folder / file, pruned.form),
+            Candidate("dense", name, dense.folder / file, dense.form),
+        ]
+        for _ in range(1 + REPEATS):
+            timings = measure(candidates, self.folder / "images.npy", self.progress).timings
+            disturbed = any(map(is_disturbed, timings.values()))
+            if not disturbed:
+                break
+        return Trial(
+            latency=ratio_of(timings["pruned"], timings["dense"], Evidence.HOST),
+            size=pruned.bytes / dense.bytes,
+            disturbed=disturbed,
+        )
+
+
+def middle(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """A few images of any larger size, cut to (images, size, size, 3) from their middle."""
+    margin = (images.shape[1] - size) // 2
+    inside = slice(margin, margin + size)
+    return np.array(images[:CALIBRATION_IMAGES, inside, inside])
+
+
+def buys_time(latency: Measurement) -> bool:
+    """Surely faster than the dense network: the whole interval of the ratio is below 1."""
+    return latency.high is not None and latency.high < 1
+
+
+def refuse_idle(trial: Trial, runtime: str, macs: float, precision: str) -> None:
+    """Refuse a cut that saves operations and no time.
+
+    Args:
+        macs: what is left of the multiply-accumulates, as a share.
+
+    Raises:
+        NotAsAsked: with the figures.
+    """
+    if buys_time(trial.latency):
+        return
+    found = trial.latency
+    raise NotAsAsked(
+        f"prune: the cut leaves {100 * macs:.0f} % of the multiply-accumulates and buys no time: "
+        f"{precision} on {runtime} takes {found.value:.2f} ({found.low:.2f} to {found.high:.2f}) "
+        "times what the dense network takes",
+        hint="cut by latency, or deeper, or by multiples of 8 (round_to); force: true keeps the "
+        "cut all the same, and the report says that it bought nothing",
+    )

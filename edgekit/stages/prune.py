@@ -1,0 +1,281 @@
+"""prune: cut whole channels, as many as a budget asks for, and train what is left.
+
+What to cut is decided by what it saves on the runtime that will run it: milliseconds by a measured
+table, or operations, parameters or bytes. Afterwards the pruned network is timed against the dense
+one, and a cut that saves operations and no time is refused. The accuracy is recovered by training
+with the unpruned network as the teacher.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from edgekit import models
+from edgekit.action import Action, Context, Inputs
+from edgekit.artifact import Json, write_atomically
+from edgekit.discovery import find_runtimes
+from edgekit.models import Card, ModelSource
+from edgekit.pruning import cutting
+from edgekit.pruning.importance import NAMED, Importance, importance_of
+from edgekit.pruning.network import Network
+from edgekit.pruning.record import Budget, Pruned, cuts_of
+from edgekit.pruning.table import KernelPrecision, LatencyTable, Table, network_of, read_table
+from edgekit.pruning.trial import Trial, Workshop, buys_time, middle, refuse_idle
+from edgekit.stages._supervised import Supervised, SupervisedTrainer, Teacher
+from edgekit.stages.base import Stage, blamed
+
+PLUGIN = re.compile(r"[\w.]+:\w+")
+CUT = "cut.json"
+"""Written last: a folder without it is half a cut."""
+
+
+class Recover(Supervised):
+    """The training after the cut; its teacher is the unpruned network."""
+
+    epochs: int = Field(10, ge=1)
+    step_epochs: int = Field(2, ge=1)
+    """Epochs after each cut but the last, where prune.steps is more than one."""
+    weight: float = Field(0.8, ge=0, le=1)
+    """Share of the loss that is the divergence from the teacher."""
+    temperature: float = Field(2.0, gt=0)
+    teacher: ModelSource | None = None
+    """Another teacher than the unpruned network, where a better one is there."""
+
+    @field_validator("teacher")
+    @classmethod
+    def _knows_the_classes(cls, teacher: ModelSource | None) -> ModelSource | None:
+        if teacher and (teacher.weights == "scratch" or teacher.head == "new"):
+            raise ValueError("a teacher must be trained: neither weights: scratch nor head: new")
+        if teacher and teacher.format != "torch":
+            raise ValueError(f"a teacher is a timm model with weights, not {teacher.weights}")
+        return teacher
+
+
+class Prune(Stage):
+    learns: ClassVar[bool] = True
+    images: ClassVar[Literal["train", "calibration"] | None] = "train"
+
+    stage: Literal["prune"] = "prune"
+    keep: float = Field(gt=0, lt=1)
+    """What may be left of the measure that `by` names, as a share of the unpruned network's."""
+    runtime: str
+    """The runtime whose time must fall: its kernels are timed, and the cut is tried on it."""
+    by: Budget = "latency"
+    """`latency`: by a table of this network's layers, measured on the runtime once and kept;
+    `macs`, `parameters`, or `size` (the bytes of the file)."""
+    precision: KernelPrecision = "int8"
+    """Of the kernels that are timed: what the recipe ships."""
+    importance: str = "magnitude"
+    """What a channel's worth is read from: `magnitude` (its weights), `taylor` (the loss on
+    training images), `bn_scale`, or `package.module:function` of your own."""
+    round_to: int = Field(8, ge=1)
+    """Widths become multiples of this: kernels work on whole tiles, and may be slower beside."""
+    steps: int = Field(1, ge=1, le=10)
+    """Cuts to get there, with a short training after each."""
+    recover: Recover | None = Recover()
+    """The training after the cut; null for none."""
+    force: bool = False
+    """Keep a cut that saves operations and no time."""
+
+    @field_validator("runtime")
+    @classmethod
+    def _known_runtime(cls, value: str) -> str:
+        if value not in find_runtimes():
+            raise ValueError(f"no runtime {value!r}; known: {', '.join(find_runtimes())}")
+        return value
+
+    @field_validator("importance")
+    @classmethod
+    def _known_importance(cls, value: str) -> str:
+        if value not in NAMED and not PLUGIN.fullmatch(value):
+            known = ", ".join(NAMED)
+            raise ValueError(f"{known} or package.module:function expected, not {value!r}")
+        return value
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+        runtime = find_runtimes()[self.runtime]
+        own = ("torch", "timm", "torchvision", "torch-pruning")
+        return (*own, *(name for name in runtime.libraries if name not in own))
+
+    def settings(self) -> Json:
+        fields = {**super().settings(), "runtime_version": find_runtimes()[self.runtime].version}
+        if self.recover and self.recover.teacher and self.recover.teacher.is_file:
+            # The path does not matter; files() brings the content's digest into the key.
+            del fields["recover"]["teacher"]["weights"]
+        return fields
+
+    def files(self, base: Path) -> dict[str, Path]:
+        source = self.recover.teacher if self.recover else None
+        teacher = source.weights_file(base) if source else None
+        plugin = base / (self.importance.split(":")[0].replace(".", "/") + ".py")
+        found = {"teacher": teacher, "importance": plugin if plugin.is_file() else None}
+        return {name: path for name, path in found.items() if path}
+
+    def examines(self) -> dict[str, Action]:
+        if self.by != "latency":
+            return {}
+        return {"table": LatencyTable(find_runtimes()[self.runtime](), self.precision)}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        table = read_table(inputs["table"]) if self.by == "latency" else None
+        images = np.load(inputs["train"].file("images.npy"), mmap_mode="r")
+        labels = np.load(inputs["train"].file("labels.npy"))
+        dense, card = models.restore(inputs["model"])
+        work = _Pruning(self, dense, card, images, labels, table, context)
+        losses: list[float] = []
+        model, own, trial = dense, card, None
+        for number in range(1, self.steps + 1):
+            model, own, trial = work.cut(number, model, own)
+            if self.recover:
+                model, record = work.recover(number, model, own)
+                losses += record["loss"]
+        assert trial is not None  # there is a last step
+        metadata = models.save(model, own, into)
+        pruned = work.record(model, own, trial).model_dump(mode="json")
+        return {**metadata, "pruning": pruned, "training": {"loss": losses}}
+
+
+class _Pruning:
+    """One pruning: the unpruned network, and what cuts of it are held to."""
+
+    def __init__(
+        self,
+        stage: Prune,
+        dense: Any,
+        card: Card,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        table: Table | None,
+        context: Context,
+    ) -> None:
+        self.stage = stage
+        self.dense = dense
+        self.card = card
+        self.images = images
+        self.labels = labels
+        self.table = table
+        self.context = context
+        self.network = network_of(dense, card)
+        self.measure = cutting.cost_of(stage.by, self.network, table)
+        self.total = self.measure.total(self.network.dense)
+
+    def cut(self, number: int, model: Any, card: Card) -> tuple[Any, Card, Trial | None]:
+        """The network after a cut: as it was left before a kill, or cut now and left so.
+
+        A cut rests on timings, which never come out the same twice: it is not made again.
+        """
+        folder = self.context.partial / f"cut-{number}"
+        if (folder / CUT).is_file():
+            known = _Left.model_validate_json((folder / CUT).read_text())
+            return models.rebuild(known.card, folder / models.WEIGHTS_FILE), known.card, known.trial
+        trial = None
+        if number < self.stage.steps:
+            share = self.stage.keep ** (number / self.stage.steps)
+            made = self._to_budget(model, card, share * self.total)
+        else:
+            made, trial = self._to_measured(model, card)
+        folder.mkdir(parents=True, exist_ok=True)
+        models.save(made.model, made.card, folder)
+        write_atomically(folder / CUT, _Left(card=made.card, trial=trial).model_dump_json())
+        return made.model, made.card, trial
+
+    def _to_budget(self, model: Any, card: Card, budget: float) -> cutting.Cut:
+        stage = self.stage
+        return cutting.cut(
+            model,
+            card,
+            by=stage.by,
+            table=self.table,
+            budget=budget,
+            score=self._score,
+            round_to=stage.round_to,
+            relative=stage.importance != "taylor",
+        )
+
+    def _to_measured(self, model: Any, card: Card) -> tuple[cutting.Cut, Trial]:
+        """Cut until the runtime shows what was asked, not only the table."""
+        stage, runtime = self.stage, find_runtimes()[self.stage.runtime]()
+        aim = stage.keep
+        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+            pixels = middle(self.images, self.card.image_size)
+            shop = Workshop(runtime, stage.precision, pixels, Path(folder), self.context.progress)
+            with blamed(runtime, "compile", Path(folder)):
+                dense = shop.compile(self.dense, self.card)
+            for _ in range(cutting.ATTEMPTS):
+                made = self._to_budget(model, card, aim * self.total)
+                with blamed(runtime, "compile", Path(folder)):
+                    trial = shop.compare(shop.compile(made.model, made.card), dense)
+                shown = {"latency": trial.latency.value, "size": trial.size}.get(stage.by, 0.0)
+                predicted = made.cost / self.total
+                lower = cutting.aim_lower(aim, predicted, shown, stage.keep)
+                if shown <= stage.keep or lower is None:
+                    break
+                aim = lower
+        if not stage.force:
+            refuse_idle(trial, runtime.name, made.card.macs / self.card.macs, stage.precision)
+        return made, trial
+
+    def _score(self, network: Network, model: Any, card: Card) -> Importance:
+        name, base = self.stage.importance, self.context.base
+        return importance_of(name, model, card, network.groups, self.images, self.labels, base)
+
+    def recover(self, number: int, model: Any, card: Card) -> tuple[Any, Json]:
+        settings = self.stage.recover
+        assert settings is not None
+        if number < self.stage.steps:
+            settings = settings.model_copy(update={"epochs": settings.step_epochs})
+        partial = self.context.partial / f"train-{number}"
+        partial.mkdir(parents=True, exist_ok=True)
+        context = replace(self.context, partial=partial)
+        trainer = SupervisedTrainer(
+            "prune.recover", settings, model, card, context, self._teacher(settings)
+        )
+        return trainer.run(self.images, self.labels), trainer.record
+
+    def _teacher(self, settings: Recover) -> Teacher | None:
+        weight, temperature = settings.weight, settings.temperature
+        if not weight:
+            return None
+        if settings.teacher is None:
+            return Teacher(self.dense, self.card.mean, self.card.std, weight, temperature)
+        file = settings.teacher.weights_file(self.context.base)
+        classes, size = self.card.classes, self.card.image_size
+        model, mean, std = models.load(settings.teacher, file, classes, size)
+        return Teacher(model, mean, std, weight, temperature)
+
+    def record(self, model: Any, card: Card, trial: Trial) -> Pruned:
+        stage, table = self.stage, self.table
+        groups = cuts_of(self.network, model)
+        evidence = None
+        if table:
+            layers = len(table.entries)
+            evidence = {"layers": layers, "rounds": table.rounds, "disturbed": table.disturbed}
+        return Pruned(
+            **stage.model_dump(include={"by", "keep", "runtime", "precision", "importance"}),
+            round_to=stage.round_to,
+            groups=groups,
+            predicted=self.measure.share([group.after for group in groups]),
+            macs=(self.card.macs, card.macs),
+            parameters=(self.card.parameters, card.parameters),
+            trial=trial,
+            table=evidence,
+            forced=not buys_time(trial.latency),
+        )
+
+
+class _Left(BaseModel):
+    """What a cut leaves for a build that goes on after a kill."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    card: Card
+    trial: Trial | None
