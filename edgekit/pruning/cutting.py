@@ -49,7 +49,6 @@ def cut(
     budget: float,
     score: Score,
     round_to: int,
-    relative: bool,
 ) -> Cut:
     """Cut a copy of a network.
 
@@ -65,9 +64,7 @@ def cut(
     refuse_whole(network, card, round_to)
     measure = cost_of(by, network, table)
     now = measure.total(network.dense)
-    plan = planner.plan_cut(
-        network, measure, budget / now, score(network, own, card), round_to, relative
-    )
+    plan = planner.plan_cut(network, measure, budget / now, score(network, own, card), round_to)
     if not plan.reached:
         raise NotAsAsked(
             f"prune.keep: with every group of {card.arch} cut to {round_to} channels, "

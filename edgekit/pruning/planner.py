@@ -33,23 +33,22 @@ def plan_cut(
     keep: float,
     importance: Mapping[str, Sequence[float]],
     round_to: int,
-    relative: bool = True,
 ) -> Plan:
     """Cut slices until the network costs at most `keep` of what it did.
+
+    What a slice loses is its share of what is left of its group (as in LAMP, Lee et al. 2021): that
+    makes groups comparable, and each further slice of the same group dearer.
 
     Args:
         importance: by the group's name a value for each channel, 0 or more.
         round_to: channels of a slice. Widths that are no multiple of it become one with the first.
-        relative: a slice is held against what is left of its group (LAMP, Lee et al. 2021), as
-            values of two groups cannot be compared; else they can, as those of a loss can.
     """
     widths = list(network.dense)
     order = {group.name: _order(importance[group.name]) for group in network.groups}
     total = cost.total(widths)
     budget = keep * total
     offers = [
-        _offer(network, cost, widths, g, order, importance, round_to, relative)
-        for g in range(len(widths))
+        _offer(network, cost, widths, g, order, importance, round_to) for g in range(len(widths))
     ]
     while total > budget and any(offers):
         best = min((offer for offer in offers if offer), key=lambda offer: offer.price)
@@ -58,7 +57,7 @@ def plan_cut(
         if total <= budget:  # as sums of differences drift
             total = cost.total(widths)
         for g in network.neighbours[best.group]:
-            offers[g] = _offer(network, cost, widths, g, order, importance, round_to, relative)
+            offers[g] = _offer(network, cost, widths, g, order, importance, round_to)
     dropped = {
         group.name: tuple(sorted(order[group.name][: group.width - widths[g]]))
         for g, group in enumerate(network.groups)
@@ -85,7 +84,6 @@ def _offer(
     order: Mapping[str, Sequence[int]],
     importance: Mapping[str, Sequence[float]],
     round_to: int,
-    relative: bool,
 ) -> _Offer | None:
     to = narrower(widths[g], round_to)
     saved = 0.0 if to is None else cost.saved(widths, g, to)
@@ -94,8 +92,7 @@ def _offer(
     group = network.groups[g]
     values, kept = importance[group.name], order[group.name][group.width - widths[g] :]
     lost = math.fsum(values[c] for c in kept[: widths[g] - to])
-    if relative:
-        lost /= math.fsum(values[c] for c in kept) or 1.0
+    lost /= math.fsum(values[c] for c in kept) or 1.0
     return _Offer(g, to, saved, lost / saved)
 
 

@@ -17,23 +17,36 @@ SCALE = 1 / 64
 """Of all codes: any will do, since no value decides how long a layer takes."""
 
 
-def write(layer: Layer, integer: bool, target: Path) -> None:
-    """Write a probe; `integer` for uint8 activations and int8 weights per channel, as QDQ."""
+def write(layer: Layer, integer: bool, target: Path, float_frame: bool = False) -> None:
+    """Write a probe; `integer` for uint8 activations and int8 weights per channel, as QDQ.
+
+    Args:
+        float_frame: pad and cut in float, and quantise in between: OpenVINO takes a convolution for
+            an integer one only where it sees its input quantised.
+    """
     import onnx
     from onnx import TensorProto, helper
 
     graph = _Graph()
     shape = (layer.height, layer.width, layer.cin)
     value = "image"
-    if not integer:
+    in_float = float_frame or not integer
+    if in_float:
         value = graph.add("Cast", [value], to=TensorProto.FLOAT)
     pads = [0, 0, 0, 0, 0, *(size - 1 for size in shape)]
     value = graph.add("Pad", [value, graph.integers("pads", pads)], mode="constant")
+    # The runtimes move these out of the way, as they do with those at the ends of a whole network.
+    value = graph.add("Transpose", [value], perm=[0, 3, 1, 2])
+    if in_float and integer:
+        value = graph.add("QuantizeLinear", [value, *graph.grid()])
     if layer.kind != "frame":
         value = _layer(graph, layer, integer, value)
+    if in_float and integer:
+        value = graph.add("DequantizeLinear", [value, *graph.grid()])
+    value = graph.add("Transpose", [value], perm=[0, 2, 3, 1])
     ends = [graph.integers(name, [n] * 4) for name, n in (("starts", 0), ("ends", 1))]
     graph.add("Slice", [value, *ends], output="code")
-    kind = TensorProto.UINT8 if integer else TensorProto.FLOAT
+    kind = TensorProto.FLOAT if in_float else TensorProto.UINT8
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
@@ -49,9 +62,6 @@ def write(layer: Layer, integer: bool, target: Path) -> None:
 
 
 def _layer(graph: _Graph, layer: Layer, integer: bool, value: str) -> str:
-    """The layer between its transposes, which the runtimes move out of the way as they do with
-    those at both ends of a whole network."""
-    value = graph.add("Transpose", [value], perm=[0, 3, 1, 2])
     if integer:
         value = graph.add("DequantizeLinear", [value, *graph.grid()])
     value = graph.add(
@@ -62,9 +72,7 @@ def _layer(graph: _Graph, layer: Layer, integer: bool, value: str) -> str:
         group=layer.cin if layer.kind == "depthwise" else 1,
         auto_pad="SAME_UPPER",
     )
-    if integer:
-        value = graph.add("QuantizeLinear", [value, *graph.grid()])
-    return graph.add("Transpose", [value], perm=[0, 2, 3, 1])
+    return graph.add("QuantizeLinear", [value, *graph.grid()]) if integer else value
 
 
 class _Graph:
@@ -94,11 +102,12 @@ class _Graph:
         return self.constant(name, np.array(values, np.int64))
 
     def grid(self) -> list[str]:
-        """Scale and zero point of activations."""
+        """Scale and zero point of activations, as behind a ReLU: from 0 up. OpenVINO computes in
+        float where codes stand for negative values as well."""
         import numpy as np
 
         scale = self.constant("scale", np.array(SCALE, np.float32))
-        return [scale, self.constant("zero", np.array(128, np.uint8))]
+        return [scale, self.constant("zero", np.array(0, np.uint8))]
 
     def weights(self, layer: Layer, integer: bool) -> str:
         import numpy as np

@@ -146,4 +146,14 @@ class _Graph:
         model.version, model.description = 3, "probe"
         model.operatorCodes, model.buffers = self.codes, self.buffers
         model.subgraphs = [self.graph]
+        signature = self.schema.SignatureDefT()
+        signature.signatureKey, signature.subgraphIndex = "serving_default", 0
+        signature.inputs = [self._named("image", inputs[0])]
+        signature.outputs = [self._named("code", outputs[0])]
+        model.signatureDefs = [signature]
         return model
+
+    def _named(self, name: str, tensor: int) -> Any:
+        made = self.schema.TensorMapT()
+        made.name, made.tensorIndex = name, tensor
+        return made

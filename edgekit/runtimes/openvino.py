@@ -182,7 +182,7 @@ for i in np.argsort(-scores)[:5]:
         openvino = read.need("openvino", "probe")
         read.need("onnx", "probe")
         with _quiet(), tempfile.TemporaryDirectory() as folder:
-            _onnx_probe.write(layer, integer, Path(folder) / "probe.onnx")
+            _onnx_probe.write(layer, integer, Path(folder) / "probe.onnx", float_frame=True)
             self._save(openvino.convert_model(Path(folder) / "probe.onnx"), into)
 
     def _save(self, model: Any, into: Path, float16: bool = False) -> None:

@@ -73,9 +73,9 @@ class Prune(Stage):
     `macs`, `parameters`, or `size` (the bytes of the file)."""
     precision: KernelPrecision = "int8"
     """Of the kernels that are timed: what the recipe ships."""
-    importance: str = "magnitude"
-    """What a channel's worth is read from: `magnitude` (its weights), `taylor` (the loss on
-    training images), `bn_scale`, or `package.module:function` of your own."""
+    importance: str = "taylor"
+    """What a channel's worth is read from: `taylor` (the loss on training images), `magnitude`
+    (its weights), `bn_scale`, or `package.module:function` of your own."""
     round_to: int = Field(8, ge=1)
     """Widths become multiples of this: kernels work on whole tiles, and may be slower beside."""
     steps: int = Field(1, ge=1, le=10)
@@ -198,7 +198,6 @@ class _Pruning:
             budget=budget,
             score=self._score,
             round_to=stage.round_to,
-            relative=stage.importance != "taylor",
         )
 
     def _to_measured(self, model: Any, card: Card) -> tuple[cutting.Cut, Trial]:

@@ -1,0 +1,108 @@
+"""The table: what is probed, and what is made of the timings. Timings are made up here."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgekit import models
+from edgekit.action import Context
+from edgekit.discovery import find_runtimes
+from edgekit.measure import Candidate, Outcome, Timing
+from edgekit.pruning import table as tables
+from edgekit.pruning.groups import Dependencies
+from edgekit.pruning.network import Network, read_network
+from edgekit.pruning.table import Entry, Table, distinct, measure_table
+from edgekit.runtimes.base import Layer, Runtime
+
+PLACE = Layer(kind="conv", height=4, width=4, cin=64, cout=32)
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    model = models.create("test_efficientnet", 2)
+    return read_network(model, 32, Dependencies(model, 32).groups)
+
+
+def seconds_of(layer: Layer) -> float:
+    """Made up: 5 us for each run, 1 ns for each value that is padded, and the layer itself."""
+    return 5e-6 + 1e-9 * layer.height * layer.width * layer.cin + own_seconds(layer)
+
+
+def own_seconds(layer: Layer) -> float:
+    return 0.0 if layer.kind == "frame" else 1e-9 * layer.macs + 2e-9 * layer.cout
+
+
+@pytest.fixture
+def measured(network: Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Table:
+    written: list[Layer] = []
+
+    class Pretence(find_runtimes()["onnxruntime"]):  # type: ignore[misc]
+        def probe(self, layer: Layer, integer: bool, into: Path) -> None:
+            assert integer
+            written.append(layer)
+
+    def pretend(candidates: list[Candidate], images: Path, progress: Any) -> Outcome:
+        assert np.load(images).shape[1:] == (1, 1, 1)
+        rounds = {c.id: np.full((30, 3), seconds_of(written[int(c.id)])) for c in candidates}
+        timings = {name: Timing(0.0, 0.0, values) for name, values in rounds.items()}
+        return Outcome(environment={}, timings=timings)
+
+    monkeypatch.setattr(tables, "measure", pretend)
+    runtime: Runtime = Pretence()
+    context = Context(progress=lambda *_: None, partial=tmp_path, base=tmp_path)
+    return measure_table(network, runtime, "int8", tmp_path, context)
+
+
+def test_what_the_probe_itself_takes_is_taken_off(network: Network, measured: Table) -> None:
+    assert measured.frame_seconds == pytest.approx(5e-6)
+    assert measured.frame_seconds_per_value == pytest.approx(1e-9)
+    for part in network.parts:
+        assert measured.seconds(part.layer) == pytest.approx(own_seconds(part.layer))
+
+
+def test_between_measured_widths_time_is_interpolated(network: Network, measured: Table) -> None:
+    """The made-up time is bilinear, so every width comes out exactly."""
+    widths = [max(8, group.width // 2) for group in network.groups]
+    for layer in network.layers(widths):
+        assert measured.seconds(layer) == pytest.approx(own_seconds(layer))
+
+
+def test_a_table_is_read_back_as_it_was(measured: Table) -> None:
+    again = Table.model_validate_json(measured.model_dump_json())
+    assert again.entries == measured.entries
+    assert again.seconds(measured.entries[0].layer) >= 0
+
+
+def test_a_table_of_another_network_is_not_used(measured: Table) -> None:
+    with pytest.raises(KeyError):
+        measured.seconds(PLACE.model_copy(update={"height": 77}))
+
+
+def test_layers_at_equal_places_are_measured_once(network: Network) -> None:
+    grids = distinct(network)
+    places = [(g.layer.kind, g.layer.kernel, g.layer.stride, g.layer.height) for g in grids]
+    assert len(set(places)) == len(places) < len(network.parts)
+
+
+def test_what_no_cut_changes_is_measured_at_its_own_width(network: Network) -> None:
+    stem = next(g for g in distinct(network) if g.layer.kernel == 3 and 3 in g.cins)
+    assert stem.cins[0] == 3
+    assert network.parts[-1].makes.owners == ()  # the classifier's scores
+    assert any(2 in grid.couts for grid in distinct(network))
+
+
+@given(
+    st.lists(st.integers(1, 99), min_size=1, max_size=4, unique=True).map(sorted),
+    st.integers(1, 120),
+)
+def test_a_layer_of_one_slope_is_read_off_exactly(widths: list[int], asked: int) -> None:
+    seconds = tuple((3.0 * width,) for width in widths)
+    entry = Entry(layer=PLACE, cins=tuple(widths), couts=(32,), seconds=seconds)
+    if len(widths) > 1:
+        assert entry.at(asked, 32) == pytest.approx(3.0 * asked)
+    else:
+        assert entry.at(asked, 32) == 3.0 * widths[0]

@@ -1,0 +1,43 @@
+"""What is made of a measured cut: kept, refused, or cut again. No time is measured here."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgekit.errors import NotAsAsked
+from edgekit.evidence import Evidence, Measurement
+from edgekit.pruning.cutting import aim_lower
+from edgekit.pruning.trial import Trial, refuse_idle
+
+
+def trial(value: float, low: float, high: float) -> Trial:
+    ratio = Measurement(
+        value=value, unit="ratio", evidence=Evidence.HOST, method="by hand", low=low, high=high
+    )
+    return Trial(latency=ratio, size=0.5, disturbed=False)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.9, 1.1), (0.9, 1.0), (1.1, 1.2)])
+def test_a_cut_that_saves_operations_and_no_time_is_refused(low: float, high: float) -> None:
+    with pytest.raises(NotAsAsked, match=r"leaves 51 % .* buys no time: int8 on litert") as caught:
+        refuse_idle(trial((low + high) / 2, low, high), "litert", 0.51, "int8")
+    assert f"({low:.2f} to {high:.2f})" in caught.value.message
+    assert "force: true" in str(caught.value.hint)
+
+
+def test_a_cut_that_saves_time_is_kept() -> None:
+    refuse_idle(trial(0.8, 0.7, 0.99), "litert", 0.5, "int8")
+
+
+@given(st.floats(0.1, 0.95), st.floats(0.1, 0.95))
+def test_what_the_network_lacks_is_cut_on_top(predicted: float, keep: float) -> None:
+    """The network shows half of what the table promised: twice as much must be promised."""
+    measured = 1 - (1 - predicted) / 2
+    aim = aim_lower(predicted, predicted, measured, keep)
+    if aim is not None:
+        assert aim == pytest.approx(1 - 2 * (1 - keep))
+        assert 0 < aim < predicted
+
+
+def test_where_nothing_showed_more_of_it_will_not_help() -> None:
+    assert aim_lower(0.6, 0.6, 1.02, 0.6) is None
