@@ -14,6 +14,7 @@ from edgekit.evidence import Evidence
 from edgekit.figures import Validation
 from edgekit.gates import GateResult, Gates
 from edgekit.plugins import find_runtimes
+from edgekit.pruning.record import Pruned
 from edgekit.ptq.mixed import Mixed
 from edgekit.ptq.search import Search
 from edgekit.run import Build, RowResult, TargetResult
@@ -98,6 +99,8 @@ class Report(BaseModel):
     gates: Gates
     data: DataRecord
     rows: list[RowRecord]
+    pruned: list[Pruned] = []
+    """What was cut of the network on its way, and what each cut bought."""
     left_out: dict[str, str]
     """Alternatives that cannot ship, each with the reason."""
     choice: Choice | None
@@ -153,6 +156,7 @@ def make_report(build: Build, target: TargetResult) -> Report:
         gates=target.plan.gates,
         data=_data(build),
         rows=[_row(row) for row in target.rows],
+        pruned=[a.metadata["pruning"] for a in build.artifacts.values() if "pruning" in a.metadata],
         left_out=target.left_out,
         choice=target.choice,
         use=_use(build, target),

@@ -1,6 +1,7 @@
 """Pages come from the report's JSON alone, and show every row, even the ones that lose."""
 
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
@@ -9,6 +10,8 @@ from edgekit.audit import Audit
 from edgekit.evidence import Evidence, Measurement, Verdict
 from edgekit.figures import AccuracyChange, Latency, Validation
 from edgekit.gates import GateResult, Gates
+from edgekit.pruning.record import GroupCut, Pruned
+from edgekit.pruning.trial import Trial as CutTrial
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import DataRecord, Report, RowRecord, StepRecord
 from edgekit.stages.quantize import Islands, Trial
@@ -177,3 +180,30 @@ def test_a_comparison_holds_every_target_and_what_was_left_out(report: Report, h
         "rpi", "android", "0.57", "litert-float16", "litert quantize: drop", "zero2w", "no ONNX"
     ):  # fmt: skip
         assert word in page
+
+
+def cut(forced: bool) -> Pruned:
+    groups = (
+        GroupCut(name="conv_head", layers=3, before=1280, after=384),
+        GroupCut(name="blocks.<1>", layers=2, before=96, after=96),
+    )
+    return Pruned(
+        by="latency", keep=0.6, runtime="litert", precision="int8", importance="taylor",
+        round_to=8, groups=groups, predicted=0.52, macs=(95_000_000, 38_000_000),
+        parameters=(2_500_000, 900_000), forced=forced,
+        trial=CutTrial(latency=figure(0.58, "ratio", 0.02), size=0.4, disturbed=False),
+        table={"layers": 14, "rounds": 150, "disturbed": 3},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("render", [render_markdown, render_html])
+def test_a_cut_is_shown_with_what_it_promised_and_what_it_bought(
+    report: Report, render: Callable[[Report], str]
+) -> None:
+    assert "What was cut" not in render(report)
+    page = render(report.model_copy(update={"pruned": [cut(forced=False)]}))
+    for shown in ("What was cut", "38,000,000", "0.58 (0.56 to 0.60)", "0.52", "conv_head", "384"):
+        assert shown in page
+    assert "blocks." not in page.split("What was cut")[1].split("Was it made")[0]
+    assert "by force" not in page
+    assert "by force" in render(report.model_copy(update={"pruned": [cut(forced=True)]}))

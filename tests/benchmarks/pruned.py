@@ -1,0 +1,94 @@
+"""The pruned demo against the unpruned one: accuracy paired, int8 files interleaved in one run.
+
+    python tests/benchmarks/pruned.py [runtimes, e.g. litert onnxruntime] > table.md
+
+Builds recipes/mobilenet_int8.yaml and recipes/mobilenet_pruned_int8.yaml (or takes them from the
+store) and times what they export, float and int8, as `edgekit build` would.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from edgekit import stats
+from edgekit.artifact import Artifact, Store, default_store
+from edgekit.evidence import Evidence
+from edgekit.figures import is_disturbed, ratio_of
+from edgekit.measure import Candidate, measure
+from edgekit.plan import make_plan
+from edgekit.plugins import find_runtimes
+from edgekit.recipe import load_recipe
+from edgekit.run import Build, RowResult, Silent, execute
+from edgekit.runtimes.base import InputForm
+from edgekit.target import load_target
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+DENSE, PRUNED = "mobilenet_int8", "mobilenet_pruned_int8"
+REPEATS = 5
+HEAD = """\
+| runtime | network | top-1 % | drop from dense float, points | MB | latency / dense int8 | |
+|---|---|--:|--:|--:|--:|---|"""
+
+
+def build(name: str) -> Build:
+    path = RECIPES / f"{name}.yaml"
+    plan = make_plan(load_recipe(path), path.parent, [load_target("rpi")], Store(default_store()))
+    done = execute(plan, Store(default_store()), Silent())
+    for target in done.targets:
+        for fault in target.faults:
+            print(f"{name}: {fault}", file=sys.stderr)
+    return done
+
+
+def files(built: dict[str, Build], runtime: str) -> dict[str, RowResult]:
+    """By `<recipe> <stage>`: the float and the exported files of a runtime."""
+    return {
+        f"{name} {result.row.stage}": result
+        for name, one in built.items()
+        for result in one.targets[0].rows
+        if result.row.runtime == runtime and result.row.stage in ("source", "prune", "export")
+    }
+
+
+def candidate(name: str, runtime: str, artifact: Artifact) -> Candidate:
+    form = InputForm.model_validate(artifact.metadata["form"])
+    return Candidate(name, runtime, artifact.file(find_runtimes()[runtime].file), form)
+
+
+def table(built: dict[str, Build], runtime: str) -> list[str]:
+    found = files(built, runtime)
+    images = built[DENSE].artifacts["images/validation"]
+    labels = np.load(images.file("labels.npy"))
+    candidates = [candidate(name, runtime, row.artifact) for name, row in found.items()]
+    for _ in range(REPEATS):
+        timings = measure(candidates, images.file("images.npy"), lambda *_: None).timings
+        if not any(map(is_disturbed, timings.values())):
+            break
+    reference = np.load(built[DENSE].artifacts["reference"].file("scores.npy"))
+    rows = []
+    for name, row in found.items():
+        scores = np.load(built[name.split()[0]].artifacts[row.row.validation].file("scores.npy"))
+        right = scores.argmax(axis=1) == labels
+        change = stats.paired_accuracy(reference.argmax(axis=1) == labels, right)
+        ratio = ratio_of(timings[name], timings[f"{DENSE} export"], Evidence.HOST)
+        busy = "disturbed" if is_disturbed(timings[name]) else ""
+        rows.append(
+            f"| {runtime} | {name} | {100 * right.mean():.1f} | {change.drop:.1f} "
+            f"({change.low:.1f} to {change.high:.1f}) | {row.validation.size.value:.2f} | "
+            f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) | {busy} |"
+        )
+    return rows
+
+
+def main(runtimes: list[str]) -> None:
+    built = {name: build(name) for name in (DENSE, PRUNED)}
+    print(HEAD)
+    for runtime in runtimes:
+        print("\n".join(table(built, runtime)), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or ["litert", "onnxruntime"])

@@ -1,0 +1,287 @@
+"""The stage on a tiny network. What is measured on a runtime is made up here, so that no test
+depends on how fast a machine is."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from edgekit import models
+from edgekit.action import Context
+from edgekit.artifact import Artifact, Store
+from edgekit.discovery import find_runtimes
+from edgekit.errors import InputError, NotAsAsked
+from edgekit.evidence import Evidence, Measurement
+from edgekit.models import Card
+from edgekit.plan import make_plan
+from edgekit.pruning.record import Pruned
+from edgekit.pruning.trial import Trial
+from edgekit.recipe import load_recipe
+from edgekit.stages import prune as stages
+from edgekit.stages.prune import Prune
+from edgekit.target import load_target
+
+ARCH = "test_efficientnet"
+CARD = Card(
+    arch=ARCH, classes=("dark", "bright"), image_size=32, mean=(0.5,) * 3, std=(0.5,) * 3,
+    crop_pct=1.0, parameters=99710, macs=1,
+)  # fmt: skip
+Run = Callable[..., Artifact]
+
+
+@pytest.fixture
+def inputs(store: Store) -> dict[str, Artifact]:
+    """A network with weights, and 24 images that are dark or bright."""
+    torch.manual_seed(0)
+    model = models.create(ARCH, 2)
+    macs = models.count_macs(model, 32)
+    labels = np.arange(24) % 2
+    noise = np.random.default_rng(0).integers(0, 90, (24, 37, 37, 3))
+    images = (noise + 150 * labels[:, None, None, None]).astype(np.uint8)
+    with store.workspace() as folder:
+        metadata = models.save(model, CARD.model_copy(update={"macs": macs}), folder)
+        dense = store.commit("model", folder, metadata, (), 0)
+    with store.workspace() as folder:
+        np.save(folder / "images.npy", images)
+        np.save(folder / "labels.npy", labels)
+        train = store.commit("train", folder, {}, (), 0)
+    return {"model": dense, "train": train}
+
+
+class Pretence:
+    """A workshop that compiles nothing, and finds the ratios it was told, one after another."""
+
+    ratios: tuple[float, ...] = (0.5,)
+    compared = 0
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def compile(self, model: Any, card: Card) -> Card:
+        return card
+
+    def compare(self, pruned: Card, dense: Card) -> Trial:
+        value = self.ratios[min(type(self).compared, len(self.ratios) - 1)]
+        type(self).compared += 1
+        ratio = Measurement(
+            value=value, unit="ratio", evidence=Evidence.HOST, method="made up",
+            low=value - 0.05, high=value + 0.05,
+        )  # fmt: skip
+        return Trial(latency=ratio, size=pruned.parameters / dense.parameters, disturbed=False)
+
+
+@pytest.fixture
+def prune(
+    inputs: dict[str, Artifact], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    monkeypatch.setattr(stages, "Workshop", Pretence)
+
+    def run(
+        name: str, stop_at: int = 0, ratios: tuple[float, ...] = (0.5,), **settings: Any
+    ) -> Artifact:
+        monkeypatch.setattr(Pretence, "ratios", ratios)
+        monkeypatch.setattr(Pretence, "compared", 0)
+        calls = 0
+
+        def progress(done: int, total: int, note: str) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == stop_at:
+                raise KeyboardInterrupt
+
+        partial = tmp_path / f"{name}.partial"
+        partial.mkdir(exist_ok=True)
+        training = {"epochs": 2, "batch_size": 8}
+        fields = {"keep": 0.6, "by": "macs", "runtime": "onnxruntime", "recover": training}
+        stage = Prune(**{**fields, **settings})
+        with store.workspace() as folder:
+            context = Context(progress=progress, partial=partial, base=tmp_path)
+            metadata = stage.run(inputs, folder, context)
+            return store.commit(name, folder, metadata, (), 0)
+
+    return run
+
+
+def record(artifact: Artifact) -> Pruned:
+    return Pruned.model_validate(artifact.metadata["pruning"])
+
+
+def same(a: Artifact, b: Artifact) -> bool:
+    one, other = (models.restore(artifact)[0].state_dict() for artifact in (a, b))
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("by", ["macs", "parameters"])
+@pytest.mark.parametrize("importance", ["magnitude", "taylor", "bn_scale"])
+def test_what_is_asked_is_cut(prune: Run, by: str, importance: str) -> None:
+    artifact = prune("cut", by=by, importance=importance, recover=None)
+    model, card = models.restore(artifact)
+    done = record(artifact)
+    before, after = getattr(done, by)
+    assert after / before <= 0.6
+    assert after / before == pytest.approx(done.predicted, abs=1e-3)
+    assert card.parameters == sum(p.numel() for p in model.parameters())
+    assert card.macs == models.count_macs(model, 32)
+    assert done.changed
+    for group in done.changed:
+        assert model.get_submodule(group.name).weight.shape[0] == group.after
+        assert group.after % 8 == 0
+    assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
+
+
+def test_a_cut_of_size_is_held_to_the_bytes_of_the_file(prune: Run) -> None:
+    done = record(prune("small", by="size", recover=None))
+    assert done.trial.size <= 0.6
+
+
+def test_what_is_left_is_trained_by_the_unpruned_network(prune: Run) -> None:
+    trained = prune("trained")
+    assert len(trained.metadata["training"]["loss"]) == 2
+    assert not same(trained, prune("cut", recover=None))
+    alone = {"epochs": 2, "batch_size": 8, "weight": 0}
+    assert not same(trained, prune("alone", recover=alone))
+
+
+def test_another_teacher_can_be_given(
+    prune: Run, inputs: dict[str, Artifact], tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    models.save(models.create(ARCH, 2), CARD, tmp_path)
+    teacher = {"arch": ARCH, "weights": models.WEIGHTS_FILE}
+    training = {"epochs": 2, "batch_size": 8}
+    taught = prune("taught", recover={**training, "teacher": teacher})
+    assert not same(taught, prune("plain"))
+    stage = Prune(keep=0.5, runtime="litert", recover={**training, "teacher": teacher})
+    assert stage.files(tmp_path) == {"teacher": tmp_path / models.WEIGHTS_FILE}
+    assert models.WEIGHTS_FILE not in str(stage.settings())
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 5, 8])
+def test_an_interrupted_pruning_ends_with_the_same_weights(prune: Run, stop_at: int) -> None:
+    undisturbed = prune("whole", steps=2)
+    with pytest.raises(KeyboardInterrupt):
+        prune("halves", stop_at=stop_at, steps=2)
+    assert same(undisturbed, prune("halves", steps=2))
+
+
+def test_a_cut_that_was_made_is_not_made_again(prune: Run) -> None:
+    """A second trial of the same cut would give another figure, and maybe another cut."""
+    with pytest.raises(KeyboardInterrupt):
+        prune("killed", stop_at=2)
+    resumed = prune("killed", ratios=(1.5,))
+    assert record(resumed).trial.latency.value == 0.5
+
+
+def test_steps_lead_to_the_same_budget(prune: Run) -> None:
+    done = record(prune("steps", steps=3, recover={"epochs": 1, "step_epochs": 1}))
+    assert done.macs[1] / done.macs[0] <= 0.6
+
+
+def test_a_cut_that_buys_no_time_is_refused_before_it_is_trained(prune: Run) -> None:
+    with pytest.raises(NotAsAsked, match="buys no time: int8 on onnxruntime takes 0.98"):
+        prune("idle", ratios=(0.98,))
+
+
+def test_a_forced_cut_says_that_it_bought_nothing(prune: Run) -> None:
+    assert record(prune("forced", ratios=(0.98,), force=True)).forced
+    assert not record(prune("useful", ratios=(0.5,), force=True)).forced
+
+
+def test_where_nothing_can_be_cut_the_architecture_is_named(prune: Run) -> None:
+    with pytest.raises(NotAsAsked, match="nothing to cut in test_efficientnet"):
+        prune("wide", round_to=1000)
+
+
+def test_more_than_there_is_cannot_be_cut(prune: Run) -> None:
+    with pytest.raises(NotAsAsked, match=r"cut to 64 channels, \d+ % of the macs is left"):
+        prune("deep", keep=0.1, round_to=64)
+
+
+def test_importance_can_be_a_function_of_ones_own(prune: Run, tmp_path: Path) -> None:
+    module = tmp_path / "worth.py"
+    module.write_text(
+        "def first(model, groups, images, labels):\n"
+        "    return {g.name: range(g.width, 0, -1) for g in groups}\n"
+        "def short(model, groups, images, labels):\n"
+        "    return {g.name: [1.0] for g in groups}\n"
+    )
+    model, _ = models.restore(prune("own", importance="worth:first", recover=None))
+    dense = models.create(ARCH, 2).state_dict()["conv_head.weight"].shape[0]
+    assert model.conv_head.weight.shape[0] < dense
+    with pytest.raises(InputError, match="must give .* numbers"):
+        prune("short", importance="worth:short", recover=None)
+    with pytest.raises(InputError, match="worth:none failed: AttributeError"):
+        prune("none", importance="worth:none", recover=None)
+    own = Prune(keep=0.5, runtime="litert", importance="worth:first")
+    assert own.files(tmp_path) == {"importance": module}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"keep": 1.0}, "less than 1"),
+        ({"runtime": "tensorrt"}, "no runtime 'tensorrt'"),
+        ({"importance": "luck"}, "module:function expected"),
+        ({"recover": {"epochs": 1, "mixup": 0.2, "batch_size": 7}}, "even batch_size"),
+        (
+            {"recover": {"epochs": 1, "teacher": {"arch": ARCH, "weights": "scratch"}}},
+            "must be trained",
+        ),
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_work_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Prune(**{"keep": 0.5, "runtime": "litert", **fields})
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "litert", "openvino"])
+def test_a_pruned_network_compiles_as_a_dense_one_does(
+    prune: Run, tmp_path: Path, runtime: str
+) -> None:
+    model, card = models.restore(prune("cut", recover=None))
+    own = find_runtimes()[runtime]()
+    own.compile(model, card, tmp_path, lambda *_: None)
+    operators = own.describe(tmp_path / own.file).operators
+    assert sum(operator.macs for operator in operators) == card.macs
+
+
+def test_a_plan_holds_a_pruned_network_to_the_dense_one(
+    images_folder: Path, write_recipe: Callable[..., Path], store: Store
+) -> None:
+    """The table is a step of its own; accuracy, size and latency are compared with the network as
+    it was; and the training images count as seen."""
+    path = write_recipe(
+        f"model: {{arch: {ARCH}, weights: scratch}}\n"
+        f"data: {{source: imagefolder, path: {images_folder}, image_size: 32}}\n"
+        "stages:\n"
+        "  - finetune: {epochs: 1}\n"
+        "  - prune: {keep: 0.6, runtime: litert}\n"
+        "  - quantize: {samples: 8}\n"
+    )
+    plan = make_plan(load_recipe(path), path.parent, [load_target("rpi")], store)
+    steps = {step.id: step for step in plan.steps}
+    assert steps["prune-table"].inputs == {"model": "finetune"}
+    assert steps["prune"].inputs["table"] == "prune-table"
+    assert steps["reference"].inputs["model"] == "finetune"
+    validation = steps["rpi/litert/validate-quantize"]
+    assert validation.inputs["baseline"] == "rpi/litert/compile-finetune"
+    assert steps["rpi/litert/quantize"].inputs["model"] == "rpi/litert/compile-prune"
+
+
+def test_pruning_alone_has_seen_the_training_images(
+    images_folder: Path, write_recipe: Callable[..., Path], store: Store, tmp_path: Path
+) -> None:
+    models.save(models.create(ARCH, 2), CARD, tmp_path)
+    path = write_recipe(
+        f"model: {{arch: {ARCH}, weights: {models.WEIGHTS_FILE}, head: keep}}\n"
+        f"data: {{source: imagefolder, path: {images_folder}, image_size: 32}}\n"
+        "stages:\n"
+        "  - prune: {keep: 0.6, runtime: litert}\n"
+    )
+    plan = make_plan(load_recipe(path), path.parent, [load_target("rpi")], store)
+    assert plan.seen
