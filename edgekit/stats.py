@@ -85,6 +85,48 @@ def paired_accuracy(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Pair
     )
 
 
+@dataclass(frozen=True)
+class PairedMean:
+    """A figure of two models on the same images, of which less is better. A positive `drop` is an
+    improvement."""
+
+    drop: float
+    low: float
+    high: float
+    p_value: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """Better or worse only where both the interval and Wilcoxon's test say so."""
+        if self.p_value >= 1 - CONFIDENCE:
+            return Verdict.CANNOT_TELL
+        if self.low > 0:
+            return Verdict.BETTER
+        return Verdict.WORSE if self.high < 0 else Verdict.CANNOT_TELL
+
+
+def paired_mean(before: NDArray[np.float64], after: NDArray[np.float64]) -> PairedMean:
+    """By how much a mean falls, compared image by image.
+
+    The interval is Student's; the p-value is Wilcoxon's signed-rank test, which a few images with
+    a large difference cannot sway.
+
+    Args:
+        before, after: shape (images,), at least two, the same images in the same order.
+    """
+    from scipy.stats import t, wilcoxon
+
+    if before.shape != after.shape or before.ndim != 1 or before.size < 2:
+        raise ValueError(f"paired arrays of equal length expected: {before.shape}, {after.shape}")
+    drops = before - after
+    mean = float(drops.mean())
+    spread = float(
+        drops.std(ddof=1) / np.sqrt(drops.size) * t.ppf((1 + CONFIDENCE) / 2, drops.size - 1)
+    )
+    p = float(wilcoxon(drops).pvalue) if np.any(drops) else 1.0
+    return PairedMean(drop=mean, low=mean - spread, high=mean + spread, p_value=p)
+
+
 def median_ratio(
     candidate: NDArray[np.float64],
     baseline: NDArray[np.float64],

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.evidence import Verdict
-from edgekit.stats import median_ratio, paired_accuracy, proportion, sqnr_db
+from edgekit.stats import median_ratio, paired_accuracy, paired_mean, proportion, sqnr_db
 
 PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=300)
 
@@ -157,3 +157,26 @@ def test_sqnr_follows_the_median_image_not_the_worst() -> None:
 def test_sqnr_without_noise_is_the_resolution_of_float32(scale: float) -> None:
     scores = np.full((3, 2), scale, np.float32)
     assert sqnr_db(scores, scores) == 140
+
+
+def test_a_paired_mean_sees_what_unpaired_ones_hide() -> None:
+    rng = np.random.default_rng(0)
+    before = rng.gamma(0.5, 1.0, 100)
+    found = paired_mean(before, before - 0.01 * rng.uniform(0, 2, 100))
+    assert found.verdict is Verdict.BETTER
+    assert found.low < 0.01 < found.high
+    assert paired_mean(before - 0.01, before).verdict is Verdict.WORSE
+    assert paired_mean(before, before).verdict is Verdict.CANNOT_TELL
+
+
+def test_one_image_sways_no_paired_mean() -> None:
+    before, after = np.ones(40), np.ones(40)
+    after[0] = -100.0
+    after[1:] += np.linspace(-1e-3, 1.1e-3, 39)
+    assert paired_mean(before, after).verdict is Verdict.CANNOT_TELL
+
+
+@pytest.mark.parametrize("lengths", [(3, 2), (1, 1)])
+def test_a_paired_mean_needs_pairs(lengths: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="equal length"):
+        paired_mean(np.ones(lengths[0]), np.ones(lengths[1]))

@@ -91,8 +91,6 @@ def _follow(seen: Trace, call: Call, modules: dict[str, Any]) -> Layer:
     if after and after.function == "batch_norm" and _can_fold(seen, after, modules):
         last, norm = after, after.owner
     after = seen.only_consumer(last.index)
-    while after and after.function in ("dropout", "identity"):
-        after = seen.only_consumer(after.index)
     return Layer(name, norm, after.activation if after else None)
 
 

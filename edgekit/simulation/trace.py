@@ -6,8 +6,9 @@ is a call like any other, whatever the architecture is written like.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,11 +16,15 @@ if TYPE_CHECKING:
 
 IMAGE = -1
 """Stands for the model's input where a call's inputs are listed."""
+ACTIVATIONS = {
+    "relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "mish", "sigmoid", "tanh", "softplus",
+    "hardswish", "hardsigmoid", "prelu",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A call of a torch function whose result depends on the image."""
+    """A call of a torch function whose result, of real numbers, depends on the image."""
 
     index: int
     function: str
@@ -46,20 +51,22 @@ class Call:
         return self.function if self.function in ACTIVATIONS else None
 
 
-ACTIVATIONS = {
-    "relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "mish", "sigmoid", "tanh", "softplus",
-    "hardswish", "hardsigmoid", "prelu",
-}  # fmt: skip
-
-
 @dataclass(frozen=True)
 class Trace:
     """All calls of one run of a model in eval mode."""
 
     calls: tuple[Call, ...]
 
+    @cached_property
+    def _consumers(self) -> dict[int, list[Call]]:
+        found: dict[int, list[Call]] = {}
+        for call in self.calls:
+            for index in dict.fromkeys(call.inputs):
+                found.setdefault(index, []).append(call)
+        return found
+
     def consumers(self, index: int) -> list[Call]:
-        return [call for call in self.calls if index in call.inputs]
+        return self._consumers.get(index, [])
 
     def only_consumer(self, index: int) -> Call | None:
         """The call that alone takes a result; None where there are several, or none."""
@@ -85,25 +92,43 @@ def trace(model: Any, image_size: int) -> Trace:
         calls.append(call)
         return result
 
+    x = torch.zeros(1, 3, image_size, image_size)
+    names = {id(t): name for name, t in (*model.named_parameters(), *model.named_buffers())}
+    running: list[str] = []
+    handles = []
+    for name, module in model.named_modules():
+        handles.append(module.register_forward_pre_hook(lambda *_, n=name: running.append(n)))
+        handles.append(module.register_forward_hook(lambda *_: (running.pop(), None)[1]))
     mode = model.training
-    with torch.no_grad():
-        run(model.eval(), torch.zeros(1, 3, image_size, image_size), note)
-    model.train(mode)
+    try:
+        with torch.no_grad(), watch(x, note, names, running):
+            model.eval()(x)
+    finally:
+        model.train(mode)
+        for handle in handles:
+            handle.remove()
     return Trace(tuple(calls))
 
 
-def run(model: Any, x: torch.Tensor, visit: Visit) -> torch.Tensor:
-    """Run a model and let `visit` see, and replace, the result of each call that depends on `x`.
+def watch(
+    x: torch.Tensor,
+    visit: Visit,
+    names: Mapping[int, str] | None = None,
+    running: Sequence[str] = (),
+) -> Any:
+    """A context in which `visit` sees, and may replace, the result of each call that depends on
+    `x`. A call that returns several tensors (chunk, split) is seen and never replaced.
 
-    A call that returns several tensors (chunk, split) is seen and never replaced.
+    Args:
+        names: of parameters and buffers, by their identity.
+        running: the modules that are running, the innermost last.
     """
     from torch.overrides import TorchFunctionMode
+    from torch.utils.weak import WeakTensorKeyDictionary
 
-    names = {id(t): name for name, t in (*model.named_parameters(), *model.named_buffers())}
-    # Results are held until the end, or a new tensor could take the identity of one that is gone.
-    made: dict[int, tuple[int, torch.Tensor]] = {id(x): (IMAGE, x)}
+    made = WeakTensorKeyDictionary({x: IMAGE})
+    named = names or {}
     count = 0
-    running: list[str] = []
 
     class Watch(TorchFunctionMode):
         def __torch_function__(
@@ -111,16 +136,18 @@ def run(model: Any, x: torch.Tensor, visit: Visit) -> torch.Tensor:
         ) -> Any:
             nonlocal count
             taken = list(_tensors((args, kwargs or {})))
-            inputs = tuple(made[id(t)][0] for t in taken if id(t) in made)
+            inputs = tuple(made[t] for t in taken if t in made)
+            before = {id(t): t._version for t in taken}
             result = func(*args, **(kwargs or {}))
-            results = list(_tensors(result)) if inputs else []
-            if not results:  # a shape, a constant
+            results = [t for t in _tensors(result) if t.is_floating_point()] if inputs else []
+            # A shape or a constant; or, as dropout does in eval mode, its own untouched input.
+            if not results or before.get(id(results[0])) == results[0]._version:
                 return result
             call = Call(
                 index=count,
                 function=func.__name__.strip("_"),
                 module=running[-1] if running else "",
-                parameters=tuple(names[id(t)] for t in taken if id(t) in names),
+                parameters=tuple(named[id(t)] for t in taken if id(t) in named),
                 inputs=inputs,
                 settings=tuple(_numbers((args, kwargs or {}))),
             )
@@ -128,20 +155,11 @@ def run(model: Any, x: torch.Tensor, visit: Visit) -> torch.Tensor:
             replaced = visit(call, results[0])
             if len(results) == 1 and replaced is not results[0]:
                 result, results = replaced, [replaced]
-            made.update({id(t): (call.index, t) for t in results})
+            for tensor in results:
+                made[tensor] = call.index
             return result
 
-    handles = []
-    for name, module in model.named_modules():
-        handles.append(module.register_forward_pre_hook(lambda *_, n=name: running.append(n)))
-        handles.append(module.register_forward_hook(lambda *_: (running.pop(), None)[1]))
-    try:
-        with Watch():
-            scores: torch.Tensor = model(x)
-            return scores
-    finally:
-        for handle in handles:
-            handle.remove()
+    return Watch()
 
 
 def _leaves(value: Any) -> Iterator[Any]:

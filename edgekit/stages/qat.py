@@ -1,0 +1,118 @@
+"""qat: train on under simulated int8, so that the weights learn to live on their grid.
+
+Batch normalisation is folded from the first step, activation ranges start from those of
+post-training quantisation, learn, and are frozen for the rest, and the network learns from its own
+float scores besides the labels. Whether that beats plain post-training quantisation is judged in
+simulation on training images that are held back from it; where it does not, the weights before it
+are kept, and the report says so.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgekit import models
+from edgekit.action import Context, Inputs
+from edgekit.artifact import Json
+from edgekit.simulation import fakequant
+from edgekit.simulation.fold import fold_batch_norm, pairs
+from edgekit.simulation.judge import judge
+from edgekit.simulation.trace import trace
+from edgekit.stages._held_back import Halves, hold_back
+from edgekit.stages._supervised import Supervised, SupervisedTrainer, Teacher
+from edgekit.stages.base import Stage
+
+if TYPE_CHECKING:
+    import torch
+
+
+class SelfDistill(BaseModel):
+    """Learn from the scores of the float network that it was (Hinton et al. 2015)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    weight: float = Field(0.8, gt=0, le=1)
+    """Share of the loss that is the divergence from the float network."""
+    temperature: float = Field(2.0, gt=0)
+
+
+class Qat(Supervised, Stage):
+    learns: ClassVar[bool] = True
+    images: ClassVar[Literal["train", "calibration"] | None] = "train"
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "timm", "torchvision")
+
+    stage: Literal["qat"] = "qat"
+    learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    distill: SelfDistill | None = SelfDistill()
+    calibration: Literal["minmax", "moving_average", "percentile", "mse"] = "mse"
+    """How the activation ranges are found that training starts from."""
+    samples: int = Field(128, ge=1)
+    """Training images that they are found on."""
+    freeze_ranges: float = Field(0.5, ge=0, le=1)
+    """Share of the epochs after which the ranges stay what they are."""
+    held_back: float = Field(0.15, gt=0, lt=1)
+    """Share of the training images that it never trains on, and is judged on."""
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        model, card = models.restore(inputs["model"])
+        data = hold_back(inputs["train"], card, self.held_back)
+        folded = fold_batch_norm(model, card.image_size)
+        seen = trace(folded, card.image_size)
+        ranges = fakequant.observe(
+            folded, seen, data.views(data.learned[: self.samples]), self.calibration
+        )
+        ptq = fakequant.simulator(folded, seen, ranges)
+        trainer = _QatTrainer(self, copy.deepcopy(ptq), model, data, context)
+        qat = trainer.run(data.images, data.labels[trainer.learned])
+        fakequant.snap(qat.model, fakequant.weight_names(qat.model, seen))
+        reference, before, after = (data.scores(m) for m in (model, ptq, qat))
+        judgement = judge(reference, before, after, data.labels[data.held])
+        best = qat.model if judgement.keeps_training else model
+        return {
+            **models.save(best, card, into),
+            "training": trainer.record,
+            "qat": judgement.model_dump(mode="json"),
+            "remark": judgement.remark,
+            "ranges": qat.ends() if judgement.keeps_training else {},
+        }
+
+
+class _QatTrainer(SupervisedTrainer):
+    """Trains a simulator of the network in place of the network."""
+
+    def __init__(
+        self, stage: Qat, simulator: Any, model: Any, data: Halves, context: Context
+    ) -> None:
+        card, teacher = data.card, None
+        if stage.distill:
+            own = copy.deepcopy(model)
+            weight, temperature = stage.distill.weight, stage.distill.temperature
+            teacher = Teacher(own, card.mean, card.std, weight, temperature)
+        _freeze_folded(simulator.model, card.image_size)
+        super().__init__("qat", stage, simulator, card, context, teacher)
+        self.labels = data.labels
+        self.learned = np.sort(data.learned)
+        self.learning_epochs = stage.freeze_ranges * stage.epochs
+
+    def batch_loss(
+        self, images: NDArray[np.uint8], labels: NDArray[np.int64], batch: NDArray[np.int64]
+    ) -> torch.Tensor:
+        self.model.learn_ranges = self.epoch < self.learning_epochs
+        return super().batch_loss(images, self.labels, self.learned[batch])
+
+
+def _freeze_folded(model: Any, image_size: int) -> None:
+    """Of a layer and the BatchNorm folded into it one weight learns, and one bias."""
+    modules = dict(model.named_modules())
+    for layer in pairs(model, image_size):
+        if layer.norm is not None:
+            modules[layer.norm].weight.requires_grad_(False)
+            if modules[layer.name].bias is not None:
+                modules[layer.name].bias.requires_grad_(False)
