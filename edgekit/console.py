@@ -132,6 +132,7 @@ class Console:
             f"Latency: {report.evidence}, against the float model on the same runtime."
         )
         self._busy([report])
+        self.remarks(report)
         self.left_out(report.left_out)
         if report.choice:
             sure = "" if report.choice.certain else " (the intervals cannot tell it from the next)"
@@ -169,6 +170,7 @@ class Console:
             f"Latency: {' or '.join(sorted(on))}, against float on the same runtime."
         )
         self._busy(reports)
+        self.remarks(first)
         for report in reports:
             self.left_out(report.left_out, f"{report.target}: ")
         self._say(f"Comparison: {folder / 'comparison.html'}; each target's report in its folder")
@@ -213,6 +215,10 @@ class Console:
     def _busy(self, reports: list[Report]) -> None:
         if any(row.validation.latency.disturbed for report in reports for row in report.rows):
             self._say("The machine was too busy to measure latency: see the report for what to do")
+
+    def remarks(self, report: Report) -> None:
+        for stage, line in report.remarks.items():
+            self._say(f"{stage}: {line}")
 
     def left_out(self, reasons: dict[str, str], of: str = "") -> None:
         for name, reason in reasons.items():

@@ -40,6 +40,13 @@ def test_an_ignored_interrupt_stays_ignored() -> None:
         console.started(STEP)
 
 
+def test_what_a_stage_has_to_say_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    report: Any = SimpleNamespace(remarks={"qat": "nothing to gain"})
+    with Console() as console:
+        console.remarks(report)
+    assert "qat: nothing to gain" in capsys.readouterr().out
+
+
 def test_a_step_that_fails_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     with Console() as console:
         console.started(STEP)

@@ -161,8 +161,8 @@ def test_sqnr_without_noise_is_the_resolution_of_float32(scale: float) -> None:
 
 def test_a_paired_mean_sees_what_unpaired_ones_hide() -> None:
     rng = np.random.default_rng(0)
-    before = rng.gamma(0.5, 1.0, 100)
-    found = paired_mean(before, before - 0.01 * rng.uniform(0, 2, 100))
+    before = rng.gamma(0.5, 1.0, 400)
+    found = paired_mean(before, before - 0.01 * rng.uniform(0, 2, 400))
     assert found.verdict is Verdict.BETTER
     assert found.low < 0.01 < found.high
     assert paired_mean(before - 0.01, before).verdict is Verdict.WORSE

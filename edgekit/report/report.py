@@ -103,6 +103,8 @@ class Report(BaseModel):
     """What was cut of the network on its way, and what each cut bought."""
     left_out: dict[str, str]
     """Alternatives that cannot ship, each with the reason."""
+    remarks: dict[str, str] = {}
+    """What a stage of the trunk has to say of its result, such as that it brought nothing."""
     choice: Choice | None
     use: str
     """What to do with the files, in Markdown."""
@@ -158,6 +160,7 @@ def make_report(build: Build, target: TargetResult) -> Report:
         rows=[_row(row) for row in target.rows],
         pruned=[a.metadata["pruning"] for a in build.artifacts.values() if "pruning" in a.metadata],
         left_out=target.left_out,
+        remarks=_remarks(build),
         choice=target.choice,
         use=_use(build, target),
         environment=target.rows[-1].validation.environment if target.rows else {},
@@ -206,6 +209,14 @@ def _undecided(build: Build) -> list[str]:
         f"{', '.join(found['undecided'])} would do no worse than what the recipe says. Its word is "
         "taken; more images would tell."
     ]
+
+
+def _remarks(build: Build) -> dict[str, str]:
+    return {
+        name: artifact.metadata["remark"]
+        for name, artifact in build.artifacts.items()
+        if "/" not in name and "remark" in artifact.metadata
+    }
 
 
 def _not_measured(target: TargetResult) -> list[str]:

@@ -18,6 +18,7 @@ from edgekit.errors import EdgekitError, NotAsAsked, Unsupported, storage_errors
 from edgekit.gates import Gates
 from edgekit.measure import drivers
 from edgekit.runtimes.base import Runtime, Variant
+from edgekit.simulation.match import same_ranges
 
 
 class Stage(BaseModel, Action):
@@ -151,11 +152,16 @@ class Compile(Action):
         if not card.macs:  # of a file from elsewhere, whose operators are counted in the result
             operators = self.runtime.describe(into / self.runtime.file).operators
             card = card.model_copy(update={"macs": sum(o.macs for o in operators)})
-        return {
+        metadata = {
             "card": card.model_dump(mode="json"),
             "form": form.model_dump(mode="json"),
             "precision": "float32",
         }
+        trained = inputs["model"].metadata.get("ranges")
+        if not trained:
+            return metadata
+        path = into / self.runtime.file
+        return {**metadata, "ranges": same_ranges(model, self.runtime, path, form, trained)}
 
 
 class Adopt(Action):

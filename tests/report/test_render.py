@@ -85,6 +85,7 @@ def report() -> Report:
             counts={"train": {"a": 3}}, evaluated_on="validation", unreadable=["x.png: truncated"],
         ),
         rows=rows, left_out={"litert-float16": "max_size_ratio broken"},
+        remarks={"qat": "nothing to gain: 81.2 % with it"},
         use="Run `benchmark_model`:\n\n    adb push <model>\n",
         choice=Choice(
             fastest="litert", certain=False,
@@ -118,6 +119,7 @@ def test_every_row_figure_and_doubt_is_on_the_page(report: Report, render) -> No
         "div.cc refuses",
         "litert-float16",
         "adb push",
+        "nothing to gain: 81.2 % with it",
     ):
         assert word in page
     assert "Latency on a board" in page

@@ -1,0 +1,100 @@
+"""Which tensors of a compiled float model are which points of the torch model it was made of.
+
+A converter renames, fuses and turns layouts round, so the tensors are told by what they hold: the
+same images run through both, and two tensors are the same if the same values are in them, in
+whatever order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.ranges import Range
+from edgekit.runtimes.base import InputForm, Runtime
+from edgekit.simulation.fakequant import tensors
+from edgekit.simulation.trace import trace
+
+if TYPE_CHECKING:
+    import torch
+
+Values = dict[str, NDArray[np.float32]]
+PROBES = 2
+"""Images; that both agree is no accident."""
+BLOCK = 8
+TOLERANCE = 1e-3
+"""Of the largest value: two runtimes add up the same numbers in another order."""
+
+
+def same_ranges(
+    model: Any, runtime: Runtime, path: Path, form: InputForm, ranges: dict[str, Range]
+) -> dict[str, Range]:
+    """The ranges of a torch model's points, by the names of the tensors of a compiled model.
+
+    Args:
+        model: the torch model in eval mode, whose points (points.py) the ranges belong to.
+        path: the float file that the runtime's `compile` made of it.
+        form: of that file's input.
+
+    Returns:
+        a range for each tensor that holds what a point holds; several may be one point, as a
+        reshaped tensor is. Where a converter left no such tensor, its point is missing.
+    """
+    size = _image_size(runtime, path)
+    images = probes(size)
+    planes = _planes(form.prepare(images))
+    points = list(tensors(model, trace(model, size), planes))
+    made = list(runtime.tensors(path, form, images))
+    found = match([{n: v for n, v in p.items() if n in ranges} for p in points], made)
+    return {name: ranges[point] for name, point in found.items()}
+
+
+def match(points: list[Values], made: list[Values]) -> dict[str, str]:
+    """The point of each tensor that has one, by the tensor's name.
+
+    Args:
+        points, made: values by name, one dictionary for each image.
+    """
+    known = [{name: np.sort(v, axis=None) for name, v in image.items()} for image in points]
+    by_size: dict[int, list[str]] = {}
+    for name, values in known[0].items():
+        by_size.setdefault(values.size, []).append(name)
+    found = {}
+    for name, values in made[0].items():
+        candidates = by_size.get(values.size, [])
+        tensor = [np.sort(image[name], axis=None) for image in made] if candidates else []
+        for point in candidates:
+            if all(_same(k[point], t) for k, t in zip(known, tensor, strict=True)):
+                found[name] = point
+                break
+    return found
+
+
+def _same(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    limit = float(max(abs(one[0]), abs(one[-1])))
+    return bool(np.abs(one - other).max() <= TOLERANCE * limit)
+
+
+def probes(size: int) -> NDArray[np.uint8]:
+    """Images of noisy blocks, uint8 (images, size, size, 3): every tensor holds something else."""
+    rng = np.random.default_rng(0)
+    count = -(-size // BLOCK)
+    blocks = rng.integers(20, 236, (PROBES, count, count, 3))
+    smooth = blocks.repeat(BLOCK, axis=1).repeat(BLOCK, axis=2)[:, :size, :size]
+    noisy: NDArray[np.uint8] = (smooth + rng.integers(-20, 21, smooth.shape)).astype(np.uint8)
+    return noisy
+
+
+def _planes(images: NDArray[Any]) -> Iterable[torch.Tensor]:
+    import torch
+
+    for image in images:
+        yield torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
+
+
+def _image_size(runtime: Runtime, path: Path) -> int:
+    return runtime.describe(path).input.shape[1]
