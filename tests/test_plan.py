@@ -141,6 +141,18 @@ def test_every_later_stage_is_compared_with_the_baseline_on_the_judging_images(
         assert inputs["model"] == f"board/onnxruntime/{stage}"
 
 
+def test_what_learns_without_labels_of_its_own_is_held_to_the_model_before(plan: Planner) -> None:
+    """A loss by training for int8 must show as a loss; and its images are seen all the same."""
+    old = "  - finetune: {epochs: 1, augment: {rotate: 5}}\n"
+    planned = plan((old, f"{old}  - qat: {{epochs: 1}}\n"))
+    assert next(s.inputs["model"] for s in planned.steps if s.id == "reference") == "finetune"
+    assert [row.stage for row in planned.targets[0].rows][:2] == ["finetune", "qat"]
+    alone = plan((old, "  - qat: {epochs: 1}\n"))
+    assert next(s.inputs["model"] for s in alone.steps if s.id == "reference") == "source"
+    assert alone.seen == planned.seen
+    assert not plan((old, "")).seen
+
+
 def test_the_reference_is_the_trained_model_or_the_source_without_training(
     plan: Planner,
 ) -> None:
