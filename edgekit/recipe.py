@@ -94,6 +94,8 @@ def _order(recipe: Recipe) -> Iterator[tuple[Location, str]]:
                     f"{stage.stage} works on the torch model, so it comes before quantize "
                     "and export",
                 )
+            for settled in (other.stage for other in before if other.settles):
+                yield where, f"{stage.stage} would undo what {settled} leaves: let it come before"
             continue
         if stage.stage in names[:i]:
             yield where, f"{stage.stage} stands {names.count(stage.stage)} times, once is enough"

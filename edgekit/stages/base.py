@@ -35,6 +35,8 @@ class Stage(BaseModel, Action):
     learns: ClassVar[bool] = False
     """The stage learns from the training split and is held to the float model it was given, as one
     that takes something away; its result may be judged by no image of that split either."""
+    settles: ClassVar[bool] = False
+    """No other trunk stage may follow: it would undo what this one leaves."""
     images: ClassVar[Literal["train", "calibration"] | None] = None
     """The split whose decoded images the stage reads."""
 

@@ -2,9 +2,9 @@
 
 Batch normalisation is folded from the first step, activation ranges start from those of
 post-training quantisation, learn, and are frozen for the rest, and the network learns from its own
-float scores besides the labels. Whether that beats plain post-training quantisation is judged in
-simulation on training images that are held back from it; where it does not, the weights before it
-are kept, and the report says so.
+float scores. Whether that beats plain post-training quantisation is judged in simulation on
+training images that are held back from it; where it does not, the weights before it are kept, and
+the report says so.
 """
 
 from __future__ import annotations
@@ -37,13 +37,15 @@ class SelfDistill(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    weight: float = Field(0.8, gt=0, le=1)
-    """Share of the loss that is the divergence from the float network."""
-    temperature: float = Field(2.0, gt=0)
+    weight: float = Field(1.0, gt=0, le=1)
+    """Share of the loss that is the divergence from the float network; the rest is the labels',
+    which teach what finetune has taught already, and more of it is overfitting."""
+    temperature: float = Field(1.0, gt=0)
 
 
 class Qat(Supervised, Stage):
     learns: ClassVar[bool] = True
+    settles: ClassVar[bool] = True
     images: ClassVar[Literal["train", "calibration"] | None] = "train"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "timm", "torchvision")
 
