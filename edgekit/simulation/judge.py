@@ -24,6 +24,8 @@ REMARKS: dict[Outcome, str] = {
     "nothing to gain": "Training for int8 brought nothing that these images could show, so the "
     "weights before it are kept",
 }
+NEGLIGIBLE = 1e-6
+"""Nats; divergences below it are all alike."""
 Scores = NDArray[np.float32]
 
 
@@ -51,8 +53,8 @@ class Judgement(BaseModel):
     qat: Figures
     gain: tuple[float, float, float]
     """In points of top-1, with its 95 % interval."""
-    closer: tuple[float, float, float]
-    """How much less it diverges from the float network, in nats, with its 95 % interval."""
+    ratio: tuple[float, float, float]
+    """Its divergence on an image as a multiple of the other's, with its 95 % interval."""
 
     @property
     def keeps_training(self) -> bool:
@@ -62,20 +64,24 @@ class Judgement(BaseModel):
     @property
     def remark(self) -> str:
         """One line for a report."""
-        (gain, low, high), (closer, least, most) = self.gain, self.closer
+        (gain, low, high), (ratio, least, most) = self.gain, self.ratio
         return (
             f"{REMARKS[self.verdict]}: simulated on {self.images} training images it never saw, "
             f"top-1 is {self.qat.top1:.1f} % with it and {self.ptq.top1:.1f} % without "
             f"({gain:+.1f} points, {low:+.1f} to {high:+.1f}); agreement with the float network "
-            f"{self.qat.agreement:.1f} and {self.ptq.agreement:.1f} %; divergence from it "
-            f"{self.qat.divergence:.4f} and {self.ptq.divergence:.4f} nats ({-closer:+.4f}, "
-            f"{-most:+.4f} to {-least:+.4f})."
+            f"{self.qat.agreement:.1f} and {self.ptq.agreement:.1f} %; mean divergence from it "
+            f"{self.qat.divergence:.5f} and {self.ptq.divergence:.5f} nats, on a typical image "
+            f"{ratio:.2f} times ({least:.2f} to {most:.2f})."
         )
 
 
 def judge(reference: Scores, ptq: Scores, qat: Scores, labels: NDArray[np.int64]) -> Judgement:
-    """Better where more labels are right, or where the scores are closer to the float network's
-    and no fewer labels are right; worse where the same is true the other way round.
+    """Better where more labels are right, or where the scores are closer to the float network's,
+    on a typical image and on the mean, and no fewer labels are right. Worse where fewer are right,
+    or where no more are and the scores are further from the float network's on a typical image.
+
+    The typical image is the geometric mean, which a few images with a large divergence do not sway
+    as they do the mean.
 
     Args:
         reference: of the float network; all scores are float32 (images, classes).
@@ -84,8 +90,11 @@ def judge(reference: Scores, ptq: Scores, qat: Scores, labels: NDArray[np.int64]
     right = [scores.argmax(1) == labels for scores in (ptq, qat)]
     change = stats.paired_accuracy(right[0], right[1])
     apart = [divergences(reference, scores) for scores in (ptq, qat)]
-    closer = stats.paired_mean(apart[0], apart[1])
-    verdict = change.verdict if change.verdict is not Verdict.CANNOT_TELL else closer.verdict
+    typical = stats.paired_mean(*(np.log(np.maximum(d, NEGLIGIBLE)) for d in apart))
+    verdict = change.verdict if change.verdict is not Verdict.CANNOT_TELL else typical.verdict
+    further = apart[1].mean() > apart[0].mean()
+    if verdict is Verdict.BETTER and change.verdict is not Verdict.BETTER and further:
+        verdict = Verdict.CANNOT_TELL
     same = [scores.argmax(1) == reference.argmax(1) for scores in (ptq, qat)]
     figures = [
         Figures(
@@ -101,7 +110,7 @@ def judge(reference: Scores, ptq: Scores, qat: Scores, labels: NDArray[np.int64]
         ptq=figures[0],
         qat=figures[1],
         gain=(-change.drop, -change.high, -change.low),
-        closer=(closer.drop, closer.low, closer.high),
+        ratio=tuple(float(np.exp(-end)) for end in (typical.drop, typical.high, typical.low)),
     )
 
 

@@ -23,7 +23,7 @@ def test_closer_to_the_float_network_is_better(reference: NDArray[np.float32]) -
     assert found.verdict == "better"
     assert found.keeps_training
     assert found.qat.divergence < found.ptq.divergence
-    assert found.closer[1] > 0
+    assert found.ratio[2] < 1
     assert "pays" in found.remark
 
 
@@ -32,6 +32,16 @@ def test_further_from_it_is_worse(reference: NDArray[np.float32]) -> None:
     found = judge(reference, noisy(reference, 0.1, 1), noisy(reference, 0.5, 2), labels)
     assert found.verdict == "worse"
     assert not found.keeps_training
+
+
+def test_closer_on_most_images_and_far_off_on_a_few_is_not_better(
+    reference: NDArray[np.float32],
+) -> None:
+    qat = noisy(reference, 0.02, 2)
+    qat[:4] = reference[:4, ::-1]
+    found = judge(reference, noisy(reference, 0.2, 1), qat, reference.argmax(1))
+    assert found.ratio[2] < 1
+    assert found.verdict == "nothing to gain"
 
 
 def test_as_good_is_nothing_to_gain(reference: NDArray[np.float32]) -> None:
