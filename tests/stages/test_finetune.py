@@ -16,7 +16,8 @@ from edgekit.action import Context
 from edgekit.artifact import Artifact, Store
 from edgekit.errors import InputError, WeightsError
 from edgekit.models import Card
-from edgekit.stages.finetune import Finetune, renormalise
+from edgekit.stages._supervised import renormalise
+from edgekit.stages.finetune import Finetune
 
 ARCH = "test_efficientnet"
 CARD = Card(
