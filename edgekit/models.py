@@ -143,6 +143,27 @@ def _known_widths(source: ModelSource, file: Path | None) -> Widths | None:
     return known.widths if known and known.arch == source.arch else None
 
 
+def load_backbone(
+    source: ModelSource, file: Path | None, image_size: int
+) -> tuple[Any, Triple, Triple]:
+    """A timm model without its classifier, which gives features (images, features), and its
+    normalisation's mean and std. The classes of its weights do not matter.
+
+    Raises:
+        WeightsError: the weights do not fit the architecture, or cannot be had.
+    """
+    model = create(source.arch, 0, source.weights == "pretrained")
+    if file:
+        load_into(model, _state(source, file), source.weights, new_head=True)
+    if model.pretrained_cfg.get("fixed_input_size"):
+        # After the weights, whose position embeddings are of the size they were trained at.
+        model.set_input_size(img_size=(image_size, image_size))
+    known = read_card(file) if file else None
+    config = model.pretrained_cfg
+    default = (known.mean, known.std) if known else (config["mean"], config["std"])
+    return model, *source.normalisation(*default)
+
+
 def _state(source: ModelSource, file: Path) -> StateDict:
     state = read_state(file)
     if source.weights.startswith("package:"):

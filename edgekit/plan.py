@@ -31,6 +31,7 @@ from edgekit.datasets.base import Sample
 from edgekit.errors import InputError, WeightsError
 from edgekit.foreign import LoadForeign
 from edgekit.models import LoadModel
+from edgekit.plugins import find_runtimes
 from edgekit.reach import in_reach
 from edgekit.recipe import Recipe
 from edgekit.steps import Draft, Step, with_reasons
@@ -96,6 +97,7 @@ def make_plan(
             hint="rename the target's file, or give it a name: key",
         )
     targets, left_out = in_reach(recipe.model, targets)
+    _refuse_idle_stages(recipe, targets)
     planned = tuple(plan_target(draft, target, kept, judge) for target in targets)
     steps = tuple(with_reasons(list(draft.steps.values()), store, last or {}, force))
     return Plan(
@@ -125,6 +127,21 @@ def _in_order(recipe: Recipe, inventory: Inventory) -> Inventory:
             hint="name every class of the data once, in the order of the model's scores",
         )
     return replace(inventory, listing=replace(inventory.listing, classes=order))
+
+
+def _refuse_idle_stages(recipe: Recipe, targets: list[Target]) -> None:
+    """A stage of which a target has nothing costs accuracy there, and gives nothing for it.
+
+    Raises:
+        InputError: naming the target and the stage's reason.
+    """
+    for target in targets:
+        runtimes = [find_runtimes()[v.runtime] for v in target.variants]
+        for stage in recipe.stages:
+            try:
+                stage.refuse(runtimes)
+            except InputError as error:
+                raise InputError(f"{target.name}: {error.message}", hint=error.hint) from None
 
 
 def _seen_images(recipe: Recipe, base: Path, inventory: Inventory) -> set[str]:
@@ -177,6 +194,9 @@ def _plan_trunk(draft: Draft) -> tuple[list[str], str]:
         for role, action in stage.examines().items():
             name = draft.free(f"{stage.stage}-{role}")
             inputs[role] = draft.add(name, action, {"model": trunk[-1]})
+        given = {role: name for role, name in inputs.items() if role != "model"}
+        for role, action in stage.prepares(draft.base, recipe.data.image_size).items():
+            inputs[role] = draft.add(draft.free(role), action, {"splits": "splits", **given})
         files = {name: sha256_of(path) for name, path in stage.files(draft.base).items()}
         trunk.append(draft.add(draft.free(stage.stage), stage, inputs, files))
         if stage.trains and all(s.trains for s in recipe.stages[:i]):

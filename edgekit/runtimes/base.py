@@ -226,6 +226,9 @@ class Runtime(ABC):
     """The forms of a float model that `compile` takes."""
     adopts: ClassVar[tuple[str, ...]] = ()
     """Runtimes whose int8 files it can run as well, by way of `adopt`."""
+    gains_from: ClassVar[tuple[str, ...]] = ()
+    """Patterns of zeros in the weights, as `sparsify` names them, that it was measured to be faster
+    with (tests/benchmarks/sparsity.py)."""
     precisions: ClassVar[tuple[Precision, ...]] = ("int8",)
     quantizers: ClassVar[tuple[str, ...]]
     """The libraries that can quantise for it, its default first."""

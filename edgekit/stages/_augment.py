@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
 
 
 class Augment(BaseModel):
@@ -31,6 +37,36 @@ class Augment(BaseModel):
         return value
 
 
+class Views(Augment):
+    """A fixed set of random views of each training image, so that a teacher's scores of them can be
+    kept, and a student sees exactly what its teacher has seen (Beyer et al. 2022, "Knowledge
+    distillation: a good teacher is patient and consistent")."""
+
+    count: int = Field(6, ge=1)
+    """Views of each image. An epoch walks through one of them, the next epoch through the next; the
+    teacher sees each once."""
+    seed: int = Field(0, ge=0)
+
+    def maker(self, image_size: int) -> Callable[[NDArray[np.uint8], int, int], torch.Tensor]:
+        """A function of (image, view, index) to a uint8 tensor (3, image_size, image_size).
+
+        `image` is uint8 (height, width, 3), `index` its place in the split. The view follows from
+        (seed, view, index), and torch's global generator is left as it was.
+        """
+        import torch
+
+        change = augmentation(self, image_size)
+
+        def view_of(image: NDArray[np.uint8], view: int, index: int) -> torch.Tensor:
+            state = np.random.SeedSequence([self.seed, view, index]).generate_state(1, np.uint64)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(int(state[0]))
+                changed: torch.Tensor = change(chw(image))
+            return changed
+
+        return view_of
+
+
 def augmentation(augment: Augment, image_size: int) -> Any:
     """From a uint8 tensor (3, height, width) to a changed one, (3, image_size, image_size); draws
     from torch's global generator alone."""
@@ -52,3 +88,10 @@ def augmentation(augment: Augment, image_size: int) -> Any:
         steps.append(v2.RandomErasing(augment.erase, value=128))
     steps.append(v2.ToDtype(torch.uint8))
     return v2.Compose(steps)
+
+
+def chw(image: NDArray[np.uint8]) -> torch.Tensor:
+    """From (height, width, 3) to a tensor of its own, (3, height, width)."""
+    import torch
+
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from edgekit.action import Context
 from edgekit.models import Card, Triple
-from edgekit.stages._augment import Augment, augmentation
-from edgekit.stages._training import Trainer, Training, channels_last, chw, divergence
+from edgekit.stages._augment import Augment, augmentation, chw
+from edgekit.stages._training import Trainer, Training, channels_last, divergence
 
 if TYPE_CHECKING:
     import torch

@@ -214,12 +214,6 @@ def channels_last(value: Any) -> Any:
     return value.to(memory_format=torch.channels_last)
 
 
-def chw(image: NDArray[np.uint8]) -> torch.Tensor:
-    import torch
-
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
-
-
 def divergence(scores: torch.Tensor, taught: torch.Tensor, temperature: float) -> torch.Tensor:
     """Kullback-Leibler divergence of scores from a teacher's, both (images, classes), softened.
     Its gradient shrinks with the temperature squared: multiply by that (Hinton et al. 2015)."""

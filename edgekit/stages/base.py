@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -53,6 +53,18 @@ class Stage(BaseModel, Action):
         """Steps that look at the model before a trunk stage changes it, by the role under which
         `run` finds what they leave. Their one input is that model."""
         return {}
+
+    def prepares(self, base: Path, image_size: int) -> dict[str, Action]:
+        """Steps that stand before a trunk stage, by the role under which `run` finds what they
+        leave. Each is given the splits and the images that the stage itself reads."""
+        return {}
+
+    def refuse(self, runtimes: Collection[type[Runtime]]) -> None:
+        """Refuse a target for whose runtimes the stage can do nothing, before anything runs.
+
+        Raises:
+            InputError: with the reason.
+        """
 
 
 class RuntimeStage(Stage):

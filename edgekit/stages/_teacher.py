@@ -1,0 +1,199 @@
+"""What a teacher says of fixed views of the training images, kept in the store.
+
+A teacher's pass over the views costs more than the student's training; as a step of its own it is
+paid once, whatever is changed of the student later.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from edgekit import models
+from edgekit.action import Action, Context, Inputs
+from edgekit.artifact import Json, sha256_of
+from edgekit.errors import WeightsError
+from edgekit.models import ModelSource, Triple
+from edgekit.stages._augment import Views, chw
+from edgekit.stages._linear_head import fit_head
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    Form = Callable[[NDArray[np.uint8], int], torch.Tensor]
+    """From an image (height, width, 3) and its index to what the network sees of it."""
+
+Head = Literal["keep", "linear"]
+SCORES_FILE = "scores.npy"
+BATCH = 64
+OTHER_CLASSES = (
+    "give a network that was trained on the data's classes; or set head: linear, which fits a new "
+    "classifier to the frozen features of any network"
+)
+
+
+class TeacherScores(Action):
+    """Write scores.npy: float32 (views, images, classes), in the order of images.npy."""
+
+    def __init__(
+        self,
+        teacher: ModelSource,
+        base: Path,
+        head: Head,
+        views: Views,
+        image_size: int,
+        teacher_image_size: int | None,
+    ) -> None:
+        """
+        Args:
+            image_size: of the views, which the student sees as well.
+            teacher_image_size: what the views are resized to for the teacher.
+        """
+        self.teacher = teacher
+        self.file = teacher.weights_file(base)
+        self.head = head
+        self.views = views
+        self.image_size = image_size
+        self.size = teacher_image_size or image_size
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("torch", "timm", "torchvision", *(["scikit-learn"] * (self.head == "linear")))
+
+    def settings(self) -> Json:
+        weights = sha256_of(self.file) if self.file else self.teacher.weights
+        return {
+            "teacher": {**self.teacher.model_dump(mode="json"), "weights": weights},
+            "head": self.head,
+            "views": self.views.model_dump(mode="json"),
+            "image_size": self.image_size,
+            "teacher_image_size": self.size,
+        }
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        images = np.load(inputs["train"].file("images.npy"), mmap_mode="r")
+        labels = np.load(inputs["train"].file("labels.npy"))
+        classes = tuple(inputs["splits"].metadata["classes"])
+        network = self._network(classes)
+        look = _Look(network, images, context, passes=self.views.count + (self.head == "linear"))
+        view_of = self.views.maker(self.image_size)
+
+        def form(view: int) -> Form:
+            return lambda image, index: view_of(image, view, index)
+
+        outputs = [look.at(view, form(view)) for view in range(self.views.count)]
+        fitted: Json | None = None
+        score: Callable[[NDArray[np.float32]], NDArray[np.float32]] = network.in_order
+        if self.head == "linear":
+            plain = look.at(self.views.count, lambda image, i: chw(image))
+            score, fitted = fit_head(plain, labels, classes)
+        scores = np.stack([score(of_view) for of_view in outputs])
+        np.save(into / SCORES_FILE, scores)
+        recall = _recall(scores, labels)
+        self._refuse_ignorance(recall, len(classes))
+        return {
+            "teacher": self.teacher.label,
+            "views": self.views.count,
+            "recall_on_views": round(100 * recall, 2),
+            "head": fitted,
+        }
+
+    def _network(self, classes: tuple[str, ...]) -> _Network:
+        try:
+            if self.head == "linear":
+                model, mean, std = models.load_backbone(self.teacher, self.file, self.size)
+                return _Network(model, mean, std, self.size)
+            own = self.teacher.classes or classes
+            if set(own) != set(classes):
+                raise WeightsError(f"classes: {', '.join(own)}; the data has {', '.join(classes)}")
+            model, mean, std = models.load(self.teacher, self.file, own, self.size)
+            return _Network(model, mean, std, self.size, tuple(own.index(c) for c in classes))
+        except WeightsError as error:
+            of_classes = "model.head" in (error.hint or "model.head")
+            hint = OTHER_CLASSES if of_classes else error.hint
+            raise WeightsError(f"distill.teacher: {error.message}", hint=hint) from error
+
+    def _refuse_ignorance(self, recall: float, classes: int) -> None:
+        if recall <= 1 / classes:
+            raise WeightsError(
+                f"distill.teacher: {self.teacher.label} is right on {100 * recall:.1f} % of the "
+                f"training images, averaged over the classes: no better than chance, "
+                f"{100 / classes:.1f} %",
+                hint="are its classes in another order than the data's? teacher.classes gives "
+                "theirs; are mean and std those it was trained with?",
+            )
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A frozen network, and how it wants its images."""
+
+    model: Any
+    mean: Triple
+    std: Triple
+    size: int
+    order: tuple[int, ...] = ()
+    """Which of its scores is the data's first class, its second, ..."""
+
+    def __call__(self, batch: torch.Tensor) -> NDArray[np.float32]:
+        """From uint8 (images, 3, height, width) to what the network gives."""
+        import torch
+        from torch.nn import functional as F
+
+        x = batch.float() / 255
+        if x.shape[-1] != self.size:
+            x = F.interpolate(x, (self.size, self.size), mode="bicubic", antialias=True)
+        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
+        x = ((x - mean) / std).to(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            outputs: NDArray[np.float32] = self.model(x).numpy()
+        return outputs
+
+    def in_order(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        return outputs[:, self.order]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Passes over all images. Each is kept as it ends, so that a killed step goes on there."""
+
+    network: _Network
+    images: NDArray[np.uint8]
+    context: Context
+    passes: int
+
+    def at(self, number: int, form: Form) -> NDArray[np.float32]:
+        """The network's outputs (images, ...) for every image in the form given."""
+        import torch
+
+        kept = self.context.partial / f"pass-{number}.npy"
+        if kept.exists():
+            done: NDArray[np.float32] = np.load(kept)
+            return done
+        count = len(self.images)
+        outputs = []
+        for start in range(0, count, BATCH):
+            batch = range(start, min(start + BATCH, count))
+            outputs.append(self.network(torch.stack([form(self.images[i], i) for i in batch])))
+            note = f"teacher, pass {number + 1}/{self.passes}"
+            self.context.progress(number * count + batch.stop, self.passes * count, note)
+        whole = np.concatenate(outputs)
+        part = kept.with_suffix(".part")
+        with part.open("wb") as stream:
+            np.save(stream, whole)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(part, kept)
+        return whole
+
+
+def _recall(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """Share of views whose highest score is the label's, averaged over the classes."""
+    right = scores.argmax(axis=2) == labels
+    return float(np.mean([right[:, labels == label].mean() for label in np.unique(labels)]))
