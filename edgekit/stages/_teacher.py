@@ -21,6 +21,7 @@ from edgekit.errors import WeightsError
 from edgekit.models import ModelSource, Triple
 from edgekit.stages._augment import Views, chw
 from edgekit.stages._linear_head import fit_head
+from edgekit.stages._training import channels_last
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 Head = Literal["keep", "linear"]
 SCORES_FILE = "scores.npy"
-BATCH = 64
+BATCH = 16
+"""Images at a time. On a CPU larger batches are slower: their activations leave the cache."""
 OTHER_CLASSES = (
     "give a network that was trained on the data's classes; or set head: linear, which fits a new "
     "classifier to the frozen features of any network"
@@ -108,12 +110,13 @@ class TeacherScores(Action):
         try:
             if self.head == "linear":
                 model, mean, std = models.load_backbone(self.teacher, self.file, self.size)
-                return _Network(model, mean, std, self.size)
+                return _Network(channels_last(model), mean, std, self.size)
             own = self.teacher.classes or classes
             if set(own) != set(classes):
                 raise WeightsError(f"classes: {', '.join(own)}; the data has {', '.join(classes)}")
             model, mean, std = models.load(self.teacher, self.file, own, self.size)
-            return _Network(model, mean, std, self.size, tuple(own.index(c) for c in classes))
+            order = tuple(own.index(c) for c in classes)
+            return _Network(channels_last(model), mean, std, self.size, order)
         except WeightsError as error:
             of_classes = "model.head" in (error.hint or "model.head")
             hint = OTHER_CLASSES if of_classes else error.hint
@@ -150,7 +153,7 @@ class _Network:
         if x.shape[-1] != self.size:
             x = F.interpolate(x, (self.size, self.size), mode="bicubic", antialias=True)
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
-        x = ((x - mean) / std).to(memory_format=torch.channels_last)
+        x = channels_last((x - mean) / std)
         with torch.inference_mode():
             outputs: NDArray[np.float32] = self.model(x).numpy()
         return outputs
