@@ -21,18 +21,20 @@ FOLDS = 5
 def fit_head(
     features: NDArray[np.float32], labels: NDArray[np.int64], classes: tuple[str, ...]
 ) -> tuple[Callable[[NDArray[np.float32]], NDArray[np.float32]], Json]:
-    """Fit a logistic regression to standardised features.
+    """Fit a logistic regression to the standardised features of all views.
 
-    C is the one whose held-out log loss is lowest in a stratified cross-validation: the student
-    learns from the probabilities, not from the decision alone. Only training images come here.
+    C is the one whose log loss on held-out images is lowest in a stratified cross-validation, which
+    keeps the views of an image together: the student learns from the probabilities, not from the
+    decision alone. Only training images come here.
 
     Args:
-        features: (images, features).
+        features: (views, images, features).
         labels: (images,), indices of `classes`.
 
     Returns:
-        a function from features to scores (images, classes), the logarithms of probabilities up to
-        a constant; and what was chosen, with the accuracy on images held out, in percent.
+        a function from features (rows, features) to scores (rows, classes), the logarithms of
+        probabilities up to a constant; and what was chosen, with the accuracy on the views of
+        held-out images, in percent.
 
     Raises:
         DataError: a class has fewer than two training images.
@@ -50,20 +52,25 @@ def fit_head(
             f"{', '.join(scarce[:5])}",
             hint="add training images of these classes",
         )
-    folds = min(FOLDS, int(counts.min()))
+    views, images = features.shape[:2]
+    rows = np.arange(views * images).reshape(views, images)  # of the features, as rows are stacked
+    folds = StratifiedKFold(min(FOLDS, int(counts.min())), shuffle=True, random_state=0)
     search = GridSearchCV(
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
         {"logisticregression__C": STRENGTHS},
         scoring=["accuracy", "neg_log_loss"],
         refit="neg_log_loss",
-        cv=StratifiedKFold(folds, shuffle=True, random_state=0),
+        cv=[
+            (rows[:, learned].ravel(), rows[:, held_out].ravel())
+            for learned, held_out in folds.split(labels, labels)
+        ],
     )
-    search.fit(features, labels)
+    search.fit(features.reshape(views * images, -1), np.tile(labels, views))
     best, trials = search.best_index_, search.cv_results_
     record = {
         "c": search.best_params_["logisticregression__C"],
-        "folds": folds,
-        "features": features.shape[1],
+        "folds": folds.n_splits,
+        "features": features.shape[2],
         "held_out_accuracy": round(100 * float(trials["mean_test_accuracy"][best]), 2),
         "held_out_log_loss": round(-float(trials["mean_test_neg_log_loss"][best]), 4),
     }

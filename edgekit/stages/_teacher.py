@@ -19,16 +19,13 @@ from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Json, sha256_of
 from edgekit.errors import WeightsError
 from edgekit.models import ModelSource, Triple
-from edgekit.stages._augment import Views, chw
+from edgekit.stages._augment import Views
 from edgekit.stages._linear_head import fit_head
 from edgekit.stages._training import channels_last
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
-
-    Form = Callable[[NDArray[np.uint8], int], torch.Tensor]
-    """From an image (height, width, 3) and its index to what the network sees of it."""
 
 Head = Literal["keep", "linear"]
 SCORES_FILE = "scores.npy"
@@ -83,18 +80,12 @@ class TeacherScores(Action):
         labels = np.load(inputs["train"].file("labels.npy"))
         classes = tuple(inputs["splits"].metadata["classes"])
         network = self._network(classes)
-        look = _Look(network, images, context, passes=self.views.count + (self.head == "linear"))
-        view_of = self.views.maker(self.image_size)
-
-        def form(view: int) -> Form:
-            return lambda image, index: view_of(image, view, index)
-
-        outputs = [look.at(view, form(view)) for view in range(self.views.count)]
+        look = _Look(network, images, context, self.views, self.image_size)
+        outputs = np.stack([look.at(view) for view in range(self.views.count)])
         fitted: Json | None = None
         score: Callable[[NDArray[np.float32]], NDArray[np.float32]] = network.in_order
         if self.head == "linear":
-            plain = look.at(self.views.count, lambda image, i: chw(image))
-            score, fitted = fit_head(plain, labels, classes)
+            score, fitted = fit_head(outputs, labels, classes)
         scores = np.stack([score(of_view) for of_view in outputs])
         np.save(into / SCORES_FILE, scores)
         recall = _recall(scores, labels)
@@ -164,28 +155,31 @@ class _Network:
 
 @dataclass(frozen=True)
 class _Look:
-    """Passes over all images. Each is kept as it ends, so that a killed step goes on there."""
+    """Passes over all images, one a view. Each is kept as it ends: a killed step goes on there."""
 
     network: _Network
     images: NDArray[np.uint8]
     context: Context
-    passes: int
+    views: Views
+    image_size: int
 
-    def at(self, number: int, form: Form) -> NDArray[np.float32]:
-        """The network's outputs (images, ...) for every image in the form given."""
+    def at(self, view: int) -> NDArray[np.float32]:
+        """The network's outputs (images, ...) for one view of every image."""
         import torch
 
-        kept = self.context.partial / f"pass-{number}.npy"
+        kept = self.context.partial / f"view-{view}.npy"
         if kept.exists():
             done: NDArray[np.float32] = np.load(kept)
             return done
+        view_of = self.views.maker(self.image_size)
         count = len(self.images)
         outputs = []
         for start in range(0, count, BATCH):
             batch = range(start, min(start + BATCH, count))
-            outputs.append(self.network(torch.stack([form(self.images[i], i) for i in batch])))
-            note = f"teacher, pass {number + 1}/{self.passes}"
-            self.context.progress(number * count + batch.stop, self.passes * count, note)
+            seen = [view_of(self.images[i], view, i) for i in batch]
+            outputs.append(self.network(torch.stack(seen)))
+            note = f"teacher, view {view + 1}/{self.views.count}"
+            self.context.progress(view * count + batch.stop, self.views.count * count, note)
         whole = np.concatenate(outputs)
         part = kept.with_suffix(".part")
         with part.open("wb") as stream:

@@ -191,7 +191,7 @@ def test_an_interrupted_pass_goes_on_where_it_stopped(score: Scorer, tmp_path: P
     whole = loaded(score("whole"))
     with pytest.raises(KeyboardInterrupt):
         score("halves", stop_at=2 * COUNT)
-    assert [path.name for path in (tmp_path / "halves.partial").iterdir()] == ["pass-0.npy"]
+    assert [path.name for path in (tmp_path / "halves.partial").iterdir()] == ["view-0.npy"]
     assert np.array_equal(whole, loaded(score("halves")))
 
 
@@ -272,10 +272,19 @@ def test_a_backbone_of_one_image_size_takes_another(
 def test_a_head_on_noise_is_held_out_to_be_no_better_than_chance() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(400, 30)).astype(np.float32)
-    score, record = fit_head(features, np.arange(400) % 2, ("a", "b"))
+    score, record = fit_head(features[None], np.arange(400) % 2, ("a", "b"))
     assert 40 < record["held_out_accuracy"] < 60
     assert record["c"] == 1e-4, "the strongest regularisation, as there is nothing to learn"
     assert np.abs(score(features)).max() < 0.5
+
+
+def test_the_views_of_a_held_out_image_are_held_out_with_it() -> None:
+    """Features that tell images apart, but nothing of their classes: to be known from another
+    view of the same image is no merit."""
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(40, 200)).astype(np.float32)
+    _, record = fit_head(np.stack([images] * 4), np.arange(40) % 2, ("a", "b"))
+    assert record["held_out_accuracy"] < 70
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -283,7 +292,7 @@ def test_the_heads_scores_are_logarithms_of_probabilities(classes: int) -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(60 * classes) % classes
     features = (rng.normal(size=(len(labels), 4)) + 2 * labels[:, None]).astype(np.float32)
-    score, record = fit_head(features, labels, tuple("abc"[:classes]))
+    score, record = fit_head(features[None], labels, tuple("abc"[:classes]))
     odds = np.exp(score(features))
     chosen = (odds / odds.sum(1, keepdims=True))[np.arange(len(labels)), labels]
     assert -np.log(chosen).mean() == pytest.approx(record["held_out_log_loss"], abs=0.1)
@@ -291,7 +300,7 @@ def test_the_heads_scores_are_logarithms_of_probabilities(classes: int) -> None:
 
 def test_a_class_of_one_image_has_no_head() -> None:
     with pytest.raises(DataError, match="too few of b"):
-        fit_head(np.zeros((3, 2), np.float32), np.array([0, 0, 1]), ("a", "b"))
+        fit_head(np.zeros((1, 3, 2), np.float32), np.array([0, 0, 1]), ("a", "b"))
 
 
 # The student
