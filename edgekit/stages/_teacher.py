@@ -104,13 +104,14 @@ class TeacherScores(Action):
                 return _Network(channels_last(model), mean, std, self.size)
             own = self.teacher.classes or classes
             if set(own) != set(classes):
-                raise WeightsError(f"classes: {', '.join(own)}; the data has {', '.join(classes)}")
+                listed = f"classes: {', '.join(own)}; the data has {', '.join(classes)}"
+                raise WeightsError(listed, hint=OTHER_CLASSES)
             model, mean, std = models.load(self.teacher, self.file, own, self.size)
             order = tuple(own.index(c) for c in classes)
             return _Network(channels_last(model), mean, std, self.size, order)
         except WeightsError as error:
-            of_classes = "model.head" in (error.hint or "model.head")
-            hint = OTHER_CLASSES if of_classes else error.hint
+            # A model that is to be built may be given a new head; a teacher needs one that knows.
+            hint = OTHER_CLASSES if "model.head" in (error.hint or "") else error.hint
             raise WeightsError(f"distill.teacher: {error.message}", hint=hint) from error
 
     def _refuse_ignorance(self, recall: float, classes: int) -> None:
