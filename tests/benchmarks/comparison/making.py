@@ -149,7 +149,7 @@ def make_one(row: Row, work: Path, store: Store, fresh: bool) -> None:
 def _make_peers(row: Row, given: Given, folder: Path, store: Store, fresh: bool) -> None:
     peer = row.maker
     assert isinstance(peer, Peer)
-    code = [inspect.getsource(part) for part in (peer.make, *peer.helpers)]
+    code = [ast.dump(ast.Module(_body(part), [])) for part in (peer.make, *peer.helpers)]
     keys = [given.keys["float"], given.keys["images/calibration"], given.subject.quick]
     fingerprint = digest_of([code, library_versions(LIBRARIES), keys])
     if _is_made(folder, fingerprint) and not fresh:
@@ -256,10 +256,16 @@ def _lines_written(row: Row) -> int:
 
 def body_lines(function: Callable[..., Any]) -> int:
     """Lines of a function's body, without its docstring, comments and blank lines."""
-    source = textwrap.dedent(inspect.getsource(function))
-    definition = ast.parse(source).body[0]
-    assert isinstance(definition, ast.FunctionDef)
-    body = definition.body
-    first = body[1] if ast.get_docstring(definition) else body[0]
-    lines = source.splitlines()[first.lineno - 1 :]
+    body = _body(function)
+    lines = _source(function).splitlines()[body[0].lineno - 1 :]
     return sum(1 for line in lines if line.strip() and not line.strip().startswith("#"))
+
+
+def _source(function: Callable[..., Any]) -> str:
+    return textwrap.dedent(inspect.getsource(function))
+
+
+def _body(function: Callable[..., Any]) -> list[ast.stmt]:
+    definition = ast.parse(_source(function)).body[0]
+    assert isinstance(definition, ast.FunctionDef)
+    return definition.body[1:] if ast.get_docstring(definition) else definition.body

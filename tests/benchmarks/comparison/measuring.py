@@ -81,9 +81,11 @@ def measure_subject(rows: list[Row], given: Given, work: Path, repeats: int) -> 
     for row in rows:
         folder = work / given.subject.name / row.id
         facts = read_facts(folder)
-        if facts is not None:
-            print(f"{given.subject.name}  {row.id}", flush=True)
-            measured.append(_score(facts, judge, folder))
+        if facts is None:
+            print(f"{given.subject.name}  {row.id}: not made yet, left out", flush=True)
+            continue
+        print(f"{given.subject.name}  {row.id}", flush=True)
+        measured.append(_score(facts, judge, folder))
     for runtime in dict.fromkeys(row.runtime for row in rows):
         runnable = [m for m in measured if m.facts.runtime == runtime and m.scores is not None]
         _time(runnable, judge, repeats)
@@ -193,6 +195,7 @@ def _duel(ours: Measured, measured: list[Measured], judge: Judge) -> Duel | None
         if fastest and ours.timing
         else None,
         latency_peer=fastest,
+        disturbed=any(is_disturbed(t) for t in (ours.timing, timed.get(fastest or "")) if t),
     )
 
 
@@ -220,7 +223,7 @@ def _sqnr_of_images(
 def _paired(ours: Bools, theirs: Bools) -> Paired:
     found = stats.paired_accuracy(theirs, ours)
     return Paired(
-        gain=-found.drop,
+        gain=0.0 - found.drop,  # no negative zero
         low=-found.high,
         high=-found.low,
         p_value=found.p_value,

@@ -78,7 +78,7 @@ def float_openvino(given: Given, into: Path) -> Path:
 
 
 def float_litert(given: Given, into: Path) -> Path:
-    """https://ai.google.dev/edge/litert/conversion/pytorch/overview"""
+    """https://github.com/google-ai-edge/litert-torch/tree/main/docs/pytorch_converter"""
     import litert_torch
     import torch
 

@@ -75,6 +75,7 @@ class Duel(_Model):
     latency: Measurement | None = None
     """Ratio to the fastest of these peers' files."""
     latency_peer: str | None = None
+    disturbed: bool = False
 
 
 class SubjectResult(_Model):

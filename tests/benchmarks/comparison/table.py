@@ -54,6 +54,7 @@ def render(results: Results) -> str:
         "### edgekit against the best peer\n",
         DUEL_EXPLANATION,
         _duels(results),
+        _tally(results),
     ]
     return "\n".join(parts)
 
@@ -95,6 +96,28 @@ def _duels(results: Results) -> str:
     )
 
 
+def _tally(results: Results) -> str:
+    """How often each of edgekit's recipes is surely better or worse than the best peer."""
+    duels = [duel for subject in results.subjects for duel in subject.duels]
+    lines = []
+    for name in dict.fromkeys(duel.name for duel in duels):
+        own = [duel for duel in duels if duel.name == name]
+        counts = []
+        for figure in ("accuracy", "agreement", "sqnr_db"):
+            signs = [_sign(getattr(duel, figure)) for duel in own]
+            word = {"sqnr_db": "SQNR"}.get(figure, figure)
+            counts.append(f"{word} better on {signs.count(1)}, worse on {signs.count(-1)}")
+        lines.append(f"- {name}, {len(own)} rows: {'; '.join(counts)}.\n")
+    return "".join(lines)
+
+
+def _sign(figure: Paired | Difference) -> int:
+    """1 for surely better, -1 for surely worse, 0 where one cannot tell."""
+    if isinstance(figure, Paired) and figure.verdict == "cannot tell":
+        return 0
+    return int(figure.low > 0) - int(figure.high < 0)
+
+
 def _duel(model: str, duel: Duel) -> str:
     cells = (
         model,
@@ -103,17 +126,14 @@ def _duel(model: str, duel: Duel) -> str:
         f"{_signed(duel.accuracy)} {duel.accuracy_peer}",
         f"{_signed(duel.agreement)} {duel.agreement_peer}",
         f"{_signed(duel.sqnr_db)} {duel.sqnr_peer}",
-        f"{_latency(duel.latency, False)} {duel.latency_peer}" if duel.latency else "",
+        f"{_latency(duel.latency, duel.disturbed)} {duel.latency_peer}" if duel.latency else "",
     )
     return f"| {' | '.join(cells)} |\n"
 
 
 def _signed(figure: Paired | Difference) -> str:
     text = f"{figure.value if isinstance(figure, Difference) else figure.gain:+.1f}"
-    sure = figure.low > 0 or figure.high < 0
-    if isinstance(figure, Paired):
-        sure = figure.verdict != "cannot tell"
-    bold = f"**{text}**" if sure else text
+    bold = f"**{text}**" if _sign(figure) else text
     return f"{bold} ({figure.low:+.1f} to {figure.high:+.1f})"
 
 

@@ -81,9 +81,9 @@ def torch_pruning_finetuned(given: Given, into: Path) -> Path:
 
 
 def pt2e_qat(given: Given, into: Path) -> Path:
-    """Three epochs, as https://docs.pytorch.org/ao/stable/pt2e_quantization/pt2e_quant_qat.html
-    and https://github.com/google-ai-edge/ai-edge-torch/tree/main/docs/pytorch_converter show,
-    with LiteRT's quantizer."""
+    """Three epochs, with LiteRT's quantizer: https://docs.pytorch.org/ao/stable/pt2e_quantization,
+    its page on quantisation-aware training, and
+    https://github.com/google-ai-edge/litert-torch/tree/main/docs/pytorch_converter#quantization."""
     import litert_torch
     import torch
     from litert_torch.quantize import pt2e_quantizer, pt2e_quantizer_utils
