@@ -114,10 +114,10 @@ def test_quick_run_on_a_model_of_ones_own(
     assert facts.stat().st_mtime_ns == before
 
     subject = subjects.from_file(recipe, quick=True)
-    row = making.Row(subject, peers.Peer("breaks", "litert", breaks), "litert")
-    folder = work / "tiny" / row.id
+    broken = making.Row(subject, peers.Peer("breaks", "litert", breaks), "litert")
+    folder = work / "tiny" / broken.id
     folder.mkdir()
-    making.make_one(row, work, Store(tmp_path / "store"), fresh=False)
+    making.make_one(broken, work, Store(tmp_path / "store"), fresh=False)
     kept = making.read_facts(folder)
     assert kept is not None
     assert kept.error == "ValueError: no kernel for this operator"

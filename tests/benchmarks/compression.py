@@ -28,7 +28,7 @@ from edgekit.artifact import Store, default_store, write_atomically
 from edgekit.measure import HOST_THREADS, PROTOCOL
 from tests.benchmarks.comparison import making, table
 from tests.benchmarks.comparison.measuring import measure_subject
-from tests.benchmarks.comparison.results import Results
+from tests.benchmarks.comparison.results import Results, SubjectResult
 from tests.benchmarks.comparison.subjects import Subject, from_file, prepare, shipped
 
 RESULTS = "results.json"
@@ -77,31 +77,40 @@ def main(words: list[str] | None = None) -> None:
             making.make_all(rows[subject.name], work, [__file__, *options])
     if chosen.phase in (None, "measure"):
         repeats = 0 if chosen.no_latency else chosen.repeats
-        measured = [
+        measured = tuple(
             measure_subject(rows[s.name], prepare(s, store), work, repeats) for s in subjects
-        ]
-        results = Results(
-            date=datetime.now(UTC).date().isoformat(),
-            command=shlex.join(["python", "tests/benchmarks/compression.py", *_shown(words)]),
-            quick=chosen.quick,
-            machine={
-                "cpu": agent.cpu_name(),
-                "cores": os.cpu_count(),
-                "int8": agent.int8_instructions(),
-            },
-            versions=library_versions(making.LIBRARIES),
-            protocol={**PROTOCOL, "repeats": repeats, "threads": HOST_THREADS},
-            subjects=tuple(measured),
-            skipped=skipped,
         )
+        results = _results(words, measured, skipped, repeats, chosen.quick)
         write_atomically(work / RESULTS, results.model_dump_json(indent=1))
     if chosen.phase in (None, "table"):
         print(table.render(Results.model_validate_json((work / RESULTS).read_text())))
 
 
+def _results(
+    words: list[str],
+    measured: tuple[SubjectResult, ...],
+    skipped: dict[str, str],
+    repeats: int,
+    quick: bool,
+) -> Results:
+    """What was measured, and what it depends on: date, command, machine and versions."""
+    cpu, int8 = agent.cpu_name(), ", ".join(agent.int8_instructions())
+    return Results(
+        date=datetime.now(UTC).date().isoformat(),
+        command=shlex.join(["python", "tests/benchmarks/compression.py", *_shown(words)]),
+        quick=quick,
+        machine={"cpu": cpu, "cores": os.cpu_count(), "int8 instructions": int8 or "none"},
+        versions=library_versions(making.LIBRARIES),
+        protocol={**PROTOCOL, "repeats": repeats, "threads": HOST_THREADS},
+        subjects=measured,
+        skipped=skipped,
+    )
+
+
 def _subjects(chosen: argparse.Namespace) -> tuple[list[Subject], dict[str, str]]:
+    skipped: dict[str, str] = {}
     if chosen.recipe:
-        subjects, skipped = [from_file(path, chosen.quick) for path in chosen.recipe], {}
+        subjects = [from_file(path, chosen.quick) for path in chosen.recipe]
     else:
         subjects, skipped = shipped(chosen.imagenet and Path(chosen.imagenet), chosen.quick)
     if chosen.only:
