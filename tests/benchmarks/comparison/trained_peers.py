@@ -9,9 +9,8 @@ from typing import Any
 
 from tests.benchmarks.comparison.float_input import take_floats
 from tests.benchmarks.comparison.peers import (
+    BEST_HELPERS,
     Peer,
-    feed_onnx,
-    float_onnx,
     nhwc,
     onnxruntime_best,
 )
@@ -122,7 +121,7 @@ def _with(given: Given, model: Any) -> Given:
     return changed
 
 
-_BEST = (onnxruntime_best, float_onnx, nhwc, feed_onnx)
+_BEST = (onnxruntime_best, *BEST_HELPERS)
 _PRUNED = ("mobilenetv3-small", "efficientnet-lite0")
 TRAINED = (
     Peer(
