@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgekit.simulation.fold import pairs
-from edgekit.simulation.trace import Call, Trace, run, trace
+from edgekit.simulation.trace import Call, Trace, trace, watch
 
 if TYPE_CHECKING:
     import torch
@@ -130,7 +130,8 @@ def _reach(model: Any, links: list[Link], batches: Iterable[torch.Tensor]) -> di
 
     with torch.no_grad():
         for batch in batches:
-            run(model, batch, see)
+            with watch(batch, see):
+                model(batch)
     return found
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from edgekit.runtimes.base import Calibration
+
 CODES = 255
 """The largest of an activation's codes."""
 LARGEST = 127
@@ -159,7 +161,7 @@ def fake_activation(x: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor) ->
 
 
 def observe(
-    model: Any, seen: Trace, images: Iterable[torch.Tensor], method: str
+    model: Any, seen: Trace, images: Iterable[torch.Tensor], method: Calibration
 ) -> dict[str, Range]:
     """Ranges of a float model's activations, by point.
 
