@@ -91,8 +91,8 @@ class Workshop:
 
     @cached_property
     def corrections(self) -> tuple[Correction, ...]:
-        """Those that would change anything here."""
-        if self.source is None:
+        """Those that would change anything here, and nothing that was trained for int8."""
+        if self.source is None or self.trained_ranges:
             return ()
         return applicable(models.restore(self.source)[0], self.card)
 
@@ -109,6 +109,12 @@ class Workshop:
                 f"quantize.corrections: {', '.join(corrections)} change a torch model's weights, "
                 f"and {self.card.arch} is a file from elsewhere",
                 hint="remove the corrections; every calibration works on any model",
+            )
+        if self.trained_ranges:
+            raise InputError(
+                f"quantize.corrections: {', '.join(corrections)} would undo what qat has trained: "
+                "its weights lie on their int8 grid",
+                hint="remove the corrections, or the qat stage",
             )
         if corrections not in self._floats:
             model, card = models.restore(self.source)
@@ -132,21 +138,26 @@ class Workshop:
             self._histograms[corrections] = ranges.collect(told())
         return self._histograms[corrections]
 
+    @cached_property
+    def trained_ranges(self) -> dict[str, ranges.Range]:
+        """Ranges that were trained with the weights, by tensor; empty without a qat stage."""
+        found = self.compiled.metadata.get("ranges") or {}
+        return {name: (low, high) for name, (low, high) in found.items()}
+
     def quantize(self, way: Way, into: Path) -> InputForm:
         """Make it; ranges that its runtime's own library cannot find are found here."""
         asked, path = way.quantization, self.float_file(way.corrections)
-        if self.finds_ranges(asked) and asked.ranges is None:
+        if asked.precision == "int8" and (self.finds_ranges(asked) or self.trained_ranges):
             found = {
                 name: ranges.choose(histogram, asked.calibration, asked.percentile)
                 for name, histogram in self.histograms(way.corrections).items()
             }
-            asked = asked.model_copy(update={"ranges": found})
+            asked = asked.model_copy(update={"ranges": {**found, **self.trained_ranges}})
         return self.runtime.quantize(path, self.card, self.images, asked, into, self.progress)
 
     def finds_ranges(self, asked: Quantization) -> bool:
         """Whether the calibration is edgekit's own and not the library's."""
-        own = asked.calibration not in self.runtime.calibrations
-        return asked.precision == "int8" and own
+        return asked.calibration not in self.runtime.calibrations
 
     def try_out(self, way: Way) -> Trial:
         """That a file does not run is a result here: int8 breaks some operators so."""
