@@ -265,7 +265,9 @@ def int8_instructions() -> list[str]:
 
 
 def say(**message: Any) -> None:
-    print(json.dumps(message), flush=True)
+    # One write: print() writes the end of the line apart, and another thread may come between.
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
 
 
 def main(job_path: str, result_path: str) -> None:
