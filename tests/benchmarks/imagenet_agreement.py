@@ -18,8 +18,15 @@ from edgekit.recipe import load_recipe
 from edgekit.run import RowResult, Silent, execute
 from edgekit.target import load_target
 
+SETTINGS = {
+    "ptq": {"samples": 300},
+    "corrected": {"samples": 200, "calibration": "mse", "corrections": ["bias"]},
+    "auto": {"samples": 200, "held_back": 100, "method": "auto"},
+}
+"""Of the quantize stage."""
 
-def recipe(folder: Path, calibration: str | None) -> dict:
+
+def recipe(folder: Path, way: str) -> dict:
     return {
         "model": {
             "arch": "tf_efficientnet_lite0",
@@ -34,17 +41,17 @@ def recipe(folder: Path, calibration: str | None) -> dict:
         },
         # The sample's calibration and validation images show different classes.
         "stages": [
-            {"quantize": {"samples": 300, "every_class": False, "calibration": calibration}},
+            {"quantize": {"every_class": False, **SETTINGS[way]}},
             "export",
         ],
     }
 
 
-def measure(folder: Path, store: Store, calibration: str | None = None) -> list[RowResult]:
+def measure(folder: Path, store: Store, way: str) -> list[RowResult]:
     """Build for the Raspberry Pi; one row for each stage on each runtime."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "imagenet_agreement.yaml"
-        path.write_text(yaml.safe_dump(recipe(folder, calibration)))
+        path.write_text(yaml.safe_dump(recipe(folder, way)))
         plan = make_plan(load_recipe(path), path.parent, [load_target("rpi")], store)
         return execute(plan, store, Silent()).targets[0].rows
 
@@ -52,11 +59,11 @@ def measure(folder: Path, store: Store, calibration: str | None = None) -> list[
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--calibration", help="one method for both runtimes")
+    parser.add_argument("--way", choices=SETTINGS, default="auto")
     arguments = parser.parse_args()
     print("| runtime | stage | images | top-1 % | agreement % (95 %) | SQNR dB | latency ratio |")
     print("|---|---|--:|--:|--:|--:|--:|")
-    for row in measure(arguments.folder, Store(default_store()), arguments.calibration):
+    for row in measure(arguments.folder, Store(default_store()), arguments.way):
         v = row.validation
         agreement = f"{v.agreement.value:.1f} ({v.agreement.low:.1f} to {v.agreement.high:.1f})"
         ratio = f"{v.latency.ratio.value:.2f}" if v.latency.ratio else "reference"
