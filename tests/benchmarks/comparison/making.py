@@ -149,9 +149,7 @@ def make_one(row: Row, work: Path, store: Store, fresh: bool) -> None:
 def _make_peers(row: Row, given: Given, folder: Path, store: Store, fresh: bool) -> None:
     peer = row.maker
     assert isinstance(peer, Peer)
-    code = [ast.dump(ast.Module(_body(part), [])) for part in (peer.make, *peer.helpers)]
-    keys = [given.keys["float"], given.keys["images/calibration"], given.subject.quick]
-    fingerprint = digest_of([code, library_versions(LIBRARIES), keys])
+    fingerprint = fingerprint_of(peer, given)
     if _is_made(folder, fingerprint) and not fresh:
         return
     _ = given.model, given.calibration, given.train if peer.family in ("pruned", "qat") else None
@@ -161,6 +159,13 @@ def _make_peers(row: Row, given: Given, folder: Path, store: Store, fresh: bool)
     if peer.floats:
         peer.floats(path)
     _keep(folder, row, fingerprint, path=path, seconds=seconds, form=given.form)
+
+
+def fingerprint_of(peer: Peer, given: Given) -> str:
+    """Changes with the code of a peer, the libraries, the model and the images."""
+    code = [ast.dump(ast.Module(_body(part), [])) for part in (peer.make, *peer.helpers)]
+    contents = [given.artifacts[name].digest for name in ("float", "images/calibration")]
+    return digest_of([code, library_versions(LIBRARIES), contents, given.subject.quick])
 
 
 def _make_ours(row: Row, given: Given, folder: Path, store: Store, fresh: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ class Subject:
     base: Path
     """The folder to which the recipe's paths refer."""
     quick: bool = False
+    sharing: Json = field(default_factory=dict)
+    """Fields of quantize for a method that holds images back, where there are too few for both."""
 
     def with_stages(self, before: tuple[Json, ...], quantize: Json) -> Json:
         """The recipe with other stages behind the training; its images stay the same.
@@ -59,6 +61,8 @@ class Subject:
         own = {k: v for k, v in (stages[at]["quantize"] or {}).items() if k in chosen}
         if self.quick:
             own |= {"samples": QUICK_CALIBRATION, "every_class": False}
+        if quantize.get("method") == "auto":
+            own |= {"held_back": QUICK_CALIBRATION} if self.quick else self.sharing
         last = [{"quantize": {**own, **quantize}}, {"export": {"preprocess": "baked"}}]
         kept = {key: self.recipe[key] for key in ("model", "data")}
         return copy.deepcopy({**kept, "stages": [*stages[:at], *before, *last]})
@@ -85,8 +89,6 @@ class Given:
 
     subject: Subject
     artifacts: dict[str, Artifact]
-    keys: dict[str, str]
-    """The key of each step, which says what the artifact was made from."""
 
     @cached_property
     def card(self) -> Card:
@@ -139,12 +141,10 @@ def prepare(subject: Subject, store: Store) -> Given:
     plan = subject.plan(subject.with_stages((), {}), "onnxruntime", store)
     shared = tuple(step for step in plan.steps if not step.id.startswith("host/"))
     artifacts = execute(replace(plan, steps=shared, targets=()), store, Silent()).artifacts
-    keys = {step.id: step.key for step in shared}
     reference = next(step for step in shared if step.id == "reference")
     for name, step in (("float", "model"), ("judge", "images")):
         artifacts[name] = artifacts[reference.inputs[step]]
-        keys[name] = keys[reference.inputs[step]]
-    return Given(subject, artifacts, keys)
+    return Given(subject, artifacts)
 
 
 def shipped(imagenet: Path | None, quick: bool) -> tuple[list[Subject], dict[str, str]]:
@@ -162,7 +162,8 @@ def shipped(imagenet: Path | None, quick: bool) -> tuple[list[Subject], dict[str
         reason = f"no ImageNet sample ({where}): give --imagenet or set EDGEKIT_IMAGENET"
         return subjects, {name: reason}
     recipe = imagenet_agreement.recipe(imagenet, None)
-    return [Subject(name, "ImageNet sample", recipe, ROOT, quick), *subjects], {}
+    sharing = {"samples": 200, "held_back": 100}
+    return [Subject(name, "ImageNet sample", recipe, ROOT, quick, sharing), *subjects], {}
 
 
 def from_file(path: Path, quick: bool, name: str | None = None) -> Subject:

@@ -30,7 +30,9 @@ runtime interleaved in one process, one thread; a figure in brackets was disturb
 the machine. *Minutes* is the wall time of making the file, without the training that all share.
 *Lines* counts what a user writes from the trained model and the decoded images on, in Python; for
 edgekit the whole recipe in YAML, model, data and training included. A peer's file takes normalised
-floats; edgekit's takes raw pixels, and normalises them inside.
+floats; edgekit's takes raw pixels, and normalises them inside. `method: auto` judges what it tries
+on images held back from the training side; where there are only enough of them to calibrate on, it
+shares those out.
 """
 DUEL_EXPLANATION = """\
 Each figure is held against the peer of the same runtime that is best at it, chosen with these very
