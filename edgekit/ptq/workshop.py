@@ -147,12 +147,13 @@ class Workshop:
     def quantize(self, way: Way, into: Path) -> InputForm:
         """Make it; ranges that its runtime's own library cannot find are found here."""
         asked, path = way.quantization, self.float_file(way.corrections)
-        if asked.precision == "int8" and (self.finds_ranges(asked) or self.trained_ranges):
+        trained = {} if asked.quantizer != self.runtime.quantizers[0] else self.trained_ranges
+        if asked.precision == "int8" and (self.finds_ranges(asked) or trained):
             found = {
                 name: ranges.choose(histogram, asked.calibration, asked.percentile)
                 for name, histogram in self.histograms(way.corrections).items()
             }
-            asked = asked.model_copy(update={"ranges": {**found, **self.trained_ranges}})
+            asked = asked.model_copy(update={"ranges": found | trained})
         return self.runtime.quantize(path, self.card, self.images, asked, into, self.progress)
 
     def finds_ranges(self, asked: Quantization) -> bool:

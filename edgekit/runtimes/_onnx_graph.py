@@ -170,6 +170,33 @@ def write_out_hard_sigmoid(model: Any) -> dict[str, list[str]]:
     return written
 
 
+def ranges_of_written_out(
+    model: Any, written: dict[str, list[str]], ranges: dict[str, tuple[float, float]]
+) -> dict[str, tuple[float, float]]:
+    """The ranges inside written-out hard-sigmoids, from those of what they take and give.
+
+    Args:
+        written: as `write_out_hard_sigmoid` returned it.
+        ranges: by the names of the float file's tensors, which know nothing of these.
+    """
+    from onnx import numpy_helper
+
+    nodes = {node.name: node for node in model.graph.node}
+    constants = {i.name: i for i in model.graph.initializer}
+    found = {}
+    for add, clip, times in ([nodes[part] for part in parts] for parts in written.values()):
+        shift, slope = (
+            float(numpy_helper.to_array(constants[node.input[1]])) for node in (add, times)
+        )
+        if add.input[0] in ranges:
+            low, high = ranges[add.input[0]]
+            found[add.output[0]] = (min(0.0, low + shift), max(0.0, high + shift))
+        if times.output[0] in ranges:
+            low, high = ranges[times.output[0]]
+            found[clip.output[0]] = (low / slope, high / slope)
+    return found
+
+
 def fold_scales(graph: Any, names: Iterable[str]) -> None:
     """Drop the quantised multiplications called `names`, whose second factor is a constant.
 

@@ -58,7 +58,8 @@ def quantize(
         if settings.ranges is None:
             _calibrate(ready, images, form, settings, ranges, report)
         else:
-            _write_ranges(settings.ranges, ranges)
+            parts = graph.ranges_of_written_out(model, written, settings.ranges)
+            _write_ranges(settings.ranges | parts, ranges)
         quantization.quantize_static(
             ready,
             done,

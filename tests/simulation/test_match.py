@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekit import ranges as choices
 from edgekit.simulation import fakequant, match
 from edgekit.simulation.fold import fold_batch_norm
 from edgekit.simulation.trace import trace
@@ -64,10 +65,21 @@ def ranges(snapped: Any) -> dict[str, tuple[float, float]]:
 
 
 @pytest.fixture(scope="module", params=sorted(NEEDS))
-def build(request: Any, tmp_path_factory: pytest.TempPathFactory, snapped: Any) -> Made:
+def build(
+    request: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+    snapped: Any,
+    ranges: dict[str, tuple[float, float]],
+) -> Made:
+    """Quantised by each runtime as it likes, and with the ranges of the simulation."""
     pytest.importorskip(NEEDS[request.param])
     result = made(request.param, tmp_path_factory.mktemp(request.param), snapped, card())
     result.quantize("int8")
+    own = choices.collect(iter(result.tensors("float")))
+    pinned = {name: choices.choose(histogram, "minmax") for name, histogram in own.items()}
+    path, form = result.path("float"), result.forms["float"]
+    pinned |= match.same_ranges(snapped, result.runtime, path, form, ranges)
+    result.quantize("pinned", ranges=pinned)
     return result
 
 
@@ -95,6 +107,57 @@ def test_the_integers_of_the_weights_are_the_same_in_every_file(build: Made, sna
             assert any(np.abs(2 * integers - expected).max() <= 1 for integers in near)
         else:
             assert any(np.array_equal(expected, integers) for integers in stored), name
+
+
+def test_the_scales_of_activations_are_the_same_in_every_file(
+    build: Made, ranges: dict[str, tuple[float, float]]
+) -> None:
+    stored = SCALES[build.runtime.name](build.path("pinned"))
+    missing = [
+        name
+        for name, (low, high) in ranges.items()
+        if not any(np.isclose((high - low) / 255, scale, rtol=1e-5) for scale in stored)
+    ]
+    assert missing == NOT_QUANTISED[build.runtime.name]
+
+
+def scales_of_onnx(path: Path) -> list[float]:
+    import onnx
+
+    graph = onnx.load(path).graph
+    constants = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    quantizers = [node for node in graph.node if node.op_type == "QuantizeLinear"]
+    return [float(constants[node.input[1]]) for node in quantizers]
+
+
+def scales_of_tflite(path: Path) -> list[float]:
+    from edgekit.runtimes import _tflite as tflite
+
+    graph = tflite.read(path).subgraphs[0]
+    codes = [t.quantization for t in graph.tensors if t.quantization is not None]
+    return [float(c.scale[0]) for c in codes if c.scale is not None and len(c.scale) == 1]
+
+
+def scales_of_openvino(path: Path) -> list[float]:
+    import openvino
+
+    found = []
+    for op in openvino.Core().read_model(path).get_ops():
+        if op.get_type_name() == "FakeQuantize":
+            low, high = (op.input_value(i).get_node().get_data().item() for i in (3, 4))
+            found.append((high - low) / 255)
+    return found
+
+
+NOT_QUANTISED = {
+    "litert": [],
+    "onnxruntime": ["head.linear"],
+    "openvino": ["deep_norm.batch_norm", "head.linear"],
+}
+"""Scores, and what a hard-swish of OpenVINO takes: computed in the arithmetic of their layer."""
+SCALES = {
+    "onnxruntime": scales_of_onnx, "litert": scales_of_tflite, "openvino": scales_of_openvino,
+}  # fmt: skip
 
 
 def by_channel(values: Any, depthwise: bool = False) -> Any:
