@@ -71,6 +71,8 @@ def cut(
             f"{100 * plan.share:.0f} % of the {by} is left, {100 * budget / now:.0f} % was asked",
             hint="keep more, or lower round_to",
         )
+    if not any(plan.dropped.values()):  # the cut before went past this budget too
+        return Cut(own, card, now)
     dependencies.cut(plan.dropped)
     return Cut(own, described(own, card), plan.share * now)
 

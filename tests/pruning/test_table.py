@@ -15,7 +15,7 @@ from edgekit.measure import Candidate, Outcome, Timing
 from edgekit.pruning import table as tables
 from edgekit.pruning.groups import Dependencies
 from edgekit.pruning.network import Network, read_network
-from edgekit.pruning.table import Entry, Table, distinct, measure_table
+from edgekit.pruning.table import Entry, LatencyTable, Table, distinct, measure_table
 from edgekit.runtimes.base import Layer, Runtime
 
 PLACE = Layer(kind="conv", height=4, width=4, cin=64, cout=32)
@@ -106,3 +106,10 @@ def test_a_layer_of_one_slope_is_read_off_exactly(widths: list[int], asked: int)
         assert entry.at(asked, 32) == pytest.approx(3.0 * asked)
     else:
         assert entry.at(asked, 32) == 3.0 * widths[0]
+
+
+def test_a_comment_in_the_agent_does_not_cut_the_network_anew() -> None:
+    settings = LatencyTable(find_runtimes()["litert"](), "int8").settings()
+    assert "agent" not in settings
+    assert settings["host"]["cpu"]
+    assert settings["protocol"]["rounds"]
