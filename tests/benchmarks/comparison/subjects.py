@@ -161,7 +161,7 @@ def shipped(imagenet: Path | None, quick: bool) -> tuple[list[Subject], dict[str
         where = imagenet or "no folder was given"
         reason = f"no ImageNet sample ({where}): give --imagenet or set EDGEKIT_IMAGENET"
         return subjects, {name: reason}
-    recipe = imagenet_agreement.recipe(imagenet, None)
+    recipe = imagenet_agreement.recipe(imagenet, "ptq")
     sharing = {"samples": 200, "held_back": 100}
     return [Subject(name, "ImageNet sample", recipe, ROOT, quick, sharing), *subjects], {}
 
