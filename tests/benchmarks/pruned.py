@@ -44,12 +44,13 @@ def build(name: str) -> Build:
 
 
 def files(built: dict[str, Build], runtime: str) -> dict[str, RowResult]:
-    """By `<recipe> <stage>`: the float and the exported files of a runtime."""
+    """By `<recipe> <stage>`: the float and the exported files of a runtime, each once."""
+    shown = {DENSE: ("source", "export"), PRUNED: ("prune", "export")}
     return {
         f"{name} {result.row.stage}": result
         for name, one in built.items()
         for result in one.targets[0].rows
-        if result.row.runtime == runtime and result.row.stage in ("source", "prune", "export")
+        if result.row.runtime == runtime and result.row.stage in shown[name]
     }
 
 
