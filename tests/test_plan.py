@@ -534,16 +534,6 @@ def test_milliseconds_without_a_device_are_refused(plan: Planner) -> None:
     assert "max_latency_ratio" in str(caught.value.hint)
 
 
-def test_a_calibration_the_runtime_does_not_offer_is_refused_with_what_it_offers(
-    plan: Planner,
-) -> None:
-    with pytest.raises(InputError, match="litert does not offer entropy") as caught:
-        plan(
-            ("samples: 8", "samples: 8, calibration: entropy"), targets=[target("board", "litert")]
-        )
-    assert "minmax" in str(caught.value.hint)
-
-
 def test_calibration_that_cannot_hold_every_class_is_refused(plan: Planner) -> None:
     with pytest.raises(DataError, match="1 calibration images cannot hold 2 classes"):
         plan(("samples: 8", "samples: 1"))
