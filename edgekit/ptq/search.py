@@ -75,11 +75,15 @@ def search(workshop: Workshop, asked: Quantization, stop_at: float | None) -> tu
 
 def _ways(workshop: Workshop, asked: Quantization, tried: list[tuple[Way, Trial]]) -> Iterator[Way]:
     """Each next way, from what came of those before."""
+    runtime = workshop.runtime
+    own = asked.quantizer == runtime.quantizers[0]  # another one finds ranges and biases itself
     for method, percentile in RANGES:
+        if not own and method not in runtime.calibrations:
+            continue
         update = {"calibration": method, "percentile": percentile}
         yield Way(quantization=asked.model_copy(update=update))
     possible = workshop.corrections
-    steps: list[Correction] = [] if workshop.runtime.corrects_bias else ["bias"]
+    steps: list[Correction] = ["bias"] if own and not runtime.corrects_bias else []
     steps += [name for name in ("equalise", "smooth", "adaround") if name in possible]
     for correction in steps:
         best = _best(tried)

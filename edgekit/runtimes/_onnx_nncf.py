@@ -26,7 +26,7 @@ def quantize(
     """An int8 QDQ model of a float model; nodes named in `settings.islands` are ignored.
 
     Raises:
-        Unsupported: a calibration that NNCF does not have.
+        Unsupported: ranges are given, which NNCF does not take here.
     """
     import nncf
 
@@ -80,7 +80,6 @@ def _parameters(settings: Quantization) -> Any:
     from nncf.quantization import advanced_parameters as advanced
     from nncf.quantization import range_estimator as ranges
 
-    name = settings.calibration
     if settings.ranges is not None:
         raise Unsupported(
             "quantize: nncf takes no ranges for an ONNX model",
@@ -88,27 +87,13 @@ def _parameters(settings: Quantization) -> Any:
         )
     known = ranges.RangeEstimatorParametersSet
     estimators = {"minmax": known.MINMAX, "moving_average": known.MEAN_MINMAX}
-    if name == "percentile":
-        outside = 1 - settings.percentile / 100
-        kinds, mean = ranges.StatisticsType, ranges.AggregatorType.MEAN
-        low, high = (
-            ranges.StatisticsCollectorParameters(kinds.QUANTILE, mean, None, outside)
-            for _ in ("min", "max")
-        )
-        estimators[name] = ranges.RangeEstimatorParameters(low, high)
-    if name not in estimators:
-        raise Unsupported(
-            f"quantize.calibration: nncf offers no {name} on an ONNX model",
-            hint=f"it offers {', '.join([*estimators, 'percentile'])}; "
-            "the quantizer onnxruntime offers all",
-        )
     return AdvancedQuantizationParameters(
         overflow_fix=OverflowFix.DISABLE,
         activations_quantization_params=advanced.QuantizationParameters(per_channel=False),
         weights_quantization_params=advanced.QuantizationParameters(
             per_channel=settings.per_channel
         ),
-        activations_range_estimator_params=estimators[name],
+        activations_range_estimator_params=estimators[settings.calibration],
     )
 
 

@@ -14,16 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-METHODS = {
-    "minmax": "MinMax",
-    "moving_average": "MinMax",
-    "percentile": "Percentile",
-    "entropy": "Entropy",
-}
-"""The library's name of each calibration."""
 
-BINS = {"percentile": 2048, "entropy": 512}
-"""With the library's 128 bins entropy has one candidate only, and is minmax without a word."""
+AVERAGES = {"minmax": False, "moving_average": True}
 
 
 def quantize(
@@ -63,7 +55,7 @@ def quantize(
         quantization.quantize_static(
             ready,
             done,
-            calibrate_method=quantization.CalibrationMethod[_method(settings)],
+            calibrate_method=quantization.CalibrationMethod.MinMax,
             calibration_cache_path=ranges,
             per_channel=settings.per_channel,
             activation_type=quantization.QuantType.QUInt8,
@@ -74,10 +66,6 @@ def quantize(
         quantized = onnx.load(done)
     graph.fold_scales(quantized.graph, (parts[-1] for parts in written.values()))
     return quantized
-
-
-def _method(settings: Quantization) -> str:
-    return METHODS[settings.calibration] if settings.ranges is None else "MinMax"
 
 
 def _write_ranges(ranges: dict[str, tuple[float, float]], into: Path) -> None:
@@ -91,12 +79,12 @@ def _write_ranges(ranges: dict[str, tuple[float, float]], into: Path) -> None:
 
 
 class _Reader:
-    """What a calibrator reads from: the prepared images from `start` on, one by one."""
+    """What a calibrator reads from: the prepared images, one by one."""
 
     def __init__(
-        self, images: NDArray[np.uint8], form: InputForm, start: int, report: Callable[[int], None]
+        self, images: NDArray[np.uint8], form: InputForm, report: Callable[[int], None]
     ) -> None:
-        self.feed = iter(enumerate(batches(images, form), start + 1))
+        self.feed = iter(enumerate(batches(images, form), 1))
         self.report = report
 
     def get_next(self) -> dict[str, Any] | None:
@@ -117,27 +105,19 @@ def _calibrate(
 ) -> None:
     """Measure the range of every activation and write the ranges to `into`.
 
-    Done here, and not in quantize_static, since that cannot pass the number of bins on.
+    The library's percentile and entropy are not used: they hold all activations of several images,
+    and take minutes and gigabytes where `edgekit.ranges` takes seconds.
     """
     from onnxruntime.quantization import calibrate
 
-    name = settings.calibration
-    options = {"percentile": settings.percentile, "symmetric": False, "num_bins": BINS.get(name)}
-    options["moving_average"] = name == "moving_average"
     calibrator = calibrate.create_calibrator(
         model,
         sorted(_operator_types()),
         augmented_model_path=str(into.with_suffix(".augmented.onnx")),
-        calibrate_method=calibrate.CalibrationMethod[METHODS[name]],
-        extra_options=options,
+        calibrate_method=calibrate.CalibrationMethod.MinMax,
+        extra_options={"moving_average": AVERAGES[settings.calibration]},
     )
-    # A reader's images are held together. Extremes are two numbers each, and their average needs
-    # one reader; histograms hold whole activations. The first reader sets the width of the bins:
-    # with fewer images in it larger values follow, and the time of entropy is bins squared.
-    step = 8 if name in BINS else len(images)
-    for start in range(0, len(images), step):
-        part = images[start : start + step]
-        calibrator.collect_data(_Reader(part, form, start, report))
+    calibrator.collect_data(_Reader(images, form, report))
     calibrate.print = lambda *_: None  # redirecting sys.stdout would hide the caller's output too
     calibrate.save_tensors_data(calibrator.compute_data(), into)
 

@@ -47,7 +47,7 @@ QUANTIZERS = {"onnxruntime": _onnx_quantize.quantize, "nncf": _onnx_nncf.quantiz
 class OnnxRuntime(Runtime):
     """torch.onnx and onnxslim to compile, onnxruntime.quantization or NNCF (both QDQ) for int8."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     name: ClassVar[str] = "onnxruntime"
     file: ClassVar[str] = "model.onnx"
     libraries: ClassVar[tuple[str, ...]] = (
@@ -61,12 +61,7 @@ class OnnxRuntime(Runtime):
     reads: ClassVar[tuple[Format, ...]] = ("torch", "onnx", "keras")
     engine: ClassVar[str] = "onnxruntime"
     quantizers: ClassVar[tuple[str, ...]] = tuple(QUANTIZERS)
-    calibrations: ClassVar[tuple[Calibration, ...]] = (
-        "minmax",
-        "moving_average",
-        "percentile",
-        "entropy",
-    )
+    calibrations: ClassVar[tuple[Calibration, ...]] = ("minmax", "moving_average")
 
     example: ClassVar[str] = """\
 import json, sys

@@ -21,7 +21,11 @@ class Shop:
     def __init__(self, figures: dict[str, tuple[float | None, float]], **about: Any) -> None:
         self.figures = figures
         self.corrections = about.get("corrections", ("equalise", "adaround", "bias"))
-        self.runtime = SimpleNamespace(corrects_bias=about.get("corrects_bias", False))
+        self.runtime = SimpleNamespace(
+            corrects_bias=about.get("corrects_bias", False),
+            quantizers=about.get("quantizers", ("library",)),
+            calibrations=("minmax", "moving_average"),
+        )
         self.seen: list[str] = []
 
     def try_out(self, way: Way) -> Trial:
@@ -73,6 +77,12 @@ def test_what_cannot_help_is_not_tried(about: dict[str, Any], steps: list[str]) 
     shop: Any = Shop({"minmax": (20, 90)}, **about)
     search(shop, ASKED, None)
     assert shop.seen == [*RANGES, *steps]
+
+
+def test_a_second_quantiser_is_asked_for_nothing_that_is_its_own() -> None:
+    shop: Any = Shop({}, quantizers=("first", "library"), corrections=("adaround", "bias"))
+    search(shop, ASKED, None)
+    assert shop.seen == ["minmax", "moving_average", "minmax + adaround"]
 
 
 def test_a_way_that_does_not_run_is_a_row_and_never_chosen() -> None:

@@ -106,7 +106,7 @@ def test_a_baked_file_takes_the_pixels_as_codes(build: Build) -> None:
 def test_nothing_is_printed(
     build: Build, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    quantize(build.path("float"), tmp_path / "quiet", calibration="percentile", percentile=99.0)
+    quantize(build.path("float"), tmp_path / "quiet", calibration="moving_average")
     assert capfd.readouterr() == ("", "")
     assert (tmp_path / "quiet" / RUNTIME.file).read_bytes() != build.path("ours").read_bytes()
 
@@ -116,6 +116,6 @@ def test_weights_share_one_scale_when_asked(build: Build, tmp_path: Path) -> Non
     assert not RUNTIME.describe(tmp_path / "whole" / RUNTIME.file).per_channel
 
 
-def test_a_calibration_that_nncf_lacks_is_refused(build: Build, tmp_path: Path) -> None:
-    with pytest.raises(Unsupported, match="entropy"):
-        quantize(build.path("float"), tmp_path / "entropy", calibration="entropy")
+def test_ranges_from_elsewhere_are_refused(build: Build, tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="nncf takes no ranges"):
+        quantize(build.path("float"), tmp_path / "given", ranges={"image": (0.0, 1.0)})

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from edgekit.errors import EdgekitError, MissingPackage, Unsupported
 from edgekit.models import Card, count_macs, create
-from edgekit.runtimes._onnx_quantize import BINS
 from edgekit.runtimes.base import InputForm, Quantization, pixel_grid
 from edgekit.runtimes.onnxruntime import OnnxRuntime
 
@@ -176,22 +175,12 @@ def test_labels_and_preprocessing_are_read_from_the_session(build: Build) -> Non
     assert about["mean"] == list(build.forms["grid"].mean)
 
 
-@pytest.mark.parametrize("calibration", ["moving_average", "percentile", "entropy"])
-def test_every_calibration_gives_ranges_of_its_own(
-    build: Build, calibration: str, capfd: pytest.CaptureFixture[str]
+def test_the_average_gives_ranges_of_its_own(
+    build: Build, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    build.quantize(calibration, ALIKE, calibration)
+    build.quantize("average", ALIKE, "moving_average")
     assert capfd.readouterr() == ("", "")
-    assert ranges(build.path(calibration)) != ranges(build.path("grid"))
-
-
-def test_entropy_with_the_librarys_bins_is_minmax(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(BINS, "entropy", 128)
-    build.quantize("entropy-of-128-bins", ALIKE, "entropy")
-    found, plain = ranges(build.path("entropy-of-128-bins")), ranges(build.path("grid"))
-    assert found == pytest.approx(plain)
+    assert ranges(build.path("average")) != ranges(build.path("grid"))
 
 
 def ranges(path: Path) -> dict[str, float]:
