@@ -45,8 +45,7 @@ class Histogram:
             self.counts = np.pad(half, BINS // 4)
             self.limit *= 2
         if self.limit:
-            some = flat[:: -(-flat.size // SAMPLED)]
-            places = ((some / self.limit + 1) * (BINS / 2)).astype(np.int64)
+            places = ((_sample(flat) / self.limit + 1) * (BINS / 2)).astype(np.int64)
             self.counts += np.bincount(np.minimum(places, BINS - 1), minlength=BINS)
 
     @property
@@ -56,6 +55,17 @@ class Histogram:
     @property
     def extremes(self) -> Range:
         return min(self.lows), max(self.highs)
+
+
+def _sample(flat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One value at random of each of SAMPLED equal parts. A fixed stride would fall into step with
+    the channels, and see the same few of them at every position."""
+    if flat.size <= SAMPLED:
+        return flat
+    part = flat.size / SAMPLED
+    random = np.random.default_rng(flat.size).random(SAMPLED)
+    places = ((np.arange(SAMPLED) + random) * part).astype(np.int64)
+    return flat[np.minimum(places, flat.size - 1)]
 
 
 def collect(tensors: Iterable[dict[str, NDArray[np.float32]]]) -> dict[str, Histogram]:

@@ -78,6 +78,7 @@ def conflicts(recipe: Recipe) -> list[tuple[Location, str]]:
         *_order(recipe),
         *_untrained(recipe),
         *_without_torch(recipe),
+        *_corrected(recipe),
         *_strange_runtimes(recipe),
     ]
 
@@ -101,6 +102,25 @@ def _order(recipe: Recipe) -> Iterator[tuple[Location, str]]:
             yield where, f"{stage.stage} stands {names.count(stage.stage)} times, once is enough"
         elif any(other.stage == "export" for other in before):
             yield where, f"{stage.stage} comes after export, which must be the last one"
+
+
+def _corrected(recipe: Recipe) -> Iterator[tuple[Location, str]]:
+    """Corrections and a grid of its own change the same weights."""
+    settled = [stage.stage for stage in recipe.stages if stage.settles]
+    for i, stage in enumerate(recipe.stages):
+        given = ", ".join(getattr(stage, "corrections", ()))
+        where = ("stages", i, stage.stage)
+        if given and recipe.model.format != "torch":
+            kind = NAMES[recipe.model.format]
+            yield (*where, "corrections"), f"{given} change a timm model, and this is {kind}"
+        for name in settled if stage.scope == "runtime" else ():
+            if given:
+                yield (*where, "corrections"), f"{given} would undo what {name} has trained"
+            if not getattr(stage, "per_channel", True):
+                yield (
+                    (*where, "per_channel"),
+                    f"{name} trains weights on a grid with a step for each channel",
+                )
 
 
 def _untrained(recipe: Recipe) -> Iterator[tuple[Location, str]]:

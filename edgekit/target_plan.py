@@ -75,7 +75,9 @@ def plan_target(draft: Draft, target: Target, trunk: list[str], judge: str) -> T
             "measure milliseconds on",
             hint="use max_latency_ratio, which is measured on this machine",
         )
-    stages = [s.for_gates(gates) for s in draft.recipe.stages if isinstance(s, RuntimeStage)]
+    # Of what the trunk has lost already, a stage's own trials know nothing.
+    asked = Gates() if any(s.learns for s in draft.recipe.stages) else gates
+    stages = [s.for_gates(asked) for s in draft.recipe.stages if isinstance(s, RuntimeStage)]
     rows: list[Row] = []
     floats: dict[str, tuple[Row, Row]] = {}  # the reference, and what the trunk ends in
     unreachable = {

@@ -6,7 +6,6 @@ each runtime compiles and quantises it as it would the original.
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgekit.models import Card
@@ -52,7 +51,7 @@ def correct(
         corrections: applied in the order of `Correction`, whatever theirs is.
     """
     batches = _Batches(images, form)
-    folded = fold_batch_norm(copy.deepcopy(model), card.image_size)
+    folded = fold_batch_norm(model, card.image_size)
     links = layer_links(folded, card.image_size) if "equalise" in corrections else []
     links += norm_links(folded, card.image_size) if "smooth" in corrections else []
     if links:

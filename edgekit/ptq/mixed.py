@@ -8,6 +8,7 @@ that would break what is asked. What the float operators cost is measured, not e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,9 @@ from edgekit.errors import DeviceError
 from edgekit.inspection import inspect_files
 from edgekit.measure import Candidate, measure
 from edgekit.ptq.workshop import Trial, Way, Workshop
+from edgekit.runtimes.base import Activation
 
+CLAMPS = {"RELU", "RELU6", "CLIP", "CLAMP"}
 MOST = 32
 """Operators in float at most: beyond, another architecture or float16 serves better."""
 INSPECTED = 32
@@ -70,6 +73,9 @@ class _Mixer:
     stop_at: float
     max_float_macs: float
     macs: dict[str, int]
+    fused: dict[str, tuple[str, ...]]
+    """The operators that run as one with an operator and go back to float with it: a clamp's
+    layer."""
     points: dict[frozenset[str], Point] = field(default_factory=dict)
 
     def point(self, operators: tuple[str, ...]) -> Point:
@@ -82,13 +88,17 @@ class _Mixer:
 
     def with_islands(self, operators: tuple[str, ...]) -> Way:
         asked = self.way.quantization
-        islands = (*asked.islands, *operators)
+        islands = (*asked.islands, *self.whole(operators))
         return self.way.model_copy(
             update={"quantization": asked.model_copy(update={"islands": islands})}
         )
 
+    def whole(self, operators: tuple[str, ...]) -> tuple[str, ...]:
+        parts = (part for name in operators for part in self.fused.get(name, (name,)))
+        return tuple(dict.fromkeys(parts))
+
     def float_share(self, operators: tuple[str, ...]) -> float:
-        islands = {*self.way.quantization.islands, *operators}
+        islands = {*self.way.quantization.islands, *self.whole(operators)}
         total = sum(self.macs.values())
         return sum(self.macs.get(name, 0) for name in islands) / total if total else 0.0
 
@@ -137,9 +147,11 @@ def mix(
         the way with the fewest found, and what was seen; the way as it was and None where the
         int8 file stops while it is inspected.
     """
-    operators = workshop.runtime.describe(workshop.float_file(way.corrections)).operators
+    float_file = workshop.float_file(way.corrections)
+    operators = workshop.runtime.describe(float_file).operators
     macs = {operator.name: operator.macs for operator in operators}
-    mixer = _Mixer(workshop, way, stop_at, max_float_macs, macs)
+    fused = _fused(workshop.runtime.activations(float_file))
+    mixer = _Mixer(workshop, way, stop_at, max_float_macs, macs, fused)
     try:
         ranked = mixer.ranked()
     except DeviceError:
@@ -147,7 +159,7 @@ def mix(
     order = mixer.affordable(iter(ranked))
     enough = _enough(mixer, order)
     if enough is None:
-        best = max(mixer.points.values(), key=lambda p: p.trial.sqnr_db or -140.0)
+        best = max(mixer.points.values(), key=_clearness)
         ended = f"{len(order)} operators in float do not reach {stop_at:g} %: the best is kept"
         kept = tuple(Kept(operator=o, kind=ranked[o][0], arose=ranked[o][1], back_in_int8=None)
                      for o in best.operators)  # fmt: skip
@@ -157,6 +169,24 @@ def mix(
     chosen = mixer.with_islands(best.operators)
     curve = _with_cost(mixer, best)
     return chosen, Mixed(stop_at=stop_at, curve=curve, kept=kept, ended=ended)
+
+
+def _fused(activations: tuple[Activation, ...]) -> dict[str, tuple[str, ...]]:
+    """A layer's output is clamped before it is quantised: with a clamp alone in float, the layer
+    would be quantised to values that are then cut off."""
+    makers = {each.name: each for each in activations}
+    found = {}
+    for each in activations:
+        chain = [each.operator]
+        while each.kind.upper() in CLAMPS and each.inputs and each.inputs[0] in makers:
+            each = makers[each.inputs[0]]
+            chain.append(each.operator)
+        found[chain[0]] = tuple(name for name in chain if name)
+    return found
+
+
+def _clearness(point: Point) -> float:
+    return -math.inf if point.trial.sqnr_db is None else point.trial.sqnr_db
 
 
 def _enough(mixer: _Mixer, order: tuple[str, ...]) -> tuple[str, ...] | None:

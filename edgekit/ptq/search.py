@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.errors import Unsupported
 from edgekit.ptq.corrections import Correction
 from edgekit.ptq.workshop import Trial, Way, Workshop
 from edgekit.runtimes.base import Calibration, Quantization
@@ -55,20 +56,24 @@ def search(workshop: Workshop, asked: Quantization, stop_at: float | None) -> tu
         stop_at: percent of the judged images on which int8 must name the float model's class.
 
     Raises:
-        DeviceError, Unsupported: no way runs at all; why the first one does not.
+        Unsupported: no way runs at all; why the first one does not.
     """
     tried: list[tuple[Way, Trial]] = []
+    held = None
     ended = "every way was tried"
     for way in _ways(workshop, asked, tried):
         trial = workshop.try_out(way)
         tried.append((way, trial))
         if stop_at is not None and trial.agreement is not None and trial.agreement >= stop_at:
-            ended = f"{trial.agreement:g} % agree, and {stop_at:g} % were asked"
+            held, ended = way, f"{trial.agreement:g} % agree, and {stop_at:g} % were asked"
             break
-    best = _best(tried)
+    best = held or _best(tried)
     if best is None:
-        workshop.judge(tried[0][0])  # raises what it met
-    assert best is not None
+        raise Unsupported(
+            f"{workshop.runtime.name}: no way to int8 gives scores: {tried[0][1].failure}",
+            hint="give float operators more room (quantize.max_float_macs), or choose another "
+            "runtime or architecture",
+        )
     rows = tuple(Tried(way=w.label, trial=t, chosen=w == best) for w, t in tried)
     return best, Search(tried=rows, stop_at=stop_at, ended=ended)
 
@@ -84,7 +89,9 @@ def _ways(workshop: Workshop, asked: Quantization, tried: list[tuple[Way, Trial]
         yield Way(quantization=asked.model_copy(update=update))
     possible = workshop.corrections
     steps: list[Correction] = ["bias"] if own and not runtime.corrects_bias else []
-    steps += [name for name in ("equalise", "smooth", "adaround") if name in possible]
+    # AdaRound's grid has a step for each channel.
+    order: tuple[Correction, ...] = ("equalise", "smooth", "adaround")
+    steps += [name for name in order[: 3 if asked.per_channel else 2] if name in possible]
     for correction in steps:
         best = _best(tried)
         if correction in possible and best is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit import models, ranges, stats
 from edgekit.artifact import Artifact
-from edgekit.errors import DeviceError, InputError, Unsupported
+from edgekit.errors import DeviceError, Unsupported
 from edgekit.measure import Candidate, measure
 from edgekit.models import Card
 from edgekit.ptq.corrections import Correction, applicable, correct
@@ -100,26 +99,21 @@ class Workshop:
         """The float model, corrected and compiled.
 
         Raises:
-            InputError: a correction of a model that is not torch's.
+            Unsupported: a layer that a correction does not know.
         """
         if not corrections:
             return self.compiled.file(self.runtime.file)
-        if self.source is None:
-            raise InputError(
-                f"quantize.corrections: {', '.join(corrections)} change a torch model's weights, "
-                f"and {self.card.arch} is a file from elsewhere",
-                hint="remove the corrections; every calibration works on any model",
-            )
-        if self.trained_ranges:
-            raise InputError(
-                f"quantize.corrections: {', '.join(corrections)} would undo what qat has trained: "
-                "its weights lie on their int8 grid",
-                hint="remove the corrections, or the qat stage",
-            )
+        assert self.source is not None  # a recipe of a file from elsewhere has none
         if corrections not in self._floats:
             model, card = models.restore(self.source)
             form, images = self.calibrated_form, self.images
-            corrected = correct(model, card, images, form, corrections, self.progress)
+            try:
+                corrected = correct(model, card, images, form, corrections, self.progress)
+            except (RuntimeError, ValueError, KeyError) as error:  # torch's, of a strange layer
+                raise Unsupported(
+                    f"{', '.join(corrections)} cannot be done to {card.arch}: {error}",
+                    hint="leave the correction out",
+                ) from error
             into = Path(tempfile.mkdtemp(dir=self.folder))
             self.runtime.compile(corrected, card, into, self.progress)
             self._floats[corrections] = into / self.runtime.file
@@ -211,6 +205,3 @@ class Workshop:
     def judged_file(self) -> Path:
         np.save(self.folder / "judged.npy", self.judged)
         return self.folder / "judged.npy"
-
-    def close(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)

@@ -258,7 +258,9 @@ def set_ranges(model: Any, ranges: dict[str, tuple[float, float]]) -> None:
     for op in model.get_ops():
         if op.get_type_name() != "FakeQuantize" or op.get_name() not in live:
             continue
-        source = sources(op)[0].get_friendly_name()
+        before = op.input_value(0)
+        port = before.get_index()
+        source = before.get_node().get_friendly_name() + (f".{port}" if port else "")
         if source not in ranges or op.get_attributes()["levels"] != LEVELS:
             continue
         low, high = ranges[source]

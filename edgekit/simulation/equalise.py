@@ -16,6 +16,8 @@ from edgekit.simulation.trace import Call, Trace, trace, watch
 if TYPE_CHECKING:
     import torch
 
+DEAD = 1e-6
+"""What a channel reaches that never lives."""
 LARGEST_FACTOR = 8.0
 """Beyond it, weights of the second layer would lose more than activations win."""
 
@@ -105,12 +107,17 @@ def equalise(model: Any, links: list[Link], batches: Iterable[torch.Tensor]) -> 
         for link in links:
             takers = [modules[name] for name in link.takers]
             depthwise = any(getattr(taker, "groups", 1) > 1 for taker in takers)
-            if depthwise and any(taker.groups != taker.in_channels for taker in takers):
+            plain = all(t.groups == t.in_channels == t.out_channels for t in takers if depthwise)
+            if not plain:
                 continue
-            size = reach[link.call].clamp_min(1e-6)
+            alive = reach[link.call] > DEAD
+            if not alive.any():
+                continue
+            size = reach[link.call].clamp_min(DEAD)
             factor = size if depthwise else (size / _columns(takers)).sqrt()
-            factor = factor / factor.log().mean().exp()
+            factor = factor / factor[alive].log().mean().exp()
             factor = factor.clamp(1 / LARGEST_FACTOR, LARGEST_FACTOR)
+            factor = torch.where(alive, factor, torch.ones_like(factor))
             _scale(modules, link, takers, factor, depthwise)
 
 

@@ -75,21 +75,21 @@ def correct_bias(
     holders = {name: m for name, m in holders.items() if getattr(m, "bias", None) is not None}
     lost = {name: meant[name] - nearest(modules[name].weight.data) for name in holders}
     shifts: dict[str, torch.Tensor] = {}
-    images = 0
+    rows: dict[str, int] = {}
 
     def add(name: str, module: Any, x: torch.Tensor) -> None:
         shift = _output_of(module, lost[name], x)
         channel = shift.dim() - 1 if isinstance(module, torch.nn.Linear) else 1
         others = [i for i in range(1, shift.dim()) if i != channel]
-        per_image = shift.double().mean(dim=others) if others else shift.double()
-        shifts[name] = shifts.get(name, 0) + per_image.sum(dim=0)
+        means = shift.double().mean(dim=others) if others else shift.double()
+        shifts[name] = shifts.get(name, 0) + means.sum(dim=0)
+        rows[name] = rows.get(name, 0) + len(means)  # of windows or positions, not always images
 
     for batch in batches:
         _watch(model, {name: modules[name] for name in lost}, batch, add)
-        images += len(batch)
     with torch.no_grad():
         for name, shift in shifts.items():
-            holders[name].bias.add_((shift / images).float())
+            holders[name].bias.add_((shift / rows[name]).float())
     return len(shifts)
 
 

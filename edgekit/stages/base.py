@@ -87,7 +87,7 @@ class RuntimeStage(Stage):
         return False
 
     def for_gates(self, gates: Gates) -> RuntimeStage:
-        """The stage, with what the gates ask of it."""
+        """The stage, with what the gates ask of it, where its input is the float reference."""
         return self
 
     def settings_for(self, runtime: Runtime, variant: Variant) -> Json:

@@ -33,6 +33,8 @@ PLAIN_MARGIN_DB = 1.0
 """Plain int8 is preferred where it is no worse than this: an island costs time."""
 OF_THE_SEARCH = ("calibration", "percentile", "corrections")
 """Settings that `method: auto` finds by itself."""
+FOR_THE_SEARCH = ("held_back", "stop_at", "mixed")
+"""Settings that nothing but `method: auto` reads."""
 
 
 class Islands(BaseModel):
@@ -46,7 +48,7 @@ class Islands(BaseModel):
 
 
 class Quantize(RuntimeStage):
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     images: ClassVar[Literal["train", "calibration"] | None] = "calibration"
 
     stage: Literal["quantize"] = "quantize"
@@ -77,7 +79,7 @@ class Quantize(RuntimeStage):
     """With auto: give operators back to float where the search does not reach `stop_at`."""
     islands: Literal["auto", "none"] = "auto"
     """`auto`: operators that int8 is known to break (a linear attention's division) stay in float
-    where that helps the scores of calibration images."""
+    where that helps the scores of images of the training side."""
     max_float_macs: float = Field(0.05, ge=0, le=1)
     """Share of the multiply-accumulates that may stay in float, islands included."""
 
@@ -86,6 +88,13 @@ class Quantize(RuntimeStage):
         given = [name for name in OF_THE_SEARCH if name in self.model_fields_set]
         if self.method == "auto" and given:
             raise ValueError(f"method: auto finds {', '.join(given)} by itself: remove the one")
+        idle = [name for name in FOR_THE_SEARCH if name in self.model_fields_set]
+        if self.method != "auto" and idle:
+            raise ValueError(f"{', '.join(idle)} is for method: auto alone")
+        if self.corrections and self.precision != "int8":
+            raise ValueError(f"corrections are for int8, not for {self.precision}")
+        if "adaround" in self.corrections and not self.per_channel:
+            raise ValueError("adaround needs per_channel: true: its grid has a step a channel")
         if self.method == "auto" and self.precision != "int8":
             raise ValueError(
                 f"method: auto searches for int8; {self.precision} has nothing to find"
@@ -101,7 +110,7 @@ class Quantize(RuntimeStage):
         return self.method == "auto" or bool(self.corrections)
 
     def for_gates(self, gates: Gates) -> Quantize:
-        """A drop of at most d points is certain where 100 - d percent of the classes agree."""
+        """A model loses at most d points where 100 - d percent of the classes stay."""
         if self.method != "auto" or self.stop_at is not None:
             return self
         drop, agreement = gates.max_accuracy_drop, gates.min_agreement
@@ -143,20 +152,23 @@ class Quantize(RuntimeStage):
         )
 
     def settings_for(self, runtime: Runtime, variant: Variant) -> Json:
-        own = {"stage", "method", "corrections", "islands", "max_float_macs"}
-        own |= {"held_back", "stop_at", "mixed"} if self.method == "auto" else set()
+        asked = self.asked(runtime, variant)
+        own = {"stage", "max_float_macs"}
+        if asked.precision == "int8":
+            own |= {"method", "corrections", "islands"}
+            own |= {*FOR_THE_SEARCH} if self.method == "auto" else set()
         # What is asked names no operators yet: `islands` is the setting.
-        found_later = {"ranges", "islands"}
-        asked = self.asked(runtime, variant).model_dump(mode="json", exclude=found_later)
-        return {**self.model_dump(mode="json", include=own), **asked}
+        fields = asked.model_dump(mode="json", exclude={"ranges", "islands"})
+        return {**self.model_dump(mode="json", include=own), **fields}
 
     def apply(
         self, runtime: Runtime, variant: Variant, inputs: Inputs, into: Path, context: Context
     ) -> Json:
         asked = self.asked(runtime, variant)
-        searches = self.method == "auto" and asked.precision == "int8"
+        int8 = asked.precision == "int8"
+        searches = self.method == "auto" and int8
         with _workshop(runtime, inputs, context) as workshop:
-            way = Way(quantization=asked, corrections=self.corrections)
+            way = Way(quantization=asked, corrections=self.corrections if int8 else ())
             islands = self._islands(workshop, way)
             way = _with_islands(way, islands.operators)
             found = mixed = None

@@ -32,7 +32,9 @@ class Shop:
         sizes = macs or {}
         operators = [SimpleNamespace(name=n, macs=sizes.get(n, 1)) for n in ["rule", *NAMES]]
         describe = SimpleNamespace(operators=operators)
-        self.runtime = SimpleNamespace(name="fake", describe=lambda path: describe)
+        self.runtime = SimpleNamespace(
+            name="fake", describe=lambda path: describe, activations=lambda path: ()
+        )
 
     def float_file(self, corrections: object) -> Path:
         return Path("float")
@@ -104,6 +106,20 @@ def test_operators_that_cost_too_much_are_passed_over() -> None:
     assert "op0" not in way.quantization.islands
     assert "do not reach 99 %" in found.ended
     assert "op3" in way.quantization.islands
+
+
+def test_a_clamp_takes_its_layer_with_it() -> None:
+    shop: Any = Shop({"op1", "conv"})
+
+    def made(name: str, kind: str, *inputs: str) -> Any:
+        return SimpleNamespace(name=name, operator=name, kind=kind, inputs=inputs)
+
+    graph = (made("image", ""), made("conv", "Conv", "image"), made("op1", "Clip", "conv"))
+    shop.runtime.activations = lambda path: graph
+    way, found = mix(shop, WAY, 99, 1.0)
+    assert found is not None
+    assert [kept.operator for kept in found.kept] == ["op1"]
+    assert way.quantization.islands == ("rule", "op1", "conv")
 
 
 def test_a_file_that_stops_while_it_is_inspected_is_left_as_it_was(

@@ -22,6 +22,7 @@ class Shop:
         self.figures = figures
         self.corrections = about.get("corrections", ("equalise", "adaround", "bias"))
         self.runtime = SimpleNamespace(
+            name="library",
             corrects_bias=about.get("corrects_bias", False),
             quantizers=about.get("quantizers", ("library",)),
             calibrations=("minmax", "moving_average"),
@@ -36,9 +37,6 @@ class Shop:
         if sqnr is None:
             return Trial(sqnr_db=None, images=50, failure="it stops")
         return Trial(sqnr_db=sqnr, images=50, agreement=agreement)
-
-    def judge(self, way: Way) -> Trial:
-        raise Unsupported("it stops")
 
 
 RANGES = ["minmax", "mse", "percentile 99.999", "percentile 99.99", "moving_average"]
@@ -60,8 +58,9 @@ def test_cheap_ways_come_first_and_each_goes_on_from_the_best() -> None:
 
 def test_it_ends_where_what_is_asked_holds() -> None:
     shop: Any = Shop({"percentile 99.999": (9, 99.5)})
-    _, found = search(shop, ASKED, 99)
+    way, found = search(shop, ASKED, 99)
     assert shop.seen == RANGES[:3]
+    assert way.label.startswith("percentile 99.999")
     assert "99.5 % agree, and 99 % were asked" in found.ended
 
 
