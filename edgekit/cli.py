@@ -225,9 +225,8 @@ def inspect(
     from edgekit.originals import Asked, locate
 
     pair = locate(artifact, Store(store or default_store()), Asked(**words))
-    found = inspect_files(
-        pair.runtime, pair.float_path, pair.float_form, pair.path, pair.form, pair.images
-    )
+    files = pair.float_path, pair.float_form, pair.path, pair.form
+    found = inspect_files(pair.runtime, *files, pair.images, pair.rescaled)
     findings = diagnose(found)
     if not as_json:
         Console().inspection(pair, found, findings, everything)
@@ -235,6 +234,7 @@ def inspect(
     value = {
         "file": str(pair.path),
         "float": str(pair.float_path),
+        "rescaled": pair.rescaled,
         "sqnr_db": found.sqnr_db,
         "sound": found.is_sound,
         "wrong": [tensor.name for tensor in found.wrong],

@@ -196,6 +196,11 @@ class Console:
             "images; codes dB: if the tensor's own codes made all the noise. noise: the share of "
             "the scores' noise that arose there. float, codes: the ranges."
         )
+        if pair.rescaled:
+            self._say(
+                "Its channels were rescaled before it was quantised (corrections): each is "
+                "compared up to a factor."
+            )
         self._say(f"The scores have {found.sqnr_db:.1f} dB.")
         if found.is_sound:
             self._say(

@@ -40,8 +40,11 @@ NORMALISATIONS = {"LAYERNORMALIZATION", "MVN", "SQUARED_DIFFERENCE", "SQUAREDDIF
 NORMALISATIONS |= {"SUB", "SUBTRACT", "RSQRT", "SQRT", "POW", "L2_NORMALIZATION"}
 LAYER_DB = 3.0
 """What a layer's weights may cost."""
-IN_FLOAT = "leave it in float, with what feeds it"
-SPREAD = "what concerns the whole network: quantisation-aware training, or 16-bit activations"
+EQUALISE = "quantize.corrections: [equalise]; behind a LayerNorm, [smooth]"
+IN_FLOAT = (
+    "leave it in float, with what feeds it: quantize.method: auto does where a gate would break"
+)
+SPREAD = "what concerns the whole network: quantize.method: auto, or a qat stage"
 ISLAND = (
     "quantize.islands: auto, which keeps the division of linear attention and all that feeds it "
     "in float"
@@ -71,10 +74,13 @@ def diagnose(inspection: Inspection) -> tuple[Finding, ...]:
     for tensor in _suspects(inspection):
         for symptom, mend in _symptoms(tensor, inspection):
             before = found.get(mend) or Finding(operators=(), layers=(), symptoms=(), mend=mend)
+            told = dict(zip(before.operators, before.symptoms, strict=True))
+            known = told.get(tensor.operator)
+            told[tensor.operator] = f"{known}; {symptom}" if known else symptom
             found[mend] = Finding(
-                operators=(*before.operators, tensor.operator),
-                layers=(*before.layers, tensor.layer),
-                symptoms=(*before.symptoms, symptom),
+                operators=tuple(told),
+                layers=before.layers if known else (*before.layers, tensor.layer),
+                symptoms=tuple(told.values()),
                 mend=mend,
             )
     return tuple(found.values())
@@ -109,19 +115,23 @@ def _suspects(inspection: Inspection) -> list[TensorReport]:
 
 def _symptoms(tensor: TensorReport, inspection: Inspection) -> Iterator[tuple[str, str]]:
     """What a tensor shows, each with its mend."""
-    poor = tensor.codes_db is not None and tensor.codes_db < EIGHT_BITS_DB - DROP_DB
-    if tensor.operator and (poor or tensor.cause == "codes"):
+    if tensor.operator and (_is_poor(tensor) or tensor.cause == "codes"):
         yield from _of_codes(tensor, inspection)
     if tensor.cause == "weights" and tensor.lost_db >= LAYER_DB:
         yield from _of_weights(tensor, inspection)
     if tensor.cause == "inputs" and tensor.goes_wrong:
         yield _of_inputs(tensor, inspection)
-    if tensor.weights_db is not None and tensor.dead >= DEAD * tensor.channels:
+    if tensor.dead >= DEAD * tensor.channels:
         yield (
-            f"{tensor.dead} of its {tensor.channels} channels are constant, and are not in float",
-            "cross-layer equalisation, or "
-            + ("another calibration" if inspection.per_channel else "quantize.per_channel: true"),
+            f"{tensor.dead} of its {tensor.channels} channels, alive in float, are the same in all "
+            "images",
+            IN_FLOAT if tensor.weights_db is None else EQUALISE,
         )
+
+
+def _is_poor(tensor: TensorReport) -> bool:
+    """Whether its codes alone cost it a bit or more."""
+    return tensor.codes_db is not None and tensor.codes_db < EIGHT_BITS_DB - DROP_DB
 
 
 def _of_codes(tensor: TensorReport, inspection: Inspection) -> Iterator[tuple[str, str]]:
@@ -133,7 +143,8 @@ def _of_codes(tensor: TensorReport, inspection: Inspection) -> Iterator[tuple[st
         yield (
             f"{tensor.clipped:.2%} of its values, {tensor.low:.3g} to {tensor.high:.3g}, lie "
             f"outside of what its codes hold, {ends}",
-            "another calibration: minmax, or a percentile nearer to 100, or more samples",
+            "another quantize.calibration: minmax or mse, a percentile nearer to 100, or more "
+            "samples",
         )
         return
     clamp = _clamp_behind(tensor, inspection)
@@ -153,20 +164,20 @@ def _of_codes(tensor: TensorReport, inspection: Inspection) -> Iterator[tuple[st
     elif parts >= UNEVEN:
         yield (
             f"what it joins differs {parts:.0f}-fold in range, and shares the codes of {ends}",
-            "leave the addition or concatenation in float",
+            IN_FLOAT,
         )
     elif width >= WIDE:
         yield (
             f"its codes span {ends}, {width:.0f} standard deviations: most values share a few "
             "codes",
-            f"quantize.calibration: percentile; if that clips what matters, {IN_FLOAT}",
+            "quantize.calibration: percentile or mse, or the operator in float",
         )
     elif tensor.spread >= UNEVEN:
         yield (
             f"its widest channel is {tensor.spread:.0f} times wider than the median one",
-            "cross-layer equalisation; in front of attention, SmoothQuant",
+            EQUALISE,
         )
-    else:
+    elif _is_poor(tensor):
         yield (f"eight bits of {ends} leave {tensor.codes_db:.1f} dB", IN_FLOAT)
 
 
@@ -212,12 +223,12 @@ def _of_weights(tensor: TensorReport, inspection: Inspection) -> Iterator[tuple[
     elif tensor.bias >= BIAS:
         yield (
             f"{tensor.bias:.0%} of its noise is a constant shift of each channel",
-            "bias correction",
+            "quantize.corrections: [bias]",
         )
     else:
         yield (
             f"its weights lose it {tensor.lost_db:.1f} dB",
-            "cross-layer equalisation, AdaRound, or quantisation-aware training",
+            "quantize.corrections: [equalise, adaround], or a qat stage",
         )
 
 
@@ -235,7 +246,7 @@ def _of_inputs(tensor: TensorReport, inspection: Inspection) -> tuple[str, str]:
             ISLAND,
         )
     if kind in NORMALISATIONS:
-        return (f"a normalisation: {told}; {where}", f"of a normalisation: {IN_FLOAT}")
+        return (f"a normalisation: {told}; {where}", IN_FLOAT)
     return (f"{told}; {where}", IN_FLOAT)
 
 

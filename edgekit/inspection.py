@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.errors import InputError
 from edgekit.noise import Flow, decibels, ratio
 from edgekit.runtimes.base import InputForm, Runtime
-from edgekit.tally import Tally
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+from edgekit.tally import Factors, Tally, Values
 
 SOUND_DB = 20.0
 """Scores with this much signal over noise decide as the float file's do, near ties aside."""
@@ -54,13 +51,13 @@ class TensorReport(BaseModel):
     """What the SQNR would be if nothing but its own codes made noise; None where it is in float."""
     weights_db: float | None
     """What the SQNR would be if nothing but its maker's weights made noise, of inputs that are
-    noise themselves; None where there are none."""
+    noise themselves; None where there are none, or none to compare."""
     inherited_db: float
     """What the SQNR would be with the noise of its inputs alone, neither amplified nor damped."""
     lost_db: float
     """What was lost here: `inherited_db`, but no more than EIGHT_BITS_DB, less `sqnr_db`."""
     noisiest: str | None
-    """The input that brought most of the noise."""
+    """The input that brought most of its noise."""
     cause: Cause
     """Where most of what was lost here comes from: its own `codes`, its maker's `weights`, or the
     `inputs`, whose noise its maker passed on or amplified."""
@@ -126,12 +123,16 @@ class Inspection(BaseModel):
         return self.sqnr_db >= SOUND_DB
 
     def origin(self, tensor: TensorReport) -> TensorReport:
-        """Where most of a tensor's noise arose: itself, or the input that brought most of it, or
-        that one's, and so on."""
+        """Where most of a tensor's noise arose: at itself, or at one that it was made of."""
         by_name = {each.name: each for each in self.tensors}
-        while tensor.cause == "inputs" and tensor.noisiest:
-            tensor = by_name[tensor.noisiest]
-        return tensor
+        if tensor.cause != "inputs":
+            return tensor
+        before, waiting = {tensor.name}, [tensor]
+        while waiting:
+            fresh = {name for name in waiting.pop().inputs if name not in before}
+            before |= fresh
+            waiting += [by_name[name] for name in fresh]
+        return max((by_name[name] for name in sorted(before)), key=lambda each: each.arose)
 
     @property
     def wrong(self) -> tuple[TensorReport, ...]:
@@ -154,6 +155,7 @@ def inspect_files(
     compressed_path: Path,
     compressed_form: InputForm,
     images: NDArray[np.uint8],
+    rescaled: bool = False,
 ) -> Inspection:
     """Run both files on the same images and compare every tensor that both have.
 
@@ -161,48 +163,90 @@ def inspect_files(
         float_path: what `compile` left.
         compressed_path: what `quantize` or `bake` made of it.
         images: uint8 (images, height, width, 3), of the training side.
+        rescaled: the compressed file's channels were made larger or smaller before it was
+            quantised (equalise, smooth): each is compared up to a factor, and weights are not.
 
     Raises:
         InputError: the files have no tensors in common, or take images of another size.
         DeviceError: the compressed file stops at an image.
     """
-    made = {a.name: a for a in runtime.activations(float_path)}
-    codes = {a.name: a for a in runtime.activations(compressed_path)}
-    tallies: dict[str, Tally] = {}
-    pairs = zip(
-        runtime.tensors(float_path, float_form, images),
-        runtime.tensors(compressed_path, compressed_form, images),
-        strict=True,
-    )
-    for original, compressed in pairs:
-        for name in original.keys() & compressed.keys() & made.keys() & codes.keys():
-            if original[name].shape != compressed[name].shape:
-                raise _not_a_pair(float_path, compressed_path)
-            if original[name].size and name not in tallies:
-                axis = IMAGE_CHANNELS if made[name].kind == "input" else runtime.channel_axis
-                tallies[name] = Tally(codes[name], axis)
-            if original[name].size:
-                tallies[name].add(original[name], compressed[name])
-    tallies = {name: tallies[name] for name in made if name in tallies}
-    if len(tallies) < 2:
-        raise _not_a_pair(float_path, compressed_path)
-    before, after = runtime.weights(float_path), runtime.weights(compressed_path)
+    run = _Run(runtime, (float_path, float_form), (compressed_path, compressed_form), images)
+    tallies = run.tallies(run.factors() if rescaled else {})
+    before = {} if rescaled else runtime.weights(float_path)
+    after = {} if rescaled else runtime.weights(compressed_path)
     weights = {op: ratio(before[op], after[op]) for op in before.keys() & after.keys()}
-    flow = Flow(made, tallies, weights)
+    flow = Flow(run.made, tallies, weights)
     return Inspection(
         runtime=runtime.name,
         images=len(images),
         per_channel=runtime.describe(compressed_path).per_channel,
         tensors=tuple(_reports(flow)),
-        fused=len(made) - len(tallies),
+        fused=len(run.made) - len(tallies),
     )
 
 
-def _not_a_pair(float_path: Path, compressed_path: Path) -> InputError:
-    return InputError(
-        f"{compressed_path} was not made from {float_path}: their tensors are not the same",
-        hint="the float file must be the one that the compressed file was made from",
-    )
+class _Run:
+    """Both files on all images; each pass runs them anew, since one image's tensors are held."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        original: tuple[Path, InputForm],
+        compressed: tuple[Path, InputForm],
+        images: NDArray[np.uint8],
+    ) -> None:
+        self.runtime = runtime
+        self.files = original, compressed
+        self.images = images
+        self.made, self.codes = (
+            {activation.name: activation for activation in runtime.activations(path)}
+            for path, _ in self.files
+        )
+
+    def pairs(self) -> Iterator[tuple[str, Values, Values]]:
+        """What both files made of each image, tensor by tensor."""
+        files = (self.runtime.tensors(*file, self.images) for file in self.files)
+        for original, compressed in zip(*files, strict=True):
+            known = self.made.keys() & self.codes.keys()
+            for name in known & original.keys() & compressed.keys():
+                if original[name].shape != compressed[name].shape:
+                    raise self._no_pair()
+                # A padded maximum begins with minus infinity.
+                if original[name].size and np.isfinite(original[name]).all():
+                    yield name, original[name], compressed[name]
+
+    def tallies(self, factors: dict[str, Values]) -> dict[str, Tally]:
+        """What is kept of each tensor, in the order they are made."""
+        found: dict[str, Tally] = {}
+        for name, original, compressed in self.pairs():
+            if name not in found:
+                found[name] = Tally(self.codes[name], self._axis(name), factors.get(name))
+            found[name].add(original, compressed)
+        whole = {name for name, tally in found.items() if tally.images == len(self.images)}
+        if len(whole) < 2:
+            raise self._no_pair()
+        return {name: found[name] for name in self.made if name in whole}
+
+    def factors(self) -> dict[str, Values]:
+        """How many times larger each channel is in the compressed file; those at either end are
+        what they were."""
+        found: dict[str, Factors] = {}
+        for name, original, compressed in self.pairs():
+            found.setdefault(name, Factors(self._axis(name))).add(original, compressed)
+        ends = {name for name, each in self.made.items() if each.kind == "input"}
+        ends.add([*self.made][-1])
+        return {name: each.found() for name, each in found.items() if name not in ends}
+
+    def _axis(self, name: str) -> int:
+        is_image = self.made[name].kind == "input"
+        return IMAGE_CHANNELS if is_image else self.runtime.channel_axis
+
+    def _no_pair(self) -> InputError:
+        (float_path, _), (path, _) = self.files
+        return InputError(
+            f"{path} was not made from {float_path}: their tensors are not the same",
+            hint="the float file must be the one that the compressed file was made from",
+        )
 
 
 def _reports(flow: Flow) -> Iterator[TensorReport]:
@@ -212,7 +256,7 @@ def _reports(flow: Flow) -> Iterator[TensorReport]:
         inherited_db = decibels(sum(brought.values()))
         arose = (share.own + share.weights) / share.total if share.total else 0.0
         parts = {"codes": share.own, "weights": share.weights, "inputs": share.inherited}
-        weights = flow.makers[name].weights
+        weights = flow.makers[name].weights if flow.makers[name].known else None
         yield TensorReport(
             name=name,
             operator=activation.operator,

@@ -56,7 +56,7 @@ class Flow:
         self.made = made
         self.tallies = tallies
         self.weights = weights
-        """Noise over signal of the weights of each layer."""
+        """Noise over signal of the weights of each layer, as far as it is known."""
         self.ratios = {name: linear(tally.sqnr_db) for name, tally in tallies.items()}
         self.makers = {name: self._maker(name) for name in tallies}
         self.brought = {name: self._brought(name) for name in tallies}
@@ -73,7 +73,8 @@ class Flow:
             sources += [source for source in activation.inputs if source in self.tallies]
             waiting += [i for i in activation.inputs if i in self.made and i not in self.tallies]
         noise = sum(self.weights.get(layer, 0.0) for layer in layers)
-        return Maker(tuple(dict.fromkeys(sources)), noise if layers else None, kinds)
+        known = layers <= self.weights.keys()
+        return Maker(tuple(dict.fromkeys(sources)), noise if layers else None, known, kinds)
 
     def _brought(self, name: str) -> dict[str, float]:
         """Noise over signal that each input brings, if nothing is added."""
@@ -130,6 +131,8 @@ class Maker:
     sources: tuple[str, ...]
     weights: float | None
     """Noise over signal that weights among them add; None where there are no weights."""
+    known: bool
+    """The noise of all their weights is known."""
     kinds: set[str]
 
     @property

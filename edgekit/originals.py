@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MANIFEST, REPORT, IMAGES = "manifest.json", "report.json", "images.npy"
+RESCALES = {"equalise", "smooth"}
+"""The corrections that change how large a channel is."""
 AGAIN = "build it again: `edgekit build RECIPE --target TARGET`, with the same --store"
 
 
@@ -40,6 +42,8 @@ class Pair:
     """uint8 (images, height, width, 3)."""
     images_from: str
     """Where they are from, for a person to read."""
+    rescaled: bool = False
+    """Channels of the float model were made larger or smaller before it was quantised."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,13 @@ def locate(path: Path, store: Store, asked: Asked) -> Pair:
         form=InputForm.model_validate(compressed.metadata["form"]),
         images=images,
         images_from=source,
+        rescaled=bool(RESCALES & {*_corrections(compressed)}),
     )
+
+
+def _corrections(compressed: Artifact) -> list[str]:
+    quantization = compressed.metadata.get("quantization") or {}
+    return [*quantization.get("corrections", ())]
 
 
 def _built(path: Path, store: Store) -> tuple[Artifact, Path | None]:

@@ -12,6 +12,8 @@ from edgekit.runtimes.base import Activation
 
 Values = NDArray[np.float32]
 Powers = NDArray[np.float64]
+FOLLOWS = 0.25
+"""Squared correlation from which a channel follows its original: a ratio of 1 in 3, -5 dB."""
 
 
 class Tally:
@@ -20,11 +22,13 @@ class Tally:
     Args:
         codes: the tensor in the compressed file, whose codes, if any, can stand for some numbers.
         channel_axis: of the channels where the tensor has four dimensions.
+        factors: how many times larger each channel is in the compressed file, as `Factors` found.
     """
 
-    def __init__(self, codes: Activation, channel_axis: int) -> None:
+    def __init__(self, codes: Activation, channel_axis: int, factors: Values | None = None) -> None:
         self.codes = codes
         self.channel_axis = channel_axis
+        self.factors = factors
         self.size = 0
         """Values of one image."""
         self.clipped = 0
@@ -47,6 +51,10 @@ class Tally:
         """
         if original.shape != compressed.shape:
             raise ValueError(f"{original.shape} and {compressed.shape}")
+        if self.factors is not None:
+            shape = [1] * original.ndim
+            shape[_axis(original, self.channel_axis)] = -1
+            original = original * self.factors.reshape(shape)
         self.size = original.size
         with np.errstate(invalid="ignore", over="ignore"):  # a broken file gives infinities
             error = compressed - original
@@ -76,9 +84,7 @@ class Tally:
         self.clipped += int(np.count_nonzero(np.abs(original - held) > step / 2))
 
     def _by_channel(self, values: Values) -> Values:
-        axis = self.channel_axis if values.ndim == 4 else -1
-        moved = np.moveaxis(np.atleast_1d(values), axis, -1)
-        return moved.reshape(-1, moved.shape[-1])
+        return _by_channel(values, self.channel_axis)
 
     @property
     def images(self) -> int:
@@ -172,6 +178,44 @@ class Tally:
     def _seen(self) -> tuple[Values, Values, Values, Values]:
         assert self._extremes is not None, "no image was added"
         return self._extremes
+
+
+class Factors:
+    """How many times larger each channel of a tensor is in the compressed file.
+
+    Cross-layer equalisation and SmoothQuant make channels larger or smaller before they are
+    quantised, and take it back in the next layer. By least squares over all images; a channel that
+    does not follow its original has no factor.
+    """
+
+    def __init__(self, channel_axis: int) -> None:
+        self.channel_axis = channel_axis
+        self._powers: Powers | float = 0.0
+        """Of the original, of both and of the compressed, shape (3, channels)."""
+
+    def add(self, original: Values, compressed: Values) -> None:
+        one, other = (
+            _by_channel(values, self.channel_axis).astype(np.float64)
+            for values in (original, compressed)
+        )
+        self._powers = self._powers + np.stack([p.sum(0) for p in (one**2, one * other, other**2)])
+
+    def found(self) -> Values:
+        first, both, second = np.asarray(self._powers)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor, fit = both / first, both**2 / (first * second)
+        follows = (fit >= FOLLOWS) & (factor > 0) & np.isfinite(factor)
+        return np.where(follows, factor, 1.0).astype(np.float32)
+
+
+def _axis(values: Values, channel_axis: int) -> int:
+    return channel_axis if values.ndim == 4 else -1
+
+
+def _by_channel(values: Values, channel_axis: int) -> Values:
+    """The values of each channel, shape (values of one channel, channels)."""
+    moved = np.moveaxis(np.atleast_1d(values), _axis(values, channel_axis), -1)
+    return moved.reshape(-1, moved.shape[-1])
 
 
 def _power(values: Values) -> float:

@@ -353,3 +353,23 @@ def test_an_alternative_that_cannot_be_made_is_left_out_with_its_reason(
     assert set(manifest["artifacts"]) == kept
     assert set(made["choice"]["ratios"]) == kept
     assert not (folder / "build/tiny/board/onnxruntime-integer").exists()
+
+
+def test_inspect_compares_what_was_shipped_with_its_float_original(
+    world: tuple[Path, Path],
+) -> None:
+    root, store = world
+    for variant, kind in (("litert", "FULLY_CONNECTED"), ("onnxruntime", "Gemm")):
+        folder = root / "build/tiny/board" / variant
+        told = edgekit("inspect", folder, "--json", "--samples", 4, cwd=root, store=store)
+        assert told.returncode == 0, told.stderr
+        found = json.loads(told.stdout)
+        tensors = found["inspection"]["tensors"]
+        assert found["inspection"]["images"] == 4
+        assert tensors[-1]["kind"] == kind
+        assert tensors[-1]["sqnr_db"] == found["sqnr_db"] > 5
+        assert found["sound"] == (not found["wrong"])
+    shown = edgekit("inspect", folder, "--all", cwd=root, store=store)
+    assert shown.returncode == 0, shown.stderr
+    assert "The scores have" in shown.stdout
+    assert shown.stdout.count("│ Conv ") > 3

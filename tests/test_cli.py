@@ -190,3 +190,24 @@ def test_plan_runs_nothing(folder: Path, tmp_path: Path) -> None:
     assert {step["state"] for step in steps} == {"new"}
     assert not (tmp_path / "s/objects").exists()
     assert not (folder / "build").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere/rpi/litert"], "build/<recipe>/<target>/<variant>"),
+        (["board.yaml"], "neither a variant's folder of a build nor the model in one"),
+        (["a.onnx", "--float", "b.onnx"], "a.onnx is no file"),
+        (["board.yaml", "--float", "board.yaml"], "known are .onnx, .tflite, .xml"),
+        (["a.onnx", "--float", "b.onnx", "--mean", "half"], "one number or three"),
+        (["a.onnx", "--samples", "0"], "--samples"),
+    ],
+)
+def test_inspect_tells_what_it_lacks(
+    words: list[str], said: str, folder: Path, tmp_path: Path
+) -> None:
+    done = edgekit("inspect", *words, cwd=folder, store=tmp_path / "store")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout

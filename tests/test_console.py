@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from edgekit.console import Console
+from edgekit.diagnosis import diagnose
+from tests.test_diagnosis import SCORES, inspection, lossy, tensor
 
 STEP: Any = SimpleNamespace(id="rpi/litert/quantize", reason="never built here")
 
@@ -52,3 +55,37 @@ def test_a_step_that_fails_says_why(capsys: pytest.CaptureFixture[str]) -> None:
         console.started(STEP)
         console.failed(STEP, "no such kernel")
     assert "rpi/litert/quantize: failed: no such kernel" in capsys.readouterr().out
+
+
+PAIR: Any = SimpleNamespace(
+    path=Path("rpi/litert/model.tflite"),
+    float_path=Path("store/model.tflite"),
+    images_from="the images it was calibrated on",
+    rescaled=False,
+)
+
+
+def test_an_inspection_names_the_place_the_symptom_and_the_mend(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    harmless = tensor("harmless", "Conv", 40.0)
+    found = inspection(harmless, lossy("bad", clipped=0.02, clipping=0.9), SCORES)
+    with Console() as console:
+        console.inspection(PAIR, found, diagnose(found), everything=False)
+    said = capsys.readouterr().out
+    assert "It goes wrong first at bad (Mul)." in said
+    assert "- bad: 2.00% of its values" in said
+    assert "What usually mends it: another quantize.calibration" in said
+    assert "harmless" not in said
+    with Console() as console:
+        console.inspection(PAIR, found, diagnose(found), everything=True)
+    assert "harmless" in capsys.readouterr().out
+
+
+def test_a_sound_inspection_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    found = inspection(tensor("scores", "Gemm", 30.0))
+    with Console() as console:
+        console.inspection(PAIR, found, diagnose(found), everything=False)
+    said = capsys.readouterr().out
+    assert "Nothing goes wrong" in said
+    assert "mends" not in said

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.diagnosis import ISLAND, SPREAD, diagnose
+from edgekit.diagnosis import EQUALISE, IN_FLOAT, ISLAND, SPREAD, diagnose
 from edgekit.inspection import Inspection, TensorReport
 
 NOTHING: dict[str, Any] = {
@@ -82,8 +82,8 @@ def test_clipping_that_makes_little_of_the_noise_is_not_blamed() -> None:
     ("symptom", "mend"),
     [
         ({"code_low": -30.0, "code_high": 30.0}, "quantize.calibration: percentile"),
-        ({"spread": 20.0}, "cross-layer equalisation"),
-        ({}, "leave it in float"),
+        ({"spread": 20.0}, EQUALISE),
+        ({}, IN_FLOAT),
     ],
 )
 def test_a_range_too_wide_is_told_by_what_widens_it(symptom: dict[str, Any], mend: str) -> None:
@@ -103,9 +103,12 @@ def test_a_clamp_behind_that_cuts_what_was_given_codes() -> None:
 def test_a_sum_of_ranges_that_differ() -> None:
     narrow, wide = tensor("n", low=-0.1, high=0.1), tensor("w", low=-9.0, high=9.0)
     both = lossy("a", kind="Add", inputs=("n", "w"))
-    assert mends(narrow, wide, both, SCORES) == ["leave the addition or concatenation in float"]
+    assert mends(narrow, wide, both, SCORES) == [IN_FLOAT]
+    (found,) = diagnose(inspection(narrow, wide, both, SCORES))
+    assert "what it joins differs 90-fold in range" in found.symptoms[0]
     alike = lossy("a", kind="Add", inputs=("w", "w"))
-    assert "leave the addition" not in mends(wide, alike, SCORES)[0]
+    (found,) = diagnose(inspection(wide, alike, SCORES))
+    assert "what it joins" not in found.symptoms[0]
 
 
 def test_a_division_and_what_feeds_it_are_one_island() -> None:
@@ -134,15 +137,15 @@ def test_a_normalisation_that_amplifies() -> None:
     lost = {"lost_db": 15.0, "inherited_db": 25.0, "noisiest": "a"}
     norm = tensor("n", "LayerNormalization", 10.0, inputs=("a",), **lost)
     found = mends(tensor("a", "Add", 25.0), norm, SCORES)
-    assert found == ["of a normalisation: leave it in float, with what feeds it"]
+    assert found == [IN_FLOAT]
 
 
 @pytest.mark.parametrize(
     ("per_channel", "bias", "mend"),
     [
         (False, 0.0, "quantize.per_channel: true"),
-        (True, 0.8, "bias correction"),
-        (True, 0.0, "cross-layer equalisation, AdaRound, or quantisation-aware training"),
+        (True, 0.8, "quantize.corrections: [bias]"),
+        (True, 0.0, "quantize.corrections: [equalise, adaround], or a qat stage"),
     ],
 )
 def test_weights(per_channel: bool, bias: float, mend: str) -> None:
@@ -153,7 +156,17 @@ def test_weights(per_channel: bool, bias: float, mend: str) -> None:
 def test_dead_channels_of_a_layer() -> None:
     layer = lossy("a", kind="Conv", cause="weights", codes_db=40.0, weights_db=12.0, dead=4)
     found = diagnose(inspection(layer, SCORES))
-    assert any("4 of its 16 channels are constant" in s for f in found for s in f.symptoms)
+    assert any("4 of its 16 channels" in s for f in found for s in f.symptoms)
+    assert any(f.mend == EQUALISE for f in found)
+
+
+def test_values_that_no_longer_differ_between_images() -> None:
+    lost = {"lost_db": 15.0, "inherited_db": 19.0, "noisiest": "a", "dead": 16}
+    chosen = tensor("g", "Gather", 4.0, inputs=("a",), **lost)
+    found = diagnose(inspection(tensor("a", "Add", 19.0), chosen, SCORES))
+    assert [f.mend for f in found] == [IN_FLOAT]
+    assert found[0].operators == ("op_g",)
+    assert "are the same in all images" in found[0].symptoms[0]
 
 
 def test_a_loss_that_is_spread_is_said_to_be_spread() -> None:

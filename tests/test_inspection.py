@@ -88,34 +88,47 @@ def test_ranges_that_clip_ask_for_another_calibration(build: Made) -> None:
     assert first.cause == "codes"
     assert first.clipped is not None
     assert first.clipped > 0.05
-    assert any("another calibration" in finding.mend for finding in diagnose(found))
+    assert any("another quantize.calibration" in finding.mend for finding in diagnose(found))
+
+
+def chain(factors: Any) -> Any:
+    """The network without its residual, the channels of its first layer that many times larger,
+    which the second takes back: in float it is the same network."""
+    model = sensitive()
+    with torch.no_grad():
+        model.first.weight *= factors.reshape(-1, 1, 1, 1)
+        model.first.bias *= factors
+        model.second.weight /= factors.reshape(1, -1, 1, 1)
+
+    def forward(image: Any) -> Any:
+        return model.head(model.swish(model.second(model.relu(model.first(image)))).mean((2, 3)))
+
+    model.forward = forward
+    return model
 
 
 def test_one_scale_for_uneven_channels_asks_for_one_each(tmp_path: Path) -> None:
-    model = sensitive()
-    with torch.no_grad():
-        # What is too large in one layer is taken back in the next: float does not mind.
-        scale = torch.logspace(0, 4, 8)
-        model.first.weight *= scale.reshape(-1, 1, 1, 1)
-        model.first.bias *= scale
-        model.second.weight /= scale.reshape(1, -1, 1, 1)
-    plain = type(model).forward
-
-    def forward(self: Any, image: Any) -> Any:  # without the residual, which has one scale alone
-        return self.head(self.swish(self.second(self.relu(self.first(image)))).mean((2, 3)))
-
-    type(model).forward = forward
-    try:
-        build = made("onnxruntime", tmp_path, model, card())
-        build.quantize("one", per_channel=False)
-    finally:
-        type(model).forward = plain
+    build = made("onnxruntime", tmp_path, chain(torch.logspace(0, 4, 8)), card())
+    build.quantize("one", per_channel=False)
     found = inspect(build, "one")
     assert not found.per_channel
     assert not found.is_sound
     layer = next(tensor for tensor in found.tensors if tensor.weights_db is not None)
     assert layer.dead > 0
     assert any("per_channel" in finding.mend for finding in diagnose(found))
+
+
+def test_channels_that_were_rescaled_on_purpose_are_no_loss(tmp_path: Path) -> None:
+    plain = made("onnxruntime", tmp_path / "plain", chain(torch.ones(8)), card())
+    equalised = made("onnxruntime", tmp_path / "equalised", chain(torch.logspace(-1, 1, 8)), card())
+    equalised.quantize("int8")
+    name = equalised.path("int8"), equalised.forms["int8"]
+    files = plain.runtime, plain.path("float"), plain.forms["float"], *name, IMAGES
+    strict, fair = (inspect_files(*files, rescaled=rescaled) for rescaled in (False, True))
+    assert strict.sqnr_db == fair.sqnr_db
+    assert min(tensor.sqnr_db for tensor in strict.tensors) < 5
+    assert min(tensor.sqnr_db for tensor in fair.tensors) > 20
+    assert all(tensor.weights_db is None for tensor in fair.tensors)
 
 
 def attention() -> Any:

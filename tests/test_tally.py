@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgekit.runtimes.base import Activation
-from edgekit.tally import Tally
+from edgekit.tally import Factors, Tally
 
 RNG = np.random.default_rng(0)
 
@@ -115,3 +115,37 @@ def test_channels_come_second_where_the_runtime_says_so() -> None:
 def test_tensors_of_two_shapes_are_no_pair() -> None:
     with pytest.raises(ValueError, match=r"\(1, 2\) and \(1, 3\)"):
         Tally(activation(), 1).add(np.ones((1, 2), np.float32), np.ones((1, 3), np.float32))
+
+
+def rescaled(original: NDArray[np.float64], compressed: NDArray[np.float64]) -> Tally:
+    pairs = [
+        (one[None].astype(np.float32), other[None].astype(np.float32))
+        for one, other in zip(original, compressed, strict=True)
+    ]
+    factors = Factors(channel_axis=3)
+    for pair in pairs:
+        factors.add(*pair)
+    result = Tally(activation(-100, 100), channel_axis=3, factors=factors.found())
+    for pair in pairs:
+        result.add(*pair)
+    return result
+
+
+def test_channels_that_were_rescaled_are_compared_up_to_their_factor() -> None:
+    factors = np.array([0.01, 1, 30])
+    original = RNG.normal(size=(3, 8, 8, 3))
+    noisy = (original + 0.1 * RNG.normal(size=original.shape)) * factors
+    found = rescaled(original, noisy)
+    assert found.sqnr_db == pytest.approx(20, abs=1)
+    assert found.range[1] > 50, "in the compressed file's scale, as its codes are"
+    assert tally(original, noisy).sqnr_db < 5
+
+
+def test_a_channel_that_does_not_follow_its_original_has_no_factor() -> None:
+    original = RNG.normal(size=(2, 16, 16, 3))
+    other = original.copy()
+    other[..., 0] = RNG.normal(size=other[..., 0].shape)
+    other[..., 1] = 0
+    factors = Factors(channel_axis=3)
+    factors.add(original[:1].astype(np.float32), other[:1].astype(np.float32))
+    np.testing.assert_allclose(factors.found(), 1, rtol=1e-5)

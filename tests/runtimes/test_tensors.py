@@ -119,3 +119,47 @@ def test_a_file_that_is_none_is_refused(build: Made, tmp_path: Any) -> None:
     path.write_bytes(b"no model at all")
     with pytest.raises(EdgekitError, match=build.runtime.file):
         list(build.runtime.tensors(path, build.forms["float"], IMAGES))
+
+
+def test_activations_tell_who_made_each_tensor_and_of_what(build: Made) -> None:
+    for name in ("float", *build.runtime.quantizers):
+        told = build.runtime.activations(build.path(name))
+        given = build.tensors(name, IMAGES[:1])[0]
+        names = [activation.name for activation in told]
+        assert [each for each in names if each in given] == list(given)
+        assert [activation.kind for activation in told].count("input") == 1
+        for i, activation in enumerate(told):
+            assert set(activation.inputs) <= set(names[:i])
+        assert sum(activation.has_weights for activation in told) == 3
+        coded = [activation for activation in told if activation.step is not None]
+        assert bool(coded) == (name != "float")
+
+
+def test_what_codes_can_stand_for_holds_what_they_stood_for(build: Made) -> None:
+    for name in build.runtime.quantizers:
+        given = build.tensors(name)
+        for activation in build.runtime.activations(build.path(name)):
+            if activation.low is None or activation.high is None or activation.step is None:
+                continue
+            assert activation.step == pytest.approx((activation.high - activation.low) / 255)
+            values = np.concatenate([image[activation.name].ravel() for image in given])
+            slack = activation.step / 100
+            assert activation.low - slack <= values.min()
+            assert values.max() <= activation.high + slack
+            codes = (values - activation.low) / activation.step
+            np.testing.assert_allclose(codes, np.rint(codes), atol=1e-2)
+
+
+def test_weights_are_what_their_codes_stand_for(build: Made) -> None:
+    original = build.runtime.weights(build.path("float"))
+    model = network()
+    expected = sorted(float(w.detach().abs().sum()) for w in model.parameters() if w.ndim > 1)
+    np.testing.assert_allclose(sorted(abs(w).sum() for w in original.values()), expected, rtol=1e-4)
+    for name in build.runtime.quantizers:
+        found = build.runtime.weights(build.path(name))
+        assert found.keys() == original.keys()
+        for operator, weights in original.items():
+            one, other = weights.reshape(1, -1), found[operator].reshape(1, -1)
+            assert 30 < stats.sqnr_db(one, other) < 70
+        makers = {a.operator for a in build.runtime.activations(build.path(name)) if a.has_weights}
+        assert makers == found.keys()
