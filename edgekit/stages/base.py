@@ -174,8 +174,14 @@ class Compile(Action):
         trained = inputs["model"].metadata.get("ranges")
         if not trained:
             return metadata
-        path = into / self.runtime.file
-        return {**metadata, "ranges": same_ranges(model, self.runtime, path, form, trained)}
+        found = same_ranges(model, self.runtime, into / self.runtime.file, form, trained)
+        if not found:
+            raise Unsupported(
+                f"none of the {len(trained)} ranges that were trained for int8 is found again in "
+                f"{self.runtime.name}'s file",
+                hint="leave the qat stage out for this architecture and runtime",
+            )
+        return {**metadata, "ranges": found}
 
 
 class Adopt(Action):
