@@ -36,6 +36,13 @@ def changed_widths(model: Any, dense: Any) -> Widths | None:
     return found or None
 
 
+def kind_of(module: Any) -> str | None:
+    """Which of `SIZES` a module is; None for one without a width."""
+    import torch
+
+    return next((kind for kind in SIZES if isinstance(module, getattr(torch.nn, kind))), None)
+
+
 def sizes(module: Any) -> dict[str, int]:
     """The sizes of a module that has a width; nothing for any other."""
     return {key: _number(getattr(module, key)) for key in _keys(module)}
@@ -64,7 +71,7 @@ def resize(model: Any, widths: Widths) -> None:
 
 
 def _cut(module: Any, wanted: dict[str, int]) -> None:
-    kind = _kind(module)
+    kind = kind_of(module)
     shape: tuple[int, ...]
     if kind == "Conv2d":
         shape = (wanted["out_channels"], wanted["in_channels"] // wanted["groups"])
@@ -86,14 +93,8 @@ def _first(tensor: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     return kept.clone()
 
 
-def _kind(module: Any) -> str | None:
-    import torch
-
-    return next((kind for kind in SIZES if isinstance(module, getattr(torch.nn, kind))), None)
-
-
 def _keys(module: Any) -> tuple[str, ...]:
-    return SIZES.get(_kind(module) or "", ())
+    return SIZES.get(kind_of(module) or "", ())
 
 
 def _number(size: Any) -> int:

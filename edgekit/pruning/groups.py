@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from edgekit.errors import MissingPackage, NotAsAsked
+from edgekit.widths import kind_of
 
 Side = Literal["in", "out", "both"]
-CUTTABLE = ("Conv2d", "Linear", "BatchNorm2d", "LayerNorm")
-"""What can be described by widths; a group that reaches any other layer is left alone."""
 LINEAR_ATTENTION = "LiteMLA"
 WINDOW_ATTENTION = "LocalWindowAttention"
 """timm's EfficientViT: b and m. Tracing enters neither: its reshapes are no layers."""
@@ -42,6 +41,12 @@ class Group:
     """The layer that makes them."""
     width: int
     members: tuple[Member, ...]
+
+
+def is_depthwise(module: Any) -> bool:
+    """A convolution that reads each channel by itself and makes one of it."""
+    groups = getattr(module, "groups", 1)
+    return groups > 1 and groups == module.out_channels == module.in_channels
 
 
 class Dependencies:
@@ -93,7 +98,7 @@ class Dependencies:
         if kind == LINEAR_ATTENTION:
             yield Member(f"{name}.qkv.conv", "in", own, root)
             yield from (Member(f"{name}.proj.{part}", "out", own, root) for part in _ends(module))
-        elif kind in ("BatchNorm2d", "LayerNorm") or _is_depthwise(module):
+        elif kind in ("BatchNorm2d", "LayerNorm") or is_depthwise(module):
             yield Member(name, "both", own, root)
         else:
             outwards = self._graph.is_out_channel_pruning_fn(item.dep.handler)
@@ -104,7 +109,7 @@ class Dependencies:
         import torch
 
         if isinstance(module, torch.nn.Conv2d):
-            return module.groups == 1 or _is_depthwise(module)
+            return module.groups == 1 or is_depthwise(module)
         if isinstance(module, torch.nn.Module):
             own = [*module.parameters(), *module.buffers()]
             return not own or _kind(module) is not None
@@ -194,13 +199,5 @@ def _of_kind(model: Any, kind: str) -> list[Any]:
 
 
 def _kind(module: Any) -> str | None:
-    import torch
-
-    if type(module).__name__ == LINEAR_ATTENTION:
-        return LINEAR_ATTENTION
-    return next((k for k in CUTTABLE if isinstance(module, getattr(torch.nn, k))), None)
-
-
-def _is_depthwise(module: Any) -> bool:
-    groups = getattr(module, "groups", 1)
-    return groups > 1 and groups == module.out_channels == module.in_channels
+    """What can be described by widths; a group that reaches any other layer is left alone."""
+    return LINEAR_ATTENTION if type(module).__name__ == LINEAR_ATTENTION else kind_of(module)

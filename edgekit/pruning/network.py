@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from edgekit.pruning.groups import Group
+from edgekit.pruning.groups import Group, is_depthwise
 from edgekit.runtimes.base import Layer
 
 WidthList = Sequence[int]
@@ -152,7 +152,7 @@ def _layer(module: Any, read: Any) -> Iterator[Layer]:
             kind="conv", height=rows, width=1, cin=module.in_features, cout=module.out_features
         )
         return
-    depthwise = module.groups > 1 and module.groups == module.in_channels == module.out_channels
+    depthwise = is_depthwise(module)
     # A grouped convolution works like as many small ones; no group of channels reaches into it.
     inside = 1 if depthwise else module.groups
     batch, _, height, width = read.shape
