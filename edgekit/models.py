@@ -22,7 +22,7 @@ from edgekit.model_source import PACKAGED as PACKAGED
 from edgekit.model_source import TORCHVISION, Channels, Format
 from edgekit.model_source import ModelSource as ModelSource
 from edgekit.model_source import Triple as Triple
-from edgekit.weights import NOTE, load_into, read_note, read_state, rename_lite
+from edgekit.weights import NOTE, classifiers, load_into, read_note, read_state, rename_lite
 from edgekit.widths import Widths, resize
 
 if TYPE_CHECKING:
@@ -153,6 +153,9 @@ def load_backbone(
         WeightsError: the weights do not fit the architecture, or cannot be had.
     """
     model = create(source.arch, 0, source.weights == "pretrained")
+    widths = _known_widths(source, file) or {}
+    last = classifiers(model)
+    resize(model, {name: sizes for name, sizes in widths.items() if name not in last})
     if file:
         load_into(model, _state(source, file), source.weights, new_head=True)
     if model.pretrained_cfg.get("fixed_input_size"):

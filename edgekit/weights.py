@@ -86,6 +86,12 @@ def refuse_nan(state: StateDict, where: str) -> None:
         )
 
 
+def classifiers(model: Any) -> list[str]:
+    """The names of a timm model's last layers, whether it was built with them or not."""
+    head = model.pretrained_cfg["classifier"]
+    return [head] if isinstance(head, str) else list(head)
+
+
 def load_into(model: Any, state: StateDict, where: str, new_head: bool = False) -> None:
     """Load a state dict into a timm model; with a new head, all but the classifier's tensors.
 
@@ -93,8 +99,7 @@ def load_into(model: Any, state: StateDict, where: str, new_head: bool = False) 
         WeightsError: naming the keys that are missing, unexpected or of another shape.
     """
     own = model.state_dict()
-    head = model.pretrained_cfg["classifier"]
-    heads = [head] if isinstance(head, str) else list(head)
+    heads = classifiers(model)
     if new_head:
         state = {n: t for n, t in state.items() if n.rsplit(".", 1)[0] not in heads}
         own = {n: t for n, t in own.items() if n.rsplit(".", 1)[0] not in heads}

@@ -27,12 +27,14 @@ from edgekit.models import (
     ModelSource,
     count_macs,
     create,
+    load_backbone,
     read_card,
     reset_head,
     restore,
     save,
 )
 from edgekit.weights import load_into, read_state, rename_lite
+from edgekit.widths import resize
 
 ARCH = "test_efficientnet"  # 0.36 million parameters, made by timm for tests
 SIZE = 32
@@ -271,6 +273,23 @@ def test_a_model_and_its_card_survive_the_way_to_disk(store: Store, tmp_path: Pa
     image = torch.rand(1, 3, SIZE, SIZE)
     with torch.inference_mode():
         assert torch.equal(restored(image), model(image))
+
+
+def test_a_pruned_file_gives_its_features_without_its_classifier(tmp_path: Path) -> None:
+    model = create(ARCH, 2)
+    left = model.num_features - 8
+    widths = {
+        "conv_head": {"out_channels": left},
+        "bn2": {"num_features": left},
+        "classifier": {"in_features": left},
+    }
+    resize(model, widths)
+    save(model, card("a", "b").model_copy(update={"widths": widths}), tmp_path)
+    source = ModelSource(arch=ARCH, weights=WEIGHTS_FILE)
+    backbone, *_ = load_backbone(source, tmp_path / WEIGHTS_FILE, SIZE)
+    image = torch.rand(1, 3, SIZE, SIZE)
+    with torch.inference_mode():
+        assert torch.equal(model.classifier(backbone(image)), model(image))
 
 
 def test_other_checkpoints_have_no_card(tmp_path: Path) -> None:
