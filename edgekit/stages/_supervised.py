@@ -45,6 +45,13 @@ class Teacher:
     weight: float
     """Share of the loss that is the divergence from the teacher."""
     temperature: float
+    order: tuple[int, ...] = ()
+    """Which of its scores is the student's first class, its second, ...; empty if they agree."""
+
+    def scores(self, x: torch.Tensor) -> torch.Tensor:
+        """From images as it was trained on, (batch, 3, height, width), to (batch, classes)."""
+        scores: torch.Tensor = self.model(x)
+        return scores[:, self.order] if self.order else scores
 
 
 class SupervisedTrainer(Trainer):
@@ -84,7 +91,7 @@ class SupervisedTrainer(Trainer):
         if self.teacher is None:
             return loss
         with torch.no_grad():
-            taught = self.teacher.model(self.regrade(x))
+            taught = self.teacher.scores(self.regrade(x))
         weight, t = self.teacher.weight, self.teacher.temperature
         return (1 - weight) * loss + weight * t * t * divergence(scores, taught, t)
 

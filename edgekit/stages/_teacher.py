@@ -7,7 +7,8 @@ paid once, whatever is changed of the student later.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,9 +32,9 @@ Head = Literal["keep", "linear"]
 SCORES_FILE = "scores.npy"
 BATCH = 16
 """Images at a time. On a CPU larger batches are slower: their activations leave the cache."""
-OTHER_CLASSES = (
-    "give a network that was trained on the data's classes; or set head: linear, which fits a new "
-    "classifier to the frozen features of any network"
+OTHER_CLASSES = "give a network that was trained on the data's classes"
+OR_LINEAR = (
+    "; or set head: linear, which fits a new classifier to the frozen features of any network"
 )
 
 
@@ -98,21 +99,14 @@ class TeacherScores(Action):
         }
 
     def _network(self, classes: tuple[str, ...]) -> _Network:
-        try:
+        with of_a_teacher("distill.teacher", OTHER_CLASSES + OR_LINEAR):
             if self.head == "linear":
                 model, mean, std = models.load_backbone(self.teacher, self.file, self.size)
                 return _Network(channels_last(model), mean, std, self.size)
+            order = order_of(self.teacher, classes)
             own = self.teacher.classes or classes
-            if set(own) != set(classes):
-                listed = f"classes: {', '.join(own)}; the data has {', '.join(classes)}"
-                raise WeightsError(listed, hint=OTHER_CLASSES)
             model, mean, std = models.load(self.teacher, self.file, own, self.size)
-            order = tuple(own.index(c) for c in classes)
             return _Network(channels_last(model), mean, std, self.size, order)
-        except WeightsError as error:
-            # A model that is to be built may be given a new head; a teacher needs one that knows.
-            hint = OTHER_CLASSES if "model.head" in (error.hint or "") else error.hint
-            raise WeightsError(f"distill.teacher: {error.message}", hint=hint) from error
 
     def _refuse_ignorance(self, recall: float, classes: int) -> None:
         if recall <= 1 / classes:
@@ -123,6 +117,31 @@ class TeacherScores(Action):
                 hint="are its classes in another order than the data's? teacher.classes gives "
                 "theirs; are mean and std those it was trained with?",
             )
+
+
+def order_of(teacher: ModelSource, classes: tuple[str, ...]) -> tuple[int, ...]:
+    """Which of a teacher's scores is the data's first class, its second, ...
+
+    Raises:
+        WeightsError: its classes are not the data's.
+    """
+    own = teacher.classes or classes
+    if set(own) != set(classes):
+        listed = f"classes: {', '.join(own)}; the data has {', '.join(classes)}"
+        raise WeightsError(listed, hint=OTHER_CLASSES)
+    return tuple(own.index(c) for c in classes)
+
+
+@contextmanager
+def of_a_teacher(setting: str, other_classes: str = OTHER_CLASSES) -> Iterator[None]:
+    """Name the setting that a fault of the weights is of, and what to do about other classes: a
+    model that is to be built may be given a new head, a teacher needs one that knows."""
+    try:
+        yield
+    except WeightsError as error:
+        about_classes = error.hint == OTHER_CLASSES or "model.head" in (error.hint or "")
+        hint = other_classes if about_classes else error.hint
+        raise WeightsError(f"{setting}: {error.message}", hint=hint) from error
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from edgekit import models
 from edgekit.action import Action, Context, Inputs
@@ -30,6 +30,7 @@ from edgekit.pruning.record import Budget, Pruned, cuts_of
 from edgekit.pruning.table import KernelPrecision, LatencyTable, Table, network_of, read_table
 from edgekit.pruning.trial import Trial, Workshop, buys_time, middle, refuse_idle
 from edgekit.stages._supervised import Supervised, SupervisedTrainer, Teacher
+from edgekit.stages._teacher import of_a_teacher, order_of
 from edgekit.stages.base import Stage, blamed
 
 PLUGIN = re.compile(r"[\w.]+:\w+")
@@ -57,6 +58,12 @@ class Recover(Supervised):
         if teacher and teacher.format != "torch":
             raise ValueError(f"a teacher is a timm model with weights, not {teacher.weights}")
         return teacher
+
+    @model_validator(mode="after")
+    def _the_teacher_is_heard(self) -> Recover:
+        if self.teacher and not self.weight:
+            raise ValueError("weight: 0 leaves the teacher unheard: remove teacher, or give weight")
+        return self
 
 
 class Prune(Stage):
@@ -167,6 +174,7 @@ class _Pruning:
         self.network = network_of(dense, card)
         self.measure = cutting.cost_of(stage.by, self.network, table)
         self.total = self.measure.total(self.network.dense)
+        self.teacher = self._teacher(stage.recover) if stage.recover else None
 
     def cut(self, number: int, model: Any, card: Card) -> tuple[Any, Card, Trial | None]:
         """The network after a cut: as it was left before a kill, or cut now and left so.
@@ -235,9 +243,7 @@ class _Pruning:
         partial = self.context.partial / f"train-{number}"
         partial.mkdir(parents=True, exist_ok=True)
         context = replace(self.context, partial=partial)
-        trainer = SupervisedTrainer(
-            "prune.recover", settings, model, card, context, self._teacher(settings)
-        )
+        trainer = SupervisedTrainer("prune.recover", settings, model, card, context, self.teacher)
         return trainer.run(self.images, self.labels), trainer.record
 
     def _teacher(self, settings: Recover) -> Teacher | None:
@@ -246,10 +252,13 @@ class _Pruning:
             return None
         if settings.teacher is None:
             return Teacher(self.dense, self.card.mean, self.card.std, weight, temperature)
-        file = settings.teacher.weights_file(self.context.base)
-        classes, size = self.card.classes, self.card.image_size
-        model, mean, std = models.load(settings.teacher, file, classes, size)
-        return Teacher(model, mean, std, weight, temperature)
+        source, classes = settings.teacher, self.card.classes
+        file = source.weights_file(self.context.base)
+        with of_a_teacher("prune.recover.teacher"):
+            order = order_of(source, classes)
+            own = source.classes or classes
+            model, mean, std = models.load(source, file, own, self.card.image_size)
+        return Teacher(model, mean, std, weight, temperature, order)
 
     def record(self, model: Any, card: Card, trial: Trial) -> Pruned:
         stage, table = self.stage, self.table

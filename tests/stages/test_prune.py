@@ -14,7 +14,7 @@ from edgekit import models
 from edgekit.action import Context
 from edgekit.artifact import Artifact, Store
 from edgekit.discovery import find_runtimes
-from edgekit.errors import InputError, NotAsAsked
+from edgekit.errors import InputError, NotAsAsked, WeightsError
 from edgekit.evidence import Evidence, Measurement
 from edgekit.models import Card
 from edgekit.plan import make_plan
@@ -160,6 +160,27 @@ def test_another_teacher_can_be_given(
     assert models.WEIGHTS_FILE not in str(stage.settings())
 
 
+def test_a_teacher_whose_classes_stand_in_another_order_is_read_so(
+    prune: Run, tmp_path: Path
+) -> None:
+    """The same network with its scores the other way round teaches the same."""
+    torch.manual_seed(1)
+    model = models.create(ARCH, 2)
+    models.save(model, CARD, tmp_path)
+    (tmp_path / models.WEIGHTS_FILE).rename(tmp_path / "plain.safetensors")
+    head = model.get_classifier()
+    head.weight.data, head.bias.data = head.weight.data.flip(0), head.bias.data.flip(0)
+    models.save(model, CARD.model_copy(update={"classes": ("bright", "dark")}), tmp_path)
+    training = {"epochs": 2, "batch_size": 8}
+    plain = {"arch": ARCH, "weights": "plain.safetensors"}
+    turned = {"arch": ARCH, "weights": models.WEIGHTS_FILE, "classes": ["bright", "dark"]}
+    taught = prune("plain", recover={**training, "teacher": plain})
+    assert same(taught, prune("turned", recover={**training, "teacher": turned}))
+    strange = {**turned, "classes": ["bright", "blue"]}
+    with pytest.raises(WeightsError, match=r"recover\.teacher: classes: bright, blue; the"):
+        prune("strange", recover={**training, "teacher": strange})
+
+
 @pytest.mark.parametrize("stop_at", [1, 3, 5, 8])
 def test_an_interrupted_pruning_ends_with_the_same_weights(prune: Run, stop_at: int) -> None:
     undisturbed = prune("whole", steps=2)
@@ -241,6 +262,10 @@ def test_importance_can_be_a_function_of_ones_own(
         (
             {"recover": {"epochs": 1, "teacher": {"arch": ARCH, "weights": "scratch"}}},
             "must be trained",
+        ),
+        (
+            {"recover": {"weight": 0, "teacher": {"arch": ARCH, "weights": "w.safetensors"}}},
+            "leaves the teacher unheard",
         ),
     ],
     ids=str,
