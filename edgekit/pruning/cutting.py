@@ -23,6 +23,10 @@ ATTEMPTS = 4
 Score = Callable[[Network, Any, Card], Importance]
 
 
+class TooDeep(NotAsAsked):
+    """More was to be cut than there is."""
+
+
 @dataclass(frozen=True)
 class Cut:
     """A network after a cut, not yet recovered."""
@@ -49,14 +53,19 @@ def cut(
     budget: float,
     score: Score,
     round_to: int,
+    total: float,
+    keep: float,
 ) -> Cut:
     """Cut a copy of a network.
 
     Args:
         budget: in the unit of `by`: seconds, operations or parameters.
+        total: of the network that was never cut, in the same unit.
+        keep: what the user asked to be left of it, as a share.
 
     Raises:
-        NotAsAsked: nothing of the architecture can be cut, or not as much.
+        TooDeep: not as much can be cut.
+        NotAsAsked: nothing of the architecture can be cut.
     """
     own = copy.deepcopy(model).requires_grad_(True)  # a trained average is frozen
     dependencies = Dependencies(own, card.image_size)
@@ -66,9 +75,9 @@ def cut(
     now = measure.total(network.dense)
     plan = planner.plan_cut(network, measure, budget / now, score(network, own, card), round_to)
     if not plan.reached:
-        raise NotAsAsked(
-            f"prune.keep: with every group of {card.arch} cut to {round_to} channels, "
-            f"{100 * plan.share:.0f} % of the {by} is left, {100 * budget / now:.0f} % was asked",
+        raise TooDeep(
+            f"prune.keep: {keep:g} cannot be reached: with every group of {card.arch} cut to "
+            f"{round_to} channels, {100 * plan.share * now / total:.0f} % of the {by} is left",
             hint="keep more, or lower round_to",
         )
     if not any(plan.dropped.values()):  # the cut before went past this budget too

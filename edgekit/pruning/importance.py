@@ -59,6 +59,28 @@ def importance_of(
     return _of_plugin(name, base, model, groups, images, labels)
 
 
+def plugin_files(name: str, base: Path) -> dict[str, Path]:
+    """What a user's function is read from: its module, or all modules of the package it is in.
+
+    Raises:
+        InputError: it is not in the recipe's folder, where a change of it would be seen.
+    """
+    module = name.split(":")[0]
+    place = base.joinpath(*module.split("."))
+    package = (place / "__init__.py").is_file()
+    if not package and not place.with_suffix(".py").is_file():
+        raise InputError(
+            f"prune.importance: {name} is not in the recipe's folder: neither {place}.py nor "
+            f"{place / '__init__.py'} is there",
+            hint="put the module or the package beside the recipe, so that a change of it is seen",
+        )
+    if not package and "." not in module:
+        return {"importance": place.with_suffix(".py")}
+    top = base / module.split(".")[0]
+    found = sorted(top.rglob("*.py"))
+    return {f"importance/{path.relative_to(base).as_posix()}": path for path in found}
+
+
 def _magnitude(model: Any, group: Group) -> list[float]:
     rows = [
         _gather(group, member, _squares(model.get_submodule(member.module), member))

@@ -53,6 +53,17 @@ class Pruned(BaseModel):
     def changed(self) -> tuple[GroupCut, ...]:
         return tuple(group for group in self.groups if group.after < group.before)
 
+    @property
+    def remark(self) -> str | None:
+        """What was asked and what came out, where the runtime shows more left than asked."""
+        shown = self.trial.shown(self.by)
+        if shown is None or shown <= self.keep:
+            return None
+        return (
+            f"keep asked for {100 * self.keep:g} % of the {self.by}; {self.precision} on "
+            f"{self.runtime} shows {100 * shown:.1f} % after the deepest cut that was tried"
+        )
+
 
 def cuts_of(network: Network, model: Any) -> tuple[GroupCut, ...]:
     """What is left of the groups of a network in a model that was cut from it."""

@@ -37,6 +37,10 @@ class Trial(BaseModel):
     disturbed: bool
     """The machine was busy while it was timed."""
 
+    def shown(self, by: str) -> float | None:
+        """What the runtime shows to be left of a budget's measure; None for those it does not."""
+        return {"latency": self.latency.value, "size": self.size}.get(by)
+
 
 @dataclass(frozen=True)
 class File:

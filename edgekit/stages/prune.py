@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -22,18 +23,20 @@ from edgekit import models
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Json, write_atomically
 from edgekit.discovery import find_runtimes
+from edgekit.errors import InputError
 from edgekit.models import Card, ModelSource
 from edgekit.pruning import cutting
-from edgekit.pruning.importance import NAMED, Importance, importance_of
+from edgekit.pruning.importance import NAMED, Importance, importance_of, plugin_files
 from edgekit.pruning.network import Network
 from edgekit.pruning.record import Budget, Pruned, cuts_of
 from edgekit.pruning.table import KernelPrecision, LatencyTable, Table, network_of, read_table
 from edgekit.pruning.trial import Trial, Workshop, buys_time, middle, refuse_idle
+from edgekit.runtimes.base import Runtime
 from edgekit.stages._supervised import Supervised, SupervisedTrainer, Teacher
 from edgekit.stages._teacher import of_a_teacher, order_of
 from edgekit.stages.base import Stage, blamed
 
-PLUGIN = re.compile(r"[\w.]+:\w+")
+PLUGIN = re.compile(r"\w+(\.\w+)*:\w+")
 CUT = "cut.json"
 """Written last: a folder without it is half a cut."""
 
@@ -123,14 +126,22 @@ class Prune(Stage):
     def files(self, base: Path) -> dict[str, Path]:
         source = self.recover.teacher if self.recover else None
         teacher = source.weights_file(base) if source else None
-        plugin = base / (self.importance.split(":")[0].replace(".", "/") + ".py")
-        found = {"teacher": teacher, "importance": plugin if plugin.is_file() else None}
-        return {name: path for name, path in found.items() if path}
+        own = {} if self.importance in NAMED else plugin_files(self.importance, base)
+        return {**own, **({"teacher": teacher} if teacher else {})}
 
     def examines(self) -> dict[str, Action]:
         if self.by != "latency":
             return {}
         return {"table": LatencyTable(find_runtimes()[self.runtime](), self.precision)}
+
+    def refuse(self, runtimes: Collection[type[Runtime]]) -> None:
+        names = tuple(dict.fromkeys(runtime.name for runtime in runtimes))
+        if self.runtime not in names:
+            raise InputError(
+                f"prune.runtime: no variant of the target runs on {self.runtime}, so a cut by its "
+                "time says nothing of the target's",
+                hint=f"runtimes of the target: {', '.join(names)}",
+            )
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         table = read_table(inputs["table"]) if self.by == "latency" else None
@@ -147,8 +158,15 @@ class Prune(Stage):
                 losses += record["loss"]
         assert trial is not None  # there is a last step
         metadata = models.save(model, own, into)
-        pruned = work.record(model, own, trial).model_dump(mode="json")
-        return {**metadata, "pruning": pruned, "training": {"loss": losses}}
+        pruned = work.record(model, own, trial)
+        remark = {"remark": pruned.remark} if pruned.remark else {}
+        training = {"loss": losses}
+        return {
+            **metadata,
+            **remark,
+            "pruning": pruned.model_dump(mode="json"),
+            "training": training,
+        }
 
 
 class _Pruning:
@@ -206,6 +224,8 @@ class _Pruning:
             budget=budget,
             score=self._score,
             round_to=stage.round_to,
+            total=self.total,
+            keep=stage.keep,
         )
 
     def _to_measured(self, model: Any, card: Card) -> tuple[cutting.Cut, Trial]:
@@ -217,15 +237,20 @@ class _Pruning:
             shop = Workshop(runtime, stage.precision, pixels, Path(folder), self.context.progress)
             with blamed(runtime, "compile", Path(folder)):
                 dense = shop.compile(self.dense, self.card)
-            for _ in range(cutting.ATTEMPTS):
-                made = self._to_budget(model, card, aim * self.total)
+            made = self._to_budget(model, card, stage.keep * self.total)
+            for attempt in range(1, cutting.ATTEMPTS + 1):
                 with blamed(runtime, "compile", Path(folder)):
                     trial = shop.compare(shop.compile(made.model, made.card), dense)
-                shown = {"latency": trial.latency.value, "size": trial.size}.get(stage.by, 0.0)
-                predicted = made.cost / self.total
-                lower = cutting.aim_lower(aim, predicted, shown, stage.keep)
-                if shown <= stage.keep or lower is None:
+                shown, predicted = trial.shown(stage.by), made.cost / self.total
+                if shown is None or shown <= stage.keep or attempt == cutting.ATTEMPTS:
                     break
+                lower = cutting.aim_lower(aim, predicted, shown, stage.keep)
+                if lower is None:
+                    break
+                try:
+                    made = self._to_budget(model, card, lower * self.total)
+                except cutting.TooDeep:
+                    break  # what was made stays, and the record says what it lacks
                 aim = lower
         if not stage.force:
             refuse_idle(trial, runtime.name, made.card.macs / self.card.macs, stage.precision)

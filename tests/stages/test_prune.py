@@ -224,8 +224,30 @@ def test_where_nothing_can_be_cut_the_architecture_is_named(prune: Run) -> None:
 
 
 def test_more_than_there_is_cannot_be_cut(prune: Run) -> None:
-    with pytest.raises(NotAsAsked, match=r"cut to 64 channels, \d+ % of the macs is left"):
+    with pytest.raises(NotAsAsked, match=r"keep: 0\.1 cannot .* cut to 64 channels, \d+ % of"):
         prune("deep", keep=0.1, round_to=64)
+
+
+@pytest.mark.parametrize(("keep", "overhead", "cuts"), [(0.6, 0.3, 4), (0.3, 0.5, 1), (0.6, 0, 1)])
+def test_what_the_runtime_lacks_of_a_cut_is_said(
+    prune: Run, monkeypatch: pytest.MonkeyPatch, keep: float, overhead: float, cuts: int
+) -> None:
+    """The cuts end where the file is small enough, after four, or where no more can be cut; what
+    was made is kept, with a remark where the file is still too large."""
+
+    def compare(self: Pretence, pruned: Card, dense: Card) -> Trial:
+        found = plain(self, pruned, dense)
+        late = overhead * (Pretence.compared / 10 + 0.9)  # ever a little more than expected
+        return found.model_copy(update={"size": found.size + late * (1 - found.size)})
+
+    plain = Pretence.compare
+    monkeypatch.setattr(Pretence, "compare", compare)
+    done = prune("lacking", by="size", keep=keep, recover=None)
+    size = record(done).trial.size
+    assert Pretence.compared == cuts
+    assert (size > keep) == bool(overhead)
+    asked = f"keep asked for {100 * keep:g} % of the size; int8 on onnxruntime shows"
+    assert done.metadata.get("remark", "").startswith(asked) == bool(overhead)
 
 
 def test_importance_can_be_a_function_of_ones_own(
@@ -250,6 +272,27 @@ def test_importance_can_be_a_function_of_ones_own(
         prune("none", importance="worth:none", recover=None)
     own = Prune(keep=0.5, runtime="litert", importance="worth:first")
     assert own.files(tmp_path) == {"importance": module}
+
+
+def test_all_of_a_package_that_gives_the_importance_enters_the_key(tmp_path: Path) -> None:
+    names = ("worth/__init__.py", "worth/deep/__init__.py", "worth/helper.py")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for module in ("worth", "worth.deep", "worth.helper"):
+        own = Prune(keep=0.5, runtime="litert", importance=f"{module}:first")
+        assert own.files(tmp_path) == {f"importance/{name}": tmp_path / name for name in names}
+    elsewhere = Prune(keep=0.5, runtime="litert", importance="json.decoder:scan")
+    with pytest.raises(InputError, match=r"json\.decoder:scan is not in the recipe's folder"):
+        elsewhere.files(tmp_path)
+
+
+def test_a_runtime_that_the_target_does_not_have_is_refused() -> None:
+    runtimes = [find_runtimes()[name] for name in ("litert", "onnxruntime")]
+    Prune(keep=0.5, runtime="litert").refuse(runtimes)
+    with pytest.raises(InputError, match=r"prune\.runtime: no variant .* on openvino") as caught:
+        Prune(keep=0.5, runtime="openvino").refuse(runtimes)
+    assert caught.value.hint == "runtimes of the target: litert, onnxruntime"
 
 
 @pytest.mark.parametrize(
