@@ -47,7 +47,7 @@ QUANTIZERS = {"onnxruntime": _onnx_quantize.quantize, "nncf": _onnx_nncf.quantiz
 class OnnxRuntime(Runtime):
     """torch.onnx and onnxslim to compile, onnxruntime.quantization or NNCF (both QDQ) for int8."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "onnxruntime"
     file: ClassVar[str] = "model.onnx"
     libraries: ClassVar[tuple[str, ...]] = (
