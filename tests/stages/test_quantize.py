@@ -145,7 +145,7 @@ def test_corrections_can_be_asked_for(world: Path) -> None:
     [
         ("method: auto, calibration: mse", "auto finds calibration by itself"),
         ("method: auto, corrections: [bias]", "auto finds corrections by itself"),
-        ("method: auto, precision: float16", "auto finds a way to int8"),
+        ("method: auto, precision: float16", "auto searches for int8"),
         ("corrections: [bais]", "corrections"),
         ("held_back: 3", "held_back"),
     ],
