@@ -17,14 +17,14 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from edgekit import models
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Json, write_atomically
 from edgekit.discovery import find_runtimes
 from edgekit.errors import InputError
-from edgekit.models import Card, ModelSource
+from edgekit.models import Card
 from edgekit.pruning import cutting
 from edgekit.pruning.importance import NAMED, Importance, importance_of, plugin_files
 from edgekit.pruning.network import Network
@@ -32,41 +32,13 @@ from edgekit.pruning.record import Budget, Pruned, cuts_of
 from edgekit.pruning.table import KernelPrecision, LatencyTable, Table, network_of, read_table
 from edgekit.pruning.trial import Trial, Workshop, buys_time, middle, refuse_idle
 from edgekit.runtimes.base import Runtime
-from edgekit.stages._supervised import Supervised, SupervisedTrainer, Teacher
-from edgekit.stages._teacher import of_a_teacher, order_of
+from edgekit.stages._recover import Recover, teacher_for
+from edgekit.stages._supervised import SupervisedTrainer
 from edgekit.stages.base import Stage, blamed
 
 PLUGIN = re.compile(r"\w+(\.\w+)*:\w+")
 CUT = "cut.json"
 """Written last: a folder without it is half a cut."""
-
-
-class Recover(Supervised):
-    """The training after the cut; its teacher is the unpruned network."""
-
-    epochs: int = Field(10, ge=1)
-    step_epochs: int = Field(2, ge=1)
-    """Epochs after each cut but the last, where prune.steps is more than one."""
-    weight: float = Field(0.8, ge=0, le=1)
-    """Share of the loss that is the divergence from the teacher."""
-    temperature: float = Field(2.0, gt=0)
-    teacher: ModelSource | None = None
-    """Another teacher than the unpruned network, where a better one is there."""
-
-    @field_validator("teacher")
-    @classmethod
-    def _knows_the_classes(cls, teacher: ModelSource | None) -> ModelSource | None:
-        if teacher and (teacher.weights == "scratch" or teacher.head == "new"):
-            raise ValueError("a teacher must be trained: neither weights: scratch nor head: new")
-        if teacher and teacher.format != "torch":
-            raise ValueError(f"a teacher is a timm model with weights, not {teacher.weights}")
-        return teacher
-
-    @model_validator(mode="after")
-    def _the_teacher_is_heard(self) -> Recover:
-        if self.teacher and not self.weight:
-            raise ValueError("weight: 0 leaves the teacher unheard: remove teacher, or give weight")
-        return self
 
 
 class Prune(Stage):
@@ -192,7 +164,8 @@ class _Pruning:
         self.network = network_of(dense, card)
         self.measure = cutting.cost_of(stage.by, self.network, table)
         self.total = self.measure.total(self.network.dense)
-        self.teacher = self._teacher(stage.recover) if stage.recover else None
+        recover = stage.recover
+        self.teacher = teacher_for(recover, dense, card, context.base) if recover else None
 
     def cut(self, number: int, model: Any, card: Card) -> tuple[Any, Card, Trial | None]:
         """The network after a cut: as it was left before a kill, or cut now and left so.
@@ -270,20 +243,6 @@ class _Pruning:
         context = replace(self.context, partial=partial)
         trainer = SupervisedTrainer("prune.recover", settings, model, card, context, self.teacher)
         return trainer.run(self.images, self.labels), trainer.record
-
-    def _teacher(self, settings: Recover) -> Teacher | None:
-        weight, temperature = settings.weight, settings.temperature
-        if not weight:
-            return None
-        if settings.teacher is None:
-            return Teacher(self.dense, self.card.mean, self.card.std, weight, temperature)
-        source, classes = settings.teacher, self.card.classes
-        file = source.weights_file(self.context.base)
-        with of_a_teacher("prune.recover.teacher"):
-            order = order_of(source, classes)
-            own = source.classes or classes
-            model, mean, std = models.load(source, file, own, self.card.image_size)
-        return Teacher(model, mean, std, weight, temperature, order)
 
     def record(self, model: Any, card: Card, trial: Trial) -> Pruned:
         stage, table = self.stage, self.table

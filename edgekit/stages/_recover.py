@@ -1,0 +1,60 @@
+"""The training after a cut: its settings and its teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from edgekit import models
+from edgekit.models import Card, ModelSource
+from edgekit.stages._supervised import Supervised, Teacher
+from edgekit.stages._teacher import of_a_teacher, order_of
+
+
+class Recover(Supervised):
+    """The training after the cut; its teacher is the unpruned network."""
+
+    epochs: int = Field(10, ge=1)
+    step_epochs: int = Field(2, ge=1)
+    """Epochs after each cut but the last, where prune.steps is more than one."""
+    weight: float = Field(0.8, ge=0, le=1)
+    """Share of the loss that is the divergence from the teacher."""
+    temperature: float = Field(2.0, gt=0)
+    teacher: ModelSource | None = None
+    """Another teacher than the unpruned network, where a better one is there."""
+
+    @field_validator("teacher")
+    @classmethod
+    def _knows_the_classes(cls, teacher: ModelSource | None) -> ModelSource | None:
+        if teacher and (teacher.weights == "scratch" or teacher.head == "new"):
+            raise ValueError("a teacher must be trained: neither weights: scratch nor head: new")
+        if teacher and teacher.format != "torch":
+            raise ValueError(f"a teacher is a timm model with weights, not {teacher.weights}")
+        return teacher
+
+    @model_validator(mode="after")
+    def _the_teacher_is_heard(self) -> Recover:
+        if self.teacher and not self.weight:
+            raise ValueError("weight: 0 leaves the teacher unheard: remove teacher, or give weight")
+        return self
+
+
+def teacher_for(settings: Recover, dense: Any, card: Card, base: Path) -> Teacher | None:
+    """The unpruned network, or the one that the settings name; None where it has no weight.
+
+    Raises:
+        WeightsError: the teacher's weights do not fit, or it knows other classes than the data's.
+    """
+    weight, temperature = settings.weight, settings.temperature
+    if not weight:
+        return None
+    source = settings.teacher
+    if source is None:
+        return Teacher(dense, card.mean, card.std, weight, temperature)
+    with of_a_teacher("prune.recover.teacher"):
+        order = order_of(source, card.classes)
+        own, file = source.classes or card.classes, source.weights_file(base)
+        model, mean, std = models.load(source, file, own, card.image_size)
+    return Teacher(model, mean, std, weight, temperature, order)
