@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekit import ranges
 from edgekit.diagnosis import ISLAND, diagnose
 from edgekit.errors import InputError
 from edgekit.inspection import Inspection, inspect_files
@@ -36,7 +37,9 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Made:
     result = made("onnxruntime", tmp_path_factory.mktemp("tiny"), sensitive(), card())
     result.quantize("int8")
     result.bake("int8")
-    result.quantize("clipped", calibration="percentile", percentile=51)
+    seen = ranges.collect(iter(result.tensors("float")))
+    narrow = {name: ranges.choose(held, "percentile", 51) for name, held in seen.items()}
+    result.quantize("clipped", ranges=narrow)
     return result
 
 
