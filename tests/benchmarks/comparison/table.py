@@ -110,7 +110,15 @@ def _tally(results: Results) -> str:
             word = {"sqnr_db": "SQNR"}.get(figure, figure)
             counts.append(f"{word} better on {signs.count(1)}, worse on {signs.count(-1)}")
         lines.append(f"- {name}, {len(own)} rows: {'; '.join(counts)}.\n")
-    return "".join(lines)
+    unopposed = [
+        f"- {row.name} on {subject.name} with {row.runtime}: no peer's file runs.\n"
+        for subject in results.subjects
+        for row in subject.rows
+        if row.ours
+        and row.scores
+        and (row.name, row.runtime) not in {(d.name, d.runtime) for d in subject.duels}
+    ]
+    return "".join(lines + unopposed)
 
 
 def _sign(figure: Paired | Difference) -> int:
