@@ -22,4 +22,6 @@ def test_int8_agrees_with_float_on_imagenet(store: Store) -> None:
     for runtime in ("litert", "onnxruntime"):
         assert rows[runtime, "source"].agreement.value == 100
         assert rows[runtime, "source"].top1.value > 80
-        assert rows[runtime, "export"].agreement.value >= 98.5
+        # Without the search, whose AdaRound takes minutes; with it, 99 % (docs/compression.md).
+        assert rows[runtime, "export"].agreement.value >= 97.5
+        assert rows[runtime, "export"].sqnr_db > 22

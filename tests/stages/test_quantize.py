@@ -106,20 +106,19 @@ def test_gates_say_where_to_stop(gates: dict[str, float], stop_at: float | None)
     assert Quantize().for_gates(Gates(**gates)).stop_at is None
 
 
-@pytest.mark.slow
-def test_what_plain_int8_breaks_stays_in_float(world: Path) -> None:
-    """A linear attention divides by codes near zero; nothing but the measurement says so here."""
-    rough = f"{AUTO}, islands: none, stop_at: 100, max_float_macs: 0.1"
-    found = quantized(built(world, rough, "onnxruntime", "efficientvit_b0")).metadata
+def test_operators_that_need_not_stay_in_float_go_back(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The walk through mixed precision on real files, of a network that eight bits do not break."""
+    monkeypatch.setattr(Quantize, "_falls_short", lambda self, found: True)
+    asked = f"{AUTO}, stop_at: 60, max_float_macs: 0.5"
+    found = quantized(built(world, asked, "onnxruntime")).metadata
     mixed = found["mixed"]
-    assert mixed is not None, f"plain int8 was not broken: {found['search']}"
-    first, *rest = mixed["curve"]
-    assert first["operators"] == []
-    chosen = found["quantization"]["islands"]
-    assert chosen == [kept["operator"] for kept in mixed["kept"]]
-    best = next(point for point in rest if point["operators"] == chosen)
-    assert best["trial"]["agreement"] > first["trial"]["agreement"]
-    assert best["latency_ratio"] > 0
+    assert [len(point["operators"]) for point in mixed["curve"]] == [0, 1]
+    assert all(point["trial"]["agreement"] >= 60 for point in mixed["curve"])
+    assert mixed["kept"] == []
+    assert found["quantization"]["islands"] == []
+    assert "0 operators in float hold 60 %" in mixed["ended"]
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])
