@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgekit.simulation.fakequant import LARGEST as LARGEST_CODE
+from edgekit.simulation.fakequant import weight_scales
 from edgekit.simulation.fold import pairs
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     Batches = Iterable[torch.Tensor]
     """Normalised images, float32 (n, 3, height, width), the same ones at each turn."""
 
-LARGEST_CODE = 127
 POSITIONS = 64
 """Of a feature map that are sampled from each image."""
 STEPS = 300
@@ -40,8 +41,7 @@ def layers(model: Any) -> dict[str, Any]:
 
 def grid(weight: torch.Tensor) -> torch.Tensor:
     """The step of each output channel's codes, shape (channels, 1, ...)."""
-    largest = weight.flatten(1).abs().amax(dim=1).clamp_min(1e-12)
-    return (largest / LARGEST_CODE).view(-1, *[1] * (weight.dim() - 1))
+    return weight_scales(weight).view(-1, *[1] * (weight.dim() - 1))
 
 
 def nearest(weight: torch.Tensor) -> torch.Tensor:
