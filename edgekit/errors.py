@@ -25,6 +25,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 
@@ -102,8 +103,34 @@ class IntegrityError(EdgekitError):
     exit_code = 4
 
 
+class Fault(StrEnum):
+    """What went wrong with a device, by a name that a script can look for."""
+
+    UNREACHABLE = "unreachable"
+    UNKNOWN_HOST_KEY = "unknown host key"
+    CHANGED_HOST_KEY = "changed host key"
+    REFUSED = "refused"
+    CONNECTION_LOST = "connection lost"
+    NO_ANSWER = "no answer"
+    REBOOTED = "rebooted"
+    FULL = "device full"
+    HASH_MISMATCH = "hash mismatch"
+    WRONG_ARCHITECTURE = "wrong architecture"
+    MISSING_RUNTIME = "missing runtime"
+    MISSING_PROGRAM = "missing program"
+    CRASHED = "crashed"
+    WRONG_RESULT = "wrong result"
+    OTHER = "other"
+
+
 class DeviceError(EdgekitError):
     exit_code = 5
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, fault: Fault = Fault.OTHER
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.fault = fault
 
 
 FULL = re.compile(

@@ -1,0 +1,1 @@
+"""Devices: the inventory, what runs on one, and what its report says."""

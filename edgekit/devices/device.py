@@ -1,0 +1,250 @@
+"""A device at work: its folder, files pushed by their hash, and the agent on it.
+
+<home>/files/<sha256>      what was pushed, checked there; never pushed twice
+<home>/venv/               what `edgekit device setup` made
+<home>/work/<run>/         one run of the agent; removed afterwards
+<home>/<name>/             releases and `current` of a deployed model
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tempfile
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from edgekit.agent import agent
+from edgekit.artifact import sha256_of
+from edgekit.errors import DeviceError, Fault
+from edgekit.transports.base import Transport
+
+Progress = Callable[[int, int, str], None]
+FULL = "No space left on device"
+
+
+class Device:
+    """An open device: `with Device("pi5", transport) as device`."""
+
+    def __init__(self, name: str, transport: Transport) -> None:
+        self.name = name
+        self.transport = transport
+        self.home = ""
+        self.boot = ""
+
+    def __enter__(self) -> Self:
+        self.transport.open()
+        try:
+            self.home = self._home()
+            self.boot = self._boot()
+        except BaseException:
+            self.transport.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.transport.close()
+
+    def sh(self, command: str, *, timeout: float | None = 60.0) -> str:
+        """What a line of shell prints on the device.
+
+        Raises:
+            DeviceError: the way broke, or the command ended with another code than 0.
+        """
+        done = self.transport.run(command, timeout=timeout)
+        if done.code:
+            raise self.error(command, done.code, done.err)
+        return done.out
+
+    def error(self, command: str, code: int, words: str) -> DeviceError:
+        """What a failed command means."""
+        last = (words.strip().splitlines() or ["nothing was said"])[-1]
+        if FULL in words:
+            return DeviceError(
+                f"{self.name}: the device is full: {last}",
+                hint=f"free some space there; `edgekit deploy --keep 1` keeps fewer releases, and "
+                f"{self.home}/files may be deleted",
+                fault=Fault.FULL,
+            )
+        return DeviceError(f"{self.name}: `{command[:200]}` ended with {code}: {last}")
+
+    @property
+    def python(self) -> str:
+        """The Python that runs the agent, quoted for the shell."""
+        if self.transport.python:
+            return shlex.quote(self.transport.python)
+        own = shlex.quote(f"{self.home}/venv/bin/python")
+        found = self.transport.run(f"test -x {own}")
+        return own if found.code == 0 else "python3"
+
+    def ensure(self, path: Path) -> str:
+        """Have a file on the device, and say where; what is there already, whole, is not sent.
+
+        Raises:
+            DeviceError: what arrived is not what was sent, the device is full, the way broke.
+        """
+        digest = sha256_of(path)
+        destination = f"{self.home}/files/{digest}"
+        quoted = shlex.quote(destination)
+        known = self.transport.run(f"test -f {quoted}")
+        if known.code == 0:
+            return destination
+        part = f"{destination}.{uuid.uuid4().hex[:8]}.part"
+        folder = shlex.quote(f"{self.home}/files")
+        # What a broken connection left of an earlier try is of no use to this one.
+        self.sh(f"mkdir -p {folder} && rm -f {quoted}.*.part")
+        self.need(path.stat().st_size, path.name)
+        try:
+            self.transport.push(path, part)
+            found = self.sh(f"sha256sum {shlex.quote(part)}", timeout=300).split()[0]
+            if found != digest:
+                raise DeviceError(
+                    f"{self.name}: {path.name} arrived with sha256 {found[:16]}, not {digest[:16]}",
+                    hint="try again; if it happens again, the storage or the cable is faulty",
+                    fault=Fault.HASH_MISMATCH,
+                )
+            self.sh(f"sync; mv {shlex.quote(part)} {quoted}")
+        except DeviceError:
+            self._forget(part)
+            raise
+        return destination
+
+    def need(self, size: int, what: str) -> None:
+        """Refuse what cannot fit.
+
+        Raises:
+            DeviceError: with both sizes.
+        """
+        words = self.sh(f"df -Pk {shlex.quote(self.home)}").strip().splitlines()[-1].split()
+        free = 1024 * int(words[3])
+        if free < size + SPARE:
+            raise DeviceError(
+                f"{self.name}: {what} needs {size / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free "
+                f"in {self.home} (of which {SPARE / 1e6:.0f} MB stay free)",
+                hint="free some space there, or name another folder with `home` in the inventory",
+                fault=Fault.FULL,
+            )
+
+    def agent(
+        self, job: dict[str, Any], files: dict[str, Path], out: dict[str, Path], progress: Progress
+    ) -> dict[str, Any]:
+        """Run the agent on the device.
+
+        Args:
+            job: the agent's job, in which `{name}` of `files` and `out` stands for where it lies.
+            files: pushed before, by their hash.
+            out: pulled after.
+
+        Raises:
+            DeviceError: with what the agent said last, and whether the device restarted meanwhile.
+        """
+        places = {name: self.ensure(path) for name, path in files.items()}
+        runner = self.ensure(Path(agent.__file__))
+        folder = f"{self.home}/work/{uuid.uuid4().hex[:12]}"
+        places |= {name: f"{folder}/{name}" for name in out}
+        text = json.dumps(_filled(job, places))
+        self.sh(f"mkdir -p {shlex.quote(folder)}")
+        try:
+            with tempfile.TemporaryDirectory(prefix="edgekit-") as here:
+                (Path(here) / "job.json").write_text(text)
+                self.transport.push(Path(here) / "job.json", f"{folder}/job.json")
+                self._run_agent(runner, folder, progress)
+                self.transport.pull(f"{folder}/result.json", Path(here) / "result.json")
+                for name, path in out.items():
+                    self.transport.pull(places[name], path)
+                result: dict[str, Any] = json.loads((Path(here) / "result.json").read_text())
+        finally:
+            self._forget(folder)
+        return result
+
+    def _run_agent(self, runner: str, folder: str, progress: Progress) -> None:
+        def said(line: str) -> None:
+            if line.startswith("{"):
+                message = json.loads(line)
+                progress(message["done"], message["total"], f"{self.name}: {message['stage']}")
+
+        words = [runner, f"{folder}/job.json", f"{folder}/result.json"]
+        command = f"{self.python} {' '.join(map(shlex.quote, words))}"
+        try:
+            done = self.transport.run(command, timeout=None, said=said)
+        except DeviceError as error:
+            raise self._restarted() or error from None
+        if done.code:
+            raise self._restarted() or _crash(self.name, done.code, done.err)
+
+    def _restarted(self) -> DeviceError | None:
+        """Whether the device is another boot now than when it was opened."""
+        try:
+            self.transport.close()
+            self.transport.open()
+            now = self._boot()
+        except DeviceError:
+            return None
+        if now == self.boot:
+            return None
+        return DeviceError(
+            f"{self.name} restarted during the run",
+            hint="a weak power supply or too much heat does that; no figure of the run is kept",
+            fault=Fault.REBOOTED,
+        )
+
+    def _home(self) -> str:
+        home = self.transport.home
+        if home.startswith("~/"):
+            home = self.sh('printf %s "$HOME"') + home[1:]
+        self.sh(f"mkdir -p {shlex.quote(home)}")
+        return home
+
+    def _boot(self) -> str:
+        return self.transport.run("cat /proc/sys/kernel/random/boot_id").out.strip()
+
+    def _forget(self, path: str) -> None:
+        """Remove what is of no more use; where the way is broken, the next run does it."""
+        try:
+            self.transport.run(f"rm -rf {shlex.quote(path)}")
+        except DeviceError:
+            return
+
+
+SPARE = 20_000_000
+"""Bytes that stay free on a device: logs and a swap file want some."""
+
+
+def _filled(value: Any, places: dict[str, str]) -> Any:
+    """A job in which the names in braces are paths."""
+    if isinstance(value, dict):
+        return {key: _filled(item, places) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, places) for item in value]
+    if isinstance(value, str) and value.startswith("{") and value.endswith("}"):
+        return places[value[1:-1]]
+    return value
+
+
+def _crash(name: str, code: int, words: str) -> DeviceError:
+    """Why the agent ended, from what it said last."""
+    lines = words.strip().splitlines() or ["nothing was said"]
+    last = lines[-1]
+    if "No module named" in last:
+        package = last.rpartition("'")[0].rpartition("'")[2]
+        return DeviceError(
+            f"{name}: {package} is not installed for the Python that runs there",
+            hint=f"edgekit device setup {name}",
+            fault=Fault.MISSING_RUNTIME,
+        )
+    signals = {132: "SIGILL, an instruction it does not have", 137: "SIGKILL, mostly for want of "
+               "memory", 139: "SIGSEGV"}  # fmt: skip
+    what = signals.get(code if code > 0 else 128 - code, f"exit code {code}")
+    return DeviceError(
+        f"{name}: the run ended with {what}: {last}",
+        hint="`edgekit device check` tells what is missing; --debug shows all it said",
+        fault=Fault.CRASHED,
+    )

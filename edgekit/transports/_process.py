@@ -1,0 +1,87 @@
+"""Run a program of this machine that leads to a device, and read what it says line by line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgekit.errors import DeviceError, Fault
+from edgekit.transports.base import Completed, Said
+
+
+def run_process(
+    command: Sequence[str],
+    device: str,
+    timeout: float | None,
+    said: Said | None = None,
+    source: Path | None = None,
+) -> Completed:
+    """Run a program to its end; it and what it started are gone afterwards, whatever happens.
+
+    Args:
+        device: whom to name where it fails.
+        source: a file for its stdin; nothing by default.
+
+    Raises:
+        DeviceError: the time is over, or the program is not installed.
+    """
+    stdin = source.open("rb") if source else subprocess.DEVNULL
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise DeviceError(
+            f"{device}: the program {command[0]} is not on this machine",
+            hint=f"install it, e.g. on Debian: apt-get install {PACKAGES.get(command[0], '')}",
+            fault=Fault.MISSING_PROGRAM,
+        ) from error
+    finally:
+        if source:
+            stdin.close()  # type: ignore[union-attr]
+    out: list[str] = []
+    err: list[str] = []
+
+    def read_out() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            out.append(line)
+            if said:
+                said(line.rstrip("\n"))
+
+    def read_err() -> None:
+        assert process.stderr is not None
+        err.extend(process.stderr)
+
+    readers = [threading.Thread(target=read, daemon=True) for read in (read_out, read_err)]
+    for reader in readers:
+        reader.start()
+    try:
+        code = process.wait(timeout)
+        # A ControlMaster that ssh leaves behind may hold stderr open: don't wait for its end.
+        for reader in readers:
+            reader.join(timeout=5)
+    except subprocess.TimeoutExpired as error:
+        raise DeviceError(
+            f"{device}: no answer within {timeout:g} seconds: {command[-1][:200]}",
+            hint="the device hangs or is overloaded; try again, or restart it",
+            fault=Fault.NO_ANSWER,
+        ) from error
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return Completed(code, "".join(out), "".join(err))
+
+
+PACKAGES = {"ssh": "openssh-client", "adb": "adb"}

@@ -1,0 +1,108 @@
+"""The contract of a transport: a way to a device, over which commands run and files travel.
+
+Its pydantic fields are its keys in the inventory. What a command does is the device's business and
+stands in `Completed`; DeviceError is raised only where the way itself fails.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.evidence import Evidence
+
+Said = Callable[[str], None]
+"""Told each line that a command prints to stdout, as it comes."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What came of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Transport(BaseModel, ABC):
+    """A device's entry in the inventory, and the open way to it: `with transport: transport.run()`.
+
+    Not safe for threads: several devices at once are several transports.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    evidence: ClassVar[Evidence] = Evidence.MEASURED
+    """Of what is seen on the device, unless the agent finds out that it runs in an emulator."""
+
+    transport: str
+    """The plug-in's name. Each narrows it to `Literal[...]`."""
+    home: str = "~/edgekit"
+    """The folder on the device that is edgekit's; nothing outside it is written. An absolute path,
+    or one under `~/`."""
+    python: str | None = None
+    """The Python that runs the agent there; the one in <home>/venv, else python3, unless named."""
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Where the device is, as a person names it: pi@host, serial R58M, this machine."""
+
+    def open(self) -> None:
+        """Reach the device.
+
+        Raises:
+            DeviceError: it is not there, or does not let us in; the hint says what to do.
+        """
+
+    @abstractmethod
+    def run(
+        self, command: str, *, timeout: float | None = 60.0, said: Said | None = None
+    ) -> Completed:
+        """Run a line of POSIX shell on the device, with nothing on its stdin.
+
+        Args:
+            timeout: seconds, None for no limit.
+
+        Raises:
+            DeviceError: the connection broke, or the time is over.
+        """
+
+    @abstractmethod
+    def push(self, source: Path, destination: str) -> None:
+        """Copy a file to the device, over whatever stands there. `destination` is an absolute path
+        in a folder that exists. A connection that breaks may leave the beginning of the file: who
+        pushes checks the digest.
+
+        Raises:
+            DeviceError: the connection broke, or the device could not write (it is full, ...).
+        """
+
+    @abstractmethod
+    def pull(self, source: str, destination: Path) -> None:
+        """Copy a file, given by its absolute path, from the device.
+
+        Raises:
+            DeviceError: there is no such file, or the connection broke.
+        """
+
+    def close(self) -> None:
+        """Let go of the device. May be called twice, and when the connection is broken."""
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
