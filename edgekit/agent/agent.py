@@ -3,29 +3,42 @@
     python agent.py job.json result.json
 
 The same file measures on the build machine and on a device, so that their figures mean the same.
-A job names models and what to do with them:
+A job names models and what to do with them, each part only if it is wanted:
 
     {"threads": 1,
      "models": [{"id": "int8", "path": "model.tflite", "runtime": "litert",
                  "form": {"dtype": "float32", "mean": [...], "std": [...]}}],
      "scores": {"images": "images.npy", "workers": 2, "out": {"int8": "scores.npy"}},
      "latency": {"images": "images.npy", "warmup_seconds": 0.5, "seconds": 5.0,
-                 "rounds": 200, "runs_a_round": 3}}
+                 "rounds": 200, "runs_a_round": 3},
+     "protocol": {"images": "images.npy", "threads": [4, 1, 2], "processes": 3,
+                  "warmup_runs": 10, "warmup_seconds": 2, "runs": 100, "seconds": 10,
+                  "pin": true, "sustained_seconds": 0}}
 
-Latency is interleaved: each round runs every model a few times, in random order, so that
-whatever slows the machine slows all of them. Progress goes to stdout, one JSON object a line.
+`latency` is interleaved: each round runs every model a few times, in random order, so that
+whatever slows the machine slows all of them. `protocol` is for a device: each model by itself, in
+processes of their own, while temperature, clocks and throttling are watched. In an emulator nothing
+is timed. Scores without `out` are put into the result. Paths are relative to the job. Progress goes to stdout, one JSON object a
+line.
 """
 
 from __future__ import annotations  # Python 3.9 on older boards
 
+import base64
+import glob
+import hashlib
 import importlib
+import io
 import json
 import os
 import platform
 import random
+import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
@@ -148,12 +161,18 @@ def open_model(model: Json, threads: int, exact: bool = False) -> Run:
     return OPENERS[model["runtime"]](model["path"], threads, exact)
 
 
-def compute_scores(job: Json) -> None:
-    """Scores of every image by every model; images are spread over worker threads."""
+def compute_scores(job: Json) -> Json:
+    """Scores of every image by every model; images are spread over worker threads.
+
+    Returns:
+        those for which the job names no file: a .npy of float32 (images, classes), in base64.
+    """
     images = np.load(job["scores"]["images"], mmap_mode="r")
+    files = job["scores"].get("out")
     workers = min(job["scores"]["workers"], len(images))
+    kept: Json = {}
     for model in job["models"]:
-        if model["id"] not in job["scores"]["out"]:
+        if files is not None and model["id"] not in files:
             continue
         chunks = [range(w, len(images), workers) for w in range(workers)]
         done = [0]
@@ -173,7 +192,13 @@ def compute_scores(job: Json) -> None:
         scores = np.empty((len(images), len(parts[0][0])), np.float32)
         for chunk, rows in zip(chunks, parts):
             scores[list(chunk)] = rows
-        np.save(job["scores"]["out"][model["id"]], scores)
+        if files is not None:
+            np.save(files[model["id"]], scores)
+        else:
+            stream = io.BytesIO()
+            np.save(stream, scores)
+            kept[model["id"]] = base64.b64encode(stream.getvalue()).decode()
+    return kept
 
 
 def measure_latency(job: Json) -> Json:
@@ -186,7 +211,7 @@ def measure_latency(job: Json) -> Json:
     results: Json = {}
     for model in job["models"]:
         # Importing the runtime is not a part of loading the model.
-        litert() if model["runtime"] == "litert" else importlib.import_module(model["runtime"])
+        import_runtime(model["runtime"])
     for model in job["models"]:
         start = time.perf_counter()
         run = open_model(model, job["threads"])
@@ -221,6 +246,313 @@ def measure_latency(job: Json) -> Json:
     return results
 
 
+def import_runtime(name: str) -> None:
+    litert() if name == "litert" else importlib.import_module(name)
+
+
+def follow_protocol(job: Json, watch: Watch) -> Json:
+    """Each model by itself: several processes at the first number of threads, one at the others."""
+    plan = job["protocol"]
+    found: Json = {}
+    for model in job["models"]:
+        found[model["id"]] = {}
+        for threads in plan["threads"]:
+            first = threads == plan["threads"][0]
+            if not first and threads > (os.cpu_count() or 1):
+                continue
+            runs = []
+            for number in range(plan["processes"] if first else 1):
+                watch.phase = "%s, %d threads, process %d" % (model["id"], threads, number + 1)
+                sustained = plan.get("sustained_seconds", 0) if first and number == 0 else 0
+                spec = {**plan, "model": model, "threads": threads, "sustained_seconds": sustained}
+                runs.append(run_process(spec, watch))
+            found[model["id"]][str(threads)] = runs
+    watch.phase = "idle"
+    return found
+
+
+def run_process(spec: Json, watch: Watch) -> Json:
+    """`time_alone` in a new process; what it says of its phases is passed on."""
+    command = [sys.executable, os.path.abspath(__file__), "--alone"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(spec))
+    process.stdin.close()
+    name = watch.phase
+    result: Json | None = None
+    for line in process.stdout:
+        if not line.startswith("{"):
+            continue
+        message = json.loads(line)
+        if "result" in message:
+            result = message["result"]
+        else:
+            watch.phase = name + ": " + message["stage"]
+            sys.stdout.write(line)
+            sys.stdout.flush()
+    if process.wait() or result is None:
+        raise SystemExit("a process that measured %s ended with %s" % (name, process.returncode))
+    return result
+
+
+def time_alone(spec: Json) -> Json:
+    """One model in this process: load, first run, warm-up, timed runs; seconds and bytes, raw."""
+    model = spec["model"]
+    images = np.load(spec["images"], mmap_mode="r")[:8]
+    if spec["pin"]:
+        os.sched_setaffinity(0, fastest_cores())
+    import_runtime(model["runtime"])
+    baseline = memory("VmRSS")
+    start = time.perf_counter()
+    run = open_model(model, spec["threads"])
+    load = time.perf_counter() - start
+    inputs = [prepare(image[None], model["form"]) for image in images]
+    start = time.perf_counter()
+    run(inputs[0])
+    first = time.perf_counter() - start
+    loaded = memory("VmRSS")
+    say(stage="warm-up", done=0, total=1)
+    repeat(run, inputs, spec["warmup_runs"], spec["warmup_seconds"])
+    say(stage="timed", done=0, total=1)
+    began = time.monotonic()
+    samples = repeat(run, inputs, spec["runs"], spec["seconds"])
+    ended = time.monotonic()
+    windows = []
+    if spec["sustained_seconds"]:
+        say(stage="sustained", done=0, total=1)
+        windows = sustain(run, inputs, spec["sustained_seconds"])
+    return {
+        "load": load, "first": first, "samples": samples, "began": began, "ended": ended,
+        "windows": windows, "affinity": sorted(os.sched_getaffinity(0)),
+        "memory": {"baseline": baseline, "loaded": loaded, "peak": memory("VmHWM")},
+        "delegate": delegate(model),
+    }  # fmt: skip
+
+
+def delegate(model: Json) -> Json:
+    """What was asked to run the model, what does, and how much of it."""
+    if model["runtime"] == "litert":
+        return litert_delegate(model["path"])
+    asked = model.get("device", "CPU")
+    if model["runtime"] == "onnxruntime":
+        import onnxruntime as ort
+
+        asked = "CPUExecutionProvider"
+        applied = ort.InferenceSession(model["path"], providers=[asked]).get_providers()
+        return {"asked": asked, "applied": ", ".join(applied)}
+    return {"asked": asked, "applied": asked}  # open_openvino has refused anything else
+
+
+def litert_delegate(path: str) -> Json:
+    """XNNPACK's share: from each delegate node's outputs back to its inputs, all ran inside it."""
+    interpreter = litert().Interpreter(model_path=path)
+    interpreter.allocate_tensors()
+    nodes = interpreter._get_ops_details()
+    own = [node for node in nodes if node["op_name"] != "DELEGATE"]
+    makers = {tensor: node for node in own for tensor in node["outputs"].tolist()}
+    inside: set[int] = set()
+    for part in nodes[len(own) :]:
+        given = set(part["inputs"].tolist())
+        queue = part["outputs"].tolist()
+        while queue:
+            tensor = queue.pop()
+            node = makers.get(tensor)
+            if tensor in given or node is None or node["index"] in inside:
+                continue
+            inside.add(node["index"])
+            queue += node["inputs"].tolist()
+    return {
+        "asked": "XNNPACK",
+        "applied": "XNNPACK" if inside else "none",
+        "nodes_delegated": len(inside),
+        "nodes_total": len(own),
+    }
+
+
+def repeat(run: Run, inputs: list[Any], runs: int, seconds: float) -> list[float]:
+    """Run until both the number of runs and the seconds are reached."""
+    samples: list[float] = []
+    until = time.perf_counter() + seconds
+    while len(samples) < runs or time.perf_counter() < until:
+        image = inputs[len(samples) % len(inputs)]
+        start = time.perf_counter()
+        run(image)
+        samples.append(time.perf_counter() - start)
+    return samples
+
+
+def sustain(run: Run, inputs: list[Any], seconds: float, window: float = 5.0) -> list[list[float]]:
+    """Run without a pause; of each window when it ended, its median and its number of runs."""
+    begin = time.perf_counter()
+    windows = []
+    while time.perf_counter() < begin + seconds:
+        samples = repeat(run, inputs, 1, window)
+        elapsed = time.perf_counter() - begin
+        windows.append([elapsed, float(np.median(samples)), len(samples)])
+        say(stage="sustained", done=int(min(elapsed, seconds)), total=int(seconds))
+    return windows
+
+
+def check_golden(job: Json) -> Json:
+    """The largest difference from the scores that the build kept of its own run."""
+    plan, found = job["golden"], {}
+    images, expected = np.load(plan["input"]), np.load(plan["scores"])
+    for model in job["models"]:
+        run = open_model(model, job["threads"], exact=True)
+        got = np.concatenate(
+            [
+                run(prepare(images[i : i + 1], model["form"])).reshape(1, -1)
+                for i in range(len(images))
+            ]
+        )
+        wanted = expected.reshape(len(images), -1).astype(np.float64)
+        if "scale" in plan and plan["scale"] is not None:
+            wanted = plan["scale"] * (wanted - plan["zero_point"])
+        found[model["id"]] = {
+            "max_abs_diff": float(np.max(np.abs(got - wanted))),
+            "largest": float(np.max(np.abs(wanted))),
+            "same_top1": int(np.sum(got.argmax(axis=1) == wanted.argmax(axis=1))),
+            "images": len(images),
+        }
+    return found
+
+
+class Watch:
+    """Samples the device's state once a second, beside what runs; `phase` says what that is."""
+
+    def __init__(self, every: float = 1.0) -> None:
+        self.phase = "idle"
+        self.samples: list[Json] = []
+        self.every = every
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+
+    def __enter__(self) -> Watch:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.over.set()
+        self.thread.join(timeout=10)
+
+    def watch(self) -> None:
+        while not self.over.wait(self.every):
+            self.samples.append({"phase": self.phase, **state()})
+
+
+def state() -> Json:
+    """What may change during a run; None for what this device does not tell."""
+    millidegrees = read("/sys/class/thermal/thermal_zone0/temp")
+    temperature = ask("vcgencmd", "measure_temp")
+    clocks = [read(path) for path in per_core("scaling_cur_freq")]
+    return {
+        "at": time.monotonic(),
+        "temperature_c": float(temperature.split("=")[1].rstrip("'C\n")) if temperature
+        else int(millidegrees) / 1000 if millidegrees else None,
+        "clocks_mhz": [int(clock) / 1000 for clock in clocks if clock],
+        "governors": [read(path) for path in per_core("scaling_governor")],
+        "throttled": throttled(),
+        "load_average": list(os.getloadavg()),
+        "available_bytes": available(),
+        "watts": power(),
+        "battery_percent": number(read("/sys/class/power_supply/battery/capacity")),
+    }  # fmt: skip
+
+
+def throttled() -> int | None:
+    """The Raspberry Pi's bits: 0-3 now, 16-19 since it started."""
+    said = ask("vcgencmd", "get_throttled")
+    if said:
+        return int(said.strip().split("=")[1], 16)
+    word = read("/sys/devices/platform/soc/soc:firmware/get_throttled")
+    return int(word, 16) if word else None
+
+
+def power() -> float | None:
+    """Of a Raspberry Pi 5: the sum over its rails of current by voltage, in watts. What hangs on
+    its USB ports is not in it."""
+    said = ask("vcgencmd", "pmic_read_adc")
+    if not said or "current" not in said:
+        return None
+    values: dict[str, dict[str, float]] = {}
+    for line in said.splitlines():
+        name, _, rest = line.strip().partition(" ")
+        rail, _, kind = name.rpartition("_")
+        values.setdefault(rail, {})[kind] = float(rest.split("=")[1].rstrip("AV"))
+    return sum(rail["A"] * rail["V"] for rail in values.values() if len(rail) == 2)
+
+
+def ask(*command: str) -> str | None:
+    """What a program says; None where it is missing or fails, and from then on not asked again."""
+    if command in SILENT:
+        return None
+    try:
+        return subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True,
+            timeout=5,
+        ).stdout  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        SILENT.add(command)
+        return None
+
+
+SILENT: set[tuple[str, ...]] = set()
+
+
+def read(path: str) -> str | None:
+    try:
+        with open(path) as stream:
+            return stream.read().strip("\0\n ")
+    except OSError:
+        return None
+
+
+def number(text: str | None) -> int | None:
+    return int(text) if text else None
+
+
+def per_core(name: str) -> list[str]:
+    paths = glob.glob("/sys/devices/system/cpu/cpu[0-9]*/cpufreq/" + name)
+    return sorted(paths, key=lambda path: int(path.split("/cpu/cpu")[1].split("/")[0]))
+
+
+def fastest_cores() -> set[int]:
+    """Of a processor with cores of several kinds those with the highest clock; else all."""
+    allowed = os.sched_getaffinity(0)
+    clocks = {
+        int(path.split("/cpu/cpu")[1].split("/")[0]): int(read(path) or 0)
+        for path in per_core("cpuinfo_max_freq")
+    }
+    best = {core for core, clock in clocks.items() if clock == max(clocks.values())}
+    return best & allowed or allowed
+
+
+def memory(name: str) -> int | None:
+    """Bytes of this process: VmRSS now, VmHWM at most so far."""
+    for line in (read("/proc/self/status") or "").splitlines():
+        if line.startswith(name + ":"):
+            return 1024 * int(line.split()[1])
+    return None
+
+
+def available() -> int | None:
+    for line in (read("/proc/meminfo") or "").splitlines():
+        if line.startswith("MemAvailable:"):
+            return 1024 * int(line.split()[1])
+    return None
+
+
+def emulator() -> str | None:
+    """The user-mode emulator this runs in: its wall time says nothing about the processor it shows.
+    qemu hides behind /proc/self/exe, not behind the thread's own."""
+    try:
+        program = os.path.basename(os.readlink("/proc/thread-self/exe"))
+    except OSError:
+        program = ""
+    return program if program.startswith("qemu-") else os.environ.get("EDGEKIT_EMULATED")
+
+
 def environment() -> Json:
     """The machine, its runtimes and how busy it is, as far as it can be read."""
     versions = {}
@@ -243,14 +575,50 @@ def environment() -> Json:
     }
 
 
+def board() -> Json:
+    """What a report names of a device beside `environment`; None for what it does not tell."""
+    total = [x for x in (read("/proc/meminfo") or "").splitlines() if x.startswith("MemTotal:")]
+    return {
+        "emulator": emulator(),
+        "board": read("/proc/device-tree/model") or read("/sys/class/dmi/id/product_name"),
+        "soc": (read("/proc/device-tree/compatible") or "").split("\0")[-1] or None,
+        "isa": isa_flags(),
+        "ram_bytes": 1024 * int(total[0].split()[1]) if total else None,
+        "os": os_name(),
+        "kernel": platform.release(),
+        "page_size": os.sysconf("SC_PAGE_SIZE"),
+        "max_clocks_mhz": [int(read(p) or 0) / 1000 for p in per_core("cpuinfo_max_freq")],
+    }
+
+
+def os_name() -> str | None:
+    for line in (read("/etc/os-release") or "").splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.split("=", 1)[1].strip('"')
+    return None
+
+
+def isa_flags() -> list[str]:
+    for line in (read("/proc/cpuinfo") or "").splitlines():
+        if line.startswith(("Features", "flags")):
+            return line.split(":", 1)[1].split()
+    return []
+
+
+ARM_CORES = {"0xd03": "cortex-a53", "0xd05": "cortex-a55", "0xd08": "cortex-a72",
+             "0xd0b": "cortex-a76", "0xd41": "cortex-a78"}  # fmt: skip
+
+
 def cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo") as stream:
-            for line in stream:
-                if line.startswith(("model name", "Model", "Hardware")):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
+    """The processor as a compiler names it where it is an Arm core we know, else as it calls
+    itself."""
+    lines = (read("/proc/cpuinfo") or "").splitlines()
+    for line in lines:
+        if line.startswith("CPU part") and line.split(":")[1].strip() in ARM_CORES:
+            return ARM_CORES[line.split(":")[1].strip()]
+    for line in lines:
+        if line.startswith(("model name", "Model", "Hardware")):
+            return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
 
 
@@ -270,16 +638,34 @@ def say(**message: Any) -> None:
     sys.stdout.flush()
 
 
+def now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
 def main(job_path: str, result_path: str) -> None:
     with open(job_path) as stream:
         job = json.load(stream)
-    result: Json = {"environment": environment()}
+    result_path = os.path.abspath(result_path)
+    os.chdir(os.path.dirname(os.path.abspath(job_path)))
+    result: Json = {"environment": environment(), "started": now()}
     for device in {model.get("device", "CPU") for model in job["models"]} - {"CPU"}:
         result["environment"].setdefault("devices", {})[device] = device_facts(device)
-    if "latency" in job:
+    if "golden" in job:
+        result["golden"] = check_golden(job)
+    timed = not emulator()
+    if timed and "protocol" in job:
+        result["before"] = state()
+        with Watch() as watch:
+            result["protocol"] = follow_protocol(job, watch)
+        result["watched"] = watch.samples
+        result["after"] = state()
+    if timed and "latency" in job:
         result["latency"] = measure_latency(job)
     if "scores" in job:
-        compute_scores(job)
+        result["scores"] = compute_scores(job)
+    with open(os.path.abspath(__file__), "rb") as stream:
+        result["agent"] = hashlib.sha256(stream.read()).hexdigest()
+    result.update(board=board(), ended=now(), id=job.get("id"))
     part = result_path + ".part"
     with open(part, "w") as stream:
         json.dump(result, stream)
@@ -287,4 +673,7 @@ def main(job_path: str, result_path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1:] == ["--alone"]:
+        say(result=time_alone(json.load(sys.stdin)))
+    else:
+        main(*sys.argv[1:])

@@ -12,13 +12,14 @@ import json
 import shlex
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from edgekit.agent import agent
 from edgekit.artifact import sha256_of
+from edgekit.devices.raw import Raw
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports.base import Transport
 
@@ -133,52 +134,53 @@ class Device:
                 fault=Fault.FULL,
             )
 
-    def agent(
-        self, job: dict[str, Any], files: dict[str, Path], out: dict[str, Path], progress: Progress
-    ) -> dict[str, Any]:
-        """Run the agent on the device.
+    def place(self, files: dict[str, Path], folder: str) -> None:
+        """Have a folder on the device that holds these files, by their names there.
 
-        Args:
-            job: the agent's job, in which `{name}` of `files` and `out` stands for where it lies.
-            files: pushed before, by their hash.
-            out: pulled after.
+        Raises:
+            DeviceError: as `ensure`.
+        """
+        places = {name: self.ensure(path) for name, path in files.items()}
+        self.sh(f"rm -rf {shlex.quote(folder)} && mkdir -p {shlex.quote(folder)}")
+        for name, place in places.items():
+            source, link = shlex.quote(place), shlex.quote(f"{folder}/{name}")
+            # Android's /data/local/tmp takes no hard links.
+            self.sh(f"ln {source} {link} 2>/dev/null || cp {source} {link}", timeout=300)
+
+    def run_agent(self, folder: str, job: str, progress: Progress) -> Raw:
+        """Run the agent that lies in a folder on a job that lies beside it.
 
         Raises:
             DeviceError: with what the agent said last, and whether the device restarted meanwhile.
         """
-        places = {name: self.ensure(path) for name, path in files.items()}
-        runner = self.ensure(Path(agent.__file__))
-        folder = f"{self.home}/work/{uuid.uuid4().hex[:12]}"
-        places |= {name: f"{folder}/{name}" for name in out}
-        text = json.dumps(_filled(job, places))
-        self.sh(f"mkdir -p {shlex.quote(folder)}")
-        try:
-            with tempfile.TemporaryDirectory(prefix="edgekit-") as here:
-                (Path(here) / "job.json").write_text(text)
-                self.transport.push(Path(here) / "job.json", f"{folder}/job.json")
-                self._run_agent(runner, folder, progress)
-                self.transport.pull(f"{folder}/result.json", Path(here) / "result.json")
-                for name, path in out.items():
-                    self.transport.pull(places[name], path)
-                result: dict[str, Any] = json.loads((Path(here) / "result.json").read_text())
-        finally:
-            self._forget(folder)
-        return result
 
-    def _run_agent(self, runner: str, folder: str, progress: Progress) -> None:
         def said(line: str) -> None:
             if line.startswith("{"):
                 message = json.loads(line)
                 progress(message["done"], message["total"], f"{self.name}: {message['stage']}")
 
-        words = [runner, f"{folder}/job.json", f"{folder}/result.json"]
-        command = f"{self.python} {' '.join(map(shlex.quote, words))}"
+        where = shlex.quote(folder)
+        command = f"cd {where} && {self.python} agent.py {job} result.json"
         try:
             done = self.transport.run(command, timeout=None, said=said)
         except DeviceError as error:
             raise self._restarted() or error from None
         if done.code:
-            raise self._restarted() or _crash(self.name, done.code, done.err)
+            raise self._restarted() or crash(self.name, done.code, done.err)
+        with tempfile.TemporaryDirectory(prefix="edgekit-") as here:
+            result = Path(here) / "result.json"
+            self.transport.pull(f"{folder}/result.json", result)
+            return Raw.model_validate_json(result.read_text())
+
+    @contextmanager
+    def work(self, files: dict[str, Path]) -> Iterator[str]:
+        """A folder with files that is gone afterwards."""
+        folder = f"{self.home}/work/{uuid.uuid4().hex[:12]}"
+        try:
+            self.place(files, folder)
+            yield folder
+        finally:
+            self._forget(folder)
 
     def _restarted(self) -> DeviceError | None:
         """Whether the device is another boot now than when it was opened."""
@@ -218,18 +220,7 @@ SPARE = 20_000_000
 """Bytes that stay free on a device: logs and a swap file want some."""
 
 
-def _filled(value: Any, places: dict[str, str]) -> Any:
-    """A job in which the names in braces are paths."""
-    if isinstance(value, dict):
-        return {key: _filled(item, places) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_filled(item, places) for item in value]
-    if isinstance(value, str) and value.startswith("{") and value.endswith("}"):
-        return places[value[1:-1]]
-    return value
-
-
-def _crash(name: str, code: int, words: str) -> DeviceError:
+def crash(name: str, code: int, words: str) -> DeviceError:
     """Why the agent ended, from what it said last."""
     lines = words.strip().splitlines() or ["nothing was said"]
     last = lines[-1]

@@ -14,18 +14,10 @@ import os
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-import yaml
-from filelock import FileLock
-from pydantic import ValidationError
 
 from edgekit import transports
-from edgekit.artifact import write_atomically
 from edgekit.discovery import find
-from edgekit.errors import ConfigError, InputError, Problem, storage_errors
 from edgekit.transports.base import Transport
-from edgekit.yamlfile import named_document, suggestion
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -53,7 +45,6 @@ def read_inventory(path: Path | None = None) -> dict[str, Transport]:
     if not path.exists():
         return {}
     document = Document(path)
-    ...
 
 
 def find_device(name: str, path: Path | None = None) -> Transport:
@@ -61,7 +52,6 @@ def find_device(name: str, path: Path | None = None) -> Transport:
     Raises:
         InputError: no such device, with those there are.
     """
-    ...
 
 
 def add_device(name: str, transport: Transport, path: Path | None = None) -> None:
@@ -70,4 +60,3 @@ def add_device(name: str, transport: Transport, path: Path | None = None) -> Non
     Raises:
         InputError: the name is taken, or is none.
     """
-    ...

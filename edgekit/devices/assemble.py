@@ -1,0 +1,247 @@
+"""From the agent's raw result to a report: figures, correctness, validity, and what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit import __version__
+from edgekit.devices.missing import why_missing
+from edgekit.devices.protocol import Protocol
+from edgekit.devices.raw import Process, Raw, State
+from edgekit.devices.report import (
+    Cause,
+    Correctness,
+    DeviceFacts,
+    DeviceReport,
+    Energy,
+    Identity,
+    LatencyUs,
+    ProtocolFacts,
+    Reason,
+    RuntimeFacts,
+    Subject,
+    Sustained,
+    Validity,
+)
+from edgekit.devices.validity import result_reasons, timing_reasons, verdict
+from edgekit.evidence import Evidence, Measurement
+from edgekit.figures import accuracy_of, ratio_of, share_of
+from edgekit.measure import Timing
+
+MODEL, FLOAT = "model", "float"
+"""How a job calls the model that is measured and the float one beside it."""
+ENGINES = {
+    "litert": ("ai-edge-litert", "tflite-runtime"),
+    "onnxruntime": ("onnxruntime",),
+    "openvino": ("openvino",),
+}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the device's scores are held against: labels, and the host's scores of the same file."""
+
+    labels: NDArray[np.int64] | None
+    """(images,); None for a file of which no labelled images are known."""
+    host: NDArray[np.float32] | None
+    """(images, classes)."""
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What was asked of the device, and of which."""
+
+    device: str
+    address: str
+    evidence: Evidence
+    """What the transport says; the agent may know that it is emulated all the same."""
+    runtime: str
+    threads: int
+    protocol: Protocol
+    input_source: str
+    input_sha256: str
+    cpu: str | None = None
+    """The target's; None where no target was named."""
+    absent: dict[str, str] = field(default_factory=dict)
+    """Why something was not asked for, by its path in the report."""
+
+
+def assemble(raw: Raw, subject: Subject, setting: Setting, reference: Reference) -> DeviceReport:
+    evidence = Evidence.EMULATED if raw.board["emulator"] else setting.evidence
+    timed = raw.protocol.get(MODEL) if evidence is not Evidence.EMULATED else None
+    processes = timed[setting.threads] if timed else []
+    correctness = _correctness(raw, reference, evidence)
+    reasons = [*result_reasons(correctness), *_other_processor(raw, setting)]
+    if timed:
+        reasons += timing_reasons(raw, MODEL, setting.protocol)
+    latency = _latency(processes) if processes else None
+    report = DeviceReport(
+        identity=Identity(
+            run=raw.id or "", started=raw.started, ended=raw.ended, edgekit=__version__,
+            agent=raw.agent, evidence=evidence,
+        ),
+        artifact=subject,
+        device=_device(raw, setting),
+        runtime=_runtime(raw, setting, processes),
+        protocol=_protocol(setting) if timed else None,
+        latency_us=latency,
+        threads_us={n: _median_us(p) for n, p in sorted(timed.items())} if timed else None,
+        ratio=_ratio(raw, evidence) if timed else None,
+        sustained=_sustained(processes),
+        memory=processes[0].memory if processes else None,
+        before=raw.before,
+        after=raw.after,
+        watched=raw.watched,
+        correctness=correctness,
+        energy=_energy(raw, latency),
+        validity=verdict(reasons),
+        reasons=reasons,
+        not_available={},
+    )  # fmt: skip
+    return report.model_copy(update={"not_available": why_missing(report, setting.absent)})
+
+
+def _device(raw: Raw, setting: Setting) -> DeviceFacts:
+    environment = raw.environment
+    facts = {key: environment[key] for key in ("machine", "cpu", "cores")}
+    return DeviceFacts(name=setting.device, address=setting.address, **facts, **raw.board)
+
+
+def _runtime(raw: Raw, setting: Setting, processes: list[Process]) -> RuntimeFacts:
+    versions = raw.environment["versions"]
+    found = next((e for e in ENGINES[setting.runtime] if e in versions), None)
+    return RuntimeFacts(
+        name=setting.runtime,
+        library=f"{found} {versions[found]}" if found else setting.runtime,
+        python=raw.environment["python"],
+        threads=setting.threads,
+        affinity=processes[0].affinity if processes else None,
+        delegate=processes[0].delegate if processes else None,
+    )
+
+
+def _protocol(setting: Setting) -> ProtocolFacts:
+    asked = setting.protocol
+    return ProtocolFacts(
+        timed_region="one inference: input set, model run, scores read; decoding and scaling of "
+        "the image are not in it",
+        clock="time.perf_counter, monotonic",
+        batch=1,
+        input_source=setting.input_source,
+        input_sha256=setting.input_sha256,
+        warmup_runs=asked.warmup_runs,
+        warmup_seconds=asked.warmup_seconds,
+        runs=asked.runs,
+        seconds=asked.seconds,
+        processes=asked.processes,
+        pinned=asked.pin,
+    )
+
+
+def _latency(processes: list[Process]) -> LatencyUs:
+    samples = [[round(1e6 * s, 1) for s in p.samples] for p in processes]
+    pooled = np.concatenate([np.asarray(s) for s in samples])
+    medians = [float(np.median(s)) for s in samples]
+    p90, p95, p99 = (float(p) for p in np.percentile(pooled, (90, 95, 99)))
+    return LatencyUs(
+        load=1e6 * float(np.median([p.load for p in processes])),
+        first=1e6 * float(np.median([p.first for p in processes])),
+        min=float(pooled.min()),
+        mean=float(pooled.mean()),
+        p50=float(np.median(medians)),
+        p90=p90,
+        p95=p95,
+        p99=p99 if pooled.size >= 1000 else None,
+        max=float(pooled.max()),
+        std=float(pooled.std(ddof=1)),
+        medians=medians,
+        samples=samples,
+    )
+
+
+def _median_us(processes: list[Process]) -> float:
+    return 1e6 * float(np.median([np.median(p.samples) for p in processes]))
+
+
+def _ratio(raw: Raw, evidence: Evidence) -> Measurement | None:
+    if FLOAT not in raw.latency:
+        return None
+    own, other = (
+        Timing(entry.load, entry.first, np.asarray(entry.rounds))
+        for entry in (raw.latency[MODEL], raw.latency[FLOAT])
+    )
+    return ratio_of(own, other, evidence)
+
+
+def _sustained(processes: list[Process]) -> Sustained | None:
+    """The steady state is the last minute, or the last quarter of a shorter run."""
+    windows = processes[0].windows if processes else []
+    if not windows:
+        return None
+    total = windows[-1][0]
+    minute = min(60.0, total / 4)
+    first = float(np.median([m for t, m, _ in windows if t <= minute] or [windows[0][1]]))
+    steady = float(np.median([m for t, m, _ in windows if t > total - minute]))
+    return Sustained(
+        seconds=total,
+        curve_us=[(round(t, 1), round(1e6 * m, 1)) for t, m, _ in windows],
+        first_minute_us=1e6 * first,
+        steady_us=1e6 * steady,
+        ratio=steady / first,
+    )
+
+
+def _energy(raw: Raw, latency: LatencyUs | None) -> Energy | None:
+    idle = raw.before.watts if raw.before else None
+    main = f"{MODEL}, "
+    busy = [s.watts for s in raw.watched if s.watts and s.phase.startswith(main) and _timed(s)]
+    if not latency or idle is None or not busy:
+        return None
+    watts = float(np.mean(busy))
+    return Energy(
+        idle_watts=idle,
+        busy_watts=watts,
+        per_inference_joules=1e-6 * latency.p50 * watts,
+        method=f"mean of {len(busy)} readings of pmic_read_adc during the timed runs, by the median "
+        "latency; idle power is not taken off",
+    )
+
+
+def _timed(state: State) -> bool:
+    return "timed" in state.phase
+
+
+def _correctness(raw: Raw, reference: Reference, evidence: Evidence) -> Correctness:
+    golden = raw.golden.get(MODEL)
+    if MODEL not in raw.scores or reference.host is None:
+        return Correctness(golden=golden, agreement=None, top1=None, host_top1=None, change=None)
+    scores, host = raw.scores_of(MODEL), reference.host
+    if reference.labels is None:
+        same = int(np.sum(scores.argmax(axis=1) == host.argmax(axis=1)))
+        agreement = share_of(same, len(host), evidence)
+        return Correctness(
+            golden=golden, agreement=agreement, top1=None, host_top1=None, change=None
+        )
+    labels = reference.labels
+    found = accuracy_of(scores, host, labels, reference.classes, False, evidence)
+    right = int(np.sum(host.argmax(axis=1) == labels))
+    return Correctness(
+        golden=golden,
+        agreement=found["agreement"],
+        top1=found["top1"],
+        host_top1=share_of(right, len(labels), Evidence.HOST),
+        change=found["change"],
+    )
+
+
+def _other_processor(raw: Raw, setting: Setting) -> list[Reason]:
+    found = raw.environment["cpu"]
+    known = setting.cpu and setting.cpu.startswith("cortex-")
+    if not known or found == setting.cpu:
+        return []
+    words = f"the device is a {found}, the target says {setting.cpu}"
+    return [Reason(cause=Cause.OTHER_PROCESSOR, validity=Validity.WARN, words=words)]

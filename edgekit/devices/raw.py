@@ -1,0 +1,102 @@
+"""What the agent writes on a device, read back and checked: a result may come on a stick."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class State(Part):
+    """What may change while a device works; None, or nothing, for what it does not tell."""
+
+    at: float
+    """Seconds of the device's monotonic clock."""
+    phase: str = "idle"
+    temperature_c: float | None
+    clocks_mhz: list[float]
+    governors: list[str | None]
+    throttled: int | None
+    """The Raspberry Pi's bits: 0-3 now, 16-19 since it started."""
+    load_average: list[float]
+    available_bytes: int | None
+    watts: float | None
+    battery_percent: int | None
+
+
+class Memory(Part):
+    """Bytes of the process: with the runtime imported, with the model loaded, at most."""
+
+    baseline: int | None
+    loaded: int | None
+    peak: int | None
+    method: str = "VmRSS and VmHWM of /proc/self/status"
+
+
+class Delegate(Part):
+    """What was asked to run the model, and what does."""
+
+    asked: str
+    applied: str
+    nodes_delegated: int | None = None
+    nodes_total: int | None = None
+
+
+class Process(Part):
+    """One process of the protocol: seconds, raw."""
+
+    load: float
+    first: float
+    samples: list[float]
+    began: float
+    ended: float
+    windows: list[tuple[float, float, int]]
+    """Of a sustained run: when each window ended, its median, its number of runs."""
+    affinity: list[int]
+    memory: Memory
+    delegate: Delegate
+
+
+class Golden(Part):
+    max_abs_diff: float
+    largest: float
+    same_top1: int
+    images: int
+
+
+class Interleaved(Part):
+    load: float
+    first: float
+    rounds: list[list[float]]
+
+
+class Raw(Part):
+    """The agent's result."""
+
+    id: str | None
+    agent: str
+    """sha256 of the agent's file."""
+    started: str
+    ended: str
+    environment: dict[str, Any]
+    board: dict[str, Any]
+    golden: dict[str, Golden] = {}
+    before: State | None = None
+    after: State | None = None
+    watched: list[State] = []
+    protocol: dict[str, dict[int, list[Process]]] = {}
+    latency: dict[str, Interleaved] = {}
+    scores: dict[str, str] = {}
+    """A .npy of float32 (images, classes) by model, in base64."""
+
+    def scores_of(self, model: str) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = np.load(io.BytesIO(base64.b64decode(self.scores[model])))
+        return found

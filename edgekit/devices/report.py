@@ -1,0 +1,196 @@
+"""The report of one model on one device: all that it takes to believe its figures.
+
+A figure that could not be had is None, and `not_available` says why, under its path.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.devices.raw import Delegate, Golden, Memory, Part, State
+from edgekit.evidence import Evidence, Measurement
+from edgekit.figures import AccuracyChange
+
+
+class Validity(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    INVALID = "invalid"
+
+
+class Cause(StrEnum):
+    """Why a run is doubted, by a name that a script can look for."""
+
+    THROTTLED = "throttled"
+    FREQUENCY_FELL = "frequency fell"
+    FALL_BACK = "fall-back"
+    PARTLY_DELEGATED = "partly delegated"
+    DRIFT = "drift"
+    SPREAD = "processes differ"
+    TOO_FEW_RUNS = "too few runs"
+    BUSY = "busy machine"
+    DIFFERS_FROM_HOST = "differs from the host"
+    WRONG_RESULT = "wrong result"
+    OTHER_PROCESSOR = "other processor"
+    UNWATCHED = "not watched"
+
+
+class Reason(Part):
+    cause: Cause
+    validity: Validity
+    words: str
+
+
+class Identity(Part):
+    run: str
+    started: str
+    ended: str
+    edgekit: str
+    agent: str
+    """sha256 of the agent's file."""
+    evidence: Evidence
+
+
+class Subject(Part):
+    """The model that was run."""
+
+    file: str
+    sha256: str
+    bytes: int
+    format: str
+    precision: str
+    operators: dict[str, int] | None
+    """How many operators compute in each precision."""
+    macs: int | None
+    parameters: int | None
+    lineage: list[dict[str, Any]] | None
+    """The steps it came through, first to last; None for a file from elsewhere."""
+
+
+class DeviceFacts(Part):
+    name: str
+    address: str
+    machine: str
+    emulator: str | None
+    board: str | None
+    soc: str | None
+    cpu: str
+    cores: int
+    isa: list[str]
+    max_clocks_mhz: list[float]
+    ram_bytes: int | None
+    os: str | None
+    kernel: str
+    page_size: int
+
+
+class RuntimeFacts(Part):
+    name: str
+    library: str
+    """Distribution and version, as it is installed on the device."""
+    python: str | None
+    threads: int
+    affinity: list[int] | None
+    delegate: Delegate | None
+
+
+class ProtocolFacts(Part):
+    timed_region: str
+    clock: str
+    batch: int
+    input_source: str
+    input_sha256: str
+    warmup_runs: int
+    warmup_seconds: float
+    runs: int
+    seconds: float
+    processes: int
+    pinned: bool
+
+
+class LatencyUs(Part):
+    """Microseconds of single inferences, all processes together; `p50` is the median of their
+    medians, and `medians` are those."""
+
+    load: float
+    first: float
+    min: float
+    mean: float
+    p50: float
+    p90: float
+    p95: float
+    p99: float | None
+    """Only of 1000 samples and more."""
+    max: float
+    std: float
+    medians: list[float]
+    samples: list[list[float]]
+    """Of each process, in the order they were taken."""
+
+
+class Sustained(Part):
+    """A run without a pause: the curve, and its first minute against its last."""
+
+    seconds: float
+    curve_us: list[tuple[float, float]]
+    """Seconds since its begin, and the median of the window that ended there."""
+    first_minute_us: float
+    steady_us: float
+    ratio: float
+
+
+class Energy(Part):
+    """The whole board's, from the current and voltage of its rails."""
+
+    idle_watts: float
+    busy_watts: float
+    per_inference_joules: float
+    method: str
+
+
+class Correctness(Part):
+    golden: Golden | None
+    agreement: Measurement | None
+    """With the scores of the same file on the machine that built it."""
+    top1: Measurement | None
+    host_top1: Measurement | None
+    change: AccuracyChange | None
+    """Against those scores, image by image."""
+
+
+class DeviceReport(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    schema_version: Literal[1] = 1
+    identity: Identity
+    artifact: Subject
+    device: DeviceFacts
+    runtime: RuntimeFacts
+    protocol: ProtocolFacts | None
+    latency_us: LatencyUs | None
+    threads_us: dict[int, float] | None
+    """Median by number of threads."""
+    ratio: Measurement | None
+    """Against the float model on this device, interleaved in one process."""
+    sustained: Sustained | None
+    memory: Memory | None
+    before: State | None
+    after: State | None
+    watched: list[State]
+    correctness: Correctness
+    energy: Energy | None
+    validity: Validity
+    reasons: list[Reason]
+    not_available: dict[str, str]
+    """Why a figure is missing, by its path."""
+
+    @property
+    def evidence(self) -> Evidence:
+        return self.identity.evidence
+
+    def invalid(self) -> str:
+        """What makes the run no result, in one line; empty where nothing does."""
+        return "; ".join(r.words for r in self.reasons if r.validity is Validity.INVALID)

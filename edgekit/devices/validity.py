@@ -1,0 +1,147 @@
+"""Whether a run on a device is a result: what makes it doubtful, and what makes it none (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from edgekit.devices.protocol import Protocol
+from edgekit.devices.raw import Delegate, Golden, Process, Raw, State
+from edgekit.devices.report import Cause, Correctness, Reason, Validity
+from edgekit.evidence import Verdict
+from edgekit.figures import DISTURBED
+
+CLOCK_FELL = 0.95
+"""Of the highest clock seen: governors step by more than this, and a steady clock stays above."""
+DRIFT = 0.05
+"""Growth of the median from the first third of a process's runs to its last."""
+SPREAD = 0.10
+"""Between the medians of the processes, against their median."""
+LEAST_AGREEMENT = 99.0
+"""Percent of images on which another processor must give the host's class, at the upper end of
+the interval: integer kernels round alike but for ties, so what differs more is another model."""
+GOLDEN_SHARE = 0.1
+"""Of the largest golden score: int8 kernels differ by a few steps of the output's scale."""
+LEAST_DELEGATED = 0.9
+NOW_BITS = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
+SINCE_START = 16
+
+
+def timing_reasons(raw: Raw, model: str, protocol: Protocol) -> Iterator[Reason]:
+    """Doubts about the latency of a model, at the target's number of threads."""
+    processes = raw.protocol[model][protocol.threads[0]]
+    yield from _throttled(raw)
+    yield from _clock_fell(raw)
+    yield from _delegate(processes[0].delegate)
+    yield from _samples(processes, protocol)
+    idle = raw.before
+    cores = raw.environment.get("cores") or 1
+    if idle and idle.load_average[0] > 0.5 * cores:
+        words = f"the load average was {idle.load_average[0]:.1f} on {cores} cores before the run"
+        yield Reason(cause=Cause.BUSY, validity=Validity.WARN, words=words)
+    if all(s.throttled is None and s.temperature_c is None and not s.clocks_mhz for s in _all(raw)):
+        words = "the device tells neither temperature, clocks nor throttling: a run that was "
+        words += "slowed down would not be noticed but by its drift"
+        yield Reason(cause=Cause.UNWATCHED, validity=Validity.WARN, words=words)
+
+
+def _all(raw: Raw) -> list[State]:
+    return [*filter(None, (raw.before, raw.after)), *raw.watched]
+
+
+def _throttled(raw: Raw) -> Iterator[Reason]:
+    """Bits that were set while it ran, or that came to be set since it began."""
+    before = (raw.before.throttled if raw.before else None) or 0
+    during = 0
+    for state in raw.watched:
+        during |= state.throttled or 0
+    after = (raw.after.throttled if raw.after else None) or 0
+    for bit, name in NOW_BITS.items():
+        now = (during | after) >> bit & 1
+        since = (during | after) & ~before
+        if now or since >> (bit + SINCE_START) & 1:
+            words = f"{name} during the run (bits {during | after:#x}, {before:#x} before)"
+            yield Reason(cause=Cause.THROTTLED, validity=Validity.INVALID, words=words)
+
+
+def _clock_fell(raw: Raw) -> Iterator[Reason]:
+    """The fastest core is the one that works, under any governor."""
+    clocks = [max(s.clocks_mhz) for s in raw.watched if s.clocks_mhz and "timed" in s.phase]
+    if clocks and min(clocks) < CLOCK_FELL * max(clocks):
+        words = f"the clock fell from {max(clocks):.0f} to {min(clocks):.0f} MHz in the timed runs"
+        yield Reason(cause=Cause.FREQUENCY_FELL, validity=Validity.INVALID, words=words)
+
+
+def _delegate(delegate: Delegate) -> Iterator[Reason]:
+    if delegate.asked not in delegate.applied:
+        words = f"{delegate.asked} was asked to run the model, {delegate.applied} ran it"
+        yield Reason(cause=Cause.FALL_BACK, validity=Validity.INVALID, words=words)
+        return
+    inside, total = delegate.nodes_delegated, delegate.nodes_total
+    if inside is not None and total and inside < LEAST_DELEGATED * total:
+        words = f"{delegate.applied} runs {inside} of {total} nodes; the others run without it"
+        yield Reason(cause=Cause.PARTLY_DELEGATED, validity=Validity.WARN, words=words)
+
+
+def _samples(processes: list[Process], protocol: Protocol) -> Iterator[Reason]:
+    medians = [float(np.median(p.samples)) for p in processes]
+    for number, process in enumerate(processes, 1):
+        spent = process.ended - process.began
+        if len(process.samples) < protocol.runs or spent < 0.99 * protocol.seconds:
+            words = f"process {number} made {len(process.samples)} runs in {spent:.1f} s; "
+            words += f"{protocol.runs} and {protocol.seconds:g} s were asked"
+            yield Reason(cause=Cause.TOO_FEW_RUNS, validity=Validity.INVALID, words=words)
+    drift = float(np.median([_drift(p) for p in processes]))
+    if abs(drift) > DRIFT:
+        # Runs that grow faster began before the warm-up was over: too high a figure, not too low.
+        validity = Validity.INVALID if drift > 0 else Validity.WARN
+        words = f"the median of the last third of the runs is {100 * drift:+.1f} % of the first's"
+        yield Reason(cause=Cause.DRIFT, validity=validity, words=words)
+    spread = (max(medians) - min(medians)) / float(np.median(medians))
+    if spread > SPREAD:
+        words = f"the processes' medians differ by {100 * spread:.0f} %"
+        yield Reason(cause=Cause.SPREAD, validity=Validity.WARN, words=words)
+    p50, p90 = np.percentile([s for p in processes for s in p.samples], (50, 90))
+    if p90 > DISTURBED * p50:
+        words = f"other jobs were at work: the 90th percentile is {p90 / p50:.1f} times the median"
+        yield Reason(cause=Cause.BUSY, validity=Validity.INVALID, words=words)
+
+
+def _drift(process: Process) -> float:
+    third = max(1, len(process.samples) // 3)
+    first, last = np.median(process.samples[:third]), np.median(process.samples[-third:])
+    return float(last / first - 1)
+
+
+def result_reasons(correctness: Correctness) -> Iterator[Reason]:
+    """Doubts about what the model computed there."""
+    wrong = golden_complaint(correctness.golden) if correctness.golden else None
+    if wrong:
+        yield Reason(cause=Cause.WRONG_RESULT, validity=Validity.INVALID, words=wrong)
+    agreement, change = correctness.agreement, correctness.change
+    if agreement and agreement.high is not None and agreement.high < LEAST_AGREEMENT:
+        words = f"{agreement.value:.1f} % of {agreement.samples} images are given the host's class "
+        words += f"({agreement.low:.1f} to {agreement.high:.1f}); {LEAST_AGREEMENT:g} expected"
+        yield Reason(cause=Cause.DIFFERS_FROM_HOST, validity=Validity.INVALID, words=words)
+    elif change and change.verdict is Verdict.WORSE:
+        words = f"accuracy is lower than on the host by {change.drop.value:.1f} points "
+        words += f"({change.drop.low:.1f} to {change.drop.high:.1f}, p {change.mcnemar_p:.3f})"
+        yield Reason(cause=Cause.DIFFERS_FROM_HOST, validity=Validity.INVALID, words=words)
+
+
+def golden_complaint(golden: Golden) -> str | None:
+    """Why scores are not those that the build kept; None where they are."""
+    limit = GOLDEN_SHARE * golden.largest
+    if golden.max_abs_diff <= limit:
+        return None
+    return (
+        f"the scores of {golden.images} golden images differ by up to {golden.max_abs_diff:.3g} "
+        f"from those of the build; at most {limit:.3g} expected"
+    )
+
+
+def verdict(reasons: list[Reason]) -> Validity:
+    """The worst of them."""
+    order = [Validity.OK, Validity.WARN, Validity.INVALID]
+    return max((r.validity for r in reasons), key=order.index, default=Validity.OK)
