@@ -1,0 +1,167 @@
+"""Build a recipe, say what a build would do, and measure many architectures."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgekit.cli._options import FILE, debug_option, json_option, store_option
+from edgekit.errors import GateBroken, InputError
+
+if TYPE_CHECKING:
+    from edgekit.artifact import Store
+    from edgekit.plan import Plan
+    from edgekit.run import Build
+
+
+def _planned(command: Callable[..., None]) -> Callable[..., None]:
+    """The arguments of every command that makes a plan."""
+    for option in (
+        debug_option,
+        json_option,
+        click.option("--force", multiple=True, help="Run this step even if it is cached."),
+        store_option,
+        click.option("--build-dir", type=FILE, default=Path("build"), show_default=True),
+        click.option(
+            "--target", "targets", multiple=True, required=True, help="A name, a file, or `all`."
+        ),
+        click.argument("recipe", type=FILE),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_planned
+def build(as_json: bool, **words: Any) -> None:
+    """Run a recipe for one or more targets, measuring every stage."""
+    from edgekit.console import Console
+    from edgekit.publish import publish
+    from edgekit.run import execute
+
+    planned, cache = _plan(**words)
+    with Console(quiet=as_json) as console:
+        result = execute(planned, cache, console)
+        published = publish(result, words["build_dir"])
+        if len(published) > 1:
+            console.comparison([report for report, _ in published], published[0][1].parent)
+        console.left_out(planned.left_out)
+        for report, folder in published if len(published) == 1 else ():
+            console.report(report, folder)
+    if as_json:
+        reports: Any = [json.loads(report.model_dump_json()) for report, _ in published]
+        several = len(planned.targets) > 1
+        click.echo(json.dumps(reports if several else next(iter(reports), None), indent=1))
+    _raise_faults(result, [folder for report, folder in published if report.broken])
+
+
+def _raise_faults(result: Build, folders: list[Path]) -> None:
+    """All that broke, target by target; what was no gate gives the exit code."""
+    # Not from the reports: a target that fails before anything was measured has none.
+    broken = [f"{t.plan.target.name}: {line}" for t in result.targets for line in t.faults]
+    if not broken:
+        return
+    error = next((t.error for t in result.targets if t.error), None)
+    failure = GateBroken(
+        ("" if error else "a gate is broken: ") + "; ".join(broken),
+        hint="the last stage that passed is kept; see last-passed/ and the report in "
+        + ", ".join(map(str, folders))
+        if folders
+        else "nothing could be measured, so there is no report",
+    )
+    if error:
+        failure.exit_code = error.exit_code
+    raise failure
+
+
+@click.command()
+@_planned
+def plan(as_json: bool, **words: Any) -> None:
+    """Show every step, its key, and why it would run or be skipped."""
+    planned, _ = _plan(**words)
+    rows = [
+        {"step": s.id, "key": s.key, "state": str(s.state), "reason": s.reason}
+        for s in planned.steps
+    ]
+    left_out = planned.left_out | {
+        f"{t.target.name}/{name}": why
+        for t in planned.targets
+        for name, why in t.unreachable.items()
+    }
+    if as_json:
+        click.echo(json.dumps({"steps": rows, "left_out": left_out}, indent=1))
+        return
+    width = max(len(row["step"]) for row in rows)
+    for row in rows:
+        click.echo(f"{row['step']:{width}}  {row['key'][:12]}  {row['state']:8}  {row['reason']}")
+    for name, why in left_out.items():
+        click.echo(f"{name} is left out: {why}")
+    running = sum(row["state"] != "cached" for row in rows)
+    click.echo(f"{running} of {len(rows)} steps would run")
+
+
+@click.command()
+@click.argument("spec", type=FILE)
+@click.option(
+    "--out",
+    type=FILE,
+    default=None,
+    help="Where the report goes.  [default: build/matrix/<name>]",
+)
+@store_option
+@json_option
+@debug_option
+def matrix(spec: Path, out: Path | None, store: Path | None, as_json: bool) -> None:
+    """Measure many architectures on every target; goes on where it was stopped."""
+    from edgekit.artifact import Store, default_store
+    from edgekit.console import Console
+    from edgekit.matrix import load_matrix, publish_matrix, read_matrix_report, run_matrix
+
+    wanted = load_matrix(spec)
+    folder = out or Path("build/matrix") / wanted.name
+    known = read_matrix_report(folder / "matrix.json")
+    with Console(quiet=as_json) as console:
+        report = run_matrix(
+            wanted,
+            spec.parent,
+            Store(store or default_store()),
+            console,
+            known,
+            lambda report: publish_matrix(report, folder),
+        )
+    if as_json:
+        click.echo(report.model_dump_json(indent=1))
+    else:
+        click.echo(f"Report: {folder / 'matrix.html'}")
+
+
+def _plan(
+    recipe: Path,
+    targets: tuple[str, ...],
+    build_dir: Path,
+    store: Path | None,
+    force: tuple[str, ...],
+) -> tuple[Plan, Store]:
+    from edgekit.artifact import Store, default_store
+    from edgekit.plan import RECORD, make_plan
+    from edgekit.recipe import load_recipe
+    from edgekit.target import known_targets, load_target
+
+    names = list(known_targets()) if targets == ("all",) else list(targets)
+    if len(set(names)) < len(names):
+        raise InputError("--target: a target is named twice")
+    parsed = load_recipe(recipe)
+    loaded = [load_target(name) for name in names]
+    cache = Store(store or default_store())
+    last: dict[str, Any] = {}
+    for target in loaded:
+        record = build_dir / parsed.name / target.name / RECORD
+        # It only explains what changed: without a readable one, the plan says "never built here".
+        with contextlib.suppress(OSError, ValueError):
+            last |= json.loads(record.read_text())
+    return make_plan(parsed, recipe.parent, loaded, cache, last, force), cache

@@ -1,0 +1,97 @@
+"""Look into a compressed model, and at the form of edgekit's files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgekit.cli._options import FILE, debug_option, json_option, store_option
+from edgekit.errors import InputError
+
+
+def _triple(_: Any, option: Any, text: str | None) -> tuple[float, float, float] | None:
+    """One number for all channels, or three."""
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+        red, green, blue = numbers * 3 if len(numbers) == 1 else numbers
+    except ValueError:
+        raise InputError(f"--{option.name}: one number or three with commas, not {text}") from None
+    return red, green, blue
+
+
+@click.command()
+@click.argument("artifact", type=FILE)
+@click.option(
+    "--float",
+    "float_file",
+    type=FILE,
+    help="The float file it was made from, where no build says so.",
+)
+@click.option(
+    "--images",
+    type=FILE,
+    help="A folder of images, instead of those it was calibrated on.",
+)
+@click.option("--samples", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option("--mean", callback=_triple, help="With --float, of a float input: 0.5 or 0.5,0.5,0.5")
+@click.option("--std", callback=_triple, help="The same for the standard deviation.")
+@click.option("--all", "everything", is_flag=True, help="Show every tensor, not those that matter.")
+@store_option
+@json_option
+@debug_option
+def inspect(
+    artifact: Path, store: Path | None, everything: bool, as_json: bool, **words: Any
+) -> None:
+    """Compare a compressed model with its float original, operator by operator.
+
+    ARTIFACT is build/<recipe>/<target>/<variant>, the model in it, or with --float any model file.
+    """
+    from edgekit.artifact import Store, default_store
+    from edgekit.console import Console
+    from edgekit.diagnosis import diagnose
+    from edgekit.inspection import inspect_files
+    from edgekit.originals import Asked, locate
+
+    pair = locate(artifact, Store(store or default_store()), Asked(**words))
+    files = pair.float_path, pair.float_form, pair.path, pair.form
+    found = inspect_files(pair.runtime, *files, pair.images, pair.rescaled)
+    findings = diagnose(found)
+    if not as_json:
+        Console().inspection(pair, found, findings, everything)
+        return
+    value = {
+        "file": str(pair.path),
+        "float": str(pair.float_path),
+        "rescaled": pair.rescaled,
+        "sqnr_db": found.sqnr_db,
+        "sound": found.is_sound,
+        "wrong": [tensor.name for tensor in found.wrong],
+        "findings": [finding.model_dump(mode="json") for finding in findings],
+        "inspection": found.model_dump(mode="json"),
+    }
+    click.echo(json.dumps(value, indent=1))
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["recipe", "target", "report"]))
+def schema(what: str) -> None:
+    """Print a JSON Schema: of recipe or target files for editors, of report.json for scripts."""
+    if what == "recipe":
+        from edgekit.recipe import recipe_schema
+
+        value = recipe_schema()
+    elif what == "target":
+        from edgekit.target import Target
+
+        value = Target.model_json_schema()
+        value["required"] = [name for name in value["required"] if name != "name"]
+    else:
+        from edgekit.report.report import Report
+
+        value = Report.model_json_schema()
+    click.echo(json.dumps(value, indent=1))
