@@ -22,7 +22,8 @@ FLOORS = [
     {"stats", "artifact", "action", "gates", "yamlfile", "weights", "widths", "model_source"},
     {"transports", "emulation"},
     {"datasets", "models", "foreign", "_foreign_keras", "_foreign_onnx", "source_check"},
-    {"data", "runtimes"},
+    {"data", "runtimes", "emulation"},
+    {"transports"},
     {"audit", "discovery", "ranges", "simulation", "tally", "noise", "inspection", "diagnosis"},
     {"images"},
     {"measure"},
@@ -87,7 +88,7 @@ def test_heavy_libraries_are_imported_inside_functions(path: Path) -> None:
     assert not top & HEAVY
 
 
-@pytest.mark.parametrize("folder", ["stages", "runtimes", "datasets"])
+@pytest.mark.parametrize("folder", ["stages", "runtimes", "datasets", "transports"])
 def test_plugins_never_import_each_other(folder: str) -> None:
     files = [p for p in (PACKAGE / folder).glob("*.py") if not p.stem.startswith("_")]
     names = {p.stem for p in files} - {"base"}

@@ -54,6 +54,13 @@ class Transport(BaseModel, ABC):
     def address(self) -> str:
         """Where the device is, as a person names it: pi@host, serial R58M, this machine."""
 
+    def prepare(self, progress: Said) -> None:
+        """Make what the way itself needs, once, as the device enters the inventory.
+
+        Raises:
+            DeviceError: it cannot be made; the hint says what is missing.
+        """
+
     def open(self) -> None:
         """Reach the device.
 
