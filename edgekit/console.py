@@ -95,6 +95,17 @@ class Console:
             self.said = time.monotonic()
             self._say(f"{step.id}: {done}/{total} {note}")
 
+    def working(self, done: int, total: int, note: str) -> None:
+        """Progress of something that is no step of a plan."""
+        self._go_on()
+        if self.live:
+            if self.task is None:
+                self.task = self.bars.add_task("", step="measure", note="", total=None)
+            self.bars.update(self.task, completed=done, total=total, note=note)
+        elif time.monotonic() - self.said > PLAIN_EVERY:
+            self.said = time.monotonic()
+            self._say(f"{note}: {done}/{total}")
+
     def finished(self, step: Step, artifact: Artifact, ran: bool) -> None:
         self._go_on()
         self._end_bar()

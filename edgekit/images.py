@@ -180,3 +180,32 @@ def decode(content: bytes, size: int, crop_pct: float) -> NDArray[np.uint8] | st
     image = image.resize(resized, Image.Resampling.BICUBIC)
     left, top = (resized[0] - size) // 2, (resized[1] - size) // 2
     return np.asarray(image.crop((left, top, left + size, top + size)), np.uint8)
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """Indices spread over all, for they come class by class."""
+    return [i * count // min(wanted, count) for i in range(min(wanted, count))]
+
+
+def decode_folder(folder: Path, size: int, crop_pct: float, samples: int) -> NDArray[np.uint8]:
+    """Images of a folder and its subfolders, spread over all: uint8 (images, size, size, 3).
+
+    Raises:
+        DataError: there is no folder, no image in it, or one that cannot be read.
+    """
+    import numpy as np
+    from PIL import Image
+
+    suffixes = {s for s, form in Image.registered_extensions().items() if form in Image.OPEN}
+    if not folder.is_dir():
+        raise DataError(f"--images: {folder} is no folder")
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+    if not files:
+        raise DataError(f"--images: no images in {folder}", hint="give a folder of images")
+    images = []
+    for i in spread(len(files), samples):
+        decoded = decode(files[i].read_bytes(), size, crop_pct)
+        if isinstance(decoded, str):
+            raise DataError(f"--images: {files[i]} cannot be read: {decoded}")
+        images.append(decoded)
+    return np.stack(images)

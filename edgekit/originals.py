@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.artifact import Artifact, Store
-from edgekit.errors import DataError, EdgekitError, InputError
-from edgekit.images import decode
+from edgekit.errors import EdgekitError, InputError
+from edgekit.images import decode_folder, spread
 from edgekit.models import Card, Triple
 from edgekit.plugins import find_runtimes
 from edgekit.runtimes.base import InputForm, Runtime
@@ -69,7 +69,7 @@ def locate(path: Path, store: Store, asked: Asked) -> Pair:
     """
     if asked.float_file is not None:
         return _given(path, asked.float_file, asked)
-    last, published = _built(path, store)
+    last, published = built(path, store)
     line = list(_ancestors(last, store))
     original = next((a for a in line if a.metadata.get("precision") == "float32"), None)
     if original is last:
@@ -105,7 +105,7 @@ def _corrections(compressed: Artifact) -> list[str]:
     return [*quantization.get("corrections", ())]
 
 
-def _built(path: Path, store: Store) -> tuple[Artifact, Path | None]:
+def built(path: Path, store: Store) -> tuple[Artifact, Path | None]:
     """The artifact behind a variant's folder or file, and the published file, if there is one."""
     folder = path.parent if path.is_file() else path
     manifest = _json(folder / MANIFEST)
@@ -166,7 +166,7 @@ def _images(
     import numpy as np
 
     if asked.images is not None:
-        return _decoded(asked.images, size, crop_pct, asked.samples), str(asked.images)
+        return decode_folder(asked.images, size, crop_pct, asked.samples), str(asked.images)
     is_kept = (a for a in line if IMAGES in a.files and a.metadata["split"] == "calibration")
     kept = next(is_kept, None)
     if kept is None:
@@ -175,32 +175,8 @@ def _images(
             hint="name a folder of training images with --images",
         )
     images = np.load(kept.file(IMAGES), mmap_mode="r")
-    chosen = _spread(len(images), asked.samples)
+    chosen = spread(len(images), asked.samples)
     return np.array(images[chosen]), "the images it was calibrated on"
-
-
-def _spread(count: int, wanted: int) -> list[int]:
-    """Indices spread over all, for they come class by class."""
-    return [i * count // min(wanted, count) for i in range(min(wanted, count))]
-
-
-def _decoded(folder: Path, size: int, crop_pct: float, samples: int) -> NDArray[np.uint8]:
-    import numpy as np
-    from PIL import Image
-
-    suffixes = {s for s, form in Image.registered_extensions().items() if form in Image.OPEN}
-    if not folder.is_dir():
-        raise DataError(f"--images: {folder} is no folder")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
-    if not files:
-        raise DataError(f"--images: no images in {folder}", hint="give a folder of images")
-    images = []
-    for i in _spread(len(files), samples):
-        decoded = decode(files[i].read_bytes(), size, crop_pct)
-        if isinstance(decoded, str):
-            raise DataError(f"--images: {files[i]} cannot be read: {decoded}")
-        images.append(decoded)
-    return np.stack(images)
 
 
 def _given(path: Path, original: Path, asked: Asked) -> Pair:
@@ -227,7 +203,7 @@ def _given(path: Path, original: Path, asked: Asked) -> Pair:
             port = runtime.describe(file).input
         except EdgekitError as error:
             raise InputError(error.message, hint=error.hint) from error
-        forms.append(_form(file, port.dtype, asked))
+        forms.append(input_form(file, port.dtype, asked))
         sizes.append(port.shape[1])
     return Pair(
         runtime=runtime,
@@ -235,12 +211,17 @@ def _given(path: Path, original: Path, asked: Asked) -> Pair:
         float_form=forms[0],
         path=path,
         form=forms[1],
-        images=_decoded(asked.images, sizes[0], 1.0, asked.samples),
+        images=decode_folder(asked.images, sizes[0], 1.0, asked.samples),
         images_from=str(asked.images),
     )
 
 
-def _form(path: Path, dtype: str, asked: Asked) -> InputForm:
+def input_form(path: Path, dtype: str, asked: Asked) -> InputForm:
+    """How a file from elsewhere is fed.
+
+    Raises:
+        InputError: it takes floats, and mean and standard deviation were not given.
+    """
     if dtype == "uint8":
         return InputForm(dtype="uint8", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     if dtype != "float32" or asked.mean is None or asked.std is None:

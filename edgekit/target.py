@@ -126,6 +126,12 @@ class Target(BaseModel):
         return value
 
 
+def machine_of(isa: str | None) -> str | None:
+    """The architecture of an instruction set, as `uname -m` says it; None where it is not named."""
+    known = {"armv8": "aarch64", "armv9": "aarch64", "armv7": "armv7l", "x86-64": "x86_64"}
+    return next((m for start, m in known.items() if isa and isa.startswith(start)), None)
+
+
 def _check(variant: Variant) -> None:
     """Raise ValueError for what a runtime does not offer."""
     known = find_runtimes()

@@ -18,8 +18,8 @@ A job names models and what to do with them, each part only if it is wanted:
 `latency` is interleaved: each round runs every model a few times, in random order, so that
 whatever slows the machine slows all of them. `protocol` is for a device: each model by itself, in
 processes of their own, while temperature, clocks and throttling are watched. In an emulator nothing
-is timed. Scores without `out` are put into the result. Paths are relative to the job. Progress goes to stdout, one JSON object a
-line.
+is timed. Scores without `out` are put into the result. Paths are relative to the job. Progress goes
+to stdout, one JSON object a line.
 """
 
 from __future__ import annotations  # Python 3.9 on older boards

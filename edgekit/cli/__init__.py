@@ -8,7 +8,7 @@ import traceback
 import click
 
 from edgekit import __version__
-from edgekit.cli import building, inspecting
+from edgekit.cli import building, deploying, inspecting
 from edgekit.errors import EdgekitError
 
 
@@ -52,6 +52,11 @@ for command in (
     building.build,
     building.plan,
     building.matrix,
+    deploying.bundle,
+    deploying.deploy,
+    deploying.rollback,
+    deploying.bench,
+    deploying.import_,
     inspecting.inspect,
     inspecting.schema,
 ):

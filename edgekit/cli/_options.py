@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+from edgekit.errors import InputError
 
 FILE = click.Path(path_type=Path)
 # `main` reads it, before there is a command.
 debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 store_option = click.option("--store", type=FILE, default=None, help="The cache folder.")
+
+
+def triple(_: Any, option: Any, text: str | None) -> tuple[float, float, float] | None:
+    """One number for all channels, or three."""
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+        red, green, blue = numbers * 3 if len(numbers) == 1 else numbers
+    except ValueError:
+        raise InputError(f"--{option.name}: one number or three with commas, not {text}") from None
+    return red, green, blue

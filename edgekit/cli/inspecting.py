@@ -8,20 +8,7 @@ from typing import Any
 
 import click
 
-from edgekit.cli._options import FILE, debug_option, json_option, store_option
-from edgekit.errors import InputError
-
-
-def _triple(_: Any, option: Any, text: str | None) -> tuple[float, float, float] | None:
-    """One number for all channels, or three."""
-    if text is None:
-        return None
-    try:
-        numbers = [float(part) for part in text.split(",")]
-        red, green, blue = numbers * 3 if len(numbers) == 1 else numbers
-    except ValueError:
-        raise InputError(f"--{option.name}: one number or three with commas, not {text}") from None
-    return red, green, blue
+from edgekit.cli._options import FILE, debug_option, json_option, store_option, triple
 
 
 @click.command()
@@ -38,8 +25,8 @@ def _triple(_: Any, option: Any, text: str | None) -> tuple[float, float, float]
     help="A folder of images, instead of those it was calibrated on.",
 )
 @click.option("--samples", type=click.IntRange(min=1), default=32, show_default=True)
-@click.option("--mean", callback=_triple, help="With --float, of a float input: 0.5 or 0.5,0.5,0.5")
-@click.option("--std", callback=_triple, help="The same for the standard deviation.")
+@click.option("--mean", callback=triple, help="With --float, of a float input: 0.5 or 0.5,0.5,0.5")
+@click.option("--std", callback=triple, help="The same for the standard deviation.")
 @click.option("--all", "everything", is_flag=True, help="Show every tensor, not those that matter.")
 @store_option
 @json_option

@@ -206,8 +206,8 @@ def _energy(raw: Raw, latency: LatencyUs | None) -> Energy | None:
         idle_watts=idle,
         busy_watts=watts,
         per_inference_joules=1e-6 * latency.p50 * watts,
-        method=f"mean of {len(busy)} readings of pmic_read_adc during the timed runs, by the median "
-        "latency; idle power is not taken off",
+        method=f"mean of {len(busy)} readings of pmic_read_adc during the timed runs, by the "
+        "median latency; idle power is not taken off",
     )
 
 

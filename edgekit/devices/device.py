@@ -118,6 +118,28 @@ class Device:
             raise
         return destination
 
+    def missing(self, paths: list[Path]) -> list[Path]:
+        """Those of some files that are not on the device yet."""
+        known = set(self.sh(f"ls {shlex.quote(f'{self.home}/files')} 2>/dev/null || true").split())
+        return [path for path in paths if sha256_of(path) not in known]
+
+    def machine(self) -> str:
+        """The architecture that the Python there runs on, which on a 64-bit kernel may be of 32.
+
+        Raises:
+            DeviceError: there is no such Python.
+        """
+        ask = f"{self.python} -c 'import platform; print(platform.machine())'"
+        done = self.transport.run(ask)
+        if done.code:
+            raise DeviceError(
+                f"{self.name}: {self.python} does not run: {done.err.strip()[-200:]}",
+                hint=f"edgekit device setup {self.name}, or name another one with `python` in the "
+                "inventory",
+                fault=Fault.MISSING_RUNTIME,
+            )
+        return done.out.strip()
+
     def need(self, size: int, what: str) -> None:
         """Refuse what cannot fit.
 

@@ -13,11 +13,11 @@ from edgekit.report.report import Report
 
 
 def render_markdown(report: Report) -> str:
-    return _render("report.md.j2", escape=False, report=report)
+    return render("report.md.j2", escape=False, report=report)
 
 
 def render_html(report: Report) -> str:
-    return _render("report.html.j2", escape=True, report=report)
+    return render("report.html.j2", escape=True, report=report)
 
 
 def render_comparison(
@@ -25,11 +25,11 @@ def render_comparison(
 ) -> str:
     """The targets of one build beside each other, and those that it could not reach."""
     template = "comparison.html.j2" if html else "comparison.md.j2"
-    return _render(template, html, name=name, reports=reports, left_out=left_out)
+    return render(template, html, name=name, reports=reports, left_out=left_out)
 
 
 def render_matrix(report: MatrixReport, html: bool) -> str:
-    return _render("matrix.html.j2" if html else "matrix.md.j2", html, report=report)
+    return render("matrix.html.j2" if html else "matrix.md.j2", html, report=report)
 
 
 def interval(figure: Measurement | None, digits: int = 1) -> str:
@@ -42,7 +42,7 @@ def interval(figure: Measurement | None, digits: int = 1) -> str:
     return f"{text} ({figure.low:.{digits}f} to {figure.high:.{digits}f})"
 
 
-def _render(template: str, escape: bool, **values: Any) -> str:
+def render(template: str, escape: bool, **values: Any) -> str:
     return str(_environment(escape).get_template(template).render(**values))
 
 

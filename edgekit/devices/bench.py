@@ -1,0 +1,93 @@
+"""Measure a bundle on a device, at once or by way of a stick, and write its report."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from filelock import FileLock
+from pydantic import ValidationError
+
+from edgekit.artifact import Store, sha256_of
+from edgekit.devices.assemble import assemble
+from edgekit.devices.bundle import INFO, JOB, Bundle, opened
+from edgekit.devices.deploy import check_machine
+from edgekit.devices.device import Device, Progress
+from edgekit.devices.raw import Raw
+from edgekit.devices.report import DeviceReport
+from edgekit.errors import DeviceError, Fault, InputError, IntegrityError, storage_errors
+from edgekit.evidence import Evidence
+
+
+def bench(bundle: Bundle, device: Device, store: Store, progress: Progress) -> DeviceReport:
+    """Run a bundle's whole job on a device.
+
+    Raises:
+        DeviceError: it could not be run to its end. A run that ended and is not to be believed is
+            a report whose validity says so.
+    """
+    check_machine(device, bundle)
+    with one_at_a_time(device, store), device.work(bundle.files) as folder:
+        raw = device.run_agent(folder, JOB, progress)
+    transport = device.transport
+    return judged(bundle, raw, device.name, transport.address, transport.evidence)
+
+
+def one_at_a_time(device: Device, store: Store) -> FileLock:
+    """Held while a device is measured: two runs at once would slow each other."""
+    with storage_errors(store.root):
+        (store.root / "locks").mkdir(parents=True, exist_ok=True)
+    return FileLock(store.root / "locks" / f"device-{device.name}.lock")
+
+
+def judged(bundle: Bundle, raw: Raw, device: str, address: str, evidence: Evidence) -> DeviceReport:
+    """
+    Raises:
+        IntegrityError: the result is another bundle's, or another agent's.
+    """
+    agent = sha256_of(bundle.folder / "agent.py")
+    if raw.id != bundle.id or raw.agent != agent:
+        what = "bundle" if raw.id != bundle.id else "agent"
+        raise IntegrityError(
+            f"the result was not made by this bundle's {what}",
+            hint="name the bundle it was made with: --bundle FOLDER",
+        )
+    setting = bundle.setting(device, address, evidence)
+    return assemble(raw, bundle.info.subject, setting, bundle.reference())
+
+
+def import_result(path: Path, bundle_path: Path | None, device: str) -> DeviceReport:
+    """The report of a run on a device that could not be reached: run.sh left `path`.
+
+    Args:
+        bundle_path: the bundle it was made with, a folder or a tar; the folder it lies in unless
+            named.
+
+    Raises:
+        InputError: it is no result, or its bundle is not there. IntegrityError: they don't match.
+    """
+    try:
+        raw = Raw.model_validate_json(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise InputError(
+            f"{path} is no result of run.sh: {str(error).splitlines()[0]}",
+            hint="it is written last: a run that was stopped leaves none",
+        ) from error
+    where = bundle_path or path.parent
+    if bundle_path is None and not (where / INFO).exists():
+        raise InputError(
+            f"the bundle that {path} was made with is not beside it",
+            hint="name it: --bundle FOLDER or --bundle FILE.tar",
+        )
+    with ExitStack() as stack:
+        bundle = stack.enter_context(opened(where))
+        wanted, found = bundle.info.machine, raw.environment.get("machine")
+        if wanted and wanted != found:
+            raise DeviceError(
+                f"{path} was measured on {found}, and {bundle.info.target} is {wanted}",
+                hint="run it on the device it is for",
+                fault=Fault.WRONG_ARCHITECTURE,
+            )
+        return judged(bundle, raw, device, "by way of run.sh", Evidence.MEASURED)

@@ -1,0 +1,256 @@
+"""A bundle: a folder with everything that it takes to run, check and measure a model on a device.
+
+    model.tflite ...     the model, and what belongs to it
+    manifest.json, labels.txt, classify.py     as the build left them
+    golden_input.npy, golden_scores.npy        what the model must give back
+    slice_images.npy, slice_labels.npy, slice_scores.npy   labelled images, and the host's scores
+    agent.py, smoke.json, job.json, run.sh     what runs there
+    bundle.json          what it is
+    SHA256SUMS           of all the others
+
+Its tar is reproducible: the same bundle gives the same bytes, and their sha256 names the release.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgekit import __version__
+from edgekit.agent import agent
+from edgekit.artifact import sha256_of
+from edgekit.devices.assemble import MODEL, Reference, Setting
+from edgekit.devices.protocol import GOLDEN, Protocol, job_for
+from edgekit.devices.report import Subject
+from edgekit.errors import InputError, IntegrityError
+from edgekit.evidence import Evidence
+from edgekit.images import spread
+from edgekit.runtimes.base import InputForm
+
+SUMS, INFO, JOB, SMOKE, RESULT = (
+    "SHA256SUMS",
+    "bundle.json",
+    "job.json",
+    "smoke.json",
+    "result.json",
+)
+IMAGES, LABELS, SCORES = "slice_images.npy", "slice_labels.npy", "slice_scores.npy"
+GOLDEN_INPUT, GOLDEN_SCORES = "golden_input.npy", "golden_scores.npy"
+WORKERS = 4
+"""Threads that score the slice: the boards have four cores."""
+RUN = """#!/bin/sh
+# Check and measure this model on this device: sh run.sh [PYTHON]
+# Needs numpy and the runtime; no network, and edgekit is not needed.
+set -eu
+cd "$(dirname "$0")"
+python=${1:-$HOME/edgekit/venv/bin/python}
+if [ ! -x "$python" ] && [ $# -eq 0 ]; then python=python3; fi
+if ! sha256sum -c SHA256SUMS >/dev/null; then
+  echo "a file is damaged: copy the bundle again" >&2
+  exit 4
+fi
+"$python" agent.py job.json result.json >/dev/null
+echo "Done. At home: edgekit import $(pwd)/result.json"
+"""
+
+
+class Info(BaseModel):
+    """What a bundle is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    edgekit: str = __version__
+    name: str
+    """Of the deployed model: its folder on the device."""
+    target: str | None
+    machine: str | None
+    """The architecture it is built for, as `uname -m` says it; None for any."""
+    cpu: str | None
+    threads: int
+    runtime: str
+    form: InputForm
+    subject: Subject
+    classes: tuple[str, ...]
+    images: int
+    labelled: bool
+    input_source: str
+    input_sha256: str
+    protocol: Protocol
+    absent: dict[str, str] = {}
+    """Why something is not in it, by its path in the report."""
+
+
+class Bundle:
+    """A bundle that lies in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            self.info = Info.model_validate_json((folder / INFO).read_text())
+        except (OSError, ValidationError) as error:
+            raise InputError(
+                f"{folder} is no bundle: {str(error).splitlines()[0]}",
+                hint="make one: edgekit bundle build/<recipe>/<target>/<variant> --out FOLDER",
+            ) from error
+
+    @property
+    def files(self) -> dict[str, Path]:
+        names = [line.split("  ", 1)[1] for line in (self.folder / SUMS).read_text().splitlines()]
+        return {name: self.folder / name for name in (*names, SUMS)}
+
+    @property
+    def id(self) -> str:
+        """What its results carry: they belong to this bundle and no other."""
+        id: str = json.loads((self.folder / JOB).read_text())["id"]
+        return id
+
+    def verify(self) -> None:
+        """
+        Raises:
+            IntegrityError: a file is not the one that was bundled.
+        """
+        for line in (self.folder / SUMS).read_text().splitlines():
+            digest, name = line.split("  ", 1)
+            path = self.folder / name
+            found = sha256_of(path) if path.is_file() else "nothing"
+            if found != digest:
+                raise IntegrityError(
+                    f"{path} is damaged: sha256 {digest[:16]} expected, {found[:16]} found",
+                    hint="make the bundle again, and copy it again",
+                )
+
+    def release(self) -> str:
+        """The sha256 of its tar."""
+        digest = hashlib.sha256()
+        with tarfile.open(fileobj=_Sink(digest), mode="w|") as tar:
+            self._pack(tar)
+        return digest.hexdigest()
+
+    def write_tar(self, path: Path) -> None:
+        part = path.with_name(f".{path.name}.part")
+        with tarfile.open(part, "w") as tar:
+            self._pack(tar)
+        part.replace(path)
+
+    def _pack(self, tar: tarfile.TarFile) -> None:
+        for name, path in sorted(self.files.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size = path.stat().st_size
+            entry.mode = 0o755 if name.endswith(".sh") else 0o644
+            with path.open("rb") as stream:
+                tar.addfile(entry, stream)
+
+    def setting(self, device: str, address: str, evidence: Evidence) -> Setting:
+        return Setting(
+            device=device,
+            address=address,
+            evidence=evidence,
+            runtime=self.info.runtime,
+            threads=self.info.threads,
+            protocol=self.info.protocol,
+            input_source=self.info.input_source,
+            input_sha256=self.info.input_sha256,
+            cpu=self.info.cpu,
+            absent=self.info.absent,
+        )
+
+    def reference(self) -> Reference:
+        labels = np.load(self.folder / LABELS) if self.info.labelled else None
+        return Reference(labels, np.load(self.folder / SCORES), self.info.classes)
+
+
+class _Sink(io.RawIOBase):
+    """A file that keeps the digest of what is written to it."""
+
+    def __init__(self, digest: Any) -> None:
+        self.digest = digest
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return len(data)
+
+
+def write_bundle(
+    folder: Path,
+    info: Info,
+    copied: dict[str, Path],
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64] | None,
+    scores: NDArray[np.float32],
+) -> Bundle:
+    """Make a bundle in an empty folder.
+
+    Args:
+        copied: the model and what comes with it, by their names in the bundle.
+        images: uint8 (images, height, width, 3), all of which are scored on the device.
+        labels: (images,); None where none are known.
+        scores: float32 (images, classes), the host's of the same file.
+    """
+    for name, path in copied.items():
+        shutil.copyfile(path, folder / name)
+    shutil.copyfile(agent.__file__, folder / "agent.py")
+    (folder / "run.sh").write_text(RUN)
+    (folder / "run.sh").chmod(0o755)
+    few = spread(len(images), GOLDEN)
+    np.save(folder / GOLDEN_INPUT, images[few])
+    np.save(folder / GOLDEN_SCORES, scores[few])
+    np.save(folder / IMAGES, images)
+    np.save(folder / SCORES, scores)
+    if labels is not None:
+        np.save(folder / LABELS, labels)
+    (folder / INFO).write_text(info.model_dump_json(indent=1))
+    id = hashlib.sha256(_sums(folder).encode()).hexdigest()
+    model = {
+        "id": MODEL,
+        "path": info.subject.file,
+        "runtime": info.runtime,
+        "form": info.form.model_dump(mode="json"),
+    }
+    golden = {"input": GOLDEN_INPUT, "scores": GOLDEN_SCORES}
+    job = job_for([model], info.protocol, id, IMAGES, golden, info.threads, WORKERS)
+    smoke = {"id": id, "threads": 1, "models": [model], "golden": golden}
+    (folder / JOB).write_text(json.dumps(job, indent=1))
+    (folder / SMOKE).write_text(json.dumps(smoke, indent=1))
+    (folder / SUMS).write_text(_sums(folder))
+    return Bundle(folder)
+
+
+def _sums(folder: Path) -> str:
+    """As `sha256sum -c` reads it."""
+    return "".join(f"{sha256_of(path)}  {path.name}\n" for path in sorted(folder.iterdir()))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Bundle]:
+    """A bundle in a folder, or in a tar, which is unpacked for the while.
+
+    Raises:
+        InputError: it is none. IntegrityError: it is damaged.
+    """
+    with TemporaryDirectory(prefix="edgekit-") as temporary:
+        folder = path
+        if path.is_file():
+            folder = Path(temporary)
+            try:
+                with tarfile.open(path) as tar:
+                    tar.extractall(folder, filter="data")
+            except tarfile.TarError as error:
+                raise IntegrityError(
+                    f"{path} is no whole tar: {error}", hint="copy it again"
+                ) from error
+        bundle = Bundle(folder)
+        bundle.verify()
+        yield bundle
