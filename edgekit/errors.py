@@ -120,6 +120,7 @@ class Fault(StrEnum):
     MISSING_PROGRAM = "missing program"
     CRASHED = "crashed"
     WRONG_RESULT = "wrong result"
+    NO_RESULT = "no result"
     OTHER = "other"
 
 

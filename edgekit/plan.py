@@ -9,6 +9,7 @@ reading files; loads no heavy library.
     <target>/<runtime>: compile, validated
     <target>/<variant>: quantize -> export, each followed by its validation, and a check of the file
     <target>/<variant>/precompile: on a machine that has the target's own device
+    <target>/<variant>/on-<device>-<stage>: the same on a device of the user's, with --device
     <target>/choose: the fastest of the variants that passed
 """
 
@@ -31,6 +32,7 @@ from edgekit.datasets.base import Sample
 from edgekit.errors import InputError, WeightsError
 from edgekit.foreign import LoadForeign
 from edgekit.models import LoadModel
+from edgekit.on_device import Board
 from edgekit.plugins import find_runtimes
 from edgekit.reach import in_reach
 from edgekit.recipe import Recipe
@@ -67,12 +69,14 @@ def make_plan(
     store: Store,
     last: Json | None = None,
     force: tuple[str, ...] = (),
+    board: Board | None = None,
 ) -> Plan:
     """Plan a build.
 
     Args:
         last: `Plan.record()` of the build before, to say what changed since.
         force: names of steps to run even if they are cached, with all that follows.
+        board: the user's device that stands for one of the targets.
 
     Raises:
         InputError: data, weights or gates that cannot work, before anything runs.
@@ -98,7 +102,10 @@ def make_plan(
         )
     targets, left_out = in_reach(recipe.model, targets)
     _refuse_idle_stages(recipe, targets)
-    planned = tuple(plan_target(draft, target, kept, judge) for target in targets)
+    planned = tuple(
+        plan_target(draft, t, kept, judge, board if board and board.target == t else None)
+        for t in targets
+    )
     steps = tuple(with_reasons(list(draft.steps.values()), store, last or {}, force))
     return Plan(
         recipe=recipe,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from edgekit.action import Context
 from edgekit.artifact import Artifact, Store
+from edgekit.devices.report import DeviceReport
 from edgekit.errors import (
     DeviceError,
     EdgekitError,
@@ -17,7 +18,8 @@ from edgekit.errors import (
     StorageError,
 )
 from edgekit.figures import Validation, gate_figures
-from edgekit.gates import GateResult, judge
+from edgekit.gates import GateResult, Gates, judge
+from edgekit.on_device import read_device_report, record_of
 from edgekit.plan import Plan
 from edgekit.steps import State, Step
 from edgekit.target_plan import Row, TargetPlan
@@ -59,6 +61,7 @@ class RowResult:
     artifact: Artifact
     validation: Validation
     gates: list[GateResult]
+    on_device: DeviceReport | None = None
 
     @property
     def broken(self) -> list[GateResult]:
@@ -146,7 +149,7 @@ def _advance(
             target.error = error
         _fail(target, variant, required, f"{step.id.rpartition('/')[2]}: {_told(error)}")
         return
-    row = next((row for row in target.plan.rows if row.validation == step.id), None)
+    row = next((row for row in target.plan.rows if row.judged == step.id), None)
     if row:
         result = _judged(row, target.plan, build)
         target.rows.append(result)
@@ -186,11 +189,12 @@ def _fail(target: TargetResult, variant: str, required: bool, reason: str) -> No
 
 def _judged(row: Row, target: TargetPlan, build: Build) -> RowResult:
     validation = read_validation(build.artifacts[row.validation])
-    figures = gate_figures(validation)
+    report = read_device_report(build.artifacts[row.on_device]) if row.on_device else None
     # The float reference cannot lose against itself; it is judged only where it is what ships.
-    gates = target.gates_for(row.variant)
-    results = judge(gates, figures, row.last) if row.last or not row.baseline else []
-    return RowResult(row, build.artifacts[row.model], validation, results)
+    gates = target.gates_for(row.variant) if row.last or not row.baseline else Gates()
+    found = record_of(report) if report else None
+    results = judge(gates, gate_figures(validation, found.latency if found else None), row.last)
+    return RowResult(row, build.artifacts[row.model], validation, results, report)
 
 
 def _perform(

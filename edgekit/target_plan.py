@@ -13,6 +13,7 @@ from edgekit.data import CalibrationChoice, divide, pick_calibration
 from edgekit.errors import InputError
 from edgekit.gates import Gates
 from edgekit.measure import device_is_here
+from edgekit.on_device import Board, ChooseOnDevice, OnDevice
 from edgekit.plugins import find_runtimes
 from edgekit.reach import why_unreachable
 from edgekit.recipe import Recipe
@@ -44,6 +45,13 @@ class Row:
     validation: str
     baseline: bool
     last: bool
+    on_device: str | None = None
+    """The step that runs it on a device of the user's, if there is one."""
+
+    @property
+    def judged(self) -> str:
+        """The step after which all that is measured of it is there."""
+        return self.on_device or self.validation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +64,8 @@ class TargetPlan:
     """What the recipe's quantize stage asks for."""
     unreachable: dict[str, str]
     """Variants that this recipe cannot have, each with the reason."""
+    board: Board | None = None
+    """The user's device that stands for the target."""
 
     def gates_for(self, variant: str) -> Gates:
         """A size ratio is a promise of the recipe's own precision: a variant that brings another
@@ -66,14 +76,18 @@ class TargetPlan:
         return self.gates
 
 
-def plan_target(draft: Draft, target: Target, trunk: list[str], judge: str) -> TargetPlan:
+def plan_target(
+    draft: Draft, target: Target, trunk: list[str], judge: str, board: Board | None = None
+) -> TargetPlan:
     device = target.device if device_is_here(target.device) else "CPU"
     gates = draft.recipe.gates.stricter(target.gates)
-    if gates.max_latency_ms is not None and not device_is_here(target.device):
+    timed = device_is_here(target.device) or (board is not None and board.is_timed)
+    if gates.max_latency_ms is not None and not timed:
         raise InputError(
             f"the gate max_latency_ms is set for {target.name}, and no device is there to "
             "measure milliseconds on",
-            hint="use max_latency_ratio, which is measured on this machine",
+            hint="name one with --device (an emulator does not do), or use max_latency_ratio, "
+            "which is measured on this machine",
         )
     # Of what the trunk has lost already, a stage's own trials know nothing.
     asked = Gates() if any(s.learns for s in draft.recipe.stages) else gates
@@ -85,7 +99,7 @@ def plan_target(draft: Draft, target: Target, trunk: list[str], judge: str) -> T
     }
     offered = [v for v in target.variants if v.name not in unreachable]
     for variant in offered:
-        line = _Line(draft, target, variant, judge, device)
+        line = _Line(draft, target, variant, judge, device, board)
         if variant.runtime not in floats:
             compiled = line.compile(trunk, last=not stages)
             rows += compiled
@@ -102,7 +116,10 @@ def plan_target(draft: Draft, target: Target, trunk: list[str], judge: str) -> T
     final = {row.variant: row for row in rows if row.last and row.variant not in spared}
     choice = None
     if len(final) > 1:
-        action = Choose({name: row.runtime for name, row in final.items()}, device)
+        runtimes = {name: row.runtime for name, row in final.items()}
+        action: Action = Choose(runtimes, device)
+        if board and board.is_timed:
+            action = ChooseOnDevice(runtimes, board)
         inputs = {"images": judge} | {name: row.model for name, row in final.items()}
         choice = draft.add(f"{target.name}/choose", action, inputs)
     return TargetPlan(
@@ -112,6 +129,7 @@ def plan_target(draft: Draft, target: Target, trunk: list[str], judge: str) -> T
         choice=choice,
         precision=next((getattr(s, "precision", None) for s in stages if s.images), None),
         unreachable=unreachable,
+        board=board,
     )
 
 
@@ -157,6 +175,7 @@ class _Line:
     variant: Variant
     judge: str
     device: str
+    board: Board | None
 
     def compile(self, trunk: list[str], last: bool) -> list[Row]:
         """What the trunk left, in float, on the variant's runtime: once for all its variants."""
@@ -220,15 +239,24 @@ class _Line:
         if baseline:
             inputs["baseline"] = baseline
         action = Validate(self.variant.runtime, baseline=not baseline, device=self.device)
-        step = f"{model.rsplit('/', 1)[0]}/validate-{stage}"
+        folder = model.rsplit("/", 1)[0]
+        validation = self._add(f"{folder}/validate-{stage}", action, inputs)
+        on_device = None
+        if self.board:
+            given = {r: i for r, i in inputs.items() if r != "reference"} | {
+                "validation": validation
+            }
+            run = OnDevice(self.board, self.variant.runtime)
+            on_device = self._add(f"{folder}/on-{self.board.name}-{stage}", run, given)
         return Row(
             stage=stage,
             runtime=self.variant.runtime,
             variant=variant,
             model=model,
-            validation=self._add(step, action, inputs),
+            validation=validation,
             baseline=not baseline,
             last=last,
+            on_device=on_device,
         )
 
 

@@ -27,7 +27,7 @@ from edgekit.figures import (
     latency_of,
     ratio_of,
 )
-from edgekit.measure import Candidate, measure, measuring_identity
+from edgekit.measure import Candidate, Timing, measure, measuring_identity
 from edgekit.model_source import Format
 from edgekit.models import Card
 from edgekit.plugins import find_runtimes
@@ -197,16 +197,20 @@ class Choose(Action):
             if name != "images"
         ]
         timings = measure(candidates, images, context.progress).timings
-        order = sorted(timings, key=lambda name: float(np.median(timings[name].medians)))
-        best = timings[order[0]]
-        evidence = evidence_on(self.device)
-        ratios = {name: ratio_of(timings[name], best, evidence) for name in order}
-        others = [ratios[name].low or 0.0 for name in order[1:]]
-        quiet = not any(map(is_disturbed, timings.values()))
-        certain = quiet and all(low > 1 for low in others)
-        choice = Choice(fastest=order[0], certain=certain, ratios=ratios)
+        choice = choice_of(timings, evidence_on(self.device))
         (into / CHOICE).write_text(choice.model_dump_json(indent=1))
         return {}
+
+
+def choice_of(timings: dict[str, Timing], evidence: Evidence) -> Choice:
+    """The fastest of models that were timed in one interleaved run."""
+    order = sorted(timings, key=lambda name: float(np.median(timings[name].medians)))
+    best = timings[order[0]]
+    ratios = {name: ratio_of(timings[name], best, evidence) for name in order}
+    others = [ratios[name].low or 0.0 for name in order[1:]]
+    quiet = not any(map(is_disturbed, timings.values()))
+    certain = quiet and all(low > 1 for low in others)
+    return Choice(fastest=order[0], certain=certain, ratios=ratios)
 
 
 def candidate(name: str, runtime: str, artifact: Artifact, device: str = "CPU") -> Candidate:

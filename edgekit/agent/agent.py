@@ -15,6 +15,7 @@ A job names models and what to do with them, each part only if it is wanted:
                   "warmup_runs": 10, "warmup_seconds": 2, "runs": 100, "seconds": 10,
                   "pin": true, "sustained_seconds": 0}}
 
+The first model is the subject: golden scores, protocol and scores without `out` are of it alone.
 `latency` is interleaved: each round runs every model a few times, in random order, so that
 whatever slows the machine slows all of them. `protocol` is for a device: each model by itself, in
 processes of their own, while temperature, clocks and throttling are watched. In an emulator nothing
@@ -172,7 +173,7 @@ def compute_scores(job: Json) -> Json:
     workers = min(job["scores"]["workers"], len(images))
     kept: Json = {}
     for model in job["models"]:
-        if files is not None and model["id"] not in files:
+        if model["id"] not in (files or [job["models"][0]["id"]]):
             continue
         chunks = [range(w, len(images), workers) for w in range(workers)]
         done = [0]
@@ -251,22 +252,19 @@ def import_runtime(name: str) -> None:
 
 
 def follow_protocol(job: Json, watch: Watch) -> Json:
-    """Each model by itself: several processes at the first number of threads, one at the others."""
-    plan = job["protocol"]
+    """Several processes at the first number of threads, one at each of the others."""
+    plan, model = job["protocol"], job["models"][0]
     found: Json = {}
-    for model in job["models"]:
-        found[model["id"]] = {}
-        for threads in plan["threads"]:
-            first = threads == plan["threads"][0]
-            if not first and threads > (os.cpu_count() or 1):
-                continue
-            runs = []
-            for number in range(plan["processes"] if first else 1):
-                watch.phase = "%s, %d threads, process %d" % (model["id"], threads, number + 1)
-                sustained = plan.get("sustained_seconds", 0) if first and number == 0 else 0
-                spec = {**plan, "model": model, "threads": threads, "sustained_seconds": sustained}
-                runs.append(run_process(spec, watch))
-            found[model["id"]][str(threads)] = runs
+    for threads in plan["threads"]:
+        first = threads == plan["threads"][0]
+        if not first and threads > (os.cpu_count() or 1):
+            continue
+        found[str(threads)] = []
+        for number in range(plan["processes"] if first else 1):
+            watch.phase = "%d threads, process %d" % (threads, number + 1)
+            sustained = plan["sustained_seconds"] if first and number == 0 else 0
+            spec = {**plan, "model": model, "threads": threads, "sustained_seconds": sustained}
+            found[str(threads)].append(run_process(spec, watch))
     watch.phase = "idle"
     return found
 
@@ -395,27 +393,20 @@ def sustain(run: Run, inputs: list[Any], seconds: float, window: float = 5.0) ->
 
 
 def check_golden(job: Json) -> Json:
-    """The largest difference from the scores that the build kept of its own run."""
-    plan, found = job["golden"], {}
+    """How far the subject is from the scores that the build kept of its own run."""
+    plan, model = job["golden"], job["models"][0]
     images, expected = np.load(plan["input"]), np.load(plan["scores"])
-    for model in job["models"]:
-        run = open_model(model, job["threads"], exact=True)
-        got = np.concatenate(
-            [
-                run(prepare(images[i : i + 1], model["form"])).reshape(1, -1)
-                for i in range(len(images))
-            ]
-        )
-        wanted = expected.reshape(len(images), -1).astype(np.float64)
-        if "scale" in plan and plan["scale"] is not None:
-            wanted = plan["scale"] * (wanted - plan["zero_point"])
-        found[model["id"]] = {
-            "max_abs_diff": float(np.max(np.abs(got - wanted))),
-            "largest": float(np.max(np.abs(wanted))),
-            "same_top1": int(np.sum(got.argmax(axis=1) == wanted.argmax(axis=1))),
-            "images": len(images),
-        }
-    return found
+    run = open_model(model, job["threads"], exact=True)
+    rows = [
+        run(prepare(images[i : i + 1], model["form"])).reshape(1, -1) for i in range(len(images))
+    ]
+    got = np.concatenate(rows)
+    return {
+        "max_abs_diff": float(np.max(np.abs(got - expected))),
+        "largest": float(np.max(np.abs(expected))),
+        "same_top1": int(np.sum(got.argmax(axis=1) == expected.argmax(axis=1))),
+        "images": len(images),
+    }
 
 
 class Watch:

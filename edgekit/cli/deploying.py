@@ -188,10 +188,10 @@ def bench(
     from edgekit.devices.device import Device
 
     transport = _transports((device,))[device]
-    where = _store(store)
-    with Console(quiet=as_json) as console, bundle_of(artifact, where, _wanted(**words)) as made:
+    wanted, where = _wanted(**words), _store(store)
+    with Console(quiet=as_json) as console, bundle_of(artifact, where, wanted) as made:
         with Device(device, transport) as opened:
-            report = run(made, opened, where, console.working)
+            report = run(made, opened, console.working)
         _report(report, out or Path("build/devices") / device / made.info.name, as_json)
 
 

@@ -72,12 +72,12 @@ class Setting:
 
 def assemble(raw: Raw, subject: Subject, setting: Setting, reference: Reference) -> DeviceReport:
     evidence = Evidence.EMULATED if raw.board["emulator"] else setting.evidence
-    timed = raw.protocol.get(MODEL) if evidence is not Evidence.EMULATED else None
+    timed = raw.protocol if evidence is not Evidence.EMULATED else None
     processes = timed[setting.threads] if timed else []
     correctness = _correctness(raw, reference, evidence)
     reasons = [*result_reasons(correctness), *_other_processor(raw, setting)]
     if timed:
-        reasons += timing_reasons(raw, MODEL, setting.protocol)
+        reasons += timing_reasons(raw, setting.protocol)
     latency = _latency(processes) if processes else None
     report = DeviceReport(
         identity=Identity(
@@ -97,7 +97,7 @@ def assemble(raw: Raw, subject: Subject, setting: Setting, reference: Reference)
         after=raw.after,
         watched=raw.watched,
         correctness=correctness,
-        energy=_energy(raw, latency),
+        energy=_energy(raw, latency, setting.threads),
         validity=verdict(reasons),
         reasons=reasons,
         not_available={},
@@ -195,9 +195,9 @@ def _sustained(processes: list[Process]) -> Sustained | None:
     )
 
 
-def _energy(raw: Raw, latency: LatencyUs | None) -> Energy | None:
+def _energy(raw: Raw, latency: LatencyUs | None, threads: int) -> Energy | None:
     idle = raw.before.watts if raw.before else None
-    main = f"{MODEL}, "
+    main = f"{threads} threads, "
     busy = [s.watts for s in raw.watched if s.watts and s.phase.startswith(main) and _timed(s)]
     if not latency or idle is None or not busy:
         return None
@@ -216,7 +216,7 @@ def _timed(state: State) -> bool:
 
 
 def _correctness(raw: Raw, reference: Reference, evidence: Evidence) -> Correctness:
-    golden = raw.golden.get(MODEL)
+    golden = raw.golden
     if MODEL not in raw.scores or reference.host is None:
         return Correctness(golden=golden, agreement=None, top1=None, host_top1=None, change=None)
     scores, host = raw.scores_of(MODEL), reference.host

@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock
 from pydantic import ValidationError
 
-from edgekit.artifact import Store, sha256_of
+from edgekit.artifact import default_store, sha256_of
 from edgekit.devices.assemble import assemble
 from edgekit.devices.bundle import INFO, JOB, Bundle, opened
 from edgekit.devices.deploy import check_machine
@@ -19,7 +19,7 @@ from edgekit.errors import DeviceError, Fault, InputError, IntegrityError, stora
 from edgekit.evidence import Evidence
 
 
-def bench(bundle: Bundle, device: Device, store: Store, progress: Progress) -> DeviceReport:
+def bench(bundle: Bundle, device: Device, progress: Progress) -> DeviceReport:
     """Run a bundle's whole job on a device.
 
     Raises:
@@ -27,17 +27,18 @@ def bench(bundle: Bundle, device: Device, store: Store, progress: Progress) -> D
             a report whose validity says so.
     """
     check_machine(device, bundle)
-    with one_at_a_time(device, store), device.work(bundle.files) as folder:
+    with one_at_a_time(device.name), device.work(bundle.files) as folder:
         raw = device.run_agent(folder, JOB, progress)
     transport = device.transport
     return judged(bundle, raw, device.name, transport.address, transport.evidence)
 
 
-def one_at_a_time(device: Device, store: Store) -> FileLock:
+def one_at_a_time(device: str) -> FileLock:
     """Held while a device is measured: two runs at once would slow each other."""
-    with storage_errors(store.root):
-        (store.root / "locks").mkdir(parents=True, exist_ok=True)
-    return FileLock(store.root / "locks" / f"device-{device.name}.lock")
+    folder = default_store() / "locks"
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"device-{device}.lock")
 
 
 def judged(bundle: Bundle, raw: Raw, device: str, address: str, evidence: Evidence) -> DeviceReport:

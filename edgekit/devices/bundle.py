@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edgekit import __version__
 from edgekit.agent import agent
 from edgekit.artifact import sha256_of
-from edgekit.devices.assemble import MODEL, Reference, Setting
+from edgekit.devices.assemble import FLOAT, MODEL, Reference, Setting
 from edgekit.devices.protocol import GOLDEN, Protocol, job_for
 from edgekit.devices.report import Subject
 from edgekit.errors import InputError, IntegrityError
@@ -190,6 +190,7 @@ def write_bundle(
     images: NDArray[np.uint8],
     labels: NDArray[np.int64] | None,
     scores: NDArray[np.float32],
+    float_model: tuple[str, InputForm] | None = None,
 ) -> Bundle:
     """Make a bundle in an empty folder.
 
@@ -198,6 +199,7 @@ def write_bundle(
         images: uint8 (images, height, width, 3), all of which are scored on the device.
         labels: (images,); None where none are known.
         scores: float32 (images, classes), the host's of the same file.
+        float_model: the name and the input of the file that its latency is compared with.
     """
     for name, path in copied.items():
         shutil.copyfile(path, folder / name)
@@ -213,19 +215,20 @@ def write_bundle(
         np.save(folder / LABELS, labels)
     (folder / INFO).write_text(info.model_dump_json(indent=1))
     id = hashlib.sha256(_sums(folder).encode()).hexdigest()
-    model = {
-        "id": MODEL,
-        "path": info.subject.file,
-        "runtime": info.runtime,
-        "form": info.form.model_dump(mode="json"),
-    }
+    models = [_entry(MODEL, info.subject.file, info.runtime, info.form)]
+    smoke = {"id": id, "threads": 1, "models": models[:]}
+    if float_model:
+        models.append(_entry(FLOAT, float_model[0], info.runtime, float_model[1]))
     golden = {"input": GOLDEN_INPUT, "scores": GOLDEN_SCORES}
-    job = job_for([model], info.protocol, id, IMAGES, golden, info.threads, WORKERS)
-    smoke = {"id": id, "threads": 1, "models": [model], "golden": golden}
+    job = job_for(models, info.protocol, id, IMAGES, golden, info.threads, WORKERS)
     (folder / JOB).write_text(json.dumps(job, indent=1))
-    (folder / SMOKE).write_text(json.dumps(smoke, indent=1))
+    (folder / SMOKE).write_text(json.dumps({**smoke, "golden": golden}, indent=1))
     (folder / SUMS).write_text(_sums(folder))
     return Bundle(folder)
+
+
+def _entry(id: str, path: str, runtime: str, form: InputForm) -> dict[str, Any]:
+    return {"id": id, "path": path, "runtime": runtime, "form": form.model_dump(mode="json")}
 
 
 def _sums(folder: Path) -> str:

@@ -24,7 +24,7 @@ from edgekit.measure import Candidate, measure
 from edgekit.models import Card
 from edgekit.originals import MANIFEST, REPORT, Asked, built, input_form
 from edgekit.plugins import find_runtimes
-from edgekit.runtimes.base import Description, InputForm, Runtime
+from edgekit.runtimes.base import InputForm, Runtime
 from edgekit.target import machine_of
 from edgekit.validate import RESULT
 
@@ -107,7 +107,9 @@ def _from_build(folder: Path, store: Store, wanted: Wanted, into: Path) -> Bundl
         threads=wanted.threads or report["threads"],
         runtime=runtime.name,
         form=InputForm.model_validate(artifact.metadata["form"]),
-        subject=_subject(folder / runtime.file, runtime, manifest, card),
+        subject=subject_of(
+            folder / runtime.file, runtime, manifest["precision"], card, manifest["lineage"]
+        ),
         classes=card.classes,
         images=len(images),
         labelled=True,
@@ -145,25 +147,34 @@ def _slice(
     )
 
 
-def _subject(path: Path, runtime: Runtime, manifest: dict[str, Any], card: Card) -> Subject:
+def subject_of(
+    path: Path,
+    runtime: Runtime,
+    precision: str | None,
+    card: Card | None,
+    lineage: list[dict[str, Any]] | None,
+) -> Subject:
+    """A model file as a report names it.
+
+    Args:
+        precision, card, lineage: None for a file from elsewhere; then its operators tell.
+    """
+    operators = runtime.describe(path).operators
+    precisions: dict[str, int] = {}
+    for operator in operators:
+        precisions[operator.precision] = precisions.get(operator.precision, 0) + 1
+    integer = any(operator.heavy and operator.is_integer for operator in operators)
     return Subject(
         file=path.name,
         sha256=sha256_of(path),
         bytes=path.stat().st_size,
         format=runtime.name,
-        precision=manifest["precision"],
-        operators=_precisions(runtime.describe(path)),
-        macs=card.macs,
-        parameters=card.parameters,
-        lineage=manifest["lineage"],
+        precision=precision or ("int8" if integer else "float32"),
+        operators=dict(sorted(precisions.items())),
+        macs=card.macs if card else sum(o.macs for o in operators) or None,
+        parameters=card.parameters if card else None,
+        lineage=lineage,
     )
-
-
-def _precisions(description: Description) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for operator in description.operators:
-        found[operator.precision] = found.get(operator.precision, 0) + 1
-    return dict(sorted(found.items()))
 
 
 def _from_file(path: Path, wanted: Wanted, into: Path) -> Bundle:
@@ -191,8 +202,6 @@ def _from_file(path: Path, wanted: Wanted, into: Path) -> Bundle:
         [candidate], into / "images.npy", lambda *_: None, score=("model",), latency=False
     )
     (into / "images.npy").unlink()
-    precisions = _precisions(description)
-    integer = any(o.is_integer and o.heavy for o in description.operators)
     info = Info(
         name=path.stem,
         target=None,
@@ -201,17 +210,7 @@ def _from_file(path: Path, wanted: Wanted, into: Path) -> Bundle:
         threads=wanted.threads or 4,
         runtime=runtime.name,
         form=form,
-        subject=Subject(
-            file=path.name,
-            sha256=sha256_of(path),
-            bytes=path.stat().st_size,
-            format=runtime.name,
-            precision="int8" if integer else "float32",
-            operators=precisions,
-            macs=sum(o.macs for o in description.operators) or None,
-            parameters=None,
-            lineage=None,
-        ),
+        subject=subject_of(path, runtime, None, None, None),
         classes=(),
         images=len(images),
         labelled=False,

@@ -88,11 +88,12 @@ class Raw(Part):
     ended: str
     environment: dict[str, Any]
     board: dict[str, Any]
-    golden: dict[str, Golden] = {}
+    golden: Golden | None = None
     before: State | None = None
     after: State | None = None
     watched: list[State] = []
-    protocol: dict[str, dict[int, list[Process]]] = {}
+    protocol: dict[int, list[Process]] = {}
+    """By number of threads."""
     latency: dict[str, Interleaved] = {}
     scores: dict[str, str] = {}
     """A .npy of float32 (images, classes) by model, in base64."""

@@ -28,9 +28,9 @@ NOW_BITS = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temp
 SINCE_START = 16
 
 
-def timing_reasons(raw: Raw, model: str, protocol: Protocol) -> Iterator[Reason]:
-    """Doubts about the latency of a model, at the target's number of threads."""
-    processes = raw.protocol[model][protocol.threads[0]]
+def timing_reasons(raw: Raw, protocol: Protocol) -> Iterator[Reason]:
+    """Doubts about the latency, at the target's number of threads."""
+    processes = raw.protocol[protocol.threads[0]]
     yield from _throttled(raw)
     yield from _clock_fell(raw)
     yield from _delegate(processes[0].delegate)

@@ -1,0 +1,249 @@
+"""Measure what a stage left on a device of the user's: the steps of a build with `--device`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.action import Action, Context, Inputs
+from edgekit.agent import agent
+from edgekit.artifact import Artifact, Json, sha256_of
+from edgekit.devices.bench import bench, one_at_a_time
+from edgekit.devices.bundle import IMAGES, JOB, Info, write_bundle
+from edgekit.devices.bundling import subject_of
+from edgekit.devices.device import Device
+from edgekit.devices.protocol import SLICE, Protocol
+from edgekit.devices.report import DeviceReport, Reason, Validity
+from edgekit.errors import DeviceError, Fault
+from edgekit.evidence import Evidence, Measurement
+from edgekit.figures import AccuracyChange, DeviceLatency, figure
+from edgekit.images import spread
+from edgekit.measure import PROTOCOL, Timing
+from edgekit.models import Card
+from edgekit.plugins import find_runtimes
+from edgekit.runtimes.base import InputForm, Runtime
+from edgekit.stats import Interval
+from edgekit.target import Target, machine_of
+from edgekit.transports.base import Transport
+from edgekit.validate import CHOICE, choice_of
+
+DEVICE_REPORT = "device-report.json"
+
+
+@dataclass(frozen=True)
+class Board:
+    """A device of the inventory, and the target it stands for."""
+
+    name: str
+    transport: Transport
+    target: Target
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether its milliseconds mean anything: an emulator's do not."""
+        return self.transport.evidence is Evidence.MEASURED
+
+    def settings(self) -> Json:
+        return {
+            "device": self.name,
+            "entry": self.transport.model_dump(mode="json"),
+            "threads": self.target.threads,
+            "cpu": self.target.cpu,
+            "isa": self.target.isa,
+            "agent": sha256_of(Path(agent.__file__)),
+        }
+
+
+class OnDevice(Action):
+    """Run one compiled artifact on a device, and hold it against the host's scores of it."""
+
+    libraries = ("numpy", "scipy")
+
+    def __init__(self, board: Board, runtime: str) -> None:
+        self.board = board
+        self.runtime = runtime
+        self.protocol = Protocol().at(board.target.threads)
+
+    def settings(self) -> Json:
+        protocol = self.protocol.model_dump(mode="json") if self.board.is_timed else None
+        return {**self.board.settings(), "runtime": self.runtime, "protocol": protocol}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        runtime = find_runtimes()[self.runtime]()
+        with TemporaryDirectory(prefix="edgekit-") as folder:
+            bundle = self._bundle(inputs, runtime, Path(folder))
+            with Device(self.board.name, self.board.transport) as device:
+                report = bench(bundle, device, context.progress)
+        if report.invalid():
+            raise DeviceError(
+                f"the run on {self.board.name} is no result: {report.invalid()}",
+                hint="mend the cause and build again; nothing else is done twice",
+                fault=Fault.NO_RESULT,
+            )
+        (into / DEVICE_REPORT).write_text(report.model_dump_json(indent=1))
+        return {"device": self.board.name}
+
+    def _bundle(self, inputs: Inputs, runtime: Runtime, folder: Path) -> Any:
+        model, card = inputs["model"], Card.model_validate(inputs["model"].metadata["card"])
+        images = np.load(inputs["images"].file("images.npy"), mmap_mode="r")
+        chosen = spread(len(images), SLICE)
+        few = np.array(images[chosen])
+        copied = {name: model.file(name) for name in (runtime.file, *runtime.companions)}
+        beside = None
+        if "baseline" in inputs and self.board.is_timed:
+            names = {name: f"float-{name}" for name in copied}
+            copied |= {names[name]: inputs["baseline"].file(name) for name in names}
+            form = InputForm.model_validate(inputs["baseline"].metadata["form"])
+            beside = names[runtime.file], form
+        lineage = [{"digest": digest} for digest in (*model.parents, model.digest)]
+        info = Info(
+            name=self.board.target.name,
+            target=self.board.target.name,
+            machine=machine_of(self.board.target.isa),
+            cpu=self.board.target.cpu,
+            threads=self.board.target.threads,
+            runtime=self.runtime,
+            form=InputForm.model_validate(model.metadata["form"]),
+            subject=subject_of(
+                model.file(runtime.file), runtime, model.metadata["precision"], card, lineage
+            ),
+            classes=card.classes,
+            images=len(few),
+            labelled=True,
+            input_source=f"{len(few)} images of the split the build is judged on",
+            input_sha256=hashlib.sha256(few.tobytes()).hexdigest(),
+            protocol=self.protocol,
+        )
+        labels = np.load(inputs["images"].file("labels.npy"))[chosen]
+        scores = np.load(inputs["validation"].file("scores.npy"))[chosen]
+        return write_bundle(folder, info, copied, few, labels, scores, beside)
+
+
+class ChooseOnDevice(Action):
+    """Name the fastest of the artifacts that passed, as the device runs them: one interleaved run
+    at the target's number of threads."""
+
+    libraries = ("numpy", "scipy")
+
+    def __init__(self, runtimes: dict[str, str], board: Board) -> None:
+        self.runtimes = runtimes
+        """The runtime of each variant."""
+        self.board = board
+
+    def settings(self) -> Json:
+        return {"runtimes": self.runtimes, **self.board.settings(), "protocol": PROTOCOL}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        with TemporaryDirectory(prefix="edgekit-") as folder:
+            files, job = self._job(inputs, Path(folder))
+            name = self.board.name
+            with (
+                Device(name, self.board.transport) as device,
+                one_at_a_time(name),
+                device.work(files) as where,
+            ):
+                raw = device.run_agent(where, JOB, context.progress)
+        timings = {
+            name: Timing(entry.load, entry.first, np.asarray(entry.rounds))
+            for name, entry in raw.latency.items()
+        }
+        choice = choice_of(timings, Evidence.MEASURED)
+        (into / CHOICE).write_text(choice.model_dump_json(indent=1))
+        return {}
+
+    def _job(self, inputs: Inputs, folder: Path) -> tuple[dict[str, Path], Json]:
+        """The files to send, by their names there, and what the agent is to do with them."""
+        images = np.load(inputs["images"].file("images.npy"), mmap_mode="r")
+        np.save(folder / IMAGES, images[spread(len(images), 8)])
+        files = {IMAGES: folder / IMAGES, "agent.py": Path(agent.__file__)}
+        models = []
+        for name, artifact in inputs.items():
+            if name == "images":
+                continue
+            runtime = find_runtimes()[self.runtimes[name]]
+            for file in (runtime.file, *runtime.companions):
+                files[f"{name}-{file}"] = artifact.file(file)
+            models.append(
+                {
+                    "id": name,
+                    "path": f"{name}-{runtime.file}",
+                    "runtime": runtime.name,
+                    "form": artifact.metadata["form"],
+                }
+            )
+        job = {
+            "threads": self.board.target.threads,
+            "models": models,
+            "latency": {"images": IMAGES, **PROTOCOL},
+        }
+        (folder / JOB).write_text(json.dumps(job))
+        return {**files, JOB: folder / JOB}, job
+
+
+class OnDeviceRecord(BaseModel):
+    """What a build's report says of a row on the device; the whole report lies beside it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str
+    cpu: str
+    library: str
+    evidence: Evidence
+    threads: int
+    top1: Measurement
+    agreement: Measurement
+    """With the host's scores of the same file."""
+    change: AccuracyChange
+    """Against them, image by image."""
+    median: Measurement | None
+    """Milliseconds, between the lowest and the highest median of the processes; None in an
+    emulator."""
+    ratio: Measurement | None
+    """Against the float model on the device."""
+    validity: Validity
+    reasons: list[Reason]
+
+    @property
+    def latency(self) -> DeviceLatency | None:
+        """What gates on latency are held against; None in an emulator."""
+        return DeviceLatency(self.median, self.ratio) if self.median else None
+
+
+def read_device_report(artifact: Artifact) -> DeviceReport:
+    artifact.verify()
+    return DeviceReport.model_validate_json(artifact.file(DEVICE_REPORT).read_text())
+
+
+def record_of(report: DeviceReport) -> OnDeviceRecord:
+    """The figures of a device report that a build is judged by."""
+    found, times = report.correctness, report.latency_us
+    assert found.top1
+    assert found.agreement
+    assert found.change
+    median = None
+    if times:
+        spread_ms = Interval(min(times.medians) / 1e3, max(times.medians) / 1e3)
+        method = f"median of {len(times.medians)} processes' medians, and their range"
+        runs = sum(map(len, times.samples))
+        median = figure(times.p50 / 1e3, "ms", report.evidence, method, runs, spread_ms)
+    return OnDeviceRecord(
+        device=report.device.name,
+        cpu=report.device.cpu,
+        library=report.runtime.library,
+        evidence=report.evidence,
+        threads=report.runtime.threads,
+        top1=found.top1,
+        agreement=found.agreement,
+        change=found.change,
+        median=median,
+        ratio=report.ratio,
+        validity=report.validity,
+        reasons=report.reasons,
+    )
