@@ -109,6 +109,7 @@ class Fault(StrEnum):
     UNREACHABLE = "unreachable"
     UNKNOWN_HOST_KEY = "unknown host key"
     CHANGED_HOST_KEY = "changed host key"
+    PERMISSION_DENIED = "permission denied"
     REFUSED = "refused"
     CONNECTION_LOST = "connection lost"
     NO_ANSWER = "no answer"

@@ -20,7 +20,6 @@ HEAVY = {
 FLOORS = [
     {"errors", "evidence", "agent", "_tensorflow"},
     {"stats", "artifact", "action", "gates", "yamlfile", "weights", "widths", "model_source"},
-    {"transports", "emulation"},
     {"datasets", "models", "foreign", "_foreign_keras", "_foreign_onnx", "source_check"},
     {"data", "runtimes", "emulation"},
     {"transports"},

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from edgekit.errors import DeviceError, Fault
@@ -19,42 +20,41 @@ def run_process(
     timeout: float | None,
     said: Said | None = None,
     source: Path | None = None,
+    sink: Path | None = None,
 ) -> Completed:
     """Run a program to its end; it and what it started are gone afterwards, whatever happens.
 
     Args:
         device: whom to name where it fails.
         source: a file for its stdin; nothing by default.
+        sink: a file for its stdout, byte by byte; `Completed.out` is empty then.
 
     Raises:
         DeviceError: the time is over, or the program is not installed.
     """
-    stdin = source.open("rb") if source else subprocess.DEVNULL
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        with ExitStack() as files:
+            process = subprocess.Popen(
+                command,
+                stdin=files.enter_context(source.open("rb")) if source else subprocess.DEVNULL,
+                stdout=files.enter_context(sink.open("wb")) if sink else subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                env=os.environ | ENGLISH,
+                start_new_session=True,
+            )
     except FileNotFoundError as error:
         raise DeviceError(
             f"{device}: the program {command[0]} is not on this machine",
             hint=f"install it, e.g. on Debian: apt-get install {PACKAGES.get(command[0], '')}",
             fault=Fault.MISSING_PROGRAM,
         ) from error
-    finally:
-        if source:
-            stdin.close()  # type: ignore[union-attr]
     out: list[str] = []
     err: list[str] = []
 
     def read_out() -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
+        for line in process.stdout or ():
             out.append(line)
             if said:
                 said(line.rstrip("\n"))
@@ -68,7 +68,7 @@ def run_process(
         reader.start()
     try:
         code = process.wait(timeout)
-        # A ControlMaster that ssh leaves behind may hold stderr open: don't wait for its end.
+        # What it leaves in the background may hold them open: don't wait for its end.
         for reader in readers:
             reader.join(timeout=5)
     except subprocess.TimeoutExpired as error:
@@ -85,3 +85,5 @@ def run_process(
 
 
 PACKAGES = {"ssh": "openssh-client", "adb": "adb"}
+ENGLISH = {"LC_ALL": "C"}
+"""Programs are understood by their words. Python takes UTF-8 for its files all the same."""

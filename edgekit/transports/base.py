@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from edgekit.evidence import Evidence
 
@@ -48,6 +48,13 @@ class Transport(BaseModel, ABC):
     or one under `~/`."""
     python: str | None = None
     """The Python that runs the agent there; the one in <home>/venv, else python3, unless named."""
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: str) -> str:
+        if not home.startswith(("/", "~/")) or not home.strip("~/") or not home.isprintable():
+            raise ValueError(f"an absolute path, or one under ~/, expected, not {home!r}")
+        return home
 
     @property
     @abstractmethod

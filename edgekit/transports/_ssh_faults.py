@@ -1,0 +1,117 @@
+"""What the words of a failed ssh mean, and what mends it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+from edgekit.errors import DeviceError, Fault
+
+
+@dataclass(frozen=True)
+class _Sign:
+    words: re.Pattern[str]
+    fault: Fault
+    message: str
+    hint: str
+
+
+def _sign(words: str, fault: Fault, message: str, hint: str) -> _Sign:
+    return _Sign(re.compile(words, re.IGNORECASE), fault, message, hint)
+
+
+# The first that is found counts: a changed key is "verification failed" as well.
+SIGNS = (
+    _sign(
+        r"host identification has changed|host key for .* has changed|revoked host key",
+        Fault.CHANGED_HOST_KEY,
+        "its host key is not the one that is known: it was installed anew, or somebody stands "
+        "between",
+        "only if it was installed anew: {forget}, then connect once by hand: ssh {host}",
+    ),
+    _sign(
+        r"no .* host key is known for|host key verification failed",
+        Fault.UNKNOWN_HOST_KEY,
+        "its host key is not known yet",
+        "compare it and accept it by hand: ssh {host}; or, in a network you trust, "
+        "--accept-new-host-key with `edgekit device add`",
+    ),
+    _sign(
+        r"unprotected private key file",
+        Fault.PERMISSION_DENIED,
+        "the private key can be read by others, so ssh does not use it",
+        "chmod 600 on the key",
+    ),
+    _sign(
+        r"permission denied|too many authentication failures|sign_and_send_pubkey",
+        Fault.PERMISSION_DENIED,
+        "it lets no key of this user in",
+        "put a key there: ssh-copy-id {host}; a key with a passphrase goes into an agent: ssh-add",
+    ),
+    _sign(
+        r"could not resolve|name or service not known|temporary failure in name resolution",
+        Fault.UNREACHABLE,
+        "there is no such host name",
+        "look for a typing error; names that end with .local want mDNS (avahi-daemon), an IP "
+        "address works too",
+    ),
+    _sign(
+        r"connection refused",
+        Fault.REFUSED,
+        "it is there, and no ssh server listens on that port",
+        "switch it on there: sudo systemctl enable --now ssh; or name its port with --port",
+    ),
+    _sign(
+        r"timed out|timeout, server .* not responding",
+        Fault.NO_ANSWER,
+        "it does not answer",
+        "is it switched on, and in the same network? ping it",
+    ),
+    _sign(
+        r"no route to host|network is unreachable|host is down",
+        Fault.UNREACHABLE,
+        "no way leads to it",
+        "is it switched on, and in the same network? ping it",
+    ),
+)
+LOST = _sign(
+    r"connection (?:reset|closed|aborted)|broken pipe|connection to .* closed",
+    Fault.CONNECTION_LOST,
+    "the connection broke",
+    "what was done is kept; run the command again",
+)
+
+
+def explain(address: str, host: str, words: str, *, was_open: bool = False) -> DeviceError:
+    """The error for what ssh said.
+
+    Args:
+        host: as it is given to ssh.
+        was_open: the connection stood before, so whatever ssh says means that it broke.
+    """
+    signs = () if was_open else (*SIGNS, LOST)
+    sign = next((s for s in signs if s.words.search(words)), LOST if was_open else None)
+    last = _last(words)
+    if sign is None:
+        return DeviceError(
+            f"{address}: ssh failed: {last}",
+            hint=f"what does `ssh {shlex.quote(host)} true` say?",
+            fault=Fault.UNREACHABLE,
+        )
+    # ssh says itself which file and which entry are to be removed.
+    forget = re.search(r"^\s*(ssh-keygen .*-R .*?)\s*$", words, re.MULTILINE)
+    name = host.rpartition("@")[2]
+    hint = sign.hint.format(
+        host=host, forget=forget[1] if forget else f"ssh-keygen -R {shlex.quote(name)}"
+    )
+    return DeviceError(
+        f"{address}: {sign.message}" + (f" ({last})" if last else ""), hint=hint, fault=sign.fault
+    )
+
+
+def _last(words: str) -> str:
+    lines = [line.strip() for line in words.splitlines() if line.strip("@ \r")]
+    # The client of a master that is gone speaks of its own way round it.
+    lines = [line for line in lines if "UNKNOWN port" not in line]
+    return lines[-1] if lines else ""

@@ -1,0 +1,221 @@
+"""A device reached with the system's OpenSSH client: what `ssh HOST` reaches, edgekit reaches.
+
+One connection is opened and shared by all commands (ControlMaster), so ssh_config, agents, jump
+hosts and hardware keys work as they do by hand. Nothing is ever asked: a host key that is unknown
+or changed, and a password, end in an error that says what to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PrivateAttr
+
+from edgekit.errors import DeviceError, Fault
+from edgekit.transports._process import ENGLISH, run_process
+from edgekit.transports._ssh_faults import explain
+from edgekit.transports.base import Completed, Said, Transport
+
+CONNECT_SECONDS = 10
+LOGIN_SECONDS = 60.0  # for all of it: jump hosts, a touch on a hardware key
+GREETING = b"edgekit is connected\n"
+# ssh adds 17 characters to a socket's path, and a socket's path ends at 104 on some systems.
+LONGEST_FOLDER = 60
+
+OWN_255 = "edgekit: the command itself ended with 255"
+"""ssh ends with 255 where it fails itself; this line tells a command's own 255 from that."""
+WRAPPER = f'sh -c "$1"; code=$?; test $code != 255 || echo "{OWN_255}" >&2; exit $code'
+
+
+class Ssh(Transport):
+    transport: Literal["ssh"] = "ssh"
+    host: str = Field(pattern=r"^[^-\s]\S*$")
+    """user@host, or a name of ssh_config."""
+    port: int | None = Field(default=None, ge=1, le=65535)
+    config: str | None = None
+    """The file for `ssh -F`, instead of ~/.ssh/config."""
+    identity: str | None = None
+    """The private key, where neither ssh_config nor an agent names it."""
+    accept_new_host_key: bool = Field(default=False, exclude=True)
+    """Trust a host that is not known yet; a changed key is refused all the same."""
+
+    _folder: Path | None = PrivateAttr(default=None)
+    _master: subprocess.Popen[bytes] | None = PrivateAttr(default=None)
+
+    @property
+    def address(self) -> str:
+        return f"{self.host} port {self.port}" if self.port else self.host
+
+    def open(self) -> None:
+        self.close()
+        if shutil.which("ssh") is None:
+            raise DeviceError(
+                f"{self.address}: the program ssh is not on this machine",
+                hint="install it, e.g. on Debian: apt-get install openssh-client",
+                fault=Fault.MISSING_PROGRAM,
+            )
+        self._folder = _short_folder()
+        try:
+            # The remote `cat` ends with this process, however it ends, and the master with it.
+            words = [*self._words("yes"), f"echo {GREETING.decode().strip()}; exec cat"]
+            with (self._folder / "said").open("wb") as said:
+                self._master = subprocess.Popen(
+                    words,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=said,
+                    env=os.environ | ENGLISH,
+                    start_new_session=True,
+                )
+            self._await_greeting(self._master)
+        except BaseException:
+            self.close()
+            raise
+
+    def run(
+        self, command: str, *, timeout: float | None = 60.0, said: Said | None = None
+    ) -> Completed:
+        return self._ssh(command, timeout=timeout, said=said)
+
+    def push(self, source: Path, destination: str) -> None:
+        done = self._ssh(f"cat > {shlex.quote(destination)}", source=source)
+        self._check(done, destination)
+
+    def pull(self, source: str, destination: Path) -> None:
+        part = destination.with_name(f".{destination.name}.part")
+        try:
+            done = self._ssh(f"cat {shlex.quote(source)}", sink=part)
+            self._check(done, source)
+            part.replace(destination)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        master, self._master = self._master, None
+        folder, self._folder = self._folder, None
+        if master:
+            for stream in (master.stdin, master.stdout):
+                with contextlib.suppress(OSError):
+                    stream.close()  # type: ignore[union-attr]
+            if master.poll() is None and folder:
+                self._end(master, folder)
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _end(self, master: subprocess.Popen[bytes], folder: Path) -> None:
+        words = ["ssh", "-S", _escaped(folder / "way"), "-O", "exit", "--", self.host]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        try:
+            subprocess.run(words, stdin=subprocess.DEVNULL, timeout=5, **quiet)  # type: ignore[call-overload]
+            master.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            master.kill()
+            master.wait()
+
+    def _words(self, master: Literal["yes", "no"]) -> list[str]:
+        """The ssh command up to the host. The client of a master must not connect on its own where
+        the master is gone: that would hide a broken connection."""
+        assert self._folder
+        checking = "accept-new" if self.accept_new_host_key else "yes"
+        options = {
+            "BatchMode": "yes",
+            "StrictHostKeyChecking": checking,
+            "ConnectTimeout": str(CONNECT_SECONDS),
+            "ServerAliveInterval": "10",
+            "ServerAliveCountMax": "3",
+            "ControlMaster": master,
+            "ControlPersist": "no",
+            "ControlPath": _escaped(self._folder / "way"),
+            "LogLevel": "ERROR",
+            # Of ssh_config, for a person's sessions only.
+            "ClearAllForwardings": "yes",
+            "RemoteCommand": "none",
+            "RequestTTY": "no",
+            "PermitLocalCommand": "no",
+        }
+        if master == "no":
+            options["ProxyCommand"] = "false"
+        words = ["ssh", *(f"-o{key}={value}" for key, value in options.items())]
+        if self.config:
+            words += ["-F", str(Path(self.config).expanduser())]
+        if self.port:
+            words += ["-p", str(self.port)]
+        if self.identity:
+            words += ["-i", str(Path(self.identity).expanduser()), "-oIdentitiesOnly=yes"]
+        return [*words, "--", self.host]
+
+    def _await_greeting(self, master: subprocess.Popen[bytes]) -> None:
+        assert master.stdout
+        read = b""
+        end = time.monotonic() + LOGIN_SECONDS
+        while GREETING not in read:
+            left = max(0.0, end - time.monotonic())
+            ready, _, _ = select.select([master.stdout], [], [], left)
+            if not ready:
+                master.kill()
+                raise explain(self.address, self.host, "Operation timed out while logging in")
+            chunk = os.read(master.stdout.fileno(), 65536)
+            if not chunk:
+                master.wait()
+                raise explain(self.address, self.host, self._heard())
+            read += chunk
+
+    def _ssh(
+        self,
+        command: str,
+        *,
+        timeout: float | None = None,
+        said: Said | None = None,
+        source: Path | None = None,
+        sink: Path | None = None,
+    ) -> Completed:
+        if self._master is None:
+            raise DeviceError(
+                f"{self.address}: the connection is not open", fault=Fault.CONNECTION_LOST
+            )
+        inside = f"LC_ALL=C; export LC_ALL; {WRAPPER}"
+        line = f"sh -c {shlex.quote(inside)} sh {shlex.quote(command)}"
+        done = run_process(
+            [*self._words("no"), line], self.address, timeout, said, source=source, sink=sink
+        )
+        if done.code != 255:
+            return done
+        own, found, _ = done.err.rpartition(OWN_255)
+        if found:
+            return Completed(255, done.out, own)
+        raise explain(self.address, self.host, f"{self._heard()}\n{done.err}", was_open=True)
+
+    def _heard(self) -> str:
+        """What the master said."""
+        said = self._folder / "said" if self._folder else None
+        return said.read_text(errors="replace") if said and said.exists() else ""
+
+    def _check(self, done: Completed, path: str) -> None:
+        if done.code == 0:
+            return
+        full = "No space left on device" in done.err or "quota exceeded" in done.err
+        raise DeviceError(
+            f"{self.address}: {path}: {(done.err.strip().splitlines() or ['failed'])[-1]}",
+            hint="free some space on the device" if full else None,
+            fault=Fault.FULL if full else Fault.OTHER,
+        )
+
+
+def _short_folder() -> Path:
+    """A private folder whose path leaves room for a socket's name."""
+    longest = len(tempfile.gettempdir()) > LONGEST_FOLDER
+    return Path(tempfile.mkdtemp(prefix="edgekit-", dir="/tmp" if longest else None))
+
+
+def _escaped(path: Path) -> str:
+    """For ssh, which expands % in ControlPath."""
+    return str(path).replace("%", "%%")

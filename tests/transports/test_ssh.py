@@ -1,0 +1,218 @@
+"""Over a real server on loopback: who is let in, and what a broken connection is called."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from edgekit.errors import DeviceError, Fault
+from edgekit.transports._ssh_faults import explain
+from edgekit.transports.ssh import Ssh
+from tests.sshd import HOST, Sshd
+
+
+def refused(way: Ssh) -> DeviceError:
+    with pytest.raises(DeviceError) as raised, way:
+        pass
+    assert way._folder is None, "nothing is left of a way that did not open"
+    return raised.value
+
+
+def test_an_unknown_host_key_is_refused(sshd: Sshd) -> None:
+    sshd.known_hosts.write_text("")
+    error = refused(sshd.way())
+    assert error.fault is Fault.UNKNOWN_HOST_KEY
+    assert "--accept-new-host-key" in str(error.hint)
+    assert sshd.known_hosts.read_text() == ""
+
+
+def test_an_unknown_host_key_is_taken_where_the_user_says_so(sshd: Sshd) -> None:
+    sshd.known_hosts.write_text("")
+    way = sshd.way(accept_new_host_key=True)
+    with way:
+        assert way.run("echo in").out == "in\n"
+    assert "accept_new_host_key" not in way.model_dump()
+    with sshd.way() as known:
+        assert known.run("echo in").out == "in\n"
+
+
+@pytest.mark.parametrize("accept_new", [False, True])
+def test_a_changed_host_key_is_always_refused(sshd: Sshd, accept_new: bool) -> None:
+    sshd.know("stranger")
+    error = refused(sshd.way(accept_new_host_key=accept_new))
+    assert error.fault is Fault.CHANGED_HOST_KEY
+    assert "ssh-keygen" in str(error.hint)
+    assert str(sshd.known_hosts) in str(error.hint)
+
+
+def test_a_wrong_key_is_permission_denied(sshd: Sshd) -> None:
+    (sshd.folder / "authorized_keys").write_text((sshd.folder / "stranger.pub").read_text())
+    error = refused(sshd.way())
+    assert error.fault is Fault.PERMISSION_DENIED
+    assert f"ssh-copy-id {HOST}" in str(error.hint)
+
+
+def test_a_key_of_the_entry_s_own(sshd: Sshd) -> None:
+    (sshd.folder / "authorized_keys").write_text((sshd.folder / "stranger.pub").read_text())
+    with sshd.way(identity=str(sshd.folder / "stranger")) as way:
+        assert way.run("echo in").out == "in\n"
+
+
+def test_nobody_listens(sshd: Sshd) -> None:
+    sshd.cut()
+    error = refused(sshd.way())
+    assert error.fault is Fault.REFUSED
+    assert "systemctl" in str(error.hint)
+
+
+def test_no_such_name() -> None:
+    assert refused(Ssh(host="no-such-host.invalid")).fault is Fault.UNREACHABLE
+
+
+def test_a_server_that_says_nothing(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgekit.transports.ssh.CONNECT_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        assert refused(sshd.way(port=port)).fault is Fault.NO_ANSWER
+
+
+def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
+    error = refused(Ssh(host="pi", config=str(tmp_path / "none")))
+    assert "none" in error.message
+
+
+def test_what_a_person_s_sessions_want_does_not_disturb(sshd: Sshd) -> None:
+    extra = "  RemoteCommand top\n  RequestTTY force\n  LocalForward 1 127.0.0.1:1\n"
+    sshd.config.write_text(sshd.config.read_text() + extra)
+    with sshd.way() as way:
+        assert way.run("echo calm").out == "calm\n"
+
+
+def test_words_of_a_login_script_do_not_disturb(tmp_path: Path) -> None:
+    with Sshd(tmp_path / "sshd", options=f"Banner {__file__}") as server:
+        (server.home / ".bashrc").write_text("echo 'Welcome!'\n")
+        with server.way() as way:
+            assert way.run("true").err == ""
+
+
+def test_the_server_is_killed_in_the_middle_of_a_push(sshd: Sshd, tmp_path: Path) -> None:
+    big = tmp_path / "big"
+    with big.open("wb") as file:
+        file.truncate(2_000_000_000)
+    target = sshd.home / "big.part"
+
+    def kill() -> None:
+        while not (target.exists() and target.stat().st_size):
+            time.sleep(0.005)
+        sshd.cut()
+
+    with sshd.way() as way:
+        killer = threading.Thread(target=kill)
+        killer.start()
+        with pytest.raises(DeviceError) as raised:
+            way.push(big, str(target))
+        killer.join()
+        assert raised.value.fault is Fault.CONNECTION_LOST
+        assert target.stat().st_size < big.stat().st_size
+        with pytest.raises(DeviceError) as raised:
+            way.run("echo nobody")
+        assert raised.value.fault is Fault.CONNECTION_LOST
+        sshd.start()
+        way.open()
+        assert way.run("echo again").out == "again\n"
+
+
+def test_a_lost_master_is_never_replaced_silently(sshd: Sshd) -> None:
+    with sshd.way() as way:
+        assert way._master
+        way._master.kill()
+        way._master.wait()
+        with pytest.raises(DeviceError) as raised:
+            way.run("echo anew")
+        assert raised.value.fault is Fault.CONNECTION_LOST
+
+
+def test_nothing_is_left_after_close(sshd: Sshd) -> None:
+    with sshd.way() as way:
+        master, folder = way._master, way._folder
+        assert master
+        assert folder
+        assert folder.stat().st_mode & 0o077 == 0
+        assert master.poll() is None
+    assert master.poll() is not None
+    assert not folder.exists()
+    with pytest.raises(DeviceError) as raised:
+        way.run("true")
+    assert raised.value.fault is Fault.CONNECTION_LOST
+
+
+def test_a_long_temporary_folder(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    with sshd.way() as way:
+        assert way.run("echo short").out == "short\n"
+
+
+def test_a_full_device(sshd: Sshd, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(100_000))
+    with sshd.way() as way, pytest.raises(DeviceError) as raised:
+        way.push(tmp_path / "file", "/dev/full")
+    assert raised.value.fault is Fault.FULL
+
+
+@pytest.mark.parametrize("host", ["-oProxyCommand=touch x", "", "a b", "--"])
+def test_a_host_is_never_an_option(host: str) -> None:
+    with pytest.raises(ValidationError):
+        Ssh(host=host)
+
+
+# Words of OpenSSH 8.4 to 9.9.
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ("ssh: connect to host pi port 22: Connection timed out", Fault.NO_ANSWER),
+        ("ssh: connect to host pi port 22: No route to host", Fault.UNREACHABLE),
+        ("kex_exchange_identification: Connection closed by remote host", Fault.CONNECTION_LOST),
+        ("pi@pi: Permission denied (publickey,password).", Fault.PERMISSION_DENIED),
+        ("Timeout, server pi not responding.", Fault.NO_ANSWER),
+        ("Permissions 0644 for 'k' are too open.\n@ UNPROTECTED PRIVATE KEY FILE! @\n"
+         "pi@pi: Permission denied (publickey).", Fault.PERMISSION_DENIED),
+        ("something new", Fault.UNREACHABLE),
+    ],
+)  # fmt: skip
+def test_the_words_of_ssh(words: str, fault: Fault) -> None:
+    error = explain("pi", "pi", words)
+    assert error.fault is fault
+    assert words.splitlines()[-1] in error.message
+    assert error.hint
+
+
+def test_words_of_the_forgotten_key_are_the_user_s_command() -> None:
+    words = (
+        "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\n  remove with:\n"
+        '  ssh-keygen -f "/h/known_hosts" -R "pi"\nHost key verification failed.'
+    )
+    assert 'ssh-keygen -f "/h/known_hosts" -R "pi"' in str(explain("pi", "pi", words).hint)
+    bare = explain("pi", "me@pi", "Host key for pi has changed and you have requested strict")
+    assert "ssh-keygen -R pi" in str(bare.hint)
+
+
+def test_jump_hosts_of_ssh_config_work(sshd: Sshd) -> None:
+    text = sshd.config.read_text()
+    sshd.config.write_text(f"{text}\n{text.replace(HOST, 'behind')}  ProxyJump {HOST}\n")
+    # The jump host is reached by a second ssh, which reads the same file.
+    with sshd.way(host="behind") as way:
+        assert way.run("echo behind").out == "behind\n"
+
+
+def test_no_ssh_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert refused(Ssh(host="pi")).fault is Fault.MISSING_PROGRAM
