@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -49,6 +50,14 @@ class Document:
 
     def problem(self, where: Location, message: str) -> Problem:
         return Problem(_dotted(where), self.line(where), message)
+
+    def section(self, key: str) -> Document:
+        """The mapping under a key as a document of its own, with the lines of the whole file."""
+        part = copy(self)
+        part.data = self.data[key]
+        part.problems = []
+        part.lines = {where[1:]: line for where, line in self.lines.items() if where[:1] == (key,)}
+        return part
 
     def _plain(self, node: yaml.Node, where: Location) -> Any:
         self.lines.setdefault(where, node.start_mark.line + 1)

@@ -12,14 +12,24 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock
 
 from edgekit import transports
+from edgekit.artifact import write_atomically
 from edgekit.discovery import find
+from edgekit.errors import ConfigError, InputError, Problem, StorageError
 from edgekit.transports.base import Transport
+from edgekit.yamlfile import Document, parse, suggestion
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+HEADER = "# The devices of edgekit; see `edgekit device --help`. No passwords belong here.\n"
 
 
 @cache
@@ -45,6 +55,19 @@ def read_inventory(path: Path | None = None) -> dict[str, Transport]:
     if not path.exists():
         return {}
     document = Document(path)
+    if not isinstance(document.data, dict):
+        message = f"a mapping of device names expected, not {document.data!r}"
+        raise ConfigError(path, [Problem("", 1, message)])
+    problems = list(document.problems)
+    devices = {}
+    for name in document.data:
+        try:
+            devices[name] = _entry(document, name)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(path, sorted(problems, key=lambda problem: problem.line or 0))
+    return devices
 
 
 def find_device(name: str, path: Path | None = None) -> Transport:
@@ -52,6 +75,29 @@ def find_device(name: str, path: Path | None = None) -> Transport:
     Raises:
         InputError: no such device, with those there are.
     """
+    path = path or inventory_path()
+    devices = read_inventory(path)
+    if name not in devices:
+        raise InputError(
+            f"no device {name!r} in {path}; {suggestion(name, list(devices))}",
+            hint=f"edgekit device add {name} --ssh user@host",
+        )
+    return devices[name]
+
+
+def check_name(name: str, path: Path | None = None) -> None:
+    """
+    Raises:
+        InputError: the name is taken, or is none.
+    """
+    path = path or inventory_path()
+    if not NAME.fullmatch(name):
+        raise InputError(f"{name!r} is no name: letters, digits, `_`, `-` and `.` expected")
+    if name in read_inventory(path):
+        raise InputError(
+            f"there is a device {name!r} in {path} already",
+            hint=f"edgekit device remove {name}, or choose another name",
+        )
 
 
 def add_device(name: str, transport: Transport, path: Path | None = None) -> None:
@@ -60,3 +106,111 @@ def add_device(name: str, transport: Transport, path: Path | None = None) -> Non
     Raises:
         InputError: the name is taken, or is none.
     """
+    path = path or inventory_path()
+    entry = {"transport": transport.transport, **transport.model_dump(exclude_defaults=True)}
+    line = yaml.safe_dump(
+        {name: entry}, default_flow_style=None, sort_keys=False, width=10_000, allow_unicode=True
+    )
+    with _locked(path):
+        check_name(name, path)
+        before = _text(path) or HEADER
+        after = before + ("" if before.endswith("\n") else "\n") + line
+        expected = {**_loaded(before), name: entry}
+        _write(path, after, expected, f"add this line: {line.strip()}")
+
+
+def remove_device(name: str, path: Path | None = None) -> None:
+    """Delete an entry; all else of the file stays as it is, other entries' mistakes too.
+
+    Raises:
+        InputError: no such device.
+    """
+    path = path or inventory_path()
+    with _locked(path):
+        before = _text(path)
+        document = Document(path) if before else None
+        data = document.data if document and isinstance(document.data, dict) else {}
+        if document is None or name not in data:
+            raise InputError(f"no device {name!r} in {path}; {suggestion(name, list(data))}")
+        root: Any = yaml.compose(before, Loader=yaml.SafeLoader)
+        key, value = next(pair for pair in root.value if str(pair[0].value) == name)
+        first, last = key.start_mark.line, _last_line(value)
+        lines = before.splitlines(keepends=True)
+        after = "".join(lines[:first] + lines[last + 1 :])
+        expected = {other: entry for other, entry in _loaded(before).items() if other != name}
+        _write(path, after, expected, f"delete lines {first + 1} to {last + 1}")
+
+
+def _entry(document: Document, name: str) -> Transport:
+    problems = []
+    entry = document.data[name]
+    if not NAME.fullmatch(name):
+        message = "no name of a device: letters, digits, `_`, `-` and `.` expected"
+        problems.append(document.problem((name,), message))
+    known = find_transports()
+    if not isinstance(entry, dict):
+        message = f"a mapping expected, e.g. {{transport: ssh, host: pi@host}}, not {entry!r}"
+        problems.append(document.problem((name,), message))
+    elif "transport" not in entry:
+        message = f"the key transport is required; {suggestion('', list(known))}"
+        problems.append(document.problem((name,), message))
+    elif str(entry["transport"]) not in known:
+        message = f"no transport {entry['transport']!r}; "
+        message += suggestion(str(entry["transport"]), list(known))
+        problems.append(document.problem((name, "transport"), message))
+    if problems:
+        raise ConfigError(document.path, problems)
+    try:
+        return parse(document.section(name), known[entry["transport"]])
+    except ConfigError as error:
+        problems = [Problem(f"{name}.{p.where}", p.line, p.message) for p in error.problems]
+        raise ConfigError(document.path, problems) from None
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot write to {path}: {error.strerror}",
+            hint="name another file with the variable EDGEKIT_DEVICES",
+        ) from error
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _write(path: Path, after: str, expected: dict[str, Any], by_hand: str) -> None:
+    """Write the file if, read as YAML, it says what is expected and no more: a file in a form that
+    does not go by lines (one brace around all) is left to its owner."""
+    try:
+        same = _loaded(after) == expected
+    except yaml.YAMLError:
+        same = False
+    if not same:
+        raise InputError(
+            f"{path} is written in a form that cannot be changed line by line",
+            hint=f"by hand: {by_hand}",
+        )
+    # A link, as to a folder of dot files, stays one.
+    write_atomically(path.resolve(), after)
+
+
+def _loaded(text: str) -> dict[str, Any]:
+    entries = yaml.safe_load(text) or {}
+    if not isinstance(entries, dict):
+        raise yaml.YAMLError("no mapping")
+    return {str(name): entry for name, entry in entries.items()}
+
+
+def _last_line(node: yaml.Node) -> int:
+    """The last line of a value; the end of a block is after the comments that follow it."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _last_line(last[1] if isinstance(last, tuple) else last)
+    end: yaml.Mark = node.end_mark
+    return end.line - 1 if end.column == 0 and end.line > node.start_mark.line else end.line
