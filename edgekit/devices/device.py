@@ -228,7 +228,9 @@ class Device:
         return home
 
     def _boot(self) -> str:
-        return self.transport.run("cat /proc/sys/kernel/random/boot_id").out.strip()
+        # Android may hide the kernel's; when its init began (ns) is no other boot's either.
+        command = "cat /proc/sys/kernel/random/boot_id 2>/dev/null || getprop ro.boottime.init"
+        return self.transport.run(command).out.strip()
 
     def _forget(self, path: str) -> None:
         """Remove what is of no more use; where the way is broken, the next run does it."""

@@ -1,0 +1,145 @@
+"""An Android device, through the `adb` program of the platform tools; always by its serial.
+
+Android 8 or later (sha256sum, df -P). adb's own environment variables for its server hold, e.g.
+ANDROID_ADB_SERVER_PORT and ADB_SERVER_SOCKET.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PrivateAttr
+
+from edgekit.errors import DeviceError, Fault
+from edgekit.transports._process import run_process
+from edgekit.transports.base import Completed, Said, Transport
+
+TRANSFER_SECONDS = 900.0
+SETTLE_SECONDS = 8.0
+PASSING = ("offline", "connecting", "authorizing")
+"""States that a device passes through as it comes back."""
+STATES = {
+    "unauthorized": "confirm the dialog on the phone (`Allow USB debugging?`), then try again",
+    "authorizing": "wait a moment, and confirm the dialog on the phone if it shows one",
+    "offline": "unplug the phone and plug it in again, or: adb reconnect offline",
+    "no": "this user may not use the USB device: install its udev rules "
+    "(Debian: apt-get install android-sdk-platform-tools-common), then plug it in again",
+    "recovery": "restart the phone into Android: adb reboot",
+    "bootloader": "restart the phone into Android: fastboot reboot",
+}
+"""What `adb devices` says of a device that lets nothing run, and what to do."""
+LOST = ("closed", "EOF", "protocol fault", "not found", "offline", "couldn't read from device",
+        "no response", "connect failed", "Connection reset", "Broken pipe")  # fmt: skip
+
+
+class Adb(Transport):
+    transport: Literal["adb"] = "adb"
+    serial: str = Field(min_length=1)
+    home: str = Field(default="/data/local/tmp/edgekit", pattern="^/")
+
+    _keeps_apart: bool = PrivateAttr(default=True)
+
+    @property
+    def address(self) -> str:
+        return f"serial {self.serial}"
+
+    def open(self) -> None:
+        state, states = self._settled()
+        if state is None:
+            others = ", ".join(sorted(states)) or "none"
+            raise DeviceError(
+                f"{self.address}: adb does not list this device; it lists: {others}",
+                hint="plug it in and allow USB debugging, or: adb connect HOST:PORT; "
+                "`adb devices` must show it",
+                fault=Fault.UNREACHABLE,
+            )
+        if state != "device":
+            raise DeviceError(
+                f"{self.address}: adb lists this device as {state}",
+                hint=STATES.get(state.split()[0], "`adb devices` must show it as `device`"),
+                fault=Fault.REFUSED if state == "unauthorized" else Fault.UNREACHABLE,
+            )
+        # Before Android 7 the shell had one stream for both, and no exit code.
+        self._keeps_apart = "shell_v2" in self._adb(["features"], 60.0).out.split()
+
+    def run(
+        self, command: str, *, timeout: float | None = 60.0, said: Said | None = None
+    ) -> Completed:
+        # adb ends with 0 where an old device or a broken connection has no exit code: the device
+        # itself says the code, last, and what does not end so did not end.
+        end = f"edgekit-{uuid.uuid4().hex}:"
+
+        def told(line: str) -> None:
+            words = line.rstrip("\r").partition(end)
+            if said and (words[0] or not words[1]):
+                said(words[0])
+
+        line = f"({command}\n); echo {end}$?"
+        done = self._adb(["shell", line], timeout, told if said else None)
+        out, found, code = done.out.replace("\r\n", "\n").rpartition(end)
+        if not found:
+            raise self._failure("a command did not end", done)
+        err = done.err.replace("\r\n", "\n")
+        return Completed(int(code), out, err if self._keeps_apart else out)
+
+    def push(self, source: Path, destination: str) -> None:
+        self._copy(["push", str(source), destination], source.name)
+
+    def pull(self, source: str, destination: Path) -> None:
+        self._copy(["pull", source, str(destination)], source)
+
+    def _copy(self, words: Sequence[str], what: str) -> None:
+        done = self._adb(words, TRANSFER_SECONDS)
+        if done.code:
+            raise self._failure(f"{words[0]} of {what}", done)
+
+    def _adb(
+        self, words: Sequence[str], timeout: float | None, said: Said | None = None
+    ) -> Completed:
+        return run_process(["adb", "-s", self.serial, *words], self.address, timeout, said)
+
+    def _settled(self) -> tuple[str | None, dict[str, str]]:
+        """The state of this device and of all, once it is no longer about to change."""
+        until = time.monotonic() + SETTLE_SECONDS
+        if ":" in self.serial and self.serial not in self._states():
+            # Over the network adb forgets a device that it lost.
+            run_process(["adb", "connect", self.serial], self.address, 60.0)
+        while True:
+            states = self._states()
+            state = states.get(self.serial)
+            if state not in PASSING or time.monotonic() > until:
+                return state, states
+            time.sleep(0.2)
+
+    def _states(self) -> dict[str, str]:
+        """The devices that adb lists, and the state of each."""
+        done = run_process(["adb", "devices"], self.address, 60.0)
+        if done.code:
+            raise self._failure("adb devices", done)
+        lines = [line.split(maxsplit=1) for line in done.out.splitlines()[1:]]
+        return {words[0]: words[1] for words in lines if len(words) == 2 and words[0] != "*"}
+
+    def _failure(self, what: str, done: Completed) -> DeviceError:
+        """What adb means by its last words."""
+        words = (done.err + done.out).strip().splitlines() or ["adb said nothing"]
+        last = next((line for line in words if "error" in line), words[-1])
+        if "No space left" in last or "Read-only file system" in last:
+            return DeviceError(
+                f"{self.address}: {what}: {last}",
+                hint="free some space there, or name another folder with `home` in the inventory",
+                fault=Fault.FULL if "No space left" in last else Fault.OTHER,
+            )
+        if "unauthorized" in last:
+            return DeviceError(
+                f"{self.address}: {what}: {last}", hint=STATES["unauthorized"], fault=Fault.REFUSED
+            )
+        lost = done.code == 0 or any(sign in last for sign in LOST)
+        return DeviceError(
+            f"{self.address}: {what}: {'the connection was lost: ' if lost else ''}{last}",
+            hint="look at the cable, and at `adb devices`; then try again" if lost else None,
+            fault=Fault.CONNECTION_LOST if lost else Fault.OTHER,
+        )
