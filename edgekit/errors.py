@@ -120,6 +120,7 @@ class Fault(StrEnum):
     MISSING_RUNTIME = "missing runtime"
     MISSING_PROGRAM = "missing program"
     CRASHED = "crashed"
+    FALL_BACK = "fall-back"
     WRONG_RESULT = "wrong result"
     NO_RESULT = "no result"
     OTHER = "other"

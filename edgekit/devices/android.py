@@ -1,0 +1,139 @@
+"""What an Android device tells of itself: properties, heat, and which of its cores are fast."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import IntEnum
+
+from pydantic import Field
+
+from edgekit.devices.device import Device
+from edgekit.devices.raw import Part
+
+CLOCKS = (
+    "for f in /sys/devices/system/cpu/cpu[0-9]*/cpufreq/cpuinfo_max_freq; "
+    'do echo "$f $(cat "$f")"; done 2>/dev/null; true'
+)
+CLOCK = re.compile(r"/cpu(\d+)/cpufreq/cpuinfo_max_freq (\d+)\s*$", re.MULTILINE)
+PROPERTY = re.compile(r"^\[(.+?)\]: \[(.*?)\]\s*$", re.MULTILINE)
+STATUS = re.compile(r"Thermal Status: (\d+)")
+TEMPERATURE = re.compile(
+    r"Temperature\{mValue=(\S+), mType=(-?\d+), mName=(.*?), mStatus=(-?\d+)\}"
+)
+
+
+class Phone(Part):
+    """`getprop`; None for what a device does not tell."""
+
+    maker: str | None
+    model: str | None
+    soc: str | None
+    abi: str | None
+    """arm64-v8a, ..."""
+    android: str | None
+    sdk: int | None
+    build: str | None
+
+
+class ThermalStatus(IntEnum):
+    """android.os.PowerManager: from MODERATE on a device slows down."""
+
+    NONE = 0
+    LIGHT = 1
+    MODERATE = 2
+    SEVERE = 3
+    CRITICAL = 4
+    EMERGENCY = 5
+    SHUTDOWN = 6
+
+
+class Sensor(IntEnum):
+    """android.os.Temperature; other types are left as numbers."""
+
+    CPU = 0
+    GPU = 1
+    BATTERY = 2
+    SKIN = 3
+
+
+class Temperature(Part):
+    name: str
+    type: int
+    celsius: float = Field(allow_inf_nan=False)
+    status: int
+
+
+class Heat(Part):
+    """`dumpsys thermalservice`, of Android 10 and later."""
+
+    status: ThermalStatus | None
+    temperatures: list[Temperature]
+
+    @property
+    def cpu_celsius(self) -> float | None:
+        """The hottest sensor of the processor."""
+        found = [t.celsius for t in self.temperatures if t.type == Sensor.CPU]
+        return max(found, default=None)
+
+    @property
+    def slows_down(self) -> bool:
+        return self.status is not None and self.status >= ThermalStatus.MODERATE
+
+
+def phone(device: Device) -> Phone:
+    return parse_properties(device.sh("getprop"))
+
+
+def heat(device: Device) -> Heat:
+    return parse_heat(device.sh("dumpsys thermalservice 2>/dev/null || true"))
+
+
+def fast_mask(device: Device, threads: int) -> str | None:
+    """The cores for a number of threads, as `taskset` takes them; None where clocks are hidden."""
+    clocks = {int(core): int(khz) for core, khz in CLOCK.findall(device.sh(CLOCKS))}
+    return mask_of(fastest(clocks, threads)) if clocks else None
+
+
+def fastest(clocks: dict[int, int], threads: int) -> list[int]:
+    """The cores of the highest clocks: whole clusters, until there is one for each thread."""
+    chosen: list[int] = []
+    for clock in sorted(set(clocks.values()), reverse=True):
+        if len(chosen) >= threads:
+            break
+        chosen += [core for core, khz in clocks.items() if khz == clock]
+    return sorted(chosen)
+
+
+def mask_of(cores: Iterable[int]) -> str:
+    return f"{sum(1 << core for core in cores):x}"
+
+
+def parse_properties(text: str) -> Phone:
+    found = {name: value for name, value in PROPERTY.findall(text) if value}
+    sdk = found.get("ro.build.version.sdk", "")
+    return Phone(
+        maker=found.get("ro.product.manufacturer"),
+        model=found.get("ro.product.model"),
+        soc=found.get("ro.soc.model") or found.get("ro.board.platform"),
+        abi=found.get("ro.product.cpu.abi"),
+        android=found.get("ro.build.version.release"),
+        sdk=int(sdk) if sdk.isdigit() else None,
+        build=found.get("ro.build.fingerprint"),
+    )
+
+
+def parse_heat(text: str) -> Heat:
+    """The sensors as the hardware tells them now, else as they were last cached."""
+    status = STATUS.search(text)
+    level = int(status[1]) if status else None
+    _, _, now = text.partition("Current temperatures from HAL:")
+    found = TEMPERATURE.findall(now) or TEMPERATURE.findall(text)
+    return Heat(
+        status=ThermalStatus(level) if level in list(ThermalStatus) else None,
+        temperatures=[
+            Temperature(name=name, type=int(kind), celsius=float(value), status=int(state))
+            for value, kind, name, state in found
+            if re.fullmatch(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", value)
+        ],
+    )
