@@ -142,6 +142,7 @@ class Console:
             f"Ranges are 95 % intervals on {report.rows[0].validation.top1.samples} images. "
             f"Latency: {report.evidence}, against the float model on the same runtime."
         )
+        self._on_device(report)
         self._busy([report])
         self.remarks(report)
         self.left_out(report.left_out)
@@ -151,6 +152,31 @@ class Console:
                 f"The choice, by latency ({report.evidence}): {report.choice.fastest}{sure}"
             )
         self._say(f"Report: {folder / 'report.html'}")
+
+    def _on_device(self, report: Report) -> None:
+        """The rows that were run on a device of the user's."""
+        rows = [(row, row.on_device) for row in report.rows if row.on_device]
+        if not rows:
+            return
+        first = rows[0][1]
+        table = Table(title=f"on {first.device}: {first.cpu}, {first.threads} threads")
+        for heading in ("variant", "stage"):
+            table.add_column(heading, no_wrap=True)
+        for heading in ("top-1 %", "as on the host %", "median ms", "ratio", "evidence", "valid"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for row, seen in rows:
+            table.add_row(
+                row.variant,
+                f"{row.stage} {row.precision}",
+                interval(seen.top1),
+                interval(seen.agreement),
+                interval(seen.median, 2),
+                interval(seen.ratio, 2),
+                seen.evidence,
+                seen.validity,
+                end_section=row.last,
+            )
+        self.out.print(table)
 
     def comparison(self, reports: list[Report], folder: Path) -> None:
         """What each target takes, where several were built."""

@@ -142,7 +142,7 @@ class ChooseOnDevice(Action):
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         with TemporaryDirectory(prefix="edgekit-") as folder:
-            files, job = self._job(inputs, Path(folder))
+            files = self._files(inputs, Path(folder))
             name = self.board.name
             with (
                 Device(name, self.board.transport) as device,
@@ -158,8 +158,8 @@ class ChooseOnDevice(Action):
         (into / CHOICE).write_text(choice.model_dump_json(indent=1))
         return {}
 
-    def _job(self, inputs: Inputs, folder: Path) -> tuple[dict[str, Path], Json]:
-        """The files to send, by their names there, and what the agent is to do with them."""
+    def _files(self, inputs: Inputs, folder: Path) -> dict[str, Path]:
+        """The files to send, by their names there: the job, the agent, the models, some images."""
         images = np.load(inputs["images"].file("images.npy"), mmap_mode="r")
         np.save(folder / IMAGES, images[spread(len(images), 8)])
         files = {IMAGES: folder / IMAGES, "agent.py": Path(agent.__file__)}
@@ -184,7 +184,7 @@ class ChooseOnDevice(Action):
             "latency": {"images": IMAGES, **PROTOCOL},
         }
         (folder / JOB).write_text(json.dumps(job))
-        return {**files, JOB: folder / JOB}, job
+        return {**files, JOB: folder / JOB}
 
 
 class OnDeviceRecord(BaseModel):

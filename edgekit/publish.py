@@ -22,6 +22,7 @@ from edgekit.errors import storage_errors
 from edgekit.models import Card
 from edgekit.plan import RECORD, Plan
 from edgekit.plugins import find_runtimes
+from edgekit.report.device import write_device_report
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import Report, make_report
 from edgekit.run import Build, RowResult, TargetResult
@@ -32,6 +33,7 @@ MANIFEST_SCHEMA = 2
 FLOAT_FILE = "float.safetensors"
 COMPARISON = ("comparison.md", "comparison.html")
 REPORT = ("report.json", "report.md", "report.html")
+ON_DEVICE = "on-device"
 
 
 def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
@@ -55,6 +57,7 @@ def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
                     _publish_broken(build, target, report, folder / "last-passed")
                 else:
                     _publish_models(build, target, report, folder)
+                _publish_device_reports(target, folder / ON_DEVICE)
                 write_atomically(folder / "report.json", report.model_dump_json(indent=1))
                 write_atomically(folder / "report.md", render_markdown(report))
                 write_atomically(folder / "report.html", render_html(report))
@@ -116,6 +119,15 @@ def _publish_models(build: Build, target: TargetResult, report: Report, folder: 
         "artifacts": manifests,
     }
     write_atomically(folder / "manifest.json", json.dumps(whole, indent=1))
+
+
+def _publish_device_reports(target: TargetResult, folder: Path) -> None:
+    """The whole report of each row on the device, in a folder of its own."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for result in target.rows:
+        if result.on_device:
+            name = f"{result.row.variant}-{result.row.stage}"
+            write_device_report(result.on_device, folder / name)
 
 
 def _publish_trunk(build: Build, folder: Path) -> None:

@@ -15,8 +15,10 @@ from edgekit.errors import GateBroken, InputError
 
 if TYPE_CHECKING:
     from edgekit.artifact import Store
+    from edgekit.on_device import Board
     from edgekit.plan import Plan
     from edgekit.run import Build
+    from edgekit.target import Target
 
 
 def _planned(command: Callable[..., None]) -> Callable[..., None]:
@@ -29,6 +31,9 @@ def _planned(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--build-dir", type=FILE, default=Path("build"), show_default=True),
         click.option(
             "--target", "targets", multiple=True, required=True, help="A name, a file, or `all`."
+        ),
+        click.option(
+            "--device", default=None, help="Measure every stage on this device of the inventory."
         ),
         click.argument("recipe", type=FILE),
     ):
@@ -146,6 +151,7 @@ def _plan(
     build_dir: Path,
     store: Path | None,
     force: tuple[str, ...],
+    device: str | None,
 ) -> tuple[Plan, Store]:
     from edgekit.artifact import Store, default_store
     from edgekit.plan import RECORD, make_plan
@@ -164,4 +170,18 @@ def _plan(
         # It only explains what changed: without a readable one, the plan says "never built here".
         with contextlib.suppress(OSError, ValueError):
             last |= json.loads(record.read_text())
-    return make_plan(parsed, recipe.parent, loaded, cache, last, force), cache
+    board = _board(device, loaded) if device else None
+    return make_plan(parsed, recipe.parent, loaded, cache, last, force, board), cache
+
+
+def _board(device: str, targets: list[Target]) -> Board:
+    from edgekit.devices.inventory import find_device
+    from edgekit.on_device import Board
+
+    transport = find_device(device)
+    if len(targets) > 1:
+        raise InputError(
+            f"--device {device} stands for one target, and {len(targets)} are named",
+            hint="build the others apart, each with its own device",
+        )
+    return Board(device, transport, targets[0])

@@ -271,8 +271,8 @@ def _fall_back(name: str, engine: Engine, flags: str | None) -> DeviceError:
     why = f"; this build does not know {flags}" if flags else ""
     return DeviceError(
         f"{name}: {engine} was asked to run the model, and the CPU ran it{why}",
-        hint=f"the model or the device does not suit the {engine}'s delegate; measure it as what it "
-        "is, without --delegate",
+        hint=f"the model or the device does not suit the {engine}'s delegate; measure it as what "
+        "it is, without --delegate",
         fault=Fault.FALL_BACK,
     )
 

@@ -13,6 +13,7 @@ from edgekit.audit import Audit
 from edgekit.evidence import Evidence
 from edgekit.figures import Validation
 from edgekit.gates import GateResult, Gates
+from edgekit.on_device import OnDeviceRecord, record_of
 from edgekit.plugins import find_runtimes
 from edgekit.pruning.record import Pruned
 from edgekit.ptq.mixed import Mixed
@@ -58,6 +59,8 @@ class RowRecord(BaseModel):
     """What it gave back to float, and why."""
     validation: Validation
     gates: list[GateResult]
+    on_device: OnDeviceRecord | None = None
+    """The same file on a device of the user's."""
 
 
 class DataRecord(BaseModel):
@@ -228,7 +231,8 @@ def _not_measured(target: TargetResult) -> list[str]:
         if result.validation.latency.disturbed
     ]
     doubts = [BUSY.format(rows=", ".join(busy))] if busy else []
-    if _evidence(target) is Evidence.MEASURED:
+    board = target.plan.board
+    if _evidence(target) is Evidence.MEASURED or (board and board.is_timed):
         return doubts
     environment = target.rows[-1].validation.environment
     int8 = environment.get("int8_instructions", [])
@@ -243,11 +247,13 @@ def _not_measured(target: TargetResult) -> list[str]:
             f"{spec.device}.",
         ]
     here = f"has {', '.join(int8)}" if int8 else "has no int8 dot-product instructions"
+    why = f"{board.name} is emulated" if board else "no device took part in this build"
     return [
         *doubts,
-        f"Latency on {spec.description}: no device took part in this build. The "
+        f"Latency on {spec.description}: {why}. The "
         f"ratios are this machine's, whose processor {here}; what int8 gains depends on them, so "
-        f"expect other ratios on its {spec.cpu}.",
+        f"expect other ratios on its {spec.cpu}. To measure it there: `edgekit device add NAME "
+        "--ssh USER@HOST`, and build with `--device NAME`.",
     ]
 
 
@@ -267,6 +273,7 @@ def _row(result: RowResult) -> RowRecord:
         mixed=metadata.get("mixed"),
         validation=result.validation,
         gates=result.gates,
+        on_device=record_of(result.on_device) if result.on_device else None,
     )
 
 
