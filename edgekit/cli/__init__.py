@@ -8,7 +8,7 @@ import traceback
 import click
 
 from edgekit import __version__
-from edgekit.cli import building, deploying, inspecting
+from edgekit.cli import building, deploying, devices, inspecting
 from edgekit.errors import EdgekitError
 
 
@@ -59,5 +59,6 @@ for command in (
     deploying.import_,
     inspecting.inspect,
     inspecting.schema,
+    devices.device,
 ):
     cli.add_command(command)

@@ -34,10 +34,11 @@ class Fake(Here):
     """What a command says that contains the key, instead of running: its stdout, or all of it."""
     cut_push_after: int | None = None
     """Bytes of a push that arrive before the connection breaks."""
-    cut_before: int | None = None
-    """The command before which the connection breaks; 1 is the first of all."""
-    reboot_before: int | None = None
-    """The command before which the device restarts: the connection breaks, the boot id changes."""
+    cut_before: int | str | None = None
+    """The command before which the connection breaks: its number, 1 is the first of all, or a part
+    of it."""
+    reboot_before: int | str | None = None
+    """The same for a restart: the connection breaks, the boot id changes."""
     capacity: int | None = None
     """Bytes that fit into the folder; what is pushed beyond them is cut off."""
     corrupt: bool = False
@@ -73,9 +74,11 @@ class Fake(Here):
         self, command: str, *, timeout: float | None = 60.0, said: Said | None = None
     ) -> Completed:
         self.commands.append(command)
-        if len(self.commands) == self.reboot_before:
+        if self._is_now(self.reboot_before):
+            self.reboot_before = None
             self.reboot()
-        if len(self.commands) == self.cut_before:
+        if self._is_now(self.cut_before):
+            self.cut_before = None
             self._open = False
         self._need_open()
         time.sleep(self.delay)
@@ -111,6 +114,10 @@ class Fake(Here):
     def pull(self, source: str, destination: Path) -> None:
         self._need_open()
         super().pull(source, destination)
+
+    def _is_now(self, when: int | str | None) -> bool:
+        last = self.commands[-1]
+        return when in last if isinstance(when, str) else when == len(self.commands)
 
     def _free(self, destination: str) -> float:
         """Bytes for a file that is written anew."""

@@ -54,6 +54,18 @@ def test_a_command_that_is_cut(root: str) -> None:
         assert way.commands == ["echo one", "touch two", "echo three"]
 
 
+def test_a_command_that_is_cut_by_its_words(root: str) -> None:
+    with Fake(root=root, cut_before="two") as way:
+        way.run("echo one")
+        for _ in range(2):
+            way.open()
+            way.run("echo three")
+        with pytest.raises(DeviceError):
+            way.run("touch two")
+        way.open()
+        assert way.run("echo two").out == "two\n", "once only"
+
+
 def test_a_restart(root: str) -> None:
     with Fake(root=root, reboot_before=3) as way:
         boot = way.run(BOOT).out

@@ -1,0 +1,205 @@
+"""Devices: which there are, what they have, and giving them what they lack."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgekit.cli._options import debug_option, json_option
+from edgekit.errors import DeviceError, Fault, InputError
+
+if TYPE_CHECKING:
+    from edgekit.devices.check import Checked
+    from edgekit.transports.base import Transport
+
+
+@click.group()
+def device() -> None:
+    """Add, check and set up the devices that models run on."""
+
+
+@device.command()
+@click.argument("name")
+@click.option("--ssh", metavar="HOST", help="user@host, or a name of your ssh_config.")
+@click.option("--adb", metavar="SERIAL", help="An Android device, as `adb devices` names it.")
+@click.option("--local", is_flag=True, help="This machine.")
+@click.option("--emulated", metavar="CPU", help="cortex-a53, cortex-a72 or cortex-a76, under qemu.")
+@click.option("--home", help="Its folder for edgekit.  [default: ~/edgekit]")
+@click.option("--python", help="The Python that runs models there.  [default: of `device setup`]")
+@click.option("--port", type=int, help="With --ssh.")
+@click.option("--ssh-config", "config", help="With --ssh: the file for `ssh -F`.")
+@click.option("--identity", help="With --ssh: the private key.")
+@click.option(
+    "--accept-new-host-key",
+    is_flag=True,
+    help="With --ssh: trust a host that is not known yet, this once. A changed key is refused.",
+)
+@click.option("--unchecked", is_flag=True, help="Write the entry without reaching the device.")
+@debug_option
+def add(name: str, unchecked: bool, **words: Any) -> None:
+    """Add a device to the inventory, once it could be reached."""
+    from edgekit.devices.device import Device
+    from edgekit.devices.inventory import add_device, check_name, inventory_path
+
+    check_name(name)
+    transport = _transport(**words)
+    if not unchecked:
+        transport.prepare(lambda line: click.echo(line, err=True))
+        with Device(name, transport):
+            pass
+    add_device(name, transport)
+    click.echo(f"{name} ({transport.address}) is in {inventory_path()}")
+    click.echo(f"next: edgekit device check {name}")
+
+
+def _transport(
+    ssh: str | None, adb: str | None, local: bool, emulated: str | None, **words: Any
+) -> Transport:
+    """
+    Raises:
+        InputError: not exactly one way is named, or a field is of no use for it.
+    """
+    from pydantic import ValidationError
+
+    from edgekit.devices.inventory import find_transports
+
+    given = {"ssh": ssh, "adb": adb, "local": local or None, "emulated": emulated}
+    ways = [way for way, value in given.items() if value is not None]
+    if len(ways) != 1:
+        raise InputError(
+            "one of --ssh HOST, --adb SERIAL, --local and --emulated CPU is needed, and no more"
+        )
+    way = ways[0]
+    where = {"ssh": {"host": ssh}, "adb": {"serial": adb}, "emulated": {"cpu": emulated}}
+    fields = {key: value for key, value in words.items() if value not in (None, False)}
+    # The inventory is read from any folder.
+    for key in fields.keys() & {"config", "identity"}:
+        fields[key] = str(Path(fields[key]).expanduser().absolute())
+    try:
+        return find_transports()[way].model_validate({**where.get(way, {}), **fields})
+    except ValidationError as error:
+        lines = [f"--{item['loc'][0]}: {_words(item)}".replace("_", "-") for item in error.errors()]
+        raise InputError(f"this is no device by --{way}: {'; '.join(lines)}") from None
+
+
+def _words(item: Any) -> str:
+    if item["type"] == "extra_forbidden":
+        return "of no use here"
+    return f"{item['msg'].removeprefix('Value error, ')}, not {item['input']!r}"
+
+
+@device.command("list")
+@json_option
+@debug_option
+def list_(as_json: bool) -> None:
+    """Show the devices of the inventory."""
+    from edgekit.devices.inventory import inventory_path, read_inventory
+
+    devices = read_inventory()
+    if as_json:
+        entries = {
+            name: {**way.model_dump(), "address": way.address} for name, way in devices.items()
+        }
+        click.echo(json.dumps(entries, indent=1))
+        return
+    width = max(map(len, devices), default=0)
+    for name, way in devices.items():
+        click.echo(f"{name:{width}}  {way.transport:8}  {way.address}")
+    if not devices:
+        click.echo(f"no devices in {inventory_path()}; see edgekit device add --help", err=True)
+
+
+@device.command()
+@click.argument("name")
+@json_option
+@debug_option
+def check(name: str, as_json: bool) -> None:
+    """Tell what a device has, what it lacks, and the commands that mend it."""
+    from edgekit.devices.check import check as look
+    from edgekit.devices.device import Device
+    from edgekit.devices.inventory import find_device
+
+    with Device(name, find_device(name)) as opened:
+        checked = look(opened)
+    if as_json:
+        click.echo(checked.model_dump_json(indent=1))
+    else:
+        _show(checked)
+    missing = [problem for problem in checked.problems if problem.blocks]
+    if missing:
+        raise DeviceError(
+            f"{name}: " + "; ".join(problem.what for problem in missing),
+            hint=missing[0].mend,
+            fault=_fault(checked),
+        )
+
+
+def _fault(checked: Checked) -> Fault:
+    if checked.bits == 32:
+        return Fault.WRONG_ARCHITECTURE
+    has_runtime = checked.python and checked.python.packages.keys() - {"numpy"}
+    return Fault.OTHER if has_runtime else Fault.MISSING_RUNTIME
+
+
+def _show(checked: Checked) -> None:
+    for field, value in checked:
+        if field in ("unread", "problems"):
+            continue
+        reason = checked.unread.get(field)
+        text = f"- ({reason})" if value is None else _text(field, value)
+        click.echo(f"{field.removesuffix('_bytes').removesuffix('_c'):12}  {text}")
+    for problem in checked.problems:
+        mark = click.style("missing" if problem.blocks else "advice", bold=True)
+        click.echo(f"\n{mark}: {problem.what}\n  {problem.mend}")
+
+
+def _text(field: str, value: Any) -> str:
+    if field.endswith("_bytes"):
+        return f"{value / 1e9:.1f} GB"
+    if field == "temperature_c":
+        return f"{value:.1f} C"
+    if field == "python":
+        packages = ", ".join(f"{name} {version}" for name, version in value.packages.items())
+        return f"{value.version} ({value.path}): {packages or 'no runtime'}"
+    if field == "throttling":
+        now, since = ", ".join(value.now), ", ".join(value.since_boot)
+        return f"now {now or 'none'}; since boot {since or 'none'}"
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+@device.command()
+@click.argument("name")
+@click.option(
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    help="litert, onnxruntime or openvino; more than once.  [default: litert, onnxruntime]",
+)
+@debug_option
+def setup(name: str, runtimes: tuple[str, ...]) -> None:
+    """Make a venv with pinned runtimes in the device's folder; its own Python is not touched."""
+    from edgekit.devices.device import Device
+    from edgekit.devices.inventory import find_device
+    from edgekit.devices.setup import DEFAULT, set_up
+
+    with Device(name, find_device(name)) as opened:
+        done = set_up(opened, runtimes or DEFAULT, lambda line: click.echo(line, err=True))
+    for note in done.notes:
+        click.echo(f"note: {note}", err=True)
+    packages = ", ".join(f"{package} {version}" for package, version in done.packages.items())
+    what = "nothing to do" if done.was_there else "done"
+    click.echo(f"{name}: {what}: {done.python} has {packages}")
+
+
+@device.command()
+@click.argument("name")
+@debug_option
+def remove(name: str) -> None:
+    """Take a device out of the inventory; what is on the device stays there."""
+    from edgekit.devices.inventory import inventory_path, remove_device
+
+    remove_device(name)
+    click.echo(f"{name} is no longer in {inventory_path()}")

@@ -1,0 +1,129 @@
+"""What a checked device lacks, and the command that mends it; nothing of it is ever run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from edgekit.devices.check import Checked
+
+PROGRAMS = ("sha256sum", "tar", "df", "sync", "mv", "ln")
+"""What edgekit calls on a device, all of it POSIX or coreutils."""
+OLDEST_PYTHON = (3, 9)
+SMALLEST_SPACE = 300_000_000
+"""Bytes for the agent, its runtimes and a few models."""
+GOVERNOR = (
+    "on the device: echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/"
+    "scaling_governor  (until it restarts)"
+)
+ONLY_32_BITS = (
+    "install an OS of 64 bits (Raspberry Pi OS 64-bit runs from the Pi 3 and Zero 2 W on); on this "
+    "one only tflite-runtime runs, up to Python 3.11: `sudo apt-get install python3-numpy`, "
+    "`pip install tflite-runtime` there, and name that Python with `python` in the inventory"
+)
+
+
+class Problem(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    what: str
+    mend: str
+    blocks: bool = True
+    """Whether it must be mended before models run there; False for advice."""
+
+
+def problems_of(checked: Checked, has_links: bool) -> list[Problem]:
+    """Everything a device lacks (pure).
+
+    Args:
+        has_links: whether a link can be replaced atomically there.
+    """
+    return [
+        *_system(checked, has_links),
+        *_python(checked),
+        *_calm(checked),
+    ]
+
+
+def _system(checked: Checked, has_links: bool) -> Iterator[Problem]:
+    if checked.bits == 32:
+        yield Problem(
+            what="unsupported: a 32-bit OS; onnxruntime, ai-edge-litert and openvino have no "
+            "packages for it",
+            mend=ONLY_32_BITS,
+        )
+    missing = [name for name in PROGRAMS if name not in (checked.programs or PROGRAMS)]
+    if missing:
+        packages = sorted({"tar" if name == "tar" else "coreutils" for name in missing})
+        yield Problem(
+            what=f"programs are missing: {', '.join(missing)}",
+            mend=f"on the device: sudo apt-get install {' '.join(packages)}",
+        )
+    elif not has_links:
+        yield Problem(
+            what="a link cannot be replaced atomically: `ln -sfn` or `mv -T` does not work in "
+            f"{checked.home}",
+            mend="on the device: sudo apt-get install coreutils; on a FAT or network drive, name "
+            "another `home` in the inventory",
+        )
+    if checked.free_bytes is not None and checked.free_bytes < SMALLEST_SPACE:
+        yield Problem(
+            what=f"{checked.free_bytes / 1e6:.0f} MB are free in {checked.home}, "
+            f"{SMALLEST_SPACE / 1e6:.0f} MB are wanted",
+            mend="free some space there, or name another `home` in the inventory",
+        )
+
+
+def _python(checked: Checked) -> Iterator[Problem]:
+    setup = f"edgekit device setup {checked.name}"
+    python = checked.python
+    if python is None and (checked.os or "").startswith("Android"):
+        yield Problem(
+            what="Android has no Python: models run there with a benchmark_model of yours",
+            mend="edgekit bench MODEL --benchmark-binary FILE",
+            blocks=False,
+        )
+        return
+    if python is None:
+        yield Problem(
+            what=f"no Python runs there: {checked.unread.get('python')}",
+            mend="on the device: sudo apt-get install python3",
+        )
+        return
+    if tuple(map(int, python.version.split(".")[:2])) < OLDEST_PYTHON:
+        yield Problem(
+            what=f"{python.path} is Python {python.version}, older than 3.9",
+            mend="install a newer one and name it with `python` in the inventory",
+        )
+        return
+    if "numpy" not in python.packages:
+        yield Problem(what=f"numpy is not installed for {python.path}", mend=setup)
+    if not python.packages.keys() - {"numpy"}:
+        yield Problem(what=f"no runtime is installed for {python.path}", mend=setup)
+
+
+def _calm(checked: Checked) -> Iterator[Problem]:
+    """What would disturb a measurement."""
+    strange = [name for name in checked.governors or [] if name != "performance"]
+    if strange:
+        yield Problem(
+            what=f"the governor is {', '.join(strange)}: clocks change during a measurement",
+            mend=GOVERNOR,
+            blocks=False,
+        )
+    if checked.throttling and checked.throttling.now:
+        yield Problem(
+            what=f"it is throttled now: {', '.join(checked.throttling.now)}",
+            mend="under-voltage wants a stronger power supply, heat a heat sink or a fan; see "
+            "`vcgencmd get_throttled` there",
+            blocks=False,
+        )
+    elif checked.throttling and checked.throttling.since_boot:
+        yield Problem(
+            what=f"since it started there was: {', '.join(checked.throttling.since_boot)}",
+            mend="restart it to clear this: sudo reboot",
+            blocks=False,
+        )

@@ -1,0 +1,230 @@
+"""What a device is, what it has, and what it lacks: `edgekit device check`.
+
+Only looks, changes nothing. What cannot be read is None, and the reason stands in `unread`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgekit.devices.advice import PROGRAMS, Problem, problems_of
+from edgekit.devices.device import Device
+from edgekit.devices.validity import NOW_BITS
+from edgekit.errors import DeviceError, Fault
+
+RUNTIMES = ("ai-edge-litert", "tflite-runtime", "onnxruntime", "openvino")
+
+
+class PythonThere(BaseModel):
+    """The Python that would run the agent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str
+    version: str
+    bits: int
+    machine: str
+    glibc: str | None
+    packages: dict[str, str]
+    """numpy and the runtimes that are installed for it, with their versions."""
+
+
+class Throttling(BaseModel):
+    """`vcgencmd get_throttled` of a Raspberry Pi, decoded."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    now: list[str]
+    since_boot: list[str]
+
+
+class Checked(BaseModel):
+    """A device as it was found; None and a reason in `unread` where it does not tell."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    address: str
+    home: str
+    architecture: str | None = None
+    bits: int | None = None
+    """Of its programs: a Raspberry Pi OS of 32 bits can have a kernel of 64."""
+    os: str | None = None
+    kernel: str | None = None
+    board: str | None = None
+    cores: int | None = None
+    memory_bytes: int | None = None
+    free_bytes: int | None = None
+    """In `home`."""
+    temperature_c: float | None = None
+    governors: list[str] | None = None
+    throttling: Throttling | None = None
+    programs: list[str] | None = None
+    """Of what edgekit calls there, what it has."""
+    python: PythonThere | None = None
+    unread: dict[str, str] = Field(default={})
+    problems: list[Problem] = Field(default=[])
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether nothing is missing; advice is none of it."""
+        return not any(problem.blocks for problem in self.problems)
+
+
+def decode_throttled(word: str) -> Throttling:
+    """`throttled=0x50005` of vcgencmd, or `50005` of /sys."""
+    bits = int(word.strip().rpartition("=")[2].removeprefix("0x"), 16)
+    return Throttling(
+        now=[name for bit, name in NOW_BITS.items() if bits >> bit & 1],
+        since_boot=[name for bit, name in NOW_BITS.items() if bits >> 16 + bit & 1],
+    )
+
+
+@dataclass(frozen=True)
+class _Fact:
+    command: str
+    read: Callable[[str], Any]
+
+
+def _text(said: str) -> str:
+    return said.replace("\0", "").strip() or _nothing()
+
+
+def _nothing() -> Any:
+    raise ValueError("it says nothing")
+
+
+def _temperature(said: str) -> float:
+    """`temp=48.3'C` of vcgencmd, or thousandths of a degree of /sys."""
+    given = re.search(r"temp=([\d.]+)", said)
+    return float(given[1]) if given else int(said) / 1000
+
+
+FACTS = {
+    "architecture": _Fact("uname -m", _text),
+    "bits": _Fact("getconf LONG_BIT", int),
+    "os": _Fact(
+        "cat /etc/os-release 2>/dev/null || "
+        "{ v=$(getprop ro.build.version.release) && echo PRETTY_NAME=Android $v; }",
+        lambda said: re.findall(r'^PRETTY_NAME="?([^"\n]+)', said, re.MULTILINE)[0],
+    ),
+    "kernel": _Fact("uname -sr", _text),
+    "board": _Fact(
+        "cat /proc/device-tree/model 2>/dev/null || getprop ro.product.model 2>/dev/null || "
+        "cat /sys/class/dmi/id/product_name",
+        _text,
+    ),
+    "cores": _Fact("nproc", int),
+    "memory_bytes": _Fact(
+        "cat /proc/meminfo", lambda said: 1024 * int(re.findall(r"MemTotal:\s+(\d+) kB", said)[0])
+    ),
+    "temperature_c": _Fact(
+        "vcgencmd measure_temp 2>/dev/null || cat /sys/class/thermal/thermal_zone0/temp",
+        _temperature,
+    ),
+    "governors": _Fact(
+        "cat /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",
+        lambda said: sorted(set(said.split())) or _nothing(),
+    ),
+    "throttling": _Fact(
+        "vcgencmd get_throttled 2>/dev/null || "
+        "cat /sys/devices/platform/soc/soc:firmware/get_throttled",
+        decode_throttled,
+    ),
+    "programs": _Fact(
+        f"for p in {' '.join(PROGRAMS)}; do command -v $p >/dev/null && echo $p; done; true",
+        str.split,
+    ),
+}
+
+PROBE = f"""\
+import json, os, platform, struct, sys
+try:
+    from importlib.metadata import version
+except ImportError:  # before Python 3.8
+    def version(name): raise Exception
+found = {{}}
+for name in ("numpy",) + {RUNTIMES!r}:
+    try:
+        found[name] = version(name)
+    except Exception:
+        pass
+try:
+    glibc = os.confstr("CS_GNU_LIBC_VERSION").split()[1]
+except Exception:  # another C library
+    glibc = None
+print(json.dumps({{
+    "path": sys.executable, "version": "%d.%d.%d" % sys.version_info[:3],
+    "bits": 8 * struct.calcsize("P"), "machine": platform.machine(),
+    "glibc": glibc, "packages": found}}))
+"""
+
+
+def check(device: Device) -> Checked:
+    """Ask an open device for all there is to know before a model goes there.
+
+    Raises:
+        DeviceError: the connection broke. Nothing else: what cannot be read is told in `unread`.
+    """
+    checked = Checked(name=device.name, address=device.transport.address, home=device.home)
+    facts = FACTS | {
+        "free_bytes": _Fact(
+            f"df -Pk {shlex.quote(device.home)}",
+            lambda said: 1024 * int(said.strip().splitlines()[-1].split()[3]),
+        )
+    }
+    for name, fact in facts.items():
+        value, reason = _read(device, fact)
+        setattr(checked, name, value)
+        if reason:
+            checked.unread[name] = reason
+    try:
+        checked.python = probe_python(device, device.python)
+    except DeviceError as error:
+        if error.fault is not Fault.OTHER:
+            raise
+        checked.unread["python"] = error.message
+    checked.problems = problems_of(checked, _links(device))
+    return checked
+
+
+def probe_python(device: Device, python: str) -> PythonThere:
+    """Ask a Python on the device, given as the shell takes it, what it is and has.
+
+    Raises:
+        DeviceError: it does not run.
+    """
+    said = device.sh(f"{python} -c {shlex.quote(PROBE)}", timeout=120)
+    try:
+        return PythonThere.model_validate(json.loads(said.strip().splitlines()[-1]))
+    except (ValueError, IndexError) as error:
+        raise DeviceError(f"{device.name}: {python} said {said.strip()[:60]!r}") from error
+
+
+def _read(device: Device, fact: _Fact) -> tuple[Any, str | None]:
+    done = device.transport.run(fact.command)
+    if done.code:
+        words = done.err.strip().splitlines()
+        return None, words[-1] if words else f"`{fact.command}` ended with {done.code}"
+    try:
+        return fact.read(done.out), None
+    except (ValueError, IndexError) as error:
+        return None, f"`{fact.command}` said {done.out.strip()[:60]!r}: {error}"
+
+
+def _links(device: Device) -> bool:
+    """Whether `current` of a deployed model could be switched atomically there."""
+    folder = shlex.quote(f"{device.home}/.check")
+    done = device.transport.run(
+        f"rm -rf {folder}; mkdir {folder} && cd {folder} && mkdir a b && ln -s a now && "
+        f"ln -sfn b next && mv -T next now && test $(readlink now) = b; "
+        f"code=$?; rm -rf {folder}; exit $code"
+    )
+    return done.code == 0

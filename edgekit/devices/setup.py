@@ -1,0 +1,161 @@
+"""Give a device a Python of its own for the agent: `edgekit device setup`.
+
+The wheels are fetched on this machine and pushed by their hash, so the device needs no network.
+They go into <home>/venv, made with the device's Python, which itself is not touched. The new venv
+is built beside the old one and takes its place once every module of it could be imported.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.artifact import sha256_of
+from edgekit.devices._wheels import MODULES, PACKAGES, Wheel, fetched
+from edgekit.devices.check import PythonThere, probe_python
+from edgekit.devices.device import Device
+from edgekit.errors import DeviceError, Fault, InputError
+from edgekit.transports.base import Completed
+from edgekit.yamlfile import suggestion
+
+DEFAULT = ("litert", "onnxruntime")
+RECORD = "edgekit.json"
+UNPACKED = 4
+"""Times the bytes of its wheel that a package takes once it is installed, at most."""
+
+
+class SetUp(BaseModel):
+    """What a device's venv holds now."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    python: str
+    packages: dict[str, str]
+    notes: list[str]
+    """Packages that are not at the version of this machine, and why."""
+    was_there: bool
+    """Nothing had to be done."""
+
+
+def set_up(
+    device: Device, runtimes: tuple[str, ...] = DEFAULT, say: Callable[[str], None] = print
+) -> SetUp:
+    """Make, or make anew, the venv of an open device.
+
+    Args:
+        runtimes: by edgekit's names for them: litert, onnxruntime, openvino.
+        say: told what is being done.
+
+    Raises:
+        InputError: no such runtime, or the inventory names a Python, so a venv would not be used.
+        DeviceError: no Python there, no wheel that fits, no space, or a module that cannot be
+            imported there. The venv that was there before stays.
+    """
+    for name in runtimes:
+        if name not in PACKAGES:
+            raise InputError(f"no runtime {name!r}; {suggestion(name, list(PACKAGES))}")
+    if device.transport.python:
+        raise InputError(
+            f"{device.name} runs the agent with {device.transport.python}, as the inventory says, "
+            "so a venv would not be used",
+            hint=f"install there what is missing, or remove `python` from the entry {device.name}",
+        )
+    _recover(device)
+    python = _base_python(device)
+    say(f"fetching wheels for Python {python.version} on {python.machine}")
+    with fetched(python, runtimes) as wheels:
+        done = SetUp(
+            python=f"{device.home}/venv/bin/python",
+            packages={wheel.package: wheel.version for wheel in wheels[1:]},
+            notes=[f"{w.package} {w.version}: {w.note}" for w in wheels if w.note],
+            was_there=False,
+        )
+        record = {wheel.path.name: sha256_of(wheel.path) for wheel in wheels[1:]}
+        if _is_there(device, record) and _imports(device, "venv", wheels).code == 0:
+            return done.model_copy(update={"was_there": True})
+        device.need(UNPACKED * sum(w.path.stat().st_size for w in wheels), "a venv with runtimes")
+        _install(device, wheels, record, say)
+    return done
+
+
+def _base_python(device: Device) -> PythonThere:
+    try:
+        return probe_python(device, "python3")
+    except DeviceError as error:
+        if error.fault is not Fault.OTHER:
+            raise
+        raise DeviceError(
+            f"{device.name}: no python3 runs there: {error.message}",
+            hint="on the device: sudo apt-get install python3",
+            fault=Fault.MISSING_PROGRAM,
+        ) from error
+
+
+def _install(
+    device: Device, wheels: list[Wheel], record: dict[str, str], say: Callable[[str], None]
+) -> None:
+    home = shlex.quote(device.home)
+    for wheel in wheels:
+        say(f"{wheel.package} {wheel.version}, {wheel.path.stat().st_size / 1e6:.1f} MB")
+        device.ensure(wheel.path)
+    installer, *packages = wheels
+    with device.work({wheel.path.name: wheel.path for wheel in wheels}) as folder:
+        say("installing")
+        _new_venv(device)
+        wanted = " ".join(
+            shlex.quote(f"./{w.path.name} --hash=sha256:{sha256_of(w.path)}") for w in packages
+        )
+        new = shlex.quote(f"{device.home}/venv.new/bin/python")
+        device.sh(
+            f"cd {shlex.quote(folder)} && printf '%s\\n' {wanted} > wanted.txt && "
+            f"{new} {installer.path.name}/pip --isolated --no-cache-dir install --quiet "
+            "--disable-pip-version-check --no-index --no-deps --require-hashes -r wanted.txt",
+            timeout=1800,
+        )
+    tried = _imports(device, "venv.new", packages)
+    if tried.code:
+        device.sh(f"cd {home} && rm -rf venv.new")
+        raise DeviceError(
+            f"{device.name}: what was installed cannot be imported: "
+            f"{(tried.err.strip().splitlines() or [f'exit code {tried.code}'])[-1]}",
+            hint="the old venv stays; a library of the system may be missing, e.g. on the device: "
+            "sudo apt-get install libgomp1 libatomic1",
+            fault=Fault.MISSING_RUNTIME,
+        )
+    text = shlex.quote(json.dumps(record, sort_keys=True))
+    device.sh(
+        f"cd {home} && printf %s {text} > venv.new/{RECORD} && sync && rm -rf venv.old && "
+        "{ test ! -e venv || mv venv venv.old; } && mv venv.new venv && rm -rf venv.old"
+    )
+
+
+def _new_venv(device: Device) -> None:
+    # pip runs from its own wheel: Debian's python3 without python3-venv cannot bring it.
+    home = shlex.quote(device.home)
+    command = f"cd {home} && rm -rf venv.new && python3 -m venv --without-pip venv.new"
+    done = device.transport.run(command, timeout=300)
+    if done.code:
+        error = device.error(command, done.code, done.err)
+        error.hint = error.hint or "on the device: sudo apt-get install python3-venv"
+        raise error
+
+
+def _recover(device: Device) -> None:
+    """Put the old venv back where a setup was cut between the two renames."""
+    device.sh(f"cd {shlex.quote(device.home)} && {{ test -e venv || test ! -e venv.old || "
+              "mv venv.old venv; }")  # fmt: skip
+
+
+def _is_there(device: Device, record: dict[str, str]) -> bool:
+    said = device.transport.run(f"cat {shlex.quote(f'{device.home}/venv/{RECORD}')}")
+    return said.code == 0 and said.out.strip() == json.dumps(record, sort_keys=True)
+
+
+def _imports(device: Device, venv: str, wheels: list[Wheel]) -> Completed:
+    """Import every module once: a wheel can fit by its name and lack a library of the system."""
+    modules = [MODULES[wheel.package] for wheel in wheels if wheel.package in MODULES]
+    python = shlex.quote(f"{device.home}/{venv}/bin/python")
+    return device.transport.run(f"{python} -c 'import {', '.join(modules)}'", timeout=300)

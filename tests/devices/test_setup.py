@@ -1,0 +1,216 @@
+"""A venv of the device's own: made without a network there, whole or not at all.
+
+pip runs for real here, on tiny wheels in a folder that stands for the package index.
+"""
+
+from __future__ import annotations
+
+import ensurepip
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from edgekit.devices._wheels import platforms
+from edgekit.devices.check import PythonThere, check
+from edgekit.devices.device import Device
+from edgekit.devices.setup import SetUp, set_up
+from edgekit.errors import DeviceError, Fault, InputError
+from edgekit.transports.base import Completed
+from edgekit.transports.fake import Fake
+
+MODULES = {
+    "numpy": "numpy/__init__.py",
+    "ai-edge-litert": "ai_edge_litert/interpreter.py",
+    "onnxruntime": "onnxruntime/__init__.py",
+}
+THERE = PythonThere(
+    path="python3", version="3.11.2", bits=64, machine="aarch64", glibc="2.31", packages={}
+)
+
+
+def write_wheel(index: Path, package: str, number: str, code: str = "") -> None:
+    name = package.replace("-", "_")
+    info = f"{name}-{number}.dist-info"
+    files = {
+        MODULES[package]: code,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {package}\nVersion: {number}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(index / f"{name}-{number}-py3-none-any.whl", "w") as wheel:
+        for path, text in {**files, f"{info}/RECORD": record}.items():
+            wheel.writestr(path, text)
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package index with pip, and the rest at the versions of this machine."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    (pip,) = Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")
+    shutil.copy(pip, folder)
+    for package in MODULES:
+        write_wheel(folder, package, version(package))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    return folder
+
+
+@pytest.fixture
+def way(tmp_path: Path) -> Fake:
+    return Fake(root=str(tmp_path / "a device"))
+
+
+@pytest.fixture
+def setup(way: Fake, index: Path) -> Callable[..., SetUp]:
+    def run(*runtimes: str) -> SetUp:
+        with Device("pi5", way) as device:
+            return set_up(device, runtimes or ("litert", "onnxruntime"), lambda line: None)
+
+    return run
+
+
+def python_of(way: Fake) -> Path:
+    return Path(way.root, "edgekit/venv/bin/python")
+
+
+def works(way: Fake) -> bool:
+    words = [python_of(way), "-c", "import numpy, ai_edge_litert.interpreter, onnxruntime"]
+    return subprocess.run(words, capture_output=True).returncode == 0
+
+
+def test_a_device_is_set_up(setup: Callable[..., SetUp], way: Fake) -> None:
+    done = setup()
+    expected = {package: version(package) for package in MODULES}
+    assert done == SetUp(python=str(python_of(way)), packages=expected, notes=[], was_there=False)
+    assert works(way)
+    with Device("pi5", way) as device:
+        found = check(device)
+    assert found.python
+    assert found.python.path == str(python_of(way))
+    assert found.python.packages == expected
+    left = sorted(path.name for path in Path(way.root, "edgekit").iterdir())
+    assert left == ["files", "venv", "work"]
+    assert not list(Path(way.root, "edgekit/work").iterdir())
+
+
+def test_a_second_time_does_nothing(setup: Callable[..., SetUp], way: Fake) -> None:
+    setup()
+    made = python_of(way).parent.stat()
+    way.cut_push_after = 0  # nothing is sent
+    assert setup().was_there
+    assert python_of(way).parent.stat() == made
+
+
+def test_a_broken_venv_is_made_anew(setup: Callable[..., SetUp], way: Fake) -> None:
+    setup()
+    for module in Path(way.root).glob("edgekit/venv/lib/*/site-packages/onnxruntime/__init__.py"):
+        module.write_text("raise SystemError")
+    assert not works(way)
+    assert not setup().was_there
+    assert works(way)
+
+
+def test_what_cannot_be_imported_leaves_the_old_venv(
+    setup: Callable[..., SetUp], way: Fake, index: Path
+) -> None:
+    setup()
+    broken = "raise ImportError('libgomp.so.1: cannot open shared object file')"
+    write_wheel(index, "onnxruntime", version("onnxruntime"), broken)
+    with pytest.raises(DeviceError, match=r"libgomp\.so\.1") as raised:
+        setup()
+    assert raised.value.fault is Fault.MISSING_RUNTIME
+    assert works(way)
+    assert not Path(way.root, "edgekit/venv.new").exists()
+
+
+def test_a_connection_cut_around_the_switch(
+    setup: Callable[..., SetUp], way: Fake, index: Path
+) -> None:
+    setup()
+    write_wheel(index, "numpy", version("numpy"), "# another build\n")
+    for command in ("--without-pip", "--require-hashes", "venv.new/bin/python -c", "sync && rm"):
+        way.cut_before = command
+        with pytest.raises(DeviceError) as raised:
+            setup()
+        assert raised.value.fault is Fault.CONNECTION_LOST
+        assert works(way)
+    assert not setup().was_there
+    assert works(way)
+
+
+def test_a_setup_cut_between_the_two_names_is_put_back(
+    setup: Callable[..., SetUp], way: Fake
+) -> None:
+    setup()
+    home = Path(way.root, "edgekit")
+    (home / "venv").rename(home / "venv.old")
+    assert setup().was_there
+    assert works(way)
+
+
+def test_another_version_is_told(setup: Callable[..., SetUp], index: Path) -> None:
+    for wheel in index.glob("numpy-*"):
+        wheel.unlink()
+    write_wheel(index, "numpy", "1.26.4")
+    done = setup()
+    assert done.packages["numpy"] == "1.26.4"
+    (note,) = done.notes
+    assert f"no numpy=={version('numpy')}" in note
+
+
+def test_no_wheel_that_fits(setup: Callable[..., SetUp], way: Fake, index: Path) -> None:
+    for wheel in index.glob("ai_edge_litert-*"):
+        wheel.unlink()
+    with pytest.raises(DeviceError, match="no wheel of ai-edge-litert or tflite-runtime") as raised:
+        setup()
+    assert raised.value.fault is Fault.MISSING_RUNTIME
+    assert not python_of(way).exists()
+    assert setup("onnxruntime").packages.keys() == {"numpy", "onnxruntime"}
+
+
+def test_a_venv_that_nobody_would_use(way: Fake, index: Path) -> None:
+    way.python = "/usr/bin/python3"
+    with Device("pi5", way) as device, pytest.raises(InputError, match="would not be used"):
+        set_up(device)
+
+
+def test_an_unknown_runtime(setup: Callable[..., SetUp]) -> None:
+    with pytest.raises(InputError, match="did you mean 'litert'"):
+        setup("litrt")
+
+
+def test_no_python_there(setup: Callable[..., SetUp], way: Fake) -> None:
+    way.answers["import json"] = Completed(127, "", "sh: python3: not found")
+    with pytest.raises(DeviceError, match="not found") as raised:
+        setup()
+    assert raised.value.hint == "on the device: sudo apt-get install python3"
+
+
+def test_platforms() -> None:
+    tags = platforms(THERE)
+    assert tags[0] == "manylinux_2_31_aarch64"
+    assert tags[-2:] == ["manylinux_2_17_aarch64", "manylinux2014_aarch64"]
+    for fields in ({"bits": 32, "machine": "armv7l"}, {"glibc": None}):
+        with pytest.raises(DeviceError) as raised:
+            platforms(THERE.model_copy(update=fields))
+        assert raised.value.fault is Fault.WRONG_ARCHITECTURE
+
+
+@pytest.mark.slow
+def test_the_real_runtimes(way: Fake) -> None:
+    """With the wheels of the package index that pip is configured for."""
+    with Device("here", way) as device:
+        done = set_up(device, ("litert", "onnxruntime", "openvino"))
+    assert done.packages["onnxruntime"] == version("onnxruntime")
+    code = "import numpy, ai_edge_litert.interpreter, onnxruntime, openvino, sys; print(sys.prefix)"
+    said = subprocess.run([done.python, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == str(python_of(way).parent.parent)
+    assert sys.prefix not in said.stdout
