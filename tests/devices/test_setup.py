@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -48,33 +47,56 @@ def write_wheel(index: Path, package: str, number: str, code: str = "") -> None:
             wheel.writestr(path, text)
 
 
-@pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package index with pip, and the rest at the versions of this machine."""
-    folder = tmp_path / "index"
+def fill(folder: Path) -> None:
+    """Make a package index of pip, and of the rest at the versions of this machine."""
     folder.mkdir()
     (pip,) = Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")
     shutil.copy(pip, folder)
     for package in MODULES:
         write_wheel(folder, package, version(package))
+
+
+def use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+
+
+def run(way: Fake, *runtimes: str) -> SetUp:
+    with Device("pi5", way) as device:
+        return set_up(device, runtimes or ("litert", "onnxruntime"), lambda line: None)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """An index, and the folder of a device that was set up from it."""
+    index, root = tmp_path_factory.mktemp("made") / "index", tmp_path_factory.mktemp("device")
+    fill(index)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        use(index, monkeypatch)
+        run(Fake(root=str(root)))
+    return index, root
+
+
+@pytest.fixture
+def index(tmp_path: Path, made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The index of this test."""
+    folder = Path(shutil.copytree(made[0], tmp_path / "index"))
+    use(folder, monkeypatch)
     return folder
 
 
 @pytest.fixture
 def way(tmp_path: Path) -> Fake:
+    """A device without anything."""
     return Fake(root=str(tmp_path / "a device"))
 
 
 @pytest.fixture
-def setup(way: Fake, index: Path) -> Callable[..., SetUp]:
-    def run(*runtimes: str) -> SetUp:
-        with Device("pi5", way) as device:
-            return set_up(device, runtimes or ("litert", "onnxruntime"), lambda line: None)
-
-    return run
+def ready(tmp_path: Path, made: tuple[Path, Path], index: Path) -> Fake:
+    """A device that was set up before."""
+    root = shutil.copytree(made[1], tmp_path / "a ready device", symlinks=True)
+    return Fake(root=str(root))
 
 
 def python_of(way: Fake) -> Path:
@@ -86,8 +108,8 @@ def works(way: Fake) -> bool:
     return subprocess.run(words, capture_output=True).returncode == 0
 
 
-def test_a_device_is_set_up(setup: Callable[..., SetUp], way: Fake) -> None:
-    done = setup()
+def test_a_device_is_set_up(way: Fake, index: Path) -> None:
+    done = run(way)
     expected = {package: version(package) for package in MODULES}
     assert done == SetUp(python=str(python_of(way)), packages=expected, notes=[], was_there=False)
     assert works(way)
@@ -101,79 +123,68 @@ def test_a_device_is_set_up(setup: Callable[..., SetUp], way: Fake) -> None:
     assert not list(Path(way.root, "edgekit/work").iterdir())
 
 
-def test_a_second_time_does_nothing(setup: Callable[..., SetUp], way: Fake) -> None:
-    setup()
-    made = python_of(way).parent.stat()
-    way.cut_push_after = 0  # nothing is sent
-    assert setup().was_there
-    assert python_of(way).parent.stat() == made
+def test_a_second_time_does_nothing(ready: Fake) -> None:
+    made = python_of(ready).parent.stat()
+    ready.cut_push_after = 0  # nothing is sent
+    assert run(ready).was_there
+    assert python_of(ready).parent.stat() == made
 
 
-def test_a_broken_venv_is_made_anew(setup: Callable[..., SetUp], way: Fake) -> None:
-    setup()
-    for module in Path(way.root).glob("edgekit/venv/lib/*/site-packages/onnxruntime/__init__.py"):
+def test_a_broken_venv_is_made_anew(ready: Fake) -> None:
+    for module in Path(ready.root).glob("edgekit/venv/lib/*/site-packages/onnxruntime/__init__.py"):
         module.write_text("raise SystemError")
-    assert not works(way)
-    assert not setup().was_there
-    assert works(way)
+    assert not works(ready)
+    assert not run(ready).was_there
+    assert works(ready)
 
 
-def test_what_cannot_be_imported_leaves_the_old_venv(
-    setup: Callable[..., SetUp], way: Fake, index: Path
-) -> None:
-    setup()
+def test_what_cannot_be_imported_leaves_the_old_venv(ready: Fake, index: Path) -> None:
     broken = "raise ImportError('libgomp.so.1: cannot open shared object file')"
     write_wheel(index, "onnxruntime", version("onnxruntime"), broken)
     with pytest.raises(DeviceError, match=r"libgomp\.so\.1") as raised:
-        setup()
+        run(ready)
     assert raised.value.fault is Fault.MISSING_RUNTIME
-    assert works(way)
-    assert not Path(way.root, "edgekit/venv.new").exists()
+    assert works(ready)
+    assert not Path(ready.root, "edgekit/venv.new").exists()
 
 
-def test_a_connection_cut_around_the_switch(
-    setup: Callable[..., SetUp], way: Fake, index: Path
-) -> None:
-    setup()
+def test_a_connection_cut_around_the_switch(ready: Fake, index: Path) -> None:
     write_wheel(index, "numpy", version("numpy"), "# another build\n")
-    for command in ("--without-pip", "--require-hashes", "venv.new/bin/python -c", "sync && rm"):
-        way.cut_before = command
+    for command in ("--without-pip", "--require-hashes", "import numpy, ", "sync && rm"):
+        ready.cut_before = command
         with pytest.raises(DeviceError) as raised:
-            setup()
+            run(ready)
         assert raised.value.fault is Fault.CONNECTION_LOST
-        assert works(way)
-    assert not setup().was_there
-    assert works(way)
+        assert works(ready)
+    assert not run(ready).was_there
+    assert works(ready)
 
 
-def test_a_setup_cut_between_the_two_names_is_put_back(
-    setup: Callable[..., SetUp], way: Fake
-) -> None:
-    setup()
-    home = Path(way.root, "edgekit")
+def test_a_setup_cut_between_the_two_names_is_put_back(ready: Fake) -> None:
+    home = Path(ready.root, "edgekit")
     (home / "venv").rename(home / "venv.old")
-    assert setup().was_there
-    assert works(way)
+    assert run(ready).was_there
+    assert works(ready)
 
 
-def test_another_version_is_told(setup: Callable[..., SetUp], index: Path) -> None:
+def test_another_version_is_told(way: Fake, index: Path) -> None:
     for wheel in index.glob("numpy-*"):
         wheel.unlink()
     write_wheel(index, "numpy", "1.26.4")
-    done = setup()
+    done = run(way)
     assert done.packages["numpy"] == "1.26.4"
     (note,) = done.notes
     assert f"no numpy=={version('numpy')}" in note
 
 
-def test_no_wheel_that_fits(setup: Callable[..., SetUp], way: Fake, index: Path) -> None:
+def test_no_wheel_that_fits(way: Fake, index: Path) -> None:
     for wheel in index.glob("ai_edge_litert-*"):
         wheel.unlink()
     with pytest.raises(DeviceError, match="no wheel of ai-edge-litert or tflite-runtime") as raised:
-        setup()
+        run(way)
     assert raised.value.fault is Fault.MISSING_RUNTIME
     assert not python_of(way).exists()
-    assert setup("onnxruntime").packages.keys() == {"numpy", "onnxruntime"}
+    assert run(way, "onnxruntime").packages.keys() == {"numpy", "onnxruntime"}
 
 
 def test_a_venv_that_nobody_would_use(way: Fake, index: Path) -> None:
@@ -182,15 +193,15 @@ def test_a_venv_that_nobody_would_use(way: Fake, index: Path) -> None:
         set_up(device)
 
 
-def test_an_unknown_runtime(setup: Callable[..., SetUp]) -> None:
+def test_an_unknown_runtime(way: Fake) -> None:
     with pytest.raises(InputError, match="did you mean 'litert'"):
-        setup("litrt")
+        run(way, "litrt")
 
 
-def test_no_python_there(setup: Callable[..., SetUp], way: Fake) -> None:
+def test_no_python_there(way: Fake) -> None:
     way.answers["import json"] = Completed(127, "", "sh: python3: not found")
     with pytest.raises(DeviceError, match="not found") as raised:
-        setup()
+        run(way)
     assert raised.value.hint == "on the device: sudo apt-get install python3"
 
 

@@ -10,6 +10,8 @@ import pytest
 from edgekit.transports.fake import Fake
 from edgekit.transports.local import Local
 from edgekit.transports.ssh import Ssh
+from edgekit.transports.emulated import Emulated
+from tests.emulated import emulated
 from tests.sshd import Sshd
 
 
@@ -32,3 +34,8 @@ def local_way() -> Local:
 @pytest.fixture
 def fake_way(tmp_path: Path) -> Fake:
     return Fake(root=str(tmp_path / "device"))
+
+
+@pytest.fixture
+def emulated_way() -> Emulated:
+    return emulated("cortex-a76")

@@ -17,7 +17,11 @@ from edgekit.transports.base import Transport
 ODD = 'it\'s a $HOME; `odd` "näme" *'
 
 
-@pytest.fixture(params=sorted(find_transports()))
+def param(name: str) -> object:
+    return pytest.param(name, marks=[pytest.mark.slow] if name == "emulated" else [])
+
+
+@pytest.fixture(params=map(param, sorted(find_transports())))
 def way(request: pytest.FixtureRequest) -> Iterator[Transport]:
     transport: Transport = request.getfixturevalue(f"{request.param}_way")
     with transport:
