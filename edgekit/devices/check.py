@@ -121,7 +121,8 @@ FACTS = {
         "cat /sys/class/dmi/id/product_name",
         _text,
     ),
-    "cores": _Fact("nproc", int),
+    # Not nproc, which goes by OMP_NUM_THREADS.
+    "cores": _Fact("getconf _NPROCESSORS_ONLN", int),
     "memory_bytes": _Fact(
         "cat /proc/meminfo", lambda said: 1024 * int(re.findall(r"MemTotal:\s+(\d+) kB", said)[0])
     ),

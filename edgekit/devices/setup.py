@@ -18,6 +18,7 @@ from edgekit.devices._wheels import MODULES, PACKAGES, Wheel, fetched
 from edgekit.devices.check import PythonThere, probe_python
 from edgekit.devices.device import Device
 from edgekit.errors import DeviceError, Fault, InputError
+from edgekit.evidence import Evidence
 from edgekit.transports.base import Completed
 from edgekit.yamlfile import suggestion
 
@@ -50,7 +51,8 @@ def set_up(
         say: told what is being done.
 
     Raises:
-        InputError: no such runtime, or the inventory names a Python, so a venv would not be used.
+        InputError: no such runtime, or a venv would not be used: the inventory names a Python, or
+            the device is emulated.
         DeviceError: no Python there, no wheel that fits, no space, or a module that cannot be
             imported there. The venv that was there before stays.
     """
@@ -62,6 +64,11 @@ def set_up(
             f"{device.name} runs the agent with {device.transport.python}, as the inventory says, "
             "so a venv would not be used",
             hint=f"install there what is missing, or remove `python` from the entry {device.name}",
+        )
+    if device.transport.evidence is Evidence.EMULATED:
+        raise InputError(
+            f"{device.name} is an emulated device: its tree is built with its runtimes",
+            hint=f"edgekit device check {device.name}",
         )
     _recover(device)
     python = _base_python(device)

@@ -16,6 +16,8 @@ from edgekit.devices.validity import NOW_BITS
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports.base import Completed
 from edgekit.transports.fake import Fake
+from tests.emulated import emulated
+from tests.sshd import Sshd
 
 NONE = Completed(1, "", "No such file or directory")
 PYTHON = {
@@ -32,7 +34,7 @@ PI5: dict[str, str | Completed] = {
     "LONG_BIT": "64\n",
     "os-release": 'ID=debian\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n',
     "device-tree": "Raspberry Pi 5 Model B Rev 1.0\0",
-    "nproc": "4\n",
+    "NPROCESSORS": "4\n",
     "meminfo": "MemTotal:        8245248 kB\nMemFree: 1 kB\n",
     "df -Pk": "Filesystem 1024-blocks Used Available Capacity Mounted\n/dev/x 9 9 20000000 1% /\n",
     "measure_temp": "temp=48.3'C\n",
@@ -84,14 +86,14 @@ def test_it_looks_at_this_machine(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
-    found = seen(tmp_path, {"nproc": NONE, "LONG_BIT": NONE})
+    found = seen(tmp_path, {"NPROCESSORS": NONE, "LONG_BIT": NONE})
     assert found.cores is None
     assert found.unread["cores"] == "No such file or directory"
     assert "bits" in found.unread
     silent = Completed(127, "", "")
     found = seen(
         tmp_path,
-        {"nproc": "four\n", "measure_temp": silent, "meminfo": "", "import json": "Segfault"},
+        {"NPROCESSORS": "four\n", "measure_temp": silent, "meminfo": "", "import json": "Segfault"},
     )
     assert "Segfault" in found.unread["python"]
     assert "four" in found.unread["cores"]
@@ -169,6 +171,21 @@ def test_a_broken_connection_is_no_missing_value(tmp_path: Path) -> None:
         with Device("pi5", way) as device, pytest.raises(DeviceError) as raised:
             check(device)
         assert raised.value.fault is Fault.CONNECTION_LOST
+
+
+@pytest.mark.slow
+def test_an_arm_python_behind_a_real_server(tmp_path: Path) -> None:
+    emulator = emulated("cortex-a76")
+    with (
+        Sshd(tmp_path / "sshd", variables=emulator.variables()) as server,
+        Device("pi5", server.way(home=str(tmp_path / "home"))) as device,
+    ):
+        found = check(device)
+    assert found.architecture == "aarch64"
+    assert found.python
+    assert found.python.machine == "aarch64"
+    assert found.python.packages.keys() >= {"numpy", "ai-edge-litert", "onnxruntime"}
+    assert found.is_fit
 
 
 @given(st.sets(st.sampled_from(sorted(NOW_BITS))), st.sets(st.sampled_from(sorted(NOW_BITS))))

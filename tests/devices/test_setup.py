@@ -20,6 +20,7 @@ from edgekit.devices.check import PythonThere, check
 from edgekit.devices.device import Device
 from edgekit.devices.setup import SetUp, set_up
 from edgekit.errors import DeviceError, Fault, InputError
+from edgekit.evidence import Evidence
 from edgekit.transports.base import Completed
 from edgekit.transports.fake import Fake
 
@@ -191,6 +192,14 @@ def test_a_venv_that_nobody_would_use(way: Fake, index: Path) -> None:
     way.python = "/usr/bin/python3"
     with Device("pi5", way) as device, pytest.raises(InputError, match="would not be used"):
         set_up(device)
+
+
+def test_an_emulated_device_has_its_runtimes(
+    way: Fake, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Fake, "evidence", Evidence.EMULATED)
+    with pytest.raises(InputError, match="built with its runtimes"):
+        run(way)
 
 
 def test_an_unknown_runtime(way: Fake) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.transports.adb import Adb
+from edgekit.transports.emulated import Emulated
 from edgekit.transports.fake import Fake
 from edgekit.transports.local import Local
 from edgekit.transports.ssh import Ssh
-from edgekit.transports.emulated import Emulated
+from tests.adbd import adb_server, phone
 from tests.emulated import emulated
 from tests.sshd import Sshd
 
@@ -39,3 +41,9 @@ def fake_way(tmp_path: Path) -> Fake:
 @pytest.fixture
 def emulated_way() -> Emulated:
     return emulated("cortex-a76")
+
+
+@pytest.fixture
+def adb_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Adb]:
+    with adb_server(tmp_path, monkeypatch), phone(tmp_path, "shell_v2") as device:
+        yield Adb(serial=device.serial, home=str(tmp_path / "phone"))

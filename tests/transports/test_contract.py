@@ -54,7 +54,7 @@ def test_a_command_s_own_exit_code_comes_through(way: Transport, code: int) -> N
 
 
 def test_a_killed_command_is_no_broken_connection(way: Transport) -> None:
-    assert way.run("kill -9 $$").code in (137, -9)
+    assert way.run("sh -c 'kill -9 $$'").code in (137, -9)
     assert way.run("echo still there").out == "still there\n"
 
 
@@ -106,7 +106,7 @@ def test_a_push_into_no_folder_and_a_pull_of_no_file(way: Transport, tmp_path: P
     (tmp_path / "sent").write_text("x")
     with pytest.raises(DeviceError, match="/no/such/folder/file"):
         way.push(tmp_path / "sent", "/no/such/folder/file")
-    with pytest.raises(DeviceError, match="No such file or directory"):
+    with pytest.raises(DeviceError, match="/no/such/file"):
         way.pull("/no/such/file", tmp_path / "back")
     assert not (tmp_path / "back").exists()
 
