@@ -73,7 +73,7 @@ class Benchmark(Part):
         return tool
 
     def command(self, binary: str, model: str, mask: str | None, extra: tuple[str, ...]) -> str:
-        """A line of shell. Both streams are one: which one tells what differs between builds."""
+        """A line of shell."""
         limit = max(150.0, ENOUGH * self.seconds)
         words = [
             *(["taskset", mask] if mask else []),
@@ -88,7 +88,7 @@ class Benchmark(Part):
             *FLAGS[self.tool, self.engine],
             *extra,
         ]
-        return f"{shlex.join(words)} 2>&1"
+        return shlex.join(words)
 
 
 class BenchmarkResult(Part):
@@ -145,7 +145,8 @@ def measure(device: Device, benchmark: Benchmark, model: Path) -> BenchmarkResul
     mask = fast_mask(device, benchmark.threads) if benchmark.pin else None
     command = benchmark.command(binary, device.ensure(model), mask, ())
     limit = benchmark.warmup_seconds + 2 * ENOUGH * max(15.0, benchmark.seconds) + 120
-    done = device.transport.run(command, timeout=limit)
+    # Which of the two streams tells what differs between builds: they are made one.
+    done = device.transport.run(f"{command} 2>&1", timeout=limit)
     if done.code:
         raise _failure(device.name, benchmark.engine, done.code, done.out + done.err)
     output = parse(done.out, device.name)
@@ -241,7 +242,7 @@ def _loop(folder: str, inputs: str, count: int, size: int, command: str) -> str:
     return (
         f"cd {shlex.quote(folder)} && i=0 && while [ $i -lt {count} ]; do "
         f"dd if={shlex.quote(inputs)} of=input.raw bs={size} skip=$i count=1 2>/dev/null && "
-        f"{command} >log && cat output.raw >>outputs.raw && rm output.raw || "
+        f"{command} >log 2>&1 && cat output.raw >>outputs.raw && rm output.raw || "
         "{ code=$?; cat log; exit $code; }; "
         "i=$((i + 1)); echo image $i; done; cat log"
     )
@@ -271,8 +272,7 @@ def _fall_back(name: str, engine: Engine, flags: str | None) -> DeviceError:
     why = f"; this build does not know {flags}" if flags else ""
     return DeviceError(
         f"{name}: {engine} was asked to run the model, and the CPU ran it{why}",
-        hint=f"the model or the device does not suit the {engine}'s delegate; measure it as what "
-        "it is, without --delegate",
+        hint=f"the model or the device does not suit the {engine}'s delegate; ask for the CPU",
         fault=Fault.FALL_BACK,
     )
 

@@ -120,7 +120,7 @@ def parse(text: str, device: str) -> Output:
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     counts = [c for line in lines if not any(p in line for p in PROFILE) for c in _counts(line)]
     litert = {m[1]: (1000 * float(m[2]), m[3]) for m in map(LITERT.search, lines) if m}
-    if "Inference (avg)" in litert:
+    if {"Model initialization", "Inference (avg)"} <= litert.keys():
         return _litert(lines, litert, counts, device)
     summary = next((line for line in lines if "nference timings in us: " in line), "")
     told = {name: float(value) for name, value in CLASSIC.findall(summary)}

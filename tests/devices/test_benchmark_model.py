@@ -1,0 +1,178 @@
+"""The tool's command line and failures, and the whole way over the real adb client."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.artifact import sha256_of
+from edgekit.devices.android import heat, phone
+from edgekit.devices.benchmark_model import Benchmark, Head, measure, scores
+from edgekit.devices.device import Device
+from edgekit.errors import DeviceError, Fault, InputError
+from edgekit.transports.adb import Adb
+from edgekit.transports.local import Local
+from tests.adbd import adb_server, add_program
+from tests.adbd import phone as adb_phone
+
+FAKE = Path(__file__).parent / "fake_benchmark_model.py"
+QUICK: dict[str, Any] = {"warmup_seconds": 0.0, "runs": 20, "seconds": 0.0, "threads": 1}
+CLASSIC = b"\x7fELF output_filepath"
+LITERT = b"\x7fELF dispatch_library_path output_filepath"
+
+
+@pytest.fixture(scope="module")
+def tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tool") / "benchmark_model"
+    path.write_text(f"#!{sys.executable}\n{FAKE.read_text()}")
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An int8 network on uint8 images of 16x16 pixels, with int8 scores of 5 classes."""
+    from edgekit._tensorflow import make_way
+
+    make_way()
+    import tensorflow as tf
+
+    tf.keras.utils.set_random_seed(0)
+    network = tf.keras.Sequential(
+        [
+            tf.keras.layers.Input((16, 16, 3), batch_size=1),
+            tf.keras.layers.Conv2D(8, 3, activation="relu"),
+            tf.keras.layers.GlobalAveragePooling2D(),
+            tf.keras.layers.Dense(5),
+        ]
+    )
+    converter = tf.lite.TFLiteConverter.from_keras_model(network)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    rng = np.random.default_rng(0)
+    converter.representative_dataset = lambda: (
+        [rng.uniform(0, 255, (1, 16, 16, 3)).astype(np.float32)] for _ in range(20)
+    )
+    converter.inference_input_type = tf.uint8
+    converter.inference_output_type = tf.int8
+    path = tmp_path_factory.mktemp("model") / "model.tflite"
+    path.write_bytes(converter.convert())
+    return path
+
+
+@pytest.fixture
+def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
+    """A phone over adb, with the programs that a phone has."""
+    with adb_server(tmp_path, monkeypatch), adb_phone(tmp_path) as android:
+        properties = "[ro.product.model]: [Pixel 9]\\n[ro.product.cpu.abi]: [arm64-v8a]\\n"
+        add_program(android, "getprop", f"#!/bin/sh\nprintf '{properties}'\n")
+        add_program(android, "dumpsys", "#!/bin/sh\necho 'Thermal Status: 2'\n")
+        transport = Adb(serial=android.serial, home=str(tmp_path / "a: home"))
+        with Device("phone", transport) as opened:
+            yield opened
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def test_the_tools_are_told_apart_by_their_flags(tmp_path: Path) -> None:
+    classic = Benchmark(binary=write(tmp_path / "a", CLASSIC), engine="GPU", threads=2)
+    litert = Benchmark(binary=write(tmp_path / "b", LITERT), engine="NPU")
+    assert (classic.tool, litert.tool) == ("classic", "litert")
+    words = classic.command("/x/bin", "/x/a model", "f0", ("--output_filepath=o",))
+    assert words.startswith("taskset f0 /x/bin '--graph=/x/a model' --num_threads=2 ")
+    assert words.endswith(" --max_secs=150 --use_gpu=true --output_filepath=o")
+    assert litert.command("b", "m", None, ()).endswith("--use_npu=true")
+
+
+@pytest.mark.parametrize(
+    ("content", "engine", "words"),
+    [(b"nothing", "CPU", "no benchmark_model"), (CLASSIC, "NPU", "has no NPU")],
+)
+def test_what_cannot_be_asked_is_refused(
+    content: bytes, engine: Any, words: str, tmp_path: Path
+) -> None:
+    benchmark = Benchmark(binary=write(tmp_path / "tool", content), engine=engine)
+    with pytest.raises(InputError, match=words):
+        _ = benchmark.tool
+
+
+@pytest.mark.parametrize(
+    ("script", "fault"),
+    [
+        ("echo 'ERROR: Failed to apply GPU delegate.'; exit 1", Fault.FALL_BACK),
+        ("echo 'ERROR: Disallowed CPU fallback detected.' >&2; exit 1", Fault.FALL_BACK),
+        ("echo 'sh: tool: not executable: 64-bit ELF file'; exit 126", Fault.WRONG_ARCHITECTURE),
+        ("echo 'ERROR: Failed to allocate tensors!'; exit 1", Fault.CRASHED),
+        ("echo INFO: STARTING!", Fault.CRASHED),
+    ],
+)
+def test_failures_are_named(script: str, fault: Fault, tmp_path: Path) -> None:
+    tool = write(tmp_path / "tool", f"#!/bin/sh\n# output_filepath\n{script}\n".encode())
+    model = write(tmp_path / "model.tflite", b"model")
+    with (
+        Device("board", Local(home=str(tmp_path / "home"))) as device,
+        pytest.raises(DeviceError) as caught,
+    ):
+        measure(device, Benchmark(binary=tool, engine="GPU", pin=False), model)
+    assert caught.value.fault is fault
+
+
+def test_figures_over_adb(device: Device, tool: Path, model: Path) -> None:
+    result = measure(device, Benchmark(binary=tool, **QUICK), model)
+    assert result.binary_sha256 == sha256_of(tool)
+    latency = result.output.latency
+    assert latency.count == 20
+    assert latency.min is not None
+    assert latency.min <= latency.mean <= (latency.max or 0)
+    assert result.output.warmup is not None
+    assert result.output.warmup.count == 10
+    assert result.delegate.applied == "CPU"
+    assert (result.delegate.nodes_delegated, result.delegate.nodes_total) == (4, 5)
+    assert phone(device).model == "Pixel 9"
+    assert heat(device).slows_down
+
+
+def test_a_gpu_that_executes_nothing_fails_the_run(device: Device, tool: Path, model: Path) -> None:
+    benchmark = Benchmark(binary=tool, engine="GPU", **QUICK)
+    with pytest.raises(DeviceError, match="GPU was asked to run the model") as caught:
+        measure(device, benchmark, model)
+    assert caught.value.fault is Fault.FALL_BACK
+    with pytest.raises(DeviceError) as caught:
+        scores(device, benchmark, model, images(2), lambda *_: None)
+    assert caught.value.fault is Fault.FALL_BACK
+
+
+def test_scores_over_adb_are_those_of_the_host(device: Device, tool: Path, model: Path) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    steps: list[int] = []
+    inputs = images(5)
+    benchmark = Benchmark(binary=tool, **QUICK)
+    found = scores(device, benchmark, model, inputs, lambda done, total, words: steps.append(done))
+    assert steps == [1, 2, 3, 4, 5]
+    interpreter = Interpreter(str(model))
+    interpreter.allocate_tensors()
+    head = Head.of(model)
+    for row, image in zip(found, inputs, strict=True):
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+        interpreter.invoke()
+        codes = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0]
+        np.testing.assert_allclose(row, head.scale * (codes.astype(np.float32) - head.zero_point))
+    assert len({row.tobytes() for row in found}) > 1
+    assert os.listdir(f"{device.home}/work") == []
+
+
+def test_inputs_of_another_shape_are_refused(device: Device, tool: Path, model: Path) -> None:
+    with pytest.raises(InputError, match=r"takes inputs of \[1, 16, 16, 3\]"):
+        scores(device, Benchmark(binary=tool), model, np.zeros((1, 8, 8, 3)), lambda *_: None)
+
+
+def images(count: int) -> Any:
+    return np.random.default_rng(3).integers(0, 256, (count, 16, 16, 3)).astype(np.uint8)
