@@ -41,7 +41,7 @@ KNOWN: dict[CpuName, Cpu] = {
 
 
 def describe(name: CpuName, root: Path) -> None:
-    """Write <root>/proc/cpuinfo and <root>/sys/devices/system/cpu."""
+    """Write <root>/proc/cpuinfo, <root>/proc/device-tree and <root>/sys/devices/system/cpu."""
     cpu = KNOWN[name]
     for path, text in _files(name, cpu).items():
         file = root / path
@@ -52,7 +52,9 @@ def describe(name: CpuName, root: Path) -> None:
 def _files(name: CpuName, cpu: Cpu) -> dict[str, str]:
     every = f"0-{CORES - 1}"
     system = "sys/devices/system/cpu"
-    files = {"proc/cpuinfo": _cpuinfo(name, cpu), f"{system}/kernel_max": str(CORES - 1)}
+    board = f"{name.title()}, emulated by qemu-user"
+    files = {"proc/device-tree/model": board, "proc/cpuinfo": _cpuinfo(cpu, board)}
+    files[f"{system}/kernel_max"] = str(CORES - 1)
     files |= {f"{system}/{which}": every for which in ("possible", "present", "online")}
     for core in range(CORES):
         topology = {
@@ -71,7 +73,7 @@ def _files(name: CpuName, cpu: Cpu) -> dict[str, str]:
     return files
 
 
-def _cpuinfo(name: CpuName, cpu: Cpu) -> str:
+def _cpuinfo(cpu: Cpu, board: str) -> str:
     cores = [
         f"processor\t: {core}\n"
         "BogoMIPS\t: 108.00\n"
@@ -83,4 +85,4 @@ def _cpuinfo(name: CpuName, cpu: Cpu) -> str:
         f"CPU revision\t: {cpu.revision}\n"
         for core in range(CORES)
     ]
-    return "\n".join([*cores, f"Model\t\t: {name.title()}, emulated by qemu-user"])
+    return "\n".join([*cores, f"Model\t\t: {board}"])

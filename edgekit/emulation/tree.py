@@ -33,7 +33,7 @@ SUITE, PYTHON = "bookworm", "3.11"
 PACKAGES = ("python3", "libgomp1", "libatomic1")
 LIBRARIES = ("numpy", "ai-edge-litert", "onnxruntime")
 COMMANDS = ("python3", "uname", "cat")
-LAYOUT = 1
+LAYOUT = 2
 """Counted up when the tree is made in another way."""
 GLIBC = range(17, 37)
 """Minor versions of the glibc 2.x whose wheels run on bookworm."""

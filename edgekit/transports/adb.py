@@ -6,6 +6,7 @@ ANDROID_ADB_SERVER_PORT and ADB_SERVER_SOCKET.
 
 from __future__ import annotations
 
+import shlex
 import time
 import uuid
 from collections.abc import Sequence
@@ -78,7 +79,7 @@ class Adb(Transport):
             if said and (words[0] or not words[1]):
                 said(words[0])
 
-        line = f"({command}\n); echo {end}$?"
+        line = f"sh -c {shlex.quote(command)}; echo {end}$?"
         done = self._adb(["shell", line], timeout, told if said else None)
         out, found, code = done.out.replace("\r\n", "\n").rpartition(end)
         if not found:
@@ -127,6 +128,8 @@ class Adb(Transport):
         """What adb means by its last words."""
         words = (done.err + done.out).strip().splitlines() or ["adb said nothing"]
         last = next((line for line in words if "error" in line), words[-1])
+        # Clients of before 2020 have words of their own for it.
+        last = last.replace("does not exist", "No such file or directory")
         if "No space left" in last or "Read-only file system" in last:
             return DeviceError(
                 f"{self.address}: {what}: {last}",

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekit.agent import agent
 from edgekit.devices.device import Device
 from edgekit.emulation import tree
 from edgekit.emulation.cpus import KNOWN
@@ -69,28 +70,24 @@ def test_an_int8_model_scores_there(cpu: Any, tmp_path: Path) -> None:
     write_int8_model(model)
     images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), np.uint8)
     np.save(tmp_path / "images.npy", images)
+    form = {"dtype": "float32", "mean": [0.5] * 3, "std": [0.5] * 3}
     job = {
+        "id": "try",
         "threads": 1,
-        "models": [
-            {
-                "id": "int8",
-                "path": "{model}",
-                "runtime": "onnxruntime",
-                "form": {"dtype": "float32", "mean": [0.5] * 3, "std": [0.5] * 3},
-            }
-        ],
-        "scores": {"images": "{images}", "workers": 2, "out": {"int8": "{scores.npy}"}},
+        "models": [{"id": "m", "path": "model.onnx", "runtime": "onnxruntime", "form": form}],
+        "scores": {"images": "images.npy", "workers": 2},
     }
-    with Device("arm", emulated(cpu)) as device:
-        result = device.agent(
-            job,
-            {"model": model, "images": tmp_path / "images.npy"},
-            {"scores.npy": tmp_path / "scores.npy"},
-            lambda done, total, what: None,
-        )
-    assert result["environment"]["machine"] == "aarch64"
-    scores = np.load(tmp_path / "scores.npy")
-    np.testing.assert_allclose(scores, scores_here(model, images), atol=1e-5)
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    files = {name: tmp_path / name for name in ("job.json", "model.onnx", "images.npy")}
+    with (
+        Device("arm", emulated(cpu)) as device,
+        device.work({**files, "agent.py": Path(agent.__file__)}) as folder,
+    ):
+        raw = device.run_agent(folder, "job.json", lambda done, total, what: None)
+    assert raw.environment["machine"] == "aarch64"
+    assert raw.board["emulator"].startswith("qemu-aarch64")
+    assert raw.board["board"] == f"{cpu.title()}, emulated by qemu-user"
+    np.testing.assert_allclose(raw.scores_of("m"), scores_here(model, images), atol=1e-5)
 
 
 @pytest.mark.slow
