@@ -106,8 +106,8 @@ class Deployment:
             return Outcome(device.name, State.UNCHANGED, self.release, time.monotonic() - begin)
         missing = device.missing(list(self.bundle.files.values()))
         size = sum(path.stat().st_size for path in missing)
-        device.need(size, self.bundle.info.name)
         if self.dry_run:
+            device.need(size, self.bundle.info.name)
             spent = time.monotonic() - begin
             return Outcome(device.name, State.WOULD_DEPLOY, self.release, spent, size)
         difference = place.install(self.bundle, self.release, self.progress)
@@ -217,6 +217,7 @@ class Place:
         for release in listed[keep:]:
             if release not in kept:
                 self.device.sh(f"rm -rf {self.path('releases', release)}")
+        self.device.sh(f"rm -rf {self.path('releases')}/.*.part")
         files = shlex.quote(f"{self.device.home}/files")
         self.device.sh(f"find {files} -type f -mtime +{STALE_DAYS} -exec rm -f {{}} +")
 

@@ -92,31 +92,38 @@ class Device:
         Raises:
             DeviceError: what arrived is not what was sent, the device is full, the way broke.
         """
-        digest = sha256_of(path)
-        destination = f"{self.home}/files/{digest}"
-        quoted = shlex.quote(destination)
-        known = self.transport.run(f"test -f {quoted}")
-        if known.code == 0:
-            return destination
+        if self.missing([path]):
+            self.need(path.stat().st_size, path.name)
+            self._send(path)
+        return self._stored(path)
+
+    def _stored(self, path: Path) -> str:
+        return f"{self.home}/files/{sha256_of(path)}"
+
+    def _send(self, path: Path) -> None:
+        """Push a file beside its place, check it there, and move it in."""
+        destination = self._stored(path)
+        digest = destination.rpartition("/")[2]
         part = f"{destination}.{uuid.uuid4().hex[:8]}.part"
+        quoted, moved = shlex.quote(part), shlex.quote(destination)
         folder = shlex.quote(f"{self.home}/files")
         # What a broken connection left of an earlier try is of no use to this one.
-        self.sh(f"mkdir -p {folder} && rm -f {quoted}.*.part")
-        self.need(path.stat().st_size, path.name)
+        self.sh(f"mkdir -p {folder} && rm -f {moved}.*.part")
         try:
             self.transport.push(path, part)
-            found = self.sh(f"sha256sum {shlex.quote(part)}", timeout=300).split()[0]
-            if found != digest:
-                raise DeviceError(
-                    f"{self.name}: {path.name} arrived with sha256 {found[:16]}, not {digest[:16]}",
-                    hint="try again; if it happens again, the storage or the cable is faulty",
-                    fault=Fault.HASH_MISMATCH,
-                )
-            self.sh(f"sync; mv {shlex.quote(part)} {quoted}")
+            check = f"echo '{digest}  '{quoted} | sha256sum -c >/dev/null 2>&1"
+            command = f"if {check}; then sync; mv {quoted} {moved}; else sha256sum {quoted}; fi"
+            found = self.sh(command, timeout=300)
         except DeviceError:
             self._forget(part)
             raise
-        return destination
+        if found:
+            self._forget(part)
+            raise DeviceError(
+                f"{self.name}: {path.name} arrived with sha256 {found[:16]}, not {digest[:16]}",
+                hint="try again; if it happens again, the storage or the cable is faulty",
+                fault=Fault.HASH_MISMATCH,
+            )
 
     def missing(self, paths: list[Path]) -> list[Path]:
         """Those of some files that are not on the device yet."""
@@ -162,12 +169,18 @@ class Device:
         Raises:
             DeviceError: as `ensure`.
         """
-        places = {name: self.ensure(path) for name, path in files.items()}
-        self.sh(f"rm -rf {shlex.quote(folder)} && mkdir -p {shlex.quote(folder)}")
-        for name, place in places.items():
-            source, link = shlex.quote(place), shlex.quote(f"{folder}/{name}")
+        missing = self.missing(list(files.values()))
+        if missing:
+            self.need(sum(path.stat().st_size for path in missing), f"{len(missing)} files")
+        for path in missing:
+            self._send(path)
+        where = shlex.quote(folder)
+        commands = [f"rm -rf {where}", f"mkdir -p {where}", f"cd {where}"]
+        for name, path in files.items():
+            source, link = shlex.quote(self._stored(path)), shlex.quote(name)
             # Android's /data/local/tmp takes no hard links.
-            self.sh(f"ln {source} {link} 2>/dev/null || cp {source} {link}", timeout=300)
+            commands.append(f"{{ ln {source} {link} 2>/dev/null || cp {source} {link}; }}")
+        self.sh(" && ".join(commands), timeout=300)
 
     def run_agent(self, folder: str, job: str, progress: Progress) -> Raw:
         """Run the agent that lies in a folder on a job that lies beside it.

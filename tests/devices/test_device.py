@@ -25,7 +25,7 @@ def way(tmp_path: Path) -> Fake:
 
 
 def files(way: Fake) -> list[str]:
-    return sorted(path.name for path in Path(way.root, "edgekit/files").iterdir())
+    return sorted(path.name for path in Path(way.root).glob("edgekit/files/*"))
 
 
 def ensure(way: Fake, file: Path) -> str:

@@ -1,0 +1,103 @@
+"""A bundle is the same bytes every time, holds all it needs, and tells when it was damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from edgekit.devices.bundle import Bundle, opened
+from edgekit.devices.carry import write_out
+from edgekit.errors import InputError, IntegrityError
+from tests.devices.tiny import tiny_bundle
+
+
+def test_the_same_bundle_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, second = (tiny_bundle(tmp_path / name / "bundle") for name in ("a", "b"))
+    for path in second.files.values():
+        os.utime(path, (1, 1))
+    assert first.release() == second.release()
+    assert tiny_bundle(tmp_path / "c" / "bundle", seed=1).release() != first.release()
+
+
+def test_the_release_is_the_sha256_of_the_tar(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    write_out(bundle, tmp_path / "means.tar")
+    assert hashlib.sha256((tmp_path / "means.tar").read_bytes()).hexdigest() == bundle.release()
+    with opened(tmp_path / "means.tar") as again:
+        assert again.release() == bundle.release()
+        assert again.info == bundle.info
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    model = bundle.folder / bundle.info.subject.file
+    model.write_bytes(model.read_bytes()[:-1] + b"?")
+    with pytest.raises(IntegrityError, match=r"means\.onnx is damaged: sha256"):
+        bundle.verify()
+    model.unlink()
+    with pytest.raises(IntegrityError, match="nothing found"):
+        bundle.verify()
+
+
+def test_a_tar_that_was_cut_off_is_no_bundle(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    write_out(bundle, tmp_path / "means.tar")
+    whole = (tmp_path / "means.tar").read_bytes()
+    (tmp_path / "cut.tar").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises((IntegrityError, InputError)), opened(tmp_path / "cut.tar"):
+        pass
+
+
+def test_another_folder_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no bundle"):
+        Bundle(tmp_path)
+
+
+def test_a_tar_with_paths_that_lead_out_is_not_unpacked(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "evil.tar", "w") as tar:
+        tar.add(__file__, arcname="../outside.py")
+    with pytest.raises(IntegrityError), opened(tmp_path / "evil.tar"):
+        pass
+    assert not (tmp_path.parent / "outside.py").exists()
+
+
+def test_it_is_laid_out_over_an_older_one_and_nothing_else(tmp_path: Path) -> None:
+    write_out(tiny_bundle(tmp_path / "first"), tmp_path / "stick")
+    newer = tiny_bundle(tmp_path / "second", seed=1)
+    write_out(newer, tmp_path / "stick")
+    assert Bundle(tmp_path / "stick").id == newer.id
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("dear")
+    with pytest.raises(InputError, match="holds other files"):
+        write_out(newer, tmp_path / "other")
+    assert (tmp_path / "other" / "letter.txt").read_text() == "dear"
+
+
+def run_sh(folder: Path) -> subprocess.CompletedProcess[str]:
+    words = ["sh", str(folder / "run.sh"), sys.executable]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def test_run_sh_measures_without_edgekit(tmp_path: Path) -> None:
+    write_out(tiny_bundle(tmp_path / "bundle"), tmp_path / "a stick")
+    done = run_sh(tmp_path / "a stick")
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "a stick" / "result.json").read_text())
+    assert result["golden"]["max_abs_diff"] < 1e-6
+    assert len(result["protocol"]["1"]) == 2
+
+
+def test_run_sh_refuses_a_damaged_bundle(tmp_path: Path) -> None:
+    write_out(tiny_bundle(tmp_path / "bundle"), tmp_path / "stick")
+    (tmp_path / "stick" / "agent.py").write_text("print('something else')")
+    done = run_sh(tmp_path / "stick")
+    assert done.returncode == 4
+    assert "a file is damaged" in done.stderr
+    assert not (tmp_path / "stick" / "result.json").exists()

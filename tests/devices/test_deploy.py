@@ -1,0 +1,250 @@
+"""Whatever fails, and wherever: the release in use stays in use, and the next try goes on."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgekit.artifact import sha256_of
+from edgekit.devices.bundle import Bundle
+from edgekit.devices.deploy import Deployment, Place, State, on_each
+from edgekit.devices.device import Device
+from edgekit.errors import DeviceError, Fault
+from edgekit.transports.fake import Fake
+from tests.devices.tiny import tiny_bundle
+
+
+def board(root: Path, **faults: Any) -> Fake:
+    return Fake(root=str(root), python=sys.executable, **faults)
+
+
+def deploy(bundle: Bundle, way: Fake, **options: Any) -> State:
+    with Device("pi5", way) as device:
+        return Deployment(bundle, bundle.release(), **options).to(device).state
+
+
+def in_use(way: Fake) -> str | None:
+    link = Path(way.root, "edgekit/means/current")
+    return link.resolve().name if link.is_symlink() else None
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Bundle:
+    return tiny_bundle(tmp_path / "old")
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Bundle:
+    return tiny_bundle(tmp_path / "new", seed=1)
+
+
+def test_a_release_is_in_use_once_it_has_proved_itself(old: Bundle, tmp_path: Path) -> None:
+    way = board(tmp_path / "pi")
+    assert deploy(old, way) is State.DEPLOYED
+    assert in_use(way) == old.release()
+    current = Path(way.root, "edgekit/means/current")
+    model = old.info.subject.file
+    assert (current / model).read_bytes() == old.files[model].read_bytes()
+    assert deploy(old, way) is State.UNCHANGED
+
+
+def test_what_is_there_is_not_sent_again(old: Bundle, new: Bundle, tmp_path: Path) -> None:
+    way = board(tmp_path / "pi")
+    deploy(old, way)
+    with Device("pi5", way) as device:
+        outcome = Deployment(new, new.release()).to(device)
+    whole = sum(path.stat().st_size for path in new.files.values())
+    agent = (new.folder / "agent.py").stat().st_size
+    assert 0 < outcome.sent_bytes <= whole - agent
+
+
+def test_a_dry_run_sends_nothing(old: Bundle, tmp_path: Path) -> None:
+    way = board(tmp_path / "pi")
+    assert deploy(old, way, dry_run=True) is State.WOULD_DEPLOY
+    assert in_use(way) is None
+    assert not Path(way.root, "edgekit/files").exists()
+
+
+def commands_of_a_deployment(bundle: Bundle, root: Path, first: Bundle) -> int:
+    way = board(root)
+    deploy(first, way)
+    way.commands.clear()
+    deploy(bundle, way)
+    return len(way.commands)
+
+
+def test_a_connection_cut_before_every_second_command(
+    old: Bundle, new: Bundle, tmp_path: Path
+) -> None:
+    count = commands_of_a_deployment(new, tmp_path / "counted", old)
+    deploy(old, board(tmp_path / "pi"))
+    for number in range(1, count + 1, 2):
+        root = tmp_path / f"pi-{number}"
+        shutil.copytree(tmp_path / "pi", root, symlinks=True)
+        cut = board(root, cut_before=number)
+        # Cut while it tidies up, after the switch, the deployment is done all the same.
+        with suppress(DeviceError):
+            deploy(new, cut)
+        assert in_use(cut) in (old.release(), new.release())
+        runs = in_use(cut)
+        assert runs
+        assert Path(cut.root, "edgekit/means/releases", runs, "SHA256SUMS").exists()
+        assert deploy(new, cut) in (State.DEPLOYED, State.UNCHANGED)
+        assert in_use(cut) == new.release()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
+def test_a_connection_cut_in_the_middle_of_a_push(
+    old: Bundle, new: Bundle, tmp_path: Path, share: float
+) -> None:
+    way = board(tmp_path / "pi")
+    deploy(old, way)
+    size = new.files["slice_images.npy"].stat().st_size
+    cut = board(tmp_path / "pi", cut_push_after=int(share * size))
+    with pytest.raises(DeviceError) as raised:
+        deploy(new, cut)
+    assert raised.value.fault is Fault.CONNECTION_LOST
+    assert in_use(cut) == old.release()
+    assert deploy(new, cut) is State.DEPLOYED
+
+
+def test_a_full_device(old: Bundle, new: Bundle, tmp_path: Path) -> None:
+    way = board(tmp_path / "pi")
+    deploy(old, way)
+    used = sum(p.stat().st_size for p in Path(way.root).rglob("*") if p.is_file())
+    full = board(tmp_path / "pi", capacity=used + 100)
+    with pytest.raises(DeviceError) as raised:
+        deploy(new, full)
+    assert raised.value.fault is Fault.FULL
+    assert in_use(full) == old.release()
+
+
+def test_no_room_is_seen_before_anything_is_sent(old: Bundle, tmp_path: Path) -> None:
+    df = "Filesystem 1024-blocks Used Available Capacity Mounted\n/dev/root 1000 990 10 99% /\n"
+    way = board(tmp_path / "pi", answers={"df -Pk": df})
+    with pytest.raises(DeviceError, match=r"0\.0 MB are free") as raised:
+        deploy(old, way)
+    assert raised.value.fault is Fault.FULL
+    assert not Path(way.root, "edgekit/means").exists()
+
+
+def test_a_damaged_push(old: Bundle, new: Bundle, tmp_path: Path) -> None:
+    deploy(old, board(tmp_path / "pi"))
+    way = board(tmp_path / "pi", corrupt=True)
+    with pytest.raises(DeviceError) as raised:
+        deploy(new, way)
+    assert raised.value.fault is Fault.HASH_MISMATCH
+    assert in_use(way) == old.release()
+    assert deploy(new, way) is State.DEPLOYED
+
+
+def test_a_stored_file_that_went_bad_is_sent_again(
+    old: Bundle, new: Bundle, tmp_path: Path
+) -> None:
+    way = board(tmp_path / "pi")
+    deploy(old, way)
+    stored = Path(way.root, "edgekit/files", sha256_of(new.files["agent.py"]))
+    content = stored.read_bytes()
+    stored.unlink()  # not in place: the release in use may share the file
+    stored.write_bytes(content[:-1] + b"#")
+    with pytest.raises(DeviceError, match=r"agent\.py is damaged") as raised:
+        deploy(new, way)
+    assert raised.value.fault is Fault.HASH_MISMATCH
+    assert in_use(way) == old.release()
+    assert deploy(new, way) is State.DEPLOYED
+
+
+def test_scores_that_are_not_the_golden_ones(old: Bundle, tmp_path: Path) -> None:
+    way = board(tmp_path / "pi")
+    deploy(old, way)
+    wrong = tiny_bundle(tmp_path / "wrong", off_by=0.5)
+    with pytest.raises(DeviceError, match="golden images differ by up to") as raised:
+        deploy(wrong, way)
+    assert raised.value.fault is Fault.WRONG_RESULT
+    assert in_use(way) == old.release()
+
+
+def test_another_architecture(tmp_path: Path) -> None:
+    way = board(tmp_path / "pi")
+    with pytest.raises(DeviceError, match="and board is riscv64") as raised:
+        deploy(tiny_bundle(tmp_path / "riscv", machine="riscv64"), way)
+    assert raised.value.fault is Fault.WRONG_ARCHITECTURE
+
+
+def test_a_missing_runtime(old: Bundle, tmp_path: Path) -> None:
+    bare = tmp_path / "python"  # -S: no site-packages
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
+    bare.chmod(0o755)
+    way = Fake(root=str(tmp_path / "pi"), python=str(bare))
+    with pytest.raises(DeviceError, match="not installed for the Python") as raised:
+        deploy(old, way)
+    assert raised.value.fault is Fault.MISSING_RUNTIME
+    assert raised.value.hint == "edgekit device setup pi5"
+
+
+def test_a_device_that_restarts_in_the_middle(old: Bundle, new: Bundle, tmp_path: Path) -> None:
+    deploy(old, board(tmp_path / "pi"))
+    way = board(tmp_path / "pi", reboot_before="agent.py smoke.json")
+    with pytest.raises(DeviceError, match="restarted during the run") as raised:
+        deploy(new, way)
+    assert raised.value.fault is Fault.REBOOTED
+    assert in_use(way) == old.release()
+
+
+def test_rollback_and_forward_again(old: Bundle, new: Bundle, tmp_path: Path) -> None:
+    way = board(tmp_path / "pi")
+    with Device("pi5", way) as device, pytest.raises(DeviceError, match="no release before"):
+        Place(device, "means").roll_back(lambda *_: None)
+    deploy(old, way)
+    deploy(new, way)
+    for expected in (old, new):
+        with Device("pi5", way) as device:
+            outcome = Place(device, "means").roll_back(lambda *_: None)
+        assert outcome.state is State.ROLLED_BACK
+        assert in_use(way) == outcome.release == expected.release()
+
+
+def test_the_oldest_releases_go(tmp_path: Path) -> None:
+    way = board(tmp_path / "pi")
+    bundles = [tiny_bundle(tmp_path / f"b{n}", seed=n) for n in range(4)]
+    for bundle in bundles:
+        deploy(bundle, way, keep=2)
+    kept = {path.name for path in Path(way.root, "edgekit/means/releases").iterdir()}
+    assert kept == {bundle.release() for bundle in bundles[-2:]}
+
+
+def test_each_device_has_its_result(old: Bundle, tmp_path: Path) -> None:
+    ways: dict[str, Any] = {
+        "good": board(tmp_path / "good"),
+        "cut": board(tmp_path / "cut", cut_push_after=10),
+    }
+    deployment = Deployment(old, old.release())
+    outcomes = {o.device: o for o in on_each(ways, deployment.to, old.release())}
+    assert outcomes["good"].state is State.DEPLOYED
+    assert outcomes["cut"].state is State.FAILED
+    assert outcomes["cut"].as_json()["fault"] == "connection lost"
+
+
+def test_eight_devices_wait_at_the_same_time(old: Bundle, tmp_path: Path) -> None:
+    """As slow as the slowest: their waits overlap. What the processor does is not in it."""
+    inside, most = [0], [0]
+
+    def work(device: Device) -> Any:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        until = time.monotonic() + 30
+        while most[0] < 8 and time.monotonic() < until:
+            time.sleep(0.01)
+        inside[0] -= 1
+        return Deployment(old, old.release(), dry_run=True).to(device)
+
+    ways: dict[str, Any] = {f"pi{n}": board(tmp_path / f"pi{n}") for n in range(8)}
+    outcomes = on_each(ways, work)
+    assert most[0] == 8
+    assert {outcome.state for outcome in outcomes} == {State.WOULD_DEPLOY}

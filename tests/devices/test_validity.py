@@ -1,0 +1,183 @@
+"""Each thing that makes a run no result has its name; a sound run has none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.devices.protocol import Protocol
+from edgekit.devices.raw import Delegate, Golden, Memory, Process, Raw, State
+from edgekit.devices.report import Cause, Correctness, Reason, Validity
+from edgekit.devices.validity import golden_complaint, result_reasons, timing_reasons, verdict
+from edgekit.evidence import Evidence
+from edgekit.figures import accuracy_of, share_of
+
+PROTOCOL = Protocol(runs=100, seconds=1.0, processes=2, threads=(4,))
+
+
+def state(at: float = 0.0, phase: str = "4 threads, process 1: timed", **changed: Any) -> State:
+    told = {
+        "temperature_c": 50.0,
+        "clocks_mhz": [2400.0, 1500.0],
+        "governors": ["ondemand"],
+        "throttled": 0,
+        "load_average": [0.1, 0.1, 0.1],
+        "available_bytes": 10**9,
+        "watts": None,
+        "battery_percent": None,
+    }
+    return State(at=at, phase=phase, **{**told, **changed})
+
+
+def process(samples: list[float] | None = None, **changed: Any) -> Process:
+    noise = np.random.default_rng(0).normal(0.01, 0.0002, 150).tolist()
+    facts = {
+        "load": 0.1,
+        "first": 0.02,
+        "samples": noise if samples is None else samples,
+        "began": 10.0,
+        "ended": 12.0,
+        "windows": [],
+        "affinity": [0, 1, 2, 3],
+        "memory": Memory(baseline=1, loaded=2, peak=3),
+        "delegate": Delegate(asked="XNNPACK", applied="XNNPACK"),
+    }
+    return Process(**{**facts, **changed})
+
+
+def run(
+    processes: list[Process] | None = None,
+    watched: list[State] | None = None,
+    before: State | None = None,
+    after: State | None = None,
+) -> Raw:
+    return Raw(
+        id="1",
+        agent="a",
+        started="t",
+        ended="t",
+        environment={"cores": 4},
+        board={},
+        before=before or state(),
+        after=after or state(),
+        watched=watched if watched is not None else [state(1.0), state(2.0)],
+        protocol={4: processes or [process(), process()]},
+    )
+
+
+def causes(raw: Raw) -> dict[Cause, Validity]:
+    return {reason.cause: reason.validity for reason in timing_reasons(raw, PROTOCOL)}
+
+
+def test_a_sound_run_has_no_reason() -> None:
+    assert causes(run()) == {}
+
+
+@pytest.mark.parametrize("bits", [0x1, 0x2, 0x4, 0x8])
+def test_a_throttle_bit_during_the_run(bits: int) -> None:
+    raw = run(watched=[state(), state(throttled=bits)])
+    assert causes(raw) == {Cause.THROTTLED: Validity.INVALID}
+
+
+def test_a_bit_that_came_to_be_set_between_two_looks() -> None:
+    raw = run(before=state(throttled=0), after=state(throttled=0x40000))
+    assert causes(raw) == {Cause.THROTTLED: Validity.INVALID}
+
+
+def test_a_bit_that_was_set_long_before_is_no_reason() -> None:
+    old = state(throttled=0x50005 & 0xF0000)
+    assert causes(run(before=old, after=old, watched=[old])) == {}
+
+
+def test_a_clock_that_falls() -> None:
+    raw = run(watched=[state(clocks_mhz=[2400.0]), state(clocks_mhz=[1500.0])])
+    assert causes(raw) == {Cause.FREQUENCY_FELL: Validity.INVALID}
+
+
+def test_an_idle_clock_is_no_reason() -> None:
+    raw = run(watched=[state(phase="idle", clocks_mhz=[600.0]), state(clocks_mhz=[2400.0])])
+    assert causes(raw) == {}
+
+
+def test_a_delegate_that_was_not_applied() -> None:
+    fallen = process(delegate=Delegate(asked="XNNPACK", applied="none"))
+    assert causes(run([fallen, fallen])) == {Cause.FALL_BACK: Validity.INVALID}
+
+
+def test_a_delegate_that_runs_half_of_it() -> None:
+    half = Delegate(asked="XNNPACK", applied="XNNPACK", nodes_delegated=30, nodes_total=60)
+    found = causes(run([process(delegate=half), process(delegate=half)]))
+    assert found == {Cause.PARTLY_DELEGATED: Validity.WARN}
+
+
+@pytest.mark.parametrize(("grown", "validity"), [(1.2, Validity.INVALID), (0.8, Validity.WARN)])
+def test_drift(grown: float, validity: Validity) -> None:
+    """Ever slower hides a limit; ever faster only a warm-up that was too short."""
+    drifting = process(np.linspace(0.01, 0.01 * grown, 150).tolist())
+    assert causes(run([drifting, drifting]))[Cause.DRIFT] is validity
+
+
+def test_too_few_runs() -> None:
+    assert causes(run([process([0.01] * 40), process()])) == {Cause.TOO_FEW_RUNS: Validity.INVALID}
+    short = process(ended=10.2)
+    assert Cause.TOO_FEW_RUNS in causes(run([short, process()]))
+
+
+def test_other_jobs_at_work() -> None:
+    noise = [0.01] * 80 + [0.05] * 70
+    np.random.default_rng(0).shuffle(noise)
+    assert causes(run([process(noise), process(noise)])).get(Cause.BUSY) is Validity.INVALID
+    assert causes(run(before=state(load_average=[3.0] * 3))) == {Cause.BUSY: Validity.WARN}
+
+
+def test_processes_that_differ() -> None:
+    found = causes(run([process([0.010] * 150), process([0.012] * 150)]))
+    assert found == {Cause.SPREAD: Validity.WARN}
+
+
+def test_a_device_that_tells_nothing() -> None:
+    mute = state(temperature_c=None, clocks_mhz=[], throttled=None)
+    found = causes(run(before=mute, after=mute, watched=[mute]))
+    assert found == {Cause.UNWATCHED: Validity.WARN}
+
+
+def compared(wrong: int, images: int = 256) -> Correctness:
+    """Scores of which the class of so many images is not the host's, and is wrong."""
+    labels = np.zeros(images, np.int64)
+    host = np.tile(np.float32([1, 0]), (images, 1))
+    scores = host.copy()
+    scores[:wrong] = [0, 1]
+    found = accuracy_of(scores, host, labels, ("a", "b"), False, Evidence.MEASURED)
+    share = share_of(images, images, Evidence.HOST)
+    return Correctness(
+        golden=None,
+        agreement=found["agreement"],
+        top1=found["top1"],
+        host_top1=share,
+        change=found["change"],
+    )
+
+
+def test_results_that_differ_from_the_hosts() -> None:
+    assert list(result_reasons(compared(0))) == []
+    assert list(result_reasons(compared(2))) == []
+    (reason,) = result_reasons(compared(20))
+    assert (reason.cause, reason.validity) == (Cause.DIFFERS_FROM_HOST, Validity.INVALID)
+    assert "92.2 % of 256 images are given the host's class" in reason.words
+
+
+def test_golden_scores() -> None:
+    near = Golden(max_abs_diff=0.05, largest=1.0, same_top1=8, images=8)
+    far = Golden(max_abs_diff=0.2, largest=1.0, same_top1=8, images=8)
+    assert golden_complaint(near) is None
+    assert "differ by up to 0.2" in (golden_complaint(far) or "")
+
+
+def test_the_verdict_is_the_worst() -> None:
+    warn = Reason(cause=Cause.BUSY, validity=Validity.WARN, words="")
+    bad = Reason(cause=Cause.DRIFT, validity=Validity.INVALID, words="")
+    assert verdict([]) is Validity.OK
+    assert verdict([warn]) is Validity.WARN
+    assert verdict([bad, warn]) is Validity.INVALID

@@ -1,0 +1,71 @@
+"""A bundle that is made in milliseconds: scores are the means of an image's channels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from edgekit.devices.bundle import Bundle, Info, write_bundle
+from edgekit.devices.bundling import subject_of
+from edgekit.devices.protocol import Protocol
+from edgekit.plugins import find_runtimes
+from edgekit.runtimes.base import InputForm
+
+RAW = InputForm(dtype="float32", mean=(0.0,) * 3, std=(1.0,) * 3)
+QUICK = Protocol(
+    warmup_runs=2, warmup_seconds=0.05, runs=20, seconds=0.2, processes=2, threads=(1,)
+)
+IMAGES = 64
+
+
+def write_model(path: Path) -> Path:
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMean", ["image", "axes"], ["scores"], keepdims=0)],
+        "means",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 8, 8, 3])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3])],
+        [helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2])],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(made, path)
+    return path
+
+
+def tiny_bundle(
+    folder: Path,
+    machine: str | None = None,
+    off_by: float = 0.0,
+    protocol: Protocol = QUICK,
+    seed: int = 0,
+) -> Bundle:
+    """
+    Args:
+        off_by: added to the scores that the host is said to have had.
+        seed: another one gives another bundle.
+    """
+    folder.mkdir(parents=True)
+    model = write_model(folder.parent / f"{folder.name}-means.onnx")
+    images = np.random.default_rng(seed).integers(0, 256, (IMAGES, 8, 8, 3), np.uint8)
+    scores = (images.mean(axis=(1, 2)) / 255).astype(np.float32)
+    labels = scores.argmax(axis=1)
+    info = Info(
+        name="means",
+        target="board",
+        machine=machine,
+        cpu=None,
+        threads=1,
+        runtime="onnxruntime",
+        form=RAW,
+        subject=subject_of(model, find_runtimes()["onnxruntime"](), "float32", None, None),
+        classes=("red", "green", "blue"),
+        images=IMAGES,
+        labelled=True,
+        input_source="random images",
+        input_sha256="0" * 64,
+        protocol=protocol,
+    )
+    wrong = scores + np.float32(off_by) * np.arange(3, dtype=np.float32)
+    return write_bundle(folder, info, {model.name: model}, images, labels, wrong)
