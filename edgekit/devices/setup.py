@@ -56,20 +56,7 @@ def set_up(
         DeviceError: no Python there, no wheel that fits, no space, or a module that cannot be
             imported there. The venv that was there before stays.
     """
-    for name in runtimes:
-        if name not in PACKAGES:
-            raise InputError(f"no runtime {name!r}; {suggestion(name, list(PACKAGES))}")
-    if device.transport.python:
-        raise InputError(
-            f"{device.name} runs the agent with {device.transport.python}, as the inventory says, "
-            "so a venv would not be used",
-            hint=f"install there what is missing, or remove `python` from the entry {device.name}",
-        )
-    if device.transport.evidence is Evidence.EMULATED:
-        raise InputError(
-            f"{device.name} is an emulated device: its tree is built with its runtimes",
-            hint=f"edgekit device check {device.name}",
-        )
+    _refuse(device, runtimes)
     _recover(device)
     python = _base_python(device)
     say(f"fetching wheels for Python {python.version} on {python.machine}")
@@ -88,6 +75,23 @@ def set_up(
     return done
 
 
+def _refuse(device: Device, runtimes: tuple[str, ...]) -> None:
+    for name in runtimes:
+        if name not in PACKAGES:
+            raise InputError(f"no runtime {name!r}; {suggestion(name, list(PACKAGES))}")
+    if device.transport.python:
+        raise InputError(
+            f"{device.name} runs the agent with {device.transport.python}, as the inventory says, "
+            "so a venv would not be used",
+            hint=f"install there what is missing, or remove `python` from the entry {device.name}",
+        )
+    if device.transport.evidence is Evidence.EMULATED:
+        raise InputError(
+            f"{device.name} is an emulated device: its tree is built with its runtimes",
+            hint=f"edgekit device check {device.name}",
+        )
+
+
 def _base_python(device: Device) -> PythonThere:
     try:
         return probe_python(device, "python3")
@@ -104,11 +108,9 @@ def _base_python(device: Device) -> PythonThere:
 def _install(
     device: Device, wheels: list[Wheel], record: dict[str, str], say: Callable[[str], None]
 ) -> None:
-    home = shlex.quote(device.home)
-    for wheel in wheels:
-        say(f"{wheel.package} {wheel.version}, {wheel.path.stat().st_size / 1e6:.1f} MB")
-        device.ensure(wheel.path)
     installer, *packages = wheels
+    names = ", ".join(f"{wheel.package} {wheel.version}" for wheel in packages)
+    say(f"sending {sum(w.path.stat().st_size for w in wheels) / 1e6:.0f} MB: {names}")
     with device.work({wheel.path.name: wheel.path for wheel in wheels}) as folder:
         say("installing")
         _new_venv(device)
@@ -122,20 +124,32 @@ def _install(
             "--disable-pip-version-check --no-index --no-deps --require-hashes -r wanted.txt",
             timeout=1800,
         )
-    tried = _imports(device, "venv.new", packages)
-    if tried.code:
-        device.sh(f"cd {home} && rm -rf venv.new")
-        raise DeviceError(
-            f"{device.name}: what was installed cannot be imported: "
-            f"{(tried.err.strip().splitlines() or [f'exit code {tried.code}'])[-1]}",
-            hint="the old venv stays; a library of the system may be missing, e.g. on the device: "
-            "sudo apt-get install libgomp1 libatomic1",
-            fault=Fault.MISSING_RUNTIME,
-        )
+    _try(device, packages)
     text = shlex.quote(json.dumps(record, sort_keys=True))
+    # They are installed now, and a small card has better use for the space.
+    sent = " ".join(f"files/{sha256_of(wheel.path)}" for wheel in wheels)
     device.sh(
-        f"cd {home} && printf %s {text} > venv.new/{RECORD} && sync && rm -rf venv.old && "
-        "{ test ! -e venv || mv venv venv.old; } && mv venv.new venv && rm -rf venv.old"
+        f"cd {shlex.quote(device.home)} && printf %s {text} > venv.new/{RECORD} && sync && "
+        "rm -rf venv.old && { test ! -e venv || mv venv venv.old; } && mv venv.new venv && "
+        f"rm -rf venv.old {sent}"
+    )
+
+
+def _try(device: Device, packages: list[Wheel]) -> None:
+    """
+    Raises:
+        DeviceError: a module cannot be imported; the new venv is gone, the old one untouched.
+    """
+    tried = _imports(device, "venv.new", packages)
+    if tried.code == 0:
+        return
+    device.sh(f"cd {shlex.quote(device.home)} && rm -rf venv.new")
+    raise DeviceError(
+        f"{device.name}: what was installed cannot be imported: "
+        f"{(tried.err.strip().splitlines() or [f'exit code {tried.code}'])[-1]}",
+        hint="the old venv stays; a library of the system may be missing, e.g. on the device: "
+        "sudo apt-get install libgomp1 libatomic1",
+        fault=Fault.MISSING_RUNTIME,
     )
 
 

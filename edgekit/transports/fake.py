@@ -87,8 +87,9 @@ class Fake(Here):
         if answer is None:
             return super().run(command, timeout=timeout, said=said)
         done = Completed(0, answer, "") if isinstance(answer, str) else answer
-        for line in done.out.splitlines() if said else ():
-            said(line)  # type: ignore[misc]
+        if said:
+            for line in done.out.splitlines():
+                said(line)
         return done
 
     def push(self, source: Path, destination: str) -> None:

@@ -103,9 +103,9 @@ class Ssh(Transport):
         master, self._master = self._master, None
         folder, self._folder = self._folder, None
         if master:
-            for stream in (master.stdin, master.stdout):
+            for stream in filter(None, (master.stdin, master.stdout)):
                 with contextlib.suppress(OSError):
-                    stream.close()  # type: ignore[union-attr]
+                    stream.close()
             if master.poll() is None and folder:
                 self._end(master, folder)
         if folder:
@@ -113,9 +113,9 @@ class Ssh(Transport):
 
     def _end(self, master: subprocess.Popen[bytes], folder: Path) -> None:
         words = ["ssh", "-S", _escaped(folder / "way"), "-O", "exit", "--", self.host]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        none = subprocess.DEVNULL
         try:
-            subprocess.run(words, stdin=subprocess.DEVNULL, timeout=5, **quiet)  # type: ignore[call-overload]
+            subprocess.run(words, stdin=none, stdout=none, stderr=none, timeout=5)
             master.wait(timeout=5)
         except subprocess.TimeoutExpired:
             master.kill()

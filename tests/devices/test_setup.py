@@ -121,7 +121,8 @@ def test_a_device_is_set_up(way: Fake, index: Path) -> None:
     assert found.python.packages == expected
     left = sorted(path.name for path in Path(way.root, "edgekit").iterdir())
     assert left == ["files", "venv", "work"]
-    assert not list(Path(way.root, "edgekit/work").iterdir())
+    for folder in ("files", "work"):
+        assert not list(Path(way.root, "edgekit", folder).iterdir()), "no wheel takes up space"
 
 
 def test_a_second_time_does_nothing(ready: Fake) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,15 @@ def test_jump_hosts_of_ssh_config_work(sshd: Sshd) -> None:
     # The jump host is reached by a second ssh, which reads the same file.
     with sshd.way(host="behind") as way:
         assert way.run("echo behind").out == "behind\n"
+
+
+def test_eight_devices_at_once(sshd: Sshd) -> None:
+    def ask(number: int) -> str:
+        with sshd.way() as way:
+            return way.run(f"echo {number}").out
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(8))) == [f"{number}\n" for number in range(8)]
 
 
 def test_no_ssh_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
