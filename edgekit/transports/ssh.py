@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import uuid
 from pathlib import Path
 from typing import Literal
 
@@ -182,17 +183,32 @@ class Ssh(Transport):
             raise DeviceError(
                 f"{self.address}: the connection is not open", fault=Fault.CONNECTION_LOST
             )
-        inside = f"LC_ALL=C; export LC_ALL; {WRAPPER}"
+        mark = f"EDGEKIT_COMMAND={uuid.uuid4().hex}"
+        inside = f"export LC_ALL=C {mark}; {WRAPPER}"
         line = f"sh -c {shlex.quote(inside)} sh {shlex.quote(command)}"
-        done = run_process(
-            [*self._words("no"), line], self.address, timeout, said, source=source, sink=sink
-        )
+        try:
+            done = run_process(
+                [*self._words("no"), line], self.address, timeout, said, source=source, sink=sink
+            )
+        except BaseException:
+            self._stop(mark)
+            raise
         if done.code != 255:
             return done
         own, found, _ = done.err.rpartition(OWN_255)
         if found:
             return Completed(255, done.out, own)
         raise explain(self.address, self.host, f"{self._heard()}\n{done.err}", was_open=True)
+
+    def _stop(self, mark: str) -> None:
+        """End a command, and what it started, that nobody waits for any more: ssh leaves it running
+        on the device, where it would disturb the next measurement."""
+        command = (
+            f"for p in /proc/[0-9]*; do tr '\\0' '\\n' < $p/environ | grep -qx {mark} && "
+            "kill -9 ${p#/proc/}; done 2> /dev/null"
+        )
+        with contextlib.suppress(DeviceError):
+            run_process([*self._words("no"), f"sh -c {shlex.quote(command)}"], self.address, 10)
 
     def _heard(self) -> str:
         """What the master said."""

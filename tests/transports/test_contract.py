@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,11 +77,9 @@ def test_each_line_is_told(way: Transport) -> None:
 
 
 def test_no_answer_in_time(way: Transport) -> None:
-    begin = time.monotonic()
     with pytest.raises(DeviceError) as raised:
-        way.run("sleep 40", timeout=0.5)
+        way.run("sleep 4000", timeout=0.5)
     assert raised.value.fault is Fault.NO_ANSWER
-    assert time.monotonic() - begin < 30, "it waited for the command's end"
     assert way.run("echo still there").out == "still there\n"
 
 

@@ -214,6 +214,18 @@ def test_jump_hosts_of_ssh_config_work(sshd: Sshd) -> None:
         assert way.run("echo behind").out == "behind\n"
 
 
+def test_what_nobody_waits_for_is_ended(sshd: Sshd) -> None:
+    pids = sshd.home / "pids"
+    with sshd.way() as way:
+        with pytest.raises(DeviceError) as raised:
+            way.run(f"sleep 4000 & echo $$ $! > {pids}; sleep 4000; true", timeout=1)
+        assert raised.value.fault is Fault.NO_ANSWER
+        for pid in pids.read_text().split():
+            # A zombie is nobody's any more; it waits for its parent to look.
+            state = way.run(f"sed 's/.*) //; s/ .*//' /proc/{pid}/stat").out.strip()
+            assert state in ("", "Z")
+
+
 def test_eight_devices_at_once(sshd: Sshd) -> None:
     def ask(number: int) -> str:
         with sshd.way() as way:
