@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ class Sshd:
     def __init__(
         self, folder: Path, variables: dict[str, str] | None = None, options: str = ""
     ) -> None:
+        if not Path(PROGRAM).exists():
+            pytest.skip(f"{PROGRAM} is missing: apt-get install openssh-server")
         self.folder = folder
         self.home = folder / "home"
         self.port = _free_port()
@@ -85,13 +88,12 @@ class Sshd:
         if self.process is None:
             return
         for pid in [*_children(self.process.pid), self.process.pid]:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended meanwhile
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
         self.process = None
 
     def __enter__(self) -> Sshd:
-        if not Path(PROGRAM).exists():
-            pytest.skip(f"{PROGRAM} is missing: apt-get install openssh-server")
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)  # where the root's sshd separates privileges
         self.start()
@@ -104,12 +106,19 @@ class Sshd:
 def _children(pid: int) -> list[int]:
     """The processes a process started, and theirs; the connections of a server."""
     found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            # A connection's own commands may outlive it, as on a device.
-            if b"sshd" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found += [*_children(child), child]
+    for child in _read(f"/proc/{pid}/task/{pid}/children").split():
+        # A connection's own commands may outlive it, as on a device.
+        if "sshd" in _read(f"/proc/{child}/cmdline"):
+            found += [*_children(int(child)), int(child)]
     return found
+
+
+def _read(path: str) -> str:
+    """A file of /proc; nothing where the process ended meanwhile."""
+    try:
+        return Path(path).read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _free_port() -> int:
