@@ -251,7 +251,7 @@ def _told(report: DeviceReport) -> Iterator[str]:
         spread = f"{min(times.medians) / 1e3:.2f} to {max(times.medians) / 1e3:.2f}"
         yield (
             f"median {times.p50 / 1e3:.2f} ms at {report.runtime.threads} threads, {spread} in "
-            f"{len(times.medians)} processes; p90 {times.p90 / 1e3:.2f} ms"
+            f"{len(times.medians)} processes; p95 {times.p95 / 1e3:.2f} ms"
         )
     else:
         yield f"latency: not measured, {report.not_available['latency_us']}"

@@ -8,8 +8,9 @@ from enum import IntEnum
 
 from pydantic import Field
 
+from edgekit.agent.agent import ARM_CORES
 from edgekit.devices.device import Device
-from edgekit.devices.raw import Part
+from edgekit.devices.raw import Part, State
 
 CLOCKS = (
     "for f in /sys/devices/system/cpu/cpu[0-9]*/cpufreq/cpuinfo_max_freq; "
@@ -23,6 +24,25 @@ TEMPERATURE = re.compile(
 )
 
 
+CPU = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq"
+QUESTIONS = {
+    "uptime": "cat /proc/uptime",
+    "load": "cat /proc/loadavg",
+    "memory": "cat /proc/meminfo",
+    "clocks": f"cat {CPU}/scaling_cur_freq",
+    "highest": f"cat {CPU}/cpuinfo_max_freq",
+    "governors": f"cat {CPU}/scaling_governor",
+    "cpuinfo": "cat /proc/cpuinfo",
+    "battery": "dumpsys battery",
+    "heat": "dumpsys thermalservice",
+    "machine": "uname -m",
+    "kernel": "uname -r",
+    "page": "getconf PAGE_SIZE",
+    "properties": "getprop",
+}
+"""What is asked in one go; an answer that a device refuses is empty."""
+
+
 class Phone(Part):
     """`getprop`; None for what a device does not tell."""
 
@@ -34,6 +54,8 @@ class Phone(Part):
     android: str | None
     sdk: int | None
     build: str | None
+    emulator: bool
+    """Android Studio's: its clock is that of no phone."""
 
 
 class ThermalStatus(IntEnum):
@@ -81,12 +103,55 @@ class Heat(Part):
         return self.status is not None and self.status >= ThermalStatus.MODERATE
 
 
-def phone(device: Device) -> Phone:
-    return parse_properties(device.sh("getprop"))
+def ask(device: Device) -> dict[str, str]:
+    """The answers to all QUESTIONS, by their names."""
+    lines = [f"echo '== {name}'; {command} 2>/dev/null" for name, command in QUESTIONS.items()]
+    answers = re.split(r"^== (\w+)$", device.sh("; ".join([*lines, "true"])), flags=re.MULTILINE)
+    return {name: text.strip() for name, text in zip(answers[1::2], answers[2::2], strict=True)}
 
 
-def heat(device: Device) -> Heat:
-    return parse_heat(device.sh("dumpsys thermalservice 2>/dev/null || true"))
+def state_of(answers: dict[str, str]) -> State:
+    battery = re.search(r"level: (\d+)", answers["battery"])
+    available = re.search(r"MemAvailable: +(\d+) kB", answers["memory"])
+    return State(
+        at=float((answers["uptime"].split() or ["0"])[0]),
+        temperature_c=parse_heat(answers["heat"]).cpu_celsius,
+        clocks_mhz=[int(khz) / 1000 for khz in answers["clocks"].split()],
+        governors=list(answers["governors"].split()),
+        throttled=None,
+        load_average=[float(x) for x in answers["load"].split()[:3]],
+        available_bytes=1024 * int(available[1]) if available else None,
+        watts=None,
+        battery_percent=int(battery[1]) if battery else None,
+    )
+
+
+def board_of(answers: dict[str, str]) -> tuple[dict[str, object], dict[str, object]]:
+    """`environment` and `board`, as the agent tells them of a device that runs Python."""
+    told = parse_properties(answers["properties"])
+    parts = re.findall(r"CPU part\s*: (\w+)", answers["cpuinfo"])
+    features = re.search(r"Features\s*: (.*)", answers["cpuinfo"])
+    ram = re.search(r"MemTotal: +(\d+) kB", answers["memory"])
+    # The fast cores of a phone come last.
+    cpu = ARM_CORES.get(parts[-1]) if parts else None
+    environment = {
+        "machine": answers["machine"],
+        "cpu": cpu or told.soc or told.abi or answers["machine"],
+        "cores": len(parts) or answers["cpuinfo"].count("processor"),
+        "python": None,
+        "versions": {},
+    }
+    return environment, {
+        "emulator": "Android emulator" if told.emulator else None,
+        "board": " ".join(filter(None, (told.maker, told.model))) or None,
+        "soc": told.soc,
+        "isa": features[1].split() if features else [],
+        "ram_bytes": 1024 * int(ram[1]) if ram else None,
+        "os": f"Android {told.android}, {told.build}" if told.android else None,
+        "kernel": answers["kernel"],
+        "page_size": int(answers["page"] or 4096),
+        "max_clocks_mhz": [int(khz) / 1000 for khz in answers["highest"].split()],
+    }
 
 
 def fast_mask(device: Device, threads: int) -> str | None:
@@ -120,6 +185,7 @@ def parse_properties(text: str) -> Phone:
         android=found.get("ro.build.version.release"),
         sdk=int(sdk) if sdk.isdigit() else None,
         build=found.get("ro.build.fingerprint"),
+        emulator="1" in (found.get("ro.kernel.qemu"), found.get("ro.boot.qemu")),
     )
 
 

@@ -105,7 +105,10 @@ class Head(Part):
 
     shape: list[int]
     """Of its input, (1, height, width, 3)."""
+    takes: str
+    """The dtype of its input."""
     dtype: str
+    """Of its output."""
     scale: float
     """Of its output; 0 where it is float32."""
     zero_point: int
@@ -120,6 +123,7 @@ class Head(Part):
         scale, zero_point = sink["quantization"]
         return cls(
             shape=[int(n) for n in source["shape"]],
+            takes=np.dtype(source["dtype"]).name,
             dtype=np.dtype(sink["dtype"]).name,
             scale=float(scale),
             zero_point=int(zero_point),
@@ -190,8 +194,11 @@ def scores(
             "https://ai.google.dev/edge/litert/models/measurement",
         )
     head = Head.of(model)
-    if list(inputs.shape[1:]) != head.shape[1:]:
-        raise InputError(f"{model} takes inputs of {head.shape}, not {list(inputs.shape)}")
+    if list(inputs.shape[1:]) != head.shape[1:] or inputs.dtype.name != head.takes:
+        raise InputError(
+            f"{model} takes {head.takes} inputs of {head.shape}, not {inputs.dtype.name} of "
+            f"{list(inputs.shape)}"
+        )
     folder = f"{device.home}/work/{uuid.uuid4().hex[:12]}"
     binary, there = _installed(device, benchmark.binary), device.ensure(model)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as here:

@@ -79,5 +79,5 @@ def gaps(report: BaseModel, prefix: str = "") -> list[str]:
     return found
 
 
-LISTS = {"clocks_mhz", "governors", "max_clocks_mhz", "isa", "watched"}
+LISTS = {"samples", "clocks_mhz", "governors", "max_clocks_mhz", "isa", "watched"}
 """Lists that are empty where a device does not tell."""

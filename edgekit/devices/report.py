@@ -120,7 +120,7 @@ class LatencyUs(Part):
     min: float
     mean: float
     p50: float
-    p90: float
+    p90: float | None
     p95: float
     p99: float | None
     """Only of 1000 samples and more."""
@@ -128,7 +128,7 @@ class LatencyUs(Part):
     std: float
     medians: list[float]
     samples: list[list[float]]
-    """Of each process, in the order they were taken."""
+    """Of each process, in the order they were taken; none where the tool keeps them to itself."""
 
 
 class Sustained(Part):

@@ -33,7 +33,7 @@ def timing_reasons(raw: Raw, protocol: Protocol) -> Iterator[Reason]:
     processes = raw.protocol[protocol.threads[0]]
     yield from _throttled(raw)
     yield from _clock_fell(raw)
-    yield from _delegate(processes[0].delegate)
+    yield from delegate_reasons(processes[0].delegate)
     yield from _samples(processes, protocol)
     idle = raw.before
     cores = raw.environment.get("cores") or 1
@@ -73,7 +73,7 @@ def _clock_fell(raw: Raw) -> Iterator[Reason]:
         yield Reason(cause=Cause.FREQUENCY_FELL, validity=Validity.INVALID, words=words)
 
 
-def _delegate(delegate: Delegate) -> Iterator[Reason]:
+def delegate_reasons(delegate: Delegate) -> Iterator[Reason]:
     if delegate.asked not in delegate.applied:
         words = f"{delegate.asked} was asked to run the model, {delegate.applied} ran it"
         yield Reason(cause=Cause.FALL_BACK, validity=Validity.INVALID, words=words)
@@ -98,14 +98,18 @@ def _samples(processes: list[Process], protocol: Protocol) -> Iterator[Reason]:
         validity = Validity.INVALID if drift > 0 else Validity.WARN
         words = f"the median of the last third of the runs is {100 * drift:+.1f} % of the first's"
         yield Reason(cause=Cause.DRIFT, validity=validity, words=words)
-    spread = (max(medians) - min(medians)) / float(np.median(medians))
-    if spread > SPREAD:
-        words = f"the processes' medians differ by {100 * spread:.0f} %"
-        yield Reason(cause=Cause.SPREAD, validity=Validity.WARN, words=words)
+    yield from spread_reasons(medians)
     p50, p90 = np.percentile([s for p in processes for s in p.samples], (50, 90))
     if p90 > DISTURBED * p50:
         words = f"other jobs were at work: the 90th percentile is {p90 / p50:.1f} times the median"
         yield Reason(cause=Cause.BUSY, validity=Validity.INVALID, words=words)
+
+
+def spread_reasons(medians: list[float]) -> Iterator[Reason]:
+    spread = (max(medians) - min(medians)) / float(np.median(medians))
+    if spread > SPREAD:
+        words = f"the processes' medians differ by {100 * spread:.0f} %"
+        yield Reason(cause=Cause.SPREAD, validity=Validity.WARN, words=words)
 
 
 def _drift(process: Process) -> float:

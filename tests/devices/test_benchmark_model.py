@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,68 +10,15 @@ import numpy as np
 import pytest
 
 from edgekit.artifact import sha256_of
-from edgekit.devices.android import heat, phone
+from edgekit.devices.android import ask, board_of, parse_heat, parse_properties, state_of
 from edgekit.devices.benchmark_model import Benchmark, Head, measure, scores
 from edgekit.devices.device import Device
 from edgekit.errors import DeviceError, Fault, InputError
-from edgekit.transports.adb import Adb
 from edgekit.transports.local import Local
-from tests.adbd import adb_server, add_program
-from tests.adbd import phone as adb_phone
 
-FAKE = Path(__file__).parent / "fake_benchmark_model.py"
 QUICK: dict[str, Any] = {"warmup_seconds": 0.0, "runs": 20, "seconds": 0.0, "threads": 1}
 CLASSIC = b"\x7fELF output_filepath"
 LITERT = b"\x7fELF dispatch_library_path output_filepath"
-
-
-@pytest.fixture(scope="module")
-def tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tool") / "benchmark_model"
-    path.write_text(f"#!{sys.executable}\n{FAKE.read_text()}")
-    return path
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An int8 network on uint8 images of 16x16 pixels, with int8 scores of 5 classes."""
-    from edgekit._tensorflow import make_way
-
-    make_way()
-    import tensorflow as tf
-
-    tf.keras.utils.set_random_seed(0)
-    network = tf.keras.Sequential(
-        [
-            tf.keras.layers.Input((16, 16, 3), batch_size=1),
-            tf.keras.layers.Conv2D(8, 3, activation="relu"),
-            tf.keras.layers.GlobalAveragePooling2D(),
-            tf.keras.layers.Dense(5),
-        ]
-    )
-    converter = tf.lite.TFLiteConverter.from_keras_model(network)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    rng = np.random.default_rng(0)
-    converter.representative_dataset = lambda: (
-        [rng.uniform(0, 255, (1, 16, 16, 3)).astype(np.float32)] for _ in range(20)
-    )
-    converter.inference_input_type = tf.uint8
-    converter.inference_output_type = tf.int8
-    path = tmp_path_factory.mktemp("model") / "model.tflite"
-    path.write_bytes(converter.convert())
-    return path
-
-
-@pytest.fixture
-def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
-    """A phone over adb, with the programs that a phone has."""
-    with adb_server(tmp_path, monkeypatch), adb_phone(tmp_path) as android:
-        properties = "[ro.product.model]: [Pixel 9]\\n[ro.product.cpu.abi]: [arm64-v8a]\\n"
-        add_program(android, "getprop", f"#!/bin/sh\nprintf '{properties}'\n")
-        add_program(android, "dumpsys", "#!/bin/sh\necho 'Thermal Status: 2'\n")
-        transport = Adb(serial=android.serial, home=str(tmp_path / "a: home"))
-        with Device("phone", transport) as opened:
-            yield opened
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -135,8 +80,18 @@ def test_figures_over_adb(device: Device, tool: Path, model: Path) -> None:
     assert result.output.warmup.count == 10
     assert result.delegate.applied == "CPU"
     assert (result.delegate.nodes_delegated, result.delegate.nodes_total) == (4, 5)
-    assert phone(device).model == "Pixel 9"
-    assert heat(device).slows_down
+
+
+def test_what_a_phone_tells_of_itself(device: Device) -> None:
+    answers = ask(device)
+    assert parse_properties(answers["properties"]).model == "Pixel 9"
+    assert parse_heat(answers["heat"]).slows_down
+    environment, board = board_of(answers)
+    assert environment["machine"] == os.uname().machine
+    assert board["kernel"] == os.uname().release
+    state = state_of(answers)
+    assert len(state.load_average) == 3
+    assert state.battery_percent == 81
 
 
 def test_a_gpu_that_executes_nothing_fails_the_run(device: Device, tool: Path, model: Path) -> None:
@@ -169,9 +124,12 @@ def test_scores_over_adb_are_those_of_the_host(device: Device, tool: Path, model
     assert os.listdir(f"{device.home}/work") == []
 
 
-def test_inputs_of_another_shape_are_refused(device: Device, tool: Path, model: Path) -> None:
-    with pytest.raises(InputError, match=r"takes inputs of \[1, 16, 16, 3\]"):
-        scores(device, Benchmark(binary=tool), model, np.zeros((1, 8, 8, 3)), lambda *_: None)
+@pytest.mark.parametrize("inputs", [np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 16, 16, 3))])
+def test_inputs_of_another_form_are_refused(
+    device: Device, tool: Path, model: Path, inputs: Any
+) -> None:
+    with pytest.raises(InputError, match=r"takes uint8 inputs of \[1, 16, 16, 3\]"):
+        scores(device, Benchmark(binary=tool), model, inputs, lambda *_: None)
 
 
 def images(count: int) -> Any:

@@ -1,0 +1,118 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.artifact import sha256_of
+from edgekit.devices.benchmark_model import Benchmark, Head
+from edgekit.devices.bundle import Bundle, Info, write_bundle
+from edgekit.devices.device import Device
+from edgekit.devices.missing import gaps
+from edgekit.devices.phone_bench import bench_phone
+from edgekit.devices.protocol import Protocol
+from edgekit.devices.report import Cause, DeviceReport, Subject, Validity
+from edgekit.errors import DeviceError, Fault, InputError
+from edgekit.evidence import Evidence
+from edgekit.runtimes.base import InputForm
+
+COUNT = 6
+RAW = InputForm(dtype="uint8", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+@pytest.fixture
+def bundle(model: Path, tmp_path: Path) -> Bundle:
+    from ai_edge_litert.interpreter import Interpreter
+
+    images = np.random.default_rng(3).integers(0, 256, (COUNT, 16, 16, 3)).astype(np.uint8)
+    interpreter, head = Interpreter(str(model)), Head.of(model)
+    interpreter.allocate_tensors()
+    rows = []
+    for image in images:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+        interpreter.invoke()
+        rows.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).tobytes())
+    scores = head.scores(b"".join(rows))
+    return make(tmp_path, model, images, scores)
+
+
+def make(folder: Path, model: Path, images: Any, scores: Any, runtime: str = "litert") -> Bundle:
+    subject = Subject(
+        file=model.name, sha256=sha256_of(model), bytes=model.stat().st_size, format="tflite",
+        precision="int8", operators=None, macs=None, parameters=None, lineage=None,
+    )  # fmt: skip
+    info = Info(
+        name="figures", target=None, machine=None, cpu=None, threads=1, runtime=runtime, form=RAW,
+        subject=subject, classes=tuple("abcde"), images=COUNT, labelled=True,
+        input_source="random images", input_sha256="0" * 64,
+        protocol=Protocol(warmup_seconds=0.0, runs=20, seconds=0.0, processes=2, threads=(1,)),
+    )  # fmt: skip
+    into = folder / "bundle"
+    into.mkdir()
+    labels = scores.argmax(axis=1)
+    return write_bundle(into, info, {model.name: model}, images, labels, scores)
+
+
+def bench(bundle: Bundle, device: Device, **asked: Any) -> DeviceReport:
+    return bench_phone(bundle, device, Benchmark(**asked), lambda *_: None)
+
+
+def test_the_report_of_a_phone(device: Device, tool: Path, bundle: Bundle) -> None:
+    report = bench(bundle, device, binary=tool)
+    assert report.evidence is Evidence.MEASURED
+    assert report.correctness.golden is not None
+    assert report.correctness.golden.max_abs_diff == 0
+    assert report.correctness.agreement is not None
+    assert (report.correctness.agreement.value, report.correctness.agreement.samples) == (100, 6)
+    assert report.correctness.top1 is not None
+    assert report.latency_us is not None
+    assert len(report.latency_us.medians) == 2
+    assert report.latency_us.min <= report.latency_us.p50 <= report.latency_us.max
+    assert report.runtime.library == f"classic benchmark_model, sha256 {sha256_of(tool)}"
+    assert report.device.board == "Pixel 9"
+    # Its thermal status is moderate: the latency is that of a phone that slows itself down.
+    assert report.validity is Validity.INVALID
+    assert {r.cause for r in report.reasons} >= {
+        Cause.THROTTLED, Cause.PARTLY_DELEGATED, Cause.UNWATCHED
+    }  # fmt: skip
+    assert set(report.not_available) == set(gaps(report))
+    assert all(report.not_available.values())
+    assert DeviceReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_its_report_can_be_read(device: Device, tool: Path, bundle: Bundle, tmp_path: Path) -> None:
+    from edgekit.report.device import write_device_report
+
+    report = bench(bundle, device, binary=tool)
+    page = write_device_report(report, tmp_path)
+    assert "thermal status" in page.read_text()
+    assert "benchmark_model tells statistics only" in (tmp_path / "device-report.md").read_text()
+
+
+def test_nothing_is_timed_in_the_emulator_of_android_studio(
+    device: Device, tool: Path, bundle: Bundle, tmp_path: Path
+) -> None:
+    (tmp_path / "programs" / "getprop").write_text("#!/bin/sh\necho '[ro.kernel.qemu]: [1]'\n")
+    report = bench(bundle, device, binary=tool)
+    assert report.evidence is Evidence.EMULATED
+    assert report.latency_us is None
+    assert report.validity is Validity.OK
+    assert report.correctness.agreement is not None
+    assert set(report.not_available) == set(gaps(report))
+
+
+def test_an_engine_that_executes_nothing_is_no_report(
+    device: Device, tool: Path, bundle: Bundle
+) -> None:
+    with pytest.raises(DeviceError) as caught:
+        bench(bundle, device, binary=tool, engine="GPU")
+    assert caught.value.fault is Fault.FALL_BACK
+
+
+def test_another_runtime_s_model_is_refused(
+    device: Device, tool: Path, model: Path, tmp_path: Path
+) -> None:
+    images, scores = np.zeros((COUNT, 16, 16, 3), np.uint8), np.zeros((COUNT, 5), np.float32)
+    bundle = make(tmp_path, model, images, scores, runtime="onnxruntime")
+    with pytest.raises(InputError, match="benchmark_model runs TFLite files"):
+        bench(bundle, device, binary=tool)
