@@ -166,6 +166,14 @@ def _tell(outcomes: list[Outcome], as_json: bool) -> None:
 @_measuring
 @click.argument("artifact", type=FILE)
 @click.option("--device", required=True, help="A name in the inventory.")
+@click.option("--benchmark-binary", "binary", type=FILE, help="Of a phone: its benchmark_model.")
+@click.option(
+    "--engine",
+    type=click.Choice(["CPU", "GPU", "NPU"]),
+    default="CPU",
+    show_default=True,
+    help="What runs the model, by benchmark_model.",
+)
 @out_option
 @store_option
 @json_option
@@ -173,6 +181,8 @@ def _tell(outcomes: list[Outcome], as_json: bool) -> None:
 def bench(
     artifact: Path,
     device: str,
+    binary: Path | None,
+    engine: str,
     out: Path | None,
     store: Path | None,
     as_json: bool,
@@ -184,14 +194,26 @@ def bench(
     """
     from edgekit.console import Console
     from edgekit.devices.bench import bench as run
+    from edgekit.devices.benchmark_model import Benchmark
     from edgekit.devices.bundling import bundle_of
     from edgekit.devices.device import Device
+    from edgekit.devices.phone_bench import bench_phone
 
+    if binary is None and engine != "CPU":
+        raise InputError(
+            f"--engine {engine}: a phone's {engine} is measured by its benchmark_model",
+            hint="name the binary: --benchmark-binary FILE",
+        )
+    tool = Benchmark.model_validate({"binary": binary, "engine": engine}) if binary else None
     transport = _transports((device,))[device]
     wanted, where = _wanted(**words), _store(store)
     with Console(quiet=as_json) as console, bundle_of(artifact, where, wanted) as made:
         with Device(device, transport) as opened:
-            report = run(made, opened, console.working)
+            report = (
+                bench_phone(made, opened, tool, console.working)
+                if tool
+                else run(made, opened, console.working)
+            )
         _report(report, out or Path("build/devices") / device / made.info.name, as_json)
 
 

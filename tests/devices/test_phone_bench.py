@@ -1,10 +1,13 @@
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from edgekit.artifact import sha256_of
+from edgekit.cli import cli
 from edgekit.devices.benchmark_model import Benchmark, Head
 from edgekit.devices.bundle import Bundle, Info, write_bundle
 from edgekit.devices.device import Device
@@ -116,3 +119,25 @@ def test_another_runtime_s_model_is_refused(
     bundle = make(tmp_path, model, images, scores, runtime="onnxruntime")
     with pytest.raises(InputError, match="benchmark_model runs TFLite files"):
         bench(bundle, device, binary=tool)
+
+
+def test_the_command(
+    device: Device, tool: Path, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = device.transport.model_dump(exclude_defaults=True)
+    inventory = tmp_path / "devices.yaml"
+    inventory.write_text(json.dumps({"phone": {"transport": "adb", **transport}}))
+    monkeypatch.setenv("EDGEKIT_DEVICES", str(inventory))
+    line = ["bench", str(bundle.folder), "--device", "phone", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(cli, [*line, "--benchmark-binary", str(tool), "--json"])
+    assert isinstance(done.exception, DeviceError)
+    assert "thermal status" in done.exception.message
+    report = DeviceReport.model_validate_json((tmp_path / "out/device-report.json").read_text())
+    assert report.device.name == "phone"
+    assert json.loads(done.stdout) == json.loads(report.model_dump_json())
+
+
+def test_an_engine_needs_its_binary(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["bench", str(tmp_path), "--device", "x", "--engine", "GPU"])
+    assert isinstance(done.exception, InputError)
+    assert "--benchmark-binary" in (done.exception.hint or "")
