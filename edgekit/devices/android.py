@@ -143,11 +143,11 @@ def board_of(answers: dict[str, str]) -> tuple[dict[str, object], dict[str, obje
     }
     return environment, {
         "emulator": "Android emulator" if told.emulator else None,
-        "board": " ".join(filter(None, (told.maker, told.model))) or None,
+        "board": ", ".join(filter(None, (told.maker, told.model, told.build))) or None,
         "soc": told.soc,
         "isa": features[1].split() if features else [],
         "ram_bytes": 1024 * int(ram[1]) if ram else None,
-        "os": f"Android {told.android}, {told.build}" if told.android else None,
+        "os": f"Android {told.android}" if told.android else None,
         "kernel": answers["kernel"],
         "page_size": int(answers["page"] or 4096),
         "max_clocks_mhz": [int(khz) / 1000 for khz in answers["highest"].split()],

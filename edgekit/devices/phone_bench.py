@@ -16,7 +16,8 @@ from edgekit.artifact import sha256_of
 from edgekit.devices.android import ask, board_of, parse_heat, state_of
 from edgekit.devices.assemble import MODEL, assemble
 from edgekit.devices.bench import one_at_a_time
-from edgekit.devices.benchmark_model import Benchmark, BenchmarkResult, measure, scores
+from edgekit.devices.benchmark_model import Benchmark, BenchmarkResult, measure
+from edgekit.devices.benchmark_scores import scores
 from edgekit.devices.bundle import GOLDEN_INPUT, GOLDEN_SCORES, IMAGES, Bundle
 from edgekit.devices.device import Device, Progress
 from edgekit.devices.missing import MEASURED_WHEN_TIMED, why_missing
@@ -31,8 +32,9 @@ from edgekit.devices.report import (
     RuntimeFacts,
     Validity,
 )
-from edgekit.devices.validity import delegate_reasons, spread_reasons, verdict
+from edgekit.devices.validity import busy_before, delegate_reasons, spread_reasons, verdict
 from edgekit.errors import DeviceError, Fault, InputError
+from edgekit.figures import DISTURBED
 
 TOOL = "benchmark_model tells statistics only"
 NO_OUTPUTS = "LiteRT's benchmark_model gives no outputs: accuracy needs the classic one"
@@ -118,7 +120,7 @@ def _report(
         absent |= {f"correctness.{name}": NO_OUTPUTS for name in Correctness.model_fields}
     setting = replace(setting, absent=absent)
     report = assemble(raw, bundle.info.subject, setting, bundle.reference())
-    reasons = [*report.reasons, *heat, *_doubts(results, asked)]
+    reasons = [*report.reasons, *heat, *(_doubts(raw, results, asked) if results else ())]
     update = _figures(results, asked, bundle, device.name) if results else {}
     update |= {"runtime": _runtime(asked, results), "reasons": reasons}
     report = report.model_copy(update=update | {"validity": verdict(reasons)})
@@ -242,9 +244,8 @@ def _heat(when: str, text: str) -> Iterator[Reason]:
         yield Reason(cause=Cause.THROTTLED, validity=Validity.INVALID, words=words)
 
 
-def _doubts(results: list[BenchmarkResult], asked: Benchmark) -> Iterator[Reason]:
-    if not results:
-        return
+def _doubts(raw: Raw, results: list[BenchmarkResult], asked: Benchmark) -> Iterator[Reason]:
+    yield from busy_before(raw)
     yield from delegate_reasons(results[0].delegate)
     for number, result in enumerate(results, 1):
         latency = result.output.latency
@@ -253,6 +254,10 @@ def _doubts(results: list[BenchmarkResult], asked: Benchmark) -> Iterator[Reason
             words = f"process {number} made {latency.count} runs in {seconds:.0f} s; "
             words += f"{asked.runs} were asked"
             yield Reason(cause=Cause.TOO_FEW_RUNS, validity=Validity.INVALID, words=words)
+        if (latency.p95 or 0.0) > DISTURBED * (latency.median or np.inf):
+            words = f"process {number} was disturbed: its 95th percentile is {latency.p95:.0f} us, "
+            words += f"its median {latency.median:.0f} us"
+            yield Reason(cause=Cause.BUSY, validity=Validity.WARN, words=words)
     yield from spread_reasons([r.output.latency.median or 0.0 for r in results])
     words = "benchmark_model runs by itself: clocks and heat are read before and after it only"
     yield Reason(cause=Cause.UNWATCHED, validity=Validity.WARN, words=words)

@@ -35,15 +35,20 @@ def timing_reasons(raw: Raw, protocol: Protocol) -> Iterator[Reason]:
     yield from _clock_fell(raw)
     yield from delegate_reasons(processes[0].delegate)
     yield from _samples(processes, protocol)
-    idle = raw.before
-    cores = raw.environment.get("cores") or 1
-    if idle and idle.load_average[0] > 0.5 * cores:
-        words = f"the load average was {idle.load_average[0]:.1f} on {cores} cores before the run"
-        yield Reason(cause=Cause.BUSY, validity=Validity.WARN, words=words)
+    yield from busy_before(raw)
     if all(s.throttled is None and s.temperature_c is None and not s.clocks_mhz for s in _all(raw)):
         words = "the device tells neither temperature, clocks nor throttling: a run that was "
         words += "slowed down would not be noticed but by its drift"
         yield Reason(cause=Cause.UNWATCHED, validity=Validity.WARN, words=words)
+
+
+def busy_before(raw: Raw) -> Iterator[Reason]:
+    """Other jobs that were at work as the run began."""
+    load = raw.before.load_average[:1] if raw.before else []
+    cores = raw.environment.get("cores") or 1
+    if load and load[0] > 0.5 * cores:
+        words = f"the load average was {load[0]:.1f} on {cores} cores before the run"
+        yield Reason(cause=Cause.BUSY, validity=Validity.WARN, words=words)
 
 
 def _all(raw: Raw) -> list[State]:

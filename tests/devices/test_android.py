@@ -66,6 +66,7 @@ def test_properties() -> None:
         android=None,
         sdk=35,
         build=None,
+        emulator=False,
     )
 
 

@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from edgekit.artifact import sha256_of
 from edgekit.devices.android import ask, board_of, parse_heat, parse_properties, state_of
-from edgekit.devices.benchmark_model import Benchmark, Head, measure, scores
+from edgekit.devices.benchmark_model import Benchmark, measure
 from edgekit.devices.device import Device
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.transports.local import Local
@@ -99,38 +98,3 @@ def test_a_gpu_that_executes_nothing_fails_the_run(device: Device, tool: Path, m
     with pytest.raises(DeviceError, match="GPU was asked to run the model") as caught:
         measure(device, benchmark, model)
     assert caught.value.fault is Fault.FALL_BACK
-    with pytest.raises(DeviceError) as caught:
-        scores(device, benchmark, model, images(2), lambda *_: None)
-    assert caught.value.fault is Fault.FALL_BACK
-
-
-def test_scores_over_adb_are_those_of_the_host(device: Device, tool: Path, model: Path) -> None:
-    from ai_edge_litert.interpreter import Interpreter
-
-    steps: list[int] = []
-    inputs = images(5)
-    benchmark = Benchmark(binary=tool, **QUICK)
-    found = scores(device, benchmark, model, inputs, lambda done, total, words: steps.append(done))
-    assert steps == [1, 2, 3, 4, 5]
-    interpreter = Interpreter(str(model))
-    interpreter.allocate_tensors()
-    head = Head.of(model)
-    for row, image in zip(found, inputs, strict=True):
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
-        interpreter.invoke()
-        codes = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0]
-        np.testing.assert_allclose(row, head.scale * (codes.astype(np.float32) - head.zero_point))
-    assert len({row.tobytes() for row in found}) > 1
-    assert os.listdir(f"{device.home}/work") == []
-
-
-@pytest.mark.parametrize("inputs", [np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 16, 16, 3))])
-def test_inputs_of_another_form_are_refused(
-    device: Device, tool: Path, model: Path, inputs: Any
-) -> None:
-    with pytest.raises(InputError, match=r"takes uint8 inputs of \[1, 16, 16, 3\]"):
-        scores(device, Benchmark(binary=tool), model, inputs, lambda *_: None)
-
-
-def images(count: int) -> Any:
-    return np.random.default_rng(3).integers(0, 256, (count, 16, 16, 3)).astype(np.uint8)

@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 from edgekit.artifact import sha256_of
 from edgekit.cli import cli
-from edgekit.devices.benchmark_model import Benchmark, Head
+from edgekit.devices.benchmark_model import Benchmark
+from edgekit.devices.benchmark_scores import Head
 from edgekit.devices.bundle import Bundle, Info, write_bundle
 from edgekit.devices.device import Device
 from edgekit.devices.missing import gaps

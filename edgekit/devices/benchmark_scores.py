@@ -1,0 +1,155 @@
+"""Scores of a TFLite file on an Android device, by the classic benchmark_model.
+
+The tool writes the outputs of its last run only, and runs on one input: it is called once for each
+image, in a loop on the device, and all outputs are pulled together.
+"""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.devices.benchmark_model import Benchmark, Engine, applied, failure, installed
+from edgekit.devices.benchmark_output import parse
+from edgekit.devices.device import Device, Progress
+from edgekit.devices.raw import Part
+from edgekit.errors import DeviceError, Fault, InputError
+
+INPUT = "image"
+"""The name of the input in the flags; the tool warns where the model has another, and goes on."""
+
+
+class Head(Part):
+    """How a TFLite file is fed and read."""
+
+    shape: list[int]
+    """Of its input, (1, height, width, 3)."""
+    takes: str
+    """The dtype of its input."""
+    dtype: str
+    """Of its output."""
+    scale: float
+    """Of its output; 0 where it is float32."""
+    zero_point: int
+    classes: int
+
+    @classmethod
+    def of(cls, model: Path) -> Head:
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(model_path=str(model))
+        source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        scale, zero_point = sink["quantization"]
+        return cls(
+            shape=[int(n) for n in source["shape"]],
+            takes=np.dtype(source["dtype"]).name,
+            dtype=np.dtype(sink["dtype"]).name,
+            scale=float(scale),
+            zero_point=int(zero_point),
+            classes=int(np.prod(sink["shape"])),
+        )
+
+    def scores(self, content: bytes) -> NDArray[np.float32]:
+        """The tool's raw outputs, one after another, to float32 (images, classes)."""
+        codes = np.frombuffer(content, self.dtype).reshape(-1, self.classes).astype(np.float32)
+        scores = codes if self.dtype == "float32" else self.scale * (codes - self.zero_point)
+        return np.asarray(scores, np.float32)
+
+
+def scores(
+    device: Device,
+    benchmark: Benchmark,
+    model: Path,
+    inputs: NDArray[Any],
+    progress: Progress,
+) -> NDArray[np.float32]:
+    """
+    Args:
+        inputs: (images, height, width, 3), as the model takes them.
+
+    Returns:
+        float32 (images, classes).
+
+    Raises:
+        InputError: LiteRT's tool, or inputs of another shape than the model's.
+        DeviceError: it does not run there, the delegate asked for executes nothing, or there are
+            more or fewer scores than images.
+    """
+    if benchmark.tool != "classic":
+        raise InputError(
+            f"{benchmark.binary} is LiteRT's benchmark_model, which gives no outputs",
+            hint="for accuracy name the classic one: "
+            "https://ai.google.dev/edge/litert/models/measurement",
+        )
+    head = Head.of(model)
+    if list(inputs.shape[1:]) != head.shape[1:] or inputs.dtype.name != head.takes:
+        raise InputError(
+            f"{model} takes {head.takes} inputs of {head.shape}, not {inputs.dtype.name} of "
+            f"{list(inputs.shape)}"
+        )
+    folder = f"{device.home}/work/{uuid.uuid4().hex[:12]}"
+    binary, there = installed(device, benchmark.binary), device.ensure(model)
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as here:
+        raw = Path(here) / "inputs.raw"
+        raw.write_bytes(inputs.tobytes())
+        once = benchmark.model_copy(
+            update={"warmup_runs": 0, "warmup_seconds": 0.0, "runs": 1, "seconds": 0.0}
+        )
+        command = once.command(binary, there, None, _files(folder, head))
+        loop = _loop(folder, device.ensure(raw), len(inputs), inputs[0].nbytes, command)
+        device.sh(f"mkdir -p {shlex.quote(folder)}")
+        try:
+            log = _run_loop(device, benchmark.engine, loop, len(inputs), progress)
+            device.transport.pull(f"{folder}/outputs.raw", Path(here) / "outputs.raw")
+        finally:
+            device.transport.run(f"rm -rf {shlex.quote(folder)}")
+        applied(device.name, benchmark.engine, parse(log, device.name))
+        content = (Path(here) / "outputs.raw").read_bytes()
+    expected = len(inputs) * head.classes * np.dtype(head.dtype).itemsize
+    if len(content) != expected:
+        raise DeviceError(
+            f"{device.name}: benchmark_model wrote {len(content)} bytes of scores, not {expected}",
+            hint="an old build without --output_filepath? name a newer one",
+            fault=Fault.WRONG_RESULT,
+        )
+    return head.scores(content)
+
+
+def _files(folder: str, head: Head) -> tuple[str, ...]:
+    return (
+        f"--input_layer={INPUT}",
+        f"--input_layer_shape={','.join(map(str, head.shape))}",
+        # A colon ends the name; within a path it is doubled.
+        f"--input_layer_value_files={INPUT}:{folder.replace(':', '::')}/input.raw",
+        f"--output_filepath={folder}/output.raw",
+    )
+
+
+def _loop(folder: str, inputs: str, count: int, size: int, command: str) -> str:
+    """Shell that runs the tool on each input and puts the outputs together; it says the last
+    log, and the number of each image as it is done."""
+    return (
+        f"cd {shlex.quote(folder)} && i=0 && while [ $i -lt {count} ]; do "
+        f"dd if={shlex.quote(inputs)} of=input.raw bs={size} skip=$i count=1 2>/dev/null && "
+        f"{command} >log 2>&1 && cat output.raw >>outputs.raw && rm output.raw || "
+        "{ code=$?; cat log; exit $code; }; "
+        "i=$((i + 1)); echo image $i; done; cat log"
+    )
+
+
+def _run_loop(device: Device, engine: Engine, loop: str, count: int, progress: Progress) -> str:
+    def said(line: str) -> None:
+        words = line.split()
+        if len(words) == 2 and words[0] == "image" and words[1].isdigit():
+            progress(int(words[1]), count, f"{device.name}: scores")
+
+    done = device.transport.run(loop, timeout=None, said=said)
+    if done.code:
+        raise failure(device.name, engine, done.code, done.out + done.err)
+    return done.out
