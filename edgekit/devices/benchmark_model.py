@@ -27,8 +27,8 @@ FLAGS: dict[tuple[Tool, Engine], tuple[str, ...]] = {
     ("litert", "GPU"): ("--use_gpu=true",),
     ("litert", "NPU"): ("--use_npu=true",),
 }
-MARKS: dict[Tool, bytes] = {"litert": b"dispatch_library_path", "classic": b"output_filepath"}
-"""Names of flags that only one of the tools has, as they stand in the binary."""
+MARKS: dict[Tool, bytes] = {"litert": b"dispatch_library_path", "classic": b"input_layer_shape"}
+"""A flag by which a binary is known, LiteRT's first: its tool may know those of the other."""
 ENOUGH = 10
 """A run is cut at so many times the seconds asked, where single inferences are that slow."""
 

@@ -16,8 +16,8 @@ from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.transports.local import Local
 
 QUICK: dict[str, Any] = {"warmup_seconds": 0.0, "runs": 20, "seconds": 0.0, "threads": 1}
-CLASSIC = b"\x7fELF output_filepath"
-LITERT = b"\x7fELF dispatch_library_path output_filepath"
+CLASSIC = b"\x7fELF input_layer_shape"
+LITERT = b"\x7fELF dispatch_library_path input_layer_shape"
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -58,7 +58,7 @@ def test_what_cannot_be_asked_is_refused(
     ],
 )
 def test_failures_are_named(script: str, fault: Fault, tmp_path: Path) -> None:
-    tool = write(tmp_path / "tool", f"#!/bin/sh\n# output_filepath\n{script}\n".encode())
+    tool = write(tmp_path / "tool", f"#!/bin/sh\n# input_layer_shape\n{script}\n".encode())
     model = write(tmp_path / "model.tflite", b"model")
     with (
         Device("board", Local(home=str(tmp_path / "home"))) as device,
