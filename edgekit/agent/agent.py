@@ -176,10 +176,12 @@ def compute_scores(job: Json) -> Json:
         if model["id"] not in (files or [job["models"][0]["id"]]):
             continue
         chunks = [range(w, len(images), workers) for w in range(workers)]
+        runs = [open_model(model, 1, exact=True) for _ in chunks]
+        # OpenVINO's Python module waits for itself if its first two runs come at the same time.
+        runs[0](prepare(images[:1], model["form"]))
         done = [0]
 
-        def work(chunk: range, model: Json = model, done: list[int] = done) -> list[Any]:
-            run = open_model(model, 1, exact=True)
+        def work(chunk: range, run: Run, model: Json = model, done: list[int] = done) -> list[Any]:
             rows = []
             for i in chunk:
                 rows.append(run(prepare(images[i : i + 1], model["form"])).reshape(-1))
@@ -189,7 +191,7 @@ def compute_scores(job: Json) -> Json:
             return rows
 
         with ThreadPoolExecutor(workers) as pool:
-            parts = list(pool.map(work, chunks))
+            parts = list(pool.map(work, chunks, runs))
         scores = np.empty((len(images), len(parts[0][0])), np.float32)
         for chunk, rows in zip(chunks, parts):
             scores[list(chunk)] = rows

@@ -3,7 +3,10 @@
 import json
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -81,3 +84,23 @@ def test_the_file_runs_alone(model: Path, images: Path, tmp_path: Path) -> None:
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["environment"]["versions"]["onnxruntime"]
     assert np.load(tmp_path / "scores.npy").shape == (37, 3)
+
+
+def test_the_first_run_is_over_before_others_begin(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where two come first at once, OpenVINO's module waits for itself for ever."""
+    threads: list[str] = []
+
+    def open_model(*_: object, **__: object) -> Callable[[Any], Any]:
+        def run(image: Any) -> Any:
+            threads.append(threading.current_thread().name)
+            return np.zeros((1, 3), np.float32)
+
+        return run
+
+    monkeypatch.setattr(agent, "open_model", open_model)
+    model = {"id": "a", "form": RAW.model_dump(mode="json")}
+    agent.compute_scores({"models": [model], "scores": {"images": str(images), "workers": 2}})
+    assert threads[0] == "MainThread"
+    assert "MainThread" not in threads[1:]

@@ -1,4 +1,8 @@
-"""What real benchmark_model tools printed, cut to the lines that matter."""
+"""What benchmark_model prints, cut to the lines that matter.
+
+Where an address stands above it, a text is what a user's tool printed; the others are put together
+from such lines, and say so.
+"""
 
 # https://github.com/tensorflow/tensorflow/issues/43541, 2020: no percentiles, no prefix.
 CLASSIC_GPU_2020 = """\
@@ -26,8 +30,8 @@ LOGCAT_PARTIAL = """\
 05-30 15:16:46.366  3380  3380 I tflite  : Inference timings in us: Init: 126059, First inference: 32942, Warmup (avg): 12581.9, Inference (avg): 12167.6
 """  # noqa: E501
 
-# Lines of recent builds, as published in several users' notes: percentiles, one warm-up run, a GPU
-# that takes a tenth of the nodes and leaves the rest to XNNPACK.
+# Put together: lines as recent builds print them, with percentiles, one warm-up run, and a GPU that
+# takes a tenth of the nodes and leaves the rest to XNNPACK.
 CLASSIC_PARTLY_GPU = """\
 INFO: STARTING!
 INFO: Use gpu: [1]
@@ -44,8 +48,8 @@ INFO: Memory footprint delta from the start of the tool (MB): init=119.5 overall
 INFO: Overall peak memory footprint (MB) via periodic monitoring: 193.2383
 """  # noqa: E501
 
-# https://github.com/tensorflow/tensorflow/issues/56301 and 56482 for the refusal: what was applied
-# executes nothing, and XNNPACK silently takes the graph.
+# Put together: the refusal is worded as in https://github.com/tensorflow/tensorflow/issues/56301 and
+# 56482. What was applied executes nothing, and XNNPACK silently takes the graph.
 CLASSIC_FELL_BACK = """\
 INFO: STARTING!
 INFO: GPU delegate created.
