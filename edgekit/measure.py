@@ -75,6 +75,7 @@ def measure(
     Raises:
         DeviceError: the runtime crashed, with the end of what it said.
     """
+    where = str(images.absolute())
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         out = {name: str(Path(folder) / f"{i}.npy") for i, name in enumerate(score)}
         job: dict[str, Any] = {
@@ -82,7 +83,7 @@ def measure(
             "models": [
                 {
                     "id": c.id,
-                    "path": str(c.path),
+                    "path": str(c.path.absolute()),
                     "runtime": c.runtime,
                     "form": c.form.model_dump(mode="json"),
                     "device": c.device,
@@ -91,9 +92,9 @@ def measure(
             ],
         }
         if score:
-            job["scores"] = {"images": str(images), "workers": os.cpu_count(), "out": out}
+            job["scores"] = {"images": where, "workers": os.cpu_count(), "out": out}
         if latency:
-            job["latency"] = {"images": str(images), **PROTOCOL}
+            job["latency"] = {"images": where, **PROTOCOL}
         result = _run_agent(job, Path(folder), progress)
         return Outcome(
             environment=result["environment"],

@@ -8,7 +8,7 @@ import traceback
 import click
 
 from edgekit import __version__
-from edgekit.cli import building, deploying, devices, inspecting
+from edgekit.cli import benching, building, deploying, devices, inspecting
 from edgekit.errors import EdgekitError
 
 
@@ -55,8 +55,8 @@ for command in (
     deploying.bundle,
     deploying.deploy,
     deploying.rollback,
-    deploying.bench,
-    deploying.import_,
+    benching.bench,
+    benching.import_,
     inspecting.inspect,
     inspecting.schema,
     devices.device,

@@ -16,15 +16,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from edgekit.devices.bundle import SMOKE, SUMS, Bundle
-from edgekit.devices.device import Device, Progress
-from edgekit.devices.raw import Raw
+from edgekit.devices.device import Device
+from edgekit.devices.raw import Golden
 from edgekit.devices.validity import golden_complaint
 from edgekit.errors import DeviceError, EdgekitError, Fault
 from edgekit.transports.base import Transport
 
+Trial = Callable[[Device, str], Golden]
 KEEP = 3
 STALE_DAYS = 7
 """After which a file that was pushed and that no release holds is removed."""
@@ -91,7 +92,8 @@ class Deployment:
     release: str
     keep: int = KEEP
     dry_run: bool = False
-    progress: Progress = lambda done, total, note: None
+    trial: Trial | None = None
+    """What runs the golden images there, given the release's folder; the agent, unless named."""
 
     def to(self, device: Device) -> Outcome:
         """Deploy to one device.
@@ -101,7 +103,7 @@ class Deployment:
         """
         begin = time.monotonic()
         place = Place(device, self.bundle.info.name)
-        check_machine(device, self.bundle)
+        check_machine(device, self.bundle, "shell" if self.trial else "python")
         if place.current() == self.release and place.is_whole(self.release):
             return Outcome(device.name, State.UNCHANGED, self.release, time.monotonic() - begin)
         missing = device.missing(list(self.bundle.files.values()))
@@ -110,19 +112,27 @@ class Deployment:
             device.need(size, self.bundle.info.name)
             spent = time.monotonic() - begin
             return Outcome(device.name, State.WOULD_DEPLOY, self.release, spent, size)
-        difference = place.install(self.bundle, self.release, self.progress)
+        difference = place.install(self.bundle, self.release, self.trial or by_agent)
         place.switch(self.release)
         place.forget_old(self.keep)
         spent = time.monotonic() - begin
         return Outcome(device.name, State.DEPLOYED, self.release, spent, size, difference)
 
 
-def check_machine(device: Device, bundle: Bundle) -> None:
+def by_agent(device: Device, folder: str) -> Golden:
+    """The agent on the device runs the golden images."""
+    golden = device.run_agent(folder, SMOKE, lambda *_: None).golden
+    assert golden is not None  # the smoke job asks for nothing else
+    return golden
+
+
+def check_machine(device: Device, bundle: Bundle, of: Literal["python", "shell"]) -> None:
     """
     Raises:
-        DeviceError: the device's Python is of another architecture than the target.
+        DeviceError: what will run the model there is of another architecture than the target.
     """
-    wanted, found = bundle.info.machine, device.machine()
+    found = device.machine() if of == "python" else device.sh("uname -m").strip()
+    wanted = bundle.info.machine
     if wanted and found != wanted:
         raise DeviceError(
             f"{device.name} is {found}, and {bundle.info.target} is {wanted}",
@@ -154,7 +164,7 @@ class Place:
         done = self.device.transport.run(f"cd {where} && sha256sum -c {SUMS}", timeout=300)
         return done.code == 0
 
-    def install(self, bundle: Bundle, release: str, progress: Progress) -> float:
+    def install(self, bundle: Bundle, release: str, trial: Trial) -> float:
         """Have a release on the device, checked and tried out.
 
         Returns:
@@ -163,7 +173,7 @@ class Place:
         part = f"{self.folder}/releases/.{release}.part"
         self.device.place(bundle.files, part)
         self._check_sums(part)
-        difference = self._smoke(self.device.run_agent(part, SMOKE, progress))
+        difference = self._smoke(trial(self.device, part))
         whole = self.path("releases", release)
         self.device.sh(f"rm -rf {whole} && mv {shlex.quote(part)} {whole} && sync")
         return difference
@@ -185,9 +195,7 @@ class Place:
             fault=Fault.HASH_MISMATCH,
         )
 
-    def _smoke(self, raw: Raw) -> float:
-        golden = raw.golden
-        assert golden is not None  # the smoke job asks for nothing else
+    def _smoke(self, golden: Golden) -> float:
         wrong = golden_complaint(golden)
         if wrong:
             raise DeviceError(
@@ -221,7 +229,7 @@ class Place:
         files = shlex.quote(f"{self.device.home}/files")
         self.device.sh(f"find {files} -type f -mtime +{STALE_DAYS} -exec rm -f {{}} +")
 
-    def roll_back(self, progress: Progress) -> Outcome:
+    def roll_back(self) -> Outcome:
         """Put the release before this one in use again, after it was checked and tried out.
 
         Raises:
@@ -236,7 +244,7 @@ class Place:
             )
         folder = f"{self.folder}/releases/{before}"
         self._check_sums(folder)
-        difference = self._smoke(self.device.run_agent(folder, SMOKE, progress))
+        difference = self._smoke(by_agent(self.device, folder))
         self.switch(before)
         spent = time.monotonic() - begin
         return Outcome(

@@ -141,8 +141,7 @@ class Device:
         if done.code:
             raise DeviceError(
                 f"{self.name}: {self.python} does not run: {done.err.strip()[-200:]}",
-                hint=f"edgekit device setup {self.name}, or name another one with `python` in the "
-                "inventory",
+                hint=self.transport.without_python.format(name=self.name),
                 fault=Fault.MISSING_RUNTIME,
             )
         return done.out.strip()

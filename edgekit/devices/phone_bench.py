@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,18 +72,14 @@ def bench_phone(
         InputError: the bundle's model is no TFLite file, or the binary no benchmark_model.
         DeviceError: it does not run there, or the engine asked for executes nothing.
     """
-    if bundle.info.runtime != "litert":
-        raise InputError(
-            f"benchmark_model runs TFLite files, and {bundle.info.subject.file} is none",
-            hint="name the variant of LiteRT, e.g. build/<recipe>/android/litert",
-        )
+    refuse_others(bundle)
     model = bundle.folder / bundle.info.subject.file
     asked, processes = _as_the_bundle(bundle, benchmark), bundle.info.protocol.processes
     started, results = _now(), []
     with one_at_a_time(device.name):
         before = ask(device)
         environment, board = board_of(before)
-        found = _scores(bundle, device, asked, progress) if asked.tool == "classic" else {}
+        found = _results(bundle, device, asked, progress) if asked.tool == "classic" else {}
         # In Android Studio's emulator nothing is timed.
         for number in range(0 if board["emulator"] else processes):
             progress(number, processes, f"{device.name}: latency")
@@ -101,6 +98,18 @@ def bench_phone(
     )
     heat = [*_heat("before", before["heat"]), *_heat("after", after["heat"])] if results else []
     return _report(bundle, device, raw, asked, results, heat)
+
+
+def refuse_others(bundle: Bundle) -> None:
+    """
+    Raises:
+        InputError: the bundle's model is no TFLite file.
+    """
+    if bundle.info.runtime != "litert":
+        raise InputError(
+            f"benchmark_model runs TFLite files, and {bundle.info.subject.file} is none",
+            hint="name the variant of LiteRT, e.g. build/<recipe>/android/litert",
+        )
 
 
 def _report(
@@ -141,28 +150,48 @@ def _as_the_bundle(bundle: Bundle, benchmark: Benchmark) -> Benchmark:
     )
 
 
-def _scores(
-    bundle: Bundle, device: Device, benchmark: Benchmark, progress: Progress
-) -> dict[str, Any]:
-    """The golden images first: where they are wrong, the slice would be too."""
+def phone_trial(bundle: Bundle, binary: Path) -> Callable[[Device, str], Golden]:
+    """What `deploy` tries a release out with, where no Python runs.
 
-    def of(name: str) -> NDArray[np.float32]:
-        inputs = bundle.info.form.prepare(np.load(bundle.folder / name))
-        return scores(device, benchmark, bundle.folder / bundle.info.subject.file, inputs, progress)
+    Raises:
+        InputError: the bundle's model is no TFLite file.
+    """
+    refuse_others(bundle)
+    benchmark = _as_the_bundle(bundle, Benchmark(binary=binary))
+    return lambda device, folder: golden_of(bundle, device, benchmark, lambda *_: None)
 
-    given, expected = of(GOLDEN_INPUT), np.load(bundle.folder / GOLDEN_SCORES)
-    golden = Golden(
+
+def golden_of(bundle: Bundle, device: Device, benchmark: Benchmark, progress: Progress) -> Golden:
+    """How far the device is from the golden scores.
+
+    Raises:
+        InputError, DeviceError: as `bench_phone`.
+    """
+    given = _scores(GOLDEN_INPUT, bundle, device, benchmark, progress)
+    expected = np.load(bundle.folder / GOLDEN_SCORES)
+    return Golden(
         max_abs_diff=float(np.abs(given - expected).max()),
         largest=float(np.abs(expected).max()),
         same_top1=int(np.sum(given.argmax(axis=1) == expected.argmax(axis=1))),
         images=len(expected),
     )
+
+
+def _scores(
+    name: str, bundle: Bundle, device: Device, benchmark: Benchmark, progress: Progress
+) -> NDArray[np.float32]:
+    inputs = bundle.info.form.prepare(np.load(bundle.folder / name))
+    return scores(device, benchmark, bundle.folder / bundle.info.subject.file, inputs, progress)
+
+
+def _results(
+    bundle: Bundle, device: Device, benchmark: Benchmark, progress: Progress
+) -> dict[str, Any]:
+    """The golden images first: where they are wrong, the slice would be too."""
+    golden = golden_of(bundle, device, benchmark, progress)
     stream = io.BytesIO()
-    np.save(stream, of(IMAGES))
-    return {
-        "golden": golden,
-        "scores": {MODEL: base64.b64encode(stream.getvalue()).decode()},
-    }
+    np.save(stream, _scores(IMAGES, bundle, device, benchmark, progress))
+    return {"golden": golden, "scores": {MODEL: base64.b64encode(stream.getvalue()).decode()}}
 
 
 def _figures(

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
@@ -38,6 +38,10 @@ LOST = ("closed", "EOF", "protocol fault", "not found", "offline", "couldn't rea
 
 
 class Adb(Transport):
+    without_python: ClassVar[str] = (
+        "a phone has none: run the model by its benchmark_model, --benchmark-binary FILE"
+    )
+
     transport: Literal["adb"] = "adb"
     serial: str = Field(min_length=1)
     home: str = Field(default="/data/local/tmp/edgekit", pattern="^/")

@@ -40,6 +40,10 @@ class Transport(BaseModel, ABC):
 
     evidence: ClassVar[Evidence] = Evidence.MEASURED
     """Of what is seen on the device, unless the agent finds out that it runs in an emulator."""
+    without_python: ClassVar[str] = (
+        "edgekit device setup {name}, or name another one with `python` in the inventory"
+    )
+    """What to do where no Python runs on the device."""
 
     transport: str
     """The plug-in's name. Each narrows it to `Literal[...]`."""

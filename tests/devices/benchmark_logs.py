@@ -48,7 +48,7 @@ INFO: Memory footprint delta from the start of the tool (MB): init=119.5 overall
 INFO: Overall peak memory footprint (MB) via periodic monitoring: 193.2383
 """  # noqa: E501
 
-# Put together: the refusal is worded as in https://github.com/tensorflow/tensorflow/issues/56301 and
+# Put together: the refusal is worded as in github.com/tensorflow/tensorflow/issues/56301 and
 # 56482. What was applied executes nothing, and XNNPACK silently takes the graph.
 CLASSIC_FELL_BACK = """\
 INFO: STARTING!

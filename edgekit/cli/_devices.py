@@ -1,0 +1,76 @@
+"""What the commands that take a model to a device have in common."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgekit.cli._options import FILE, triple
+from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    from edgekit.artifact import Store
+    from edgekit.devices.bundling import Wanted
+    from edgekit.transports.base import Transport
+
+device_option = click.option(
+    "--device", "devices", multiple=True, required=True, help="A name in the inventory."
+)
+binary_option = click.option(
+    "--benchmark-binary",
+    "binary",
+    type=FILE,
+    help="Of a phone without Python: the benchmark_model to run there.",
+)
+
+
+def _seconds(_: Any, option: Any, text: str | None) -> float:
+    """90, 90s, 15m or 1h."""
+    if text is None:
+        return 0.0
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if not found:
+        raise InputError(f"--{option.name}: a time such as 90s, 15m or 1h expected, not {text}")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def measuring(command: Callable[..., None]) -> Callable[..., None]:
+    """How a model is measured, for the commands that make a bundle."""
+    for option in (
+        click.option("--threads", type=click.IntRange(1, 64), help="Instead of the target's."),
+        click.option("--strict", is_flag=True, help="1024 runs and 60 s at least, as in MLPerf."),
+        click.option(
+            "--sustained", callback=_seconds, help="Also run without a pause so long: 15m."
+        ),
+        click.option("--images", type=FILE, help="A folder of images, for a file from elsewhere."),
+        click.option("--mean", callback=triple, help="Of a float input: 0.5 or 0.5,0.5,0.5"),
+        click.option("--std", callback=triple, help="The same for the standard deviation."),
+    ):
+        command = option(command)
+    return command
+
+
+def wanted_of(strict: bool, sustained: float, **words: Any) -> Wanted:
+    from edgekit.devices.bundling import Wanted
+    from edgekit.devices.protocol import STRICT, Protocol
+
+    protocol = STRICT if strict else Protocol()
+    return Wanted(protocol.model_copy(update={"sustained_seconds": sustained}), **words)
+
+
+def store_of(store: Path | None) -> Store:
+    from edgekit.artifact import Store, default_store
+
+    return Store(store or default_store())
+
+
+def transports_of(names: tuple[str, ...]) -> dict[str, Transport]:
+    from edgekit.devices.inventory import find_device
+
+    if len(set(names)) < len(names):
+        raise InputError("--device: a device is named twice")
+    return {name: find_device(name) for name in names}

@@ -1,0 +1,137 @@
+"""Commands that read what a model does on a device: bench, import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgekit.cli._devices import binary_option, measuring, store_of, transports_of, wanted_of
+from edgekit.cli._options import FILE, debug_option, json_option, store_option
+from edgekit.errors import DeviceError, InputError
+
+if TYPE_CHECKING:
+    from edgekit.devices.report import DeviceReport
+
+out_option = click.option("--out", type=FILE, default=None, help="Where the report goes.")
+
+
+@click.command()
+@measuring
+@click.argument("artifact", type=FILE)
+@click.option("--device", required=True, help="A name in the inventory.")
+@binary_option
+@click.option(
+    "--engine",
+    type=click.Choice(["CPU", "GPU", "NPU"]),
+    default="CPU",
+    show_default=True,
+    help="What runs the model, by benchmark_model.",
+)
+@out_option
+@store_option
+@json_option
+@debug_option
+def bench(
+    artifact: Path,
+    device: str,
+    binary: Path | None,
+    engine: str,
+    out: Path | None,
+    store: Path | None,
+    as_json: bool,
+    **words: Any,
+) -> None:
+    """Measure a model on a device: accuracy, latency, and whether to believe them.
+
+    ARTIFACT is build/<recipe>/<target>, one of its variants' folders, a bundle or any model file.
+    """
+    from edgekit.console import Console
+    from edgekit.devices.bench import bench as run
+    from edgekit.devices.benchmark_model import Benchmark
+    from edgekit.devices.bundling import bundle_of
+    from edgekit.devices.device import Device
+    from edgekit.devices.phone_bench import bench_phone
+
+    if binary is None and engine != "CPU":
+        raise InputError(
+            f"--engine {engine}: a phone's {engine} is measured by its benchmark_model",
+            hint="name the binary: --benchmark-binary FILE",
+        )
+    tool = Benchmark.model_validate({"binary": binary, "engine": engine}) if binary else None
+    transport = transports_of((device,))[device]
+    wanted, where = wanted_of(**words), store_of(store)
+    with Console(quiet=as_json) as console, bundle_of(artifact, where, wanted) as made:
+        with Device(device, transport) as opened:
+            report = (
+                bench_phone(made, opened, tool, console.working)
+                if tool
+                else run(made, opened, console.working)
+            )
+        _report(report, out or Path("build/devices") / device / made.info.name, as_json)
+
+
+@click.command(name="import")
+@click.argument("result", type=FILE)
+@click.option("--bundle", "bundle_path", type=FILE, help="Where it does not lie beside the result.")
+@click.option("--device", default="device", help="What to call the device it was made on.")
+@out_option
+@json_option
+@debug_option
+def import_(
+    result: Path, bundle_path: Path | None, device: str, out: Path | None, as_json: bool
+) -> None:
+    """Read the result.json that run.sh left on a device, with the checks of `bench`."""
+    from edgekit.devices.bench import import_result
+
+    report = import_result(result, bundle_path, device)
+    _report(
+        report, out or Path("build/devices") / device / Path(report.artifact.file).stem, as_json
+    )
+
+
+def _report(report: DeviceReport, folder: Path, as_json: bool) -> None:
+    """
+    Raises:
+        DeviceError: the run is no result.
+    """
+    from edgekit.report.device import write_device_report
+
+    page = write_device_report(report, folder)
+    if as_json:
+        click.echo(report.model_dump_json(indent=1))
+    else:
+        for line in _told(report):
+            click.echo(line)
+        click.echo(f"Report: {page}")
+    if report.invalid():
+        raise DeviceError(
+            f"the run on {report.device.name} is no result: {report.invalid()}",
+            hint=f"see {page}; mend the cause and measure again",
+        )
+
+
+def _told(report: DeviceReport) -> Iterator[str]:
+    """A device report in a few lines."""
+    from edgekit.report.render import interval
+
+    where = f"{report.artifact.file} on {report.device.name} ({report.device.cpu})"
+    yield f"{where}: {report.validity}, evidence: {report.evidence}"
+    found, times = report.correctness, report.latency_us
+    if found.top1 and found.host_top1:
+        yield f"top-1 {interval(found.top1)} %, on the host {found.host_top1.value:.1f} %"
+    if found.agreement:
+        images = found.agreement.samples
+        yield f"same class as on the host: {interval(found.agreement)} % of {images} images"
+    if times:
+        spread = f"{min(times.medians) / 1e3:.2f} to {max(times.medians) / 1e3:.2f}"
+        yield (
+            f"median {times.p50 / 1e3:.2f} ms at {report.runtime.threads} threads, {spread} in "
+            f"{len(times.medians)} processes; p95 {times.p95 / 1e3:.2f} ms"
+        )
+    else:
+        yield f"latency: not measured, {report.not_available['latency_us']}"
+    for reason in report.reasons:
+        yield f"{reason.validity}: {reason.cause}: {reason.words}"

@@ -1,0 +1,96 @@
+"""Bundle, deploy, roll back, measure and import, as they are typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.devices.tiny import write_model
+
+FLOAT = ["--mean", "0", "--std", "1", "--threads", "1"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where commands are typed: a model of one's own, and three devices."""
+    monkeypatch.setenv("EDGEKIT_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("EDGEKIT_DEVICES", str(tmp_path / "devices.yaml"))
+    monkeypatch.chdir(tmp_path)
+    write_model(tmp_path / "means.onnx")
+    entry = {"transport": "local", "python": sys.executable}
+    devices = {name: {**entry, "home": str(tmp_path / name)} for name in ("a", "b")}
+    broken = {"transport": "local", "python": "/no/python", "home": str(tmp_path / "c")}
+    (tmp_path / "devices.yaml").write_text(yaml.safe_dump({**devices, "c": broken}))
+    return tmp_path
+
+
+def edgekit(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edgekit", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_deploy_to_two_and_back(folder: Path) -> None:
+    done = edgekit("deploy", "means.onnx", "--device", "a", "--device", "b", *FLOAT)
+    assert done.returncode == 0, done.stderr
+    assert "a: deployed" in done.stdout
+    assert "b: deployed" in done.stdout
+    again = edgekit("deploy", "means.onnx", "--device", "a", "--json", *FLOAT)
+    assert json.loads(again.stdout)[0]["state"] == "unchanged"
+    back = edgekit("rollback", "means", "--device", "a")
+    assert back.returncode == 5
+    assert "no release before the one in use" in back.stderr
+
+
+def test_one_that_fails_makes_the_command_fail(folder: Path) -> None:
+    done = edgekit("deploy", "means.onnx", "--device", "a", "--device", "c", "--json", *FLOAT)
+    assert done.returncode == 5
+    outcomes = {row["device"]: row for row in json.loads(done.stdout)}
+    assert outcomes["a"]["state"] == "deployed"
+    assert outcomes["c"]["fault"] == "missing runtime"
+    assert "edgekit device setup c" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_by_stick(folder: Path) -> None:
+    done = edgekit("bundle", "means.onnx", "--out", "stick/means", *FLOAT)
+    assert done.returncode == 0, done.stderr
+    job = folder / "stick/means/job.json"
+    assert json.loads(job.read_text())["protocol"]["runs"] == 100
+    nothing = edgekit("import", "stick/means/result.json")
+    assert nothing.returncode == 2
+    assert "no such file" in nothing.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["bench", "means.onnx", "--device", "x", *FLOAT], "no device 'x'"),
+        (["bench", "nothing.onnx", "--device", "a"], "no such file or folder"),
+        (["bench", "means.onnx", "--device", "a"], "give --mean and --std"),
+        (["bench", ".", "--device", "a"], "is no folder of a build"),
+        (["bench", "means.onnx", "--device", "a", "--sustained", "soon"], "a time such as 90s"),
+        (["deploy", "means.onnx", "--device", "a", "--device", "a"], "a device is named twice"),
+        (["bench", "means.onnx", "--device", "a", "--engine", "GPU", *FLOAT], "--benchmark-binary"),
+        (["build", "r.yaml", "--target", "rpi", "--device", "x"], "r.yaml"),
+    ],
+)
+def test_mistakes_are_told(folder: Path, words: list[str], told: str) -> None:
+    done = edgekit(*words)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow  # the whole protocol: three processes, and a sweep of threads
+def test_bench_writes_a_report_and_says_what_it_is_worth(folder: Path) -> None:
+    done = edgekit("bench", "means.onnx", "--device", "a", "--json", *FLOAT)
+    report = json.loads(done.stdout)
+    assert (done.returncode == 0) == (report["validity"] != "invalid"), done.stderr
+    assert report["latency_us"]["samples"]
+    kept = folder / "build/devices/a/means/device-report.json"
+    assert json.loads(kept.read_text()) == report
