@@ -1,6 +1,6 @@
-"""Deploy one bundle to many devices at once: is it as slow as the slowest one, or as their sum?
+"""Deploy one bundle to many devices at once: as slow as the slowest one, or as their sum?
 
-    python tests/benchmarks/deploy_many.py build/mobilenet_int8/rpi/litert [--devices 8] [--delay .5]
+    python tests/benchmarks/deploy_many.py build/mobilenet_int8/rpi/litert [--devices 8]
 
 The devices are folders of this machine behind a connection that takes `delay` seconds a command, as
 over a slow network; what a board's processor would do, all of them do on this machine's cores.
