@@ -3,9 +3,9 @@
     python tests/benchmarks/compression.py make --only efficientnet-lite0-imagenet --rows litert
     python tests/benchmarks/raw_pixels.py
 
-edgekit's exported file takes uint8; ai-edge-quantizer's takes normalised floats, which an app has to
-make. All in one interleaved run: both files with floats that were made before, edgekit's with pixels,
-and the peer's with the normalisation in numpy.
+edgekit's exported file takes uint8; ai-edge-quantizer's takes normalised floats, which an app has
+to make. All in one interleaved run: both files with floats that were made before, edgekit's with
+pixels, and the peer's with the normalisation in numpy.
 """
 
 from __future__ import annotations
