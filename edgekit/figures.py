@@ -136,11 +136,6 @@ def accuracy_of(
     }
 
 
-def evidence_on(device: str) -> Evidence:
-    """Only a device other than the CPU is the target's own: processors are all alike to us."""
-    return Evidence.HOST if device == "CPU" else Evidence.MEASURED
-
-
 def latency_of(timing: Timing, baseline: Timing | None, evidence: Evidence) -> Latency:
     runs = timing.rounds.ravel() * 1e3
     ratio = ratio_of(timing, baseline, evidence) if baseline else None

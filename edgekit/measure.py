@@ -10,14 +10,15 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.agent import agent
-from edgekit.artifact import sha256_of
+from edgekit.artifact import Json, sha256_of
 from edgekit.errors import DeviceError, EdgekitError
+from edgekit.evidence import Evidence
 from edgekit.runtimes.base import InputForm, Progress
 
 HOST_THREADS = 1
@@ -56,6 +57,64 @@ class Outcome:
     environment: dict[str, Any]
     scores: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     timings: dict[str, Timing] = field(default_factory=dict)
+
+
+class Machine(Protocol):
+    """What models are timed on: this machine, or a device of the user's."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def threads(self) -> int: ...
+
+    @property
+    def evidence(self) -> Evidence: ...
+
+    def identity(self) -> Json:
+        """What its timings depend on beside the model, for keys. Not the agent's digest: for a
+        comment changed there a network would be cut and trained anew. What of the agent bears on
+        timings is the protocol."""
+        ...
+
+    def time(self, candidates: list[Candidate], images: Path, progress: Progress) -> Outcome:
+        """Interleaved latencies of the candidates, from one run.
+
+        Args:
+            images: a .npy file, uint8 (images, height, width, 3).
+
+        Raises:
+            DeviceError: the run broke, or is not to be believed.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Host:
+    """This machine, by one of the devices it has."""
+
+    device: str = "CPU"
+    name: str = "the build machine"
+    threads: int = HOST_THREADS
+
+    @property
+    def evidence(self) -> Evidence:
+        return evidence_on(self.device)
+
+    def identity(self) -> Json:
+        found = measuring_identity(self.device)
+        return {key: value for key, value in found.items() if key != "agent"}
+
+    def time(self, candidates: list[Candidate], images: Path, progress: Progress) -> Outcome:
+        return measure(candidates, images, progress)
+
+
+HERE = Host()
+
+
+def evidence_on(device: str) -> Evidence:
+    """Only a device other than the CPU is the target's own: processors are all alike to us."""
+    return Evidence.HOST if device == "CPU" else Evidence.MEASURED
 
 
 def measure(
@@ -166,5 +225,9 @@ def measuring_identity(device: str = "CPU") -> dict[str, Any]:
     return own | {
         "host": {"cpu": agent.cpu_name(), "int8": int8, "cores": os.cpu_count()},
         "protocol": {**PROTOCOL, "threads": HOST_THREADS},
-        "agent": sha256_of(Path(agent.__file__)),
+        "agent": agent_digest(),
     }
+
+
+def agent_digest() -> str:
+    return sha256_of(Path(agent.__file__))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,52 +11,25 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.action import Action, Context, Inputs
-from edgekit.agent import agent
-from edgekit.artifact import Artifact, Json, sha256_of
-from edgekit.devices.bench import bench, one_at_a_time
-from edgekit.devices.bundle import IMAGES, JOB, Info, write_bundle
+from edgekit.artifact import Artifact, Json
+from edgekit.devices.bench import bench
+from edgekit.devices.board import Board, no_result
+from edgekit.devices.bundle import Info, write_bundle
 from edgekit.devices.bundling import subject_of
 from edgekit.devices.device import Device
 from edgekit.devices.protocol import SLICE, Protocol
 from edgekit.devices.report import DeviceReport, Reason, Validity
-from edgekit.errors import DeviceError, Fault
 from edgekit.evidence import Evidence, Measurement
 from edgekit.figures import AccuracyChange, DeviceLatency, figure
 from edgekit.images import spread
-from edgekit.measure import PROTOCOL, Timing
+from edgekit.measure import agent_digest
 from edgekit.models import Card
 from edgekit.plugins import find_runtimes
 from edgekit.runtimes.base import InputForm, Runtime
 from edgekit.stats import Interval
-from edgekit.target import Target, machine_of
-from edgekit.transports.base import Transport
-from edgekit.validate import CHOICE, choice_of
+from edgekit.target import machine_of
 
 DEVICE_REPORT = "device-report.json"
-
-
-@dataclass(frozen=True)
-class Board:
-    """A device of the inventory, and the target it stands for."""
-
-    name: str
-    transport: Transport
-    target: Target
-
-    @property
-    def is_timed(self) -> bool:
-        """Whether its milliseconds mean anything: an emulator's do not."""
-        return self.transport.evidence is Evidence.MEASURED
-
-    def settings(self) -> Json:
-        return {
-            "device": self.name,
-            "entry": self.transport.model_dump(mode="json"),
-            "threads": self.target.threads,
-            "cpu": self.target.cpu,
-            "isa": self.target.isa,
-            "agent": sha256_of(Path(agent.__file__)),
-        }
 
 
 class OnDevice(Action):
@@ -73,7 +44,8 @@ class OnDevice(Action):
 
     def settings(self) -> Json:
         protocol = self.protocol.model_dump(mode="json") if self.board.is_timed else None
-        return {**self.board.settings(), "runtime": self.runtime, "protocol": protocol}
+        own = {"runtime": self.runtime, "protocol": protocol, "agent": agent_digest()}
+        return {**self.board.identity(), **own}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         runtime = find_runtimes()[self.runtime]()
@@ -82,11 +54,7 @@ class OnDevice(Action):
             with Device(self.board.name, self.board.transport) as device:
                 report = bench(bundle, device, context.progress)
         if report.invalid():
-            raise DeviceError(
-                f"the run on {self.board.name} is no result: {report.invalid()}",
-                hint="mend the cause and build again; nothing else is done twice",
-                fault=Fault.NO_RESULT,
-            )
+            raise no_result(self.board.name, report.invalid())
         (into / DEVICE_REPORT).write_text(report.model_dump_json(indent=1))
         return {"device": self.board.name}
 
@@ -124,67 +92,6 @@ class OnDevice(Action):
         labels = np.load(inputs["images"].file("labels.npy"))[chosen]
         scores = np.load(inputs["validation"].file("scores.npy"))[chosen]
         return write_bundle(folder, info, copied, few, labels, scores, beside)
-
-
-class ChooseOnDevice(Action):
-    """Name the fastest of the artifacts that passed, as the device runs them: one interleaved run
-    at the target's number of threads."""
-
-    libraries = ("numpy", "scipy")
-
-    def __init__(self, runtimes: dict[str, str], board: Board) -> None:
-        self.runtimes = runtimes
-        """The runtime of each variant."""
-        self.board = board
-
-    def settings(self) -> Json:
-        return {"runtimes": self.runtimes, **self.board.settings(), "protocol": PROTOCOL}
-
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        with TemporaryDirectory(prefix="edgekit-") as folder:
-            files = self._files(inputs, Path(folder))
-            name = self.board.name
-            with (
-                Device(name, self.board.transport) as device,
-                one_at_a_time(name),
-                device.work(files) as where,
-            ):
-                raw = device.run_agent(where, JOB, context.progress)
-        timings = {
-            name: Timing(entry.load, entry.first, np.asarray(entry.rounds))
-            for name, entry in raw.latency.items()
-        }
-        choice = choice_of(timings, Evidence.MEASURED)
-        (into / CHOICE).write_text(choice.model_dump_json(indent=1))
-        return {}
-
-    def _files(self, inputs: Inputs, folder: Path) -> dict[str, Path]:
-        """The files to send, by their names there: the job, the agent, the models, some images."""
-        images = np.load(inputs["images"].file("images.npy"), mmap_mode="r")
-        np.save(folder / IMAGES, images[spread(len(images), 8)])
-        files = {IMAGES: folder / IMAGES, "agent.py": Path(agent.__file__)}
-        models = []
-        for name, artifact in inputs.items():
-            if name == "images":
-                continue
-            runtime = find_runtimes()[self.runtimes[name]]
-            for file in (runtime.file, *runtime.companions):
-                files[f"{name}-{file}"] = artifact.file(file)
-            models.append(
-                {
-                    "id": name,
-                    "path": f"{name}-{runtime.file}",
-                    "runtime": runtime.name,
-                    "form": artifact.metadata["form"],
-                }
-            )
-        job = {
-            "threads": self.board.target.threads,
-            "models": models,
-            "latency": {"images": IMAGES, **PROTOCOL},
-        }
-        (folder / JOB).write_text(json.dumps(job))
-        return {**files, JOB: folder / JOB}
 
 
 class OnDeviceRecord(BaseModel):

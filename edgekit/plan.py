@@ -3,7 +3,7 @@ reading files; loads no heavy library.
 
     splits -> images/<split>
     source -> finetune ... (the trunk, once for all targets)
-    prune-table: how long the layers take that prune is to cut
+    prune-table: how long the layers take that prune is to cut, on the user's device if there is one
     check-source: a file from elsewhere, held to what the recipe says of it
     reference: scores of the float model that every later stage is held to
     <target>/<runtime>: compile, validated
@@ -29,10 +29,11 @@ from edgekit.data import (
     take_inventory,
 )
 from edgekit.datasets.base import Sample
+from edgekit.devices.board import Board
 from edgekit.errors import InputError, WeightsError
 from edgekit.foreign import LoadForeign
+from edgekit.measure import HERE, Machine
 from edgekit.models import LoadModel
-from edgekit.on_device import Board
 from edgekit.plugins import find_runtimes
 from edgekit.reach import in_reach
 from edgekit.recipe import Recipe
@@ -90,7 +91,7 @@ def make_plan(
     draft.add("splits", SplitData(recipe.data, inventory), {})
     judge = f"images/{recipe.data.evaluate_on}"
     draft.add(judge, draft.decode(recipe.data.evaluate_on), {"splits": "splits"})
-    trunk, reference = _plan_trunk(draft)
+    trunk, reference = _plan_trunk(draft, board if board and board.is_timed else HERE)
     scores = ReferenceScores(recipe.model.format)
     draft.add("reference", scores, {"model": reference, "images": judge})
     kept = trunk[trunk.index(reference) :]
@@ -180,8 +181,12 @@ def _seen_images(recipe: Recipe, base: Path, inventory: Inventory) -> set[str]:
     return seen | (starts(splits["train"]) if learned else set())
 
 
-def _plan_trunk(draft: Draft) -> tuple[list[str], str]:
-    """Steps that leave a float model, and the one that is the float reference."""
+def _plan_trunk(draft: Draft, machine: Machine) -> tuple[list[str], str]:
+    """Steps that leave a float model, and the one that is the float reference.
+
+    Args:
+        machine: what stages time layers and networks on.
+    """
     recipe = draft.recipe
     kind = LoadModel if recipe.model.format == "torch" else LoadForeign
     load = kind(recipe.model, draft.base, recipe.data.image_size, recipe.data.crop_pct)
@@ -192,6 +197,7 @@ def _plan_trunk(draft: Draft) -> tuple[list[str], str]:
     for i, stage in enumerate(recipe.stages):
         if stage.scope != "trunk":
             continue
+        stage = stage.timed_on(machine)
         inputs = {"model": trunk[-1]}
         if stage.images:
             name = f"images/{stage.images}"

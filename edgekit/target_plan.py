@@ -10,10 +10,11 @@ from typing import Any
 
 from edgekit.action import Action
 from edgekit.data import CalibrationChoice, divide, pick_calibration
+from edgekit.devices.board import Board
 from edgekit.errors import InputError
 from edgekit.gates import Gates
 from edgekit.measure import device_is_here
-from edgekit.on_device import Board, ChooseOnDevice, OnDevice
+from edgekit.on_device import OnDevice
 from edgekit.plugins import find_runtimes
 from edgekit.reach import why_unreachable
 from edgekit.recipe import Recipe
@@ -117,9 +118,8 @@ def plan_target(
     choice = None
     if len(final) > 1:
         runtimes = {name: row.runtime for name, row in final.items()}
-        action: Action = Choose(runtimes, device)
-        if board and board.is_timed:
-            action = ChooseOnDevice(runtimes, board)
+        timed_there = board is not None and board.is_timed
+        action = Choose(runtimes, device, board if timed_there else None)
         inputs = {"images": judge} | {name: row.model for name, row in final.items()}
         choice = draft.add(f"{target.name}/choose", action, inputs)
     return TargetPlan(

@@ -21,13 +21,21 @@ from edgekit.evidence import Evidence, Measurement
 from edgekit.figures import (
     Validation,
     accuracy_of,
-    evidence_on,
     figure,
     is_disturbed,
     latency_of,
     ratio_of,
 )
-from edgekit.measure import Candidate, Timing, measure, measuring_identity
+from edgekit.measure import (
+    Candidate,
+    Host,
+    Machine,
+    Timing,
+    agent_digest,
+    evidence_on,
+    measure,
+    measuring_identity,
+)
 from edgekit.model_source import Format
 from edgekit.models import Card
 from edgekit.plugins import find_runtimes
@@ -181,13 +189,21 @@ class Choose(Action):
     version = 2
     libraries = ("numpy", "scipy")
 
-    def __init__(self, runtimes: dict[str, str], device: str = "CPU") -> None:
+    def __init__(
+        self, runtimes: dict[str, str], device: str = "CPU", machine: Machine | None = None
+    ) -> None:
+        """
+        Args:
+            runtimes: of each variant.
+            machine: this one unless named.
+        """
         self.runtimes = runtimes
-        """The runtime of each variant."""
         self.device = device
+        self.machine = machine or Host(device)
 
     def settings(self) -> Json:
-        return {"runtimes": self.runtimes, "device": self.device, **measuring_identity(self.device)}
+        own = {"runtimes": self.runtimes, "device": self.device, "agent": agent_digest()}
+        return {**own, **self.machine.identity()}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         images = inputs["images"].file("images.npy")
@@ -196,8 +212,8 @@ class Choose(Action):
             for name, artifact in inputs.items()
             if name != "images"
         ]
-        timings = measure(candidates, images, context.progress).timings
-        choice = choice_of(timings, evidence_on(self.device))
+        timings = self.machine.time(candidates, images, context.progress).timings
+        choice = choice_of(timings, self.machine.evidence)
         (into / CHOICE).write_text(choice.model_dump_json(indent=1))
         return {}
 

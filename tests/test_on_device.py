@@ -12,10 +12,10 @@ import pytest
 
 from edgekit.artifact import Store
 from edgekit.devices import protocol, validity
+from edgekit.devices.board import Board
 from edgekit.errors import InputError
 from edgekit.evidence import Evidence
 from edgekit.gates import Gates
-from edgekit.on_device import Board
 from edgekit.plan import Plan, make_plan
 from edgekit.publish import publish
 from edgekit.recipe import load_recipe

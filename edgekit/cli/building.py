@@ -15,7 +15,7 @@ from edgekit.errors import GateBroken, InputError
 
 if TYPE_CHECKING:
     from edgekit.artifact import Store
-    from edgekit.on_device import Board
+    from edgekit.devices.board import Board
     from edgekit.plan import Plan
     from edgekit.run import Build
     from edgekit.target import Target
@@ -175,8 +175,8 @@ def _plan(
 
 
 def _board(device: str, targets: list[Target]) -> Board:
+    from edgekit.devices.board import Board
     from edgekit.devices.inventory import find_device
-    from edgekit.on_device import Board
 
     transport = find_device(device)
     if len(targets) > 1:

@@ -26,7 +26,7 @@ def bench(bundle: Bundle, device: Device, progress: Progress) -> DeviceReport:
         DeviceError: it could not be run to its end. A run that ended and is not to be believed is
             a report whose validity says so.
     """
-    check_machine(device, bundle, "python")
+    check_machine(device, bundle.info.machine, bundle.info.target)
     with one_at_a_time(device.name), device.work(bundle.files) as folder:
         raw = device.run_agent(folder, JOB, progress)
     transport = device.transport

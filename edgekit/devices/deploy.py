@@ -103,7 +103,8 @@ class Deployment:
         """
         begin = time.monotonic()
         place = Place(device, self.bundle.info.name)
-        check_machine(device, self.bundle, "shell" if self.trial else "python")
+        of: Of = "shell" if self.trial else "python"
+        check_machine(device, self.bundle.info.machine, self.bundle.info.target, of)
         if place.current() == self.release and place.is_whole(self.release):
             return Outcome(device.name, State.UNCHANGED, self.release, time.monotonic() - begin)
         missing = device.missing(list(self.bundle.files.values()))
@@ -126,16 +127,23 @@ def by_agent(device: Device, folder: str) -> Golden:
     return golden
 
 
-def check_machine(device: Device, bundle: Bundle, of: Literal["python", "shell"]) -> None:
+Of = Literal["python", "shell"]
+
+
+def check_machine(
+    device: Device, wanted: str | None, target: str | None, of: Of = "python"
+) -> None:
     """
+    Args:
+        wanted: the target's architecture; None where it is not known.
+
     Raises:
         DeviceError: what will run the model there is of another architecture than the target.
     """
     found = device.machine() if of == "python" else device.sh("uname -m").strip()
-    wanted = bundle.info.machine
     if wanted and found != wanted:
         raise DeviceError(
-            f"{device.name} is {found}, and {bundle.info.target} is {wanted}",
+            f"{device.name} is {found}, and {target} is {wanted}",
             hint="choose the target that the device is: `edgekit device check "
             f"{device.name}` says what that is",
             fault=Fault.WRONG_ARCHITECTURE,

@@ -125,6 +125,10 @@ class Device:
                 fault=Fault.HASH_MISMATCH,
             )
 
+    def drop(self, path: Path) -> None:
+        """Remove a file that was sent and is of no more use there."""
+        self._forget(self._stored(path))
+
     def missing(self, paths: list[Path]) -> list[Path]:
         """Those of some files that are not on the device yet."""
         known = set(self.sh(f"ls {shlex.quote(f'{self.home}/files')} 2>/dev/null || true").split())
@@ -181,8 +185,10 @@ class Device:
             commands.append(f"{{ ln {source} {link} 2>/dev/null || cp {source} {link}; }}")
         self.sh(" && ".join(commands), timeout=300)
 
-    def run_agent(self, folder: str, job: str, progress: Progress) -> Raw:
-        """Run the agent that lies in a folder on a job that lies beside it.
+    def run_agent(
+        self, folder: str, job: str, progress: Progress, program: str = "agent.py"
+    ) -> Raw:
+        """Run the agent, or what watches it, that lies in a folder on a job that lies beside it.
 
         Raises:
             DeviceError: with what the agent said last, and whether the device restarted meanwhile.
@@ -194,7 +200,7 @@ class Device:
                 progress(message["done"], message["total"], f"{self.name}: {message['stage']}")
 
         where = shlex.quote(folder)
-        command = f"cd {where} && {self.python} agent.py {job} result.json"
+        command = f"cd {where} && {self.python} {program} {job} result.json"
         try:
             done = self.transport.run(command, timeout=None, said=said)
         except DeviceError as error:

@@ -31,8 +31,7 @@ SINCE_START = 16
 def timing_reasons(raw: Raw, protocol: Protocol) -> Iterator[Reason]:
     """Doubts about the latency, at the target's number of threads."""
     processes = raw.protocol[protocol.threads[0]]
-    yield from _throttled(raw)
-    yield from _clock_fell(raw)
+    yield from watched_reasons(raw)
     yield from delegate_reasons(processes[0].delegate)
     yield from _samples(processes, protocol)
     yield from busy_before(raw)
@@ -40,6 +39,12 @@ def timing_reasons(raw: Raw, protocol: Protocol) -> Iterator[Reason]:
         words = "the device tells neither temperature, clocks nor throttling: a run that was "
         words += "slowed down would not be noticed but by its drift"
         yield Reason(cause=Cause.UNWATCHED, validity=Validity.WARN, words=words)
+
+
+def watched_reasons(raw: Raw) -> Iterator[Reason]:
+    """What slowed the device down while it was watched, whatever ran."""
+    yield from _throttled(raw)
+    yield from _clock_fell(raw)
 
 
 def busy_before(raw: Raw) -> Iterator[Reason]:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.measure import HERE
 from edgekit.pruning.network import Network
 from edgekit.pruning.table import KernelPrecision
 from edgekit.pruning.trial import Trial
@@ -44,6 +45,9 @@ class Pruned(BaseModel):
     """Before and after."""
     parameters: tuple[int, int]
     trial: Trial
+    machine: str = HERE.name
+    """What the layers and the networks were timed on: this one, or a device of the inventory."""
+    threads: int = HERE.threads
     table: dict[str, int] | None
     """Of the latency table: layers, rounds, probes that were disturbed; None for other budgets."""
     forced: bool

@@ -1,4 +1,5 @@
-"""How long each layer takes at several widths, measured on the runtime that will run it.
+"""How long each layer takes at several widths, measured on the runtime that will run it, and on the
+device where there is one.
 
 Multiply-accumulates do not tell time: a depthwise convolution waits for memory, a kernel works on
 whole tiles of channels, and each runtime has other kernels. So every distinct layer of the network
@@ -20,11 +21,11 @@ from edgekit import models
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Artifact, Json
 from edgekit.figures import is_disturbed
-from edgekit.measure import Candidate, Timing, measure, measuring_identity
+from edgekit.measure import HERE, Candidate, Machine, Timing
 from edgekit.models import Card
 from edgekit.pruning.groups import Dependencies
 from edgekit.pruning.network import Network, Part, read_network
-from edgekit.runtimes.base import InputForm, Layer, Runtime
+from edgekit.runtimes.base import InputForm, Layer, Progress, Runtime
 
 SHARES = (0.25, 0.625, 1.0)
 """Of a layer's channels, the widths at which it is timed."""
@@ -94,13 +95,16 @@ class Table(BaseModel):
 
 
 class LatencyTable(Action):
-    """Measure the table of a torch model's layers on a runtime of this machine."""
+    """Measure the table of a torch model's layers on a runtime of a machine."""
 
     version = 1
 
-    def __init__(self, runtime: Runtime, precision: KernelPrecision) -> None:
+    def __init__(
+        self, runtime: Runtime, precision: KernelPrecision, machine: Machine = HERE
+    ) -> None:
         self.runtime = runtime
         self.precision: KernelPrecision = precision
+        self.machine = machine
 
     @property
     def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -109,16 +113,12 @@ class LatencyTable(Action):
     def settings(self) -> Json:
         own = {"runtime": self.runtime.name, "precision": self.precision}
         grid = {"shares": SHARES, "step": STEP, "frames": FRAMES}
-        # Not the agent's digest: for a comment changed there the network would be cut and trained
-        # anew. What of the agent bears on a table is the protocol.
-        machine = {key: value for key, value in measuring_identity().items() if key != "agent"}
-        return {**own, **grid, **machine}
+        return {**own, **grid, **self.machine.identity()}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         model, card = models.restore(inputs["model"])
         network = network_of(model, card)
-        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
-            table = measure_table(network, self.runtime, self.precision, Path(folder), context)
+        table = measure_table(network, self.runtime, self.precision, self.machine, context.progress)
         (into / TABLE).write_text(table.model_dump_json())
         return {"layers": len(table.entries), "disturbed": table.disturbed}
 
@@ -133,13 +133,17 @@ def read_table(artifact: Artifact) -> Table:
 
 
 def measure_table(
-    network: Network, runtime: Runtime, precision: KernelPrecision, folder: Path, context: Context
+    network: Network,
+    runtime: Runtime,
+    precision: KernelPrecision,
+    machine: Machine,
+    progress: Progress,
 ) -> Table:
     """All probes in one process, interleaved, so that whatever slows the machine slows all."""
     grids = distinct(network)
     wanted = {layer for grid in grids for row in grid.layers() for layer in row}
     frames = _frames(wanted)
-    timings, environment = _time([*wanted, *frames], runtime, precision, folder, context)
+    timings, environment = _time([*wanted, *frames], runtime, precision, machine, progress)
     seconds = {layer: _typical(timing) for layer, timing in timings.items()}
     fixed, slope = _line([(_values(frame), seconds[frame]) for frame in frames])
     entries = [
@@ -248,19 +252,20 @@ def _time(
     layers: list[Layer],
     runtime: Runtime,
     precision: KernelPrecision,
-    folder: Path,
-    context: Context,
+    machine: Machine,
+    progress: Progress,
 ) -> tuple[dict[Layer, Timing], dict[str, Any]]:
     candidates = []
-    for number, layer in enumerate(layers):
-        into = folder / str(number)
-        into.mkdir()
-        runtime.probe(layer, precision == "int8", into)
-        candidates.append(Candidate(str(number), runtime.name, into / runtime.file, RAW))
-        context.progress(number + 1, len(layers), f"write probes for {runtime.name}")
-    images = folder / "images.npy"
-    np.save(images, np.zeros((8, 1, 1, 1), np.uint8))
-    outcome = measure(candidates, images, context.progress)
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+        for number, layer in enumerate(layers):
+            into = Path(folder, str(number))
+            into.mkdir()
+            runtime.probe(layer, precision == "int8", into)
+            candidates.append(Candidate(str(number), runtime.name, into / runtime.file, RAW))
+            progress(number + 1, len(layers), f"write probes for {runtime.name}")
+        images = Path(folder, "images.npy")
+        np.save(images, np.zeros((8, 1, 1, 1), np.uint8))
+        outcome = machine.time(candidates, images, progress)
     timings = {layer: outcome.timings[str(number)] for number, layer in enumerate(layers)}
     return timings, outcome.environment
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.errors import NotAsAsked
-from edgekit.evidence import Evidence, Measurement
+from edgekit.evidence import Measurement
 from edgekit.figures import is_disturbed, ratio_of
-from edgekit.measure import Candidate, measure
+from edgekit.measure import HERE, Candidate, Machine
 from edgekit.models import Card
 from edgekit.pruning.table import KernelPrecision
 from edgekit.runtimes.base import InputForm, Progress, Quantization, Runtime
@@ -61,17 +61,20 @@ class Workshop:
         images: NDArray[np.uint8],
         folder: Path,
         progress: Progress,
+        machine: Machine = HERE,
     ) -> None:
         """
         Args:
             images: uint8 (images, size, size, 3) of the training split, to calibrate and to time.
             folder: an empty one, for the files.
+            machine: what the networks are timed on.
         """
         self.runtime = runtime
         self.precision = precision
         self.images = images
         self.folder = folder
         self.progress = progress
+        self.machine = machine
         np.save(folder / "images.npy", self.images)
 
     def compile(self, model: Any, card: Card) -> File:
@@ -97,12 +100,13 @@ class Workshop:
             Candidate("dense", name, dense.folder / file, dense.form),
         ]
         for _ in range(1 + REPEATS):
-            timings = measure(candidates, self.folder / "images.npy", self.progress).timings
+            images = self.folder / "images.npy"
+            timings = self.machine.time(candidates, images, self.progress).timings
             disturbed = any(map(is_disturbed, timings.values()))
             if not disturbed:
                 break
         return Trial(
-            latency=ratio_of(timings["pruned"], timings["dense"], Evidence.HOST),
+            latency=ratio_of(timings["pruned"], timings["dense"], self.machine.evidence),
             size=pruned.bytes / dense.bytes,
             disturbed=disturbed,
         )
@@ -120,10 +124,11 @@ def buys_time(latency: Measurement) -> bool:
     return latency.high is not None and latency.high < 1
 
 
-def refuse_idle(trial: Trial, runtime: str, macs: float, precision: str) -> None:
+def refuse_idle(trial: Trial, runtime: str, macs: float, precision: str, machine: str) -> None:
     """Refuse a cut that saves operations and no time.
 
     Args:
+        machine: what it was timed on.
         macs: what is left of the multiply-accumulates, as a share.
 
     Raises:
@@ -135,7 +140,7 @@ def refuse_idle(trial: Trial, runtime: str, macs: float, precision: str) -> None
     raise NotAsAsked(
         f"prune: the cut leaves {100 * macs:.0f} % of the multiply-accumulates and buys no time: "
         f"{precision} on {runtime} takes {found.value:.2f} ({found.low:.2f} to {found.high:.2f}) "
-        "times what the dense network takes",
+        f"times what the dense network takes, on {machine}",
         hint="cut by latency, or deeper, or by multiples of 8 (round_to); force: true keeps the "
         "cut all the same, and the report says that it bought nothing",
     )

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,7 +16,7 @@ from edgekit.artifact import Json
 from edgekit.audit import audit
 from edgekit.errors import EdgekitError, NotAsAsked, Unsupported, storage_errors
 from edgekit.gates import Gates
-from edgekit.measure import drivers
+from edgekit.measure import Machine, drivers
 from edgekit.runtimes.base import Runtime, Variant
 from edgekit.simulation.match import same_ranges
 
@@ -48,6 +48,10 @@ class Stage(BaseModel, Action):
     def files(self, base: Path) -> dict[str, Path]:
         """Files the settings point to; their digests enter the key."""
         return {}
+
+    def timed_on(self, machine: Machine) -> Self:
+        """The stage, where whatever it times is to run on this machine."""
+        return self
 
     def examines(self) -> dict[str, Action]:
         """Steps that look at the model before a trunk stage changes it, by the role under which

@@ -13,17 +13,18 @@ import tempfile
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from edgekit import models
 from edgekit.action import Action, Context, Inputs
 from edgekit.artifact import Json, write_atomically
 from edgekit.discovery import find_runtimes
 from edgekit.errors import InputError
+from edgekit.measure import HERE, Machine
 from edgekit.models import Card
 from edgekit.pruning import cutting
 from edgekit.pruning.importance import NAMED, Importance, importance_of, plugin_files
@@ -66,6 +67,8 @@ class Prune(Stage):
     """The training after the cut; null for none."""
     force: bool = False
     """Keep a cut that saves operations and no time."""
+    _machine: Machine = PrivateAttr(HERE)
+    """What layers and networks are timed on."""
 
     @field_validator("runtime")
     @classmethod
@@ -93,7 +96,13 @@ class Prune(Stage):
         if self.recover and self.recover.teacher and self.recover.teacher.is_file:
             # The path does not matter; files() brings the content's digest into the key.
             del fields["recover"]["teacher"]["weights"]
-        return fields
+        # The machine that builds is not in the key: what was trained is kept when it changes.
+        return fields if self._machine == HERE else {**fields, "machine": self._machine.identity()}
+
+    def timed_on(self, machine: Machine) -> Self:
+        stage = self.model_copy()
+        stage._machine = machine
+        return stage
 
     def files(self, base: Path) -> dict[str, Path]:
         source = self.recover.teacher if self.recover else None
@@ -104,7 +113,8 @@ class Prune(Stage):
     def examines(self) -> dict[str, Action]:
         if self.by != "latency":
             return {}
-        return {"table": LatencyTable(find_runtimes()[self.runtime](), self.precision)}
+        runtime = find_runtimes()[self.runtime]()
+        return {"table": LatencyTable(runtime, self.precision, self._machine)}
 
     def refuse(self, runtimes: Collection[type[Runtime]]) -> None:
         names = tuple(dict.fromkeys(runtime.name for runtime in runtimes))
@@ -207,7 +217,8 @@ class _Pruning:
         aim = stage.keep
         with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
             pixels = middle(self.images, self.card.image_size)
-            shop = Workshop(runtime, stage.precision, pixels, Path(folder), self.context.progress)
+            say, machine = self.context.progress, stage._machine
+            shop = Workshop(runtime, stage.precision, pixels, Path(folder), say, machine)
             with blamed(runtime, "compile", Path(folder)):
                 dense = shop.compile(self.dense, self.card)
             made = self._to_budget(model, card, stage.keep * self.total)
@@ -226,7 +237,8 @@ class _Pruning:
                     break  # what was made stays, and the record says what it lacks
                 aim = lower
         if not stage.force:
-            refuse_idle(trial, runtime.name, made.card.macs / self.card.macs, stage.precision)
+            left, where = made.card.macs / self.card.macs, stage._machine.name
+            refuse_idle(trial, runtime.name, left, stage.precision, where)
         return made, trial
 
     def _score(self, network: Network, model: Any, card: Card) -> Importance:
@@ -259,6 +271,8 @@ class _Pruning:
             macs=(self.card.macs, card.macs),
             parameters=(self.card.parameters, card.parameters),
             trial=trial,
+            machine=stage._machine.name,
+            threads=stage._machine.threads,
             table=evidence,
             forced=not buys_time(trial.latency),
         )

@@ -20,13 +20,14 @@ def trial(value: float, low: float, high: float) -> Trial:
 @pytest.mark.parametrize(("low", "high"), [(0.9, 1.1), (0.9, 1.0), (1.1, 1.2)])
 def test_a_cut_that_saves_operations_and_no_time_is_refused(low: float, high: float) -> None:
     with pytest.raises(NotAsAsked, match=r"leaves 51 % .* buys no time: int8 on litert") as caught:
-        refuse_idle(trial((low + high) / 2, low, high), "litert", 0.51, "int8")
+        refuse_idle(trial((low + high) / 2, low, high), "litert", 0.51, "int8", "pi5")
     assert f"({low:.2f} to {high:.2f})" in caught.value.message
+    assert caught.value.message.endswith("the dense network takes, on pi5")
     assert "force: true" in str(caught.value.hint)
 
 
 def test_a_cut_that_saves_time_is_kept() -> None:
-    refuse_idle(trial(0.8, 0.7, 0.99), "litert", 0.5, "int8")
+    refuse_idle(trial(0.8, 0.7, 0.99), "litert", 0.5, "int8", "pi5")
 
 
 @given(st.floats(0.1, 0.95), st.floats(0.1, 0.95))

@@ -209,3 +209,14 @@ def test_a_cut_is_shown_with_what_it_promised_and_what_it_bought(
     assert "blocks." not in page.split("What was cut")[1].split("Was it made")[0]
     assert "by force" not in page
     assert "by force" in render(report.model_copy(update={"pruned": [cut(forced=True)]}))
+
+
+@pytest.mark.parametrize("render", [render_markdown, render_html])
+def test_a_cut_is_shown_with_the_machine_it_was_timed_on(
+    report: Report, render: Callable[[Report], str]
+) -> None:
+    page = render(report.model_copy(update={"pruned": [cut(forced=False)]}))
+    assert "int8 on litert, timed on the build machine (1 thread), before" in page
+    there = cut(forced=False).model_copy(update={"machine": "pi5", "threads": 4})
+    page = render(report.model_copy(update={"pruned": [there]}))
+    assert "int8 on litert, timed on pi5 (4 threads), before" in page

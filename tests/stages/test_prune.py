@@ -1,6 +1,7 @@
 """The stage on a tiny network. What is measured on a runtime is made up here, so that no test
 depends on how fast a machine is."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from pydantic import ValidationError
 from edgekit import models
 from edgekit.action import Context
 from edgekit.artifact import Artifact, Store
+from edgekit.devices.board import Board
 from edgekit.discovery import find_runtimes
 from edgekit.errors import InputError, NotAsAsked, WeightsError
 from edgekit.evidence import Evidence, Measurement
+from edgekit.measure import HERE
 from edgekit.models import Card
 from edgekit.plan import make_plan
 from edgekit.pruning.record import Pruned
@@ -23,7 +26,11 @@ from edgekit.pruning.trial import Trial
 from edgekit.recipe import load_recipe
 from edgekit.stages import prune as stages
 from edgekit.stages.prune import Prune
+from edgekit.steps import Step
 from edgekit.target import load_target
+from edgekit.transports.emulated import Emulated
+from edgekit.transports.local import Local
+from tests.boards import BOARD, board_of
 
 ARCH = "test_efficientnet"
 CARD = Card(
@@ -350,6 +357,65 @@ def test_a_plan_holds_a_pruned_network_to_the_dense_one(
     validation = steps["rpi/litert/validate-quantize"]
     assert validation.inputs["baseline"] == "rpi/litert/compile-finetune"
     assert steps["rpi/litert/quantize"].inputs["model"] == "rpi/litert/compile-prune"
+
+
+@pytest.fixture
+def plan_with(
+    images_folder: Path, write_recipe: Callable[..., Path], store: Store
+) -> Callable[[Board | None], dict[str, Step]]:
+    """The steps of a pruning, with a device or without."""
+    path = write_recipe(
+        f"model: {{arch: {ARCH}, weights: scratch}}\n"
+        f"data: {{source: imagefolder, path: {images_folder}, image_size: 32}}\n"
+        "stages:\n"
+        "  - finetune: {epochs: 1}\n"
+        "  - prune: {keep: 0.6, runtime: onnxruntime}\n"
+    )
+
+    def plan(board: Board | None) -> dict[str, Step]:
+        made = make_plan(load_recipe(path), path.parent, [BOARD], store, board=board)
+        return {step.id: step for step in made.steps}
+
+    return plan
+
+
+@pytest.mark.parametrize("emulated", [True, False])
+def test_layers_and_cut_are_timed_on_the_device_unless_it_is_emulated(
+    plan_with: Callable[[Board | None], dict[str, Step]], emulated: bool
+) -> None:
+    without = plan_with(None)
+    board = board_of(Emulated(cpu="cortex-a76") if emulated else Local())
+    there = plan_with(board)
+    assert without["finetune"].key == there["finetune"].key
+    for name in ("prune-table", "prune"):
+        assert (without[name].key == there[name].key) == emulated
+    table: Any = there["prune-table"].action
+    assert table.machine == (HERE if emulated else board)
+
+
+def test_a_stage_that_nobody_placed_has_the_key_it_always_had() -> None:
+    stage = Prune(keep=0.5, runtime="litert")
+    assert stage.settings() == stage.timed_on(HERE).settings()
+    assert "machine" not in stage.settings()
+    elsewhere = stage.timed_on(board_of(Local()))
+    assert elsewhere.settings()["machine"]["device"] == "pi5"
+    assert stage.settings() == Prune(keep=0.5, runtime="litert").settings()
+
+
+def test_the_record_says_on_which_device_a_cut_was_timed(
+    inputs: dict[str, Artifact], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEKIT_STORE", str(tmp_path / "locks"))
+    board = board_of(Local(home=str(tmp_path / "home"), python=sys.executable))
+    stage = Prune(
+        keep=0.6, by="macs", runtime="onnxruntime", precision="float32", recover=None, force=True
+    ).timed_on(board)
+    context = Context(progress=lambda *_: None, partial=tmp_path, base=tmp_path)
+    with store.workspace() as folder:
+        metadata = stage.run(inputs, folder, context)
+    done = Pruned.model_validate(metadata["pruning"])
+    assert (done.machine, done.threads) == ("pi5", 2)
+    assert done.trial.latency.evidence is Evidence.MEASURED
 
 
 def test_pruning_alone_has_seen_the_training_images(

@@ -1,0 +1,130 @@
+"""A device that stands for a target, as a machine that models are timed on."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from edgekit.agent import agent
+from edgekit.artifact import Json
+from edgekit.devices.bench import one_at_a_time
+from edgekit.devices.bundle import IMAGES, JOB
+from edgekit.devices.deploy import check_machine
+from edgekit.devices.device import Device
+from edgekit.devices.raw import Raw
+from edgekit.devices.report import Validity
+from edgekit.devices.validity import watched_reasons
+from edgekit.discovery import find_runtimes
+from edgekit.errors import DeviceError, Fault
+from edgekit.evidence import Evidence
+from edgekit.images import spread
+from edgekit.measure import PROTOCOL, Candidate, Outcome, Timing
+from edgekit.runtimes.base import Progress
+from edgekit.target import Target, machine_of
+from edgekit.transports.base import Transport
+
+MODELS = "models.tar"
+WATCHED = Path(agent.__file__).with_name("watched.py")
+"""Not imported: it runs beside the agent's file, on a device."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """A device of the inventory, and the target it stands for."""
+
+    name: str
+    transport: Transport
+    target: Target
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether its milliseconds mean anything: an emulator's do not."""
+        return self.transport.evidence is Evidence.MEASURED
+
+    @property
+    def threads(self) -> int:
+        return self.target.threads
+
+    @property
+    def evidence(self) -> Evidence:
+        return self.transport.evidence
+
+    def identity(self) -> Json:
+        return {
+            "device": self.name,
+            "entry": self.transport.model_dump(mode="json"),
+            "threads": self.threads,
+            "cpu": self.target.cpu,
+            "isa": self.target.isa,
+            "protocol": PROTOCOL,
+        }
+
+    def time(self, candidates: list[Candidate], images: Path, progress: Progress) -> Outcome:
+        """One run of the agent, at the target's number of threads, while the device is watched.
+
+        Raises:
+            DeviceError: it could not be run to its end, or was slowed down meanwhile.
+        """
+        with TemporaryDirectory(prefix="edgekit-") as folder:
+            files = self._files(candidates, images, Path(folder))
+            with Device(self.name, self.transport) as device, one_at_a_time(self.name):
+                check_machine(device, machine_of(self.target.isa), self.target.name)
+                size = files[MODELS].stat().st_size
+                device.need(2 * size, f"{len(candidates)} models, packed and unpacked,")
+                progress(0, len(candidates), f"{self.name}: sending models")
+                try:
+                    with device.work(files) as where:
+                        device.sh(f"cd {shlex.quote(where)} && tar xf {MODELS}", timeout=300)
+                        raw = device.run_agent(where, JOB, progress, program="watched.py")
+                finally:
+                    device.drop(files[MODELS])
+        self._hold_to_rules(raw)
+        timings = {
+            name: Timing(entry.load, entry.first, np.asarray(entry.rounds))
+            for name, entry in raw.latency.items()
+        }
+        return Outcome(raw.environment, timings=timings)
+
+    def _files(self, candidates: list[Candidate], images: Path, folder: Path) -> dict[str, Path]:
+        """What the device is sent. A table has hundreds of models: they go as one file."""
+        models = []
+        with tarfile.open(folder / MODELS, "w") as archive:
+            for number, candidate in enumerate(candidates):
+                runtime = find_runtimes()[candidate.runtime]
+                for name in (runtime.file, *runtime.companions):
+                    archive.add(candidate.path.with_name(name), f"{number}/{name}")
+                model = {"id": candidate.id, "path": f"{number}/{runtime.file}"}
+                form = candidate.form.model_dump(mode="json")
+                models.append({**model, "runtime": runtime.name, "form": form})
+        pixels = np.load(images, mmap_mode="r")
+        np.save(folder / IMAGES, pixels[spread(len(pixels), 8)])
+        latency = {"images": IMAGES, **PROTOCOL}
+        job = {"threads": self.threads, "models": models, "latency": latency}
+        (folder / JOB).write_text(json.dumps(job))
+        own = {"agent.py": Path(agent.__file__), "watched.py": WATCHED}
+        return {**own, **{name: folder / name for name in (MODELS, IMAGES, JOB)}}
+
+    def _hold_to_rules(self, raw: Raw) -> None:
+        """
+        Raises:
+            DeviceError: the timings say nothing of the device.
+        """
+        words = [r.words for r in watched_reasons(raw) if r.validity is Validity.INVALID]
+        if raw.board["emulator"]:
+            words.append(f"it is emulated by {raw.board['emulator']}, which has no latency")
+        if words:
+            raise no_result(self.name, "; ".join(words))
+
+
+def no_result(device: str, words: str) -> DeviceError:
+    return DeviceError(
+        f"the run on {device} is no result: {words}",
+        hint="mend the cause and build again; nothing else is done twice",
+        fault=Fault.NO_RESULT,
+    )
