@@ -8,7 +8,7 @@ import traceback
 import click
 
 from edgekit import __version__
-from edgekit.cli import benching, building, deploying, devices, inspecting
+from edgekit.cli import benching, building, deploying, devices, estimating, inspecting
 from edgekit.errors import EdgekitError
 
 
@@ -57,6 +57,8 @@ for command in (
     deploying.rollback,
     benching.bench,
     benching.import_,
+    estimating.calibrate,
+    estimating.estimate,
     inspecting.inspect,
     inspecting.schema,
     devices.device,

@@ -65,7 +65,7 @@ def make_bundle(path: Path, store: Store, wanted: Wanted, into: Path) -> Bundle:
     """Make one in an empty folder. See `bundle_of`."""
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
-    variant = _variant(path)
+    variant = variant_of(path)
     if variant:
         return _from_build(variant, store, wanted, into)
     if path.is_dir():
@@ -76,7 +76,7 @@ def make_bundle(path: Path, store: Store, wanted: Wanted, into: Path) -> Bundle:
     return _from_file(path, wanted, into)
 
 
-def _variant(path: Path) -> Path | None:
+def variant_of(path: Path) -> Path | None:
     """The variant's folder that is meant; None for a file from elsewhere."""
     folder = path.parent if path.is_file() else path
     if not (folder / MANIFEST).exists():

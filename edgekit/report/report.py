@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit import __version__
 from edgekit.action import library_versions
 from edgekit.audit import Audit
+from edgekit.devices.roofline import Bound
 from edgekit.evidence import Evidence
 from edgekit.figures import Validation
 from edgekit.gates import GateResult, Gates
@@ -18,6 +19,7 @@ from edgekit.plugins import find_runtimes
 from edgekit.pruning.record import Pruned
 from edgekit.ptq.mixed import Mixed
 from edgekit.ptq.search import Search
+from edgekit.report.bounds import bounds_of
 from edgekit.run import Build, RowResult, TargetResult
 from edgekit.stages.quantize import Islands
 from edgekit.steps import State, Step
@@ -99,6 +101,8 @@ class Report(BaseModel):
     evidence: Evidence
     """Where accuracy and latency were seen."""
     not_measured: list[str]
+    bounds: dict[str, Bound] = {}
+    """Of what shipped, by variant, where no device told its latency on the target's CPU."""
     gates: Gates
     data: DataRecord
     rows: list[RowRecord]
@@ -158,6 +162,7 @@ def make_report(build: Build, target: TargetResult) -> Report:
         broken=target.faults,
         evidence=_evidence(target),
         not_measured=[*_undecided(build), *_not_measured(target)],
+        bounds=bounds_of(target) if spec.device == "CPU" and not _was_timed(target) else {},
         gates=target.plan.gates,
         data=_data(build),
         rows=[_row(row) for row in target.rows],
@@ -175,6 +180,12 @@ def make_report(build: Build, target: TargetResult) -> Report:
 def _evidence(target: TargetResult) -> Evidence:
     ratios = [row.validation.latency.ratio for row in target.rows]
     return next((ratio.evidence for ratio in ratios if ratio), Evidence.HOST)
+
+
+def _was_timed(target: TargetResult) -> bool:
+    """Whether the target's own device told the latency."""
+    board = target.plan.board
+    return _evidence(target) is Evidence.MEASURED or bool(board and board.is_timed)
 
 
 def _use(build: Build, target: TargetResult) -> str:
@@ -232,7 +243,7 @@ def _not_measured(target: TargetResult) -> list[str]:
     ]
     doubts = [BUSY.format(rows=", ".join(busy))] if busy else []
     board = target.plan.board
-    if _evidence(target) is Evidence.MEASURED or (board and board.is_timed):
+    if _was_timed(target):
         return doubts
     environment = target.rows[-1].validation.environment
     int8 = environment.get("int8_instructions", [])

@@ -11,7 +11,7 @@ from typing import Any
 
 from edgekit.errors import EdgekitError
 from edgekit.runtimes import _onnx_graph as graph
-from edgekit.runtimes.base import Description, Operator, Port
+from edgekit.runtimes.base import Description, Operator, Port, Work
 
 FLOAT_HEAVY = {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "Gemm", "FusedGemm"}
 FLOAT_HEAVY |= {"MatMul", "FusedMatMul", "Einsum"}
@@ -29,11 +29,11 @@ def describe(path: Path) -> Description:
     import onnx
 
     running, written = _running(path), onnx.load(path)
-    macs = _Macs(onnx.shape_inference.infer_shapes(written).graph)
+    facts = _Facts(onnx.shape_inference.infer_shapes(written).graph, running)
     return Description(
         input=_port(running.input[0]),
         output=_port(running.output[0]),
-        operators=_operators(running, macs),
+        operators=_operators(running, facts),
         per_channel=_is_per_channel(written.graph),
         conversions=_conversions(running),
         transposes=_transposes(running),
@@ -64,7 +64,7 @@ def _port(value: Any) -> Port:
     return Port(name=value.name, shape=shape, dtype=dtype)
 
 
-def _operators(running: Any, macs: _Macs) -> tuple[Operator, ...]:
+def _operators(running: Any, facts: _Facts) -> tuple[Operator, ...]:
     """Every node; one that only moves data counts as what flows through it."""
     from onnx import TensorProto
 
@@ -88,7 +88,10 @@ def _operators(running: Any, macs: _Macs) -> tuple[Operator, ...]:
                 kind=kind,
                 precision="int8" if int8 else "float32",
                 heavy=heavy,
-                macs=macs.of(node) if heavy else 0,
+                macs=facts.macs(node) if heavy else 0,
+                work=facts.work(node) if heavy else None,
+                weights=facts.weights(node),
+                moved=facts.moved(node, 1 if int8 else 4),
             )
         )
     return tuple(operators)
@@ -99,31 +102,78 @@ def _name(node: Any) -> str:
     return MARKS.sub("", node.name or node.output[0])
 
 
-class _Macs:
-    """Multiply-accumulates, from the shapes in the file.
+class _Facts:
+    """Multiply-accumulates and bytes, from the shapes in the file.
 
     The running graph won't do: x86's convolutions pad channels, and their shapes are not kept.
     """
 
-    def __init__(self, written: Any) -> None:
+    def __init__(self, written: Any, running: Any) -> None:
         values = [*written.value_info, *written.input, *written.output]
+        types = {v.name: v.type.tensor_type for v in values}
         self.shapes: dict[str, list[int]] = {
-            v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values
+            n: [d.dim_value for d in t.shape.dim] for n, t in types.items()
+        }
+        self.sizes: dict[str, int] = {
+            name: math.prod(self.shapes[name]) * _item(t.elem_type) for name, t in types.items()
         }
         self.shapes |= {i.name: list(i.dims) for i in written.initializer}
+        self.constants: dict[str, int] = {
+            i.name: math.prod(i.dims) * _item(i.data_type) for i in running.initializer
+        }
         self.by_name = {node.name: node for node in written.node}
         self.maker = {name: node for node in written.node for name in node.output}
 
-    def of(self, node: Any) -> int:
-        """Those of a running node: of the node of its name, or else of the last heavy one behind
-        what it gives, for activations and conversions are fused into it."""
+    def macs(self, node: Any) -> int:
+        found = self._original(node)
+        return self._count(found) if found else 0
+
+    def work(self, node: Any) -> Work:
+        found = self._original(node)
+        if found is None or found.op_type not in {"Conv", "ConvTranspose"}:
+            computed = found is not None and self._is_computed(found.input[1])
+            return "product" if computed else "dense"
+        weights = self.shapes.get(found.input[1], [])
+        groups = next((a.i for a in found.attribute if a.name == "group"), 1)
+        if groups > 1 and weights[1] == 1:
+            return "depthwise"
+        return "conv" if math.prod(weights[2:]) > 1 else "dense"
+
+    def weights(self, node: Any) -> int:
+        return sum(self.constants.get(name, 0) for name in node.input)
+
+    def moved(self, node: Any, item: int) -> int:
+        """
+        Args:
+            item: bytes of a value it writes, where fusing gave what it writes another name. Nodes
+                must come in the order they run.
+        """
+        found = self.by_name.get(_name(node)) or self.maker.get(_name(node))
+        values = math.prod(self.shapes.get(found.output[0], [0])) if found else 0
+        for name in node.output:
+            self.sizes.setdefault(name, values * item)
+        names = [*(n for n in node.input if n not in self.constants), *node.output]
+        return sum(self.sizes.get(name, 0) for name in names)
+
+    def _is_computed(self, name: str) -> bool:
+        """Whether a tensor depends on the image; a constant may come by way of conversions."""
+        while name in self.maker:
+            node = self.maker[name]
+            if node.op_type not in {*graph.QDQ, "Transpose"}:
+                return bool(node.op_type != "Constant")
+            name = node.input[0]
+        return name in self.sizes
+
+    def _original(self, node: Any) -> Any:
+        """The node of the file that a running node stands for: the one of its name, or else the
+        last heavy one behind what it gives, for activations and conversions are fused into it."""
         name = _name(node)
         found = self.by_name.get(name) or self.maker.get(node.output[0])
         while found is None or found.op_type not in HEAVY:
             found = self.maker.get(found.input[0] if found and found.input else name)
             if found is None:
-                return 0
-        return self._count(found)
+                return None
+        return found
 
     def _count(self, node: Any) -> int:
         first, weights = (self.shapes.get(name, []) for name in node.input[:2])
@@ -134,6 +184,13 @@ class _Macs:
             return math.prod(first) * math.prod(weights[1:])
         transposed = any(a.name == "transA" and a.i for a in node.attribute)
         return given * (first[0] if transposed else first[-1]) if first else 0
+
+
+def _item(elem_type: int) -> int:
+    """Bytes of a value."""
+    from onnx import helper
+
+    return int(helper.tensor_dtype_to_np_dtype(elem_type).itemsize) if elem_type else 0
 
 
 def _conversions(running: Any) -> tuple[str, ...]:

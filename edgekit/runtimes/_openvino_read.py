@@ -9,7 +9,7 @@ from typing import Any
 
 from edgekit.errors import EdgekitError, MissingPackage
 from edgekit.runtimes import _openvino_graph as graph
-from edgekit.runtimes.base import Description, Operator, Port
+from edgekit.runtimes.base import Description, Operator, Port, Work
 
 PRECISIONS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
 """The library's names of the types of arithmetic; an operator of any other keeps its name."""
@@ -115,7 +115,7 @@ def describe(path: Path) -> Description:
     return Description(
         input=_port(model.input(0)),
         output=_port(model.output(0)),
-        operators=tuple(_operator(op, made) for op in nodes),
+        operators=tuple(_operator(op, made, live) for op in nodes),
         per_channel=_is_per_channel(model),
         conversions=tuple(_label(op, made) for op in changes if not _is_at_an_end(op)),
         transposes=tuple(_label(op, made) for op in moves),
@@ -140,9 +140,10 @@ def _fact(op: Any, key: str) -> str:
     return str(facts[key].astype(str)) if key in facts else ""
 
 
-def _operator(op: Any, made: dict[str, Any]) -> Operator:
+def _operator(op: Any, made: dict[str, Any], live: set[str]) -> Operator:
     kind, parts = _fact(op, "layerType"), _originals(op, made)
     heavy = [part for part in parts if graph.is_heavy(part)]
+    sources = [port.get_source_output() for port in op.inputs()]
     precision = _fact(op, "runtimePrecision")
     precision = PRECISIONS.get(precision, precision)
     if precision == "float32" and any(_weight_type(part) == "f16" for part in heavy):
@@ -153,7 +154,27 @@ def _operator(op: Any, made: dict[str, Any]) -> Operator:
         precision=precision,
         heavy=bool(heavy) or kind in HEAVY,
         macs=sum(graph.macs(part) for part in heavy),
+        work=_work(heavy[0]) if heavy else None,
+        weights=sum(_bytes(p) for p in sources if p.get_node().get_name() not in live),
+        moved=sum(_bytes(p) for p in (*sources, *op.outputs()) if p.get_node().get_name() in live),
     )
+
+
+def _work(op: Any) -> Work:
+    """Of a heavy operator of the file."""
+    kind, shape = op.get_type_name(), op.input(1).get_shape()
+    if kind not in graph.CONVOLUTIONS:
+        computed = kind == "ScaledDotProductAttention" or graph.weight(op)[0] is None
+        return "product" if computed else "dense"
+    if kind.startswith("Group"):  # weights [groups, out, in, height, width]
+        return "depthwise" if shape[1] == shape[2] == 1 else "conv"
+    return "conv" if graph.size(shape[2:]) > 1 else "dense"
+
+
+def _bytes(port: Any) -> int:
+    """Of a tensor; 0 where its shape is not fixed."""
+    extents = port.get_partial_shape()
+    return graph.size(extents.to_shape()) * port.get_element_type().size if extents.is_static else 0
 
 
 def _originals(op: Any, made: dict[str, Any]) -> list[Any]:

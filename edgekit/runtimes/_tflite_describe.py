@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from edgekit.runtimes import _tflite as tflite
 from edgekit.runtimes._litert_tools import library, need
-from edgekit.runtimes.base import Description, Operator, Port
+from edgekit.runtimes.base import Description, Operator, Port, Work
 
 PRECISIONS = ("float16", "float32", "uint8", "int8", "int16", "int32", "int64")
 """The first of an operator's operand types is that of its arithmetic: one float operand makes it
 a float operator, float16 weights one that may run in float16; beside int8, the wide integers are
 biases, shapes and axes."""
 CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
+BYTES = {"int8": 1, "uint8": 1, "bool": 1, "int16": 2, "float16": 2, "int64": 8}
 
 
 def describe(path: Path) -> Description:
@@ -31,7 +33,8 @@ def describe(path: Path) -> Description:
         for op, kind in zip(graph.operators, kinds, strict=True)
         if op.outputs[0] not in unpacked
     ]
-    operators = [_operator(graph, op, kind, unpacked) for op, kind in running]
+    computed = {*tflite.producers(graph), *map(int, graph.inputs)} - {*unpacked}
+    operators = [_operator(graph, op, kind, unpacked, computed) for op, kind in running]
 
     def names(chosen: list[bool]) -> tuple[str, ...]:
         return tuple(
@@ -63,7 +66,12 @@ def _delegated(path: Path, operators: int) -> set[int]:
     return {int(tensor) for node in nodes for tensor in node["outputs"]}
 
 
-def _operator(graph: Any, op: Any, kind: str, unpacked: dict[int, int]) -> Operator:
+def _operator(
+    graph: Any, op: Any, kind: str, unpacked: dict[int, int], computed: set[int]
+) -> Operator:
+    read = [int(i) for i in op.inputs if i >= 0]
+    constants = [unpacked.get(i, i) for i in read if i not in computed]
+    flows = [i for i in read if i in computed] + [int(i) for i in op.outputs]
     operands = [graph.tensors[unpacked.get(int(i), int(i))] for i in op.inputs if i >= 0]
     types = [tflite.dtype(tensor) for tensor in operands]
     return Operator(
@@ -72,7 +80,25 @@ def _operator(graph: Any, op: Any, kind: str, unpacked: dict[int, int]) -> Opera
         precision=next((p for p in PRECISIONS if p in types), "none"),
         heavy=kind in tflite.HEAVY,
         macs=tflite.macs(graph, op, kind),
+        work=_work(graph, op, kind, computed) if kind in tflite.HEAVY else None,
+        weights=sum(_bytes(graph.tensors[i]) for i in constants),
+        moved=sum(_bytes(graph.tensors[i]) for i in flows),
     )
+
+
+def _work(graph: Any, op: Any, kind: str, computed: set[int]) -> Work:
+    if kind == "DEPTHWISE_CONV_2D":
+        return "depthwise"
+    if op.inputs[1] in computed:
+        return "product"
+    # Weights of a convolution are [out, height, width, in].
+    shape = [int(size) for size in graph.tensors[op.inputs[1]].shape]
+    return "conv" if len(shape) == 4 and math.prod(shape[1:3]) > 1 else "dense"
+
+
+def _bytes(tensor: Any) -> int:
+    shape = [] if tensor.shape is None else [int(size) for size in tensor.shape]
+    return math.prod(shape) * BYTES.get(tflite.dtype(tensor), 4)
 
 
 def _per_channel(graph: Any, operators: list[tuple[Any, str]]) -> bool:

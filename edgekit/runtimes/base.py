@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Calibration = Literal["minmax", "moving_average", "percentile", "entropy", "mse"]
 Precision = Literal["int8", "float16"]
+Work = Literal["conv", "depthwise", "dense", "product"]
+"""What multiply-accumulates are made of: `dense` are 1 x 1 convolutions and linear layers, and
+`product` is of two computed tensors, as in attention."""
 Io = Literal["uint8", "float", "integer"]
 """What a shipped file takes and gives: `uint8` raw pixels in and float scores out, `float`
 normalised pixels in and float scores out, `integer` raw pixels in and quantised scores out."""
@@ -134,6 +137,12 @@ class Operator(BaseModel):
     """Convolutions and matrix products: where the time goes."""
     macs: int = 0
     """Multiply-accumulates for one image; 0 but for heavy operators."""
+    work: Work | None = None
+    """None but for heavy operators."""
+    weights: int = 0
+    """Bytes of the constants it reads."""
+    moved: int = 0
+    """Bytes of the activations it reads and writes for one image, as far as the file tells."""
 
     @property
     def is_integer(self) -> bool:

@@ -1,0 +1,128 @@
+"""Latency without measuring the model itself: calibrate a device once, estimate from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgekit.cli._options import FILE, debug_option, json_option
+from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    from edgekit.devices.calibration import Calibration
+    from edgekit.devices.estimate import Estimate
+
+DEFAULT = ("litert", "onnxruntime")
+threads_option = click.option("--threads", type=click.IntRange(1, 64), help="Of the inference.")
+
+
+@click.command()
+@click.option("--device", required=True, help="A name in the inventory.")
+@click.option("--runtime", "runtimes", multiple=True, help="litert and onnxruntime by default.")
+@click.option("--threads", type=click.IntRange(1, 64), default=4, show_default=True)
+@json_option
+@debug_option
+def calibrate(device: str, runtimes: tuple[str, ...], threads: int, as_json: bool) -> None:
+    """Measure probe models on a device, so that `estimate` can tell what others would take."""
+    from edgekit.artifact import Store, default_store
+    from edgekit.console import Console
+    from edgekit.devices.calibrate import calibrate as run
+    from edgekit.devices.calibrate import calibration_path
+    from edgekit.devices.device import Device
+    from edgekit.devices.inventory import find_device
+
+    chosen, transport = _runtimes(runtimes or DEFAULT), find_device(device)
+    with Console(quiet=as_json) as console, Device(device, transport) as opened:
+        found = run(opened, chosen, threads, Store(default_store()), console.working)
+    if as_json:
+        click.echo(found.model_dump_json(indent=1))
+        return
+    for line in _calibrated(found):
+        click.echo(line)
+    click.echo(f"Kept: {calibration_path(device)}")
+
+
+@click.command()
+@click.argument("artifact", type=FILE)
+@click.option("--device", help="A name in the inventory.")
+@click.option("--target", help="A target, or a YAML file of one.")
+@threads_option
+@json_option
+@debug_option
+def estimate(
+    artifact: Path, device: str | None, target: str | None, threads: int | None, as_json: bool
+) -> None:
+    """Say what a model would take on a calibrated device; elsewhere, what it takes at least.
+
+    ARTIFACT is build/<recipe>/<target>, one of its variants' folders, or a model file.
+    """
+    from edgekit.devices.estimate import estimate_for, estimate_on
+    from edgekit.devices.inventory import find_device
+    from edgekit.target import load_target
+
+    if device and not target:
+        find_device(device)
+        found = estimate_on(artifact, device, threads)
+    elif target and not device:
+        found = estimate_for(artifact, load_target(target), threads)
+    else:
+        raise InputError(
+            "one of --device and --target expected",
+            hint="--device NAME for one that was calibrated, --target rpi5 for a lower bound",
+        )
+    if as_json:
+        click.echo(found.model_dump_json(indent=1))
+        return
+    for line in _estimated(found):
+        click.echo(line)
+
+
+def _runtimes(names: tuple[str, ...]) -> tuple[str, ...]:
+    from edgekit.plugins import find_runtimes
+    from edgekit.yamlfile import suggestion
+
+    for name in names:
+        if name not in find_runtimes():
+            raise InputError(
+                f"--runtime: no runtime {name!r}; {suggestion(name, list(find_runtimes()))}"
+            )
+    return tuple(dict.fromkeys(names))
+
+
+def _calibrated(found: Calibration) -> Iterator[str]:
+    yield f"{found.device}: {found.cpu}, {found.cores} cores, kernel {found.kernel}"
+    for one in found.fits:
+        span = [sample.seconds for sample in one.samples]
+        yield (
+            f"{one.runtime} {one.precision}, {one.threads} threads, {one.library}: "
+            f"{len(one.samples)} probes of {1e3 * min(span):.2f} to {1e3 * max(span):.2f} ms; left "
+            f"out, predicted {100 * one.median_error:.0f} % off in the median, nine in ten within "
+            f"{100 * one.error:.0f} %"
+        )
+    for line in found.warnings:
+        yield f"warn: {line}"
+
+
+def _estimated(found: Estimate) -> Iterator[str]:
+    from edgekit.report.render import interval
+
+    work = found.workload
+    threads = f"{found.threads} thread{'s' * (found.threads > 1)}"
+    yield f"{found.file}: {found.runtime} {found.precision}, {threads}, evidence: estimated"
+    yield (
+        f"{work.macs / 1e6:.1f} million multiply-accumulates, {work.weights / 1e6:.2f} MB of "
+        f"weights, {work.moved / 1e6:.2f} MB of activations, {work.operators} operators"
+    )
+    if found.latency:
+        yield f"latency: {interval(found.latency, 2)} ms, estimated {found.latency.method}"
+        return
+    yield f"latency: no estimate: {found.reason}"
+    if found.bound and found.bound.lower:
+        yield f"at least {found.bound.lower.value:.2f} ms: {found.bound.lower.method}"
+    elif found.bound:
+        yield f"no lower bound: {found.bound.reason}"
+    if found.next:
+        yield f"To estimate: {found.next}"

@@ -1,0 +1,192 @@
+"""Measure the probes on a device, and keep what they tell: `edgekit calibrate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from pydantic import ValidationError
+
+from edgekit import __version__
+from edgekit.agent import agent
+from edgekit.artifact import Store, default_store, write_atomically
+from edgekit.devices.assemble import ENGINES
+from edgekit.devices.bench import one_at_a_time
+from edgekit.devices.calibration import FEATURES, Calibration, Fit, Sample, fit, merged
+from edgekit.devices.device import Device
+from edgekit.devices.probes import PRECISIONS, PROBES, Made, Probe, made
+from edgekit.devices.protocol import Protocol
+from edgekit.devices.raw import Raw
+from edgekit.devices.report import Validity
+from edgekit.devices.validity import timing_reasons
+from edgekit.errors import DeviceError, Fault, InputError, storage_errors
+from edgekit.evidence import Evidence
+from edgekit.plugins import find_runtimes
+from edgekit.runtimes.base import Progress
+
+SHORT = Protocol(warmup_runs=3, warmup_seconds=0.5, runs=20, seconds=2.0, processes=1)
+"""One process a probe: that there are many takes the place of several processes of each."""
+TRIES = 3
+"""Of a probe, before what disturbed it is taken for the device's state."""
+IMAGES = 4
+
+
+def calibrate(
+    device: Device,
+    runtimes: tuple[str, ...],
+    threads: int,
+    store: Store,
+    progress: Progress,
+    probes: tuple[Probe, ...] = PROBES,
+) -> Calibration:
+    """Run the probes on an open device, fit their times, and keep the result.
+
+    Raises:
+        InputError: an emulated device, whose wall time says nothing, or too few probes.
+        DeviceError: a probe could not be run, or its run is no result: it was throttled,
+            disturbed, or the runtime fell back.
+    """
+    _refuse_unmeasured(device.transport.evidence, device.name)
+    if len(probes) <= len(FEATURES) + 1:
+        raise InputError(f"{len(probes)} probes; more than {len(FEATURES) + 1} are needed")
+    files = list(_make(probes, runtimes, store, progress))
+    protocol = SHORT.model_copy(update={"threads": (threads,)})
+    raws: list[Raw] = []
+    with TemporaryDirectory(prefix="edgekit-") as folder:
+        sent = _lay_out(files, protocol, Path(folder))
+        with one_at_a_time(device.name), device.work(sent) as where:
+            for number, one in enumerate(files):
+                progress(number, len(files), f"{device.name}: {one.probe.label} {one.precision}")
+                raws.append(_measure(device, where, number, one, protocol))
+    path = calibration_path(device.name)
+    found = merged(read_calibration(device.name), _found(device.name, files, raws, protocol))
+    with storage_errors(path):
+        write_atomically(path, found.model_dump_json(indent=1))
+    return found
+
+
+def calibration_path(device: str) -> Path:
+    return default_store() / "calibrations" / f"{device}.json"
+
+
+def read_calibration(device: str) -> Calibration | None:
+    """What is known of a device; None where it was never calibrated.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    path = calibration_path(device)
+    try:
+        return Calibration.model_validate_json(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise InputError(
+            f"{path} is no calibration of this edgekit: {str(error).splitlines()[0]}",
+            hint=f"remove it, then: edgekit calibrate --device {device}",
+        ) from error
+
+
+def _refuse_unmeasured(evidence: Evidence, name: str) -> None:
+    if evidence is not Evidence.MEASURED:
+        raise InputError(
+            f"{name} cannot be calibrated: what is seen there is {evidence}, not measured, and "
+            "its wall time says nothing of a board",
+            hint="calibrate the board itself; without one `edgekit estimate` gives a lower bound",
+        )
+
+
+def _make(
+    probes: tuple[Probe, ...], runtimes: tuple[str, ...], store: Store, progress: Progress
+) -> Iterator[Made]:
+    total = len(probes) * len(runtimes)
+    for i, name in enumerate(runtimes):
+        for j, probe in enumerate(probes):
+            progress(i * len(probes) + j, total, f"make probes for {name}: {probe.label}")
+            yield from made(probe, find_runtimes()[name](), PRECISIONS, store, lambda *_: None)
+
+
+def _lay_out(files: list[Made], protocol: Protocol, folder: Path) -> dict[str, Path]:
+    """What is sent, by its name there: the agent, images of each size, the models, their jobs."""
+    sent = {"agent.py": Path(agent.__file__)}
+    for size in {one.probe.image_size for one in files}:
+        shape = (IMAGES, size, size, 3)
+        sent[f"images-{size}.npy"] = folder / f"images-{size}.npy"
+        images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        np.save(sent[f"images-{size}.npy"], images)
+    for number, one in enumerate(files):
+        names = [f"{number}-{file.name}" for file in one.files]
+        sent |= dict(zip(names, one.files, strict=True))
+        model = {
+            "id": one.probe.label,
+            "path": names[0],
+            "runtime": one.runtime,
+            "form": one.form.model_dump(mode="json"),
+        }
+        images_name = f"images-{one.probe.image_size}.npy"
+        plan = {"images": images_name, **protocol.model_dump(mode="json")}
+        job = {"id": one.probe.label, "threads": 1, "models": [model], "protocol": plan}
+        sent[_job(number)] = folder / _job(number)
+        sent[_job(number)].write_text(json.dumps(job))
+    return sent
+
+
+def _job(number: int) -> str:
+    return f"job-{number}.json"
+
+
+def _measure(device: Device, where: str, number: int, one: Made, protocol: Protocol) -> Raw:
+    words = ""
+    for _ in range(TRIES):
+        raw = device.run_agent(where, _job(number), lambda *_: None)
+        if raw.board["emulator"]:
+            _refuse_unmeasured(Evidence.EMULATED, device.name)
+        reasons = timing_reasons(raw, protocol)
+        words = "; ".join(r.words for r in reasons if r.validity is Validity.INVALID)
+        if not words:
+            return raw
+    raise DeviceError(
+        f"{device.name} is not calibrated: {one.probe.label} in {one.precision} on {one.runtime} "
+        f"gave no result in {TRIES} tries: {words}",
+        hint="mend the cause (cooling, power, other jobs) and calibrate again; the probes are kept",
+        fault=Fault.NO_RESULT,
+    )
+
+
+def _found(name: str, files: list[Made], raws: list[Raw], protocol: Protocol) -> Calibration:
+    threads, last = protocol.threads[0], raws[-1]
+    doubts = [
+        r for raw in raws for r in timing_reasons(raw, protocol) if r.validity is Validity.WARN
+    ]
+    return Calibration(
+        edgekit=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        device=name,
+        cpu=last.environment["cpu"],
+        cores=last.environment["cores"],
+        kernel=last.board["kernel"],
+        environment=last.environment,
+        warnings=tuple({r.cause: r.words for r in doubts}.values()),
+        fits=tuple(_fits(files, raws, threads)),
+    )
+
+
+def _fits(files: list[Made], raws: list[Raw], threads: int) -> Iterator[Fit]:
+    groups: dict[tuple[str, str], list[Sample]] = {}
+    libraries = {}
+    for one, raw in zip(files, raws, strict=True):
+        seconds = float(np.median(raw.protocol[threads][0].samples))
+        sample = Sample(probe=one.probe.label, workload=one.workload, seconds=seconds)
+        groups.setdefault((one.runtime, one.precision), []).append(sample)
+        libraries[one.runtime] = _library(raw, one.runtime)
+    for (runtime, precision), samples in groups.items():
+        yield fit(runtime, libraries[runtime], precision, threads, tuple(samples))
+
+
+def _library(raw: Raw, runtime: str) -> str:
+    versions = raw.environment["versions"]
+    return next(f"{name} {versions[name]}" for name in ENGINES[runtime] if name in versions)

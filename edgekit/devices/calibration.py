@@ -1,0 +1,246 @@
+"""A device's latency from a model's workload: the fit to its probes, its error, its limits (pure).
+
+The time of a model is taken for a sum: of its multiply-accumulates by kind, of the bytes it moves
+and of its operators, each at a price that the probes tell, by runtime, precision and threads.
+Prices cannot be negative. Least squares on the relative error, so that a probe of one millisecond
+counts as much as one of a hundred. What the fit is worth is told by leaving out one probe after
+the other and predicting it from the rest.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.devices.workload import Workload
+from edgekit.errors import InputError
+from edgekit.evidence import Evidence, Measurement
+
+FEATURES = ("conv", "depthwise", "dense", "bytes", "operators")
+REACH = 2.0
+"""Times the largest probe, and below the smallest, as far as the sum is trusted."""
+COVERED = 0.9
+"""Share of the left-out probes whose error the interval holds."""
+Vector = NDArray[np.float64]
+
+
+class NoEstimate(InputError):
+    """The calibration says nothing of such a model; the message says why."""
+
+
+class Sample(BaseModel):
+    """A probe as it was measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    probe: str
+    workload: Workload
+    seconds: float
+    """Median of its runs."""
+
+
+class Fit(BaseModel):
+    """Prices for one runtime, precision and number of threads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+
+    runtime: str
+    library: str
+    """Distribution and version on the device."""
+    precision: str
+    threads: int
+    samples: tuple[Sample, ...]
+    seconds_per: dict[str, float]
+    """By feature: of a multiply-accumulate of each kind, of a byte, of an operator."""
+    errors: dict[str, float]
+    """By probe: predicted by the others against measured, less 1."""
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.runtime, self.precision, self.threads
+
+    @cached_property
+    def median_error(self) -> float:
+        return float(np.median(np.abs([*self.errors.values()])))
+
+    @cached_property
+    def error(self) -> float:
+        """What `COVERED` of the left-out probes stay within."""
+        errors = np.abs([*self.errors.values()])
+        return float(np.percentile(errors, 100 * COVERED, method="higher"))
+
+    def seconds(self, workload: Workload) -> float:
+        return float(features(workload) @ np.array([self.seconds_per[f] for f in FEATURES]))
+
+
+class Calibration(BaseModel):
+    """What one device was found to take; kept as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    edgekit: str
+    created: str
+    device: str
+    cpu: str
+    cores: int
+    kernel: str
+    evidence: Literal[Evidence.MEASURED] = Evidence.MEASURED
+    """Of the probes. What is predicted from them is estimated."""
+    environment: dict[str, Any]
+    warnings: tuple[str, ...]
+    """Doubts about the runs that did not make them invalid."""
+    fits: tuple[Fit, ...]
+
+
+def features(workload: Workload) -> Vector:
+    w = workload
+    return np.array([w.conv, w.depthwise, w.dense, w.weights + w.moved, w.operators], float)
+
+
+def fit(
+    runtime: str, library: str, precision: str, threads: int, samples: tuple[Sample, ...]
+) -> Fit:
+    """
+    Args:
+        samples: more of them than features, or the error would be of no use.
+    """
+    assert len(samples) > len(FEATURES), f"{len(samples)} probes"
+    rows = np.stack([features(sample.workload) for sample in samples])
+    seconds = np.array([sample.seconds for sample in samples])
+    errors = {}
+    for left_out, sample in enumerate(samples):
+        others = np.arange(len(samples)) != left_out
+        predicted = rows[left_out] @ _prices(rows[others], seconds[others])
+        errors[sample.probe] = float(predicted / seconds[left_out] - 1)
+    return Fit(
+        runtime=runtime,
+        library=library,
+        precision=precision,
+        threads=threads,
+        samples=samples,
+        seconds_per=dict(zip(FEATURES, _prices(rows, seconds).tolist(), strict=True)),
+        errors=errors,
+    )
+
+
+def _prices(rows: Vector, seconds: Vector) -> Vector:
+    """Seconds per unit of each feature; rows have shape (probes, features)."""
+    from scipy.optimize import nnls
+
+    relative = rows / seconds[:, None]
+    # Features differ by eight orders of magnitude: on one scale, or nnls would stop too early.
+    scale = np.linalg.norm(relative, axis=0)
+    scale[scale == 0] = 1.0
+    found, _ = nnls(relative / scale, np.ones(len(rows)))
+    prices: Vector = found / scale
+    return prices
+
+
+def predict(
+    calibration: Calibration, workload: Workload, runtime: str, threads: int, library: str | None
+) -> Measurement:
+    """Milliseconds of a model on the calibrated device, between what nine in ten of the left-out
+    probes were off.
+
+    Args:
+        library: what runs it there now, distribution and version; None where that is not known.
+
+    Raises:
+        NoEstimate: nothing like it was among the probes.
+    """
+    chosen = _chosen(calibration, workload.precision, runtime, threads)
+    _check_library(calibration, chosen, library)
+    _check_range(chosen, workload)
+    if chosen.error >= 1:
+        raise NoEstimate(
+            f"the calibration of {calibration.device} is of no use: probes left out were predicted "
+            f"{100 * chosen.error:.0f} % wrong",
+            hint=command(calibration.device, runtime, threads),
+        )
+    value, count = 1e3 * chosen.seconds(workload), len(chosen.samples)
+    return Measurement(
+        value=value,
+        unit="ms",
+        evidence=Evidence.ESTIMATED,
+        method=f"from {count} probe models measured on {calibration.device} with {chosen.library}, "
+        f"{workload.precision}, {threads} thread{'s' * (threads > 1)}, {calibration.created[:10]}; "
+        f"each predicted by the others: off by {100 * chosen.median_error:.0f} % in the median, "
+        f"nine in ten within {100 * chosen.error:.0f} %, which is the interval",
+        low=value / (1 + chosen.error),
+        high=value / (1 - chosen.error),
+    )
+
+
+def command(device: str, runtime: str, threads: int) -> str:
+    return f"edgekit calibrate --device {device} --runtime {runtime} --threads {threads}"
+
+
+def _chosen(calibration: Calibration, precision: str, runtime: str, threads: int) -> Fit:
+    for one in calibration.fits:
+        if one.key == (runtime, precision, threads):
+            return one
+    known = ", ".join(f"{r} {p} at {n}" for r, p, n in (one.key for one in calibration.fits))
+    raise NoEstimate(
+        f"{calibration.device} is not calibrated for {runtime} {precision} at {threads} threads, "
+        f"only for {known}",
+        hint=command(calibration.device, runtime, threads),
+    )
+
+
+def _check_library(calibration: Calibration, chosen: Fit, library: str | None) -> None:
+    """Another version has other kernels; another distribution is none that this machine knows."""
+    if library is None or library.split()[0] != chosen.library.split()[0]:
+        return
+    if library != chosen.library:
+        raise NoEstimate(
+            f"{calibration.device} was calibrated with {chosen.library}; it is {library} now",
+            hint=command(calibration.device, chosen.runtime, chosen.threads),
+        )
+
+
+def _check_range(chosen: Fit, workload: Workload) -> None:
+    """A sum is no law: far from the probes it is not to be believed."""
+    if workload.product:
+        share = 100 * workload.product / workload.macs
+        raise NoEstimate(
+            f"{share:.0f} % of its multiply-accumulates are in products of attention, which no "
+            "probe has",
+            hint="measure it: edgekit bench",
+        )
+    seen = [_extent(sample.workload) for sample in chosen.samples]
+    for what, here in _extent(workload).items():
+        least, most = min(each[what] for each in seen), max(each[what] for each in seen)
+        if not least / REACH <= here <= most * REACH:
+            raise NoEstimate(
+                f"it has {here:.3g} {what}; the probes have {least:.3g} to {most:.3g}, and are "
+                f"trusted from {least / REACH:.3g} to {most * REACH:.3g}",
+                hint="measure it: edgekit bench",
+            )
+
+
+def _extent(workload: Workload) -> dict[str, int]:
+    return {
+        "multiply-accumulates": workload.macs,
+        "bytes": workload.weights + workload.moved,
+        "operators": workload.operators,
+    }
+
+
+def merged(old: Calibration | None, new: Calibration) -> Calibration:
+    """The new fits, and those of the old ones that speak of other runtimes, precisions or threads
+    of the same processor and the same library."""
+    if old is None or (old.cpu, old.cores) != (new.cpu, new.cores):
+        return new
+    keys = {one.key for one in new.fits}
+    libraries = {one.runtime: one.library for one in new.fits}
+    kept = tuple(
+        one
+        for one in old.fits
+        if one.key not in keys and libraries.get(one.runtime, one.library) == one.library
+    )
+    return new.model_copy(update={"fits": (*kept, *new.fits)})

@@ -1,0 +1,128 @@
+"""What can be said of a model's latency where it was not measured: `edgekit estimate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.action import library_versions
+from edgekit.devices.bundling import variant_of
+from edgekit.devices.calibrate import read_calibration
+from edgekit.devices.calibration import NoEstimate, command, predict
+from edgekit.devices.roofline import Bound, bound_of
+from edgekit.devices.workload import Workload, workload_of
+from edgekit.errors import InputError
+from edgekit.evidence import Measurement
+from edgekit.originals import MANIFEST, REPORT
+from edgekit.plugins import find_runtimes
+from edgekit.runtimes.base import Runtime
+from edgekit.target import Target
+
+THREADS = 4
+"""Where neither a build nor the user says how many."""
+
+
+class Estimate(BaseModel):
+    """A file's work, a latency where a calibration speaks of it, and a bound where it does not."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    runtime: str
+    precision: str
+    threads: int
+    workload: Workload
+    latency: Measurement | None
+    """Milliseconds on the calibrated device."""
+    reason: str = ""
+    """Why there is none."""
+    next: str = ""
+    """The command that would give one."""
+    bound: Bound | None
+    """None where a latency is estimated."""
+
+
+def estimate_on(path: Path, device: str, threads: int | None = None) -> Estimate:
+    """By the calibration of a device of the inventory; a bound where there is none, or where it
+    does not reach.
+
+    Args:
+        path: a variant's folder, a target's folder (its choice), or a model file.
+        threads: instead of the build's.
+
+    Raises:
+        InputError: `path` is none of these.
+    """
+    runtime, file, facts = _located(path)
+    threads = threads or facts.get("threads") or THREADS
+    workload = workload_of(runtime, file)
+    calibration = read_calibration(device)
+    latency, reason, hint = None, f"{device} is not calibrated", ""
+    hint = command(device, runtime.name, threads)
+    if calibration:
+        try:
+            latency = predict(calibration, workload, runtime.name, threads, _engine(runtime))
+            reason = hint = ""
+        except NoEstimate as error:
+            reason, hint = error.message, error.hint or ""
+    cpu = calibration.cpu if calibration else facts.get("cpu")
+    return Estimate(
+        file=str(file),
+        runtime=runtime.name,
+        precision=workload.precision,
+        threads=threads,
+        workload=workload,
+        latency=latency,
+        reason=reason,
+        next=hint,
+        bound=None if latency else bound_of(workload, cpu, threads),
+    )
+
+
+def estimate_for(path: Path, target: Target, threads: int | None = None) -> Estimate:
+    """A bound on a target's processor: no device, no latency.
+
+    Raises:
+        InputError: as `estimate_on`.
+    """
+    runtime, file, _ = _located(path)
+    threads, workload = threads or target.threads, workload_of(runtime, file)
+    return Estimate(
+        file=str(file),
+        runtime=runtime.name,
+        precision=workload.precision,
+        threads=threads,
+        workload=workload,
+        latency=None,
+        reason="no device was named",
+        next=command("NAME", runtime.name, threads),
+        bound=bound_of(workload, target.cpu if target.device == "CPU" else None, threads),
+    )
+
+
+def _located(path: Path) -> tuple[Runtime, Path, dict[str, Any]]:
+    """The model file that is meant, what runs it, and what its build says: threads and cpu."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    folder = variant_of(path)
+    if folder:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        report = folder.parent / REPORT
+        facts = json.loads(report.read_text()) if report.exists() else {}
+        runtime = find_runtimes()[manifest["runtime"]]()
+        return runtime, folder / runtime.file, facts
+    known = {Path(r.file).suffix: r for r in find_runtimes().values()}
+    if path.is_dir() or path.suffix not in known:
+        raise InputError(
+            f"{path} is neither a folder of a build nor a model file",
+            hint=f"name build/<recipe>/<target>, a variant in it, or a file: {', '.join(known)}",
+        )
+    return known[path.suffix](), path, {}
+
+
+def _engine(runtime: Runtime) -> str:
+    """What `edgekit device setup` would put on a device now."""
+    return f"{runtime.engine} {library_versions((runtime.engine,))[runtime.engine]}"

@@ -1,0 +1,165 @@
+"""Small models that a device is calibrated with: what edge classifiers are made of, spread out.
+
+Depthwise and ordinary convolutions, squeeze-excite, three kinds of activation, narrow and wide
+networks, 96 to 224 pixels, few classes and a thousand: 2 to 1100 million multiply-accumulates.
+Weights are random: they change nothing about the time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.action import Action, Context, Inputs, library_versions
+from edgekit.artifact import Artifact, Json, Store, digest_of
+from edgekit.devices.workload import Workload, workload_of
+from edgekit.runtimes.base import InputForm, Progress, Quantization, Runtime
+
+PRECISIONS = ("int8", "float32")
+HALF = (0.5, 0.5, 0.5)
+"""Mean and standard deviation: so the int8 file takes pixels as they are, like those that ship."""
+CALIBRATION_IMAGES = 4
+
+
+class Probe(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    arch: str
+    image_size: int
+    classes: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.arch}-{self.image_size}-{self.classes}"
+
+
+PROBES = tuple(
+    Probe(arch=arch, image_size=size, classes=classes)
+    for arch, size, classes in (
+        ("mobilenetv3_small_050", 96, 10),
+        ("mobilenetv3_small_100", 160, 1000),
+        ("mobilenetv3_large_075", 128, 10),
+        ("mobilenetv3_large_100", 224, 2),
+        ("mobilenetv2_035", 96, 10),
+        ("mobilenetv2_050", 224, 10),
+        ("mobilenetv2_100", 160, 1000),
+        ("mobilenetv1_100", 128, 10),
+        ("mobilenetv1_100", 224, 2),
+        ("mobilenetv4_conv_small", 96, 2),
+        ("mobilenetv4_conv_small", 224, 1000),
+        ("tf_efficientnet_lite0", 128, 1000),
+        ("tf_efficientnet_lite0", 224, 10),
+        ("efficientnet_b0", 112, 10),
+        ("mnasnet_small", 192, 10),
+        ("resnet10t", 112, 10),
+        ("resnet10t", 224, 2),
+    )
+)
+
+
+class MakeProbe(Action):
+    """Compile a probe for one runtime: float32/<file> and int8/<file>."""
+
+    def __init__(self, probe: Probe, runtime: Runtime) -> None:
+        self.probe = probe
+        self.runtime = runtime
+
+    @property
+    def key(self) -> str:
+        components = {
+            "action": type(self).__name__,
+            "version": self.version,
+            "settings": self.settings(),
+            "libraries": library_versions((*self.runtime.libraries, "torch", "timm")),
+        }
+        return digest_of(components)
+
+    def settings(self) -> Json:
+        own = self.probe.model_dump(mode="json")
+        return {**own, "runtime": self.runtime.name, "runtime_version": self.runtime.version}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+        import numpy as np
+        import torch
+
+        from edgekit.models import Card, count_macs, create
+
+        probe, runtime = self.probe, self.runtime
+        torch.manual_seed(0)
+        model = create(probe.arch, probe.classes, image_size=probe.image_size)
+        card = Card(
+            arch=probe.arch,
+            classes=tuple(map(str, range(probe.classes))),
+            image_size=probe.image_size,
+            mean=HALF,
+            std=HALF,
+            crop_pct=1.0,
+            parameters=sum(p.numel() for p in model.parameters()),
+            macs=count_macs(model, probe.image_size),
+        )
+        folders = {name: into / name for name in PRECISIONS}
+        for folder in folders.values():
+            folder.mkdir()
+        source = folders["float32"] / runtime.file
+        forms = {"float32": runtime.compile(model, card, folders["float32"], context.progress)}
+        shape = (CALIBRATION_IMAGES, probe.image_size, probe.image_size, 3)
+        images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        asked = Quantization(quantizer=runtime.quantizers[0], calibration=runtime.calibrations[0])
+        forms["int8"] = runtime.quantize(
+            source, card, images, asked, folders["int8"], context.progress
+        )
+        works = {name: workload_of(runtime, folders[name] / runtime.file) for name in PRECISIONS}
+        return {
+            "forms": {name: form.model_dump(mode="json") for name, form in forms.items()},
+            "workloads": {name: work.model_dump(mode="json") for name, work in works.items()},
+        }
+
+
+class Made(BaseModel):
+    """A probe's file for one runtime in one precision."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    probe: Probe
+    runtime: str
+    precision: str
+    files: tuple[Path, ...]
+    """The model first, then what must lie beside it."""
+    form: InputForm
+    workload: Workload
+
+
+def made(
+    probe: Probe, runtime: Runtime, precisions: tuple[str, ...], store: Store, progress: Progress
+) -> list[Made]:
+    """A probe's files, from the store where it was made before.
+
+    Raises:
+        Unsupported, MissingPackage: the runtime cannot make them here.
+    """
+    artifact = _artifact(MakeProbe(probe, runtime), store, progress)
+    names = (runtime.file, *runtime.companions)
+    return [
+        Made(
+            probe=probe,
+            runtime=runtime.name,
+            precision=precision,
+            files=tuple(artifact.file(f"{precision}/{name}") for name in names),
+            form=InputForm.model_validate(artifact.metadata["forms"][precision]),
+            workload=Workload.model_validate(artifact.metadata["workloads"][precision]),
+        )
+        for precision in precisions
+    ]
+
+
+def _artifact(action: MakeProbe, store: Store, progress: Progress) -> Artifact:
+    key = action.key
+    with store.lock(key):
+        found = store.find(key)
+        if found:
+            return found
+        with store.workspace() as folder:
+            context = Context(progress=progress, partial=store.partial(key), base=Path())
+            metadata = action.run({}, folder, context)
+            return store.commit(key, folder, metadata, (), 0.0)

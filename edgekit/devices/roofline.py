@@ -1,0 +1,97 @@
+"""How fast a processor could be at best: a bound that no model on it gets below (pure).
+
+After Williams, Waterman and Patterson, "Roofline: an insightful visual performance model for
+multicore architectures", CACM 52(4), 2009: time is at least the arithmetic by the peak of the
+cores, and at least the bytes that must come from memory by its bandwidth. Where a source leaves
+doubt the higher peak stands here, so that the bound stays one. Real models take two to six times
+as long.
+
+Sources: multiply-accumulates a cycle from the width and number of the vector pipes in Arm's
+Software Optimization Guides of the Cortex-A72 and the Cortex-A76 (SDOT: 16 products an
+instruction, two a cycle; without it SMLAL: 8), for the Cortex-A53 from ncnn's
+docs/developer-guide/arm-a53-a55-dual-issue.md (one 128-bit FMLA a cycle). Clocks and caches are
+those of the fastest Raspberry Pi with that core. Bandwidths are what the memory's interface gives
+in theory, on 32 bits: LPDDR2-1066, LPDDR4-3200, LPDDR4X-4267.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.devices.workload import Workload
+from edgekit.evidence import Evidence, Measurement
+
+
+@dataclass(frozen=True)
+class Peak:
+    ghz: float
+    cores: int
+    macs_a_cycle: dict[str, int]
+    """Of one core, by the type of arithmetic."""
+    memory: float
+    """Bytes a second."""
+    cache: int
+    """Bytes of all caches that can keep weights from one image to the next."""
+
+
+PEAKS = {
+    "cortex-a53": Peak(1.4, 4, {"int8": 8, "float32": 4}, 4.3e9, 512 << 10),
+    "cortex-a72": Peak(1.8, 4, {"int8": 16, "float32": 8}, 12.8e9, 1 << 20),
+    "cortex-a76": Peak(2.4, 4, {"int8": 32, "float16": 16, "float32": 8}, 17.1e9, 4 << 20),
+}
+
+
+class Bound(BaseModel):
+    """What can be said of a file's latency where no device took part."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    macs: int
+    weight_bytes: int
+    activation_bytes: int
+    lower: Measurement | None
+    """Milliseconds: a lower bound, and no latency that is expected."""
+    reason: str = ""
+    """Why there is none."""
+
+
+def bound_of(workload: Workload, cpu: str | None, threads: int) -> Bound:
+    """
+    Args:
+        cpu: as compilers name it; None where it is not known.
+    """
+    peak = PEAKS.get(cpu or "")
+    lower = _lower(workload, str(cpu), peak, threads) if peak else None
+    reason = f"nothing is known of the peak of {cpu}" if cpu else "the processor is not known"
+    return Bound(
+        macs=workload.macs,
+        weight_bytes=workload.weights,
+        activation_bytes=workload.moved,
+        lower=lower,
+        reason="" if lower else reason,
+    )
+
+
+def _lower(workload: Workload, cpu: str, peak: Peak, threads: int) -> Measurement:
+    cores = min(threads, peak.cores)
+    best = max(peak.macs_a_cycle.values())
+    cycles = sum(macs / _rate(peak, name, best) for name, macs in workload.by_precision.items())
+    arithmetic = cycles / (cores * peak.ghz * 1e9)
+    memory = max(0, workload.weights - peak.cache) / peak.memory
+    what = "its arithmetic" if arithmetic >= memory else "reading its weights"
+    return Measurement(
+        value=1e3 * max(arithmetic, memory),
+        unit="ms",
+        evidence=Evidence.ESTIMATED,
+        method=f"roofline, a lower bound and no expected latency: {what} at the peak of {cores} "
+        f"{cpu} core{'s' * (cores > 1)} at {peak.ghz:g} GHz",
+    )
+
+
+def _rate(peak: Peak, precision: str, best: int) -> int:
+    """Half floats run as floats where there is no arithmetic of their own."""
+    if precision == "float16":
+        return peak.macs_a_cycle.get("float16", peak.macs_a_cycle["float32"])
+    return peak.macs_a_cycle.get(precision, best)

@@ -1,0 +1,71 @@
+"""What a model file asks of a processor for one image: arithmetic, bytes, operators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.runtimes.base import Description, Runtime
+
+NEARLY_ALL = 0.95
+"""Share of the multiply-accumulates that gives a file its precision; a build lets 5 % stay in
+float."""
+
+
+class Workload(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    conv: int
+    """Multiply-accumulates in convolutions larger than 1 x 1; likewise below."""
+    depthwise: int
+    dense: int
+    """In 1 x 1 convolutions and linear layers."""
+    product: int
+    """In products of two computed tensors, as of attention."""
+    by_precision: dict[str, int]
+    """All of them, by the type of their arithmetic."""
+    weights: int
+    """Bytes of all constants."""
+    moved: int
+    """Bytes of activations that operators read and write, each by each."""
+    operators: int
+
+    @property
+    def macs(self) -> int:
+        return self.conv + self.depthwise + self.dense + self.product
+
+    @property
+    def precision(self) -> str:
+        """int8, float32, float16; `mixed` where no type has nearly all of the work."""
+        for name, macs in self.by_precision.items():
+            if macs >= NEARLY_ALL * self.macs:
+                return name
+        return "mixed"
+
+
+def workload_of(runtime: Runtime, path: Path) -> Workload:
+    """Read it from a file, by way of the runtime that loads it.
+
+    Raises:
+        EdgekitError: the runtime cannot load the file.
+    """
+    return summed(runtime.describe(path))
+
+
+def summed(description: Description) -> Workload:
+    operators = description.operators
+    kinds = {"conv": 0, "depthwise": 0, "dense": 0, "product": 0}
+    precisions: dict[str, int] = {}
+    for operator in operators:
+        if operator.work:
+            kinds[operator.work] += operator.macs
+            name = "int8" if operator.is_integer else operator.precision
+            precisions[name] = precisions.get(name, 0) + operator.macs
+    return Workload(
+        **kinds,
+        by_precision=precisions,
+        weights=sum(operator.weights for operator in operators),
+        moved=sum(operator.moved for operator in operators),
+        operators=len(operators),
+    )

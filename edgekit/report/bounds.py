@@ -1,0 +1,18 @@
+"""What a build can say of its target's latency where no device took part."""
+
+from __future__ import annotations
+
+from edgekit.devices.roofline import Bound, bound_of
+from edgekit.devices.workload import workload_of
+from edgekit.plugins import find_runtimes
+from edgekit.run import TargetResult
+
+
+def bounds_of(target: TargetResult) -> dict[str, Bound]:
+    """Work and least latency of what shipped, by variant."""
+    spec, found = target.plan.target, {}
+    for name, result in target.shipped.items():
+        runtime = find_runtimes()[result.row.runtime]()
+        workload = workload_of(runtime, result.artifact.file(runtime.file))
+        found[name] = bound_of(workload, spec.cpu, spec.threads)
+    return found
