@@ -3,15 +3,16 @@
 After Williams, Waterman and Patterson, "Roofline: an insightful visual performance model for
 multicore architectures", CACM 52(4), 2009: time is at least the arithmetic by the peak of the
 cores, and at least the bytes that must come from memory by its bandwidth. Where a source leaves
-doubt the higher peak stands here, so that the bound stays one. Real models take two to six times
-as long.
+doubt the higher peak stands here, so that the bound stays one. Published latencies of MobileNets on
+a Raspberry Pi are two to nine times as long.
 
-Sources: multiply-accumulates a cycle from the width and number of the vector pipes in Arm's
-Software Optimization Guides of the Cortex-A72 and the Cortex-A76 (SDOT: 16 products an
-instruction, two a cycle; without it SMLAL: 8), for the Cortex-A53 from ncnn's
-docs/developer-guide/arm-a53-a55-dual-issue.md (one 128-bit FMLA a cycle). Clocks and caches are
-those of the fastest Raspberry Pi with that core. Bandwidths are what the memory's interface gives
-in theory, on 32 bits: LPDDR2-1066, LPDDR4-3200, LPDDR4X-4267.
+Sources: multiply-accumulates a cycle, for the Cortex-A53 from ncnn's
+docs/developer-guide/arm-a53-a55-dual-issue.md (one 128-bit FMLA a cycle); for the Cortex-A72 from
+LLVM's AArch64SchedA57.td, by which it schedules for both (a 128-bit FMLA takes both pipes, SMLAL
+one of them alone: 8 products); for the Cortex-A76 from Arm's Software Optimization Guide (two pipes
+of 128 bits; SDOT: 16 products). Clocks and caches are those of the fastest Raspberry Pi with that
+core. Bandwidths are what the memory's interface gives in theory, on 32 bits: LPDDR2-1066,
+LPDDR4-3200, LPDDR4X-4267.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Peak:
 
 PEAKS = {
     "cortex-a53": Peak(1.4, 4, {"int8": 8, "float32": 4}, 4.3e9, 512 << 10),
-    "cortex-a72": Peak(1.8, 4, {"int8": 16, "float32": 8}, 12.8e9, 1 << 20),
+    "cortex-a72": Peak(1.8, 4, {"int8": 8, "float32": 4}, 12.8e9, 1 << 20),
     "cortex-a76": Peak(2.4, 4, {"int8": 32, "float16": 16, "float32": 8}, 17.1e9, 4 << 20),
 }
 

@@ -1,0 +1,181 @@
+"""`edgekit calibrate` and `edgekit estimate`, as a person types them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from edgekit.artifact import write_atomically
+from edgekit.cli import main
+from edgekit.devices.calibrate import calibration_path
+from edgekit.devices.calibration import Calibration, Sample, fit
+from edgekit.devices.workload import Workload, workload_of
+from edgekit.plugins import find_runtimes
+from edgekit.runtimes.base import Layer
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+RUNTIME = find_runtimes()["onnxruntime"]()
+
+
+@dataclass
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+Typed = Callable[..., Said]
+
+
+@pytest.fixture
+def edgekit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Typed:
+    inventory = tmp_path / "devices.yaml"
+    inventory.write_text("pi5: {transport: local}\n")
+    monkeypatch.setenv("EDGEKIT_DEVICES", str(inventory))
+    monkeypatch.setenv("EDGEKIT_STORE", str(tmp_path / "store"))
+
+    def typed(*words: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["edgekit", *words])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return Said(code, captured.out, captured.err)
+
+    return typed
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """One int8 convolution of 3 x 3."""
+    layer = Layer(kind="conv", kernel=3, height=16, width=16, cin=16, cout=32)
+    RUNTIME.probe(layer, True, tmp_path)
+    return tmp_path / RUNTIME.file
+
+
+def calibrated(model: Path, threads: int = 4) -> Calibration:
+    """A device that takes a nanosecond for 10 multiply-accumulates and for a byte."""
+    own = workload_of(RUNTIME, model)
+
+    def sample(number: int) -> Sample:
+        work = Workload(
+            **own.model_dump(include={"depthwise", "product", "by_precision", "operators"}),
+            conv=own.conv * (1 + number % 3), dense=100_000 * (number % 4),
+            weights=own.weights * (1 + number % 5), moved=own.moved * (1 + number),
+        )  # fmt: skip
+        seconds = 1e-10 * (work.conv + work.dense) + 1e-9 * (work.weights + work.moved)
+        return Sample(probe=f"p{number}", workload=work, seconds=seconds)
+
+    library = f"onnxruntime {__import__('onnxruntime').__version__}"
+    found = fit("onnxruntime", library, "int8", threads, tuple(map(sample, range(12))))
+    return Calibration(
+        edgekit="0", created="2026-01-02T03:04:05+00:00", device="pi5", cpu="cortex-a76", cores=4,
+        kernel="6.6", environment={}, warnings=(), fits=(found,),
+    )  # fmt: skip
+
+
+def keep(calibration: Calibration) -> None:
+    write_atomically(calibration_path("pi5"), calibration.model_dump_json())
+
+
+def test_a_calibrated_device_gives_milliseconds(edgekit: Typed, model: Path) -> None:
+    keep(calibrated(model))
+    said = edgekit("estimate", str(model), "--device", "pi5")
+    assert said.code == 0
+    assert "ms, estimated from 12 probe models measured on pi5" in said.out
+    assert "nine in ten within" in said.out
+    found = json.loads(edgekit("estimate", str(model), "--device", "pi5", "--json").out)
+    work = workload_of(RUNTIME, model)
+    expected = 1e-10 * work.conv + 1e-9 * (work.weights + work.moved)
+    assert found["latency"]["value"] == pytest.approx(1e3 * expected, rel=1e-3)
+    assert found["latency"]["evidence"] == "estimated"
+    assert found["latency"]["low"] <= found["latency"]["value"] <= found["latency"]["high"]
+    assert found["bound"] is None
+
+
+def test_without_a_calibration_there_are_no_milliseconds(edgekit: Typed, model: Path) -> None:
+    said = edgekit("estimate", str(model), "--device", "pi5")
+    assert said.code == 0
+    assert "no estimate: pi5 is not calibrated" in said.out
+    assert "multiply-accumulates" in said.out
+    assert "no lower bound: the processor is not known" in said.out
+    assert "edgekit calibrate --device pi5 --runtime onnxruntime --threads 4" in said.out
+
+
+def test_what_the_probes_do_not_cover_is_a_bound(edgekit: Typed, model: Path) -> None:
+    keep(calibrated(model, threads=1))
+    said = edgekit("estimate", str(model), "--device", "pi5")
+    assert "only for onnxruntime int8 at 1" in said.out
+    assert "at least" in said.out
+    assert "lower bound" in said.out
+    assert "--threads 4" in said.out
+
+
+def test_a_target_gives_a_lower_bound(edgekit: Typed, model: Path) -> None:
+    found = json.loads(edgekit("estimate", str(model), "--target", "rpi5", "--json").out)
+    work = workload_of(RUNTIME, model)
+    assert found["latency"] is None
+    assert found["bound"]["macs"] == work.macs == 16 * 16 * 9 * 16 * 32
+    assert found["bound"]["lower"]["value"] == pytest.approx(work.macs / (32 * 4 * 2.4e6))
+    other = edgekit("estimate", str(model), "--target", "x86-cpu").out
+    assert "no lower bound: nothing is known of the peak of" in other
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "one of --device and --target"),
+        (("--device", "pi5", "--target", "rpi5"), "one of --device and --target"),
+        (("--device", "nowhere"), "no device 'nowhere'"),
+        (("--target", "nowhere"), "no target 'nowhere'"),
+    ],
+)
+def test_what_is_asked_wrongly_is_said(
+    edgekit: Typed, model: Path, words: tuple[str, ...], message: str
+) -> None:
+    said = edgekit("estimate", str(model), *words)
+    assert said.code == 2
+    assert message in said.err
+
+
+def test_what_is_no_model_is_said(edgekit: Typed, tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no model")
+    assert "nor a model file" in edgekit("estimate", str(text), "--target", "rpi5").err
+    assert "no such file" in edgekit("estimate", "gone.onnx", "--target", "rpi5").err
+
+
+def test_calibrate_names_what_it_does_not_know(edgekit: Typed) -> None:
+    assert "no device 'nowhere'" in edgekit("calibrate", "--device", "nowhere").err
+    said = edgekit("calibrate", "--device", "pi5", "--runtime", "litret")
+    assert said.code == 2
+    assert "litert" in said.err
+
+
+def test_calibrate_tells_the_error(
+    edgekit: Typed, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgekit.devices import calibrate as room
+
+    def found(device: object, runtimes: tuple[str, ...], threads: int, *_: object) -> Calibration:
+        assert (runtimes, threads) == (("litert", "onnxruntime"), 4)
+        return calibrated(model)
+
+    monkeypatch.setattr(room, "calibrate", found)
+    said = edgekit("calibrate", "--device", "pi5")
+    assert said.code == 0
+    assert "onnxruntime int8, 4 threads" in said.out
+    assert "12 probes" in said.out
+    assert "nine in ten within" in said.out
+    assert json.loads(edgekit("calibrate", "--device", "pi5", "--json").out)["device"] == "pi5"
