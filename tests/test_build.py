@@ -94,6 +94,17 @@ def test_a_build_leaves_everything_a_script_relies_on(world: tuple[Path, Path]) 
         assert entry["verdict"] == "passed"
 
 
+def test_without_a_device_a_bound_stands_for_the_latency(world: tuple[Path, Path]) -> None:
+    made = report(world[0])
+    assert set(made["bounds"]) == {"litert", "onnxruntime"}
+    for bound in made["bounds"].values():
+        assert bound["macs"] == made["rows"][0]["validation"]["macs"]
+        assert bound["weight_bytes"] > 10_000
+        assert bound["activation_bytes"] > 10_000
+        assert bound["lower"]["evidence"] == "estimated"
+        assert "lower bound" in bound["lower"]["method"]
+
+
 def test_every_stage_is_validated_on_every_runtime(world: tuple[Path, Path]) -> None:
     rows = report(world[0])["rows"]
     assert [(r["runtime"], r["stage"]) for r in rows] == [

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from edgekit.audit import Audit
+from edgekit.devices.roofline import Bound
 from edgekit.evidence import Evidence, Measurement, Verdict
 from edgekit.figures import AccuracyChange, Latency, Validation
 from edgekit.gates import GateResult, Gates
@@ -125,6 +126,23 @@ def test_every_row_figure_and_doubt_is_on_the_page(report: Report, render) -> No
     assert "Latency on a board" in page
     assert "x.png: truncated" in page
     assert "reaches past the limit" in page
+
+
+@pytest.mark.parametrize("render", [render_html, render_markdown])
+def test_a_bound_is_called_one(report: Report, render) -> None:
+    lower = Measurement(
+        value=0.31, unit="ms", evidence=Evidence.ESTIMATED, method="roofline, a lower bound"
+    )
+    sizes = {"macs": 95_000_000, "weight_bytes": 2_500_000, "activation_bytes": 3_500_000}
+    bounds = {
+        "litert": Bound(**sizes, lower=lower),
+        "onnxruntime": Bound(**sizes, lower=None, reason="nothing is known of it"),
+    }
+    page = render(report.model_copy(update={"bounds": bounds}))
+    assert "at least 0.31 ms (roofline, a lower bound)" in page
+    assert "no lower bound: nothing is known of it" in page
+    assert page.count("95,000,000 multiply-accumulates, 2.50 MB of weights, 3.50 MB") == 2
+    assert "at least" not in render(report)
 
 
 class Closed(HTMLParser):
