@@ -64,8 +64,7 @@ def estimate(
     from edgekit.target import load_target
 
     if device and not target:
-        find_device(device)
-        found = estimate_on(artifact, device, threads)
+        found = estimate_on(artifact, device, find_device(device), threads)
     elif target and not device:
         found = estimate_for(artifact, load_target(target), threads)
     else:
@@ -118,11 +117,13 @@ def _estimated(found: Estimate) -> Iterator[str]:
     )
     if found.latency:
         yield f"latency: {interval(found.latency, 2)} ms, estimated {found.latency.method}"
+        if not found.library:
+            yield "The device could not be asked whether it still has that version."
         return
     yield f"latency: no estimate: {found.reason}"
     if found.bound and found.bound.lower:
         yield f"at least {found.bound.lower.value:.2f} ms: {found.bound.lower.method}"
     elif found.bound:
         yield f"no lower bound: {found.bound.reason}"
-    if found.next:
-        yield f"To estimate: {found.next}"
+    if found.advice:
+        yield f"For an estimate: {found.advice}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -63,7 +62,7 @@ def calibrate(
                 progress(number, len(files), f"{device.name}: {one.probe.label} {one.precision}")
                 raws.append(_measure(device, where, number, one, protocol))
     path = calibration_path(device.name)
-    found = merged(read_calibration(device.name), _found(device.name, files, raws, protocol))
+    found = merged(read_calibration(device.name), _found(device, files, raws, protocol))
     with storage_errors(path):
         write_atomically(path, found.model_dump_json(indent=1))
     return found
@@ -157,15 +156,15 @@ def _measure(device: Device, where: str, number: int, one: Made, protocol: Proto
     )
 
 
-def _found(name: str, files: list[Made], raws: list[Raw], protocol: Protocol) -> Calibration:
+def _found(device: Device, files: list[Made], raws: list[Raw], protocol: Protocol) -> Calibration:
     threads, last = protocol.threads[0], raws[-1]
     doubts = [
         r for raw in raws for r in timing_reasons(raw, protocol) if r.validity is Validity.WARN
     ]
     return Calibration(
         edgekit=__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        device=name,
+        device=device.name,
+        address=device.transport.address,
         cpu=last.environment["cpu"],
         cores=last.environment["cores"],
         kernel=last.board["kernel"],
@@ -182,11 +181,18 @@ def _fits(files: list[Made], raws: list[Raw], threads: int) -> Iterator[Fit]:
         seconds = float(np.median(raw.protocol[threads][0].samples))
         sample = Sample(probe=one.probe.label, workload=one.workload, seconds=seconds)
         groups.setdefault((one.runtime, one.precision), []).append(sample)
-        libraries[one.runtime] = _library(raw, one.runtime)
+        libraries[one.runtime] = str(engine_in(raw.environment["versions"], one.runtime))
     for (runtime, precision), samples in groups.items():
-        yield fit(runtime, libraries[runtime], precision, threads, tuple(samples))
+        yield fit(
+            tuple(samples),
+            runtime=runtime,
+            library=libraries[runtime],
+            precision=precision,
+            threads=threads,
+            measured=raws[-1].ended,
+        )
 
 
-def _library(raw: Raw, runtime: str) -> str:
-    versions = raw.environment["versions"]
-    return next(f"{name} {versions[name]}" for name in ENGINES[runtime] if name in versions)
+def engine_in(versions: dict[str, str], runtime: str) -> str | None:
+    """What runs a runtime's files, distribution and version, among those that are installed."""
+    return next((f"{name} {versions[name]}" for name in ENGINES[runtime] if name in versions), None)

@@ -53,6 +53,8 @@ class Fit(BaseModel):
     """Distribution and version on the device."""
     precision: str
     threads: int
+    measured: str
+    """When, UTC: fits of earlier days are kept beside newer ones."""
     samples: tuple[Sample, ...]
     seconds_per: dict[str, float]
     """By feature: of a multiply-accumulate of each kind, of a byte, of an operator."""
@@ -84,8 +86,9 @@ class Calibration(BaseModel):
 
     schema_version: Literal[1] = 1
     edgekit: str
-    created: str
     device: str
+    address: str
+    """Of the device then: another one may have its name by now."""
     cpu: str
     cores: int
     kernel: str
@@ -102,12 +105,11 @@ def features(workload: Workload) -> Vector:
     return np.array([w.conv, w.depthwise, w.dense, w.weights + w.moved, w.operators], float)
 
 
-def fit(
-    runtime: str, library: str, precision: str, threads: int, samples: tuple[Sample, ...]
-) -> Fit:
+def fit(samples: tuple[Sample, ...], **facts: Any) -> Fit:
     """
     Args:
         samples: more of them than features, or the error would be of no use.
+        facts: the other fields of the fit.
     """
     assert len(samples) > len(FEATURES), f"{len(samples)} probes"
     rows = np.stack([features(sample.workload) for sample in samples])
@@ -118,10 +120,7 @@ def fit(
         predicted = rows[left_out] @ _prices(rows[others], seconds[others])
         errors[sample.probe] = float(predicted / seconds[left_out] - 1)
     return Fit(
-        runtime=runtime,
-        library=library,
-        precision=precision,
-        threads=threads,
+        **facts,
         samples=samples,
         seconds_per=dict(zip(FEATURES, _prices(rows, seconds).tolist(), strict=True)),
         errors=errors,
@@ -148,7 +147,7 @@ def predict(
     probes were off.
 
     Args:
-        library: what runs it there now, distribution and version; None where that is not known.
+        library: what the device has now, distribution and version; None where that is not known.
 
     Raises:
         NoEstimate: nothing like it was among the probes.
@@ -168,7 +167,7 @@ def predict(
         unit="ms",
         evidence=Evidence.ESTIMATED,
         method=f"from {count} probe models measured on {calibration.device} with {chosen.library}, "
-        f"{workload.precision}, {threads} thread{'s' * (threads > 1)}, {calibration.created[:10]}; "
+        f"{workload.precision}, {threads} thread{'s' * (threads > 1)}, {chosen.measured[:10]}; "
         f"each predicted by the others: off by {100 * chosen.median_error:.0f} % in the median, "
         f"nine in ten within {100 * chosen.error:.0f} %, which is the interval",
         low=value / (1 + chosen.error),
@@ -193,12 +192,10 @@ def _chosen(calibration: Calibration, precision: str, runtime: str, threads: int
 
 
 def _check_library(calibration: Calibration, chosen: Fit, library: str | None) -> None:
-    """Another version has other kernels; another distribution is none that this machine knows."""
-    if library is None or library.split()[0] != chosen.library.split()[0]:
-        return
-    if library != chosen.library:
+    """Another version has other kernels."""
+    if library and library != chosen.library:
         raise NoEstimate(
-            f"{calibration.device} was calibrated with {chosen.library}; it is {library} now",
+            f"{calibration.device} was calibrated with {chosen.library}, and has {library} now",
             hint=command(calibration.device, chosen.runtime, chosen.threads),
         )
 
@@ -233,8 +230,9 @@ def _extent(workload: Workload) -> dict[str, int]:
 
 def merged(old: Calibration | None, new: Calibration) -> Calibration:
     """The new fits, and those of the old ones that speak of other runtimes, precisions or threads
-    of the same processor and the same library."""
-    if old is None or (old.cpu, old.cores) != (new.cpu, new.cores):
+    of the same device and the same library."""
+    same = ("address", "cpu", "cores")
+    if old is None or any(getattr(old, k) != getattr(new, k) for k in same):
         return new
     keys = {one.key for one in new.fits}
     libraries = {one.runtime: one.library for one in new.fits}

@@ -8,18 +8,20 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.action import library_versions
 from edgekit.devices.bundling import variant_of
-from edgekit.devices.calibrate import read_calibration
+from edgekit.devices.calibrate import engine_in, read_calibration
 from edgekit.devices.calibration import NoEstimate, command, predict
+from edgekit.devices.check import probe_python
+from edgekit.devices.device import Device
 from edgekit.devices.roofline import Bound, bound_of
 from edgekit.devices.workload import Workload, workload_of
-from edgekit.errors import InputError
+from edgekit.errors import DeviceError, InputError
 from edgekit.evidence import Measurement
 from edgekit.originals import MANIFEST, REPORT
 from edgekit.plugins import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.target import Target
+from edgekit.transports.base import Transport
 
 THREADS = 4
 """Where neither a build nor the user says how many."""
@@ -39,15 +41,19 @@ class Estimate(BaseModel):
     """Milliseconds on the calibrated device."""
     reason: str = ""
     """Why there is none."""
-    next: str = ""
-    """The command that would give one."""
+    advice: str = ""
+    """What would give one."""
+    library: str | None = None
+    """What the device has now; None where it could not be asked."""
     bound: Bound | None
     """None where a latency is estimated."""
 
 
-def estimate_on(path: Path, device: str, threads: int | None = None) -> Estimate:
+def estimate_on(
+    path: Path, name: str, transport: Transport, threads: int | None = None
+) -> Estimate:
     """By the calibration of a device of the inventory; a bound where there is none, or where it
-    does not reach.
+    does not reach. The device is asked for its library's version, where it can be reached.
 
     Args:
         path: a variant's folder, a target's folder (its choice), or a model file.
@@ -58,16 +64,19 @@ def estimate_on(path: Path, device: str, threads: int | None = None) -> Estimate
     """
     runtime, file, facts = _located(path)
     threads = threads or facts.get("threads") or THREADS
-    workload = workload_of(runtime, file)
-    calibration = read_calibration(device)
-    latency, reason, hint = None, f"{device} is not calibrated", ""
-    hint = command(device, runtime.name, threads)
+    workload, calibration = workload_of(runtime, file), read_calibration(name)
+    latency = library = None
+    reason, advice = f"{name} is not calibrated", command(name, runtime.name, threads)
+    if calibration and calibration.address != transport.address:
+        reason = f"{name} was {calibration.address} when it was calibrated"
+        calibration = None
     if calibration:
+        library = _library_on(name, transport, runtime)
         try:
-            latency = predict(calibration, workload, runtime.name, threads, _engine(runtime))
-            reason = hint = ""
+            latency = predict(calibration, workload, runtime.name, threads, library)
+            reason = advice = ""
         except NoEstimate as error:
-            reason, hint = error.message, error.hint or ""
+            reason, advice = error.message, error.hint or ""
     cpu = calibration.cpu if calibration else facts.get("cpu")
     return Estimate(
         file=str(file),
@@ -76,8 +85,9 @@ def estimate_on(path: Path, device: str, threads: int | None = None) -> Estimate
         threads=threads,
         workload=workload,
         latency=latency,
+        library=library,
         reason=reason,
-        next=hint,
+        advice=advice,
         bound=None if latency else bound_of(workload, cpu, threads),
     )
 
@@ -98,7 +108,7 @@ def estimate_for(path: Path, target: Target, threads: int | None = None) -> Esti
         workload=workload,
         latency=None,
         reason="no device was named",
-        next=command("NAME", runtime.name, threads),
+        advice=command("NAME", runtime.name, threads),
         bound=bound_of(workload, target.cpu if target.device == "CPU" else None, threads),
     )
 
@@ -123,6 +133,11 @@ def _located(path: Path) -> tuple[Runtime, Path, dict[str, Any]]:
     return known[path.suffix](), path, {}
 
 
-def _engine(runtime: Runtime) -> str:
-    """What `edgekit device setup` would put on a device now."""
-    return f"{runtime.engine} {library_versions((runtime.engine,))[runtime.engine]}"
+def _library_on(name: str, transport: Transport, runtime: Runtime) -> str | None:
+    """What the device has now; None where it cannot be asked, or lacks it."""
+    try:
+        with Device(name, transport) as device:
+            packages = probe_python(device, device.python).packages
+    except DeviceError:
+        return None
+    return engine_in(packages, runtime.name)

@@ -8,6 +8,7 @@ Weights are random: they change nothing about the time.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -88,6 +89,7 @@ class MakeProbe(Action):
         probe, runtime = self.probe, self.runtime
         torch.manual_seed(0)
         model = create(probe.arch, probe.classes, image_size=probe.image_size)
+        _wake(model)
         card = Card(
             arch=probe.arch,
             classes=tuple(map(str, range(probe.classes))),
@@ -114,6 +116,15 @@ class MakeProbe(Action):
             "forms": {name: form.model_dump(mode="json") for name, form in forms.items()},
             "workloads": {name: work.model_dump(mode="json") for name, work in works.items()},
         }
+
+
+def _wake(model: Any) -> None:
+    """Residual branches that begin at zero, as timm's ResNets do, are cut away by converters."""
+    import torch
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d) and not module.weight.any():
+            torch.nn.init.ones_(module.weight)
 
 
 class Made(BaseModel):

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from edgekit.runtimes.base import Layer
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 RUNTIME = find_runtimes()["onnxruntime"]()
+INSTALLED = f"onnxruntime {version('onnxruntime')}"
 
 
 @dataclass
@@ -38,7 +40,8 @@ def edgekit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Typed:
     inventory = tmp_path / "devices.yaml"
-    inventory.write_text("pi5: {transport: local}\n")
+    home, python = tmp_path / "device", sys.executable
+    inventory.write_text(f"pi5: {{transport: local, home: {home}, python: {python}}}\n")
     monkeypatch.setenv("EDGEKIT_DEVICES", str(inventory))
     monkeypatch.setenv("EDGEKIT_STORE", str(tmp_path / "store"))
 
@@ -64,7 +67,7 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / RUNTIME.file
 
 
-def calibrated(model: Path, threads: int = 4) -> Calibration:
+def calibrated(model: Path, threads: int = 4, library: str = INSTALLED) -> Calibration:
     """A device that takes a nanosecond for 10 multiply-accumulates and for a byte."""
     own = workload_of(RUNTIME, model)
 
@@ -77,11 +80,13 @@ def calibrated(model: Path, threads: int = 4) -> Calibration:
         seconds = 1e-10 * (work.conv + work.dense) + 1e-9 * (work.weights + work.moved)
         return Sample(probe=f"p{number}", workload=work, seconds=seconds)
 
-    library = f"onnxruntime {__import__('onnxruntime').__version__}"
-    found = fit("onnxruntime", library, "int8", threads, tuple(map(sample, range(12))))
+    found = fit(
+        tuple(map(sample, range(12))), runtime="onnxruntime", library=library, precision="int8",
+        threads=threads, measured="2026-01-02T03:04:05+00:00",
+    )  # fmt: skip
     return Calibration(
-        edgekit="0", created="2026-01-02T03:04:05+00:00", device="pi5", cpu="cortex-a76", cores=4,
-        kernel="6.6", environment={}, warnings=(), fits=(found,),
+        edgekit="0", device="pi5", address="this machine",
+        cpu="cortex-a76", cores=4, kernel="6.6", environment={}, warnings=(), fits=(found,),
     )  # fmt: skip
 
 
@@ -102,6 +107,24 @@ def test_a_calibrated_device_gives_milliseconds(edgekit: Typed, model: Path) -> 
     assert found["latency"]["evidence"] == "estimated"
     assert found["latency"]["low"] <= found["latency"]["value"] <= found["latency"]["high"]
     assert found["bound"] is None
+
+
+def test_the_version_on_the_device_counts(edgekit: Typed, model: Path, tmp_path: Path) -> None:
+    keep(calibrated(model, library="onnxruntime 1.0.0"))
+    said = edgekit("estimate", str(model), "--device", "pi5")
+    assert f"was calibrated with onnxruntime 1.0.0, and has {INSTALLED} now" in said.out
+    (tmp_path / "devices.yaml").write_text(
+        f"pi5: {{transport: local, home: {tmp_path / 'device'}, python: /no/python}}\n"
+    )
+    said = edgekit("estimate", str(model), "--device", "pi5")
+    assert "with onnxruntime 1.0.0" in said.out
+    assert "could not be asked" in said.out
+
+
+def test_another_device_of_the_same_name_is_not_taken_for_it(edgekit: Typed, model: Path) -> None:
+    keep(calibrated(model).model_copy(update={"address": "pi@attic"}))
+    said = edgekit("estimate", str(model), "--device", "pi5")
+    assert "no estimate: pi5 was pi@attic when it was calibrated" in said.out
 
 
 def test_without_a_calibration_there_are_no_milliseconds(edgekit: Typed, model: Path) -> None:
