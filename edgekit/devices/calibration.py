@@ -25,6 +25,8 @@ REACH = 2.0
 """Times the largest probe, and below the smallest, as far as the sum is trusted."""
 COVERED = 0.9
 """Share of the left-out probes whose error the interval holds."""
+USELESS = 0.5
+"""Error from which on nothing is predicted: the interval would reach to twice the value."""
 Vector = NDArray[np.float64]
 
 
@@ -155,11 +157,11 @@ def predict(
     chosen = _chosen(calibration, workload.precision, runtime, threads)
     _check_library(calibration, chosen, library)
     _check_range(chosen, workload)
-    if chosen.error >= 1:
+    if chosen.error >= USELESS:
         raise NoEstimate(
-            f"the calibration of {calibration.device} is of no use: probes left out were predicted "
-            f"{100 * chosen.error:.0f} % wrong",
-            hint=command(calibration.device, runtime, threads),
+            f"the calibration of {calibration.device} is of no use: of the probes left out, one in "
+            f"ten was predicted more than {100 * chosen.error:.0f} % wrong",
+            hint=f"when nothing else runs there: {command(calibration.device, runtime, threads)}",
         )
     value, count = 1e3 * chosen.seconds(workload), len(chosen.samples)
     return Measurement(

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit import models
 from edgekit.action import Action, Context, Inputs, library_versions
 from edgekit.artifact import Artifact, Json, Store, digest_of
 from edgekit.devices.workload import Workload, workload_of
@@ -84,22 +85,11 @@ class MakeProbe(Action):
         import numpy as np
         import torch
 
-        from edgekit.models import Card, count_macs, create
-
         probe, runtime = self.probe, self.runtime
         torch.manual_seed(0)
-        model = create(probe.arch, probe.classes, image_size=probe.image_size)
-        _wake(model)
-        card = Card(
-            arch=probe.arch,
-            classes=tuple(map(str, range(probe.classes))),
-            image_size=probe.image_size,
-            mean=HALF,
-            std=HALF,
-            crop_pct=1.0,
-            parameters=sum(p.numel() for p in model.parameters()),
-            macs=count_macs(model, probe.image_size),
-        )
+        model = models.create(probe.arch, probe.classes, image_size=probe.image_size)
+        wake(model)
+        card = _card(probe, model)
         folders = {name: into / name for name in PRECISIONS}
         for folder in folders.values():
             folder.mkdir()
@@ -118,7 +108,20 @@ class MakeProbe(Action):
         }
 
 
-def _wake(model: Any) -> None:
+def _card(probe: Probe, model: Any) -> models.Card:
+    return models.Card(
+        arch=probe.arch,
+        classes=tuple(map(str, range(probe.classes))),
+        image_size=probe.image_size,
+        mean=HALF,
+        std=HALF,
+        crop_pct=1.0,
+        parameters=sum(p.numel() for p in model.parameters()),
+        macs=models.count_macs(model, probe.image_size),
+    )
+
+
+def wake(model: Any) -> None:
     """Residual branches that begin at zero, as timm's ResNets do, are cut away by converters."""
     import torch
 

@@ -29,6 +29,7 @@ from edgekit.transports.local import Local
 pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
+CREATE = models.create
 TINY = tuple(
     Probe(arch="tiny", image_size=size, classes=classes)
     for size, classes in ((16, 2), (16, 500), (24, 2), (24, 90), (32, 2), (32, 500), (40, 2))
@@ -173,6 +174,19 @@ def test_a_file_that_is_no_calibration_is_named(found: Calibration) -> None:
     with pytest.raises(InputError, match=r"broken\.json") as raised:
         read_calibration("broken")
     assert "edgekit calibrate --device broken" in str(raised.value.hint)
+
+
+def test_no_branch_of_a_probe_is_dead() -> None:
+    """A converter would leave it out, and the workload would tell of arithmetic that is not run."""
+    import torch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "create", CREATE)
+        model = models.create("resnet10t", 2)
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert not all(norm.weight.any() for norm in norms), "timm begins with zeros"
+    probe_room.wake(model)
+    assert all(norm.weight.any() for norm in norms)
 
 
 def test_the_probes_are_spread() -> None:
