@@ -10,10 +10,11 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from edgekit.agent import agent
 from edgekit.artifact import Json, sha256_of
@@ -28,6 +29,12 @@ LIBRARY_FOLDERS = (Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64"), Path("
 PROTOCOL = {"warmup_seconds": 0.5, "seconds": 6.0, "rounds": 300, "runs_a_round": 3}
 
 
+class Ready(BaseModel):
+    """Inputs that lie ready for the model, and are no images to us."""
+
+    dtype: Literal["ready"] = "ready"
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A model file to run, and how it is fed."""
@@ -35,7 +42,7 @@ class Candidate:
     id: str
     runtime: str
     path: Path
-    form: InputForm
+    form: InputForm | Ready
     device: str = "CPU"
 
 

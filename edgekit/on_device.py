@@ -18,7 +18,8 @@ from edgekit.devices.bundle import Info, write_bundle
 from edgekit.devices.bundling import subject_of
 from edgekit.devices.device import Device
 from edgekit.devices.protocol import SLICE, Protocol
-from edgekit.devices.report import DeviceReport, Reason, Validity
+from edgekit.devices.report import Cause, DeviceReport, Reason, Validity
+from edgekit.errors import DeviceError, Fault
 from edgekit.evidence import Evidence, Measurement
 from edgekit.figures import AccuracyChange, DeviceLatency, figure
 from edgekit.images import spread
@@ -55,8 +56,31 @@ class OnDevice(Action):
                 report = bench(bundle, device, context.progress)
         if report.invalid():
             raise no_result(self.board.name, report.invalid())
+        self._hold_to_target(report)
         (into / DEVICE_REPORT).write_text(report.model_dump_json(indent=1))
         return {"device": self.board.name}
+
+    def _hold_to_target(self, report: DeviceReport) -> None:
+        """
+        Raises:
+            DeviceError: what was measured is another processor than the target's, or an emulator
+                that the inventory takes for a device.
+        """
+        found, target = report.device, self.board.target
+        if self.board.is_timed and report.evidence is Evidence.EMULATED:
+            raise DeviceError(
+                f"{self.board.name} is emulated by {found.emulator}: it has no latency",
+                hint=f"edgekit device add NAME --emulated {found.cpu}",
+                fault=Fault.WRONG_ARCHITECTURE,
+            )
+        other = [r.words for r in report.reasons if r.cause is Cause.OTHER_PROCESSOR]
+        if other:
+            raise DeviceError(
+                f"{self.board.name}: {other[0]}",
+                hint=f"build for the target of that processor, or give a target file with `cpu: "
+                f"{found.cpu}` instead of {target.name}",
+                fault=Fault.WRONG_ARCHITECTURE,
+            )
 
     def _bundle(self, inputs: Inputs, runtime: Runtime, folder: Path) -> Any:
         model, card = inputs["model"], Card.model_validate(inputs["model"].metadata["card"])
@@ -78,6 +102,7 @@ class OnDevice(Action):
             cpu=self.board.target.cpu,
             threads=self.board.target.threads,
             runtime=self.runtime,
+            device=self.board.target.device if self.runtime == "openvino" else "CPU",
             form=InputForm.model_validate(model.metadata["form"]),
             subject=subject_of(
                 model.file(runtime.file), runtime, model.metadata["precision"], card, lineage
@@ -102,6 +127,8 @@ class OnDeviceRecord(BaseModel):
     device: str
     cpu: str
     library: str
+    started: str
+    """When it was measured: a row that is unchanged is not measured again."""
     evidence: Evidence
     threads: int
     top1: Measurement
@@ -144,6 +171,7 @@ def record_of(report: DeviceReport) -> OnDeviceRecord:
         device=report.device.name,
         cpu=report.device.cpu,
         library=report.runtime.library,
+        started=report.identity.started,
         evidence=report.evidence,
         threads=report.runtime.threads,
         top1=found.top1,

@@ -19,7 +19,7 @@ from edgekit.errors import (
 )
 from edgekit.figures import Validation, gate_figures
 from edgekit.gates import GateResult, Gates, judge
-from edgekit.on_device import read_device_report, record_of
+from edgekit.on_device import OnDevice, read_device_report, record_of
 from edgekit.plan import Plan
 from edgekit.steps import State, Step
 from edgekit.target_plan import Row, TargetPlan
@@ -138,7 +138,8 @@ def _advance(
             target.left_out[variant] = f"needs {missing[0]}: {why}"
     if variant in target.left_out:
         return
-    required = variant in target.plan.target.runtimes
+    # What ails a device ails every variant: none is left out for it.
+    required = variant in target.plan.target.runtimes or isinstance(step.action, OnDevice)
     try:
         build.artifacts[step.id] = _perform(step, step.inputs, build, store, observer)
     except (StorageError, IntegrityError, MissingPackage):

@@ -17,10 +17,10 @@ A job names models and what to do with them, each part only if it is wanted:
 
 The first model is the subject: golden scores, protocol and scores without `out` are of it alone.
 `latency` is interleaved: each round runs every model a few times, in random order, so that
-whatever slows the machine slows all of them. `protocol` is for a device: each model by itself, in
-processes of their own, while temperature, clocks and throttling are watched. In an emulator nothing
-is timed. Scores without `out` are put into the result. Paths are relative to the job. Progress goes
-to stdout, one JSON object a line.
+whatever slows the machine slows all of them. `protocol` is for a device: the subject by itself, in
+processes of their own, while temperature, clocks and throttling are watched; so they are with
+`"watch": true`. In an emulator nothing is timed. Scores without `out` are put into the result.
+Paths are relative to the job. Progress goes to stdout, one JSON object a line.
 """
 
 from __future__ import annotations  # Python 3.9 on older boards
@@ -29,11 +29,13 @@ import base64
 import glob
 import hashlib
 import importlib
+import importlib.util
 import io
 import json
 import os
 import platform
 import random
+import struct
 import subprocess
 import sys
 import threading
@@ -73,10 +75,11 @@ def open_onnxruntime(path: str, threads: int, exact: bool) -> Run:
 
 def litert() -> Any:
     """The module of LiteRT, or of its predecessor where a board has only that."""
-    try:
+    if importlib.util.find_spec("ai_edge_litert"):
         return importlib.import_module("ai_edge_litert.interpreter")
-    except ImportError:
+    if importlib.util.find_spec("tflite_runtime"):
         return importlib.import_module("tflite_runtime.interpreter")
+    raise ModuleNotFoundError("No module named 'ai_edge_litert'")
 
 
 def open_litert(path: str, threads: int, exact: bool) -> Run:
@@ -149,8 +152,9 @@ OPENERS = {"onnxruntime": open_onnxruntime, "litert": open_litert, "openvino": o
 
 
 def prepare(images: Any, form: Json) -> Any:
-    """Pixels as the model takes them: raw, or normalised where normalisation is not inside."""
-    if form["dtype"] == "uint8":
+    """Pixels as the model takes them: raw, or normalised where normalisation is not inside. What is
+    `ready` is no image to us."""
+    if form["dtype"] in ("uint8", "ready"):
         return images
     mean, std = np.asarray(form["mean"]), np.asarray(form["std"])
     return ((images - 255 * mean) / (255 * std)).astype(np.float32)
@@ -264,15 +268,14 @@ def follow_protocol(job: Json, watch: Watch) -> Json:
         found[str(threads)] = []
         for number in range(plan["processes"] if first else 1):
             watch.phase = "%d threads, process %d" % (threads, number + 1)
-            sustained = plan["sustained_seconds"] if first and number == 0 else 0
-            spec = {**plan, "model": model, "threads": threads, "sustained_seconds": sustained}
+            spec = {**plan, "model": model, "threads": threads, "sustained_seconds": 0}
             found[str(threads)].append(run_process(spec, watch))
     watch.phase = "idle"
     return found
 
 
 def run_process(spec: Json, watch: Watch) -> Json:
-    """`time_alone` in a new process; what it says of its phases is passed on."""
+    """Time something in a new process; what it says of its phases is passed on."""
     command = [sys.executable, os.path.abspath(__file__), "--alone"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
@@ -292,7 +295,12 @@ def run_process(spec: Json, watch: Watch) -> Json:
             sys.stdout.write(line)
             sys.stdout.flush()
     if process.wait() or result is None:
-        raise SystemExit("a process that measured %s ended with %s" % (name, process.returncode))
+        # As a shell names a signal.
+        print(
+            "the process that measured %s ended with %s" % (name, process.returncode),
+            file=sys.stderr,
+        )
+        sys.exit(128 - process.returncode if process.returncode < 0 else process.returncode or 1)
     return result
 
 
@@ -301,7 +309,7 @@ def time_alone(spec: Json) -> Json:
     model = spec["model"]
     images = np.load(spec["images"], mmap_mode="r")[:8]
     if spec["pin"]:
-        os.sched_setaffinity(0, fastest_cores())
+        os.sched_setaffinity(0, fastest_cores(spec["threads"]))
     import_runtime(model["runtime"])
     baseline = memory("VmRSS")
     start = time.perf_counter()
@@ -405,7 +413,7 @@ def check_golden(job: Json) -> Json:
     got = np.concatenate(rows)
     return {
         "max_abs_diff": float(np.max(np.abs(got - expected))),
-        "largest": float(np.max(np.abs(expected))),
+        "spread": float(np.ptp(expected)),
         "same_top1": int(np.sum(got.argmax(axis=1) == expected.argmax(axis=1))),
         "images": len(images),
     }
@@ -417,6 +425,7 @@ class Watch:
     def __init__(self, every: float = 1.0) -> None:
         self.phase = "idle"
         self.samples: list[Json] = []
+        self.failure: str | None = None
         self.every = every
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
@@ -431,7 +440,10 @@ class Watch:
 
     def watch(self) -> None:
         while not self.over.wait(self.every):
-            self.samples.append({"phase": self.phase, **state()})
+            try:
+                self.samples.append({"phase": self.phase, **state()})
+            except Exception as error:
+                self.failure = repr(error)
 
 
 def state() -> Json:
@@ -472,25 +484,29 @@ def power() -> float | None:
     for line in said.splitlines():
         name, _, rest = line.strip().partition(" ")
         rail, _, kind = name.rpartition("_")
-        values.setdefault(rail, {})[kind] = float(rest.split("=")[1].rstrip("AV"))
-    return sum(rail["A"] * rail["V"] for rail in values.values() if len(rail) == 2)
+        if "=" in rest:
+            values.setdefault(rail, {})[kind] = float(rest.split("=")[1].rstrip("AV"))
+    return sum(rail["A"] * rail["V"] for rail in values.values() if {"A", "V"} <= set(rail))
 
 
 def ask(*command: str) -> str | None:
-    """What a program says; None where it is missing or fails, and from then on not asked again."""
-    if command in SILENT:
+    """What a program says; None where it fails, and where it is missing, for which it is asked
+    once."""
+    if command[0] in SILENT:
         return None
     try:
         return subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True,
             timeout=5,
         ).stdout  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        SILENT.add(command)
-        return None
+    except OSError:
+        SILENT.add(command[0])
+    except subprocess.SubprocessError:
+        pass
+    return None
 
 
-SILENT: set[tuple[str, ...]] = set()
+SILENT: set[str] = set()
 
 
 def read(path: str) -> str | None:
@@ -510,15 +526,23 @@ def per_core(name: str) -> list[str]:
     return sorted(paths, key=lambda path: int(path.split("/cpu/cpu")[1].split("/")[0]))
 
 
-def fastest_cores() -> set[int]:
-    """Of a processor with cores of several kinds those with the highest clock; else all."""
+def fastest_cores(threads: int) -> set[int]:
+    """Of the cores this process may use those with the highest clocks: whole clusters, until there
+    is one for each thread."""
     allowed = os.sched_getaffinity(0)
-    clocks = {
-        int(path.split("/cpu/cpu")[1].split("/")[0]): int(read(path) or 0)
-        for path in per_core("cpuinfo_max_freq")
-    }
-    best = {core for core, clock in clocks.items() if clock == max(clocks.values())}
-    return best & allowed or allowed
+    clocks = {core: clock for core, clock in max_clocks().items() if core in allowed}
+    chosen: set[int] = set()
+    for clock in sorted(set(clocks.values()), reverse=True):
+        if len(chosen) >= threads:
+            break
+        chosen |= {core for core in clocks if clocks[core] == clock}
+    return chosen or allowed
+
+
+def max_clocks() -> dict[int, int]:
+    """The highest clock of each core, in kHz; nothing where they are hidden."""
+    paths = per_core("cpuinfo_max_freq")
+    return {int(path.split("/cpu/cpu")[1].split("/")[0]): int(read(path) or 0) for path in paths}
 
 
 def memory(name: str) -> int | None:
@@ -557,7 +581,7 @@ def environment() -> Json:
         except Exception:
             continue
     return {
-        "machine": platform.machine(),
+        "machine": machine(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "cpu": cpu_name(),
@@ -580,7 +604,7 @@ def board() -> Json:
         "os": os_name(),
         "kernel": platform.release(),
         "page_size": os.sysconf("SC_PAGE_SIZE"),
-        "max_clocks_mhz": [int(read(p) or 0) / 1000 for p in per_core("cpuinfo_max_freq")],
+        "max_clocks_mhz": [clock / 1000 for clock in max_clocks().values()],
     }
 
 
@@ -603,16 +627,26 @@ ARM_CORES = {"0xd03": "cortex-a53", "0xd05": "cortex-a55", "0xd08": "cortex-a72"
 
 
 def cpu_name() -> str:
-    """The processor as a compiler names it where it is an Arm core we know, else as it calls
-    itself."""
+    """The processor as a compiler names it where it is an Arm core we know, the fastest of several
+    kinds, else as it calls itself."""
     lines = (read("/proc/cpuinfo") or "").splitlines()
-    for line in lines:
-        if line.startswith("CPU part") and line.split(":")[1].strip() in ARM_CORES:
-            return ARM_CORES[line.split(":")[1].strip()]
+    parts = [line.split(":")[1].strip() for line in lines if line.startswith("CPU part")]
+    if parts:
+        clocks = max_clocks()
+        core = max(range(len(parts)), key=lambda i: (clocks.get(i, 0), i))
+        return ARM_CORES.get(parts[core], "arm part " + parts[core])
     for line in lines:
         if line.startswith(("model name", "Model", "Hardware")):
             return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def machine() -> str:
+    """The architecture of this process, which on a 64-bit kernel may be of 32."""
+    found = platform.machine()
+    if struct.calcsize("P") == 4:
+        return {"aarch64": "armv7l", "x86_64": "i686"}.get(found, found)
+    return found
 
 
 def int8_instructions() -> list[str]:
@@ -631,33 +665,57 @@ def say(**message: Any) -> None:
     sys.stdout.flush()
 
 
+def sha256(path: str) -> str:
+    with open(path, "rb") as stream:
+        return hashlib.sha256(stream.read()).hexdigest()
+
+
 def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def take_times(job: Json) -> Json:
+    """Everything that is timed, while the device is watched where the job wants it."""
+    if "protocol" not in job and not job.get("watch"):
+        return {"latency": measure_latency(job)} if "latency" in job else {}
+    result: Json = {"before": state()}
+    with Watch() as watch:
+        if "protocol" in job:
+            result["protocol"] = follow_protocol(job, watch)
+        if "latency" in job:
+            watch.phase = "interleaved"
+            result["latency"] = run_process({**job, "interleaved": True}, watch)
+        watch.phase = "idle"
+        result["after"] = state()
+        seconds = job["protocol"]["sustained_seconds"] if "protocol" in job else 0
+        if seconds:  # last, for it heats the board
+            watch.phase = "without a pause"
+            spec = {**job["protocol"], "model": job["models"][0], "threads": job["threads"]}
+            result["sustained"] = run_process({**spec, "runs": 1, "seconds": 0}, watch)
+    result.update(watched=watch.samples, watch_failure=watch.failure)
+    return result
 
 
 def main(job_path: str, result_path: str) -> None:
     with open(job_path) as stream:
         job = json.load(stream)
     result_path = os.path.abspath(result_path)
+    if os.path.exists(result_path):
+        os.remove(result_path)  # an older run's must not be taken for this one's
     os.chdir(os.path.dirname(os.path.abspath(job_path)))
     result: Json = {"environment": environment(), "started": now()}
     for device in {model.get("device", "CPU") for model in job["models"]} - {"CPU"}:
         result["environment"].setdefault("devices", {})[device] = device_facts(device)
     if "golden" in job:
         result["golden"] = check_golden(job)
-    timed = not emulator()
-    if timed and "protocol" in job:
-        result["before"] = state()
-        with Watch() as watch:
-            result["protocol"] = follow_protocol(job, watch)
-        result["watched"] = watch.samples
-        result["after"] = state()
-    if timed and "latency" in job:
-        result["latency"] = measure_latency(job)
+    if not emulator():
+        result.update(take_times(job))
     if "scores" in job:
         result["scores"] = compute_scores(job)
-    with open(os.path.abspath(__file__), "rb") as stream:
-        result["agent"] = hashlib.sha256(stream.read()).hexdigest()
+    result["agent"] = sha256(__file__)
+    result["models"] = {model["id"]: sha256(model["path"]) for model in job["models"]}
+    if any(model["runtime"] == "litert" for model in job["models"]):
+        result["environment"]["litert"] = litert().__name__.split(".")[0]
     result.update(board=board(), ended=now(), id=job.get("id"))
     part = result_path + ".part"
     with open(part, "w") as stream:
@@ -667,6 +725,7 @@ def main(job_path: str, result_path: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--alone"]:
-        say(result=time_alone(json.load(sys.stdin)))
+        spec = json.load(sys.stdin)
+        say(result=measure_latency(spec) if spec.get("interleaved") else time_alone(spec))
     else:
         main(*sys.argv[1:])

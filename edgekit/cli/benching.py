@@ -125,7 +125,9 @@ def _told(report: DeviceReport) -> Iterator[str]:
     if found.agreement:
         images = found.agreement.samples
         yield f"same class as on the host: {interval(found.agreement)} % of {images} images"
-    if times:
+    if times and report.invalid():
+        yield "latency: no result"
+    elif times:
         spread = f"{min(times.medians) / 1e3:.2f} to {max(times.medians) / 1e3:.2f}"
         yield (
             f"median {times.p50 / 1e3:.2f} ms at {report.runtime.threads} threads, {spread} in "

@@ -175,7 +175,7 @@ def _plan(
 
 
 def _board(device: str, targets: list[Target]) -> Board:
-    from edgekit.devices.board import Board
+    from edgekit.devices.board import Board, fingerprint_of
     from edgekit.devices.inventory import find_device
 
     transport = find_device(device)
@@ -184,4 +184,4 @@ def _board(device: str, targets: list[Target]) -> Board:
             f"--device {device} stands for one target, and {len(targets)} are named",
             hint="build the others apart, each with its own device",
         )
-    return Board(device, transport, targets[0])
+    return Board(device, transport, targets[0], fingerprint_of(device, transport))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import __version__
+from edgekit.artifact import Json
 from edgekit.devices.missing import why_missing
 from edgekit.devices.protocol import Protocol
 from edgekit.devices.raw import Process, Raw, State
@@ -26,18 +29,13 @@ from edgekit.devices.report import (
     Sustained,
     Validity,
 )
-from edgekit.devices.validity import result_reasons, timing_reasons, verdict
+from edgekit.devices.validity import UNPAUSED, result_reasons, timing_reasons, verdict
 from edgekit.evidence import Evidence, Measurement
 from edgekit.figures import accuracy_of, ratio_of, share_of
 from edgekit.measure import Timing
 
 MODEL, FLOAT = "model", "float"
 """How a job calls the model that is measured and the float one beside it."""
-ENGINES = {
-    "litert": ("ai-edge-litert", "tflite-runtime"),
-    "onnxruntime": ("onnxruntime",),
-    "openvino": ("openvino",),
-}
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,10 @@ def assemble(raw: Raw, subject: Subject, setting: Setting, reference: Reference)
     timed = raw.protocol if evidence is not Evidence.EMULATED else None
     processes = timed[setting.threads] if timed else []
     correctness = _correctness(raw, reference, evidence)
-    reasons = [*result_reasons(correctness), *_other_processor(raw, setting)]
+    reasons = [
+        *result_reasons(correctness, subject.precision),
+        *_other_processor(raw, setting),
+    ]
     if timed:
         reasons += timing_reasons(raw, setting.protocol)
     latency = _latency(processes) if processes else None
@@ -91,7 +92,7 @@ def assemble(raw: Raw, subject: Subject, setting: Setting, reference: Reference)
         latency_us=latency,
         threads_us={n: _median_us(p) for n, p in sorted(timed.items())} if timed else None,
         ratio=_ratio(raw, evidence) if timed else None,
-        sustained=_sustained(processes),
+        sustained=_sustained(raw) if timed else None,
         memory=processes[0].memory if processes else None,
         before=raw.before,
         after=raw.after,
@@ -112,16 +113,25 @@ def _device(raw: Raw, setting: Setting) -> DeviceFacts:
 
 
 def _runtime(raw: Raw, setting: Setting, processes: list[Process]) -> RuntimeFacts:
-    versions = raw.environment["versions"]
-    found = next((e for e in ENGINES[setting.runtime] if e in versions), None)
     return RuntimeFacts(
         name=setting.runtime,
-        library=f"{found} {versions[found]}" if found else setting.runtime,
+        library=library_of(raw.environment, setting.runtime) or setting.runtime,
         python=raw.environment["python"],
         threads=setting.threads,
         affinity=processes[0].affinity if processes else None,
         delegate=processes[0].delegate if processes else None,
     )
+
+
+def library_of(environment: Json, runtime: str) -> str | None:
+    """What runs a runtime's files on a device, distribution and version; None if nothing does."""
+    versions: dict[str, str] = environment["versions"]
+    names = [runtime]
+    if runtime == "litert":
+        names = ["ai-edge-litert", "tflite-runtime"]
+        if environment.get("litert") == "tflite_runtime":  # of two, the one that ran
+            names.reverse()
+    return next((f"{name} {versions[name]}" for name in names if name in versions), None)
 
 
 def _protocol(setting: Setting) -> ProtocolFacts:
@@ -177,21 +187,24 @@ def _ratio(raw: Raw, evidence: Evidence) -> Measurement | None:
     return ratio_of(own, other, evidence)
 
 
-def _sustained(processes: list[Process]) -> Sustained | None:
+def _sustained(raw: Raw) -> Sustained | None:
     """The steady state is the last minute, or the last quarter of a shorter run."""
-    windows = processes[0].windows if processes else []
-    if not windows:
+    if raw.sustained is None:
         return None
+    windows = raw.sustained.windows
     total = windows[-1][0]
     minute = min(60.0, total / 4)
     first = float(np.median([m for t, m, _ in windows if t <= minute] or [windows[0][1]]))
     steady = float(np.median([m for t, m, _ in windows if t > total - minute]))
+    bits = [s.throttled for s in raw.watched if s.phase.startswith(UNPAUSED)]
+    known = [b for b in bits if b is not None]
     return Sustained(
         seconds=total,
         curve_us=[(round(t, 1), round(1e6 * m, 1)) for t, m, _ in windows],
         first_minute_us=1e6 * first,
         steady_us=1e6 * steady,
         ratio=steady / first,
+        throttled=reduce(or_, known) if known else None,
     )
 
 
@@ -207,7 +220,7 @@ def _energy(raw: Raw, latency: LatencyUs | None, threads: int) -> Energy | None:
         busy_watts=watts,
         per_inference_joules=1e-6 * latency.p50 * watts,
         method=f"mean of {len(busy)} readings of pmic_read_adc during the timed runs, by the "
-        "median latency; idle power is not taken off",
+        "median latency; idle power is one reading before the run, and not taken off",
     )
 
 

@@ -9,7 +9,7 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from edgekit.artifact import default_store, sha256_of
-from edgekit.devices.assemble import assemble
+from edgekit.devices.assemble import MODEL, assemble
 from edgekit.devices.bundle import INFO, JOB, Bundle, opened
 from edgekit.devices.deploy import check_machine
 from edgekit.devices.device import Device, Progress
@@ -44,7 +44,8 @@ def one_at_a_time(device: str) -> FileLock:
 def judged(bundle: Bundle, raw: Raw, device: str, address: str, evidence: Evidence) -> DeviceReport:
     """
     Raises:
-        IntegrityError: the result is another bundle's, or another agent's.
+        IntegrityError: the result is another bundle's, another agent's or another file's, or
+            lacks a part.
     """
     agent = sha256_of(bundle.folder / "agent.py")
     if raw.id != bundle.id or raw.agent != agent:
@@ -52,6 +53,17 @@ def judged(bundle: Bundle, raw: Raw, device: str, address: str, evidence: Eviden
         raise IntegrityError(
             f"the result was not made by this bundle's {what}",
             hint="name the bundle it was made with: --bundle FOLDER",
+        )
+    if raw.models.get(MODEL) != bundle.info.subject.sha256:
+        raise IntegrityError(
+            f"{device} ran another file than {bundle.info.subject.file} of the bundle",
+            hint="a file was changed there: deploy it again",
+        )
+    timed = raw.board["emulator"] or raw.protocol
+    if not (timed and raw.golden and raw.scores):
+        raise IntegrityError(
+            "the result lacks a part of what the bundle's job asks for",
+            hint="run the whole job: sh run.sh",
         )
     setting = bundle.setting(device, address, evidence)
     return assemble(raw, bundle.info.subject, setting, bundle.reference())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,8 +30,45 @@ from edgekit.target import Target, machine_of
 from edgekit.transports.base import Transport
 
 MODELS = "models.tar"
-WATCHED = Path(agent.__file__).with_name("watched.py")
-"""Not imported: it runs beside the agent's file, on a device."""
+
+
+ASK = """
+import json, platform
+from importlib.metadata import version
+def read(path):
+    try:
+        return open(path).read().strip(chr(0) + chr(10))
+    except OSError:
+        return None
+def known(name):
+    try:
+        return version(name)
+    except Exception:
+        return None
+names = "numpy", "ai-edge-litert", "tflite-runtime", "onnxruntime", "openvino"
+print(json.dumps({"versions": {name: known(name) for name in names}, "kernel": platform.release(),
+                  "python": platform.python_version(), "id": read("/etc/machine-id"),
+                  "serial": read("/proc/device-tree/serial-number")}))
+"""
+"""Printed in one line by the Python that will run the agent."""
+
+
+def fingerprint_of(name: str, transport: Transport) -> Json:
+    """What figures of a device depend on beside the model: the board, its kernel, its libraries.
+
+    Raises:
+        DeviceError: it cannot be reached, or has no Python to run the agent with.
+    """
+    with Device(name, transport) as device:
+        done = device.transport.run(f"{device.python} -c {shlex.quote(ASK)}")
+        if done.code:
+            raise DeviceError(
+                f"{name}: no Python runs there to measure a build with: {done.err.strip()[-200:]}",
+                hint=transport.without_python.format(name=name),
+                fault=Fault.MISSING_RUNTIME,
+            )
+        found: Json = json.loads(done.out)
+        return found
 
 
 @dataclass(frozen=True)
@@ -41,6 +78,8 @@ class Board:
     name: str
     transport: Transport
     target: Target
+    fingerprint: Json = field(default_factory=dict)
+    """What the device was when the build was planned; see `fingerprint_of`."""
 
     @property
     def is_timed(self) -> bool:
@@ -62,6 +101,7 @@ class Board:
             "threads": self.threads,
             "cpu": self.target.cpu,
             "isa": self.target.isa,
+            "fingerprint": self.fingerprint,
             "protocol": PROTOCOL,
         }
 
@@ -81,7 +121,7 @@ class Board:
                 try:
                     with device.work(files) as where:
                         device.sh(f"cd {shlex.quote(where)} && tar xf {MODELS}", timeout=300)
-                        raw = device.run_agent(where, JOB, progress, program="watched.py")
+                        raw = device.run_agent(where, JOB, progress)
                 finally:
                     device.drop(files[MODELS])
         self._hold_to_rules(raw)
@@ -100,15 +140,17 @@ class Board:
                 for name in (runtime.file, *runtime.companions):
                     archive.add(candidate.path.with_name(name), f"{number}/{name}")
                 model = {"id": candidate.id, "path": f"{number}/{runtime.file}"}
+                if candidate.runtime == "openvino":
+                    model["device"] = self.target.device
                 form = candidate.form.model_dump(mode="json")
                 models.append({**model, "runtime": runtime.name, "form": form})
         pixels = np.load(images, mmap_mode="r")
         np.save(folder / IMAGES, pixels[spread(len(pixels), 8)])
         latency = {"images": IMAGES, **PROTOCOL}
-        job = {"threads": self.threads, "models": models, "latency": latency}
+        job = {"threads": self.threads, "models": models, "latency": latency, "watch": True}
         (folder / JOB).write_text(json.dumps(job))
-        own = {"agent.py": Path(agent.__file__), "watched.py": WATCHED}
-        return {**own, **{name: folder / name for name in (MODELS, IMAGES, JOB)}}
+        made = {name: folder / name for name in (MODELS, IMAGES, JOB)}
+        return {"agent.py": Path(agent.__file__), **made}
 
     def _hold_to_rules(self, raw: Raw) -> None:
         """

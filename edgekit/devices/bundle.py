@@ -81,7 +81,10 @@ class Info(BaseModel):
     cpu: str | None
     threads: int
     runtime: str
-    form: InputForm
+    device: str = "CPU"
+    """What runs it there: CPU, NPU, ..."""
+    form: InputForm | None
+    """None where what is no image to us lies ready for the model."""
     subject: Subject
     classes: tuple[str, ...]
     images: int
@@ -187,7 +190,7 @@ def write_bundle(
     folder: Path,
     info: Info,
     copied: dict[str, Path],
-    images: NDArray[np.uint8],
+    images: NDArray[Any],
     labels: NDArray[np.int64] | None,
     scores: NDArray[np.float32],
     float_model: tuple[str, InputForm] | None = None,
@@ -196,7 +199,8 @@ def write_bundle(
 
     Args:
         copied: the model and what comes with it, by their names in the bundle.
-        images: uint8 (images, height, width, 3), all of which are scored on the device.
+        images: uint8 (images, height, width, 3), all of which are scored on the device; without a
+            form what the model takes, (inputs, ...).
         labels: (images,); None where none are known.
         scores: float32 (images, classes), the host's of the same file.
         float_model: the name and the input of the file that its latency is compared with.
@@ -215,10 +219,10 @@ def write_bundle(
         np.save(folder / LABELS, labels)
     (folder / INFO).write_text(info.model_dump_json(indent=1))
     id = hashlib.sha256(_sums(folder).encode()).hexdigest()
-    models = [_entry(MODEL, info.subject.file, info.runtime, info.form)]
-    smoke = {"id": id, "threads": 1, "models": models[:]}
+    models = [_entry(MODEL, info.subject.file, info, info.form)]
+    smoke = {"id": f"smoke {id}", "threads": 1, "models": models[:]}
     if float_model:
-        models.append(_entry(FLOAT, float_model[0], info.runtime, float_model[1]))
+        models.append(_entry(FLOAT, float_model[0], info, float_model[1]))
     golden = {"input": GOLDEN_INPUT, "scores": GOLDEN_SCORES}
     job = job_for(models, info.protocol, id, IMAGES, golden, info.threads, WORKERS)
     (folder / JOB).write_text(json.dumps(job, indent=1))
@@ -227,8 +231,9 @@ def write_bundle(
     return Bundle(folder)
 
 
-def _entry(id: str, path: str, runtime: str, form: InputForm) -> dict[str, Any]:
-    return {"id": id, "path": path, "runtime": runtime, "form": form.model_dump(mode="json")}
+def _entry(id: str, path: str, info: Info, form: InputForm | None) -> dict[str, Any]:
+    how = form.model_dump(mode="json") if form else {"dtype": "ready"}
+    return {"id": id, "path": path, "runtime": info.runtime, "device": info.device, "form": how}
 
 
 def _sums(folder: Path) -> str:

@@ -20,16 +20,16 @@ from edgekit.devices.protocol import SLICE, Protocol
 from edgekit.devices.report import Subject
 from edgekit.errors import EdgekitError, InputError
 from edgekit.images import decode_folder, spread
-from edgekit.measure import Candidate, measure
+from edgekit.measure import Candidate, Ready, measure
 from edgekit.models import Card
 from edgekit.originals import MANIFEST, REPORT, Asked, built, input_form
 from edgekit.plugins import find_runtimes
-from edgekit.runtimes.base import InputForm, Runtime
+from edgekit.runtimes.base import InputForm, Port, Runtime
 from edgekit.target import machine_of
 from edgekit.validate import RESULT
 
 BROUGHT = (MANIFEST, "labels.txt", "classify.py")
-RANDOM_IMAGES = 16
+RANDOM_INPUTS = 16
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ def _from_build(folder: Path, store: Store, wanted: Wanted, into: Path) -> Bundl
         cpu=report["cpu"],
         threads=wanted.threads or report["threads"],
         runtime=runtime.name,
+        device=report["device"] if runtime.name == "openvino" else "CPU",
         form=InputForm.model_validate(artifact.metadata["form"]),
         subject=subject_of(
             folder / runtime.file, runtime, manifest["precision"], card, manifest["lineage"]
@@ -188,20 +189,19 @@ def _from_file(path: Path, wanted: Wanted, into: Path) -> Bundle:
         description = runtime.describe(path)
     except EdgekitError as error:
         raise InputError(error.message, hint=error.hint) from error
-    shape = description.input.shape
-    if len(shape) != 4 or shape[3] != 3 or shape[1] != shape[2]:
+    port = description.input
+    if not all(side > 0 for side in port.shape) or port.shape[:1] != (1,):
         raise InputError(
-            f"{path} takes {shape}; one square RGB image, [1, size, size, 3], expected",
-            hint="export it with channels last",
+            f"{path} takes {port.shape}; fixed sides and a batch of 1 expected",
+            hint="export it with static shapes, one image at a time",
         )
-    form = input_form(path, description.input.dtype, Asked(mean=wanted.mean, std=wanted.std))
-    images, source = _images(shape[1], wanted)
-    np.save(into / "images.npy", images)
-    candidate = Candidate("model", runtime.name, path, form)
+    form, inputs, source = _inputs(path, port, wanted)
+    np.save(into / "inputs.npy", inputs)
+    candidate = Candidate("model", runtime.name, path, form or Ready())
     outcome = measure(
-        [candidate], into / "images.npy", lambda *_: None, score=("model",), latency=False
+        [candidate], into / "inputs.npy", lambda *_: None, score=("model",), latency=False
     )
-    (into / "images.npy").unlink()
+    (into / "inputs.npy").unlink()
     info = Info(
         name=path.stem,
         target=None,
@@ -212,21 +212,43 @@ def _from_file(path: Path, wanted: Wanted, into: Path) -> Bundle:
         form=form,
         subject=subject_of(path, runtime, None, None, None),
         classes=(),
-        images=len(images),
+        images=len(inputs),
         labelled=False,
         input_source=source,
-        input_sha256=hashlib.sha256(images.tobytes()).hexdigest(),
+        input_sha256=hashlib.sha256(inputs.tobytes()).hexdigest(),
         protocol=wanted.protocol.at(wanted.threads or 4),
     )
     beside = [path.with_suffix(Path(name).suffix) for name in runtime.companions]
     copied = {file.name: file for file in (path, *beside)}
-    return write_bundle(into, info, copied, images, None, outcome.scores["model"])
+    return write_bundle(into, info, copied, inputs, None, outcome.scores["model"])
 
 
-def _images(size: int, wanted: Wanted) -> tuple[NDArray[np.uint8], str]:
-    """The user's, else random ones: enough to time a model and to compare its scores."""
-    if wanted.images:
-        images = decode_folder(wanted.images, size, 1.0, SLICE)
-        return images, f"{len(images)} images of a folder of the user's"
-    random = np.random.default_rng(0).integers(0, 256, (RANDOM_IMAGES, size, size, 3), np.uint8)
-    return random, f"{RANDOM_IMAGES} random images, seed 0"
+def _inputs(path: Path, port: Port, wanted: Wanted) -> tuple[InputForm | None, NDArray[Any], str]:
+    """What a file from elsewhere is run on: the user's images where it takes square RGB ones, in
+    either order of axes; else random numbers, which are enough to time it and to compare scores.
+
+    Returns:
+        the form of raw pixels, None where the inputs lie ready; the inputs, (inputs, ...); and
+        where they are from.
+    """
+    if wanted.images is None:
+        random = np.random.default_rng(0)
+        shape = (RANDOM_INPUTS, *port.shape[1:])
+        if np.issubdtype(np.dtype(port.dtype), np.integer):
+            info = np.iinfo(np.dtype(port.dtype))
+            numbers: NDArray[Any] = random.integers(info.min, info.max, shape, port.dtype)
+        else:
+            numbers = random.standard_normal(shape).astype(port.dtype)
+        return None, numbers, f"{RANDOM_INPUTS} random inputs, seed 0"
+    last = port.shape[1:] == (port.shape[1], port.shape[1], 3)
+    if not last and port.shape[1:] != (3, port.shape[2], port.shape[2]):
+        raise InputError(
+            f"{path} takes {port.shape}, and --images gives square RGB images",
+            hint="leave --images out: random inputs are enough to time it",
+        )
+    form = input_form(path, port.dtype, Asked(mean=wanted.mean, std=wanted.std))
+    images = decode_folder(wanted.images, port.shape[2], 1.0, SLICE)
+    source = f"{len(images)} images of a folder of the user's"
+    if last:
+        return form, images, source
+    return None, np.ascontiguousarray(form.prepare(images).transpose(0, 3, 1, 2)), source

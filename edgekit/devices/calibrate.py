@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from edgekit import __version__
 from edgekit.agent import agent
 from edgekit.artifact import Store, default_store, write_atomically
-from edgekit.devices.assemble import ENGINES
+from edgekit.devices.assemble import library_of
 from edgekit.devices.bench import one_at_a_time
 from edgekit.devices.calibration import FEATURES, Calibration, Fit, Sample, fit, merged
 from edgekit.devices.device import Device
@@ -181,7 +181,7 @@ def _fits(files: list[Made], raws: list[Raw], threads: int) -> Iterator[Fit]:
         seconds = float(np.median(raw.protocol[threads][0].samples))
         sample = Sample(probe=one.probe.label, workload=one.workload, seconds=seconds)
         groups.setdefault((one.runtime, one.precision), []).append(sample)
-        libraries[one.runtime] = str(engine_in(raw.environment["versions"], one.runtime))
+        libraries[one.runtime] = str(library_of(raw.environment, one.runtime))
     for (runtime, precision), samples in groups.items():
         yield fit(
             tuple(samples),
@@ -191,8 +191,3 @@ def _fits(files: list[Made], raws: list[Raw], threads: int) -> Iterator[Fit]:
             threads=threads,
             measured=raws[-1].ended,
         )
-
-
-def engine_in(versions: dict[str, str], runtime: str) -> str | None:
-    """What runs a runtime's files, distribution and version, among those that are installed."""
-    return next((f"{name} {versions[name]}" for name in ENGINES[runtime] if name in versions), None)

@@ -181,7 +181,7 @@ class Place:
         part = f"{self.folder}/releases/.{release}.part"
         self.device.place(bundle.files, part)
         self._check_sums(part)
-        difference = self._smoke(trial(self.device, part))
+        difference = self._smoke(trial(self.device, part), bundle.info.subject.precision)
         whole = self.path("releases", release)
         self.device.sh(f"rm -rf {whole} && mv {shlex.quote(part)} {whole} && sync")
         return difference
@@ -203,8 +203,8 @@ class Place:
             fault=Fault.HASH_MISMATCH,
         )
 
-    def _smoke(self, golden: Golden) -> float:
-        wrong = golden_complaint(golden)
+    def _smoke(self, golden: Golden, precision: str) -> float:
+        wrong = golden_complaint(golden, precision)
         if wrong:
             raise DeviceError(
                 f"{self.device.name}: {wrong}; the release was not put in use",
@@ -252,7 +252,7 @@ class Place:
             )
         folder = f"{self.folder}/releases/{before}"
         self._check_sums(folder)
-        difference = self._smoke(by_agent(self.device, folder))
+        difference = self._smoke(by_agent(self.device, folder), "int8")
         self.switch(before)
         spent = time.monotonic() - begin
         return Outcome(

@@ -185,9 +185,7 @@ class Device:
             commands.append(f"{{ ln {source} {link} 2>/dev/null || cp {source} {link}; }}")
         self.sh(" && ".join(commands), timeout=300)
 
-    def run_agent(
-        self, folder: str, job: str, progress: Progress, program: str = "agent.py"
-    ) -> Raw:
+    def run_agent(self, folder: str, job: str, progress: Progress) -> Raw:
         """Run the agent, or what watches it, that lies in a folder on a job that lies beside it.
 
         Raises:
@@ -200,7 +198,7 @@ class Device:
                 progress(message["done"], message["total"], f"{self.name}: {message['stage']}")
 
         where = shlex.quote(folder)
-        command = f"cd {where} && {self.python} {program} {job} result.json"
+        command = f"cd {where} && {self.python} agent.py {job} result.json"
         try:
             done = self.transport.run(command, timeout=None, said=said)
         except DeviceError as error:

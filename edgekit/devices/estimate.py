@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.devices.assemble import library_of
 from edgekit.devices.bundling import variant_of
-from edgekit.devices.calibrate import engine_in, read_calibration
+from edgekit.devices.calibrate import read_calibration
 from edgekit.devices.calibration import NoEstimate, command, predict
 from edgekit.devices.check import probe_python
 from edgekit.devices.device import Device
@@ -140,4 +141,4 @@ def _library_on(name: str, transport: Transport, runtime: Runtime) -> str | None
             packages = probe_python(device, device.python).packages
     except DeviceError:
         return None
-    return engine_in(packages, runtime.name)
+    return library_of({"versions": packages}, runtime.name)

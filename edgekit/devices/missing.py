@@ -21,6 +21,7 @@ WHY = {
     "latency_us.p99": "fewer than 1000 samples",
     "sustained": "not asked for: --sustained 15m",
     "energy": "the device has no pmic_read_adc (a Raspberry Pi 5 has)",
+    "sustained.throttled": "no vcgencmd and no get_throttled in /sys",
     "ratio": "no float model was run beside it",
     "artifact.operators": "a file from elsewhere: not read",
     "artifact.macs": "a file from elsewhere: not counted",

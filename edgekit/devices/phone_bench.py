@@ -171,7 +171,7 @@ def golden_of(bundle: Bundle, device: Device, benchmark: Benchmark, progress: Pr
     expected = np.load(bundle.folder / GOLDEN_SCORES)
     return Golden(
         max_abs_diff=float(np.abs(given - expected).max()),
-        largest=float(np.abs(expected).max()),
+        spread=float(np.ptp(expected)),
         same_top1=int(np.sum(given.argmax(axis=1) == expected.argmax(axis=1))),
         images=len(expected),
     )
@@ -180,7 +180,8 @@ def golden_of(bundle: Bundle, device: Device, benchmark: Benchmark, progress: Pr
 def _scores(
     name: str, bundle: Bundle, device: Device, benchmark: Benchmark, progress: Progress
 ) -> NDArray[np.float32]:
-    inputs = bundle.info.form.prepare(np.load(bundle.folder / name))
+    inputs, form = np.load(bundle.folder / name), bundle.info.form
+    inputs = form.prepare(inputs) if form else inputs
     return scores(device, benchmark, bundle.folder / bundle.info.subject.file, inputs, progress)
 
 

@@ -67,7 +67,8 @@ class Process(Part):
 
 class Golden(Part):
     max_abs_diff: float
-    largest: float
+    spread: float
+    """Between the lowest and the highest of the scores that were expected."""
     same_top1: int
     images: int
 
@@ -92,8 +93,13 @@ class Raw(Part):
     before: State | None = None
     after: State | None = None
     watched: list[State] = []
+    watch_failure: str | None = None
+    """Why the device could not be watched all the time."""
+    models: dict[str, str] = {}
+    """sha256 of each file that was run."""
     protocol: dict[int, list[Process]] = {}
     """By number of threads."""
+    sustained: Process | None = None
     latency: dict[str, Interleaved] = {}
     scores: dict[str, str] = {}
     """A .npy of float32 (images, classes) by model, in base64."""

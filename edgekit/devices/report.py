@@ -36,6 +36,7 @@ class Cause(StrEnum):
     WRONG_RESULT = "wrong result"
     OTHER_PROCESSOR = "other processor"
     UNWATCHED = "not watched"
+    SLOW_CLOCK = "slow clock"
 
 
 class Reason(Part):
@@ -140,10 +141,13 @@ class Sustained(Part):
     first_minute_us: float
     steady_us: float
     ratio: float
+    throttled: int | None
+    """The Raspberry Pi's bits that were set meanwhile: here they are what was asked for."""
 
 
 class Energy(Part):
-    """The whole board's, from the current and voltage of its rails."""
+    """Of the rails that the board's power chip tells: without what hangs on USB, and without the
+    loss of the supply."""
 
     idle_watts: float
     busy_watts: float

@@ -21,11 +21,17 @@ SPREAD = 0.10
 LEAST_AGREEMENT = 99.0
 """Percent of images on which another processor must give the host's class, at the upper end of
 the interval: integer kernels round alike but for ties, so what differs more is another model."""
-GOLDEN_SHARE = 0.1
-"""Of the largest golden score: int8 kernels differ by a few steps of the output's scale."""
+LEAST_IMAGES = 100
+"""Below these a single tie would decide; the golden scores must do."""
+GOLDEN_INT8, GOLDEN_FLOAT = 0.1, 0.01
+"""Of the spread of the golden scores: int8 kernels differ by a few steps of the output's scale."""
 LEAST_DELEGATED = 0.9
+TIMED = ("timed", "latency")
+"""How the phases end in which runs are timed."""
 NOW_BITS = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
 SINCE_START = 16
+UNPAUSED = "without a pause"
+"""The phase of the run that heats the board on purpose."""
 
 
 def timing_reasons(raw: Raw, protocol: Protocol) -> Iterator[Reason]:
@@ -35,16 +41,14 @@ def timing_reasons(raw: Raw, protocol: Protocol) -> Iterator[Reason]:
     yield from delegate_reasons(processes[0].delegate)
     yield from _samples(processes, protocol)
     yield from busy_before(raw)
-    if all(s.throttled is None and s.temperature_c is None and not s.clocks_mhz for s in _all(raw)):
-        words = "the device tells neither temperature, clocks nor throttling: a run that was "
-        words += "slowed down would not be noticed but by its drift"
-        yield Reason(cause=Cause.UNWATCHED, validity=Validity.WARN, words=words)
+    yield from _interleaved(raw)
 
 
 def watched_reasons(raw: Raw) -> Iterator[Reason]:
     """What slowed the device down while it was watched, whatever ran."""
     yield from _throttled(raw)
-    yield from _clock_fell(raw)
+    yield from _clocks(raw)
+    yield from _unwatched(raw)
 
 
 def busy_before(raw: Raw) -> Iterator[Reason]:
@@ -56,15 +60,30 @@ def busy_before(raw: Raw) -> Iterator[Reason]:
         yield Reason(cause=Cause.BUSY, validity=Validity.WARN, words=words)
 
 
-def _all(raw: Raw) -> list[State]:
-    return [*filter(None, (raw.before, raw.after)), *raw.watched]
+def _watched(raw: Raw) -> list[State]:
+    """The states seen, without those of a run without a pause: that may heat the board."""
+    return [state for state in raw.watched if not state.phase.startswith(UNPAUSED)]
+
+
+def _unwatched(raw: Raw) -> Iterator[Reason]:
+    seen = [*filter(None, (raw.before, raw.after)), *_watched(raw)]
+    words = ""
+    if all(s.throttled is None and s.temperature_c is None and not s.clocks_mhz for s in seen):
+        words = "the device tells neither temperature, clocks nor throttling: a run that was "
+        words += "slowed down would not be noticed but by its drift"
+    elif any(s.throttled is not None for s in seen) and any(s.throttled is None for s in seen):
+        words = "the device did not always tell its throttle bits"
+    elif raw.watch_failure:
+        words = f"the device could not always be watched: {raw.watch_failure}"
+    if words:
+        yield Reason(cause=Cause.UNWATCHED, validity=Validity.WARN, words=words)
 
 
 def _throttled(raw: Raw) -> Iterator[Reason]:
     """Bits that were set while it ran, or that came to be set since it began."""
     before = (raw.before.throttled if raw.before else None) or 0
     during = 0
-    for state in raw.watched:
+    for state in _watched(raw):
         during |= state.throttled or 0
     after = (raw.after.throttled if raw.after else None) or 0
     for bit, name in NOW_BITS.items():
@@ -75,12 +94,19 @@ def _throttled(raw: Raw) -> Iterator[Reason]:
             yield Reason(cause=Cause.THROTTLED, validity=Validity.INVALID, words=words)
 
 
-def _clock_fell(raw: Raw) -> Iterator[Reason]:
+def _clocks(raw: Raw) -> Iterator[Reason]:
     """The fastest core is the one that works, under any governor."""
-    clocks = [max(s.clocks_mhz) for s in raw.watched if s.clocks_mhz and "timed" in s.phase]
+    timed = [s for s in _watched(raw) if s.clocks_mhz and s.phase.endswith(TIMED)]
+    clocks = [max(s.clocks_mhz) for s in timed]
     if clocks and min(clocks) < CLOCK_FELL * max(clocks):
         words = f"the clock fell from {max(clocks):.0f} to {min(clocks):.0f} MHz in the timed runs"
         yield Reason(cause=Cause.FREQUENCY_FELL, validity=Validity.INVALID, words=words)
+    highest = max(raw.board.get("max_clocks_mhz") or [0.0])
+    if clocks and max(clocks) < CLOCK_FELL * highest:
+        governors = ", ".join(sorted({g for g in timed[0].governors if g})) or "not told"
+        words = f"the clock was {max(clocks):.0f} of {highest:.0f} MHz at most (governor "
+        words += f"{governors}): the figure is that clock's"
+        yield Reason(cause=Cause.SLOW_CLOCK, validity=Validity.WARN, words=words)
 
 
 def delegate_reasons(delegate: Delegate) -> Iterator[Reason]:
@@ -102,11 +128,12 @@ def _samples(processes: list[Process], protocol: Protocol) -> Iterator[Reason]:
             words = f"process {number} made {len(process.samples)} runs in {spent:.1f} s; "
             words += f"{protocol.runs} and {protocol.seconds:g} s were asked"
             yield Reason(cause=Cause.TOO_FEW_RUNS, validity=Validity.INVALID, words=words)
-    drift = float(np.median([_drift(p) for p in processes]))
+    drift = max(map(_drift, processes), key=abs)
     if abs(drift) > DRIFT:
         # Runs that grow faster began before the warm-up was over: too high a figure, not too low.
         validity = Validity.INVALID if drift > 0 else Validity.WARN
-        words = f"the median of the last third of the runs is {100 * drift:+.1f} % of the first's"
+        words = f"in one process the last third of the runs took {100 * drift:+.1f} % against the "
+        words += "first"
         yield Reason(cause=Cause.DRIFT, validity=validity, words=words)
     yield from spread_reasons(medians)
     p50, p90 = np.percentile([s for p in processes for s in p.samples], (50, 90))
@@ -116,10 +143,21 @@ def _samples(processes: list[Process], protocol: Protocol) -> Iterator[Reason]:
 
 
 def spread_reasons(medians: list[float]) -> Iterator[Reason]:
+    """Processes that were started one after another, and should take the same time."""
     spread = (max(medians) - min(medians)) / float(np.median(medians))
     if spread > SPREAD:
         words = f"the processes' medians differ by {100 * spread:.0f} %"
-        yield Reason(cause=Cause.SPREAD, validity=Validity.WARN, words=words)
+        yield Reason(cause=Cause.SPREAD, validity=Validity.INVALID, words=words)
+
+
+def _interleaved(raw: Raw) -> Iterator[Reason]:
+    """The run beside the float model is held to the rule of the host's."""
+    for name, entry in raw.latency.items():
+        p50, p90 = np.percentile(entry.rounds, (50, 90))
+        if p90 > DISTURBED * p50:
+            words = f"other jobs were at work as {name} was timed against float: the 90th "
+            words += f"percentile is {p90 / p50:.1f} times the median"
+            yield Reason(cause=Cause.BUSY, validity=Validity.INVALID, words=words)
 
 
 def _drift(process: Process) -> float:
@@ -128,13 +166,15 @@ def _drift(process: Process) -> float:
     return float(last / first - 1)
 
 
-def result_reasons(correctness: Correctness) -> Iterator[Reason]:
-    """Doubts about what the model computed there."""
-    wrong = golden_complaint(correctness.golden) if correctness.golden else None
+def result_reasons(correctness: Correctness, precision: str) -> Iterator[Reason]:
+    """Doubts about what a model of a precision computed there."""
+    wrong = golden_complaint(correctness.golden, precision) if correctness.golden else None
     if wrong:
         yield Reason(cause=Cause.WRONG_RESULT, validity=Validity.INVALID, words=wrong)
     agreement, change = correctness.agreement, correctness.change
-    if agreement and agreement.high is not None and agreement.high < LEAST_AGREEMENT:
+    if agreement is None or (agreement.samples or 0) < LEAST_IMAGES:
+        return
+    if agreement.high is not None and agreement.high < LEAST_AGREEMENT:
         words = f"{agreement.value:.1f} % of {agreement.samples} images are given the host's class "
         words += f"({agreement.low:.1f} to {agreement.high:.1f}); {LEAST_AGREEMENT:g} expected"
         yield Reason(cause=Cause.DIFFERS_FROM_HOST, validity=Validity.INVALID, words=words)
@@ -144,9 +184,10 @@ def result_reasons(correctness: Correctness) -> Iterator[Reason]:
         yield Reason(cause=Cause.DIFFERS_FROM_HOST, validity=Validity.INVALID, words=words)
 
 
-def golden_complaint(golden: Golden) -> str | None:
+def golden_complaint(golden: Golden, precision: str) -> str | None:
     """Why scores are not those that the build kept; None where they are."""
-    limit = GOLDEN_SHARE * golden.largest
+    share = GOLDEN_FLOAT if precision.startswith("float") else GOLDEN_INT8
+    limit = share * golden.spread
     if golden.max_abs_diff <= limit:
         return None
     return (

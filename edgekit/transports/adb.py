@@ -39,7 +39,8 @@ LOST = ("closed", "EOF", "protocol fault", "not found", "offline", "couldn't rea
 
 class Adb(Transport):
     without_python: ClassVar[str] = (
-        "a phone has none: run the model by its benchmark_model, --benchmark-binary FILE"
+        "a phone has none: measure what a build left by its benchmark_model, `edgekit bench "
+        "build/<recipe>/<target>/litert --device {name} --benchmark-binary FILE`"
     )
 
     transport: Literal["adb"] = "adb"

@@ -12,7 +12,7 @@ import yaml
 
 from tests.devices.tiny import write_model
 
-FLOAT = ["--mean", "0", "--std", "1", "--threads", "1"]
+FLOAT = ["--threads", "1"]
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_by_stick(folder: Path) -> None:
     [
         (["bench", "means.onnx", "--device", "x", *FLOAT], "no device 'x'"),
         (["bench", "nothing.onnx", "--device", "a"], "no such file or folder"),
-        (["bench", "means.onnx", "--device", "a"], "give --mean and --std"),
+        (["bench", "means.onnx", "--device", "a", "--images", "."], "give --mean and --std"),
         (["bench", ".", "--device", "a"], "is no folder of a build"),
         (["bench", "means.onnx", "--device", "a", "--sustained", "soon"], "a time such as 90s"),
         (["deploy", "means.onnx", "--device", "a", "--device", "a"], "a device is named twice"),

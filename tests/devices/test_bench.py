@@ -58,7 +58,7 @@ def test_accuracy_and_agreement_are_the_devices(report: DeviceReport) -> None:
     assert found.agreement
     assert found.top1
     assert found.golden
-    assert (found.agreement.value, found.agreement.samples) == (100.0, 64)
+    assert (found.agreement.value, found.agreement.samples) == (100.0, 128)
     assert found.top1.value == 100.0
     assert found.top1.evidence is Evidence.MEASURED
     assert found.golden.max_abs_diff < 1e-6

@@ -106,13 +106,13 @@ def test_a_model_that_breaks_the_runtime_is_told(tmp_path: Path, home: Path) -> 
 
 def test_a_device_that_is_killed_for_want_of_memory_is_told(tmp_path: Path, home: Path) -> None:
     killed = "s/^        main(/        os.kill(os.getpid(), 9); main(/"
-    own = python(tmp_path, f'[ "$1" = watched.py ] && sed -i "{killed}" agent.py')
+    own = python(tmp_path, f'[ "$1" = agent.py ] && sed -i "{killed}" agent.py')
     with pytest.raises(DeviceError, match="mostly for want of memory"):
         time(board_of(Local(home=str(home), python=own)), tmp_path)
 
 
 def test_a_device_that_restarts(tmp_path: Path) -> None:
-    way = Fake(root=str(tmp_path / "pi"), python=sys.executable, reboot_before="watched.py job")
+    way = Fake(root=str(tmp_path / "pi"), python=sys.executable, reboot_before="agent.py job")
     with pytest.raises(DeviceError) as caught:
         time(board_of(way), tmp_path)
     assert caught.value.fault is Fault.REBOOTED

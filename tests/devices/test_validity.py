@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgekit.devices.protocol import Protocol
-from edgekit.devices.raw import Delegate, Golden, Memory, Process, Raw, State
+from edgekit.devices.raw import Delegate, Golden, Interleaved, Memory, Process, Raw, State
 from edgekit.devices.report import Cause, Correctness, Reason, Validity
 from edgekit.devices.validity import golden_complaint, result_reasons, timing_reasons, verdict
 from edgekit.evidence import Evidence
@@ -134,7 +134,7 @@ def test_other_jobs_at_work() -> None:
 
 def test_processes_that_differ() -> None:
     found = causes(run([process([0.010] * 150), process([0.012] * 150)]))
-    assert found == {Cause.SPREAD: Validity.WARN}
+    assert found == {Cause.SPREAD: Validity.INVALID}
 
 
 def test_a_device_that_tells_nothing() -> None:
@@ -161,18 +161,63 @@ def compared(wrong: int, images: int = 256) -> Correctness:
 
 
 def test_results_that_differ_from_the_hosts() -> None:
-    assert list(result_reasons(compared(0))) == []
-    assert list(result_reasons(compared(2))) == []
-    (reason,) = result_reasons(compared(20))
+    assert list(result_reasons(compared(0), "int8")) == []
+    assert list(result_reasons(compared(2), "int8")) == []
+    (reason,) = result_reasons(compared(20), "int8")
     assert (reason.cause, reason.validity) == (Cause.DIFFERS_FROM_HOST, Validity.INVALID)
     assert "92.2 % of 256 images are given the host's class" in reason.words
 
 
-def test_golden_scores() -> None:
-    near = Golden(max_abs_diff=0.05, largest=1.0, same_top1=8, images=8)
-    far = Golden(max_abs_diff=0.2, largest=1.0, same_top1=8, images=8)
-    assert golden_complaint(near) is None
-    assert "differ by up to 0.2" in (golden_complaint(far) or "")
+def test_a_tie_among_a_few_images_decides_nothing() -> None:
+    assert list(result_reasons(compared(1, images=16), "int8")) == []
+
+
+@pytest.mark.parametrize(
+    ("off_by", "precision", "right"),
+    [
+        (0.05, "int8", True),
+        (0.2, "int8", False),
+        (0.005, "float32", True),
+        (0.05, "float32", False),
+    ],
+)
+def test_golden_scores(off_by: float, precision: str, right: bool) -> None:
+    golden = Golden(max_abs_diff=off_by, spread=1.0, same_top1=8, images=8)
+    assert (golden_complaint(golden, precision) is None) == right
+
+
+def test_one_process_that_drifts() -> None:
+    drifting = process(np.linspace(0.01, 0.0115, 150).tolist())
+    assert causes(run([process(), drifting]))[Cause.DRIFT] is Validity.INVALID
+
+
+def test_a_clock_that_is_low_throughout() -> None:
+    """It may be what its owner wants; the figure is that clock's, and says so."""
+    slow = [state(clocks_mhz=[600.0], governors=["powersave"])] * 2
+    raw = run(watched=slow).model_copy(update={"board": {"max_clocks_mhz": [2400.0]}})
+    (reason,) = timing_reasons(raw, PROTOCOL)
+    assert (reason.cause, reason.validity) == (Cause.SLOW_CLOCK, Validity.WARN)
+    assert "600 of 2400 MHz" in reason.words
+    assert "powersave" in reason.words
+
+
+def test_bits_that_are_not_always_told() -> None:
+    raw = run(watched=[state(), state(throttled=None)])
+    assert causes(raw) == {Cause.UNWATCHED: Validity.WARN}
+    failed = run().model_copy(update={"watch_failure": "ValueError()"})
+    assert causes(failed) == {Cause.UNWATCHED: Validity.WARN}
+
+
+def test_a_run_without_a_pause_may_heat_the_board() -> None:
+    hot = state(phase="without a pause: sustained", throttled=0x4, clocks_mhz=[1500.0])
+    assert causes(run(watched=[state(), hot])) == {}
+
+
+def test_the_run_beside_float_is_judged_too() -> None:
+    noise = [[0.01] * 3] * 80 + [[0.05] * 3] * 70
+    entry = Interleaved(load=0.1, first=0.1, rounds=noise)
+    raw = run().model_copy(update={"latency": {"model": entry}})
+    assert causes(raw) == {Cause.BUSY: Validity.INVALID}
 
 
 def test_the_verdict_is_the_worst() -> None:

@@ -18,7 +18,7 @@ RAW = InputForm(dtype="float32", mean=(0.0,) * 3, std=(1.0,) * 3)
 QUICK = Protocol(
     warmup_runs=2, warmup_seconds=0.05, runs=20, seconds=0.2, processes=2, threads=(1,)
 )
-IMAGES = 64
+IMAGES = 128
 
 
 def write_model(path: Path) -> Path:

@@ -138,7 +138,7 @@ def test_a_table_is_measured_on_the_device(
     with store.workspace() as folder:
         metadata = action.run({"model": model}, folder, context)
         table = read_table(store.commit("table", folder, metadata, (), 0))
-    runs = [command for command in fake.commands if "watched.py job.json" in command]
+    runs = [command for command in fake.commands if "agent.py job.json" in command]
     assert len(runs) == 1  # all probes together
     assert len(table.entries) == metadata["layers"] > 3
     assert any(second > 0 for entry in table.entries for row in entry.seconds for second in row)
