@@ -1,10 +1,10 @@
 """A device's latency from a model's workload: the fit to its probes, its error, its limits (pure).
 
-The time of a model is taken for a sum: of its multiply-accumulates by kind, of the bytes it moves
-and of its operators, each at a price that the probes tell, by runtime, precision and threads.
-Prices cannot be negative. Least squares on the relative error, so that a probe of one millisecond
-counts as much as one of a hundred. What the fit is worth is told by leaving out one probe after
-the other and predicting it from the rest.
+The time of a model is taken for a sum: of its multiply-accumulates by kind, of the bytes of its
+weights (which caches may keep) and of its activations, and of its operators, each at a price that
+the probes tell, by runtime, precision and threads. Prices cannot be negative. Least squares on the
+relative error, so that a probe of one millisecond counts as much as one of a hundred. What the fit
+is worth is told by leaving out one probe after the other and predicting it from the rest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgekit.devices.workload import Workload
 from edgekit.errors import InputError
 from edgekit.evidence import Evidence, Measurement
 
-FEATURES = ("conv", "depthwise", "dense", "bytes", "operators")
+FEATURES = ("conv", "depthwise", "dense", "weights", "moved", "operators")
 REACH = 2.0
 """Times the largest probe, and below the smallest, as far as the sum is trusted."""
 COVERED = 0.9
@@ -103,8 +103,7 @@ class Calibration(BaseModel):
 
 
 def features(workload: Workload) -> Vector:
-    w = workload
-    return np.array([w.conv, w.depthwise, w.dense, w.weights + w.moved, w.operators], float)
+    return np.array([getattr(workload, name) for name in FEATURES], float)
 
 
 def fit(samples: tuple[Sample, ...], **facts: Any) -> Fit:

@@ -32,7 +32,16 @@ pytest.importorskip("onnxruntime")
 CREATE = models.create
 TINY = tuple(
     Probe(arch="tiny", image_size=size, classes=classes)
-    for size, classes in ((16, 2), (16, 500), (24, 2), (24, 90), (32, 2), (32, 500), (40, 2))
+    for size, classes in (
+        (16, 2),
+        (16, 500),
+        (24, 2),
+        (24, 90),
+        (32, 2),
+        (32, 500),
+        (40, 2),
+        (40, 900),
+    )
 )
 
 

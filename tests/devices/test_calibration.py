@@ -22,7 +22,7 @@ from edgekit.devices.workload import Workload
 from edgekit.evidence import Evidence
 from tests.devices.workloads import workload
 
-PRICES = {"conv": 5e-11, "depthwise": 2e-10, "dense": 3e-11, "bytes": 1e-10, "operators": 2e-6}
+PRICES = dict(zip(FEATURES, (5e-11, 2e-10, 3e-11, 2e-10, 1e-10, 2e-6), strict=True))
 PRECISION = "int8"
 
 
