@@ -122,7 +122,8 @@ def _estimated(found: Estimate) -> Iterator[str]:
         return
     yield f"latency: no estimate: {found.reason}"
     if found.bound and found.bound.lower:
-        yield f"at least {found.bound.lower.value:.2f} ms: {found.bound.lower.method}"
+        least = found.bound.lower
+        yield f"at least {least.value:.2f} ms on {found.bound_of}: {least.method}"
     elif found.bound:
         yield f"no lower bound: {found.bound.reason}"
     if found.advice:

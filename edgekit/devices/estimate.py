@@ -48,6 +48,8 @@ class Estimate(BaseModel):
     """What the device has now; None where it could not be asked."""
     bound: Bound | None
     """None where a latency is estimated."""
+    bound_of: str = ""
+    """Whose processor the bound is of: a device's is not known before it was calibrated."""
 
 
 def estimate_on(
@@ -78,7 +80,9 @@ def estimate_on(
             reason = advice = ""
         except NoEstimate as error:
             reason, advice = error.message, error.hint or ""
-    cpu = calibration.cpu if calibration else facts.get("cpu")
+    cpu, whose = facts.get("cpu"), "the build's target, if that is what the device has"
+    if calibration:
+        cpu, whose = calibration.cpu, name
     return Estimate(
         file=str(file),
         runtime=runtime.name,
@@ -90,6 +94,7 @@ def estimate_on(
         reason=reason,
         advice=advice,
         bound=None if latency else bound_of(workload, cpu, threads),
+        bound_of="" if latency else whose,
     )
 
 
@@ -111,6 +116,7 @@ def estimate_for(path: Path, target: Target, threads: int | None = None) -> Esti
         reason="no device was named",
         advice=command("NAME", runtime.name, threads),
         bound=bound_of(workload, target.cpu if target.device == "CPU" else None, threads),
+        bound_of=target.name,
     )
 
 

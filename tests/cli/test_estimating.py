@@ -141,7 +141,7 @@ def test_what_the_probes_do_not_cover_is_a_bound(edgekit: Typed, model: Path) ->
     said = edgekit("estimate", str(model), "--device", "pi5")
     assert "only for onnxruntime int8 at 1" in said.out
     assert "at least" in said.out
-    assert "lower bound" in said.out
+    assert "ms on pi5: roofline, a lower bound" in said.out
     assert "--threads 4" in said.out
 
 
@@ -153,6 +153,21 @@ def test_a_target_gives_a_lower_bound(edgekit: Typed, model: Path) -> None:
     assert found["bound"]["lower"]["value"] == pytest.approx(work.macs / (32 * 4 * 2.4e6))
     other = edgekit("estimate", str(model), "--target", "x86-cpu").out
     assert "no lower bound: nothing is known of the peak of" in other
+
+
+def test_a_builds_folder_says_threads_and_processor(edgekit: Typed, model: Path) -> None:
+    """Of a device that was never calibrated nothing is known: the bound is the target's."""
+    folder = model.parent / "rpi4/onnxruntime"
+    folder.mkdir(parents=True)
+    model.rename(folder / RUNTIME.file)
+    (folder / "manifest.json").write_text(json.dumps({"runtime": "onnxruntime"}))
+    (folder.parent / "report.json").write_text(json.dumps({"threads": 2, "cpu": "cortex-a72"}))
+    said = edgekit("estimate", str(folder), "--device", "pi5").out
+    assert "2 threads" in said
+    assert "on the build's target, if that is what the device has" in said
+    assert "2 cortex-a72 cores" in said
+    found = json.loads(edgekit("estimate", str(folder), "--device", "pi5", "--json").out)
+    assert found["threads"] == 2
 
 
 @pytest.mark.parametrize(
