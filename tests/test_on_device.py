@@ -70,8 +70,9 @@ def quick() -> Any:
     """A protocol of a second, on a machine that other tests keep busy: that it is followed, and
     what a busy machine does, are other tests'."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(validity, "DRIFT", math.inf)
-        patch.setattr(validity, "DISTURBED", math.inf)
+        for limit in ("DRIFT", "DISTURBED", "SPREAD"):
+            patch.setattr(validity, limit, math.inf)
+        patch.setattr(validity, "CLOCK_FELL", 0.0)
         patch.setattr(
             protocol.Protocol,
             "at",
@@ -159,9 +160,7 @@ def test_a_connection_that_breaks_ends_the_target(world: World, tmp_path: Path) 
 
 def test_the_choice_is_the_devices(world: World, here: Local) -> None:
     two = {"alternatives": (Variant(runtime="onnxruntime", quantizer="nncf"),)}
-    plan = world.plan(here, **two)
-    choose = next(step for step in plan.steps if step.id == "board/choose")
-    assert type(choose.action).__name__ == "ChooseOnDevice"
-    emulated = world.plan(Emulated(cpu="cortex-a76"), **two)
-    choose = next(step for step in emulated.steps if step.id == "board/choose")
-    assert type(choose.action).__name__ == "Choose"
+    for way, is_devices in ((here, True), (Emulated(cpu="cortex-a76"), False)):
+        plan = world.plan(way, **two)
+        (choose,) = (step for step in plan.steps if step.id == "board/choose")
+        assert (choose.action.settings().get("device") == "pi5") is is_devices
