@@ -255,7 +255,8 @@ def _not_measured(target: TargetResult) -> list[str]:
             f"Anything on the {spec.device} of {spec.description}: this machine has none. Accuracy "
             "and ratios are those of the same file on this machine's CPU in float32 arithmetic "
             "where the file is float; another order of magnitude may be true of the "
-            f"{spec.device}.",
+            f"{spec.device}. To measure it there: build on a machine that has one, or `edgekit "
+            "device add NAME --ssh USER@HOST` and build with `--device NAME`.",
         ]
     here = f"has {', '.join(int8)}" if int8 else "has no int8 dot-product instructions"
     why = f"{board.name} is emulated" if board else "no device took part in this build"
