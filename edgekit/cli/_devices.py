@@ -38,28 +38,49 @@ def _seconds(_: Any, option: Any, text: str | None) -> float:
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
-def measuring(command: Callable[..., None]) -> Callable[..., None]:
-    """How a model is measured, for the commands that make a bundle."""
-    for option in (
-        click.option("--threads", type=click.IntRange(1, 64), help="Instead of the target's."),
-        click.option("--strict", is_flag=True, help="1024 runs and 60 s at least, as in MLPerf."),
-        click.option(
-            "--sustained", callback=_seconds, help="Also run without a pause so long: 15m."
-        ),
-        click.option("--images", type=FILE, help="A folder of images, for a file from elsewhere."),
-        click.option("--mean", callback=triple, help="Of a float input: 0.5 or 0.5,0.5,0.5"),
-        click.option("--std", callback=triple, help="The same for the standard deviation."),
-    ):
+def _with(command: Callable[..., None], *options: Any) -> Callable[..., None]:
+    for option in options:
         command = option(command)
     return command
 
 
-def wanted_of(strict: bool, sustained: float, **words: Any) -> Wanted:
+def feeding(command: Callable[..., None]) -> Callable[..., None]:
+    """What a model file from elsewhere is fed with, for the commands that make a bundle."""
+    return _with(
+        command,
+        click.option("--images", type=FILE, help="A folder of images, for a file from elsewhere."),
+        click.option("--mean", callback=triple, help="Of a float input: 0.5 or 0.5,0.5,0.5"),
+        click.option("--std", callback=triple, help="The same for the standard deviation."),
+    )
+
+
+def measuring(command: Callable[..., None]) -> Callable[..., None]:
+    """And how it is measured. Not of `deploy`: the same model is one release, however it was
+    measured."""
+    return feeding(
+        _with(
+            command,
+            click.option("--threads", type=click.IntRange(1, 64), help="Instead of the target's."),
+            click.option(
+                "--strict", is_flag=True, help="1024 runs and 60 s at least, as in MLPerf."
+            ),
+            click.option(
+                "--sustained", callback=_seconds, help="Also run without a pause so long: 15m."
+            ),
+        )
+    )
+
+
+def wanted_of(strict: bool = False, sustained: float = 0.0, **words: Any) -> Wanted:
     from edgekit.devices.bundling import Wanted
     from edgekit.devices.protocol import STRICT, Protocol
 
     protocol = STRICT if strict else Protocol()
     return Wanted(protocol.model_copy(update={"sustained_seconds": sustained}), **words)
+
+
+def on_stderr(words: str) -> None:
+    click.echo(words, err=True)
 
 
 def store_of(store: Path | None) -> Store:

@@ -11,7 +11,9 @@ import click
 from edgekit.cli._devices import (
     binary_option,
     device_option,
+    feeding,
     measuring,
+    on_stderr,
     store_of,
     transports_of,
     wanted_of,
@@ -21,6 +23,7 @@ from edgekit.errors import DeviceError
 
 if TYPE_CHECKING:
     from edgekit.devices.deploy import Outcome
+    from edgekit.devices.device import Device
 
 
 @click.command()
@@ -46,7 +49,7 @@ def bundle(artifact: Path, out: Path, store: Path | None, **words: Any) -> None:
 
 
 @click.command()
-@measuring
+@feeding
 @click.argument("artifact", type=FILE)
 @device_option
 @click.option("--keep", type=click.IntRange(1), default=3, show_default=True, help="Releases.")
@@ -71,13 +74,13 @@ def deploy(
     """
     from edgekit.devices.bundling import bundle_of
     from edgekit.devices.deploy import Deployment, on_each
-    from edgekit.devices.phone_bench import phone_trial
+    from edgekit.devices.phone_trial import phone_trial
 
     transports = transports_of(devices)
     with bundle_of(artifact, store_of(store), wanted_of(**words)) as made:
         release = made.release()
-        trial = phone_trial(made, binary) if binary else None
-        deployment = Deployment(made, release, keep, dry_run, trial)
+        trial = phone_trial(binary, made) if binary else None
+        deployment = Deployment(made, release, keep, dry_run, trial, on_stderr)
         outcomes = on_each(transports, deployment.to, release)
     _tell(outcomes, as_json)
 
@@ -85,14 +88,18 @@ def deploy(
 @click.command()
 @click.argument("name")
 @device_option
+@binary_option
 @json_option
 @debug_option
-def rollback(name: str, devices: tuple[str, ...], as_json: bool) -> None:
+def rollback(name: str, devices: tuple[str, ...], binary: Path | None, as_json: bool) -> None:
     """Put the release before the one in use back in use. NAME is the recipe's."""
-    from edgekit.devices.deploy import Place, on_each
+    from edgekit.devices.deploy import on_each, roll_back
+    from edgekit.devices.phone_trial import phone_trial
 
-    def back(device: Any) -> Outcome:
-        return Place(device, name).roll_back()
+    trial = phone_trial(binary) if binary else None
+
+    def back(device: Device) -> Outcome:
+        return roll_back(device, name, trial, on_stderr)
 
     _tell(on_each(transports_of(devices), back), as_json)
 
@@ -105,6 +112,8 @@ def _tell(outcomes: list[Outcome], as_json: bool) -> None:
         sent = f", {one.sent_bytes / 1e6:.2f} MB sent" if one.sent_bytes else ""
         what = f" {one.release[:16]}{sent}, {one.seconds:.1f} s" if not one.error else ""
         click.echo(f"{one.device}: {one.state}{what}")
+        if one.note:
+            on_stderr(f"{one.device}: {one.note}")
     failed = [one for one in outcomes if one.error]
     if not failed:
         return
@@ -112,4 +121,4 @@ def _tell(outcomes: list[Outcome], as_json: bool) -> None:
     first = failed[0].error
     failure = DeviceError(words, hint=first.hint if first else None)
     failure.exit_code = first.exit_code if first else failure.exit_code
-    raise failure
+    raise failure from first

@@ -12,15 +12,10 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from edgekit.devices.assemble import ENGINES
 from edgekit.devices.check import PythonThere
 from edgekit.errors import DeviceError, Fault, InputError
 
-PACKAGES = {
-    "litert": ("ai-edge-litert", "tflite-runtime"),
-    "onnxruntime": ("onnxruntime",),
-    "openvino": ("openvino",),
-}
-"""Of a runtime, what gives it; the latter where no wheel of the former fits."""
 MODULES = {
     "numpy": "numpy",
     "ai-edge-litert": "ai_edge_litert.interpreter",
@@ -77,7 +72,7 @@ def fetched(python: PythonThere, runtimes: tuple[str, ...]) -> Iterator[list[Whe
     Raises:
         DeviceError: a package has no wheel that fits, or cannot be fetched.
     """
-    wanted = [("pip",), ("numpy",), *(PACKAGES[name] for name in runtimes)]
+    wanted = [("pip",), ("numpy",), *(ENGINES[name] for name in runtimes)]
     with tempfile.TemporaryDirectory(prefix="edgekit-wheels-") as name:
         folder = Path(name)
         # All in one call of pip, which is slow to start; one by one only where that fails.

@@ -26,6 +26,16 @@ ONLY_32_BITS = (
 )
 
 
+LINKS = (
+    "on a board: sudo apt-get install coreutils; on a phone: a newer Android; on a FAT or network "
+    "drive: name another `home` in the inventory"
+)
+
+
+def no_links(home: str) -> str:
+    return f"a link cannot be replaced atomically: `ln -sfn` or `mv -T` does not work in {home}"
+
+
 class Problem(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,10 +74,8 @@ def _system(checked: Checked, has_links: bool) -> Iterator[Problem]:
         )
     elif not has_links:
         yield Problem(
-            what="a link cannot be replaced atomically: `ln -sfn` or `mv -T` does not work in "
-            f"{checked.home}",
-            mend="on the device: sudo apt-get install coreutils; on a FAT or network drive, name "
-            "another `home` in the inventory",
+            what=no_links(checked.home),
+            mend=LINKS,
         )
     if checked.free_bytes is not None and checked.free_bytes < SMALLEST_SPACE:
         yield Problem(

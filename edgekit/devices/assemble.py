@@ -36,6 +36,12 @@ from edgekit.measure import Timing
 
 MODEL, FLOAT = "model", "float"
 """How a job calls the model that is measured and the float one beside it."""
+ENGINES = {
+    "litert": ("ai-edge-litert", "tflite-runtime"),
+    "onnxruntime": ("onnxruntime",),
+    "openvino": ("openvino",),
+}
+"""Of a runtime, the distributions that give it; the latter where there is no former."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +132,9 @@ def _runtime(raw: Raw, setting: Setting, processes: list[Process]) -> RuntimeFac
 def library_of(environment: Json, runtime: str) -> str | None:
     """What runs a runtime's files on a device, distribution and version; None if nothing does."""
     versions: dict[str, str] = environment["versions"]
-    names = [runtime]
-    if runtime == "litert":
-        names = ["ai-edge-litert", "tflite-runtime"]
-        if environment.get("litert") == "tflite_runtime":  # of two, the one that ran
-            names.reverse()
+    names = list(ENGINES[runtime])
+    if environment.get(runtime) == "tflite_runtime":  # of two, the one that ran
+        names.reverse()
     return next((f"{name} {versions[name]}" for name in names if name in versions), None)
 
 

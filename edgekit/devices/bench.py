@@ -5,17 +5,17 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from filelock import FileLock
 from pydantic import ValidationError
 
-from edgekit.artifact import default_store, sha256_of
+from edgekit.artifact import sha256_of
 from edgekit.devices.assemble import MODEL, assemble
 from edgekit.devices.bundle import INFO, JOB, Bundle, opened
 from edgekit.devices.deploy import check_machine
 from edgekit.devices.device import Device, Progress
+from edgekit.devices.lock import held
 from edgekit.devices.raw import Raw
 from edgekit.devices.report import DeviceReport
-from edgekit.errors import DeviceError, Fault, InputError, IntegrityError, storage_errors
+from edgekit.errors import DeviceError, Fault, InputError, IntegrityError
 from edgekit.evidence import Evidence
 
 
@@ -27,18 +27,10 @@ def bench(bundle: Bundle, device: Device, progress: Progress) -> DeviceReport:
             a report whose validity says so.
     """
     check_machine(device, bundle.info.machine, bundle.info.target)
-    with one_at_a_time(device.name), device.work(bundle.files) as folder:
+    with held(device, lambda words: progress(0, 1, words)), device.work(bundle.files) as folder:
         raw = device.run_agent(folder, JOB, progress)
     transport = device.transport
     return judged(bundle, raw, device.name, transport.address, transport.evidence)
-
-
-def one_at_a_time(device: str) -> FileLock:
-    """Held while a device is measured: two runs at once would slow each other."""
-    folder = default_store() / "locks"
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"device-{device}.lock")
 
 
 def judged(bundle: Bundle, raw: Raw, device: str, address: str, evidence: Evidence) -> DeviceReport:

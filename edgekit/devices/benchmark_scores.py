@@ -68,10 +68,12 @@ def scores(
     model: Path,
     inputs: NDArray[Any],
     progress: Progress,
+    there: str | None = None,
 ) -> NDArray[np.float32]:
     """
     Args:
         inputs: (images, height, width, 3), as the model takes them.
+        there: the model's file on the device; it is sent unless named.
 
     Returns:
         float32 (images, classes).
@@ -94,7 +96,7 @@ def scores(
             f"{list(inputs.shape)}"
         )
     folder = f"{device.home}/work/{uuid.uuid4().hex[:12]}"
-    binary, there = installed(device, benchmark.binary), device.ensure(model)
+    binary, there = installed(device, benchmark.binary), there or device.ensure(model)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as here:
         raw = Path(here) / "inputs.raw"
         raw.write_bytes(inputs.tobytes())

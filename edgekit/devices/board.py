@@ -13,10 +13,10 @@ import numpy as np
 
 from edgekit.agent import agent
 from edgekit.artifact import Json
-from edgekit.devices.bench import one_at_a_time
 from edgekit.devices.bundle import IMAGES, JOB
 from edgekit.devices.deploy import check_machine
 from edgekit.devices.device import Device
+from edgekit.devices.lock import held
 from edgekit.devices.raw import Raw
 from edgekit.devices.report import Validity
 from edgekit.devices.validity import watched_reasons
@@ -113,7 +113,10 @@ class Board:
         """
         with TemporaryDirectory(prefix="edgekit-") as folder:
             files = self._files(candidates, images, Path(folder))
-            with Device(self.name, self.transport) as device, one_at_a_time(self.name):
+            with (
+                Device(self.name, self.transport) as device,
+                held(device, lambda words: progress(0, 1, words)),
+            ):
                 check_machine(device, machine_of(self.target.isa), self.target.name)
                 size = files[MODELS].stat().st_size
                 device.need(2 * size, f"{len(candidates)} models, packed and unpacked,")

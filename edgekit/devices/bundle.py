@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -26,11 +27,12 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgekit import __version__
 from edgekit.agent import agent
 from edgekit.artifact import sha256_of
+from edgekit.devices._run_sh import RUN
 from edgekit.devices.assemble import FLOAT, MODEL, Reference, Setting
 from edgekit.devices.protocol import GOLDEN, Protocol, job_for
 from edgekit.devices.report import Subject
@@ -50,20 +52,8 @@ IMAGES, LABELS, SCORES = "slice_images.npy", "slice_labels.npy", "slice_scores.n
 GOLDEN_INPUT, GOLDEN_SCORES = "golden_input.npy", "golden_scores.npy"
 WORKERS = 4
 """Threads that score the slice: the boards have four cores."""
-RUN = """#!/bin/sh
-# Check and measure this model on this device: sh run.sh [PYTHON]
-# Needs numpy and the runtime; no network, and edgekit is not needed.
-set -eu
-cd "$(dirname "$0")"
-python=${1:-$HOME/edgekit/venv/bin/python}
-if [ ! -x "$python" ] && [ $# -eq 0 ]; then python=python3; fi
-if ! sha256sum -c SHA256SUMS >/dev/null; then
-  echo "a file is damaged: copy the bundle again" >&2
-  exit 4
-fi
-"$python" agent.py job.json result.json >/dev/null
-echo "Done. At home: edgekit import $(pwd)/result.json"
-"""
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+"""Of a model, as of a recipe: it is a folder on the device."""
 
 
 class Info(BaseModel):
@@ -73,7 +63,7 @@ class Info(BaseModel):
 
     schema_version: Literal[1] = 1
     edgekit: str = __version__
-    name: str
+    name: str = Field(pattern=NAME)
     """Of the deployed model: its folder on the device."""
     target: str | None
     machine: str | None
@@ -111,8 +101,22 @@ class Bundle:
 
     @property
     def files(self) -> dict[str, Path]:
-        names = [line.split("  ", 1)[1] for line in (self.folder / SUMS).read_text().splitlines()]
-        return {name: self.folder / name for name in (*names, SUMS)}
+        return {name: self.folder / name for name in (*self.sums, SUMS)}
+
+    @property
+    def sums(self) -> dict[str, str]:
+        """
+        Raises:
+            IntegrityError: a line is none of a file in this very folder.
+        """
+        text = (self.folder / SUMS).read_text()
+        found = read_sums(text)
+        if len(found) != len(text.splitlines()):
+            raise IntegrityError(
+                f"{self.folder / SUMS} is damaged, or names files elsewhere",
+                hint="make the bundle again, and copy it again",
+            )
+        return found
 
     @property
     def id(self) -> str:
@@ -125,8 +129,7 @@ class Bundle:
         Raises:
             IntegrityError: a file is not the one that was bundled.
         """
-        for line in (self.folder / SUMS).read_text().splitlines():
-            digest, name = line.split("  ", 1)
+        for name, digest in self.sums.items():
             path = self.folder / name
             found = sha256_of(path) if path.is_file() else "nothing"
             if found != digest:
@@ -234,6 +237,16 @@ def write_bundle(
 def _entry(id: str, path: str, info: Info, form: InputForm | None) -> dict[str, Any]:
     how = form.model_dump(mode="json") if form else {"dtype": "ready"}
     return {"id": id, "path": path, "runtime": info.runtime, "device": info.device, "form": how}
+
+
+SUM = re.compile(r"([0-9a-f]{64}) [ *]((?![.-])[^/\\]+)")
+"""A line of sha256sum about a file with a plain name."""
+
+
+def read_sums(text: str) -> dict[str, str]:
+    """The digests by name that `sha256sum` prints; lines that are none of it are left out."""
+    found = map(SUM.fullmatch, text.splitlines())
+    return {line[2]: line[1] for line in found if line and line[2].isprintable()}
 
 
 def _sums(folder: Path) -> str:

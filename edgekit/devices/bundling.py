@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.artifact import Artifact, Store, sha256_of
-from edgekit.devices.bundle import Bundle, Info, opened, write_bundle
+from edgekit.devices.bundle import NAME, Bundle, Info, opened, write_bundle
 from edgekit.devices.protocol import SLICE, Protocol
 from edgekit.devices.report import Subject
 from edgekit.errors import EdgekitError, InputError
@@ -184,6 +185,11 @@ def _from_file(path: Path, wanted: Wanted, into: Path) -> Bundle:
     if not runtimes:
         known = ", ".join(sorted(Path(r.file).suffix for r in find_runtimes().values()))
         raise InputError(f"{path} is no model file that is known: {known}")
+    if not re.fullmatch(NAME, path.stem):
+        raise InputError(
+            f"{path}: {path.stem!r} is no name of a model",
+            hint="letters, digits, and _ . - between them: rename the file",
+        )
     runtime = runtimes[0]
     try:
         description = runtime.describe(path)

@@ -14,9 +14,9 @@ from edgekit import __version__
 from edgekit.agent import agent
 from edgekit.artifact import Store, default_store, write_atomically
 from edgekit.devices.assemble import library_of
-from edgekit.devices.bench import one_at_a_time
 from edgekit.devices.calibration import FEATURES, Calibration, Fit, Sample, fit, merged
 from edgekit.devices.device import Device
+from edgekit.devices.lock import held
 from edgekit.devices.probes import PRECISIONS, PROBES, Made, Probe, made
 from edgekit.devices.protocol import Protocol
 from edgekit.devices.raw import Raw
@@ -57,7 +57,7 @@ def calibrate(
     raws: list[Raw] = []
     with TemporaryDirectory(prefix="edgekit-") as folder:
         sent = _lay_out(files, protocol, Path(folder))
-        with one_at_a_time(device.name), device.work(sent) as where:
+        with held(device, lambda words: progress(0, 1, words)), device.work(sent) as where:
             for number, one in enumerate(files):
                 progress(number, len(files), f"{device.name}: {one.probe.label} {one.precision}")
                 raws.append(_measure(device, where, number, one, protocol))

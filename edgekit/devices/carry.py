@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
-from edgekit.devices.bundle import Bundle
+from edgekit.devices.bundle import INFO, SUMS, Bundle, read_sums
 from edgekit.errors import InputError, storage_errors
 
 
@@ -13,19 +14,46 @@ def write_out(bundle: Bundle, out: Path) -> None:
     """Write a bundle as a tar, or as a folder that `run.sh` runs in.
 
     Raises:
-        InputError: something else lies there.
+        InputError: something else lies there, or a result that was not taken home.
     """
     with storage_errors(out.parent):
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".tar":
             bundle.write_tar(out)
             return
-        if out.exists() and any(out.iterdir()) and not (out / "bundle.json").exists():
-            raise InputError(f"{out} holds other files", hint="name a folder that is not there yet")
-        part = out.with_name(f".{out.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        for name, path in bundle.files.items():
-            shutil.copyfile(path, part / name)
-        shutil.rmtree(out, ignore_errors=True)
-        part.rename(out)
+        _refuse(out)
+        _lay_out(bundle, out)
+
+
+def _refuse(out: Path) -> None:
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise InputError(f"{out} is a file", hint="name a folder, or a file that ends .tar")
+    if any(out.iterdir()) and not (out / INFO).exists():
+        raise InputError(f"{out} holds other files", hint="name a folder that is not there yet")
+    results = sorted(path.name for path in out.glob("result*.json"))
+    if results:
+        raise InputError(
+            f"{out} holds {', '.join(results)}, the result of a run of the bundle that lies there",
+            hint=f"edgekit import {out / results[0]}, then remove it; or name another folder",
+        )
+
+
+def _lay_out(bundle: Bundle, out: Path) -> None:
+    """Over the bundle that lies there; the sums come last, and until then run.sh refuses it."""
+    old = read_sums((out / SUMS).read_text()) if (out / SUMS).exists() else {}
+    # Within the folder: it may be where a drive is mounted.
+    part = out / ".part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for name, path in bundle.files.items():
+        shutil.copyfile(path, part / name)
+        if name.endswith(".sh"):
+            with suppress(OSError):  # a FAT drive has no modes: `sh run.sh` works there
+                (part / name).chmod(0o755)
+    for name in old.keys() - bundle.files.keys():
+        (out / name).unlink(missing_ok=True)
+    for name in bundle.files:
+        (part / name).replace(out / name)
+    part.rmdir()

@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgekit.devices.advice import PROGRAMS, Problem, problems_of
-from edgekit.devices.device import Device
+from edgekit.devices.advice import LINKS, PROGRAMS, Problem, no_links, problems_of
+from edgekit.devices.assemble import ENGINES
+from edgekit.devices.device import Device, free_bytes
 from edgekit.devices.validity import NOW_BITS
 from edgekit.errors import DeviceError, Fault
 
-RUNTIMES = ("ai-edge-litert", "tflite-runtime", "onnxruntime", "openvino")
+RUNTIMES = tuple(name for names in ENGINES.values() for name in names)
 
 
 class PythonThere(BaseModel):
@@ -178,7 +180,7 @@ def check(device: Device) -> Checked:
     facts = FACTS | {
         "free_bytes": _Fact(
             f"df -Pk {shlex.quote(device.home)}",
-            lambda said: 1024 * int(said.strip().splitlines()[-1].split()[3]),
+            lambda said: free_bytes(said) or _nothing(),
         )
     }
     for name, fact in facts.items():
@@ -220,11 +222,22 @@ def _read(device: Device, fact: _Fact) -> tuple[Any, str | None]:
         return None, f"`{fact.command}` said {done.out.strip()[:60]!r}: {error}"
 
 
+def need_links(device: Device) -> None:
+    """
+    Raises:
+        DeviceError: `current` of a deployed model could not be switched atomically there.
+    """
+    if not _links(device):
+        raise DeviceError(
+            f"{device.name}: {no_links(device.home)}", hint=LINKS, fault=Fault.MISSING_PROGRAM
+        )
+
+
 def _links(device: Device) -> bool:
-    """Whether `current` of a deployed model could be switched atomically there."""
-    folder = shlex.quote(f"{device.home}/.check")
+    """Whether a link can be replaced atomically there."""
+    folder = shlex.quote(f"{device.home}/.check-{uuid.uuid4().hex[:8]}")
     done = device.transport.run(
-        f"rm -rf {folder}; mkdir {folder} && cd {folder} && mkdir a b && ln -s a now && "
+        f"mkdir {folder} && cd {folder} && mkdir a b && ln -s a now && "
         f"ln -sfn b next && mv -T next now && test $(readlink now) = b; "
         f"code=$?; rm -rf {folder}; exit $code"
     )

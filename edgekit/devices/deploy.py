@@ -1,16 +1,11 @@
 """Put a model on a device so that there is always one that works.
 
-    <home>/<name>/releases/<sha256>/     one bundle each, whole
-    <home>/<name>/current                the one in use: a link, switched atomically
-    <home>/<name>/previous               the one before it
-
 A release is checked against its sums and must give back the golden scores before `current` is
 switched. Whatever fails, wherever the connection breaks, `current` stays what it was.
 """
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,17 +13,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-from edgekit.devices.bundle import SMOKE, SUMS, Bundle
+from edgekit.devices.bundle import RESULT, SMOKE, Bundle
+from edgekit.devices.check import need_links
 from edgekit.devices.device import Device
+from edgekit.devices.lock import held
+from edgekit.devices.place import Place, sums_of
 from edgekit.devices.raw import Golden
 from edgekit.devices.validity import golden_complaint
 from edgekit.errors import DeviceError, EdgekitError, Fault
 from edgekit.transports.base import Transport
 
 Trial = Callable[[Device, str], Golden]
+"""Runs the golden images of a release, given the folder it lies in."""
+Tell = Callable[[str], None]
 KEEP = 3
-STALE_DAYS = 7
-"""After which a file that was pushed and that no release holds is removed."""
 
 
 class State(StrEnum):
@@ -50,6 +48,8 @@ class Outcome:
     sent_bytes: int = 0
     golden_max_abs_diff: float | None = None
     error: EdgekitError | None = None
+    note: str | None = None
+    """What went wrong after all was done, and does no harm."""
 
     def as_json(self) -> dict[str, Any]:
         fault = self.error.fault if isinstance(self.error, DeviceError) else None
@@ -60,6 +60,7 @@ class Outcome:
             "seconds": round(self.seconds, 3),
             "sent_bytes": self.sent_bytes,
             "golden_max_abs_diff": self.golden_max_abs_diff,
+            "note": self.note,
             "error": self.error.message if self.error else None,
             "hint": self.error.hint if self.error else None,
             "fault": fault,
@@ -77,8 +78,15 @@ def on_each(
             with Device(name, devices[name]) as device:
                 return work(device)
         except EdgekitError as error:
-            spent = time.monotonic() - begin
-            return Outcome(name, State.FAILED, release, spent, error=error)
+            failed = error
+        except Exception as error:
+            # Of edgekit's own: the other devices' results are told all the same.
+            failed = EdgekitError(
+                f"{name}: a fault of edgekit's own: {type(error).__name__}: {error}",
+                hint="run again with --debug and report what it prints",
+            )
+            failed.__cause__ = error
+        return Outcome(name, State.FAILED, release, time.monotonic() - begin, error=failed)
 
     with ThreadPoolExecutor(max(1, len(devices))) as pool:
         return list(pool.map(one, devices))
@@ -93,7 +101,9 @@ class Deployment:
     keep: int = KEEP
     dry_run: bool = False
     trial: Trial | None = None
-    """What runs the golden images there, given the release's folder; the agent, unless named."""
+    """Where no Python runs; the agent, unless named."""
+    tell: Tell = lambda _: None
+    """Told what is waited for."""
 
     def to(self, device: Device) -> Outcome:
         """Deploy to one device.
@@ -102,27 +112,116 @@ class Deployment:
             DeviceError: it could not be done; `current` there is what it was.
         """
         begin = time.monotonic()
-        place = Place(device, self.bundle.info.name)
         of: Of = "shell" if self.trial else "python"
         check_machine(device, self.bundle.info.machine, self.bundle.info.target, of)
-        if place.current() == self.release and place.is_whole(self.release):
-            return Outcome(device.name, State.UNCHANGED, self.release, time.monotonic() - begin)
-        missing = device.missing(list(self.bundle.files.values()))
-        size = sum(path.stat().st_size for path in missing)
+        need_links(device)
         if self.dry_run:
-            device.need(size, self.bundle.info.name)
-            spent = time.monotonic() - begin
-            return Outcome(device.name, State.WOULD_DEPLOY, self.release, spent, size)
-        difference = place.install(self.bundle, self.release, self.trial or by_agent)
-        place.switch(self.release)
-        place.forget_old(self.keep)
+            state, size, difference, note = self._compare(device)
+        else:
+            with held(device, self.tell):
+                state, size, difference, note = self._deploy(device)
         spent = time.monotonic() - begin
-        return Outcome(device.name, State.DEPLOYED, self.release, spent, size, difference)
+        return Outcome(device.name, state, self.release, spent, size, difference, note=note)
+
+    def _compare(self, device: Device) -> Done:
+        place, sums = Place(device, self.bundle.info.name), sums_of(self.bundle.files)
+        if place.current() == self.release and not place.damaged(self.release, sums):
+            return State.UNCHANGED, 0, None, None
+        size = sum(path.stat().st_size for path in device.missing(list(self.bundle.files.values())))
+        device.need(size, self.bundle.info.name)
+        return State.WOULD_DEPLOY, size, None, None
+
+    def _deploy(self, device: Device) -> Done:
+        state, size, _, _ = self._compare(device)
+        if state is State.UNCHANGED:
+            return state, 0, None, None
+        place, files = Place(device, self.bundle.info.name), self.bundle.files
+        sums = sums_of(files)
+        with place.part(self.release) as part:
+            device.place(files, part)
+            place.check(part, sums)
+            golden = (self.trial or by_agent)(device, part)
+            difference = prove(device, golden, self.bundle.info.subject.precision)
+            place.move_in(part, self.release, sums)
+        note = switched(place, self.release, self.tell)
+        return State.DEPLOYED, size, difference, note or place.tidied(self.keep)
+
+
+Done = tuple[State, int, float | None, str | None]
+"""The state, the bytes sent, the difference from the golden scores, and the note."""
+
+
+def switched(place: Place, release: str, tell: Tell) -> str | None:
+    """Switch, and where the connection breaks in it, look what came of it.
+
+    Returns:
+        a note, where it was done and the connection broke all the same.
+
+    Raises:
+        DeviceError: another release is in use than this one, or nobody knows.
+    """
+    try:
+        place.switch(release)
+    except DeviceError as error:
+        if place.device.reach_again(tell) is None or place.current() != release:
+            raise
+        return f"it is in use, and then: {error.message}"
+    return None
+
+
+def roll_back(device: Device, name: str, trial: Trial | None = None, tell: Tell = print) -> Outcome:
+    """Put the release before this one in use again, after it was checked and tried out.
+
+    Args:
+        trial: as of a `Deployment`.
+        tell: told what is waited for.
+
+    Raises:
+        DeviceError: there is none, or it does not work any more.
+    """
+    begin = time.monotonic()
+    with held(device, tell):
+        place = Place(device, name)
+        before = place.current("previous")
+        if before is None:
+            raise DeviceError(
+                f"{device.name}: {name} has no release before the one in use",
+                hint=f"`ls {place.folder}/releases` there shows what is kept",
+            )
+        folder = f"{place.folder}/releases/{before}"
+        place.check(folder, place.own_sums(before))
+        golden = (trial or by_agent)(device, folder)
+        difference = prove(device, golden, place.precision(before))
+        note = switched(place, before, tell)
+    spent = time.monotonic() - begin
+    return Outcome(
+        device.name, State.ROLLED_BACK, before, spent, golden_max_abs_diff=difference, note=note
+    )
+
+
+def prove(device: Device, golden: Golden, precision: str) -> float:
+    """
+    Returns:
+        the largest difference from the golden scores.
+
+    Raises:
+        DeviceError: it is too large.
+    """
+    wrong = golden_complaint(golden, precision)
+    if wrong:
+        raise DeviceError(
+            f"{device.name}: {wrong}; the release was not put in use",
+            hint="the runtime there computes something else: `edgekit bench` shows how far it "
+            "is off; `edgekit device setup` installs the versions the build used",
+            fault=Fault.WRONG_RESULT,
+        )
+    return golden.max_abs_diff
 
 
 def by_agent(device: Device, folder: str) -> Golden:
     """The agent on the device runs the golden images."""
     golden = device.run_agent(folder, SMOKE, lambda *_: None).golden
+    device.forget(f"{folder}/{RESULT}")
     assert golden is not None  # the smoke job asks for nothing else
     return golden
 
@@ -147,114 +246,4 @@ def check_machine(
             hint="choose the target that the device is: `edgekit device check "
             f"{device.name}` says what that is",
             fault=Fault.WRONG_ARCHITECTURE,
-        )
-
-
-class Place:
-    """Where one model's releases lie on a device."""
-
-    def __init__(self, device: Device, name: str) -> None:
-        self.device = device
-        self.name = name
-        self.folder = f"{device.home}/{name}"
-
-    def path(self, *parts: str) -> str:
-        """Quoted for the shell."""
-        return shlex.quote("/".join((self.folder, *parts)))
-
-    def current(self, link: str = "current") -> str | None:
-        """The release that a link names."""
-        done = self.device.transport.run(f"readlink {self.path(link)}")
-        return done.out.strip().rpartition("/")[2] if done.code == 0 else None
-
-    def is_whole(self, release: str) -> bool:
-        where = self.path("releases", release)
-        done = self.device.transport.run(f"cd {where} && sha256sum -c {SUMS}", timeout=300)
-        return done.code == 0
-
-    def install(self, bundle: Bundle, release: str, trial: Trial) -> float:
-        """Have a release on the device, checked and tried out.
-
-        Returns:
-            the largest difference from the golden scores.
-        """
-        part = f"{self.folder}/releases/.{release}.part"
-        self.device.place(bundle.files, part)
-        self._check_sums(part)
-        difference = self._smoke(trial(self.device, part), bundle.info.subject.precision)
-        whole = self.path("releases", release)
-        self.device.sh(f"rm -rf {whole} && mv {shlex.quote(part)} {whole} && sync")
-        return difference
-
-    def _check_sums(self, folder: str) -> None:
-        command = f"cd {shlex.quote(folder)} && sha256sum -c {SUMS}"
-        done = self.device.transport.run(command, timeout=300)
-        if done.code == 0:
-            return
-        bad = [line.split(":")[0] for line in done.out.splitlines() if line.endswith("FAILED")]
-        # What is stored under a hash and has another one must not be taken for it again.
-        for name in bad:
-            grep = f"grep '  {name}$' {shlex.quote(f'{folder}/{SUMS}')} | cut -c1-64"
-            digest = self.device.sh(grep).strip()
-            self.device.sh(f"rm -f {shlex.quote(f'{self.device.home}/files/{digest}')}")
-        raise DeviceError(
-            f"{self.device.name}: {', '.join(bad) or SUMS} is damaged there",
-            hint="try again: it will be sent again; if it stays, the device's storage is faulty",
-            fault=Fault.HASH_MISMATCH,
-        )
-
-    def _smoke(self, golden: Golden, precision: str) -> float:
-        wrong = golden_complaint(golden, precision)
-        if wrong:
-            raise DeviceError(
-                f"{self.device.name}: {wrong}; the release was not put in use",
-                hint="the runtime there computes something else: `edgekit bench` shows how far it "
-                "is off; `edgekit device setup` installs the versions the build used",
-                fault=Fault.WRONG_RESULT,
-            )
-        return golden.max_abs_diff
-
-    def switch(self, release: str) -> None:
-        """Put a release in use, at one stroke; the one before it stays known."""
-        before = self.current()
-        if before and before != release:
-            self._link("previous", before)
-        self._link("current", release)
-
-    def _link(self, name: str, release: str) -> None:
-        new = self.path(f"{name}.new")
-        target = shlex.quote(f"releases/{release}")
-        self.device.sh(f"ln -sfn {target} {new} && mv -T {new} {self.path(name)}")
-
-    def forget_old(self, keep: int) -> None:
-        """Remove the oldest releases but `keep`, never the one in use nor the one before it."""
-        kept = {self.current(), self.current("previous")}
-        listed = self.device.sh(f"ls -t {self.path('releases')}").split()
-        for release in listed[keep:]:
-            if release not in kept:
-                self.device.sh(f"rm -rf {self.path('releases', release)}")
-        self.device.sh(f"rm -rf {self.path('releases')}/.*.part")
-        files = shlex.quote(f"{self.device.home}/files")
-        self.device.sh(f"find {files} -type f -mtime +{STALE_DAYS} -exec rm -f {{}} +")
-
-    def roll_back(self) -> Outcome:
-        """Put the release before this one in use again, after it was checked and tried out.
-
-        Raises:
-            DeviceError: there is none, or it does not work any more.
-        """
-        begin = time.monotonic()
-        before = self.current("previous")
-        if before is None:
-            raise DeviceError(
-                f"{self.device.name}: {self.name} has no release before the one in use",
-                hint=f"`ls {self.folder}/releases` there shows what is kept",
-            )
-        folder = f"{self.folder}/releases/{before}"
-        self._check_sums(folder)
-        difference = self._smoke(by_agent(self.device, folder), "int8")
-        self.switch(before)
-        spent = time.monotonic() - begin
-        return Outcome(
-            self.device.name, State.ROLLED_BACK, before, spent, golden_max_abs_diff=difference
         )

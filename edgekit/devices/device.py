@@ -3,14 +3,16 @@
 <home>/files/<sha256>      what was pushed, checked there; never pushed twice
 <home>/venv/               what `edgekit device setup` made
 <home>/work/<run>/         one run of the agent; removed afterwards
-<home>/<name>/             releases and `current` of a deployed model
+<home>/models/<name>/      releases and `current` of a deployed model
+<home>/.lock/              there while somebody works on the device
 """
 
 from __future__ import annotations
 
-import json
+import re
 import shlex
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,12 +21,18 @@ from types import TracebackType
 from typing import Self
 
 from edgekit.artifact import sha256_of
+from edgekit.devices.agent_words import crash, message_of, read_result
 from edgekit.devices.raw import Raw
-from edgekit.errors import DeviceError, Fault
+from edgekit.errors import DeviceError, EdgekitError, Fault
 from edgekit.transports.base import Transport
 
 Progress = Callable[[int, int, str], None]
 FULL = "No space left on device"
+RETURN_SECONDS = 90.0
+"""How long a device that fell silent is waited for: a board takes 20 to 60 s to start."""
+RETURN_PAUSE = 2.0
+OLD = "-mtime +0"
+"""For find: what a broken connection left a day ago or earlier, and nobody works with any more."""
 
 
 class Device:
@@ -105,29 +113,26 @@ class Device:
         destination = self._stored(path)
         digest = destination.rpartition("/")[2]
         part = f"{destination}.{uuid.uuid4().hex[:8]}.part"
-        quoted, moved = shlex.quote(part), shlex.quote(destination)
         folder = shlex.quote(f"{self.home}/files")
-        # What a broken connection left of an earlier try is of no use to this one.
-        self.sh(f"mkdir -p {folder} && rm -f {moved}.*.part")
+        tidy = f"find {folder} -maxdepth 1 -name '*.part' {OLD} -exec rm -f {{}} +"
+        self.sh(f"mkdir -p {folder} && {tidy}")
         try:
             self.transport.push(path, part)
-            check = f"echo '{digest}  '{quoted} | sha256sum -c >/dev/null 2>&1"
-            command = f"if {check}; then sync; mv {quoted} {moved}; else sha256sum {quoted}; fi"
-            found = self.sh(command, timeout=300)
+            found = self.sh(f"sync; sha256sum < {shlex.quote(part)}", timeout=300)[:64]
+            if found != digest:
+                raise DeviceError(
+                    f"{self.name}: {path.name} arrived with sha256 {found[:16]}, not {digest[:16]}",
+                    hint="try again; if it happens again, the storage or the cable is faulty",
+                    fault=Fault.HASH_MISMATCH,
+                )
+            self.sh(f"mv {shlex.quote(part)} {shlex.quote(destination)}")
         except DeviceError:
-            self._forget(part)
+            self.forget(part)
             raise
-        if found:
-            self._forget(part)
-            raise DeviceError(
-                f"{self.name}: {path.name} arrived with sha256 {found[:16]}, not {digest[:16]}",
-                hint="try again; if it happens again, the storage or the cable is faulty",
-                fault=Fault.HASH_MISMATCH,
-            )
 
     def drop(self, path: Path) -> None:
         """Remove a file that was sent and is of no more use there."""
-        self._forget(self._stored(path))
+        self.forget(self._stored(path))
 
     def missing(self, paths: list[Path]) -> list[Path]:
         """Those of some files that are not on the device yet."""
@@ -156,8 +161,9 @@ class Device:
         Raises:
             DeviceError: with both sizes.
         """
-        words = self.sh(f"df -Pk {shlex.quote(self.home)}").strip().splitlines()[-1].split()
-        free = 1024 * int(words[3])
+        free = free_bytes(self.sh(f"df -Pk {shlex.quote(self.home)}"))
+        if free is None:
+            return  # it does not tell; a push that fails will
         if free < size + SPARE:
             raise DeviceError(
                 f"{self.name}: {what} needs {size / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free "
@@ -193,40 +199,65 @@ class Device:
         """
 
         def said(line: str) -> None:
-            if line.startswith("{"):
-                message = json.loads(line)
+            message = message_of(line)
+            if message:
                 progress(message["done"], message["total"], f"{self.name}: {message['stage']}")
+
+        def tell(words: str) -> None:
+            progress(0, 1, words)
 
         where = shlex.quote(folder)
         command = f"cd {where} && {self.python} agent.py {job} result.json"
         try:
             done = self.transport.run(command, timeout=None, said=said)
         except DeviceError as error:
-            raise self._restarted() or error from None
+            raise self._restarted(tell) or error from None
         if done.code:
-            raise self._restarted() or crash(self.name, done.code, done.err)
+            said_all = EdgekitError((done.out + done.err).strip())
+            raise self._restarted(tell) or crash(self.name, done.code, done.err) from said_all
         with tempfile.TemporaryDirectory(prefix="edgekit-") as here:
             result = Path(here) / "result.json"
             self.transport.pull(f"{folder}/result.json", result)
-            return Raw.model_validate_json(result.read_text())
+            return read_result(self.name, result.read_text(errors="replace"))
 
     @contextmanager
     def work(self, files: dict[str, Path]) -> Iterator[str]:
         """A folder with files that is gone afterwards."""
-        folder = f"{self.home}/work/{uuid.uuid4().hex[:12]}"
+        works = f"{self.home}/work"
+        folder = f"{works}/{uuid.uuid4().hex[:12]}"
+        # What is left of a run whose connection broke.
+        left = f"find {shlex.quote(works)} -mindepth 1 -maxdepth 1 {OLD} -exec rm -rf {{}} +"
+        self.transport.run(f"{left} 2>/dev/null")
         try:
             self.place(files, folder)
             yield folder
         finally:
-            self._forget(folder)
+            self.forget(folder)
 
-    def _restarted(self) -> DeviceError | None:
+    def reach_again(self, tell: Callable[[str], None]) -> str | None:
+        """Open a way that broke anew, and wait for a device that restarts.
+
+        Returns:
+            its boot id; None where it does not come back.
+        """
+        until, told = time.monotonic() + RETURN_SECONDS, False
+        while True:
+            try:
+                self.transport.close()
+                self.transport.open()
+                return self._boot()
+            except DeviceError:
+                if time.monotonic() > until:
+                    return None
+            if not told:
+                tell(f"{self.name}: it is silent; waiting {RETURN_SECONDS:.0f} s for it")
+                told = True
+            time.sleep(RETURN_PAUSE)
+
+    def _restarted(self, tell: Callable[[str], None]) -> DeviceError | None:
         """Whether the device is another boot now than when it was opened."""
-        try:
-            self.transport.close()
-            self.transport.open()
-            now = self._boot()
-        except DeviceError:
+        now = self.reach_again(tell)
+        if now is None:
             return None
         if now == self.boot:
             return None
@@ -248,7 +279,7 @@ class Device:
         command = "cat /proc/sys/kernel/random/boot_id 2>/dev/null || getprop ro.boottime.init"
         return self.transport.run(command).out.strip()
 
-    def _forget(self, path: str) -> None:
+    def forget(self, path: str) -> None:
         """Remove what is of no more use; where the way is broken, the next run does it."""
         try:
             self.transport.run(f"rm -rf {shlex.quote(path)}")
@@ -260,22 +291,7 @@ SPARE = 20_000_000
 """Bytes that stay free on a device: logs and a swap file want some."""
 
 
-def crash(name: str, code: int, words: str) -> DeviceError:
-    """Why the agent ended, from what it said last."""
-    lines = words.strip().splitlines() or ["nothing was said"]
-    last = lines[-1]
-    if "No module named" in last:
-        package = last.rpartition("'")[0].rpartition("'")[2]
-        return DeviceError(
-            f"{name}: {package} is not installed for the Python that runs there",
-            hint=f"edgekit device setup {name}",
-            fault=Fault.MISSING_RUNTIME,
-        )
-    signals = {132: "SIGILL, an instruction it does not have", 137: "SIGKILL, mostly for want of "
-               "memory", 139: "SIGSEGV"}  # fmt: skip
-    what = signals.get(code if code > 0 else 128 - code, f"exit code {code}")
-    return DeviceError(
-        f"{name}: the run ended with {what}: {last}",
-        hint="`edgekit device check` tells what is missing; --debug shows all it said",
-        fault=Fault.CRASHED,
-    )
+def free_bytes(said: str) -> int | None:
+    """Of `df -Pk`: read from the right, since names of drives may have spaces."""
+    found = re.findall(r"\s(\d+)\s+(?:\d+%|-)\s+/", said)
+    return 1024 * int(found[-1]) if found else None

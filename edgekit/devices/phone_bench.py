@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit.artifact import sha256_of
 from edgekit.devices.android import ask, board_of, parse_heat, state_of
 from edgekit.devices.assemble import MODEL, assemble
-from edgekit.devices.bench import one_at_a_time
 from edgekit.devices.benchmark_model import Benchmark, BenchmarkResult, measure
-from edgekit.devices.benchmark_scores import scores
-from edgekit.devices.bundle import GOLDEN_INPUT, GOLDEN_SCORES, IMAGES, Bundle
+from edgekit.devices.bundle import IMAGES, Bundle
 from edgekit.devices.device import Device, Progress
+from edgekit.devices.lock import held
 from edgekit.devices.missing import MEASURED_WHEN_TIMED, why_missing
-from edgekit.devices.raw import Golden, Memory, Raw
+from edgekit.devices.phone_trial import as_the_bundle, golden_of, refuse_others, scores_of
+from edgekit.devices.raw import Memory, Raw
 from edgekit.devices.report import (
     Cause,
     Correctness,
@@ -34,7 +32,7 @@ from edgekit.devices.report import (
     Validity,
 )
 from edgekit.devices.validity import busy_before, delegate_reasons, spread_reasons, verdict
-from edgekit.errors import DeviceError, Fault, InputError
+from edgekit.errors import DeviceError, Fault
 from edgekit.figures import DISTURBED
 
 TOOL = "benchmark_model tells statistics only"
@@ -44,6 +42,8 @@ ABSENT = {
     "runtime.affinity": "the clocks of its cores are hidden, so it was bound to none",
     "runtime.delegate.nodes_delegated": "this build does not tell nodes by delegate",
     "runtime.delegate.nodes_total": "this build does not tell nodes by delegate",
+    "protocol.input_sha256": "what is timed is random, and the tool does not tell it",
+    "latency_us.first": "this build of benchmark_model does not tell it",
     "latency_us.p90": f"{TOOL}: of the percentiles, the 5th, the 50th and the 95th",
     "latency_us.p99": f"{TOOL}: of the percentiles, the 5th, the 50th and the 95th",
     "latency_us.samples": TOOL,
@@ -74,9 +74,9 @@ def bench_phone(
     """
     refuse_others(bundle)
     model = bundle.folder / bundle.info.subject.file
-    asked, processes = _as_the_bundle(bundle, benchmark), bundle.info.protocol.processes
+    asked, processes = as_the_bundle(bundle, benchmark), bundle.info.protocol.processes
     started, results = _now(), []
-    with one_at_a_time(device.name):
+    with held(device, lambda words: progress(0, 1, words)):
         before = ask(device)
         environment, board = board_of(before)
         found = _results(bundle, device, asked, progress) if asked.tool == "classic" else {}
@@ -98,18 +98,6 @@ def bench_phone(
     )
     heat = [*_heat("before", before["heat"]), *_heat("after", after["heat"])] if results else []
     return _report(bundle, device, raw, asked, results, heat)
-
-
-def refuse_others(bundle: Bundle) -> None:
-    """
-    Raises:
-        InputError: the bundle's model is no TFLite file.
-    """
-    if bundle.info.runtime != "litert":
-        raise InputError(
-            f"benchmark_model runs TFLite files, and {bundle.info.subject.file} is none",
-            hint="name the variant of LiteRT, e.g. build/<recipe>/android/litert",
-        )
 
 
 def _report(
@@ -136,62 +124,13 @@ def _report(
     return report.model_copy(update={"not_available": why_missing(report, absent)})
 
 
-def _as_the_bundle(bundle: Bundle, benchmark: Benchmark) -> Benchmark:
-    asked = bundle.info.protocol
-    return benchmark.model_copy(
-        update={
-            "threads": bundle.info.threads,
-            "warmup_runs": asked.warmup_runs,
-            "warmup_seconds": asked.warmup_seconds,
-            "runs": asked.runs,
-            "seconds": asked.seconds,
-            "pin": asked.pin,
-        }
-    )
-
-
-def phone_trial(bundle: Bundle, binary: Path) -> Callable[[Device, str], Golden]:
-    """What `deploy` tries a release out with, where no Python runs.
-
-    Raises:
-        InputError: the bundle's model is no TFLite file.
-    """
-    refuse_others(bundle)
-    benchmark = _as_the_bundle(bundle, Benchmark(binary=binary))
-    return lambda device, folder: golden_of(bundle, device, benchmark, lambda *_: None)
-
-
-def golden_of(bundle: Bundle, device: Device, benchmark: Benchmark, progress: Progress) -> Golden:
-    """How far the device is from the golden scores.
-
-    Raises:
-        InputError, DeviceError: as `bench_phone`.
-    """
-    given = _scores(GOLDEN_INPUT, bundle, device, benchmark, progress)
-    expected = np.load(bundle.folder / GOLDEN_SCORES)
-    return Golden(
-        max_abs_diff=float(np.abs(given - expected).max()),
-        spread=float(np.ptp(expected)),
-        same_top1=int(np.sum(given.argmax(axis=1) == expected.argmax(axis=1))),
-        images=len(expected),
-    )
-
-
-def _scores(
-    name: str, bundle: Bundle, device: Device, benchmark: Benchmark, progress: Progress
-) -> NDArray[np.float32]:
-    inputs, form = np.load(bundle.folder / name), bundle.info.form
-    inputs = form.prepare(inputs) if form else inputs
-    return scores(device, benchmark, bundle.folder / bundle.info.subject.file, inputs, progress)
-
-
 def _results(
     bundle: Bundle, device: Device, benchmark: Benchmark, progress: Progress
 ) -> dict[str, Any]:
     """The golden images first: where they are wrong, the slice would be too."""
     golden = golden_of(bundle, device, benchmark, progress)
     stream = io.BytesIO()
-    np.save(stream, _scores(IMAGES, bundle, device, benchmark, progress))
+    np.save(stream, scores_of(IMAGES, bundle, device, benchmark, progress))
     return {"golden": golden, "scores": {MODEL: base64.b64encode(stream.getvalue()).decode()}}
 
 
@@ -213,7 +152,7 @@ def _figures(
             clock="benchmark_model's, in microseconds",
             batch=1,
             input_source="random, by benchmark_model; scores are of " + bundle.info.input_source,
-            input_sha256=bundle.info.input_sha256,
+            input_sha256=None,
             warmup_runs=asked.warmup_runs,
             warmup_seconds=asked.warmup_seconds,
             runs=asked.runs,
@@ -241,7 +180,7 @@ def _latency(results: list[BenchmarkResult], device: str) -> LatencyUs:
     firsts = [r.output.first for r in results if r.output.first is not None]
     return LatencyUs(
         load=float(np.median([r.output.init for r in results])),
-        first=float(np.median(firsts or medians)),
+        first=float(np.median(firsts)) if firsts else None,
         min=float(low.min()),
         mean=mean,
         p50=float(np.median(medians)),

@@ -103,7 +103,8 @@ class ProtocolFacts(Part):
     clock: str
     batch: int
     input_source: str
-    input_sha256: str
+    input_sha256: str | None
+    """None where the tool makes the input itself."""
     warmup_runs: int
     warmup_seconds: float
     runs: int
@@ -117,7 +118,7 @@ class LatencyUs(Part):
     medians, and `medians` are those."""
 
     load: float
-    first: float
+    first: float | None
     min: float
     mean: float
     p50: float

@@ -14,9 +14,11 @@ from collections.abc import Callable
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.artifact import sha256_of
-from edgekit.devices._wheels import MODULES, PACKAGES, Wheel, fetched
+from edgekit.devices._wheels import MODULES, Wheel, fetched
+from edgekit.devices.assemble import ENGINES
 from edgekit.devices.check import PythonThere, probe_python
 from edgekit.devices.device import Device
+from edgekit.devices.lock import held
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.evidence import Evidence
 from edgekit.transports.base import Completed
@@ -57,6 +59,11 @@ def set_up(
             imported there. The venv that was there before stays.
     """
     _refuse(device, runtimes)
+    with held(device, say):
+        return _set_up(device, runtimes, say)
+
+
+def _set_up(device: Device, runtimes: tuple[str, ...], say: Callable[[str], None]) -> SetUp:
     _recover(device)
     python = _base_python(device)
     say(f"fetching wheels for Python {python.version} on {python.machine}")
@@ -77,8 +84,8 @@ def set_up(
 
 def _refuse(device: Device, runtimes: tuple[str, ...]) -> None:
     for name in runtimes:
-        if name not in PACKAGES:
-            raise InputError(f"no runtime {name!r}; {suggestion(name, list(PACKAGES))}")
+        if name not in ENGINES:
+            raise InputError(f"no runtime {name!r}; {suggestion(name, list(ENGINES))}")
     if device.transport.python:
         raise InputError(
             f"{device.name} runs the agent with {device.transport.python}, as the inventory says, "

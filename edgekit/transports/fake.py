@@ -37,6 +37,8 @@ class Fake(Here):
     cut_before: int | str | None = None
     """The command before which the connection breaks: its number, 1 is the first of all, or a part
     of it."""
+    cut_after: int | str | None = None
+    """The same, once the command has run: what it did is done, and its answer is lost."""
     reboot_before: int | str | None = None
     """The same for a restart: the connection breaks, the boot id changes."""
     capacity: int | None = None
@@ -82,6 +84,14 @@ class Fake(Here):
             self._open = False
         self._need_open()
         time.sleep(self.delay)
+        done = self._answer(command, timeout, said)
+        if self._is_now(self.cut_after):
+            self.cut_after = None
+            self._open = False
+            self._need_open()
+        return done
+
+    def _answer(self, command: str, timeout: float | None, said: Said | None) -> Completed:
         known = {"/proc/sys/kernel/random/boot_id": self._boot, **self.answers}
         answer = next((known[part] for part in known if part in command), None)
         if answer is None:

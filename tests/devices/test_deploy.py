@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
-import time
-from contextlib import suppress
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import PrivateAttr
 
 from edgekit.artifact import sha256_of
 from edgekit.devices.bundle import Bundle
-from edgekit.devices.deploy import Deployment, Place, State, on_each
+from edgekit.devices.deploy import Deployment, Outcome, State, on_each, roll_back
 from edgekit.devices.device import Device
-from edgekit.errors import DeviceError, Fault
+from edgekit.errors import DeviceError, Fault, InputError
+from edgekit.transports.base import Completed
 from edgekit.transports.fake import Fake
+from tests.devices.stub import stub
 from tests.devices.tiny import tiny_bundle
 
 
@@ -30,7 +32,7 @@ def deploy(bundle: Bundle, way: Fake, **options: Any) -> State:
 
 
 def in_use(way: Fake) -> str | None:
-    link = Path(way.root, "edgekit/means/current")
+    link = Path(way.root, "edgekit/models/means/current")
     return link.resolve().name if link.is_symlink() else None
 
 
@@ -48,7 +50,7 @@ def test_a_release_is_in_use_once_it_has_proved_itself(old: Bundle, tmp_path: Pa
     way = board(tmp_path / "pi")
     assert deploy(old, way) is State.DEPLOYED
     assert in_use(way) == old.release()
-    current = Path(way.root, "edgekit/means/current")
+    current = Path(way.root, "edgekit/models/means/current")
     model = old.info.subject.file
     assert (current / model).read_bytes() == old.files[model].read_bytes()
     assert deploy(old, way) is State.UNCHANGED
@@ -69,34 +71,6 @@ def test_a_dry_run_sends_nothing(old: Bundle, tmp_path: Path) -> None:
     assert deploy(old, way, dry_run=True) is State.WOULD_DEPLOY
     assert in_use(way) is None
     assert not Path(way.root, "edgekit/files").exists()
-
-
-def commands_of_a_deployment(bundle: Bundle, root: Path, first: Bundle) -> int:
-    way = board(root)
-    deploy(first, way)
-    way.commands.clear()
-    deploy(bundle, way)
-    return len(way.commands)
-
-
-def test_a_connection_cut_before_every_second_command(
-    old: Bundle, new: Bundle, tmp_path: Path
-) -> None:
-    count = commands_of_a_deployment(new, tmp_path / "counted", old)
-    deploy(old, board(tmp_path / "pi"))
-    for number in range(1, count + 1, 2):
-        root = tmp_path / f"pi-{number}"
-        shutil.copytree(tmp_path / "pi", root, symlinks=True)
-        cut = board(root, cut_before=number)
-        # Cut while it tidies up, after the switch, the deployment is done all the same.
-        with suppress(DeviceError):
-            deploy(new, cut)
-        assert in_use(cut) in (old.release(), new.release())
-        runs = in_use(cut)
-        assert runs
-        assert Path(cut.root, "edgekit/means/releases", runs, "SHA256SUMS").exists()
-        assert deploy(new, cut) in (State.DEPLOYED, State.UNCHANGED)
-        assert in_use(cut) == new.release()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
@@ -131,7 +105,7 @@ def test_no_room_is_seen_before_anything_is_sent(old: Bundle, tmp_path: Path) ->
     with pytest.raises(DeviceError, match=r"0\.0 MB are free") as raised:
         deploy(old, way)
     assert raised.value.fault is Fault.FULL
-    assert not Path(way.root, "edgekit/means").exists()
+    assert not Path(way.root, "edgekit/models/means").exists()
 
 
 def test_a_damaged_push(old: Bundle, new: Bundle, tmp_path: Path) -> None:
@@ -200,12 +174,12 @@ def test_a_device_that_restarts_in_the_middle(old: Bundle, new: Bundle, tmp_path
 def test_rollback_and_forward_again(old: Bundle, new: Bundle, tmp_path: Path) -> None:
     way = board(tmp_path / "pi")
     with Device("pi5", way) as device, pytest.raises(DeviceError, match="no release before"):
-        Place(device, "means").roll_back()
+        roll_back(device, "means")
     deploy(old, way)
     deploy(new, way)
     for expected in (old, new):
         with Device("pi5", way) as device:
-            outcome = Place(device, "means").roll_back()
+            outcome = roll_back(device, "means")
         assert outcome.state is State.ROLLED_BACK
         assert in_use(way) == outcome.release == expected.release()
 
@@ -215,7 +189,7 @@ def test_the_oldest_releases_go(tmp_path: Path) -> None:
     bundles = [tiny_bundle(tmp_path / f"b{n}", seed=n) for n in range(4)]
     for bundle in bundles:
         deploy(bundle, way, keep=2)
-    kept = {path.name for path in Path(way.root, "edgekit/means/releases").iterdir()}
+    kept = {path.name for path in Path(way.root, "edgekit/models/means/releases").iterdir()}
     assert kept == {bundle.release() for bundle in bundles[-2:]}
 
 
@@ -231,20 +205,87 @@ def test_each_device_has_its_result(old: Bundle, tmp_path: Path) -> None:
     assert outcomes["cut"].as_json()["fault"] == "connection lost"
 
 
-def test_eight_devices_wait_at_the_same_time(old: Bundle, tmp_path: Path) -> None:
-    """As slow as the slowest: their waits overlap. What the processor does is not in it."""
-    inside, most = [0], [0]
+class Meeting(Fake):
+    """A device that goes on with its sums only once all eight have come to them."""
 
-    def work(device: Device) -> Any:
-        inside[0] += 1
-        most[0] = max(most[0], inside[0])
-        until = time.monotonic() + 30
-        while most[0] < 8 and time.monotonic() < until:
-            time.sleep(0.01)
-        inside[0] -= 1
+    _barrier: threading.Barrier = PrivateAttr()
+
+    def run(self, command: str, **options: Any) -> Completed:
+        if "releases/." in command and "sha256sum" in command:
+            self._barrier.wait(timeout=120)
+        return super().run(command, **options)
+
+
+def test_eight_devices_are_at_work_at_the_same_time(old: Bundle, tmp_path: Path) -> None:
+    """In the midst of their deployments: whatever let one in at a time would break the barrier."""
+    barrier, ways = threading.Barrier(8), dict[str, Any]()
+    for number in range(8):
+        way = Meeting(root=str(tmp_path / f"pi{number}"), python=str(stub(old, tmp_path)))
+        way._barrier = barrier
+        ways[f"pi{number}"] = way
+    outcomes = on_each(ways, Deployment(old, old.release()).to, old.release())
+    assert [outcome.error for outcome in outcomes] == [None] * 8
+    assert {outcome.state for outcome in outcomes} == {State.DEPLOYED}
+
+
+def test_a_fault_of_our_own_on_one_device_is_told_with_the_others(
+    old: Bundle, tmp_path: Path
+) -> None:
+    def work(device: Device) -> Outcome:
+        if device.name == "odd":
+            raise ZeroDivisionError("alas")
         return Deployment(old, old.release(), dry_run=True).to(device)
 
-    ways: dict[str, Any] = {f"pi{n}": board(tmp_path / f"pi{n}") for n in range(8)}
-    outcomes = on_each(ways, work)
-    assert most[0] == 8
-    assert {outcome.state for outcome in outcomes} == {State.WOULD_DEPLOY}
+    outcomes = on_each({name: board(tmp_path / name) for name in ("odd", "good")}, work)
+    assert [outcome.state for outcome in outcomes] == [State.FAILED, State.WOULD_DEPLOY]
+    assert "edgekit's own: ZeroDivisionError: alas" in str(outcomes[0].as_json()["error"])
+
+
+def test_scores_that_are_no_numbers(old: Bundle, tmp_path: Path) -> None:
+    ready = stub(old, tmp_path, max_abs_diff=float("nan"))
+    with pytest.raises(DeviceError, match=r"golden\.max_abs_diff") as raised:
+        deploy(old, Fake(root=str(tmp_path / "pi"), python=str(ready)))
+    assert raised.value.fault is Fault.WRONG_RESULT
+
+
+def test_a_device_that_cannot_switch_a_link_is_sent_nothing(old: Bundle, tmp_path: Path) -> None:
+    way = board(tmp_path / "pi", answers={"mv -T next": Completed(1, "", "Unknown option T")})
+    with pytest.raises(DeviceError, match="cannot be replaced atomically") as raised:
+        deploy(old, way)
+    assert raised.value.fault is Fault.MISSING_PROGRAM
+    assert "newer Android" in (raised.value.hint or "")
+    assert not Path(way.root, "edgekit/files").exists()
+
+
+def test_a_damaged_release_in_use_is_mended_in_its_place(old: Bundle, tmp_path: Path) -> None:
+    way = board(tmp_path / "pi")
+    deploy(old, way)
+    model = Path(way.root, "edgekit/models/means/current", old.info.subject.file)
+    folder = model.resolve().parent
+    inode = folder.stat().st_ino
+    model.unlink()
+    assert deploy(old, way) is State.DEPLOYED
+    assert model.read_bytes() == old.files[model.name].read_bytes()
+    assert folder.stat().st_ino == inode, "the folder in use was never away"
+    assert {path.name for path in folder.iterdir()} == set(old.files)
+    assert deploy(old, way) is State.UNCHANGED
+
+
+@pytest.mark.parametrize("name", ["..", "../files", ".hidden", "a/b", "", "a b"])
+def test_a_name_that_leads_elsewhere(name: str, tmp_path: Path) -> None:
+    with Device("pi5", board(tmp_path / "pi")) as device, pytest.raises(InputError):
+        roll_back(device, name)
+
+
+def test_what_releases_hold_is_kept_and_the_rest_goes(old: Bundle, tmp_path: Path) -> None:
+    way = board(tmp_path / "pi")
+    deploy(old, way)
+    files = Path(way.root, "edgekit/files")
+    kept = files / sha256_of(old.files["agent.py"])
+    stray = files / ("0" * 64)
+    stray.write_text("of a release that is gone")
+    for path in (kept, stray):
+        os.utime(path, (1, 1))
+    deploy(tiny_bundle(tmp_path / "next", seed=5), way)
+    assert kept.exists()
+    assert not stray.exists()

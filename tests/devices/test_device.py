@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from edgekit.artifact import sha256_of
-from edgekit.devices.device import Device
+from edgekit.devices import device as device_module
+from edgekit.devices.agent_words import message_of
+from edgekit.devices.device import Device, free_bytes
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports.fake import Fake
 
@@ -26,6 +29,11 @@ def way(tmp_path: Path) -> Fake:
 
 def files(way: Fake) -> list[str]:
     return sorted(path.name for path in Path(way.root).glob("edgekit/files/*"))
+
+
+def a_day_later(way: Fake) -> None:
+    for path in Path(way.root).glob("edgekit/files/*.part"):
+        os.utime(path, (1, 1))
 
 
 def ensure(way: Fake, file: Path) -> str:
@@ -50,7 +58,12 @@ def test_a_connection_cut_in_the_middle(way: Fake, file: Path, count: int) -> No
     assert raised.value.fault is Fault.CONNECTION_LOST
     assert sha256_of(file) not in files(way)
     ensure(way, file)
-    assert files(way) == [sha256_of(file)], "the broken part is cleared away"
+    assert sha256_of(file) in files(way)
+    a_day_later(way)
+    other = file.with_name("other")
+    other.write_text("another file")
+    ensure(way, other)
+    assert files(way) == sorted(map(sha256_of, (file, other))), "the broken part is cleared away"
 
 
 def test_a_connection_cut_before_any_command(way: Fake, file: Path) -> None:
@@ -62,7 +75,75 @@ def test_a_connection_cut_before_any_command(way: Fake, file: Path) -> None:
             ensure(cut, file)
         assert raised.value.fault is Fault.CONNECTION_LOST
         assert ensure(cut, file).endswith(sha256_of(file))
-        assert files(cut) == [sha256_of(file)]
+        assert [name for name in files(cut) if not name.endswith(".part")] == [sha256_of(file)]
+
+
+def test_another_one_s_push_is_left_alone(way: Fake, file: Path) -> None:
+    there = Path(way.root, f"edgekit/files/{sha256_of(file)}.12345678.part")
+    there.parent.mkdir(parents=True)
+    there.write_text("on its way")
+    ensure(way, file)
+    assert there.exists()
+
+
+def test_the_name_of_a_drive_may_have_spaces() -> None:
+    head = "Filesystem 1024-blocks Used Available Capacity Mounted on\n"
+    assert free_bytes(head + "//nas/my share 1000 990 10 99% /mnt/my share\n") == 10240
+    assert free_bytes(head + "tmpfs 1000 990 10 - /run\n") == 10240
+    assert free_bytes("df: not found") is None
+
+
+def test_a_device_that_restarts_is_waited_for(
+    way: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is not there for a while, and then it is another boot."""
+    monkeypatch.setattr(device_module, "RETURN_PAUSE", 0.0)
+    away = [3]
+
+    class Slow(Fake):
+        def open(self) -> None:
+            if "agent.py" in " ".join(self.commands) and away[0]:
+                away[0] -= 1
+                raise DeviceError("not there", fault=Fault.UNREACHABLE)
+            super().open()
+
+    told: list[str] = []
+    board = Slow(root=way.root, python="/bin/true", reboot_before="agent.py")
+    with Device("pi5", board) as device, pytest.raises(DeviceError) as raised:
+        device.run_agent(str(tmp_path), "job.json", lambda *words: told.append(words[2]))
+    assert raised.value.fault is Fault.REBOOTED
+    assert away == [0]
+    assert told == ["pi5: it is silent; waiting 90 s for it"]
+
+
+def test_a_device_that_stays_away(
+    way: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(device_module, "RETURN_PAUSE", 0.0)
+    monkeypatch.setattr(device_module, "RETURN_SECONDS", 0.0)
+    with Device("pi5", way) as device:
+        way.cut_before = "agent.py"
+        monkeypatch.setattr(Fake, "open", lambda _: way.run("true"))
+        with pytest.raises(DeviceError) as raised:
+            device.run_agent(str(tmp_path), "job.json", lambda *_: None)
+    assert raised.value.fault is Fault.CONNECTION_LOST
+
+
+@pytest.mark.parametrize(
+    "line", ["{ no JSON", "[]", '{"done": 1}', "3", '{"stage": "timed", "done": 0, "total": 1']
+)
+def test_lines_that_are_no_message(line: str) -> None:
+    assert message_of(line) is None
+
+
+def test_a_crash_keeps_all_that_was_said(way: Fake, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho first; echo middle >&2; echo last >&2; exit 139\n")
+    python.chmod(0o755)
+    way.python = str(python)
+    with Device("pi5", way) as device, pytest.raises(DeviceError, match=r"SIGSEGV.*last") as raised:
+        device.run_agent(str(tmp_path), "job.json", lambda *_: None)
+    assert str(raised.value.__cause__) == "first\nmiddle\nlast"
 
 
 def test_what_arrives_wrong_is_refused_and_removed(way: Fake, file: Path) -> None:

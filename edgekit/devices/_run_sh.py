@@ -1,0 +1,36 @@
+"""run.sh of a bundle: check and measure the model where edgekit cannot reach."""
+
+SHOW = """\
+import json, sys, time
+stage, last = None, 0
+for line in sys.stdin:
+    try:
+        told = json.loads(line)
+        now = time.monotonic()
+        if told["stage"] != stage or now - last > 15:
+            print(told["stage"], told["done"], "of", told["total"], flush=True)
+            stage, last = told["stage"], now
+    except (ValueError, KeyError, TypeError):
+        pass
+"""
+"""What the agent says, for a person: each stage as it begins, and a line in 15 seconds."""
+RUN = f"""#!/bin/sh
+# Check and measure this model on this device: sh run.sh [PYTHON]
+# Needs numpy and the runtime; no network, and edgekit is not needed.
+set -eu
+cd "$(dirname "$0")"
+# Whatever fails, what lies here afterwards is no result of an earlier run.
+rm -f result.json
+python=${{1:-$HOME/edgekit/venv/bin/python}}
+if [ ! -x "$python" ] && [ $# -eq 0 ]; then python=python3; fi
+if ! sha256sum -c SHA256SUMS >/dev/null; then
+  echo "a file is damaged: copy the bundle again" >&2
+  exit 4
+fi
+"$python" agent.py job.json result.json | "$python" -c '{SHOW}' >&2
+if [ ! -f result.json ]; then
+  echo "the run failed: there is no result" >&2
+  exit 5
+fi
+echo "Done. At home: edgekit import $(pwd)/result.json"
+"""

@@ -1,0 +1,138 @@
+"""One at a time on a device, whoever comes, from whichever machine and by whichever name.
+
+<home>/.lock/holder     the device's boot id, its uptime, who holds it, and a token of that hold
+
+`mkdir` is atomic on every file system. A lock is stale where the device has restarted since, where
+it is older than six hours, or where the process that held it is no more; whoever finds it takes it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import shlex
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from edgekit.devices.device import Device
+from edgekit.errors import DeviceError
+
+STALE_SECONDS = 6 * 3600
+PAUSE_SECONDS = 1.0
+EMPTY_TRIES = 10
+"""After so many looks a lock that names nobody is taken: its device died between two writes."""
+NOW = "{ cut -d. -f1 /proc/uptime 2>/dev/null || date +%s; }"
+"""Seconds that only grow: a board without a clock leaps when it finds the network."""
+
+_held: set[str] = set()
+"""The tokens of this process."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """What a lock says of itself."""
+
+    boot: str
+    since: int
+    who: str
+    """user@host pid"""
+    token: str
+
+    @classmethod
+    def read(cls, text: str) -> Holder | None:
+        """None for what is no lock's content, as one that was cut off."""
+        boot, since, who, token = ([*text.strip().split("\t"), "", "", "", ""])[:4]
+        return cls(boot, int(since), who, token) if token and since.isdigit() else None
+
+    def is_stale(self, boot: str, now: int) -> bool:
+        """Whether nobody stands behind it any more, on a device of this boot and uptime."""
+        return self.boot != boot or now - self.since > STALE_SECONDS or self._has_died()
+
+    def _has_died(self) -> bool:
+        """Of another machine's process nothing is known."""
+        name, _, pid = self.who.rpartition(" ")
+        if name != _me() or not pid.isdigit():
+            return False
+        if int(pid) == os.getpid():
+            return self.token not in _held
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
+
+
+def _me() -> str:
+    return f"{getpass.getuser()}@{platform.node()}"
+
+
+@contextmanager
+def held(device: Device, tell: Callable[[str], None]) -> Iterator[None]:
+    """Have a device for oneself; where another one works on it, wait, and say so.
+
+    Args:
+        tell: told once for each holder that is waited for.
+
+    Raises:
+        DeviceError: the way broke, or the device is full.
+    """
+    token = uuid.uuid4().hex
+    _held.add(token)
+    try:
+        _acquire(device, token, tell)
+        try:
+            yield
+        finally:
+            _release(device, token)
+    finally:
+        _held.discard(token)
+
+
+def _acquire(device: Device, token: str, tell: Callable[[str], None]) -> None:
+    lock, told, empty = shlex.quote(f"{device.home}/.lock"), "", 0
+    begin = shlex.quote(f"{device.boot}\t")
+    end = shlex.quote(f"\t{_me()} {os.getpid()}\t{token}")
+    # A lock that could not be filled in is nobody's: it would be waited for.
+    command = (
+        f"now=$({NOW}); if mkdir {lock} 2>/dev/null; then "
+        f"printf '%s%s%s' {begin} $now {end} > {lock}/holder || {{ rm -rf {lock}; exit 1; }}; "
+        f"elif test -d {lock}; then echo $now; cat {lock}/holder 2>/dev/null || true; "
+        f"else mkdir {lock}; fi"
+    )
+    while True:
+        now, _, text = device.sh(command).partition("\n")
+        if not now:
+            return
+        holder = Holder.read(text)
+        empty = 0 if holder else empty + 1
+        if holder.is_stale(device.boot, int(now)) if holder else empty > EMPTY_TRIES:
+            _break(device, text)
+            continue
+        if holder and holder.token != told:
+            told = holder.token
+            tell(f"{device.name}: waiting for {holder.who}, who works on it")
+        time.sleep(PAUSE_SECONDS)
+
+
+def _break(device: Device, text: str) -> None:
+    """Remove a stale lock, and none that another one has taken meanwhile."""
+    lock, away = f"{device.home}/.lock", f"{device.home}/.lock-{uuid.uuid4().hex[:8]}"
+    same = f'test "$(cat {shlex.quote(lock)}/holder 2>/dev/null)" = {shlex.quote(text.strip())}'
+    moved = f"mv {shlex.quote(lock)} {shlex.quote(away)} 2>/dev/null && rm -rf {shlex.quote(away)}"
+    device.sh(f"if {same}; then {moved}; fi; true")
+
+
+def _release(device: Device, token: str) -> None:
+    """Where the way is broken the lock stays, and the next try takes it: its token is nobody's."""
+    lock = shlex.quote(f"{device.home}/.lock")
+    mine = f'case "$(cat {lock}/holder 2>/dev/null)" in *{token}) rm -rf {lock};; esac'
+    try:
+        device.transport.run(mine)
+    except DeviceError:
+        return

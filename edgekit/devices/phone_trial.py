@@ -1,0 +1,118 @@
+"""The golden images of a bundle on a phone without Python: what a release is tried out with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.devices.benchmark_model import Benchmark
+from edgekit.devices.benchmark_scores import scores
+from edgekit.devices.bundle import GOLDEN_INPUT, GOLDEN_SCORES, INFO, Bundle
+from edgekit.devices.device import Device, Progress
+from edgekit.devices.raw import Golden
+from edgekit.errors import InputError
+
+
+def phone_trial(binary: Path, bundle: Bundle | None = None) -> Callable[[Device, str], Golden]:
+    """
+    Args:
+        binary: the benchmark_model to run there.
+        bundle: the release that is tried; where it is on the device only, it is read from there.
+
+    Raises:
+        InputError: the bundle's model is no TFLite file.
+    """
+    if bundle:
+        refuse_others(bundle)
+
+    def trial(device: Device, folder: str) -> Golden:
+        with TemporaryDirectory(prefix="edgekit-") as here:
+            release = bundle or _fetched(device, folder, Path(here))
+            refuse_others(release)
+            benchmark = as_the_bundle(release, Benchmark(binary=binary))
+            there = f"{folder}/{release.info.subject.file}"
+            return golden_of(release, device, benchmark, lambda *_: None, there)
+
+    return trial
+
+
+def _fetched(device: Device, folder: str, here: Path) -> Bundle:
+    """What the trial needs of a release on the device."""
+    for name in (INFO, GOLDEN_INPUT, GOLDEN_SCORES):
+        device.transport.pull(f"{folder}/{name}", here / name)
+    release = Bundle(here)
+    file = Path(release.info.subject.file).name
+    device.transport.pull(f"{folder}/{file}", here / file)
+    return release
+
+
+def refuse_others(bundle: Bundle) -> None:
+    """
+    Raises:
+        InputError: the bundle's model is no TFLite file.
+    """
+    if bundle.info.runtime != "litert":
+        raise InputError(
+            f"benchmark_model runs TFLite files, and {bundle.info.subject.file} is none",
+            hint="name the variant of LiteRT, e.g. build/<recipe>/android/litert",
+        )
+
+
+def as_the_bundle(bundle: Bundle, benchmark: Benchmark) -> Benchmark:
+    """With the threads, the runs and the seconds of a bundle."""
+    asked = bundle.info.protocol
+    return benchmark.model_copy(
+        update={
+            "threads": bundle.info.threads,
+            "warmup_runs": asked.warmup_runs,
+            "warmup_seconds": asked.warmup_seconds,
+            "runs": asked.runs,
+            "seconds": asked.seconds,
+            "pin": asked.pin,
+        }
+    )
+
+
+def golden_of(
+    bundle: Bundle,
+    device: Device,
+    benchmark: Benchmark,
+    progress: Progress,
+    there: str | None = None,
+) -> Golden:
+    """How far the device is from the golden scores.
+
+    Args:
+        there: the model file on the device; it is sent unless named.
+
+    Raises:
+        InputError, DeviceError: as `benchmark_scores.scores`.
+    """
+    given = scores_of(GOLDEN_INPUT, bundle, device, benchmark, progress, there)
+    expected = np.load(bundle.folder / GOLDEN_SCORES)
+    return Golden(
+        max_abs_diff=float(np.abs(given - expected).max()),
+        spread=float(np.ptp(expected)),
+        same_top1=int(np.sum(given.argmax(axis=1) == expected.argmax(axis=1))),
+        images=len(expected),
+    )
+
+
+def scores_of(
+    name: str,
+    bundle: Bundle,
+    device: Device,
+    benchmark: Benchmark,
+    progress: Progress,
+    there: str | None = None,
+) -> NDArray[np.float32]:
+    """The scores of one of a bundle's arrays of images."""
+    inputs: NDArray[Any] = np.load(bundle.folder / name)
+    inputs = bundle.info.form.prepare(inputs) if bundle.info.form else inputs
+    model = bundle.folder / bundle.info.subject.file
+    return scores(device, benchmark, model, inputs, progress, there)

@@ -1,0 +1,174 @@
+"""Where the releases of one model lie on a device.
+
+    <home>/models/<name>/releases/<sha256>/     one bundle each, whole
+    <home>/models/<name>/current                the one in use: a link, switched atomically
+    <home>/models/<name>/previous               the one before it
+
+A release is never removed while `current` names it: what is damaged in it is replaced file by file.
+Whoever changes anything here holds the device's lock.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgekit.artifact import sha256_of
+from edgekit.devices.bundle import INFO, NAME, SUMS, read_sums
+from edgekit.devices.device import OLD, Device
+from edgekit.errors import DeviceError, Fault, InputError
+
+STALE_DAYS = 7
+"""After which a file that was pushed and that no release holds is removed."""
+
+
+def sums_of(files: dict[str, Path]) -> dict[str, str]:
+    """The sha256 of each file, by its name there."""
+    return {name: sha256_of(path) for name, path in files.items()}
+
+
+class Place:
+    """
+    Raises:
+        InputError: the name is none of a model.
+    """
+
+    def __init__(self, device: Device, name: str) -> None:
+        if not re.fullmatch(NAME, name):
+            raise InputError(
+                f"{name!r} is no name of a model", hint="letters, digits, and _ . - between them"
+            )
+        self.device = device
+        self.name = name
+        self.folder = f"{device.home}/models/{name}"
+
+    def path(self, *parts: str) -> str:
+        """Quoted for the shell."""
+        return shlex.quote("/".join((self.folder, *parts)))
+
+    def current(self, link: str = "current") -> str | None:
+        """The release that a link names."""
+        done = self.device.transport.run(f"readlink {self.path(link)}")
+        return done.out.strip().rpartition("/")[2] if done.code == 0 else None
+
+    def damaged(self, release: str, sums: dict[str, str]) -> list[str]:
+        """The files of a release that are not what they should be, or are not there."""
+        found = self._found(f"{self.folder}/releases/{release}")
+        return [name for name, digest in sums.items() if found.get(name) != digest]
+
+    def own_sums(self, release: str) -> dict[str, str]:
+        """
+        Raises:
+            DeviceError: the release does not tell them.
+        """
+        return read_sums(self.device.sh(f"cat {self.path('releases', release, SUMS)}"))
+
+    def precision(self, release: str) -> str:
+        """Of its model; how close its scores must be depends on it."""
+        info = json.loads(self.device.sh(f"cat {self.path('releases', release, INFO)}"))
+        return str(info["subject"]["precision"])
+
+    def check(self, folder: str, sums: dict[str, str]) -> None:
+        """
+        Raises:
+            DeviceError: a file in the folder is damaged. What is stored under its hash is removed:
+                the next try sends it again.
+        """
+        found = self._found(folder)
+        if not found:
+            raise DeviceError(
+                f"{self.device.name}: sha256sum tells nothing of {folder}",
+                hint=f"edgekit device check {self.device.name}",
+            )
+        bad = [name for name, digest in sums.items() if found.get(name) != digest]
+        if not bad:
+            return
+        stored = (shlex.quote(f"{self.device.home}/files/{sums[name]}") for name in bad)
+        self.device.sh(f"rm -f {' '.join(stored)}")
+        raise DeviceError(
+            f"{self.device.name}: {', '.join(bad)} is damaged there",
+            hint="deploy it again: it will be sent again; if it stays, the device's storage is "
+            "faulty",
+            fault=Fault.HASH_MISMATCH,
+        )
+
+    def _found(self, folder: str) -> dict[str, str]:
+        """The sums of all files in a folder. They are compared at home: `-c` is not everywhere."""
+        command = f"cd {shlex.quote(folder)} && sha256sum * 2>/dev/null"
+        return read_sums(self.device.transport.run(command, timeout=300).out)
+
+    @contextmanager
+    def part(self, release: str) -> Iterator[str]:
+        """A folder for a release that is being made; it is gone afterwards, or moved in."""
+        folder = f"{self.folder}/releases/.{release}.{uuid.uuid4().hex[:8]}.part"
+        try:
+            yield folder
+        except BaseException:
+            self.device.forget(folder)
+            raise
+
+    def move_in(self, part: str, release: str, sums: dict[str, str]) -> None:
+        """Give a checked release its name; over one that was damaged, which may be in use, file by
+        file, each at one stroke."""
+        whole, source = self.path("releases", release), shlex.quote(part)
+        # Only what is damaged: mv refuses two names of one file.
+        each = " ".join(shlex.quote(name) for name in self.damaged(release, sums))
+        one = f'mv -f {source}/"$name" {whole}/"$name"'
+        self.device.sh(
+            f"sync; if test -d {whole}; then for name in {each}; do {one} || exit 1; done; "
+            f"rm -rf {source}; else mv -T {source} {whole}; fi && sync",
+            timeout=300,
+        )
+
+    def switch(self, release: str) -> None:
+        """Put a release in use, at one stroke; the one before it stays known."""
+        before = self.current()
+        if before and before != release:
+            self._link("previous", before)
+        self._link("current", release)
+
+    def _link(self, name: str, release: str) -> None:
+        new = self.path(f"{name}.new")
+        target = shlex.quote(f"releases/{release}")
+        self.device.sh(f"ln -sfn {target} {new} && mv -T {new} {self.path(name)} && sync")
+
+    def tidied(self, keep: int) -> str | None:
+        """Remove the oldest releases but `keep`, and what no release holds any more.
+
+        Returns:
+            why that was not done to its end; it is of no harm.
+        """
+        try:
+            self._forget_releases(keep)
+            self._forget_files()
+        except DeviceError as error:
+            return f"it is in use; older releases were not removed: {error.message}"
+        return None
+
+    def _forget_releases(self, keep: int) -> None:
+        """Never the one in use, nor the one before it."""
+        kept = {self.current(), self.current("previous")}
+        releases = self.path("releases")
+        listed = self.device.sh(f"ls -t {releases}").split()
+        for release in listed[keep:]:
+            if release not in kept:
+                self.device.sh(f"rm -rf {self.path('releases', release)}")
+        self.device.sh(f"find {releases} -maxdepth 1 -name '.*.part' {OLD} -exec rm -rf {{}} +")
+
+    def _forget_files(self) -> None:
+        home = shlex.quote(self.device.home)
+        find = f"find files -maxdepth 1 -type f -mtime +{STALE_DAYS}"
+        old = self.device.sh(f"cd {home} && {find}").split()
+        if not old:
+            return
+        # Not by the number of links: a phone has none, there releases hold copies.
+        told = self.device.sh(f"cd {home} && cat models/*/releases/*/{SUMS}")
+        held = set(read_sums(told).values())
+        gone = [path for path in old if path.rpartition("/")[2] not in held]
+        if gone:
+            self.device.sh(f"cd {home} && rm -f {' '.join(map(shlex.quote, gone))}")

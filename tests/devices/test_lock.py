@@ -1,0 +1,126 @@
+"""One at a time on a device; a lock that nobody stands behind holds up nobody."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgekit.devices import lock
+from edgekit.devices.device import Device
+from edgekit.devices.lock import Holder, held
+from edgekit.errors import DeviceError
+from edgekit.transports.fake import Fake
+
+
+@pytest.fixture
+def way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    monkeypatch.setattr(lock, "PAUSE_SECONDS", 0.01)
+    return Fake(root=str(tmp_path / "it's a pi"))
+
+
+def holder_of(way: Fake) -> Path:
+    return Path(way.root, "edgekit/.lock/holder")
+
+
+def lay(way: Fake, text: str) -> None:
+    holder_of(way).parent.mkdir(parents=True)
+    holder_of(way).write_text(text)
+
+
+def take(way: Fake) -> list[str]:
+    told: list[str] = []
+    with Device("pi5", way) as device, held(device, told.append):
+        assert Holder.read(holder_of(way).read_text())
+    assert not holder_of(way).parent.exists()
+    return told
+
+
+def test_it_is_there_while_somebody_works_and_gone_afterwards(way: Fake) -> None:
+    assert take(way) == []
+    with Device("pi5", way) as device, suppress(ValueError), held(device, print):
+        assert holder_of(way).exists()
+        raise ValueError("alas")
+    assert not holder_of(way).parent.exists()
+
+
+def test_the_other_one_waits_and_says_for_whom(way: Fake) -> None:
+    inside, most, told = [0], [0], list[str]()
+    waiting = threading.Event()
+
+    def work() -> None:
+        def tell(words: str) -> None:
+            told.append(words)
+            waiting.set()
+
+        with Device("pi5", Fake(root=way.root)) as device:
+            device.boot = "one"
+            with held(device, tell):
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                waiting.wait(timeout=60)
+                inside[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most[0] == 1
+    assert len(told) == 1
+    assert told[0].startswith("pi5: waiting for ")
+
+
+def test_that_of_another_boot_is_taken(way: Fake) -> None:
+    lay(way, "another boot\t1\tsomebody@elsewhere 7\tabc")
+    assert take(way) == []
+
+
+def test_one_that_was_never_filled_in_is_taken(way: Fake) -> None:
+    lay(way, "")
+    assert take(way) == []
+
+
+def test_a_connection_that_broke_leaves_it_and_the_next_try_takes_it(way: Fake) -> None:
+    with Device("pi5", way) as device, held(device, print):
+        way.close()
+    assert holder_of(way).exists()
+    assert take(way) == []
+
+
+def test_somebody_else_s_is_left_alone(way: Fake) -> None:
+    """Whoever was taken for dead, and is not, does not remove the lock of whom came after."""
+    with Device("pi5", way) as device, held(device, print):
+        holder_of(way).write_text("boot\t1\tsomebody@elsewhere 7\tanother")
+    assert holder_of(way).exists()
+
+
+def test_a_device_that_takes_no_lock_is_no_endless_wait(way: Fake) -> None:
+    with Device("pi5", way) as device:
+        Path(way.root, "edgekit/.lock").write_text("a file")
+        with pytest.raises(DeviceError, match="mkdir"), held(device, print):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("holder", "stale"),
+    [
+        (Holder("boot", 100, "somebody@elsewhere 7", "t"), False),
+        (Holder("other", 100, "somebody@elsewhere 7", "t"), True),
+        (Holder("boot", 100 - lock.STALE_SECONDS - 1, "somebody@elsewhere 7", "t"), True),
+        (Holder("boot", 100, f"{lock._me()} 99999999", "t"), True),
+        (Holder("boot", 100, f"{lock._me()} 1", "t"), False),
+    ],
+)
+def test_whom_one_waits_for(holder: Holder, stale: bool) -> None:
+    assert holder.is_stale("boot", 100) is stale
+
+
+@given(st.text())
+def test_any_text_is_a_holder_or_none(text: str) -> None:
+    found = Holder.read(text)
+    assert found is None or found.token

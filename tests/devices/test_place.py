@@ -1,0 +1,175 @@
+"""Wherever the connection breaks, and whoever else is there: a whole release stays in use."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from edgekit.artifact import sha256_of
+from edgekit.devices import lock
+from edgekit.devices.bundle import Bundle
+from edgekit.devices.deploy import Deployment, Outcome, State, roll_back
+from edgekit.devices.device import Device
+from edgekit.errors import DeviceError
+from edgekit.transports.fake import Fake
+from tests.devices.stub import stub
+from tests.devices.tiny import tiny_bundle
+
+
+@pytest.fixture
+def bundles(tmp_path: Path) -> list[Bundle]:
+    return [tiny_bundle(tmp_path / name, seed=seed) for seed, name in enumerate(("old", "new"))]
+
+
+@pytest.fixture
+def python(bundles: list[Bundle], tmp_path: Path) -> str:
+    return str(stub(bundles[0], tmp_path))
+
+
+def deploy(bundle: Bundle, way: Fake) -> Outcome:
+    with Device("pi5", way) as device:
+        return Deployment(bundle, bundle.release(), keep=1).to(device)
+
+
+def in_use(way: Fake, bundles: list[Bundle]) -> Bundle:
+    """The bundle that `current` names, of which every file was read and is what it should be."""
+    release = Path(way.root, "edgekit/models/means/current").resolve(strict=True)
+    bundle = next(b for b in bundles if b.release() == release.name)
+    for name, path in bundle.files.items():
+        assert sha256_of(release / name) == sha256_of(path)
+    return bundle
+
+
+def copied(root: Path, to: Path) -> str:
+    shutil.copytree(root, to, symlinks=True)
+    return str(to)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["cut_before", "cut_after"])
+def test_a_connection_cut_at_any_command_of_two_deployments(
+    bundles: list[Bundle], python: str, tmp_path: Path, when: str
+) -> None:
+    cut_everywhere(bundles, python, tmp_path, when, 1)
+
+
+@pytest.mark.parametrize("when", ["cut_before", "cut_after"])
+def test_a_connection_cut_at_every_fourth_command(
+    bundles: list[Bundle], python: str, tmp_path: Path, when: str
+) -> None:
+    cut_everywhere(bundles, python, tmp_path, when, 4)
+
+
+def cut_everywhere(
+    bundles: list[Bundle], python: str, tmp_path: Path, when: str, stride: int
+) -> None:
+    """From `old` in use to `new`, and on to `old` again, of which the release is there already."""
+    old, new = bundles
+    before = Fake(root=str(tmp_path / "before"), python=python)
+    deploy(old, before)
+    for wanted, other in ((new, old), (old, new)):
+        counted = Fake(root=copied(tmp_path / "before", tmp_path / "counted"), python=python)
+        deploy(wanted, counted)
+        for number in range(1, len(counted.commands) + 1, stride):
+            root = copied(tmp_path / "before", tmp_path / "cut")
+            way = Fake(root=root, python=python, **{when: number})
+            try:
+                outcome = deploy(wanted, way)
+            except DeviceError:
+                assert in_use(way, bundles) is other, "what failed is not in use"
+            else:
+                assert outcome.state is State.DEPLOYED
+                assert in_use(way, bundles) is wanted
+            assert deploy(wanted, way).state in (State.DEPLOYED, State.UNCHANGED)
+            assert in_use(way, bundles) is wanted
+            assert not Path(root, "edgekit/.lock").exists()
+            shutil.rmtree(root)
+        shutil.rmtree(tmp_path / "before")
+        (tmp_path / "counted").rename(tmp_path / "before")
+
+
+def test_an_answer_lost_in_the_switch_is_asked_for_again(
+    bundles: list[Bundle], python: str, tmp_path: Path
+) -> None:
+    old, new = bundles
+    way = Fake(root=str(tmp_path / "pi"), python=python)
+    deploy(old, way)
+    way.cut_after = "current.new"
+    outcome = deploy(new, way)
+    assert outcome.state is State.DEPLOYED
+    assert "the connection broke" in (outcome.note or "")
+    assert in_use(way, bundles) is new
+
+
+def test_tidying_that_fails_is_a_note(bundles: list[Bundle], python: str, tmp_path: Path) -> None:
+    way = Fake(root=str(tmp_path / "pi"), python=python, cut_before="ls -t")
+    outcome = deploy(bundles[0], way)
+    assert outcome.state is State.DEPLOYED
+    assert "older releases were not removed" in (outcome.note or "")
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_two_at_once(
+    bundles: list[Bundle],
+    python: str,
+    tmp_path: Path,
+    same: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lock, "PAUSE_SECONDS", 0.01)
+    before = Fake(root=str(tmp_path / "pi"), python=python)
+    deploy(bundles[0], before)
+    at_once(bundles, [bundles[1], bundles[1] if same else bundles[0]], before)
+    assert in_use(before, bundles) in bundles
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_two_at_once_whom_no_lock_keeps_apart(
+    bundles: list[Bundle],
+    python: str,
+    tmp_path: Path,
+    same: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One may fail; none takes the release away that is in use."""
+    monkeypatch.setattr(lock, "_acquire", lambda *_: None)
+    before = Fake(root=str(tmp_path / "pi"), python=python)
+    deploy(bundles[0], before)
+    for _ in range(3):
+        at_once(bundles, [bundles[1], bundles[1] if same else bundles[0]], before)
+        in_use(before, bundles)
+
+
+def at_once(bundles: list[Bundle], wanted: list[Bundle], before: Fake) -> None:
+    """Threads, while another one looks at what is in use all the time."""
+
+    def work(bundle: Bundle) -> None:
+        way = Fake(root=before.root, python=before.python, delay=0.002)
+        with suppress(DeviceError):
+            deploy(bundle, way)
+
+    threads = [threading.Thread(target=work, args=(bundle,)) for bundle in wanted]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        in_use(before, bundles)
+    for thread in threads:
+        thread.join()
+
+
+def test_a_rollback_tests_the_release_s_own_files(
+    bundles: list[Bundle], python: str, tmp_path: Path
+) -> None:
+    way = Fake(root=str(tmp_path / "pi"), python=python)
+    for bundle in bundles:
+        deploy(bundle, way)
+    model = Path(way.root, "edgekit/models/means/previous", bundles[0].info.subject.file)
+    model.unlink()
+    model.write_bytes(b"something else")
+    with Device("pi5", way) as device, pytest.raises(DeviceError, match="is damaged there"):
+        roll_back(device, "means")
+    assert in_use(way, bundles) is bundles[1]
