@@ -17,7 +17,7 @@ from edgekit.devices.android import fast_mask
 from edgekit.devices.benchmark_output import Output, Tool, parse
 from edgekit.devices.device import Device
 from edgekit.devices.raw import Delegate, Part
-from edgekit.errors import DeviceError, Fault, InputError
+from edgekit.errors import DeviceError, EdgekitError, Fault, InputError
 
 Engine = Literal["CPU", "GPU", "NPU"]
 FLAGS: dict[tuple[Tool, Engine], tuple[str, ...]] = {
@@ -130,16 +130,21 @@ def installed(device: Device, binary: Path) -> str:
 def applied(name: str, engine: Engine, output: Output) -> Delegate:
     """What ran the model; refuses what ran elsewhere than asked."""
     delegate = output.delegate(engine)
-    if delegate.applied != engine:
-        raise _fall_back(name, engine, output.unknown_flags)
+    if delegate.applied != delegate.asked:
+        raise _fall_back(name, delegate.asked, output.unknown_flags)
     return delegate
 
 
-def _fall_back(name: str, engine: Engine, flags: str | None) -> DeviceError:
+def _fall_back(name: str, asked: str, flags: str | None) -> DeviceError:
     why = f"; this build does not know {flags}" if flags else ""
+    if asked == "XNNPACK":
+        hint = "a newer benchmark_model may run it; models with strings or of variable shape run "
+        hint += "without XNNPACK only"
+    else:
+        hint = f"the model or the device does not suit the {asked}'s delegate; ask for the CPU"
     return DeviceError(
-        f"{name}: {engine} was asked to run the model, and the CPU ran it{why}",
-        hint=f"the model or the device does not suit the {engine}'s delegate; ask for the CPU",
+        f"{name}: {asked} was asked to run the model, and the plain CPU ran it{why}",
+        hint=hint,
         fault=Fault.FALL_BACK,
     )
 
@@ -156,8 +161,10 @@ def failure(name: str, engine: Engine, code: int, words: str) -> DeviceError:
             fault=Fault.WRONG_ARCHITECTURE,
         )
     errors = [line for line in lines if "ERROR" in line or "error" in line]
-    return DeviceError(
+    error = DeviceError(
         f"{name}: benchmark_model ended with {code}: {(errors or lines)[-1]}",
         hint="--debug shows all it said",
         fault=Fault.CRASHED,
     )
+    error.__cause__ = EdgekitError(words.strip())
+    return error

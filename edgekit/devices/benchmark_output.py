@@ -17,7 +17,7 @@ import re
 from typing import Literal
 
 from edgekit.devices.raw import Delegate, Part
-from edgekit.errors import DeviceError, Fault
+from edgekit.errors import DeviceError, EdgekitError, Fault
 
 Tool = Literal["classic", "litert"]
 NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
@@ -93,15 +93,22 @@ class Output(Part):
     """What was asked in flags that this build does not know."""
 
     def delegate(self, asked: str) -> Delegate:
-        """What was asked to run the model, CPU, GPU or NPU, and what does."""
+        """What was asked to run the model, and what does.
+
+        Args:
+            asked: CPU, GPU or NPU. The classic tool's CPU is XNNPACK, which is asked for by a flag.
+        """
         mine = [part for part in self.replaced if ("XNNPack" in part.delegate) == (asked == "CPU")]
+        name = "XNNPACK" if asked == "CPU" and self.tool == "classic" else asked
         told = "XNNPACK" if asked == "CPU" else asked
-        refused = any(told in name for name in self.refused)
-        there = bool(mine) or any(told in name for name in self.applied)
-        ran = asked if asked == "CPU" or (there and not refused) else "CPU"
+        refused = any(told in each for each in self.refused)
+        refused |= told.lower() in (self.unknown_flags or "").lower()
+        there = bool(mine) or any(told in each for each in self.applied)
+        # XNNPACK is a part of the tool: builds that say nothing of it run it.
+        ran = name if not refused and (there or asked == "CPU") else "CPU"
         totals = [part.total for part in mine]
         return Delegate(
-            asked=asked,
+            asked=name,
             applied=ran,
             nodes_delegated=sum(part.nodes for part in mine) if mine else None,
             nodes_total=sum(t or 0 for t in totals) if totals and None not in totals else None,
@@ -133,7 +140,7 @@ def parse(text: str, device: str) -> Output:
             f"{device}: benchmark_model ended before its results: {last}",
             hint="--debug shows all it said",
             fault=Fault.CRASHED,
-        )
+        ) from EdgekitError(text.strip())
     warmup, latency = counts[0], counts[-1]
     _agree(latency, told["Inference (avg)"], 1.0, device)
     return Output(

@@ -31,6 +31,7 @@ def run_process(
 
     Raises:
         DeviceError: the time is over, or the program is not installed.
+        Exception: what `said` raised, once the program has ended.
     """
     try:
         with ExitStack() as files:
@@ -52,12 +53,17 @@ def run_process(
         ) from error
     out: list[str] = []
     err: list[str] = []
+    failures: list[Exception] = []
 
     def read_out() -> None:
         for line in process.stdout or ():
             out.append(line)
-            if said:
-                said(line.rstrip("\n"))
+            # Whatever the listener does: a pipe that nobody reads stops the program.
+            try:
+                if said and not failures:
+                    said(line.rstrip("\n"))
+            except Exception as error:
+                failures.append(error)
 
     def read_err() -> None:
         assert process.stderr is not None
@@ -81,6 +87,8 @@ def run_process(
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+    if failures:
+        raise failures[0]
     return Completed(code, "".join(out), "".join(err))
 
 

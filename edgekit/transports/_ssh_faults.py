@@ -34,8 +34,8 @@ SIGNS = (
         r"no .* host key is known for|host key verification failed",
         Fault.UNKNOWN_HOST_KEY,
         "its host key is not known yet",
-        "compare it and accept it by hand: ssh {host}; or, in a network you trust, "
-        "--accept-new-host-key with `edgekit device add`",
+        "compare it and accept it by hand: ssh {host}; or, in a network you trust: "
+        "ssh -o StrictHostKeyChecking=accept-new {host} true",
     ),
     _sign(
         r"unprotected private key file",
