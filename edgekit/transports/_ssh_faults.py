@@ -35,7 +35,8 @@ SIGNS = (
         Fault.UNKNOWN_HOST_KEY,
         "its host key is not known yet",
         "compare it and accept it by hand: ssh {host}; or, in a network you trust: "
-        "ssh -o StrictHostKeyChecking=accept-new {host} true",
+        "ssh -o StrictHostKeyChecking=accept-new {host} true, as --accept-new-host-key does for a "
+        "device that is added",
     ),
     _sign(
         r"unprotected private key file",

@@ -12,8 +12,6 @@ import yaml
 
 from tests.devices.tiny import write_model
 
-FLOAT = ["--threads", "1"]
-
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -22,6 +20,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EDGEKIT_DEVICES", str(tmp_path / "devices.yaml"))
     monkeypatch.chdir(tmp_path)
     write_model(tmp_path / "means.onnx")
+    write_model(tmp_path / "my means.onnx")
     entry = {"transport": "local", "python": sys.executable}
     devices = {name: {**entry, "home": str(tmp_path / name)} for name in ("a", "b")}
     broken = {"transport": "local", "python": "/no/python", "home": str(tmp_path / "c")}
@@ -35,11 +34,11 @@ def edgekit(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_deploy_to_two_and_back(folder: Path) -> None:
-    done = edgekit("deploy", "means.onnx", "--device", "a", "--device", "b", *FLOAT)
+    done = edgekit("deploy", "means.onnx", "--device", "a", "--device", "b")
     assert done.returncode == 0, done.stderr
     assert "a: deployed" in done.stdout
     assert "b: deployed" in done.stdout
-    again = edgekit("deploy", "means.onnx", "--device", "a", "--json", *FLOAT)
+    again = edgekit("deploy", "means.onnx", "--device", "a", "--json")
     assert json.loads(again.stdout)[0]["state"] == "unchanged"
     back = edgekit("rollback", "means", "--device", "a")
     assert back.returncode == 5
@@ -47,7 +46,7 @@ def test_deploy_to_two_and_back(folder: Path) -> None:
 
 
 def test_one_that_fails_makes_the_command_fail(folder: Path) -> None:
-    done = edgekit("deploy", "means.onnx", "--device", "a", "--device", "c", "--json", *FLOAT)
+    done = edgekit("deploy", "means.onnx", "--device", "a", "--device", "c", "--json")
     assert done.returncode == 5
     outcomes = {row["device"]: row for row in json.loads(done.stdout)}
     assert outcomes["a"]["state"] == "deployed"
@@ -56,8 +55,15 @@ def test_one_that_fails_makes_the_command_fail(folder: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_deploy_takes_no_options_of_measuring(folder: Path) -> None:
+    """They would make another release of the same model."""
+    done = edgekit("deploy", "means.onnx", "--device", "a", "--strict")
+    assert done.returncode == 2
+    assert "No such option" in done.stderr
+
+
 def test_by_stick(folder: Path) -> None:
-    done = edgekit("bundle", "means.onnx", "--out", "stick/means", *FLOAT)
+    done = edgekit("bundle", "means.onnx", "--out", "stick/means")
     assert done.returncode == 0, done.stderr
     job = folder / "stick/means/job.json"
     assert json.loads(job.read_text())["protocol"]["runs"] == 100
@@ -69,13 +75,15 @@ def test_by_stick(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["bench", "means.onnx", "--device", "x", *FLOAT], "no device 'x'"),
+        (["bench", "means.onnx", "--device", "x"], "no device 'x'"),
         (["bench", "nothing.onnx", "--device", "a"], "no such file or folder"),
         (["bench", "means.onnx", "--device", "a", "--images", "."], "give --mean and --std"),
         (["bench", ".", "--device", "a"], "is no folder of a build"),
         (["bench", "means.onnx", "--device", "a", "--sustained", "soon"], "a time such as 90s"),
         (["deploy", "means.onnx", "--device", "a", "--device", "a"], "a device is named twice"),
-        (["bench", "means.onnx", "--device", "a", "--engine", "GPU", *FLOAT], "--benchmark-binary"),
+        (["bench", "means.onnx", "--device", "a", "--engine", "GPU"], "--benchmark-binary"),
+        (["rollback", "../files", "--device", "a"], "is no name of a model"),
+        (["bundle", "my means.onnx", "--out", "x"], "rename the file"),
         (["build", "r.yaml", "--target", "rpi", "--device", "x"], "r.yaml"),
     ],
 )
@@ -88,7 +96,7 @@ def test_mistakes_are_told(folder: Path, words: list[str], told: str) -> None:
 
 @pytest.mark.slow  # the whole protocol: three processes, and a sweep of threads
 def test_bench_writes_a_report_and_says_what_it_is_worth(folder: Path) -> None:
-    done = edgekit("bench", "means.onnx", "--device", "a", "--json", *FLOAT)
+    done = edgekit("bench", "means.onnx", "--device", "a", "--json")
     report = json.loads(done.stdout)
     assert (done.returncode == 0) == (report["validity"] != "invalid"), done.stderr
     assert report["latency_us"]["samples"]

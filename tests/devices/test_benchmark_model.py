@@ -77,7 +77,7 @@ def test_figures_over_adb(device: Device, tool: Path, model: Path) -> None:
     assert latency.min <= latency.mean <= (latency.max or 0)
     assert result.output.warmup is not None
     assert result.output.warmup.count == 10
-    assert result.delegate.applied == "CPU"
+    assert result.delegate.applied == "XNNPACK"
     assert (result.delegate.nodes_delegated, result.delegate.nodes_total) == (4, 5)
 
 

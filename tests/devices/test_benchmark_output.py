@@ -177,3 +177,24 @@ def test_words_that_are_no_output_are_refused(text: str) -> None:
     if not re.search(r"nference", text):
         with pytest.raises(DeviceError):
             parse(text, "phone")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "INFO: Though XNNPACK delegate is explicitly applied, the model graph will not be executed "
+        "by the delegate.",
+        "WARN: Unconsumed cmdline flags: --use_xnnpack=true",
+    ],
+)
+def test_an_xnnpack_that_was_asked_for_and_not_applied(line: str) -> None:
+    found = parse(f"{line}\n{logs.CLASSIC_2019}", "phone").delegate("CPU")
+    assert (found.asked, found.applied) == ("XNNPACK", "CPU")
+    assert parse(logs.CLASSIC_2019, "phone").delegate("CPU").applied == "XNNPACK"
+    assert parse(logs.LITERT_GPU, "phone").delegate("CPU").asked == "CPU"
+
+
+def test_what_ended_early_is_kept() -> None:
+    with pytest.raises(DeviceError, match="second") as raised:
+        parse("first\nsecond\n", "phone")
+    assert str(raised.value.__cause__) == "first\nsecond"

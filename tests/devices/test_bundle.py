@@ -11,8 +11,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edgekit.devices.bundle import Bundle, opened
+from edgekit.devices.bundle import Bundle, opened, read_sums
 from edgekit.devices.carry import write_out
 from edgekit.errors import InputError, IntegrityError
 from tests.devices.tiny import tiny_bundle
@@ -80,6 +82,62 @@ def test_it_is_laid_out_over_an_older_one_and_nothing_else(tmp_path: Path) -> No
     assert (tmp_path / "other" / "letter.txt").read_text() == "dear"
 
 
+def test_a_result_that_was_not_taken_home_is_kept(tmp_path: Path) -> None:
+    write_out(tiny_bundle(tmp_path / "first"), tmp_path / "stick")
+    result = tmp_path / "stick" / "result.json"
+    result.write_text("an hour of measuring")
+    with pytest.raises(InputError, match=r"holds result\.json") as raised:
+        write_out(tiny_bundle(tmp_path / "second", seed=1), tmp_path / "stick")
+    assert f"edgekit import {result}" in (raised.value.hint or "")
+    assert result.read_text() == "an hour of measuring"
+    Bundle(tmp_path / "stick").verify()
+
+
+def test_nothing_is_written_beside_the_folder(tmp_path: Path) -> None:
+    """Which may be where a drive is mounted; nor may the folder itself be replaced."""
+    bundle = tiny_bundle(tmp_path / "bundle")
+    mount = tmp_path / "media" / "stick"
+    mount.mkdir(parents=True)
+    inode, before = mount.stat().st_ino, mount.parent.stat().st_mtime_ns
+    write_out(bundle, mount)
+    assert (mount.stat().st_ino, mount.parent.stat().st_mtime_ns) == (inode, before)
+    assert {path.name for path in mount.iterdir()} == set(bundle.files)
+    assert os.access(mount / "run.sh", os.X_OK)
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "letter").write_text("dear")
+    with pytest.raises(InputError, match="letter is a file"):
+        write_out(tiny_bundle(tmp_path / "bundle"), tmp_path / "letter")
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../outside", "a/b", "..", ".hidden", "-rf", ""])
+def test_sums_of_files_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    with (bundle.folder / "SHA256SUMS").open("a") as stream:
+        stream.write(f"{'0' * 64}  {name}\n")
+    with pytest.raises(IntegrityError, match="names files elsewhere"):
+        bundle.verify()
+    with pytest.raises(IntegrityError, match="names files elsewhere"):
+        _ = bundle.files
+
+
+@pytest.mark.parametrize("name", ["..", "../files", ".hidden", "a/b", "a b", ""])
+def test_a_bundle_whose_name_leads_elsewhere(tmp_path: Path, name: str) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    text = bundle.info.model_copy(update={"name": name}).model_dump_json()
+    (bundle.folder / "bundle.json").write_text(text)
+    with pytest.raises(InputError, match="is no bundle"):
+        Bundle(bundle.folder)
+
+
+@given(st.text())
+def test_any_text_gives_plain_names(text: str) -> None:
+    for name, digest in read_sums(text).items():
+        assert Path(name).name == name
+        assert len(digest) == 64
+
+
 def run_sh(folder: Path) -> subprocess.CompletedProcess[str]:
     words = ["sh", str(folder / "run.sh"), sys.executable]
     return subprocess.run(words, capture_output=True, text=True, check=False)
@@ -92,6 +150,9 @@ def test_run_sh_measures_without_edgekit(tmp_path: Path) -> None:
     result = json.loads((tmp_path / "a stick" / "result.json").read_text())
     assert result["golden"]["max_abs_diff"] < 1e-6
     assert len(result["protocol"]["1"]) == 2
+    stages = done.stderr.splitlines()
+    assert "timed 0 of 1" in stages
+    assert not [line for line in stages if line.startswith("{")]
 
 
 def test_run_sh_refuses_a_damaged_bundle(tmp_path: Path) -> None:
@@ -100,4 +161,17 @@ def test_run_sh_refuses_a_damaged_bundle(tmp_path: Path) -> None:
     done = run_sh(tmp_path / "stick")
     assert done.returncode == 4
     assert "a file is damaged" in done.stderr
+    assert not (tmp_path / "stick" / "result.json").exists()
+
+
+def test_run_sh_leaves_no_older_result_where_it_fails(tmp_path: Path) -> None:
+    write_out(tiny_bundle(tmp_path / "bundle"), tmp_path / "stick")
+    (tmp_path / "stick" / "result.json").write_text("of an hour ago")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\ntest "$1" = -c && exec {sys.executable} "$@"\nexit 1\n')
+    python.chmod(0o755)
+    words = ["sh", str(tmp_path / "stick" / "run.sh"), str(python)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 5
+    assert "there is no result" in done.stderr
     assert not (tmp_path / "stick" / "result.json").exists()

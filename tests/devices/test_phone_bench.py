@@ -9,52 +9,19 @@ from click.testing import CliRunner
 from edgekit.artifact import sha256_of
 from edgekit.cli import cli
 from edgekit.devices.benchmark_model import Benchmark
-from edgekit.devices.benchmark_scores import Head
-from edgekit.devices.bundle import Bundle, Info, write_bundle
+from edgekit.devices.bundle import Bundle
 from edgekit.devices.device import Device
 from edgekit.devices.missing import gaps
 from edgekit.devices.phone_bench import bench_phone
-from edgekit.devices.protocol import Protocol
-from edgekit.devices.report import Cause, DeviceReport, Subject, Validity
+from edgekit.devices.report import Cause, DeviceReport, Validity
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.evidence import Evidence
-from edgekit.runtimes.base import InputForm
-
-COUNT = 6
-RAW = InputForm(dtype="uint8", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+from tests.devices.phone_bundles import COUNT, make, phone_bundle
 
 
 @pytest.fixture
 def bundle(model: Path, tmp_path: Path) -> Bundle:
-    from ai_edge_litert.interpreter import Interpreter
-
-    images = np.random.default_rng(3).integers(0, 256, (COUNT, 16, 16, 3)).astype(np.uint8)
-    interpreter, head = Interpreter(str(model)), Head.of(model)
-    interpreter.allocate_tensors()
-    rows = []
-    for image in images:
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
-        interpreter.invoke()
-        rows.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).tobytes())
-    scores = head.scores(b"".join(rows))
-    return make(tmp_path, model, images, scores)
-
-
-def make(folder: Path, model: Path, images: Any, scores: Any, runtime: str = "litert") -> Bundle:
-    subject = Subject(
-        file=model.name, sha256=sha256_of(model), bytes=model.stat().st_size, format="tflite",
-        precision="int8", operators=None, macs=None, parameters=None, lineage=None,
-    )  # fmt: skip
-    info = Info(
-        name="figures", target=None, machine=None, cpu=None, threads=1, runtime=runtime, form=RAW,
-        subject=subject, classes=tuple("abcde"), images=COUNT, labelled=True,
-        input_source="random images", input_sha256="0" * 64,
-        protocol=Protocol(warmup_seconds=0.0, runs=20, seconds=0.0, processes=2, threads=(1,)),
-    )  # fmt: skip
-    into = folder / "bundle"
-    into.mkdir()
-    labels = scores.argmax(axis=1)
-    return write_bundle(into, info, {model.name: model}, images, labels, scores)
+    return phone_bundle(tmp_path / "bundle", model)
 
 
 def bench(bundle: Bundle, device: Device, **asked: Any) -> DeviceReport:
@@ -72,6 +39,10 @@ def test_the_report_of_a_phone(device: Device, tool: Path, bundle: Bundle) -> No
     assert report.latency_us is not None
     assert len(report.latency_us.medians) == 2
     assert report.latency_us.min <= report.latency_us.p50 <= report.latency_us.max
+    assert report.latency_us.first is not None
+    assert "random" in report.not_available["protocol.input_sha256"]
+    assert report.runtime.delegate is not None
+    assert report.runtime.delegate.asked == "XNNPACK"
     assert report.runtime.library == f"classic benchmark_model, sha256 {sha256_of(tool)}"
     assert report.device.board == "Pixel 9"
     # Its thermal status is moderate: the latency is that of a phone that slows itself down.
@@ -117,7 +88,7 @@ def test_another_runtime_s_model_is_refused(
     device: Device, tool: Path, model: Path, tmp_path: Path
 ) -> None:
     images, scores = np.zeros((COUNT, 16, 16, 3), np.uint8), np.zeros((COUNT, 5), np.float32)
-    bundle = make(tmp_path, model, images, scores, runtime="onnxruntime")
+    bundle = make(tmp_path / "bundle", model, images, scores, runtime="onnxruntime")
     with pytest.raises(InputError, match="benchmark_model runs TFLite files"):
         bench(bundle, device, binary=tool)
 

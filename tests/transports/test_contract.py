@@ -76,6 +76,16 @@ def test_each_line_is_told(way: Transport) -> None:
     assert told == ["one", "two"]
 
 
+def test_a_listener_that_fails_does_not_stop_the_command(way: Transport) -> None:
+    """More is said than a pipe holds; without a reader the command would wait for ever."""
+
+    def said(line: str) -> None:
+        raise ValueError(line)
+
+    with pytest.raises(ValueError, match=r"^1$"):
+        way.run("seq 1 50000", timeout=None, said=said)
+
+
 def test_no_answer_in_time(way: Transport) -> None:
     with pytest.raises(DeviceError) as raised:
         way.run("sleep 4000", timeout=0.5)

@@ -66,6 +66,16 @@ def test_a_command_that_is_cut_by_its_words(root: str) -> None:
         assert way.run("echo two").out == "two\n", "once only"
 
 
+def test_an_answer_that_is_lost(root: str) -> None:
+    with Fake(root=root, cut_after="touch") as device:
+        with pytest.raises(DeviceError) as raised:
+            device.run(f"touch {root}/done")
+        assert raised.value.fault is Fault.CONNECTION_LOST
+        assert Path(root, "done").exists()
+        device.open()
+        assert device.run("true").code == 0
+
+
 def test_a_restart(root: str) -> None:
     with Fake(root=root, reboot_before=3) as way:
         boot = way.run(BOOT).out

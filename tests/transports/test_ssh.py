@@ -29,6 +29,7 @@ def test_an_unknown_host_key_is_refused(sshd: Sshd) -> None:
     error = refused(sshd.way())
     assert error.fault is Fault.UNKNOWN_HOST_KEY
     assert "--accept-new-host-key" in str(error.hint)
+    assert "ssh -o StrictHostKeyChecking=accept-new" in str(error.hint), "for one that was added"
     assert sshd.known_hosts.read_text() == ""
 
 
