@@ -70,7 +70,9 @@ def _system(checked: Checked, has_links: bool) -> Iterator[Problem]:
         packages = sorted({"tar" if name == "tar" else "coreutils" for name in missing})
         yield Problem(
             what=f"programs are missing: {', '.join(missing)}",
-            mend=f"on the device: sudo apt-get install {' '.join(packages)}",
+            mend="a newer Android"
+            if _is_android(checked)
+            else f"on the device: sudo apt-get install {' '.join(packages)}",
         )
     elif not has_links:
         yield Problem(
@@ -85,10 +87,14 @@ def _system(checked: Checked, has_links: bool) -> Iterator[Problem]:
         )
 
 
+def _is_android(checked: Checked) -> bool:
+    return (checked.os or "").startswith("Android")
+
+
 def _python(checked: Checked) -> Iterator[Problem]:
     setup = f"edgekit device setup {checked.name}"
     python = checked.python
-    if python is None and (checked.os or "").startswith("Android"):
+    if python is None and _is_android(checked):
         yield Problem(
             what="Android has no Python: models run there with a benchmark_model of yours",
             mend="edgekit bench MODEL --benchmark-binary FILE",

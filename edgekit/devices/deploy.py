@@ -163,7 +163,11 @@ def switched(place: Place, release: str, tell: Tell) -> str | None:
     try:
         place.switch(release)
     except DeviceError as error:
-        if place.device.reach_again(tell) is None or place.current() != release:
+        if place.device.reach_again(tell) is None:
+            error.hint = "whether it is in use now is not known: deploy it again, which changes "
+            error.hint += "nothing where it is"
+            raise
+        if place.current() != release:
             raise
         return f"it is in use, and then: {error.message}"
     return None

@@ -41,12 +41,13 @@ class Holder:
     who: str
     """user@host pid"""
     token: str
+    """Of this one hold; it begins with the machine's MAC address: hosts may share their names."""
 
     @classmethod
     def read(cls, text: str) -> Holder | None:
         """None for what is no lock's content, as one that was cut off."""
-        boot, since, who, token = ([*text.strip().split("\t"), "", "", "", ""])[:4]
-        return cls(boot, int(since), who, token) if token and since.isdigit() else None
+        boot, since, who, token = ([*text.rstrip("\n").split("\t"), "", "", "", ""])[:4]
+        return cls(boot, int(since), who, token) if token and since.isdecimal() else None
 
     def is_stale(self, boot: str, now: int) -> bool:
         """Whether nobody stands behind it any more, on a device of this boot and uptime."""
@@ -55,7 +56,8 @@ class Holder:
     def _has_died(self) -> bool:
         """Of another machine's process nothing is known."""
         name, _, pid = self.who.rpartition(" ")
-        if name != _me() or not pid.isdigit():
+        ours = name == _me() and self.token.startswith(_machine())
+        if not ours or not pid.isdecimal():
             return False
         if int(pid) == os.getpid():
             return self.token not in _held
@@ -69,7 +71,15 @@ class Holder:
 
 
 def _me() -> str:
-    return f"{getpass.getuser()}@{platform.node()}"
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container may have no name for it
+        user = f"user {os.getuid()}"
+    return f"{user}@{platform.node()}"
+
+
+def _machine() -> str:
+    return f"{uuid.getnode():x}-"
 
 
 @contextmanager
@@ -82,7 +92,7 @@ def held(device: Device, tell: Callable[[str], None]) -> Iterator[None]:
     Raises:
         DeviceError: the way broke, or the device is full.
     """
-    token = uuid.uuid4().hex
+    token = _machine() + uuid.uuid4().hex
     _held.add(token)
     try:
         _acquire(device, token, tell)
@@ -123,7 +133,7 @@ def _acquire(device: Device, token: str, tell: Callable[[str], None]) -> None:
 def _break(device: Device, text: str) -> None:
     """Remove a stale lock, and none that another one has taken meanwhile."""
     lock, away = f"{device.home}/.lock", f"{device.home}/.lock-{uuid.uuid4().hex[:8]}"
-    same = f'test "$(cat {shlex.quote(lock)}/holder 2>/dev/null)" = {shlex.quote(text.strip())}'
+    same = f'test "$(cat {shlex.quote(lock)}/holder 2>/dev/null)" = {shlex.quote(text.rstrip())}'
     moved = f"mv {shlex.quote(lock)} {shlex.quote(away)} 2>/dev/null && rm -rf {shlex.quote(away)}"
     device.sh(f"if {same}; then {moved}; fi; true")
 

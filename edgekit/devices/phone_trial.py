@@ -15,7 +15,7 @@ from edgekit.devices.benchmark_scores import scores
 from edgekit.devices.bundle import GOLDEN_INPUT, GOLDEN_SCORES, INFO, Bundle
 from edgekit.devices.device import Device, Progress
 from edgekit.devices.raw import Golden
-from edgekit.errors import InputError
+from edgekit.errors import DeviceError, Fault, InputError
 
 
 def phone_trial(binary: Path, bundle: Bundle | None = None) -> Callable[[Device, str], Golden]:
@@ -91,9 +91,15 @@ def golden_of(
         there: the model file on the device; it is sent unless named.
 
     Raises:
-        InputError, DeviceError: as `benchmark_scores.scores`.
+        InputError, DeviceError: as `benchmark_scores.scores`; or scores that are no numbers.
     """
     given = scores_of(GOLDEN_INPUT, bundle, device, benchmark, progress, there)
+    if not np.isfinite(given).all():
+        raise DeviceError(
+            f"{device.name}: scores of the golden images are no numbers",
+            hint="the engine there cannot compute this model; ask for another one",
+            fault=Fault.WRONG_RESULT,
+        )
     expected = np.load(bundle.folder / GOLDEN_SCORES)
     return Golden(
         max_abs_diff=float(np.abs(given - expected).max()),

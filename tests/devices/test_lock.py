@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -112,12 +113,19 @@ def test_a_device_that_takes_no_lock_is_no_endless_wait(way: Fake) -> None:
         (Holder("boot", 100, "somebody@elsewhere 7", "t"), False),
         (Holder("other", 100, "somebody@elsewhere 7", "t"), True),
         (Holder("boot", 100 - lock.STALE_SECONDS - 1, "somebody@elsewhere 7", "t"), True),
-        (Holder("boot", 100, f"{lock._me()} 99999999", "t"), True),
-        (Holder("boot", 100, f"{lock._me()} 1", "t"), False),
+        (Holder("boot", 100, f"{lock._me()} 99999999", f"{lock._machine()}t"), True),
+        (Holder("boot", 100, f"{lock._me()} {os.getpid()}", f"{lock._machine()}t"), True),
+        (Holder("boot", 100, f"{lock._me()} 1", f"{lock._machine()}t"), False),
+        (Holder("boot", 100, f"{lock._me()} 99999999", "another machine"), False),
     ],
 )
 def test_whom_one_waits_for(holder: Holder, stale: bool) -> None:
     assert holder.is_stale("boot", 100) is stale
+
+
+def test_a_phone_may_hide_its_boot() -> None:
+    assert Holder.read("\t7\tme@here 1\tt") == Holder("", 7, "me@here 1", "t")
+    assert Holder.read("boot\t7\tme@here 1") is None
 
 
 @given(st.text())
