@@ -192,7 +192,7 @@ class Device:
         self.sh(" && ".join(commands), timeout=300)
 
     def run_agent(self, folder: str, job: str, progress: Progress) -> Raw:
-        """Run the agent, or what watches it, that lies in a folder on a job that lies beside it.
+        """Run the agent that lies in a folder on a job that lies beside it.
 
         Raises:
             DeviceError: with what the agent said last, and whether the device restarted meanwhile.
