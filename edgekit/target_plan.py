@@ -85,10 +85,11 @@ def plan_target(
     timed = device_is_here(target.device) or (board is not None and board.is_timed)
     if gates.max_latency_ms is not None and not timed:
         raise InputError(
-            f"the gate max_latency_ms is set for {target.name}, and no device is there to "
-            "measure milliseconds on",
-            hint="name one with --device (an emulator does not do), or use max_latency_ratio, "
-            "which is measured on this machine",
+            f"the gate max_latency_ms is set for {target.name}, and "
+            + (f"{board.name} is emulated: it has no" if board else "no device is there to measure")
+            + " milliseconds",
+            hint="name a board with --device, or use max_latency_ratio, which is measured on this "
+            "machine",
         )
     # Of what the trunk has lost already, a stage's own trials know nothing.
     asked = Gates() if any(s.learns for s in draft.recipe.stages) else gates

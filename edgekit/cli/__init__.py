@@ -18,9 +18,9 @@ def main() -> None:
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:
-        _fail("interrupted", "finished steps are kept; the same command goes on from there", 130)
+        _fail("interrupted", INTERRUPTED, 130)
     except KeyboardInterrupt:
-        _fail("interrupted", "finished steps are kept; the same command goes on from there", 130)
+        _fail("interrupted", INTERRUPTED, 130)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
@@ -33,6 +33,9 @@ def main() -> None:
             traceback.print_exc()
         what = f"a fault of edgekit's own: {type(error).__name__}: {error}"
         _fail(what, "run again with --debug and report what it prints", 1)
+
+
+INTERRUPTED = "the steps that a build has finished are kept; what ran on a device begins anew"
 
 
 def _fail(message: str, hint: str | None, code: int) -> None:

@@ -10,6 +10,9 @@ from pydantic import ValidationError
 from edgekit.devices.raw import Raw
 from edgekit.errors import DeviceError, Fault
 
+OPTIONS = {"openvino": " --runtime openvino"}
+"""Of `device setup`, for what it does not install unasked."""
+
 
 def message_of(line: str) -> dict[str, Any] | None:
     """A line of progress; None for what a library printed in between."""
@@ -50,7 +53,7 @@ def crash(name: str, code: int, words: str) -> DeviceError:
         package = last.rpartition("'")[0].rpartition("'")[2]
         return DeviceError(
             f"{name}: {package} is not installed for the Python that runs there",
-            hint=f"edgekit device setup {name}",
+            hint=f"edgekit device setup {name}{OPTIONS.get(package, '')}",
             fault=Fault.MISSING_RUNTIME,
         )
     signals = {132: "SIGILL, an instruction it does not have", 137: "SIGKILL, mostly for want of "

@@ -41,9 +41,10 @@ def judged(bundle: Bundle, raw: Raw, device: str, address: str, evidence: Eviden
     """
     agent = sha256_of(bundle.folder / "agent.py")
     if raw.id != bundle.id or raw.agent != agent:
-        what = "bundle" if raw.id != bundle.id else "agent"
         raise IntegrityError(
-            f"the result was not made by this bundle's {what}",
+            "the result was made by another bundle"
+            if raw.id != bundle.id
+            else "the result was made by another agent than the bundle's",
             hint="name the bundle it was made with: --bundle FOLDER",
         )
     if raw.models.get(MODEL) != bundle.info.subject.sha256:

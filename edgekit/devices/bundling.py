@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.artifact import Artifact, Store, sha256_of
-from edgekit.devices.bundle import NAME, Bundle, Info, opened, write_bundle
+from edgekit.devices.bundle import Bundle, Info, opened, write_bundle
 from edgekit.devices.protocol import SLICE, Protocol
 from edgekit.devices.report import Subject
 from edgekit.errors import EdgekitError, InputError
@@ -39,7 +39,7 @@ class Wanted:
 
     protocol: Protocol
     threads: int | None = None
-    """Instead of the target's; 4 where there is no target."""
+    """Instead of the target's; 1 where there is no target: 2 and 4 are measured beside it."""
     images: Path | None = None
     """A folder of images, for a file from elsewhere."""
     mean: tuple[float, float, float] | None = None
@@ -70,9 +70,12 @@ def make_bundle(path: Path, store: Store, wanted: Wanted, into: Path) -> Bundle:
     if variant:
         return _from_build(variant, store, wanted, into)
     if path.is_dir():
+        inside = sorted(p.parent.name for p in path.glob("*/manifest.json"))
         raise InputError(
             f"{path} is no folder of a build",
-            hint="name build/<recipe>/<target>, one of its variants, a bundle or a model file",
+            hint=f"name one of its folders: {', '.join(inside)}"
+            if inside
+            else "name build/<recipe>/<target>, one of its variants, a bundle or a model file",
         )
     return _from_file(path, wanted, into)
 
@@ -185,11 +188,6 @@ def _from_file(path: Path, wanted: Wanted, into: Path) -> Bundle:
     if not runtimes:
         known = ", ".join(sorted(Path(r.file).suffix for r in find_runtimes().values()))
         raise InputError(f"{path} is no model file that is known: {known}")
-    if not re.fullmatch(NAME, path.stem):
-        raise InputError(
-            f"{path}: {path.stem!r} is no name of a model",
-            hint="letters, digits, and _ . - between them: rename the file",
-        )
     runtime = runtimes[0]
     try:
         description = runtime.describe(path)
@@ -209,11 +207,11 @@ def _from_file(path: Path, wanted: Wanted, into: Path) -> Bundle:
     )
     (into / "inputs.npy").unlink()
     info = Info(
-        name=path.stem,
+        name=_name_of(path),
         target=None,
         machine=None,
         cpu=None,
-        threads=wanted.threads or 4,
+        threads=wanted.threads or 1,
         runtime=runtime.name,
         form=form,
         subject=subject_of(path, runtime, None, None, None),
@@ -222,11 +220,16 @@ def _from_file(path: Path, wanted: Wanted, into: Path) -> Bundle:
         labelled=False,
         input_source=source,
         input_sha256=hashlib.sha256(inputs.tobytes()).hexdigest(),
-        protocol=wanted.protocol.at(wanted.threads or 4),
+        protocol=wanted.protocol.at(wanted.threads or 1),
     )
     beside = [path.with_suffix(Path(name).suffix) for name in runtime.companions]
     copied = {file.name: file for file in (path, *beside)}
     return write_bundle(into, info, copied, inputs, None, outcome.scores["model"])
+
+
+def _name_of(path: Path) -> str:
+    """Of the file, as a folder on any device can be called: my_model of `my model.onnx`."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem).lstrip(".-") or "model"
 
 
 def _inputs(path: Path, port: Port, wanted: Wanted) -> tuple[InputForm | None, NDArray[Any], str]:

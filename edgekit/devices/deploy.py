@@ -6,6 +6,7 @@ switched. Whatever fails, wherever the connection breaks, `current` stays what i
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from edgekit.devices.raw import Golden
 from edgekit.devices.validity import golden_complaint
 from edgekit.errors import DeviceError, EdgekitError, Fault
 from edgekit.transports.base import Transport
+from edgekit.yamlfile import suggestion
 
 Trial = Callable[[Device, str], Golden]
 """Runs the golden images of a release, given the folder it lies in."""
@@ -188,9 +190,16 @@ def roll_back(device: Device, name: str, trial: Trial | None = None, tell: Tell 
         place = Place(device, name)
         before = place.current("previous")
         if before is None:
+            known = device.sh(
+                f"ls {shlex.quote(f'{device.home}/models')} 2>/dev/null || true"
+            ).split()
             raise DeviceError(
-                f"{device.name}: {name} has no release before the one in use",
-                hint=f"`ls {place.folder}/releases` there shows what is kept",
+                f"{device.name}: {name} has no release before the one in use"
+                if name in known
+                else f"{device.name}: no model {name} was deployed there",
+                hint=f"`ls {place.folder}/releases` there shows what is kept"
+                if name in known
+                else suggestion(name, known),
             )
         folder = f"{place.folder}/releases/{before}"
         place.check(folder, place.own_sums(before))

@@ -23,6 +23,7 @@ from edgekit.plugins import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.target import Target
 from edgekit.transports.base import Transport
+from edgekit.transports.emulated import Emulated
 
 THREADS = 4
 """Where neither a build nor the user says how many."""
@@ -81,6 +82,9 @@ def estimate_on(
         except NoEstimate as error:
             reason, advice = error.message, error.hint or ""
     cpu, whose = facts.get("cpu"), "the build's target, if that is what the device has"
+    if isinstance(transport, Emulated):
+        reason, advice = f"{name} is emulated: it has no latency", ""
+        cpu, whose = transport.cpu, name
     if calibration:
         cpu, whose = calibration.cpu, name
     return Estimate(

@@ -26,6 +26,8 @@ LEAST_IMAGES = 100
 GOLDEN_INT8, GOLDEN_FLOAT = 0.1, 0.01
 """Of the spread of the golden scores: int8 kernels differ by a few steps of the output's scale."""
 LEAST_DELEGATED = 0.9
+LOST_TIME = 1.2
+"""Times the median that the mean may be: a few runs that wait long show there, and not in p90."""
 TIMED = ("timed", "latency")
 """How the phases end in which runs are timed."""
 NOW_BITS = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
@@ -41,6 +43,7 @@ def timing_reasons(raw: Raw, protocol: Protocol) -> Iterator[Reason]:
     yield from delegate_reasons(processes[0].delegate)
     yield from _samples(processes, protocol)
     yield from busy_before(raw)
+    yield from _too_many_threads(raw, protocol.threads[0])
     yield from _interleaved(raw)
 
 
@@ -136,9 +139,14 @@ def _samples(processes: list[Process], protocol: Protocol) -> Iterator[Reason]:
         words += "first"
         yield Reason(cause=Cause.DRIFT, validity=validity, words=words)
     yield from spread_reasons(medians)
-    p50, p90 = np.percentile([s for p in processes for s in p.samples], (50, 90))
-    if p90 > DISTURBED * p50:
-        words = f"other jobs were at work: the 90th percentile is {p90 / p50:.1f} times the median"
+    runs = [s for p in processes for s in p.samples]
+    p50, p90 = np.percentile(runs, (50, 90))
+    mean = float(np.mean(runs))
+    if p90 > DISTURBED * p50 or mean > LOST_TIME * p50:
+        words = (
+            f"other jobs were at work: the 90th percentile is {p90 / p50:.1f} times the median, "
+        )
+        words += f"the mean {mean / p50:.2f} times"
         yield Reason(cause=Cause.BUSY, validity=Validity.INVALID, words=words)
 
 
@@ -148,6 +156,14 @@ def spread_reasons(medians: list[float]) -> Iterator[Reason]:
     if spread > SPREAD:
         words = f"the processes' medians differ by {100 * spread:.0f} %"
         yield Reason(cause=Cause.SPREAD, validity=Validity.INVALID, words=words)
+
+
+def _too_many_threads(raw: Raw, threads: int) -> Iterator[Reason]:
+    """They wait for each other, which looks like another job."""
+    cores = raw.environment.get("cores") or threads
+    if threads > cores:
+        words = f"{threads} threads on {cores} cores wait for each other: --threads {cores}"
+        yield Reason(cause=Cause.BUSY, validity=Validity.WARN, words=words)
 
 
 def _interleaved(raw: Raw) -> Iterator[Reason]:

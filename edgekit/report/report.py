@@ -20,6 +20,7 @@ from edgekit.pruning.record import Pruned
 from edgekit.ptq.mixed import Mixed
 from edgekit.ptq.search import Search
 from edgekit.report.bounds import bounds_of
+from edgekit.report.doubts import doubts, evidence_of, was_timed
 from edgekit.run import Build, RowResult, TargetResult
 from edgekit.stages.quantize import Islands
 from edgekit.steps import State, Step
@@ -160,9 +161,9 @@ def make_report(build: Build, target: TargetResult) -> Report:
         threads=spec.threads,
         status="broken" if target.faults else "passed",
         broken=target.faults,
-        evidence=_evidence(target),
-        not_measured=[*_undecided(build), *_not_measured(target)],
-        bounds=bounds_of(target) if spec.device == "CPU" and not _was_timed(target) else {},
+        evidence=evidence_of(target),
+        not_measured=doubts(build, target),
+        bounds=bounds_of(target) if spec.device == "CPU" and not was_timed(target) else {},
         gates=target.plan.gates,
         data=_data(build),
         rows=[_row(row) for row in target.rows],
@@ -177,17 +178,6 @@ def make_report(build: Build, target: TargetResult) -> Report:
     )
 
 
-def _evidence(target: TargetResult) -> Evidence:
-    ratios = [row.validation.latency.ratio for row in target.rows]
-    return next((ratio.evidence for ratio in ratios if ratio), Evidence.HOST)
-
-
-def _was_timed(target: TargetResult) -> bool:
-    """Whether the target's own device told the latency."""
-    board = target.plan.board
-    return _evidence(target) is Evidence.MEASURED or bool(board and board.is_timed)
-
-
 def _use(build: Build, target: TargetResult) -> str:
     """The target's words on what to do with the files, with this build's names in them."""
     recipe = build.plan.recipe
@@ -200,73 +190,12 @@ def _use(build: Build, target: TargetResult) -> str:
     )
 
 
-BUSY = (
-    "The latency of {rows}, though it was tried three times: other jobs were at work, and the "
-    "slowest tenth of the runs took more than twice the median. The ratios say nothing of the "
-    "model. When the machine is quiet, build again with --force and the names of these steps, e.g. "
-    "--force validate-export."
-)
-SATURATES = (
-    "OpenVINO's int8 with exact integer sums: on an x86 processor without VNNI its sums saturate, "
-    "so its accuracy here may be below the target's. The other runtimes' scores are exact."
-)
-
-
-def _undecided(build: Build) -> list[str]:
-    """What the images could not tell of a model from elsewhere: there the recipe's word stands."""
-    check = build.artifacts.get("check-source")
-    found = check.metadata["source_check"] if check else {"undecided": []}
-    if not found["undecided"]:
-        return []
-    return [
-        f"The input of {build.plan.recipe.model.label}: on {found['images']} training images "
-        f"{', '.join(found['undecided'])} would do no worse than what the recipe says. Its word is "
-        "taken; more images would tell."
-    ]
-
-
 def _remarks(build: Build) -> dict[str, str]:
     return {
         name: artifact.metadata["remark"]
         for name, artifact in build.artifacts.items()
         if "/" not in name and "remark" in artifact.metadata
     }
-
-
-def _not_measured(target: TargetResult) -> list[str]:
-    """What a reader might take for measured, and why it was not."""
-    spec = target.plan.target
-    busy = [
-        f"{result.row.variant} {result.row.stage}"
-        for result in target.rows
-        if result.validation.latency.disturbed
-    ]
-    doubts = [BUSY.format(rows=", ".join(busy))] if busy else []
-    board = target.plan.board
-    if _was_timed(target):
-        return doubts
-    environment = target.rows[-1].validation.environment
-    int8 = environment.get("int8_instructions", [])
-    saturates = not int8 and any(row.row.runtime == "openvino" for row in target.rows)
-    doubts += [SATURATES] if saturates else []
-    if spec.device != "CPU":
-        return [
-            *doubts,
-            f"Anything on the {spec.device} of {spec.description}: this machine has none. Accuracy "
-            "and ratios are those of the same file on this machine's CPU in float32 arithmetic "
-            "where the file is float; another order of magnitude may be true of the "
-            f"{spec.device}. To measure it there: build on a machine that has one, or `edgekit "
-            "device add NAME --ssh USER@HOST` and build with `--device NAME`.",
-        ]
-    here = f"has {', '.join(int8)}" if int8 else "has no int8 dot-product instructions"
-    why = f"{board.name} is emulated" if board else "no device took part in this build"
-    return [
-        *doubts,
-        f"Latency on {spec.description}: {why}. The "
-        f"ratios are this machine's, whose processor {here}; what int8 gains depends on them, so "
-        f"expect other ratios on its {spec.cpu}. To measure it there: `edgekit device add NAME "
-        "--ssh USER@HOST`, and build with `--device NAME`.",
-    ]
 
 
 def _row(result: RowResult) -> RowRecord:

@@ -83,7 +83,6 @@ def test_by_stick(folder: Path) -> None:
         (["deploy", "means.onnx", "--device", "a", "--device", "a"], "a device is named twice"),
         (["bench", "means.onnx", "--device", "a", "--engine", "GPU"], "--benchmark-binary"),
         (["rollback", "../files", "--device", "a"], "is no name of a model"),
-        (["bundle", "my means.onnx", "--out", "x"], "rename the file"),
         (["build", "r.yaml", "--target", "rpi", "--device", "x"], "r.yaml"),
     ],
 )

@@ -243,7 +243,7 @@ def test_by_way_of_a_stick(carried: Callable[..., Path], tmp_path: Path) -> None
 def test_a_result_of_another_bundle(carried: Callable[..., Path], tmp_path: Path) -> None:
     result = carried(tiny_bundle(tmp_path / "bundle"))
     write_out(tiny_bundle(tmp_path / "other", seed=1), tmp_path / "other-stick")
-    with pytest.raises(IntegrityError, match="was not made by this bundle"):
+    with pytest.raises(IntegrityError, match="was made by another bundle"):
         import_result(result, tmp_path / "other-stick", "x")
 
 

@@ -173,9 +173,10 @@ def test_a_device_that_restarts_in_the_middle(old: Bundle, new: Bundle, tmp_path
 
 def test_rollback_and_forward_again(old: Bundle, new: Bundle, tmp_path: Path) -> None:
     way = board(tmp_path / "pi")
-    with Device("pi5", way) as device, pytest.raises(DeviceError, match="no release before"):
-        roll_back(device, "means")
     deploy(old, way)
+    for name, told in (("means", "no release before"), ("meens", "no model meens was deployed")):
+        with Device("pi5", way) as device, pytest.raises(DeviceError, match=told):
+            roll_back(device, name)
     deploy(new, way)
     for expected in (old, new):
         with Device("pi5", way) as device:

@@ -132,6 +132,19 @@ def test_other_jobs_at_work() -> None:
     assert causes(run(before=state(load_average=[3.0] * 3))) == {Cause.BUSY: Validity.WARN}
 
 
+def test_a_few_runs_that_wait_long() -> None:
+    """The 90th percentile does not see them; the mean does."""
+    noise = [0.01] * 140 + [0.06] * 10
+    np.random.default_rng(0).shuffle(noise)
+    assert causes(run([process(noise), process(noise)])) == {Cause.BUSY: Validity.INVALID}
+
+
+def test_more_threads_than_cores() -> None:
+    raw = run().model_copy(update={"environment": {"cores": 2}})
+    (reason,) = timing_reasons(raw, PROTOCOL)
+    assert "4 threads on 2 cores wait for each other: --threads 2" in reason.words
+
+
 def test_processes_that_differ() -> None:
     found = causes(run([process([0.010] * 150), process([0.012] * 150)]))
     assert found == {Cause.SPREAD: Validity.INVALID}

@@ -1,0 +1,99 @@
+"""What a reader might take for measured, or for sure, and is not: each with its reason."""
+
+from __future__ import annotations
+
+from edgekit.evidence import Evidence
+from edgekit.run import Build, TargetResult
+
+BUSY = (
+    "The latency of {rows}, though it was tried three times: other jobs were at work, and the "
+    "slowest tenth of the runs took more than twice the median. The ratios say nothing of the "
+    "model. When the machine is quiet, build again with --force and the names of these steps, e.g. "
+    "--force validate-export."
+)
+SATURATES = (
+    "OpenVINO's int8 with exact integer sums: on an x86 processor without VNNI its sums saturate, "
+    "so its accuracy here may be below the target's. The other runtimes' scores are exact."
+)
+
+
+def _undecided(build: Build) -> list[str]:
+    """What the images could not tell of a model from elsewhere: there the recipe's word stands."""
+    check = build.artifacts.get("check-source")
+    found = check.metadata["source_check"] if check else {"undecided": []}
+    if not found["undecided"]:
+        return []
+    return [
+        f"The input of {build.plan.recipe.model.label}: on {found['images']} training images "
+        f"{', '.join(found['undecided'])} would do no worse than what the recipe says. Its word is "
+        "taken; more images would tell."
+    ]
+
+
+def doubts(build: Build, target: TargetResult) -> list[str]:
+    return [*_undecided(build), *_no_better_than_guessing(build, target), *_not_measured(target)]
+
+
+def _no_better_than_guessing(build: Build, target: TargetResult) -> list[str]:
+    """A network that has not learned anything loses nothing in int8 either."""
+    if not target.rows:
+        return []
+    counts = build.artifacts["splits"].metadata["counts"][build.plan.recipe.data.evaluate_on]
+    share = 100 * max(counts.values()) / sum(counts.values())
+    top1 = target.rows[0].validation.top1
+    if top1.low is None or top1.low > share:
+        return []
+    return [
+        f"That the float model has learned anything: its top-1 of {top1.value:.1f} % "
+        f"({top1.low:.1f} to {top1.high:.1f}) is not shown to be better than always naming the "
+        f"commonest class ({share:.1f} %). What int8 loses of it says little: train longer, give "
+        "more images."
+    ]
+
+
+def _not_measured(target: TargetResult) -> list[str]:
+    """What a reader might take for measured, and why it was not."""
+    spec = target.plan.target
+    busy = [
+        f"{result.row.variant} {result.row.stage}"
+        for result in target.rows
+        if result.validation.latency.disturbed
+    ]
+    doubts = [BUSY.format(rows=", ".join(busy))] if busy else []
+    board = target.plan.board
+    if was_timed(target):
+        return doubts
+    environment = target.rows[-1].validation.environment
+    int8 = environment.get("int8_instructions", [])
+    saturates = not int8 and any(row.row.runtime == "openvino" for row in target.rows)
+    doubts += [SATURATES] if saturates else []
+    if spec.device != "CPU":
+        return [
+            *doubts,
+            f"Anything on the {spec.device} of {spec.description}: this machine has none. Accuracy "
+            "and ratios are those of the same file on this machine's CPU in float32 arithmetic "
+            "where the file is float; another order of magnitude may be true of the "
+            f"{spec.device}. To measure it there: build on a machine that has one, or `edgekit "
+            "device add NAME --ssh USER@HOST` and build with `--device NAME`.",
+        ]
+    here = f"has {', '.join(int8)}" if int8 else "has no int8 dot-product instructions"
+    why = f"{board.name} is emulated" if board else "no device took part in this build"
+    return [
+        *doubts,
+        f"Latency on {spec.description}: {why}. The "
+        f"ratios are this machine's, whose processor {here}; what int8 gains depends on them, so "
+        f"expect other ratios on its {spec.cpu}. To measure it there: `edgekit device add NAME "
+        "--ssh USER@HOST`, and build with `--device NAME`.",
+    ]
+
+
+def evidence_of(target: TargetResult) -> Evidence:
+    """Where accuracy and latency were seen."""
+    ratios = [row.validation.latency.ratio for row in target.rows]
+    return next((ratio.evidence for ratio in ratios if ratio), Evidence.HOST)
+
+
+def was_timed(target: TargetResult) -> bool:
+    """Whether the target's own device told the latency."""
+    board = target.plan.board
+    return evidence_of(target) is Evidence.MEASURED or bool(board and board.is_timed)
