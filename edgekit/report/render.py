@@ -62,6 +62,7 @@ def _environment(escape: bool) -> Any:
     environment.filters["interval"] = interval
     environment.filters["in_float"] = _in_float
     environment.filters["markdown"] = _html
+    environment.filters["inline"] = _inline
     environment.filters["number"] = "{:,}".format
     return environment
 
@@ -78,3 +79,11 @@ def _html(text: str) -> Any:
     import markupsafe
 
     return markupsafe.Markup(markdown_it.MarkdownIt("js-default").render(text))
+
+
+def _inline(text: str) -> Any:
+    """The same within a line."""
+    import markdown_it
+    import markupsafe
+
+    return markupsafe.Markup(markdown_it.MarkdownIt("js-default").renderInline(text))
