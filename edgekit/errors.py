@@ -140,14 +140,20 @@ FULL = re.compile(
     r"os error 28|\d+ requested and \d+ written|unexpected pos|PytorchStreamWriter failed"
 )
 """How a full disk sounds where no error number comes along: safetensors, numpy, torch."""
+STORE = "--store"
+STORE_VARIABLE = "the variable EDGEKIT_STORE"
 LEAST_SPACE = 1_000_000  # bytes; a write that fails with less than this left fails for it
 
 
 @contextmanager
-def storage_errors(where: Path) -> Iterator[None]:
+def storage_errors(where: Path, option: str = STORE) -> Iterator[None]:
     """Turn "no space", "no permission" and "that is a file" into a `StorageError`.
 
     A permission that is missing elsewhere than at `where` is not the storage's: it passes.
+
+    Args:
+        option: what a user chooses another place by. What lies in the store may be deleted, and the
+            hint says so.
     """
     try:
         yield
@@ -161,20 +167,20 @@ def storage_errors(where: Path) -> Iterator[None]:
             made_again = f"; {where} may be deleted, the next build makes it again"
             raise StorageError(
                 f"no space left on the disk while writing to {path or where}",
-                hint="free some space, or choose another place with --store"
-                + (made_again if inside else ""),
+                hint=f"free some space, or choose another place with {option}"
+                + (made_again if inside and option == STORE else ""),
             ) from error
         if code in (errno.EACCES, errno.EPERM, errno.EROFS) and _concerns(path, where):
             raise StorageError(
                 f"cannot write to {path or where}: {os.strerror(code)}",
-                hint="choose a folder you may write to, with --store or --build-dir",
+                hint=f"choose a folder you may write to, with {option}",
             ) from error
         blocked = code in (errno.ENOTDIR, errno.EEXIST)
         file = next((p for p in (where, *where.parents) if blocked and p.is_file()), None)
         if file:
             raise StorageError(
                 f"{file} is a file, a folder expected",
-                hint="choose a folder, with --store or --build-dir",
+                hint=f"choose a folder, with {option}",
             ) from error
         raise
 
@@ -191,7 +197,8 @@ def _is_full(error: Exception, where: Path) -> bool:
 
 
 def _path(error: Exception) -> Path | None:
-    filename = error.filename if isinstance(error, OSError) else None
+    """The file that could not be written; of two, as when one is copied, the second."""
+    filename = (error.filename2 or error.filename) if isinstance(error, OSError) else None
     return Path(os.fsdecode(filename)).absolute() if isinstance(filename, str | bytes) else None
 
 

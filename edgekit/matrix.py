@@ -280,7 +280,7 @@ def read_matrix_report(path: Path) -> MatrixReport | None:
 
 def publish_matrix(report: MatrixReport, folder: Path) -> None:
     """Write matrix.json, matrix.md and matrix.html, each whole or not at all."""
-    with storage_errors(folder):
+    with storage_errors(folder, "--out"):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "matrix.json", report.model_dump_json(indent=1))
         write_atomically(folder / "matrix.md", render_matrix(report, html=False))

@@ -30,6 +30,7 @@ from edgekit.target_plan import PRECOMPILE
 from edgekit.weights import NOTE, read_note
 
 MANIFEST_SCHEMA = 2
+BUILD_DIR = "--build-dir"
 FLOAT_FILE = "float.safetensors"
 COMPARISON = ("comparison.md", "comparison.html")
 REPORT = ("report.json", "report.md", "report.html")
@@ -40,15 +41,15 @@ def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
     """Write `<build_dir>/<recipe>/<target>/` for every target that was reached."""
     published = []
     root = build_dir / build.plan.recipe.name
-    with storage_errors(root):
+    with storage_errors(root, BUILD_DIR):
         _forget(root, COMPARISON)
     for target in build.targets:
         folder = root / target.plan.target.name
         if not target.rows:
-            with storage_errors(folder):
+            with storage_errors(folder, BUILD_DIR):
                 _forget(folder, REPORT)
             continue
-        with storage_errors(folder):
+        with storage_errors(folder, BUILD_DIR):
             folder.mkdir(parents=True, exist_ok=True)
             report = make_report(build, target)
             with FileLock(folder / ".lock"):
@@ -76,7 +77,7 @@ def _forget(folder: Path, names: tuple[str, ...]) -> None:
 
 def _publish_comparison(plan: Plan, reports: list[Report], folder: Path) -> None:
     """The targets of this build beside each other, above their folders."""
-    with storage_errors(folder):
+    with storage_errors(folder, BUILD_DIR):
         for name, html in zip(COMPARISON, (False, True), strict=True):
             page = render_comparison(plan.recipe.name, reports, plan.left_out, html)
             write_atomically(folder / name, page)

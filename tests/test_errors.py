@@ -147,6 +147,13 @@ def test_only_what_edgekit_makes_again_may_be_deleted(place: str | int | None, o
     assert ("may be deleted" in str(caught.value.hint)) == ours
 
 
+def test_a_full_stick_is_named_and_nobody_is_told_to_delete_it() -> None:
+    with pytest.raises(StorageError) as caught, storage_errors(Path("/stick"), "--out"):
+        raise OSError(errno.ENOSPC, "No space left on device", "/home/model", None, "/stick/model")
+    assert str(caught.value).endswith("writing to /stick/model")
+    assert caught.value.hint == "free some space, or choose another place with --out"
+
+
 @pytest.mark.parametrize("below", ["", "temp"])
 def test_a_store_that_is_a_file_is_refused_by_name(tmp_path: Path, below: str) -> None:
     (tmp_path / "store").touch()

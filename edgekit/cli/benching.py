@@ -10,7 +10,7 @@ import click
 
 from edgekit.cli._devices import binary_option, measuring, store_of, transports_of, wanted_of
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
-from edgekit.errors import DeviceError, InputError
+from edgekit.errors import DeviceError, InputError, storage_errors
 
 if TYPE_CHECKING:
     from edgekit.devices.report import DeviceReport
@@ -76,20 +76,19 @@ def bench(
 @click.command(name="import")
 @click.argument("result", type=FILE)
 @click.option("--bundle", "bundle_path", type=FILE, help="Where it does not lie beside the result.")
-@click.option("--device", default="device", help="What to call the device it was made on.")
+@click.option("--device", help="What to call the device it was made on.  [default: its board]")
 @out_option
 @json_option
 @debug_option
 def import_(
-    result: Path, bundle_path: Path | None, device: str, out: Path | None, as_json: bool
+    result: Path, bundle_path: Path | None, device: str | None, out: Path | None, as_json: bool
 ) -> None:
     """Read the result.json that run.sh left on a device, with the checks of `bench`."""
     from edgekit.devices.bench import import_result
 
     report = import_result(result, bundle_path, device)
-    _report(
-        report, out or Path("build/devices") / device / Path(report.artifact.file).stem, as_json
-    )
+    folder = Path("build/devices") / report.device.name / Path(report.artifact.file).stem
+    _report(report, out or folder, as_json)
 
 
 def _report(report: DeviceReport, folder: Path, as_json: bool) -> None:
@@ -99,7 +98,8 @@ def _report(report: DeviceReport, folder: Path, as_json: bool) -> None:
     """
     from edgekit.report.device import write_device_report
 
-    page = write_device_report(report, folder)
+    with storage_errors(folder, "--out"):
+        page = write_device_report(report, folder)
     if as_json:
         click.echo(report.model_dump_json(indent=1))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -62,12 +63,13 @@ def judged(bundle: Bundle, raw: Raw, device: str, address: str, evidence: Eviden
     return assemble(raw, bundle.info.subject, setting, bundle.reference())
 
 
-def import_result(path: Path, bundle_path: Path | None, device: str) -> DeviceReport:
+def import_result(path: Path, bundle_path: Path | None, device: str | None) -> DeviceReport:
     """The report of a run on a device that could not be reached: run.sh left `path`.
 
     Args:
         bundle_path: the bundle it was made with, a folder or a tar; the folder it lies in unless
             named.
+        device: what to call the device; None: what its board calls itself.
 
     Raises:
         InputError: it is no result, or its bundle is not there. IntegrityError: they don't match.
@@ -96,4 +98,11 @@ def import_result(path: Path, bundle_path: Path | None, device: str) -> DeviceRe
                 hint="run it on the device it is for",
                 fault=Fault.WRONG_ARCHITECTURE,
             )
-        return judged(bundle, raw, device, "by way of run.sh", Evidence.MEASURED)
+        name = device or _called(raw)
+        return judged(bundle, raw, name, "by way of run.sh", Evidence.MEASURED)
+
+
+def _called(raw: Raw) -> str:
+    """raspberry-pi-5-model-b-rev-1.0, of a board's own words."""
+    words = str(raw.board.get("board") or raw.environment.get("cpu"))
+    return re.sub(r"[^a-z0-9_.]+", "-", words.lower()).strip("-.") or "device"

@@ -22,7 +22,7 @@ from edgekit.devices.protocol import Protocol
 from edgekit.devices.raw import Raw
 from edgekit.devices.report import Validity
 from edgekit.devices.validity import timing_reasons
-from edgekit.errors import DeviceError, Fault, InputError, storage_errors
+from edgekit.errors import STORE_VARIABLE, DeviceError, Fault, InputError, storage_errors
 from edgekit.evidence import Evidence
 from edgekit.plugins import find_runtimes
 from edgekit.runtimes.base import Progress
@@ -63,7 +63,7 @@ def calibrate(
                 raws.append(_measure(device, where, number, one, protocol))
     path = calibration_path(device.name)
     found = merged(read_calibration(device.name), _found(device, files, raws, protocol))
-    with storage_errors(path):
+    with storage_errors(path, STORE_VARIABLE):
         write_atomically(path, found.model_dump_json(indent=1))
     return found
 

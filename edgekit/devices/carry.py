@@ -16,7 +16,7 @@ def write_out(bundle: Bundle, out: Path) -> None:
     Raises:
         InputError: something else lies there, or a result that was not taken home.
     """
-    with storage_errors(out.parent):
+    with storage_errors(out.parent, "--out"):
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".tar":
             bundle.write_tar(out)

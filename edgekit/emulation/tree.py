@@ -25,7 +25,7 @@ from filelock import FileLock
 
 from edgekit.artifact import digest_of
 from edgekit.emulation.cpus import CpuName, describe
-from edgekit.errors import DeviceError, Fault, storage_errors
+from edgekit.errors import STORE_VARIABLE, DeviceError, Fault, storage_errors
 
 QEMU = "qemu-aarch64-static"
 PROGRAMS = {QEMU: "qemu-user-static", "debootstrap": "debootstrap", "dpkg": "dpkg"}
@@ -58,7 +58,7 @@ def build_tree(cpu: CpuName, root: Path, progress: Said) -> Path:
     """
     need_programs()
     tree = tree_path(cpu, root)
-    with storage_errors(root):
+    with storage_errors(root, STORE_VARIABLE):
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / ".lock"):
             if tree.exists():

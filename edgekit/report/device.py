@@ -6,7 +6,6 @@ from pathlib import Path
 
 from edgekit.artifact import write_atomically
 from edgekit.devices.report import DeviceReport, Validity
-from edgekit.errors import storage_errors
 from edgekit.report.render import render
 
 WIDTH, HEIGHT = 640, 120
@@ -29,10 +28,9 @@ def write_device_report(report: DeviceReport, folder: Path) -> Path:
     Returns:
         the page for a person.
     """
-    with storage_errors(folder):
-        write_atomically(folder / "device-report.json", report.model_dump_json(indent=1))
-        write_atomically(folder / "device-report.md", render_device_markdown(report))
-        write_atomically(folder / "device-report.html", render_device_html(report))
+    write_atomically(folder / "device-report.json", report.model_dump_json(indent=1))
+    write_atomically(folder / "device-report.md", render_device_markdown(report))
+    write_atomically(folder / "device-report.html", render_device_html(report))
     return folder / "device-report.html"
 
 

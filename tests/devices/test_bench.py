@@ -247,6 +247,16 @@ def test_a_result_of_another_bundle(carried: Callable[..., Path], tmp_path: Path
         import_result(result, tmp_path / "other-stick", "x")
 
 
+def test_a_device_without_a_name_is_called_as_its_board(
+    carried: Callable[..., Path], tmp_path: Path
+) -> None:
+    result = carried(tiny_bundle(tmp_path / "bundle"))
+    written = json.loads(result.read_text())
+    written["board"]["board"] = "Raspberry Pi 5 Model B Rev 1.0\0"
+    result.write_text(json.dumps(written))
+    assert import_result(result, None, None).device.name == "raspberry-pi-5-model-b-rev-1.0"
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "not json", '{"id": 3}'])
 def test_what_is_no_result(text: str, tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(text)
