@@ -35,6 +35,7 @@ FORMATS: dict[str, Format] = {".onnx": "onnx", ".keras": "keras", ".h5": "keras"
 NAMES = {"torch": "a torch model", "onnx": "an ONNX file", "keras": "a Keras model"}
 SAVED_MODEL = "saved_model.pb"
 TORCHVISION = "torchvision/"
+KEY = "model.weights"
 """Before the name of an architecture of torchvision's."""
 
 
@@ -151,8 +152,11 @@ class ModelSource(BaseModel):
             return RANGES[self.input_range]
         return _triple(self.mean, mean), _triple(self.std, std)
 
-    def weights_file(self, base: Path) -> Path | None:
+    def weights_file(self, base: Path, key: str = KEY) -> Path | None:
         """The file the weights are read from; None for `scratch` and `pretrained`.
+
+        Args:
+            key: of the recipe, under which the weights are named.
 
         Raises:
             WeightsError, MissingPackage: the file or the package is not there.
@@ -160,36 +164,36 @@ class ModelSource(BaseModel):
         if self.weights in ("scratch", "pretrained"):
             return None
         if self.weights.startswith("package:"):
-            return _packaged_file(self.weights.removeprefix("package:"))
+            return _packaged_file(self.weights.removeprefix("package:"), key)
         path = base / Path(self.weights).expanduser()
         if path.is_dir():
-            return self._saved_model(path)
+            return self._saved_model(path, key)
         if not path.is_file():
             near = difflib.get_close_matches(path.name, _names_in(path.parent), n=1)
             raise WeightsError(
-                f"model.weights: {path} does not exist",
+                f"{key}: {path} does not exist",
                 hint=f"did you mean {near[0]}?" if near else None,
             )
         if self.format == "keras" and path.suffix.lower() not in FORMATS:
             raise WeightsError(
-                f"model.weights: {path} is a file without a suffix, which tells what it holds",
+                f"{key}: {path} is a file without a suffix, which tells what it holds",
                 hint="call it .safetensors, .pth, .pt, .onnx, .keras or .h5",
             )
         try:
             path.open("rb").close()
         except OSError as error:
-            raise WeightsError(f"model.weights: {path} cannot be read: {error.strerror}") from error
+            raise WeightsError(f"{key}: {path} cannot be read: {error.strerror}") from error
         return path
 
-    def _saved_model(self, path: Path) -> Path:
+    def _saved_model(self, path: Path, key: str) -> Path:
         if not (path / SAVED_MODEL).is_file():
             raise WeightsError(
-                f"model.weights: the folder {path} holds no {SAVED_MODEL}",
+                f"{key}: the folder {path} holds no {SAVED_MODEL}",
                 hint="a SavedModel is made by keras: model.export(folder)",
             )
         if self.format != "keras":
             raise WeightsError(
-                f"model.weights: {path} is the folder of a SavedModel, not {NAMES[self.format]}",
+                f"{key}: {path} is the folder of a SavedModel, not {NAMES[self.format]}",
                 hint="write its name with a / at its end, and no model.arch",
             )
         return path
@@ -221,10 +225,10 @@ def _triple(value: float | Triple | None, default: Any) -> Triple:
     return (float(values[0]), float(values[1]), float(values[2]))
 
 
-def _packaged_file(package: str) -> Path:
+def _packaged_file(package: str, key: str) -> Path:
     spec = importlib.util.find_spec(PACKAGED[package])
     if spec is None or not spec.submodule_search_locations:
-        raise MissingPackage(package, "demo", f"model.weights: package:{package}")
+        raise MissingPackage(package, "demo", f"{key}: package:{package}")
     return next(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
 
 

@@ -69,7 +69,7 @@ class Distillation(Training, Stage):
         return fields
 
     def files(self, base: Path) -> dict[str, Path]:
-        file = self.teacher.weights_file(base)
+        file = self.teacher.weights_file(base, "distill.teacher.weights")
         return {"teacher": file} if file else {}
 
     def prepares(self, base: Path, image_size: int) -> dict[str, Action]:

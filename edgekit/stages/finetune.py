@@ -54,7 +54,8 @@ class Finetune(Supervised, Stage):
         return fields
 
     def files(self, base: Path) -> dict[str, Path]:
-        teacher = self.distill.teacher.weights_file(base) if self.distill else None
+        key = "finetune.distill.teacher.weights"
+        teacher = self.distill.teacher.weights_file(base, key) if self.distill else None
         return {"teacher": teacher} if teacher else {}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:

@@ -106,7 +106,7 @@ class Prune(Stage):
 
     def files(self, base: Path) -> dict[str, Path]:
         source = self.recover.teacher if self.recover else None
-        teacher = source.weights_file(base) if source else None
+        teacher = source and source.weights_file(base, "prune.recover.teacher.weights")
         own = {} if self.importance in NAMED else plugin_files(self.importance, base)
         return {**own, **({"teacher": teacher} if teacher else {})}
 

@@ -204,6 +204,11 @@ def test_the_teachers_normalisation_is_its_own(score: Scorer) -> None:
     assert not np.allclose(loaded(score("own")), loaded(score("other", teacher=other)))
 
 
+def test_a_teacher_that_is_not_there_is_named_as_in_the_recipe(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"^distill\.teacher\.weights: .*safetensors does not"):
+        Distillation.model_validate({"teacher": TEACHER, "epochs": 1}).files(tmp_path)
+
+
 def test_a_teacher_of_other_classes_is_refused(score: Scorer, tmp_path: Path) -> None:
     swapped = CARD.model_copy(update={"classes": ("bright", "dark")})
     (tmp_path / "swapped").mkdir()
