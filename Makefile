@@ -32,7 +32,7 @@ lint: venv
 
 # Two processes of one thread each; a file's tests share what they build, so they stay together.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not slow"
 
 test-slow: venv
 	$(BIN)/pytest -m slow
