@@ -51,7 +51,7 @@ def from_file(path: Path, card: Card | None) -> Any:
     try:
         with tempfile.TemporaryDirectory() as folder:
             file = _saved_model(path, Path(folder)) if _is_keras_file(path) else path
-            known = {op.get_friendly_name() for op in openvino.Core().read_model(file).get_ops()}
+            known = {op.get_friendly_name() for op in read.core().read_model(file).get_ops()}
             converted = openvino.convert_model(file)
     except EdgekitError:
         raise

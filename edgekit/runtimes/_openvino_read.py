@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +49,26 @@ def need(name: str, step: str) -> Any:
         raise MissingPackage(package, extra, f"{step} for OpenVINO") from error
 
 
+@cache
+def core() -> Any:
+    """OpenVINO's core, one for the whole process.
+
+    The CPU plugin of each core gives the thread a stack for its signals, and puts the one before it
+    back when it goes. Where two overlap, the last to go puts back the first one's, which is freed:
+    the next signal, such as Ctrl-C, is a segmentation fault (`CPUSpecialSetup`, OpenVINO 2026.4).
+    """
+    return need("openvino", "reading a model").Core()
+
+
 def load(path: Path) -> Any:
     """The model of an .xml file and its .bin, as openvino keeps it.
 
     Raises:
         EdgekitError: the file cannot be read.
     """
-    openvino = need("openvino", "reading a model")
+    need("openvino", "reading a model")
     try:
-        return openvino.Core().read_model(path)
+        return core().read_model(path)
     except Exception as error:  # the library's exceptions have no common base of their own
         raise EdgekitError(f"OpenVINO cannot load {path}: {error}") from error
 
@@ -124,12 +136,10 @@ def describe(path: Path) -> Description:
 
 def _running(model: Any, path: Path) -> Any:
     """The graph that runs here, in float32 where they are not quantised, after all fusing."""
-    import openvino
-
     try:
         # Without the hint float operators run in bfloat16 on processors that have it.
         options = {"INFERENCE_PRECISION_HINT": "f32"}
-        compiled = openvino.Core().compile_model(model, "CPU", options)
+        compiled = core().compile_model(model, "CPU", options)
     except Exception as error:  # the library's exceptions have no common base of their own
         raise EdgekitError(f"OpenVINO cannot load {path}: {error}") from error
     return compiled.get_runtime_model()

@@ -108,10 +108,10 @@ def weights(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def _request(path: Path, model: Any) -> Any:
-    openvino = read.need("openvino", "inspect")
+    read.need("openvino", "inspect")
     try:
         options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": "1"}
-        return openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+        return read.core().compile_model(model, "CPU", options).create_infer_request()
     except Exception as error:  # the library's exceptions have no common base of their own
         raise EdgekitError(f"OpenVINO cannot load {path}: {error}") from error
 

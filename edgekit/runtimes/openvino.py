@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+from unittest.mock import patch
 
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
 from edgekit.model_source import Format
@@ -147,12 +148,10 @@ for i in np.argsort(-scores)[:5]:
             self._save(convert.from_file(source, None), into)
 
     def precompile(self, path: Path, device: str, into: Path) -> dict[str, str]:
-        import openvino
-
         from edgekit.agent.agent import device_facts
 
         try:
-            compiled = openvino.Core().compile_model(read.load(path), device)
+            compiled = read.core().compile_model(read.load(path), device)
             (into / "model.blob").write_bytes(compiled.export_model().getvalue())
         except RuntimeError as error:
             raise DeviceError(
@@ -214,7 +213,7 @@ def _quantize(
     settings: Quantization,
     progress: Progress,
 ) -> Any:
-    nncf = read.need("nncf", "quantize")
+    nncf, openvino = read.need("nncf", "quantize"), read.need("openvino", "quantize")
 
     def feed(numbered: tuple[int, Any]) -> Any:
         number, image = numbered
@@ -223,7 +222,8 @@ def _quantize(
 
     prepared = list(enumerate(batches(images, form), start=1))
     presets = nncf.QuantizationPreset
-    with _quiet(), _no_bars():
+    # NNCF makes a core for each model it runs, and they overlap.
+    with _quiet(), _no_bars(), patch.object(openvino, "Core", return_value=read.core()):
         try:
             return nncf.quantize(
                 model,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import io
 import json
 import sys
@@ -498,6 +500,34 @@ def test_nothing_is_reported_to_the_maker() -> None:
 
     assert telemetry_utils.tm.__name__ == "openvino.tools.ovc.telemetry_stub"
     assert type(telemetry).__module__ == "unittest.mock"
+
+
+def signal_stack() -> int | None:
+    """Where the main thread handles its signals; a freed place ends the process at the next one."""
+
+    class Stack(ctypes.Structure):
+        _fields_ = (("at", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+    stack = Stack()
+    assert ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack)) == 0
+    at: int | None = stack.at
+    return at
+
+
+def test_ctrl_c_can_be_handled_at_any_time(build: Build, tmp_path: Path) -> None:
+    RUNTIME.describe(build.path("float"))
+    before, seen = signal_stack(), set()
+    RUNTIME.quantize(
+        build.path("float"),
+        ALIKE,
+        DULL,
+        Quantization(quantizer="nncf"),
+        tmp_path,
+        lambda *_: seen.add(signal_stack()),
+    )
+    RUNTIME.describe(tmp_path / RUNTIME.file)
+    gc.collect()
+    assert {*seen, signal_stack()} == {before}
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
