@@ -123,6 +123,7 @@ class Fault(StrEnum):
     FALL_BACK = "fall-back"
     WRONG_RESULT = "wrong result"
     NO_RESULT = "no result"
+    INTERRUPTED = "interrupted"
     OTHER = "other"
 
 

@@ -35,6 +35,7 @@ import json
 import os
 import platform
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -449,11 +450,11 @@ class Watch:
 def state() -> Json:
     """What may change during a run; None for what this device does not tell."""
     millidegrees = read("/sys/class/thermal/thermal_zone0/temp")
-    temperature = ask("vcgencmd", "measure_temp")
+    temperature = re.search(r"temp=([\d.]+)", ask("vcgencmd", "measure_temp") or "")
     clocks = [read(path) for path in per_core("scaling_cur_freq")]
     return {
         "at": time.monotonic(),
-        "temperature_c": float(temperature.split("=")[1].rstrip("'C\n")) if temperature
+        "temperature_c": float(temperature[1]) if temperature
         else int(millidegrees) / 1000 if millidegrees else None,
         "clocks_mhz": [int(clock) / 1000 for clock in clocks if clock],
         "governors": [read(path) for path in per_core("scaling_governor")],
@@ -468,9 +469,9 @@ def state() -> Json:
 def throttled() -> int | None:
     """The Raspberry Pi's bits: 0-3 now, 16-19 since it started."""
     said = ask("vcgencmd", "get_throttled")
-    if said:
-        return int(said.strip().split("=")[1], 16)
-    word = read("/sys/devices/platform/soc/soc:firmware/get_throttled")
+    # An old firmware answers with an error, and with the code 0.
+    found = re.search(r"throttled=(0x[\da-fA-F]+)", said or "")
+    word = found[1] if found else read("/sys/devices/platform/soc/soc:firmware/get_throttled")
     return int(word, 16) if word else None
 
 
@@ -481,11 +482,8 @@ def power() -> float | None:
     if not said or "current" not in said:
         return None
     values: dict[str, dict[str, float]] = {}
-    for line in said.splitlines():
-        name, _, rest = line.strip().partition(" ")
-        rail, _, kind = name.rpartition("_")
-        if "=" in rest:
-            values.setdefault(rail, {})[kind] = float(rest.split("=")[1].rstrip("AV"))
+    for rail, kind, value in re.findall(r"(\S+)_([AV]) .*=([\d.]+)[AV]", said):
+        values.setdefault(rail, {})[kind] = float(value)
     return sum(rail["A"] * rail["V"] for rail in values.values() if {"A", "V"} <= set(rail))
 
 
@@ -497,7 +495,7 @@ def ask(*command: str) -> str | None:
     try:
         return subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True,
-            timeout=5,
+            errors="replace", timeout=5,
         ).stdout  # fmt: skip
     except OSError:
         SILENT.add(command[0])
@@ -511,7 +509,7 @@ SILENT: set[str] = set()
 
 def read(path: str) -> str | None:
     try:
-        with open(path) as stream:
+        with open(path, errors="replace") as stream:
             return stream.read().strip("\0\n ")
     except OSError:
         return None

@@ -28,6 +28,9 @@ binary_option = click.option(
 )
 
 
+LONGEST = 5 * 3600
+
+
 def _seconds(_: Any, option: Any, text: str | None) -> float:
     """90, 90s, 15m or 1h."""
     if text is None:
@@ -35,7 +38,10 @@ def _seconds(_: Any, option: Any, text: str | None) -> float:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
     if not found:
         raise InputError(f"--{option.name}: a time such as 90s, 15m or 1h expected, not {text}")
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+    if seconds > LONGEST:
+        raise InputError(f"--{option.name}: 5h at most: the device is held for six")
+    return seconds
 
 
 def _with(command: Callable[..., None], *options: Any) -> Callable[..., None]:

@@ -38,7 +38,7 @@ def judged(bundle: Bundle, raw: Raw, device: str, address: str, evidence: Eviden
     """
     Raises:
         IntegrityError: the result is another bundle's, another agent's or another file's, or
-            lacks a part.
+            lacks a part. DeviceError: it ran on another architecture than the bundle's.
     """
     agent = sha256_of(bundle.folder / "agent.py")
     if raw.id != bundle.id or raw.agent != agent:
@@ -52,6 +52,13 @@ def judged(bundle: Bundle, raw: Raw, device: str, address: str, evidence: Eviden
         raise IntegrityError(
             f"{device} ran another file than {bundle.info.subject.file} of the bundle",
             hint="a file was changed there: deploy it again",
+        )
+    wanted, found = bundle.info.machine, raw.environment.get("machine")
+    if wanted and wanted != found:
+        raise DeviceError(
+            f"{device} ran it as {found}, and {bundle.info.target} is {wanted}",
+            hint="run it on the device it is for, with a Python of its architecture",
+            fault=Fault.WRONG_ARCHITECTURE,
         )
     timed = raw.board["emulator"] or raw.protocol
     if not (timed and raw.golden and raw.scores):
@@ -91,13 +98,6 @@ def import_result(path: Path, bundle_path: Path | None, device: str | None) -> D
         )
     with ExitStack() as stack:
         bundle = stack.enter_context(opened(where))
-        wanted, found = bundle.info.machine, raw.environment.get("machine")
-        if wanted and wanted != found:
-            raise DeviceError(
-                f"{path} was measured on {found}, and {bundle.info.target} is {wanted}",
-                hint="run it on the device it is for",
-                fault=Fault.WRONG_ARCHITECTURE,
-            )
         name = device or _called(raw)
         return judged(bundle, raw, name, "by way of run.sh", Evidence.MEASURED)
 

@@ -137,10 +137,11 @@ def _loop(folder: str, inputs: str, count: int, size: int, command: str) -> str:
     """Shell that runs the tool on each input and puts the outputs together; it says the last
     log, and the number of each image as it is done."""
     return (
-        f"cd {shlex.quote(folder)} && i=0 && while [ $i -lt {count} ]; do "
+        f"cd {shlex.quote(folder)} && : >outputs.raw && i=0 && while [ $i -lt {count} ]; do "
         f"dd if={shlex.quote(inputs)} of=input.raw bs={size} skip=$i count=1 2>/dev/null && "
-        f"{command} >log 2>&1 && cat output.raw >>outputs.raw && rm output.raw || "
-        "{ code=$?; cat log; exit $code; }; "
+        f"{command} >log 2>&1 || {{ code=$?; cat log; exit $code; }}; "
+        # An old build does not know --output_filepath: that is seen in how much there is.
+        "test -f output.raw || break; cat output.raw >>outputs.raw && rm output.raw || exit; "
         "i=$((i + 1)); echo image $i; done; cat log"
     )
 

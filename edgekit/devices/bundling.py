@@ -33,11 +33,14 @@ BROUGHT = (MANIFEST, "labels.txt", "classify.py")
 RANDOM_INPUTS = 16
 
 
+USUAL = Protocol()
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What the command line says beside the file."""
 
-    protocol: Protocol
+    protocol: Protocol = USUAL
     threads: int | None = None
     """Instead of the target's; 1 where there is no target: 2 and 4 are measured beside it."""
     images: Path | None = None
@@ -55,6 +58,12 @@ def bundle_of(path: Path, store: Store, wanted: Wanted) -> Iterator[Bundle]:
         InputError: it is none of these, or something is missing, with what mends it.
     """
     if (path / "bundle.json").exists() or path.suffix == ".tar":
+        if wanted != Wanted():
+            raise InputError(
+                f"{path} is a bundle: what it is fed with and how it is measured was fixed when it "
+                "was made",
+                hint="leave these options out, or make it again with them: edgekit bundle",
+            )
         with opened(path) as bundle:
             yield bundle
         return

@@ -7,9 +7,10 @@ switched. Whatever fails, wherever the connection breaks, `current` stays what i
 from __future__ import annotations
 
 import shlex
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
@@ -72,12 +73,14 @@ class Outcome:
 def on_each(
     devices: dict[str, Transport], work: Callable[[Device], Outcome], release: str = ""
 ) -> list[Outcome]:
-    """Do something on several devices at once: what fails on one is told with the others."""
+    """Do something on several devices at once: what fails on one is told with the others. Ctrl-C
+    ends each before its next step, and is told likewise."""
+    interrupted = threading.Event()
 
     def one(name: str) -> Outcome:
         begin = time.monotonic()
         try:
-            with Device(name, devices[name]) as device:
+            with Device(name, devices[name], interrupted) as device:
                 return work(device)
         except EdgekitError as error:
             failed = error
@@ -91,7 +94,12 @@ def on_each(
         return Outcome(name, State.FAILED, release, time.monotonic() - begin, error=failed)
 
     with ThreadPoolExecutor(max(1, len(devices))) as pool:
-        return list(pool.map(one, devices))
+        begun = [pool.submit(one, name) for name in devices]
+        try:
+            wait(begun)
+        except KeyboardInterrupt:
+            interrupted.set()
+        return [outcome.result() for outcome in begun]
 
 
 @dataclass(frozen=True)
@@ -200,6 +208,13 @@ def roll_back(device: Device, name: str, trial: Trial | None = None, tell: Tell 
                 hint=f"`ls {place.folder}/releases` there shows what is kept"
                 if name in known
                 else suggestion(name, known),
+            )
+        if before == place.current():
+            raise DeviceError(
+                f"{device.name}: the release before the one in use is not known: a switch was "
+                "broken off",
+                hint=f"deploy the one you want; `ls {place.folder}/releases` there shows what is "
+                "kept",
             )
         folder = f"{place.folder}/releases/{before}"
         place.check(folder, place.own_sums(before))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import shlex
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -27,6 +28,8 @@ from edgekit.errors import DeviceError, EdgekitError, Fault
 from edgekit.transports.base import Transport
 
 Progress = Callable[[int, int, str], None]
+ON_32_BITS = {"aarch64": "armv7l", "x86_64": "i686"}
+"""What a Python of 32 bits on a kernel of 64 is, by what the kernel says."""
 FULL = "No space left on device"
 RETURN_SECONDS = 90.0
 """How long a device that fell silent is waited for: a board takes 20 to 60 s to start."""
@@ -36,11 +39,18 @@ OLD = "-mtime +0"
 
 
 class Device:
-    """An open device: `with Device("pi5", transport) as device`."""
+    """An open device: `with Device("pi5", transport) as device`.
 
-    def __init__(self, name: str, transport: Transport) -> None:
+    Args:
+        interrupted: once it is set, no further command is begun.
+    """
+
+    def __init__(
+        self, name: str, transport: Transport, interrupted: threading.Event | None = None
+    ) -> None:
         self.name = name
         self.transport = transport
+        self.interrupted = interrupted or threading.Event()
         self.home = ""
         self.boot = ""
 
@@ -66,8 +76,13 @@ class Device:
         """What a line of shell prints on the device.
 
         Raises:
-            DeviceError: the way broke, or the command ended with another code than 0.
+            DeviceError: the way broke, the command ended with another code than 0, or somebody
+                interrupted.
         """
+        if self.interrupted.is_set():
+            stopped = DeviceError(f"{self.name}: interrupted", fault=Fault.INTERRUPTED)
+            stopped.exit_code = 130
+            raise stopped
         done = self.transport.run(command, timeout=timeout)
         if done.code:
             raise self.error(command, done.code, done.err)
@@ -145,15 +160,16 @@ class Device:
         Raises:
             DeviceError: there is no such Python.
         """
-        ask = f"{self.python} -c 'import platform; print(platform.machine())'"
-        done = self.transport.run(ask)
+        ask = "import platform, struct; print(platform.machine(), struct.calcsize('P'))"
+        done = self.transport.run(f"{self.python} -c {shlex.quote(ask)}")
         if done.code:
             raise DeviceError(
                 f"{self.name}: {self.python} does not run: {done.err.strip()[-200:]}",
                 hint=self.transport.without_python.format(name=self.name),
                 fault=Fault.MISSING_RUNTIME,
             )
-        return done.out.strip()
+        machine, _, bytes_of_a_pointer = done.out.strip().partition(" ")
+        return ON_32_BITS.get(machine, machine) if bytes_of_a_pointer == "4" else machine
 
     def need(self, size: int, what: str) -> None:
         """Refuse what cannot fit.

@@ -113,7 +113,8 @@ def _acquire(device: Device, token: str, tell: Callable[[str], None]) -> None:
         f"now=$({NOW}); if mkdir {lock} 2>/dev/null; then "
         f"printf '%s%s%s' {begin} $now {end} > {lock}/holder || {{ rm -rf {lock}; exit 1; }}; "
         f"elif test -d {lock}; then echo $now; cat {lock}/holder 2>/dev/null || true; "
-        f"else mkdir {lock}; fi"
+        # It was let go between the two looks, or it cannot be made at all: mkdir says why.
+        f"else mkdir {lock} && rmdir {lock} && echo $now; fi"
     )
     while True:
         now, _, text = device.sh(command).partition("\n")
@@ -126,7 +127,10 @@ def _acquire(device: Device, token: str, tell: Callable[[str], None]) -> None:
             continue
         if holder and holder.token != told:
             told = holder.token
-            tell(f"{device.name}: waiting for {holder.who}, who works on it")
+            tell(
+                f"{device.name}: waiting for {holder.who}, who works on it (if that is not so: "
+                f"rm -r {device.home}/.lock there)"
+            )
         time.sleep(PAUSE_SECONDS)
 
 

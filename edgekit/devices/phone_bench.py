@@ -31,10 +31,18 @@ from edgekit.devices.report import (
     RuntimeFacts,
     Validity,
 )
-from edgekit.devices.validity import busy_before, delegate_reasons, spread_reasons, verdict
+from edgekit.devices.validity import (
+    LOST_TIME,
+    busy_before,
+    delegate_reasons,
+    spread_reasons,
+    verdict,
+)
 from edgekit.errors import DeviceError, Fault
 from edgekit.figures import DISTURBED
 
+LEAST_TIME = 0.5
+"""Of the seconds asked: what lies between two Invoke() counts for the tool, and is not told."""
 TOOL = "benchmark_model tells statistics only"
 NO_OUTPUTS = "LiteRT's benchmark_model gives no outputs: accuracy needs the classic one"
 ABSENT = {
@@ -117,8 +125,8 @@ def _report(
         absent |= {f"correctness.{name}": NO_OUTPUTS for name in Correctness.model_fields}
     setting = replace(setting, absent=absent)
     report = assemble(raw, bundle.info.subject, setting, bundle.reference())
-    reasons = [*report.reasons, *heat, *(_doubts(raw, results, asked) if results else ())]
     update = _figures(results, asked, bundle, device.name) if results else {}
+    reasons = [*report.reasons, *heat, *(_doubts(raw, results, asked) if results else ())]
     update |= {"runtime": _runtime(asked, results), "reasons": reasons}
     report = report.model_copy(update=update | {"validity": verdict(reasons)})
     return report.model_copy(update={"not_available": why_missing(report, absent)})
@@ -219,11 +227,15 @@ def _doubts(raw: Raw, results: list[BenchmarkResult], asked: Benchmark) -> Itera
     for number, result in enumerate(results, 1):
         latency = result.output.latency
         seconds = 1e-6 * latency.count * latency.mean
-        if latency.count < asked.runs:
-            words = f"process {number} made {latency.count} runs in {seconds:.0f} s; "
-            words += f"{asked.runs} were asked"
+        if latency.count < asked.runs or seconds < LEAST_TIME * asked.seconds:
+            words = f"process {number} made {latency.count} runs in {seconds:.1f} s; "
+            words += f"{asked.runs} and {asked.seconds:g} s were asked"
             yield Reason(cause=Cause.TOO_FEW_RUNS, validity=Validity.INVALID, words=words)
-        if (latency.p95 or 0.0) > DISTURBED * (latency.median or np.inf):
+        if latency.median and latency.mean > LOST_TIME * latency.median:
+            words = f"process {number} was disturbed: its mean is {latency.mean:.0f} us, its "
+            words += f"median {latency.median:.0f} us"
+            yield Reason(cause=Cause.BUSY, validity=Validity.INVALID, words=words)
+        elif (latency.p95 or 0.0) > DISTURBED * (latency.median or np.inf):
             words = f"process {number} was disturbed: its 95th percentile is {latency.p95:.0f} us, "
             words += f"its median {latency.median:.0f} us"
             yield Reason(cause=Cause.BUSY, validity=Validity.WARN, words=words)

@@ -64,9 +64,17 @@ class Place:
     def own_sums(self, release: str) -> dict[str, str]:
         """
         Raises:
-            DeviceError: the release does not tell them.
+            DeviceError: the release does not tell them, or not whole: a power cut may empty a file.
         """
-        return read_sums(self.device.sh(f"cat {self.path('releases', release, SUMS)}"))
+        text = self.device.sh(f"cat {self.path('releases', release, SUMS)}")
+        found = read_sums(text)
+        if INFO not in found or len(found) != len(text.splitlines()):
+            raise DeviceError(
+                f"{self.device.name}: {SUMS} of release {release[:12]} is damaged there",
+                hint="deploy that bundle again",
+                fault=Fault.HASH_MISMATCH,
+            )
+        return found
 
     def precision(self, release: str) -> str:
         """Of its model; how close its scores must be depends on it."""

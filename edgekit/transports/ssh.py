@@ -51,6 +51,8 @@ class Ssh(Transport):
 
     _folder: Path | None = PrivateAttr(default=None)
     _master: subprocess.Popen[bytes] | None = PrivateAttr(default=None)
+    _left: str = PrivateAttr(default="")
+    """The mark of a command that may run on where the connection broke."""
 
     @property
     def address(self) -> str:
@@ -81,6 +83,9 @@ class Ssh(Transport):
         except BaseException:
             self.close()
             raise
+        if self._left:
+            self._stop(self._left)
+            self._left = ""
 
     def run(
         self, command: str, *, timeout: float | None = 60.0, said: Said | None = None
@@ -169,6 +174,15 @@ class Ssh(Transport):
                 master.wait()
                 raise explain(self.address, self.host, self._heard())
             read += chunk
+        words = read.partition(GREETING)[0].decode(errors="replace").strip()
+        if words:
+            # It would stand before the output of each command, and before each file.
+            raise DeviceError(
+                f"{self.address}: a start-up file of its shell prints {words[:80]!r}",
+                hint="let it print for people alone: `case $- in *i*) ;; *) return;; esac` above "
+                "that line, which is mostly in ~/.bashrc",
+                fault=Fault.UNREACHABLE,
+            )
 
     def _ssh(
         self,
@@ -198,6 +212,7 @@ class Ssh(Transport):
         own, found, _ = done.err.rpartition(OWN_255)
         if found:
             return Completed(255, done.out, own)
+        self._left = mark
         raise explain(self.address, self.host, f"{self._heard()}\n{done.err}", was_open=True)
 
     def _stop(self, mark: str) -> None:

@@ -36,6 +36,16 @@ def test_scores_over_adb_are_those_of_the_host(device: Device, tool: Path, model
     assert os.listdir(f"{device.home}/work") == []
 
 
+def test_a_build_that_writes_no_outputs_is_named(
+    device: Device, tool: Path, model: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "benchmark_model"
+    old.write_text(tool.read_text().replace('if "output_filepath" in flags:', "if False:"))
+    with pytest.raises(DeviceError, match="wrote 0 bytes of scores") as caught:
+        scores(device, Benchmark(binary=old, **QUICK), model, images(2), lambda *_: None)
+    assert "old build" in str(caught.value.hint)
+
+
 @pytest.mark.parametrize("inputs", [np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 16, 16, 3))])
 def test_inputs_of_another_form_are_refused(
     device: Device, tool: Path, model: Path, inputs: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -183,6 +184,46 @@ def test_rollback_and_forward_again(old: Bundle, new: Bundle, tmp_path: Path) ->
             outcome = roll_back(device, "means")
         assert outcome.state is State.ROLLED_BACK
         assert in_use(way) == outcome.release == expected.release()
+
+
+def test_a_rollback_to_nowhere(old: Bundle, new: Bundle, tmp_path: Path) -> None:
+    """A switch was broken off between its two links; or a power cut emptied the release's sums."""
+    way = board(tmp_path / "pi")
+    deploy(old, way)
+    deploy(new, way)
+    place = Path(way.root, "edgekit/models/means")
+    sums = place / "releases" / old.release() / "SHA256SUMS"
+    sums.unlink()
+    sums.touch()
+    with Device("pi5", way) as device, pytest.raises(DeviceError, match="SHA256SUMS of release"):
+        roll_back(device, "means")
+    (place / "previous").unlink()
+    (place / "previous").symlink_to(f"releases/{new.release()}")
+    with Device("pi5", way) as device, pytest.raises(DeviceError, match="a switch was broken off"):
+        roll_back(device, "means")
+    assert in_use(way) == new.release()
+
+
+class Interrupting(Fake):
+    """Somebody presses Ctrl-C as the golden images run."""
+
+    def run(self, command: str, **options: Any) -> Completed:
+        if "agent.py smoke" in command:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().run(command, **options)
+
+
+def test_ctrl_c_ends_a_deployment_before_its_switch(
+    old: Bundle, new: Bundle, tmp_path: Path
+) -> None:
+    deploy(old, board(tmp_path / "pi"))
+    way = Interrupting(root=str(tmp_path / "pi"), python=sys.executable)
+    (outcome,) = on_each({"pi5": way}, Deployment(new, new.release()).to, new.release())
+    assert outcome.as_json()["fault"] == "interrupted"
+    assert outcome.error
+    assert outcome.error.exit_code == 130
+    assert in_use(way) == old.release()
+    assert not Path(way.root, "edgekit/.lock").exists()
 
 
 def test_the_oldest_releases_go(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from edgekit.devices import lock
 from edgekit.devices.device import Device
 from edgekit.devices.lock import Holder, held
 from edgekit.errors import DeviceError
+from edgekit.transports.base import Completed
 from edgekit.transports.fake import Fake
 
 
@@ -98,6 +100,27 @@ def test_somebody_else_s_is_left_alone(way: Fake) -> None:
     with Device("pi5", way) as device, held(device, print):
         holder_of(way).write_text("boot\t1\tsomebody@elsewhere 7\tanother")
     assert holder_of(way).exists()
+
+
+class WithPrograms(Fake):
+    """A device on which some programs are others than usual."""
+
+    programs: str
+
+    def run(self, command: str, **options: Any) -> Completed:
+        return super().run(f"PATH={self.programs}:$PATH; {command}", **options)
+
+
+def test_one_let_go_between_two_looks_is_asked_for_again(way: Fake, tmp_path: Path) -> None:
+    """The first mkdir finds it there, `test -d` does not any more."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    with Device("pi5", WithPrograms(root=way.root, programs=str(programs))) as device:
+        (programs / "mkdir").write_text(f"#!/bin/sh\nrm {programs}/mkdir; exit 1\n")
+        (programs / "mkdir").chmod(0o755)
+        with held(device, print):
+            assert Holder.read(holder_of(way).read_text())
+        assert not (programs / "mkdir").exists()
 
 
 def test_a_device_that_takes_no_lock_is_no_endless_wait(way: Fake) -> None:

@@ -64,6 +64,35 @@ def test_its_report_can_be_read(device: Device, tool: Path, bundle: Bundle, tmp_
     assert "benchmark_model tells statistics only" in (tmp_path / "device-report.md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("edit", "cause"),
+    [
+        (('float(flags["min_secs"])', "0.0"), Cause.TOO_FEW_RUNS),
+        (("avg={np.mean(samples):g}", "avg={2 * np.median(samples):g}"), Cause.BUSY),
+    ],
+)
+def test_a_short_or_disturbed_run_is_no_result(
+    device: Device, tool: Path, bundle: Bundle, tmp_path: Path, edit: tuple[str, str], cause: Cause
+) -> None:
+    other = tmp_path / "benchmark_model"
+    other.write_text(tool.read_text().replace(*edit))
+    protocol = bundle.info.protocol.model_copy(update={"seconds": 1.0, "processes": 1})
+    bundle.info = bundle.info.model_copy(update={"protocol": protocol})
+    found = {r.cause: r.validity for r in bench(bundle, device, binary=other).reasons}
+    assert found[cause] is Validity.INVALID
+
+
+def test_a_build_without_a_median_is_named(
+    device: Device, tool: Path, bundle: Bundle, tmp_path: Path
+) -> None:
+    old = tmp_path / "benchmark_model"
+    line = 'f"p5={low} median={middle} p95={high}"'
+    assert line in tool.read_text()
+    old.write_text(tool.read_text().replace(line, '""'))
+    with pytest.raises(DeviceError, match="tells no median"):
+        bench(bundle, device, binary=old)
+
+
 def test_nothing_is_timed_in_the_emulator_of_android_studio(
     device: Device, tool: Path, bundle: Bundle, tmp_path: Path
 ) -> None:

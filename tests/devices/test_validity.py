@@ -96,6 +96,27 @@ def test_a_clock_that_falls() -> None:
     assert causes(raw) == {Cause.FREQUENCY_FELL: Validity.INVALID}
 
 
+def test_one_thread_may_turbo_higher_than_four() -> None:
+    one = state(phase="1 threads, process 1: timed", clocks_mhz=[3000.0])
+    assert causes(run(watched=[state(), one, state(phase="interleaved: latency")])) == {}
+    slower = state(phase="interleaved: latency", clocks_mhz=[1500.0])
+    found = causes(run(watched=[one, state(phase="interleaved: latency"), slower]))
+    assert found == {Cause.FREQUENCY_FELL: Validity.INVALID}
+
+
+def test_while_an_npu_works_the_cpu_may_idle() -> None:
+    raw = run(watched=[state(clocks_mhz=[2400.0]), state(clocks_mhz=[600.0])])
+    found = raw.model_copy(update={"environment": {"cores": 4, "devices": {"NPU": {}}}})
+    assert causes(found) == {}
+
+
+def test_bits_of_before_that_were_not_told_are_not_taken_for_the_run_s() -> None:
+    raw = run(before=state(throttled=None), watched=[state(throttled=0x50000)])
+    assert Cause.THROTTLED not in causes(raw)
+    raw = run(before=state(throttled=None), watched=[state(throttled=0x50004)])
+    assert causes(raw)[Cause.THROTTLED] is Validity.INVALID
+
+
 def test_an_idle_clock_is_no_reason() -> None:
     raw = run(watched=[state(phase="idle", clocks_mhz=[600.0]), state(clocks_mhz=[2400.0])])
     assert causes(raw) == {}
@@ -117,6 +138,11 @@ def test_drift(grown: float, validity: Validity) -> None:
     """Ever slower hides a limit; ever faster only a warm-up that was too short."""
     drifting = process(np.linspace(0.01, 0.01 * grown, 150).tolist())
     assert causes(run([drifting, drifting]))[Cause.DRIFT] is validity
+
+
+def test_a_process_that_grows_faster_does_not_hide_one_that_grows_slower() -> None:
+    faster, slower = (np.linspace(0.01, 0.01 * grown, 150).tolist() for grown in (0.85, 1.12))
+    assert causes(run([process(faster), process(slower)]))[Cause.DRIFT] is Validity.INVALID
 
 
 def test_too_few_runs() -> None:

@@ -95,11 +95,36 @@ def test_what_a_person_s_sessions_want_does_not_disturb(sshd: Sshd) -> None:
         assert way.run("echo calm").out == "calm\n"
 
 
-def test_words_of_a_login_script_do_not_disturb(tmp_path: Path) -> None:
-    with Sshd(tmp_path / "sshd", options=f"Banner {__file__}") as server:
-        (server.home / ".bashrc").write_text("echo 'Welcome!'\n")
-        with server.way() as way:
-            assert way.run("true").err == ""
+def test_words_before_a_login_do_not_disturb(tmp_path: Path) -> None:
+    with (
+        Sshd(tmp_path / "sshd", options=f"Banner {__file__}") as server,
+        server.way() as way,
+    ):
+        assert way.run("true").err == ""
+
+
+def test_a_start_up_file_that_prints_is_named(sshd: Sshd) -> None:
+    """What it prints would stand before every output, and in every file that is pulled."""
+    (sshd.home / ".bashrc").write_text("echo 'Welcome!'\n")
+    error = refused(sshd.way())
+    assert "prints 'Welcome!'" in error.message
+    assert ".bashrc" in str(error.hint)
+
+
+def test_what_ran_on_as_the_connection_broke_is_ended_by_the_next_one(sshd: Sshd) -> None:
+    pid = sshd.home / "pid"
+    with sshd.way() as way, ThreadPoolExecutor(1) as pool:
+        lost = pool.submit(way.run, f"echo $$ > {pid}; exec sleep 300", timeout=None)
+        while not (pid.exists() and pid.read_text()):
+            time.sleep(0.01)
+        sshd.cut()
+        with pytest.raises(DeviceError):
+            lost.result()
+        runs = Path(f"/proc/{pid.read_text().strip()}/cmdline")
+        assert "sleep" in runs.read_text()
+        sshd.start()
+        way.open()
+        assert not runs.exists() or not runs.read_text()
 
 
 def test_the_server_is_killed_in_the_middle_of_a_push(sshd: Sshd, tmp_path: Path) -> None:
