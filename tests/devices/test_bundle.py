@@ -14,8 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgekit.artifact import Store
 from edgekit.devices.bundle import Bundle, opened, read_sums
+from edgekit.devices.bundling import Wanted, bundle_of
 from edgekit.devices.carry import write_out
+from edgekit.devices.protocol import STRICT
 from edgekit.errors import InputError, IntegrityError
 from tests.devices.tiny import tiny_bundle
 
@@ -103,6 +106,18 @@ def test_nothing_is_written_beside_the_folder(tmp_path: Path) -> None:
     assert (mount.stat().st_ino, mount.parent.stat().st_mtime_ns) == (inode, before)
     assert {path.name for path in mount.iterdir()} == set(bundle.files)
     assert os.access(mount / "run.sh", os.X_OK)
+
+
+def test_how_a_bundle_is_measured_is_not_asked_again(tmp_path: Path) -> None:
+    bundle, store = tiny_bundle(tmp_path / "bundle"), Store(tmp_path / "store")
+    with bundle_of(bundle.folder, store, Wanted()) as found:
+        assert found.id == bundle.id
+    for wanted in (Wanted(STRICT), Wanted(threads=2), Wanted(images=tmp_path)):
+        with (
+            pytest.raises(InputError, match="was fixed when it was made"),
+            bundle_of(bundle.folder, store, wanted),
+        ):
+            pass
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
