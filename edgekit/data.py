@@ -81,6 +81,12 @@ def take_inventory(source: Source, base: Path, cache: Path) -> Inventory:
     _refuse_strangers(listing)
     if missing:
         raise DataError(f"{len(missing)} listed images do not exist: {shown(missing)}")
+    if len(listing.classes) < 2:
+        one = "".join(listing.classes)
+        raise DataError(
+            f"{len(listing.classes)} class found: {one!r}; at least 2 expected",
+            hint=f"is the path one folder too high? {one} was taken for the class of all images",
+        )
 
     states = {sample.path: _state(sample.path) for sample in listing.samples}
     changed = [p for p, state in states.items() if known.get(str(p), [])[:-1] != state]

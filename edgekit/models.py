@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from pathlib import Path
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import (
@@ -214,11 +215,13 @@ def _create_torchvision(name: str, classes: int) -> Any:
         raise _unknown(TORCHVISION + name, name, known, "torchvision")
     model = torchvision.models.get_model(name, weights=None, num_classes=classes).eval()
     imagenet = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-    model.pretrained_cfg = {**imagenet, "num_classes": 1000, "architecture": name}
-    linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    linear = [n for n, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
     if not linear:
         raise InputError(f"model.arch: {TORCHVISION}{name} does not end in a linear layer")
-    model.get_classifier = lambda: linear[-1]
+    facts = {"num_classes": 1000, "architecture": name, "classifier": linear[-1]}
+    model.pretrained_cfg = {**imagenet, **facts}
+    # A method, so that a copy of the network gives its own layer.
+    model.get_classifier = MethodType(lambda self: self.get_submodule(linear[-1]), model)
     return model
 
 

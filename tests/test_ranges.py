@@ -90,6 +90,14 @@ def test_all_zeros_have_a_range() -> None:
         assert choose(histogram(np.zeros(5)), method) == (0, 0)
 
 
+def test_what_is_infinite_has_no_range() -> None:
+    """The padding of a pool for the largest is, in LiteRT's files of a ResNet."""
+    padded = np.array([-np.inf, 1.0], np.float32)
+    seen = collect(iter([{"a": np.ones(2, np.float32), "pad": np.ones(2, np.float32)},
+                         {"a": np.ones(2, np.float32), "pad": padded}]))  # fmt: skip
+    assert list(seen) == ["a"]
+
+
 def test_tensors_are_collected_by_name() -> None:
     seen = collect(iter([{"a": np.ones(3, np.float32), "b": np.zeros(0, np.float32)}] * 2))
     assert list(seen) == ["a"]

@@ -149,7 +149,7 @@ def mix(
     """
     float_file = workshop.float_file(way.corrections)
     operators = workshop.runtime.describe(float_file).operators
-    macs = {operator.name: operator.macs for operator in operators}
+    macs = {operator.written: operator.macs for operator in operators}
     fused = _fused(workshop.runtime.activations(float_file))
     mixer = _Mixer(workshop, way, stop_at, max_float_macs, macs, fused)
     try:

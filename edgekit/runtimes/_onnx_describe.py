@@ -86,6 +86,7 @@ def _operators(running: Any, facts: _Facts) -> tuple[Operator, ...]:
             Operator(
                 name=_name(node),
                 kind=kind,
+                written=facts.written(node) if heavy else _name(node),
                 precision="int8" if int8 else "float32",
                 heavy=heavy,
                 macs=facts.macs(node) if heavy else 0,
@@ -123,6 +124,10 @@ class _Facts:
         }
         self.by_name = {node.name: node for node in written.node}
         self.maker = {name: node for node in written.node for name in node.output}
+
+    def written(self, node: Any) -> str:
+        found = self._original(node)
+        return str(found.name) if found else ""
 
     def macs(self, node: Any) -> int:
         found = self._original(node)
@@ -231,16 +236,21 @@ def _transposes(running: Any) -> tuple[str, ...]:
 
 
 def _is_per_channel(written: Any) -> bool:
-    """Whether every int8 weight has more than one scale."""
+    """Whether every int8 weight has a scale for each output channel."""
     from onnx import TensorProto
 
     constants = {i.name: i for i in written.initializer}
-    scales = [
-        constants[node.input[1]]
+    found = [
+        math.prod(constants[node.input[1]].dims) > 1 or weight.dims[_axis(node)] == 1
         for node in written.node
         if node.op_type == "DequantizeLinear"
         and (weight := constants.get(node.input[0])) is not None
         and weight.data_type == TensorProto.INT8
         and len(weight.dims) > 1
     ]
-    return bool(scales) and all(scale.dims and scale.dims[0] > 1 for scale in scales)
+    return bool(found) and all(found)
+
+
+def _axis(node: Any) -> int:
+    """Along which a DequantizeLinear has its scales; 1 unless it says otherwise (ONNX)."""
+    return next((a.i for a in node.attribute if a.name == "axis"), 1)

@@ -153,6 +153,8 @@ def _fact(op: Any, key: str) -> str:
 def _operator(op: Any, made: dict[str, Any], live: set[str]) -> Operator:
     kind, parts = _fact(op, "layerType"), _originals(op, made)
     heavy = [part for part in parts if graph.is_heavy(part)]
+    if not heavy and kind in HEAVY:
+        heavy = _heavy_before(parts)
     sources = [port.get_source_output() for port in op.inputs()]
     precision = _fact(op, "runtimePrecision")
     precision = PRECISIONS.get(precision, precision)
@@ -161,6 +163,7 @@ def _operator(op: Any, made: dict[str, Any], live: set[str]) -> Operator:
     return Operator(
         name=_name(op, made),
         kind=kind,
+        written=heavy[0].get_friendly_name() if heavy else _name(op, made),
         precision=precision,
         heavy=bool(heavy) or kind in HEAVY,
         macs=sum(graph.macs(part) for part in heavy),
@@ -168,6 +171,16 @@ def _operator(op: Any, made: dict[str, Any], live: set[str]) -> Operator:
         weights=sum(_bytes(p) for p in sources if p.get_node().get_name() not in live),
         moved=sum(_bytes(p) for p in (*sources, *op.outputs()) if p.get_node().get_name() in live),
     )
+
+
+def _heavy_before(parts: list[Any]) -> list[Any]:
+    """Of a layer that was fused with its bias, and is told by the bias alone."""
+    for op in parts:
+        while op.inputs() and not graph.is_heavy(op):
+            op = op.input_value(0).get_node()
+        if graph.is_heavy(op):
+            return [op]
+    return []
 
 
 def _work(op: Any) -> Work:
@@ -245,7 +258,9 @@ def _is_per_channel(model: Any) -> bool:
             _, way = graph.weight(op)
             steps = [s for s in way if s.get_type_name() in {"Multiply", "FakeQuantize"}]
             scales = [graph.size(port.get_shape()) for s in steps for port in s.inputs()[1:]]
-            found.append(max(scales, default=1) > 1)
+            extents = op.output(0).get_partial_shape()
+            outputs = extents[len(extents) - 1 if op.get_type_name() == "MatMul" else 1]
+            found.append(max(scales, default=1) > 1 or outputs == 1)
     return bool(found) and all(found)
 
 

@@ -77,6 +77,7 @@ def _operator(
     return Operator(
         name=layer(tflite.name(graph, op)),
         kind=kind,
+        written=tflite.name(graph, op),
         precision=next((p for p in PRECISIONS if p in types), "none"),
         heavy=kind in tflite.HEAVY,
         macs=tflite.macs(graph, op, kind),

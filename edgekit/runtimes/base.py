@@ -131,6 +131,9 @@ class Operator(BaseModel):
 
     name: str
     kind: str
+    written: str = ""
+    """What `Quantization.islands` calls it: its name in the file, before anything is fused. Empty
+    where the file has no such operator."""
     precision: str
     """int8, float32, ...: the type of its arithmetic."""
     heavy: bool

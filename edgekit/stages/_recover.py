@@ -53,7 +53,18 @@ def teacher_for(settings: Recover, dense: Any, card: Card, base: Path) -> Teache
     source = settings.teacher
     if source is None:
         return Teacher(dense, card.mean, card.std, weight, temperature)
-    with of_a_teacher("prune.recover.teacher"):
+    return named_teacher(source, "prune.recover.teacher", card, base, weight, temperature)
+
+
+def named_teacher(
+    source: ModelSource, setting: str, card: Card, base: Path, weight: float, temperature: float
+) -> Teacher:
+    """The teacher that a recipe names under `setting`, with scores in the data's order of classes.
+
+    Raises:
+        WeightsError: the teacher's weights do not fit, or it knows other classes than the data's.
+    """
+    with of_a_teacher(setting):
         order = order_of(source, card.classes)
         own, file = source.classes or card.classes, source.weights_file(base)
         model, mean, std = models.load(source, file, own, card.image_size)

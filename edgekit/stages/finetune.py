@@ -12,6 +12,7 @@ from edgekit import models
 from edgekit.action import Context, Inputs
 from edgekit.artifact import Json
 from edgekit.models import Card, ModelSource
+from edgekit.stages._recover import named_teacher
 from edgekit.stages._supervised import Supervised, SupervisedTrainer, Teacher
 from edgekit.stages.base import Stage
 
@@ -47,7 +48,7 @@ class Finetune(Supervised, Stage):
     def settings(self) -> Json:
         fields = super().settings()
         if self.distill:
-            fields["distill"]["version"] = 2  # the teacher's own normalisation and class check
+            fields["distill"]["version"] = 3  # the teacher's own normalisation and class order
             if self.distill.teacher.is_file:
                 # The path does not matter; files() brings the content's digest into the key.
                 del fields["distill"]["teacher"]["weights"]
@@ -70,8 +71,6 @@ class Finetune(Supervised, Stage):
     def _teacher(self, card: Card, base: Path) -> Teacher | None:
         if self.distill is None:
             return None
-        source = self.distill.teacher
-        file = source.weights_file(base)
-        model, mean, std = models.load(source, file, card.classes, card.image_size)
-        weight, temperature = self.distill.weight, self.distill.temperature
-        return Teacher(model, mean, std, weight, temperature)
+        asked = self.distill
+        setting = "finetune.distill.teacher"
+        return named_teacher(asked.teacher, setting, card, base, asked.weight, asked.temperature)

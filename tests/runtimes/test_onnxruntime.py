@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import EdgekitError, MissingPackage, Unsupported
 from edgekit.models import Card, count_macs, create
+from edgekit.runtimes._onnx_describe import _is_per_channel
 from edgekit.runtimes.base import InputForm, Quantization, pixel_grid
 from edgekit.runtimes.onnxruntime import OnnxRuntime
 
@@ -265,6 +266,20 @@ def test_an_export_that_fails_names_the_operator(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="cannot be exported") as caught:
         RUNTIME.compile(Unexportable(), ALIKE, tmp_path, lambda *_: None)
     assert "eig" in str(caught.value.hint)
+
+
+def test_a_layer_of_one_channel_has_one_scale() -> None:
+    def graph(channels: int, scales: int) -> Any:
+        from onnx import helper, numpy_helper
+
+        weight = numpy_helper.from_array(np.ones((channels, 2, 7, 7), np.int8), "w")
+        scale = numpy_helper.from_array(np.ones(scales, np.float32), "s")
+        node = helper.make_node("DequantizeLinear", ["w", "s"], ["x"], axis=0)
+        return helper.make_graph([node], "g", [], [], [weight, scale])
+
+    assert _is_per_channel(graph(1, 1))
+    assert _is_per_channel(graph(4, 4))
+    assert not _is_per_channel(graph(4, 1))
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

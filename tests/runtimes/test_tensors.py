@@ -59,6 +59,16 @@ def test_the_float_file_makes_what_torch_makes(build: Made, expected: dict[str, 
         assert any(np.allclose(v, want, rtol=1e-4, atol=1e-5) for v in values)
 
 
+def test_islands_know_their_share_of_the_work(build: Made) -> None:
+    """Under the very names by which they are kept in float."""
+    path = build.path("float")
+    macs = {each.written: each.macs for each in build.runtime.describe(path).operators}
+    layers = {a.operator for a in build.runtime.activations(path) if a.has_weights}
+    assert len(layers) == 3
+    assert all(macs[name] for name in layers)
+    assert sum(macs[name] for name in layers) == sum(macs.values())
+
+
 def test_only_what_depends_on_the_image_is_told(build: Made) -> None:
     one, other = build.tensors("float", IMAGES[:2])
     assert all(not np.array_equal(one[name], other[name]) for name in one)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from edgekit import models
 from edgekit.action import Context
@@ -138,6 +138,15 @@ def test_a_teacher_of_other_classes_is_refused(
     teacher = {"arch": ARCH, "weights": models.WEIGHTS_FILE}
     with pytest.raises(WeightsError, match="trained on the classes bright, dark"):
         train("swapped", distill={"teacher": teacher})
+
+
+def test_a_teacher_s_scores_are_taken_in_the_order_of_the_data_s_classes(tmp_path: Path) -> None:
+    save_file(models.create(ARCH, 2).state_dict(), tmp_path / "t.safetensors")
+    teacher = {"arch": ARCH, "weights": "t.safetensors", "classes": ("bright", "dark")}
+    stage = Finetune.model_validate({"epochs": 1, "distill": {"teacher": teacher}})
+    found = stage._teacher(CARD, tmp_path)
+    assert found is not None
+    assert found.order == (1, 0)
 
 
 def test_a_teacher_sees_the_images_as_it_was_trained_on_them() -> None:
