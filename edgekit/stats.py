@@ -138,7 +138,9 @@ def median_ratio(
     Whatever slows the machine lasts for some rounds, so that neighbours resemble each other and
     tell less than as many independent rounds would. Resampling them one by one would claim too
     narrow an interval; the circular block bootstrap (Politis and Romano 1992) takes `block`
-    consecutive ones together, and the first round follows the last.
+    consecutive ones together, and the first round follows the last. It is still a little narrow:
+    of 300 simulated runs of equal models 90 % held the ratio 1 with 60 independent rounds, and
+    85 % where neighbours correlate by 0.7; with 300 rounds 92 and 90 %.
 
     Args:
         candidate, baseline: seconds, shape (rounds,); entry i of both was measured in round i,

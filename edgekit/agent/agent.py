@@ -149,6 +149,8 @@ DEVICE_FACTS = (
 )  # fmt: skip
 # OpenVINO reports its import to its maker, unless the package it reports with is missing.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+LEAST_ROUNDS = 60
+"""Of an interleaved run, however slow the models: with fewer the interval claims too much."""
 OPENERS = {"onnxruntime": open_onnxruntime, "litert": open_litert, "openvino": open_openvino}
 
 
@@ -249,7 +251,7 @@ def measure_latency(job: Json) -> Json:
         elapsed = time.perf_counter() - begin
         if number % 10 == 0:
             say(stage="latency", done=number, total=plan["rounds"])
-        if elapsed > plan["seconds"] and number >= 29:
+        if elapsed > plan["seconds"] and number + 1 >= LEAST_ROUNDS:
             break
     return results
 
