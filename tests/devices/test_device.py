@@ -177,3 +177,13 @@ def test_a_command_that_fails_is_quoted(way: Fake) -> None:
     with Device("pi5", way) as device, pytest.raises(DeviceError) as raised:
         device.sh("cat /etc/passwd > /dev/full")
     assert raised.value.fault is Fault.FULL
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [("aarch64 8\n", "aarch64"), ("aarch64 4\n", "armv7l"), ("armv7l 4\n", "armv7l")],
+)
+def test_a_python_of_32_bits_on_a_kernel_of_64(tmp_path: Path, said: str, found: str) -> None:
+    way = Fake(root=str(tmp_path / "pi"), answers={"calcsize": said})
+    with Device("pi4", way) as device:
+        assert device.machine() == found
