@@ -486,7 +486,8 @@ def power() -> float | None:
     values: dict[str, dict[str, float]] = {}
     for rail, kind, value in re.findall(r"(\S+)_([AV]) .*=([\d.]+)[AV]", said):
         values.setdefault(rail, {})[kind] = float(value)
-    return sum(rail["A"] * rail["V"] for rail in values.values() if {"A", "V"} <= set(rail))
+    whole = [rail["A"] * rail["V"] for rail in values.values() if {"A", "V"} <= set(rail)]
+    return sum(whole) if whole else None
 
 
 def ask(*command: str) -> str | None:

@@ -104,3 +104,34 @@ def test_the_first_run_is_over_before_others_begin(
     agent.compute_scores({"models": [model], "scores": {"images": str(images), "workers": 2}})
     assert threads[0] == "MainThread"
     assert "MainThread" not in threads[1:]
+
+
+ADC = """\
+     VDD_CORE_A current(7)=1.50000000A
+     VDD_CORE_V volt(15)=0.80000000V
+        EXT5V_V volt(24)=5.10000000V
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "throttled", "watts", "temperature"),
+    [
+        (("throttled=0x50005\n", ADC, "temp=48.3'C\n"), 0x50005, 1.2, 48.3),
+        (('error=1 error_msg="Command not registered"\n',) * 3, None, None, None),
+        (("", "VDD_CORE_A current(7)=n/a", "no sensor"), None, None, None),
+    ],
+)
+def test_what_vcgencmd_says_is_read_and_odd_answers_end_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+    said: tuple[str, str, str],
+    throttled: int | None,
+    watts: float | None,
+    temperature: float | None,
+) -> None:
+    answers = dict(zip(("get_throttled", "pmic_read_adc", "measure_temp"), said, strict=True))
+    monkeypatch.setattr(agent, "ask", lambda *command: answers[command[1]])
+    monkeypatch.setattr(agent, "read", lambda path: None)
+    found = agent.state()
+    assert found["throttled"] == throttled
+    assert found["watts"] == (pytest.approx(watts) if watts else watts)
+    assert found["temperature_c"] == temperature
