@@ -20,7 +20,7 @@ from edgekit.errors import DeviceError
 from edgekit.inspection import inspect_files
 from edgekit.measure import Candidate, measure
 from edgekit.ptq.workshop import Trial, Way, Workshop
-from edgekit.runtimes.base import Activation
+from edgekit.runtimes.base import Activation, Operator
 
 CLAMPS = {"RELU", "RELU6", "CLIP", "CLAMP"}
 MOST = 32
@@ -72,6 +72,9 @@ class _Mixer:
     """Everything in int8 but its own islands."""
     stop_at: float
     max_float_macs: float
+    base: float
+    """Share of the multiply-accumulates that `way` itself has in float, from 0 to 1: of its own
+    islands, and of what has no integer kernel."""
     macs: dict[str, int]
     fused: dict[str, tuple[str, ...]]
     """The operators that run as one with an operator and go back to float with it: a clamp's
@@ -98,22 +101,22 @@ class _Mixer:
         return tuple(dict.fromkeys(parts))
 
     def float_share(self, operators: tuple[str, ...]) -> float:
-        islands = {*self.way.quantization.islands, *self.whole(operators)}
+        added = {*self.whole(operators)} - {*self.way.quantization.islands}
         total = sum(self.macs.values())
-        return sum(self.macs.get(name, 0) for name in islands) / total if total else 0.0
+        return self.base + sum(self.macs.get(name, 0) for name in added) / total if total else 0.0
 
     def holds(self, point: Point) -> bool:
         agreement = point.trial.agreement
         return agreement is not None and agreement >= self.stop_at
 
-    def ranked(self) -> dict[str, tuple[str, float]]:
+    def ranked(self, int8_file: Path) -> dict[str, tuple[str, float]]:
         """Operators by the noise that arose at them: their kind, and its share of the scores'."""
         shop = self.workshop
         inspection = inspect_files(
             shop.runtime,
             shop.float_file(self.way.corrections),
             shop.calibrated_form,
-            shop.keep(self.way),
+            int8_file,
             shop.calibrated_form,
             shop.judged[:INSPECTED],
         )
@@ -148,12 +151,13 @@ def mix(
         int8 file stops while it is inspected.
     """
     float_file = workshop.float_file(way.corrections)
-    operators = workshop.runtime.describe(float_file).operators
-    macs = {operator.written: operator.macs for operator in operators}
+    macs = {o.written: o.macs for o in workshop.runtime.describe(float_file).operators}
     fused = _fused(workshop.runtime.activations(float_file))
-    mixer = _Mixer(workshop, way, stop_at, max_float_macs, macs, fused)
+    int8_file = workshop.keep(way)
+    base = _in_float(workshop.runtime.describe(int8_file).operators)
+    mixer = _Mixer(workshop, way, stop_at, max_float_macs, base, macs, fused)
     try:
-        ranked = mixer.ranked()
+        ranked = mixer.ranked(int8_file)
     except DeviceError:
         return way, None
     order = mixer.affordable(iter(ranked))
@@ -169,6 +173,12 @@ def mix(
     chosen = mixer.with_islands(best.operators)
     curve = _with_cost(mixer, best)
     return chosen, Mixed(stop_at=stop_at, curve=curve, kept=kept, ended=ended)
+
+
+def _in_float(operators: tuple[Operator, ...]) -> float:
+    """Share of a file's multiply-accumulates, as the audit counts it."""
+    total = sum(operator.macs for operator in operators)
+    return sum(o.macs for o in operators if not o.is_integer) / total if total else 0.0
 
 
 def _fused(activations: tuple[Activation, ...]) -> dict[str, tuple[str, ...]]:

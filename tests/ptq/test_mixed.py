@@ -30,7 +30,10 @@ class Shop:
         self.judged = np.zeros((4, 2, 2, 3), np.uint8)
         self.judged_file, self.calibrated_form, self.progress = Path("images.npy"), None, None
         sizes = macs or {}
-        operators = [SimpleNamespace(written=n, macs=sizes.get(n, 1)) for n in ["rule", *NAMES]]
+        operators = [
+            SimpleNamespace(written=n, macs=sizes.get(n, 1), is_integer=n != "rule")
+            for n in ["rule", *NAMES]
+        ]
         describe = SimpleNamespace(operators=operators)
         self.runtime = SimpleNamespace(
             name="fake", describe=lambda path: describe, activations=lambda path: ()
