@@ -35,8 +35,9 @@ FORMATS: dict[str, Format] = {".onnx": "onnx", ".keras": "keras", ".h5": "keras"
 NAMES = {"torch": "a torch model", "onnx": "an ONNX file", "keras": "a Keras model"}
 SAVED_MODEL = "saved_model.pb"
 TORCHVISION = "torchvision/"
-KEY = "model.weights"
 """Before the name of an architecture of torchvision's."""
+KEY = "model.weights"
+"""Of a recipe, where the weights are its model's; a teacher's have their own."""
 
 
 class ModelSource(BaseModel):
