@@ -16,11 +16,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from edgekit import stats
+from edgekit.audit import audit
 from edgekit.errors import DeviceError
 from edgekit.inspection import inspect_files
 from edgekit.measure import Candidate, measure
 from edgekit.ptq.workshop import Trial, Way, Workshop
-from edgekit.runtimes.base import Activation, Operator
+from edgekit.runtimes.base import Activation
 
 CLAMPS = {"RELU", "RELU6", "CLIP", "CLAMP"}
 MOST = 32
@@ -154,7 +155,8 @@ def mix(
     macs = {o.written: o.macs for o in workshop.runtime.describe(float_file).operators}
     fused = _fused(workshop.runtime.activations(float_file))
     int8_file = workshop.keep(way)
-    base = _in_float(workshop.runtime.describe(int8_file).operators)
+    integer = audit(workshop.runtime.describe(int8_file)).quantized_macs
+    base = 0.0 if integer is None else 1 - integer
     mixer = _Mixer(workshop, way, stop_at, max_float_macs, base, macs, fused)
     try:
         ranked = mixer.ranked(int8_file)
@@ -173,12 +175,6 @@ def mix(
     chosen = mixer.with_islands(best.operators)
     curve = _with_cost(mixer, best)
     return chosen, Mixed(stop_at=stop_at, curve=curve, kept=kept, ended=ended)
-
-
-def _in_float(operators: tuple[Operator, ...]) -> float:
-    """Share of a file's multiply-accumulates, as the audit counts it."""
-    total = sum(operator.macs for operator in operators)
-    return sum(o.macs for o in operators if not o.is_integer) / total if total else 0.0
 
 
 def _fused(activations: tuple[Activation, ...]) -> dict[str, tuple[str, ...]]:

@@ -15,7 +15,7 @@ from edgekit.errors import DeviceError
 from edgekit.ptq import mixed
 from edgekit.ptq.mixed import mix
 from edgekit.ptq.workshop import Trial, Way
-from edgekit.runtimes.base import Quantization
+from edgekit.runtimes.base import Description, Operator, Port, Quantization
 
 WAY = Way(quantization=Quantization(quantizer="library", islands=("rule",)))
 NAMES = [f"op{i}" for i in range(12)]
@@ -31,10 +31,20 @@ class Shop:
         self.judged_file, self.calibrated_form, self.progress = Path("images.npy"), None, None
         sizes = macs or {}
         operators = [
-            SimpleNamespace(written=n, macs=sizes.get(n, 1), is_integer=n != "rule")
+            Operator(
+                name=f"short {n}",
+                written=n,
+                kind="ADD",
+                precision="float32" if n == "rule" else "int8",
+                heavy=True,
+                macs=sizes.get(n, 1),
+            )
             for n in ["rule", *NAMES]
         ]
-        describe = SimpleNamespace(operators=operators)
+        port = Port(name="x", shape=(1,), dtype="uint8")
+        describe = Description(
+            input=port, output=port, operators=tuple(operators), per_channel=True
+        )
         self.runtime = SimpleNamespace(
             name="fake", describe=lambda path: describe, activations=lambda path: ()
         )
