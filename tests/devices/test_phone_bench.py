@@ -68,7 +68,8 @@ def test_its_report_can_be_read(device: Device, tool: Path, bundle: Bundle, tmp_
     ("edit", "cause"),
     [
         (('float(flags["min_secs"])', "0.0"), Cause.TOO_FEW_RUNS),
-        (("avg={np.mean(samples):g}", "avg={2 * np.median(samples):g}"), Cause.BUSY),
+        # Every tenth run takes a second longer: its mean lies far from its median.
+        (("samples.append(", "samples.append(10**6 * (len(samples) % 10 == 9) + "), Cause.BUSY),
     ],
 )
 def test_a_short_or_disturbed_run_is_no_result(
