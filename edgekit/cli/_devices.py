@@ -45,7 +45,7 @@ def _seconds(_: Any, option: Any, text: str | None) -> float:
 
 
 def _with(command: Callable[..., None], *options: Any) -> Callable[..., None]:
-    for option in options:
+    for option in reversed(options):  # as decorators: --help lists the first one first
         command = option(command)
     return command
 

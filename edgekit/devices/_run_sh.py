@@ -14,6 +14,13 @@ for line in sys.stdin:
         pass
 """
 """What the agent says, for a person: each stage as it begins, and a line in 15 seconds."""
+ARCHITECTURE = """
+machine=$("$python" -c 'import platform; print(platform.machine())')
+if [ "$machine" != MACHINE ]; then
+  echo "$python runs as $machine, and this bundle is for MACHINE:" >&2
+  echo "run it on the device it is for, with a Python of its architecture" >&2
+  exit 5
+fi"""
 RUN = f"""#!/bin/sh
 # Check and measure this model on this device: sh run.sh [PYTHON]
 # Needs numpy and the runtime; no network, and edgekit is not needed.
@@ -26,7 +33,7 @@ if [ ! -x "$python" ] && [ $# -eq 0 ]; then python=python3; fi
 if ! sha256sum -c SHA256SUMS >/dev/null; then
   echo "a file is damaged: copy the bundle again" >&2
   exit 4
-fi
+fi@ARCHITECTURE@
 "$python" agent.py job.json result.json | "$python" -c '{SHOW}' >&2
 if [ ! -f result.json ]; then
   echo "the run failed: there is no result" >&2
@@ -34,3 +41,9 @@ if [ ! -f result.json ]; then
 fi
 echo "Done. At home: edgekit import $(pwd)/result.json"
 """
+
+
+def run_sh(machine: str | None) -> str:
+    """The script, for one architecture (aarch64) or, with None, for any."""
+    check = ARCHITECTURE.replace("MACHINE", machine) if machine else ""
+    return RUN.replace("@ARCHITECTURE@", check)

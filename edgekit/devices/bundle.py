@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edgekit import __version__
 from edgekit.agent import agent
 from edgekit.artifact import sha256_of
-from edgekit.devices._run_sh import RUN
+from edgekit.devices._run_sh import run_sh
 from edgekit.devices.assemble import FLOAT, MODEL, Reference, Setting
 from edgekit.devices.protocol import GOLDEN, Protocol, job_for
 from edgekit.devices.report import Subject
@@ -211,7 +211,7 @@ def write_bundle(
     for name, path in copied.items():
         shutil.copyfile(path, folder / name)
     shutil.copyfile(agent.__file__, folder / "agent.py")
-    (folder / "run.sh").write_text(RUN)
+    (folder / "run.sh").write_text(run_sh(info.machine))
     (folder / "run.sh").chmod(0o755)
     few = spread(len(images), GOLDEN)
     np.save(folder / GOLDEN_INPUT, images[few])

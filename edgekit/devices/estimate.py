@@ -106,9 +106,15 @@ def estimate_for(path: Path, target: Target, threads: int | None = None) -> Esti
     """A bound on a target's processor: no device, no latency.
 
     Raises:
-        InputError: as `estimate_on`.
+        InputError: as `estimate_on`, or the target does not run such files.
     """
     runtime, file, _ = _located(path)
+    if runtime.name not in target.runtimes:
+        raise InputError(
+            f"{file.name} is of {runtime.name}, and target {target.name} runs "
+            f"{', '.join(target.runtimes)}",
+            hint="name a file of one of these, or another target",
+        )
     threads, workload = threads or target.threads, workload_of(runtime, file)
     return Estimate(
         file=str(file),

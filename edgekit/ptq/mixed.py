@@ -1,15 +1,16 @@
 """Mixed precision: the fewest operators in float with which int8 holds what is asked of it.
 
-An inspection of the int8 file says how much of the scores' noise arose at each operator. In that
-order operators are given back to float, twice as many each time, until the images that judge
-agree; then each is tried in int8 again, from the least of them on, and stays in float only where
+An inspection of the int8 file says where it goes wrong, and how much of the scores' noise arose at
+each operator. In that order operators are given back to float, twice as many each time and each
+time after a new inspection, since noise hides what comes after it, until the images that judge
+agree; then each is tried in int8 again, from the last of them on, and stays in float only where
 that would break what is asked. What the float operators cost is measured, not estimated.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit import stats
 from edgekit.audit import audit
 from edgekit.errors import DeviceError
-from edgekit.inspection import inspect_files
+from edgekit.inspection import Inspection, TensorReport, inspect_files
 from edgekit.measure import Candidate, measure
 from edgekit.ptq.workshop import Trial, Way, Workshop
 from edgekit.runtimes.base import Activation
@@ -51,7 +52,7 @@ class Kept(BaseModel):
     operator: str
     kind: str
     arose: float
-    """Share of the scores' noise that arose at it, from 0 to 1, with everything in int8."""
+    """Share of the scores' noise that arose at it, from 0 to 1, when it was given back."""
     back_in_int8: Trial | None
     """What comes of it when it alone returns to int8."""
 
@@ -81,6 +82,8 @@ class _Mixer:
     """The operators that run as one with an operator and go back to float with it: a clamp's
     layer."""
     points: dict[frozenset[str], Point] = field(default_factory=dict)
+    blamed: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Kinds of operators, and what was last found to arise at them while they were in int8."""
 
     def point(self, operators: tuple[str, ...]) -> Point:
         key = frozenset(operators)
@@ -110,14 +113,18 @@ class _Mixer:
         agreement = point.trial.agreement
         return agreement is not None and agreement >= self.stop_at
 
-    def ranked(self, int8_file: Path) -> dict[str, tuple[str, float]]:
-        """Operators by the noise that arose at them: their kind, and its share of the scores'."""
+    def ranked(self, operators: tuple[str, ...]) -> list[str]:
+        """What is left in int8: first where it goes wrong, then by the noise that arose there.
+
+        Raises:
+            DeviceError: the file with `operators` in float stops at an image.
+        """
         shop = self.workshop
         inspection = inspect_files(
             shop.runtime,
             shop.float_file(self.way.corrections),
             shop.calibrated_form,
-            int8_file,
+            shop.keep(self.with_islands(operators)),
             shop.calibrated_form,
             shop.judged[:INSPECTED],
         )
@@ -125,17 +132,34 @@ class _Mixer:
         for tensor in inspection.tensors:
             known = shares.get(tensor.operator, ("", 0.0))[1]
             shares[tensor.operator] = (tensor.kind, known + tensor.arose)
-        done = {"", *self.way.quantization.islands}
-        order = sorted(shares.items(), key=lambda item: -item[1][1])
-        return {name: found for name, found in order if name not in done and found[1] > 0}
+        # Where the noise of codes is amplified, as by a division, its inputs' codes are at fault.
+        wrong = [name for tensor in inspection.wrong for name in self.behind(tensor, inspection)]
+        order = [*wrong, *sorted(shares, key=lambda name: -shares[name][1])]
+        done = {"", *self.with_islands(operators).quantization.islands}
+        fresh = [name for name in dict.fromkeys(order) if name not in done]
+        found = [name for name in fresh if name in wrong or shares[name][1] > 0]
+        self.blamed |= {name: shares[name] for name in found}
+        return found
 
-    def affordable(self, names: Iterator[str]) -> tuple[str, ...]:
-        """As many as may stay in float, in their order."""
-        chosen: tuple[str, ...] = ()
+    def behind(self, tensor: TensorReport, inspection: Inspection) -> tuple[str, ...]:
+        """The operator of a tensor that goes wrong, and those that made its inputs."""
+        if tensor.cause != "inputs":
+            return (tensor.operator,)
+        makers = (each.operator for each in inspection.tensors if each.name in tensor.inputs)
+        return (tensor.operator, *makers)
+
+    def kept(self, operator: str, back_in_int8: Trial | None) -> Kept:
+        kind, arose = self.blamed[operator]
+        return Kept(operator=operator, kind=kind, arose=arose, back_in_int8=back_in_int8)
+
+    def grown(self, operators: tuple[str, ...], names: Iterable[str]) -> tuple[str, ...]:
+        """Twice as many in float, as far as they may be."""
+        most = min(MOST, max(1, 2 * len(operators)))
         for name in names:
-            if len(chosen) < MOST and self.float_share((*chosen, name)) <= self.max_float_macs:
-                chosen = (*chosen, name)
-        return chosen
+            more = (*operators, name)
+            if len(operators) < most and self.float_share(more) <= self.max_float_macs:
+                operators = more
+        return operators
 
 
 def mix(
@@ -159,18 +183,15 @@ def mix(
     base = 0.0 if integer is None else 1 - integer
     mixer = _Mixer(workshop, way, stop_at, max_float_macs, base, macs, fused)
     try:
-        ranked = mixer.ranked(int8_file)
+        enough, order = _enough(mixer)
     except DeviceError:
         return way, None
-    order = mixer.affordable(iter(ranked))
-    enough = _enough(mixer, order)
     if enough is None:
         best = max(mixer.points.values(), key=_clearness)
         ended = f"{len(order)} operators in float do not reach {stop_at:g} %: the best is kept"
-        kept = tuple(Kept(operator=o, kind=ranked[o][0], arose=ranked[o][1], back_in_int8=None)
-                     for o in best.operators)  # fmt: skip
+        kept = tuple(mixer.kept(name, None) for name in best.operators)
     else:
-        best, kept = _fewest(mixer, enough, ranked)
+        best, kept = _fewest(mixer, enough)
         ended = f"{len(best.operators)} operators in float hold {stop_at:g} %"
     chosen = mixer.with_islands(best.operators)
     curve = _with_cost(mixer, best)
@@ -195,27 +216,34 @@ def _clearness(point: Point) -> float:
     return -math.inf if point.trial.sqnr_db is None else point.trial.sqnr_db
 
 
-def _enough(mixer: _Mixer, order: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The shortest beginning of `order` that holds, found by doubling and halving."""
-    mixer.point(())
-    low, high = 0, 1
-    while not mixer.holds(mixer.point(order[:high])):
-        if high >= len(order):
-            return None
-        low, high = high, min(2 * high, len(order))
+def _enough(mixer: _Mixer) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """The shortest beginning that holds, found by doubling and halving, and the whole order."""
+    order: tuple[str, ...] = ()
+    mixer.point(order)
+    while True:
+        try:
+            names = mixer.ranked(order)
+        except DeviceError:
+            if not order:
+                raise
+            names = []
+        low, order = len(order), mixer.grown(order, names)
+        if len(order) == low:
+            return None, order
+        if mixer.holds(mixer.point(order)):
+            break
+    high = len(order)
     while high - low > 1:
         middle = (low + high) // 2
         if mixer.holds(mixer.point(order[:middle])):
             high = middle
         else:
             low = middle
-    return order[:high]
+    return order[:high], order
 
 
-def _fewest(
-    mixer: _Mixer, enough: tuple[str, ...], ranked: dict[str, tuple[str, float]]
-) -> tuple[Point, tuple[Kept, ...]]:
-    """Drop each operator that is not needed, the least noisy first, and say what holds the rest."""
+def _fewest(mixer: _Mixer, enough: tuple[str, ...]) -> tuple[Point, tuple[Kept, ...]]:
+    """Drop each operator that is not needed, the last one first, and say what holds the rest."""
     left = enough
     returned: dict[str, Trial] = {}
     for name in reversed(enough):
@@ -225,11 +253,7 @@ def _fewest(
             left = fewer
         else:
             returned[name] = point.trial
-    kept = (
-        Kept(operator=o, kind=ranked[o][0], arose=ranked[o][1], back_in_int8=returned.get(o))
-        for o in left
-    )
-    return mixer.point(left), tuple(kept)
+    return mixer.point(left), tuple(mixer.kept(name, returned.get(name)) for name in left)
 
 
 def _with_cost(mixer: _Mixer, best: Point) -> tuple[Point, ...]:

@@ -177,6 +177,7 @@ def test_a_builds_folder_says_threads_and_processor(edgekit: Typed, model: Path)
         (("--device", "pi5", "--target", "rpi5"), "one of --device and --target"),
         (("--device", "nowhere"), "no device 'nowhere'"),
         (("--target", "nowhere"), "no target 'nowhere'"),
+        (("--target", "intel-npu"), "is of onnxruntime, and target intel-npu runs openvino"),
     ],
 )
 def test_what_is_asked_wrongly_is_said(

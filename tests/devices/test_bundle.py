@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import subprocess
 import sys
 import tarfile
@@ -176,6 +177,14 @@ def test_run_sh_refuses_a_damaged_bundle(tmp_path: Path) -> None:
     done = run_sh(tmp_path / "stick")
     assert done.returncode == 4
     assert "a file is damaged" in done.stderr
+    assert not (tmp_path / "stick" / "result.json").exists()
+
+
+def test_run_sh_refuses_another_architecture_before_it_measures(tmp_path: Path) -> None:
+    write_out(tiny_bundle(tmp_path / "bundle", machine="sparc"), tmp_path / "stick")
+    done = run_sh(tmp_path / "stick")
+    assert done.returncode == 5
+    assert f"runs as {platform.machine()}, and this bundle is for sparc" in done.stderr
     assert not (tmp_path / "stick" / "result.json").exists()
 
 

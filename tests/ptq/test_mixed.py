@@ -72,7 +72,9 @@ def noise(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         SimpleNamespace(operator=name, kind="ADD", arose=1 / (i + 1))
         for i, name in enumerate(order)
     ]
-    monkeypatch.setattr(mixed, "inspect_files", lambda *_: SimpleNamespace(tensors=tensors))
+    monkeypatch.setattr(
+        mixed, "inspect_files", lambda *_: SimpleNamespace(tensors=tensors, wrong=())
+    )
 
     def measure(candidates: list[Any], *_: Any) -> Any:
         # An operator in float takes a tenth of the time more.
@@ -119,6 +121,39 @@ def test_operators_that_cost_too_much_are_passed_over() -> None:
     assert "op0" not in way.quantization.islands
     assert "do not reach 99 %" in found.ended
     assert "op3" in way.quantization.islands
+
+
+def test_what_goes_wrong_is_given_back_first_and_a_division_s_inputs_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tensors = [
+        SimpleNamespace(name=n, operator=n, kind="ADD", arose=1 / (i + 1), cause="codes", inputs=())
+        for i, n in enumerate(NAMES)
+    ]
+    division = SimpleNamespace(
+        name="quotient", operator="op10", kind="DIV", arose=0.0, cause="inputs", inputs=("op8",)
+    )
+    found = SimpleNamespace(tensors=[*tensors, division], wrong=(division,))
+    monkeypatch.setattr(mixed, "inspect_files", lambda *_: found)
+    shop: Any = Shop({"op8", "op10"})
+    way, _ = mix(shop, WAY, 99, 1.0)
+    assert set(way.quantization.islands) == {"rule", "op8", "op10"}
+    assert shop.trials == 4  # none, the division, both, and the input alone
+
+
+def test_noise_that_noise_hid_is_found_by_the_next_inspection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def inspect(*asked: Any) -> Any:
+        revealed = "op11" if int(asked[3].name) > 1 else "op0"
+        tensor = SimpleNamespace(operator=revealed, kind="ADD", arose=1.0)
+        return SimpleNamespace(tensors=[tensor], wrong=())
+
+    monkeypatch.setattr(mixed, "inspect_files", inspect)
+    shop: Any = Shop({"op0", "op11"})
+    way, found = mix(shop, WAY, 99, 1.0)
+    assert found is not None
+    assert set(way.quantization.islands) == {"rule", "op0", "op11"}
 
 
 def test_a_clamp_takes_its_layer_with_it() -> None:
