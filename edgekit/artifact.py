@@ -159,10 +159,19 @@ class Store:
                 with suppress(Timeout, PermissionError), _only_user(folder):
                     shutil.rmtree(folder, ignore_errors=True)
 
-    def partial(self, key: str) -> Path:
-        """Where a long step may leave what it needs to resume; dropped once it is done."""
-        folder = self.root / "partial" / key
+    def partial(self, key: str, parents: tuple[str, ...] = (), fresh: bool = False) -> Path:
+        """Where a long step may leave what it needs to resume; dropped once it is done.
+
+        Args:
+            parents: digests of its inputs: of other ones nothing is resumed.
+            fresh: nothing is resumed at all.
+        """
+        place = self.root / "partial" / key
+        folder = place / digest_of(parents)
         with storage_errors(self.root):
+            for other in place.glob("*"):
+                if fresh or other != folder:
+                    shutil.rmtree(other) if other.is_dir() else other.unlink()
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 

@@ -69,16 +69,15 @@ def _sample(flat: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def collect(tensors: Iterable[dict[str, NDArray[np.float32]]]) -> dict[str, Histogram]:
-    """Histograms by tensor name, of the tensors of one image after the other. What is infinite in
-    an image, as the padding of a pool for the largest is, has no range, and is left out."""
+    """Histograms by tensor name, of the tensors of one image after the other. Of what is infinite
+    in places, as the padding of a pool for the largest is, the finite values have a range."""
     found: dict[str, Histogram] = {}
-    infinite: set[str] = set()
     for image in tensors:
-        infinite |= {name for name, values in image.items() if not np.isfinite(values).all()}
         for name, values in image.items():
-            if values.size and name not in infinite:
-                found.setdefault(name, Histogram()).add(values)
-    return {name: histogram for name, histogram in found.items() if name not in infinite}
+            finite = values if np.isfinite(values).all() else values[np.isfinite(values)]
+            if finite.size:
+                found.setdefault(name, Histogram()).add(finite)
+    return found
 
 
 def choose(histogram: Histogram, method: Calibration, percentile: float = 99.99) -> Range:

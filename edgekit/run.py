@@ -228,14 +228,14 @@ def _run(
     observer.started(step)
     for artifact in inputs.values():
         artifact.verify()
+    parents = tuple(sorted(artifact.digest for artifact in inputs.values()))
     context = Context(
         progress=lambda done, total, note: observer.progressed(step, done, total, note),
-        partial=store.partial(step.key),
+        partial=store.partial(step.key, parents, fresh=step.state is State.FORCED),
         base=build.plan.base,
     )
     start = time.perf_counter()
     with store.workspace() as folder:
         metadata = step.action.run(inputs, folder, context)
-        parents = tuple(sorted(artifact.digest for artifact in inputs.values()))
         seconds = time.perf_counter() - start
         return store.commit(step.key, folder, metadata, parents, seconds)

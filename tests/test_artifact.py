@@ -181,6 +181,15 @@ def test_partial_results_last_until_the_step_is_done(store: Store) -> None:
     assert list(store.partial(KEY).iterdir()) == []
 
 
+def test_of_other_inputs_nothing_is_resumed(store: Store) -> None:
+    before = store.partial(KEY, ("a",))
+    (before / "checkpoint").write_text("x")
+    assert [*store.partial(KEY, ("b",)).iterdir()] == []
+    assert not before.exists()
+    (store.partial(KEY, ("b",)) / "checkpoint").write_text("y")
+    assert [*store.partial(KEY, ("b",), fresh=True).iterdir()] == []
+
+
 def commit_at_once(root: Path, gate: Any, key: str) -> None:
     store = Store(root)
     with store.workspace() as folder:

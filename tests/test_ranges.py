@@ -90,12 +90,12 @@ def test_all_zeros_have_a_range() -> None:
         assert choose(histogram(np.zeros(5)), method) == (0, 0)
 
 
-def test_what_is_infinite_has_no_range() -> None:
+def test_of_what_is_infinite_in_places_the_rest_has_a_range() -> None:
     """The padding of a pool for the largest is, in LiteRT's files of a ResNet."""
-    padded = np.array([-np.inf, 1.0], np.float32)
-    seen = collect(iter([{"a": np.ones(2, np.float32), "pad": np.ones(2, np.float32)},
-                         {"a": np.ones(2, np.float32), "pad": padded}]))  # fmt: skip
-    assert list(seen) == ["a"]
+    padded = np.array([-np.inf, 1.0, -2.0], np.float32)
+    seen = collect(iter([{"pad": padded, "all": np.full(2, np.inf, np.float32)}]))
+    assert list(seen) == ["pad"]
+    assert seen["pad"].extremes == (-2, 1)
 
 
 def test_tensors_are_collected_by_name() -> None:

@@ -307,6 +307,13 @@ def run_process(spec: Json, watch: Watch) -> Json:
     return result
 
 
+def interleave(job: Json) -> Json:
+    """Interleaved latencies of a device: on the cores that the protocol runs on."""
+    if job.get("protocol", {}).get("pin", True):
+        os.sched_setaffinity(0, fastest_cores(job["threads"]))
+    return measure_latency(job)
+
+
 def time_alone(spec: Json) -> Json:
     """One model in this process: load, first run, warm-up, timed runs; seconds and bytes, raw."""
     model = spec["model"]
@@ -727,6 +734,6 @@ def main(job_path: str, result_path: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1:] == ["--alone"]:
         spec = json.load(sys.stdin)
-        say(result=measure_latency(spec) if spec.get("interleaved") else time_alone(spec))
+        say(result=interleave(spec) if spec.get("interleaved") else time_alone(spec))
     else:
         main(*sys.argv[1:])

@@ -26,7 +26,11 @@ def _planned(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         debug_option,
         json_option,
-        click.option("--force", multiple=True, help="Run this step even if it is cached."),
+        click.option(
+            "--force",
+            multiple=True,
+            help="Run this step from its start, even if it is cached; may be given more than once.",
+        ),
         store_option,
         click.option("--build-dir", type=FILE, default=Path("build"), show_default=True),
         click.option(

@@ -30,6 +30,7 @@ from edgekit.devices.report import (
     Validity,
 )
 from edgekit.devices.validity import UNPAUSED, result_reasons, timing_reasons, verdict
+from edgekit.errors import DeviceError, Fault
 from edgekit.evidence import Evidence, Measurement
 from edgekit.figures import accuracy_of, ratio_of, share_of
 from edgekit.measure import Timing
@@ -75,10 +76,14 @@ class Setting:
 
 
 def assemble(raw: Raw, subject: Subject, setting: Setting, reference: Reference) -> DeviceReport:
+    """
+    Raises:
+        DeviceError: scores of the device are no numbers.
+    """
     evidence = Evidence.EMULATED if raw.board["emulator"] else setting.evidence
     timed = raw.protocol if evidence is not Evidence.EMULATED else None
     processes = timed[setting.threads] if timed else []
-    correctness = _correctness(raw, reference, evidence)
+    correctness = _correctness(raw, reference, evidence, setting.device)
     reasons = [
         *result_reasons(correctness, subject.precision),
         *_other_processor(raw, setting),
@@ -232,11 +237,11 @@ def _timed(state: State) -> bool:
     return "timed" in state.phase
 
 
-def _correctness(raw: Raw, reference: Reference, evidence: Evidence) -> Correctness:
+def _correctness(raw: Raw, reference: Reference, evidence: Evidence, device: str) -> Correctness:
     golden = raw.golden
     if MODEL not in raw.scores or reference.host is None:
         return Correctness(golden=golden, agreement=None, top1=None, host_top1=None, change=None)
-    scores, host = raw.scores_of(MODEL), reference.host
+    scores, host = _numbers(raw.scores_of(MODEL), device), reference.host
     if reference.labels is None:
         same = int(np.sum(scores.argmax(axis=1) == host.argmax(axis=1)))
         agreement = share_of(same, len(host), evidence)
@@ -253,6 +258,19 @@ def _correctness(raw: Raw, reference: Reference, evidence: Evidence) -> Correctn
         host_top1=share_of(right, len(labels), Evidence.HOST),
         change=found["change"],
     )
+
+
+def _numbers(scores: NDArray[np.float32], device: str) -> NDArray[np.float32]:
+    """The class of the largest score would be that of the first NaN."""
+    bad = int(np.sum(~np.isfinite(scores).all(axis=1)))
+    if bad:
+        raise DeviceError(
+            f"{device}: scores of {bad} of {len(scores)} images are NaN or infinite",
+            hint="the runtime there cannot compute this model: try another version of it, another "
+            "engine or another variant",
+            fault=Fault.WRONG_RESULT,
+        )
+    return scores
 
 
 def _other_processor(raw: Raw, setting: Setting) -> list[Reason]:

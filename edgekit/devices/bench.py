@@ -6,9 +6,8 @@ import re
 from contextlib import ExitStack
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from edgekit.artifact import sha256_of
+from edgekit.devices.agent_words import read_result
 from edgekit.devices.assemble import MODEL, assemble
 from edgekit.devices.bundle import INFO, JOB, Bundle, opened
 from edgekit.devices.deploy import check_machine
@@ -80,15 +79,19 @@ def import_result(path: Path, bundle_path: Path | None, device: str | None) -> D
 
     Raises:
         InputError: it is no result, or its bundle is not there. IntegrityError: they don't match.
+        DeviceError: it ran on another architecture, or its scores are no numbers.
     """
     try:
-        raw = Raw.model_validate_json(path.read_text())
+        raw = read_result(str(path), path.read_text())
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    except DeviceError as error:
+        if error.fault is Fault.WRONG_RESULT:
+            raise
         raise InputError(
-            f"{path} is no result of run.sh: {str(error).splitlines()[0]}",
-            hint="it is written last: a run that was stopped leaves none",
+            error.message, hint="run.sh writes it last: a run that was stopped leaves none"
         ) from error
     where = bundle_path or path.parent
     if bundle_path is None and not (where / INFO).exists():

@@ -104,13 +104,14 @@ def scores(
             update={"warmup_runs": 0, "warmup_seconds": 0.0, "runs": 1, "seconds": 0.0}
         )
         command = once.command(binary, there, None, _files(folder, head))
-        loop = _loop(folder, device.ensure(raw), len(inputs), inputs[0].nbytes, command)
         device.sh(f"mkdir -p {shlex.quote(folder)}")
         try:
+            loop = _loop(folder, device.ensure(raw), len(inputs), inputs[0].nbytes, command)
             log = _run_loop(device, benchmark.engine, loop, len(inputs), progress)
             device.transport.pull(f"{folder}/outputs.raw", Path(here) / "outputs.raw")
         finally:
             device.transport.run(f"rm -rf {shlex.quote(folder)}")
+            device.drop(raw)
         applied(device.name, benchmark.engine, parse(log, device.name))
         content = (Path(here) / "outputs.raw").read_bytes()
     expected = len(inputs) * head.classes * np.dtype(head.dtype).itemsize

@@ -21,6 +21,7 @@ from edgekit.errors import InputError
 from edgekit.evidence import Evidence, Measurement
 
 FEATURES = ("conv", "depthwise", "dense", "weights", "moved", "operators")
+KINDS = {f"multiply-accumulates of kind {kind}": kind for kind in FEATURES[:3]}
 REACH = 2.0
 """Times the largest probe, and below the smallest, as far as the sum is trusted."""
 COVERED = 0.9
@@ -213,19 +214,22 @@ def _check_range(chosen: Fit, workload: Workload) -> None:
     seen = [_extent(sample.workload) for sample in chosen.samples]
     for what, here in _extent(workload).items():
         least, most = min(each[what] for each in seen), max(each[what] for each in seen)
-        if not least / REACH <= here <= most * REACH:
+        fewest = 0 if what in KINDS else least / REACH  # a network may have none of a kind
+        if not fewest <= here <= most * REACH:
             raise NoEstimate(
                 f"it has {here:.3g} {what}; the probes have {least:.3g} to {most:.3g}, and are "
-                f"trusted from {least / REACH:.3g} to {most * REACH:.3g}",
+                f"trusted from {fewest:.3g} to {most * REACH:.3g}",
                 hint="measure it: edgekit bench",
             )
 
 
 def _extent(workload: Workload) -> dict[str, int]:
+    kinds = {what: getattr(workload, kind) for what, kind in KINDS.items()}
     return {
         "multiply-accumulates": workload.macs,
         "bytes": workload.weights + workload.moved,
         "operators": workload.operators,
+        **kinds,
     }
 
 

@@ -196,7 +196,7 @@ def roll_back(device: Device, name: str, trial: Trial | None = None, tell: Tell 
     begin = time.monotonic()
     with held(device, tell):
         place = Place(device, name)
-        before = place.current("previous")
+        before = place.previous()
         if before is None:
             known = device.sh(
                 f"ls {shlex.quote(f'{device.home}/models')} 2>/dev/null || true"

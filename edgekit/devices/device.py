@@ -36,6 +36,8 @@ RETURN_SECONDS = 90.0
 RETURN_PAUSE = 2.0
 OLD = "-mtime +0"
 """For find: what a broken connection left a day ago or earlier, and nobody works with any more."""
+STALE_DAYS = 7
+"""After which a file that no release holds is removed."""
 
 
 class Device:
@@ -149,6 +151,20 @@ class Device:
         """Remove a file that was sent and is of no more use there."""
         self.forget(self._stored(path))
 
+    def forget_old_files(self) -> None:
+        """Remove files of a week ago and older that no release holds."""
+        home = shlex.quote(self.home)
+        find = f"find files -maxdepth 1 -type f -mtime +{STALE_DAYS}"
+        old = self.sh(f"cd {home} 2>/dev/null && {find} 2>/dev/null || true").split()
+        if not old:
+            return
+        # Not by the number of links: a phone has none, there releases hold copies.
+        told = self.sh(f"cd {home} && cat models/*/releases/*/SHA256SUMS 2>/dev/null || true")
+        held = {line.split()[0] for line in told.splitlines() if line.strip()}
+        gone = [path for path in old if path.rpartition("/")[2] not in held]
+        if gone:
+            self.sh(f"cd {home} && rm -f {' '.join(map(shlex.quote, gone))}")
+
     def missing(self, paths: list[Path]) -> list[Path]:
         """Those of some files that are not on the device yet."""
         known = set(self.sh(f"ls {shlex.quote(f'{self.home}/files')} 2>/dev/null || true").split())
@@ -244,6 +260,7 @@ class Device:
         # What is left of a run whose connection broke.
         left = f"find {shlex.quote(works)} -mindepth 1 -maxdepth 1 {OLD} -exec rm -rf {{}} +"
         self.transport.run(f"{left} 2>/dev/null")
+        self.forget_old_files()
         try:
             self.place(files, folder)
             yield folder

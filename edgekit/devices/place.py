@@ -23,9 +23,6 @@ from edgekit.devices.bundle import INFO, NAME, SUMS, read_sums
 from edgekit.devices.device import OLD, Device
 from edgekit.errors import DeviceError, Fault, InputError
 
-STALE_DAYS = 7
-"""After which a file that was pushed and that no release holds is removed."""
-
 
 def sums_of(files: dict[str, Path]) -> dict[str, str]:
     """The sha256 of each file, by its name there."""
@@ -136,14 +133,22 @@ class Place:
     def switch(self, release: str) -> None:
         """Put a release in use, at one stroke; the one before it stays known."""
         before = self.current()
-        if before and before != release:
-            self._link("previous", before)
+        if not before or before == release:
+            self._link("current", release)
+            return
+        # Made first, named last: whatever is cut off, one of the two tells the release before.
+        self.device.sh(f"ln -sfn {_target(before)} {self.path('previous.new')} && sync")
         self._link("current", release)
+        self.device.sh(f"mv -T {self.path('previous.new')} {self.path('previous')} && sync")
+
+    def previous(self) -> str | None:
+        """The release that was in use before the one that is."""
+        unnamed = self.current("previous.new")
+        return unnamed if unnamed and unnamed != self.current() else self.current("previous")
 
     def _link(self, name: str, release: str) -> None:
         new = self.path(f"{name}.new")
-        target = shlex.quote(f"releases/{release}")
-        self.device.sh(f"ln -sfn {target} {new} && mv -T {new} {self.path(name)} && sync")
+        self.device.sh(f"ln -sfn {_target(release)} {new} && mv -T {new} {self.path(name)} && sync")
 
     def tidied(self, keep: int) -> str | None:
         """Remove the oldest releases but `keep`, and what no release holds any more.
@@ -153,14 +158,14 @@ class Place:
         """
         try:
             self._forget_releases(keep)
-            self._forget_files()
+            self.device.forget_old_files()
         except DeviceError as error:
             return f"it is in use; older releases were not removed: {error.message}"
         return None
 
     def _forget_releases(self, keep: int) -> None:
         """Never the one in use, nor the one before it."""
-        kept = {self.current(), self.current("previous")}
+        kept = {self.current(), self.current("previous"), self.previous()}
         releases = self.path("releases")
         listed = self.device.sh(f"ls -t {releases}").split()
         for release in listed[keep:]:
@@ -168,15 +173,6 @@ class Place:
                 self.device.sh(f"rm -rf {self.path('releases', release)}")
         self.device.sh(f"find {releases} -maxdepth 1 -name '.*.part' {OLD} -exec rm -rf {{}} +")
 
-    def _forget_files(self) -> None:
-        home = shlex.quote(self.device.home)
-        find = f"find files -maxdepth 1 -type f -mtime +{STALE_DAYS}"
-        old = self.device.sh(f"cd {home} && {find}").split()
-        if not old:
-            return
-        # Not by the number of links: a phone has none, there releases hold copies.
-        told = self.device.sh(f"cd {home} && cat models/*/releases/*/{SUMS}")
-        held = set(read_sums(told).values())
-        gone = [path for path in old if path.rpartition("/")[2] not in held]
-        if gone:
-            self.device.sh(f"cd {home} && rm -f {' '.join(map(shlex.quote, gone))}")
+
+def _target(release: str) -> str:
+    return shlex.quote(f"releases/{release}")

@@ -76,14 +76,23 @@ def cut(
     plan = planner.plan_cut(network, measure, budget / now, score(network, own, card), round_to)
     if not plan.reached:
         raise TooDeep(
-            f"prune.keep: {keep:g} cannot be reached: with every group of {card.arch} cut to "
-            f"{round_to} channels, {100 * plan.share * now / total:.0f} % of the {by} is left",
+            f"prune.keep: {keep:g} cannot be reached: {_deepest(network, plan, card, round_to)}, "
+            f"{100 * plan.share * now / total:.0f} % of the {by} is left",
             hint="keep more, or lower round_to",
         )
     if not any(plan.dropped.values()):  # the cut before went past this budget too
         return Cut(own, card, now)
     dependencies.cut(plan.dropped)
     return Cut(own, described(own, card), plan.share * now)
+
+
+def _deepest(network: Network, plan: planner.Plan, card: Card, round_to: int) -> str:
+    widths = zip(network.groups, plan.widths, strict=True)
+    wide = [group.name for group, width in widths if planner.narrower(width, round_to)]
+    if not wide:
+        return f"with every group of {card.arch} cut to {round_to} channels"
+    more = f" and {len(wide) - 3} more" if len(wide) > 3 else ""
+    return f"{card.arch} gains nothing by narrowing {', '.join(wide[:3])}{more}, and"
 
 
 def refuse_whole(network: Network, card: Card, round_to: int) -> None:

@@ -60,7 +60,8 @@ def importance_of(
 
 
 def plugin_files(name: str, base: Path) -> dict[str, Path]:
-    """What a user's function is read from: its module, or all modules of the package it is in.
+    """What a user's function may be read from: all modules and packages beside the recipe, since it
+    may import any of them.
 
     Raises:
         InputError: it is not in the recipe's folder, where a change of it would be seen.
@@ -74,11 +75,9 @@ def plugin_files(name: str, base: Path) -> dict[str, Path]:
             f"{place / '__init__.py'} is there",
             hint="put the module or the package beside the recipe, so that a change of it is seen",
         )
-    if not package and "." not in module:
-        return {"importance": place.with_suffix(".py")}
-    top = base / module.split(".")[0]
-    found = sorted(top.rglob("*.py"))
-    return {f"importance/{path.relative_to(base).as_posix()}": path for path in found}
+    packages = {init.parent for init in base.glob("*/__init__.py")} | {base / module.split(".")[0]}
+    found = [*base.glob("*.py"), *(path for top in packages for path in top.rglob("*.py"))]
+    return {f"importance/{path.relative_to(base).as_posix()}": path for path in sorted(found)}
 
 
 def _magnitude(model: Any, group: Group) -> list[float]:

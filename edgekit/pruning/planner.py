@@ -68,7 +68,7 @@ def plan_cut(
 
 @dataclass(frozen=True)
 class _Offer:
-    """The next slice of a group: what it saves, and what it loses for each unit saved."""
+    """The next slice of a group that saves anything: what, and what it loses for each unit."""
 
     group: int
     to: int
@@ -85,9 +85,11 @@ def _offer(
     importance: Mapping[str, Sequence[float]],
     round_to: int,
 ) -> _Offer | None:
-    to = narrower(widths[g], round_to)
-    saved = 0.0 if to is None else cost.saved(widths, g, to)
-    if to is None or saved <= 0:
+    to, saved = narrower(widths[g], round_to), 0.0
+    # A measured table has plateaus, and widths that are slower than wider ones: past these.
+    while to is not None and (saved := cost.saved(widths, g, to)) <= 0:
+        to = narrower(to, round_to)
+    if to is None:
         return None
     group = network.groups[g]
     values, kept = importance[group.name], order[group.name][group.width - widths[g] :]

@@ -62,6 +62,7 @@ class Mixed(BaseModel):
 
     stop_at: float
     """Percent of the judged images that were to agree."""
+    reached: bool
     curve: tuple[Point, ...]
     kept: tuple[Kept, ...]
     ended: str
@@ -113,8 +114,8 @@ class _Mixer:
         agreement = point.trial.agreement
         return agreement is not None and agreement >= self.stop_at
 
-    def ranked(self, operators: tuple[str, ...]) -> list[str]:
-        """What is left in int8: first where it goes wrong, then by the noise that arose there.
+    def next_ones(self, operators: tuple[str, ...]) -> list[str]:
+        """What to give back next: where it goes wrong; else as many again, by their noise.
 
         Raises:
             DeviceError: the file with `operators` in float stops at an image.
@@ -132,17 +133,24 @@ class _Mixer:
         for tensor in inspection.tensors:
             known = shares.get(tensor.operator, ("", 0.0))[1]
             shares[tensor.operator] = (tensor.kind, known + tensor.arose)
-        # Where the noise of codes is amplified, as by a division, its inputs' codes are at fault.
-        wrong = [name for tensor in inspection.wrong for name in self.behind(tensor, inspection)]
-        order = [*wrong, *sorted(shares, key=lambda name: -shares[name][1])]
         done = {"", *self.with_islands(operators).quantization.islands}
-        fresh = [name for name in dict.fromkeys(order) if name not in done]
-        found = [name for name in fresh if name in wrong or shares[name][1] > 0]
+        free = {
+            name: share
+            for name, (_, share) in shares.items()
+            if name not in done and self.float_share((*operators, name)) <= self.max_float_macs
+        }
+        wrong = (t for t in inspection.tensors if t.goes_wrong and not inspection.is_sound)
+        behind = dict.fromkeys(name for t in wrong for name in self.behind(t, inspection))
+        found = [name for name in behind if name in free]
+        if not found:
+            noisy = sorted((name for name in free if free[name] > 0), key=lambda n: -free[n])
+            found = noisy[: max(1, len(operators))]
         self.blamed |= {name: shares[name] for name in found}
         return found
 
     def behind(self, tensor: TensorReport, inspection: Inspection) -> tuple[str, ...]:
-        """The operator of a tensor that goes wrong, and those that made its inputs."""
+        """The operator of a tensor that goes wrong, and those that made its inputs: where a
+        division amplifies the noise of codes, it is these codes that are at fault."""
         if tensor.cause != "inputs":
             return (tensor.operator,)
         makers = (each.operator for each in inspection.tensors if each.name in tensor.inputs)
@@ -153,11 +161,10 @@ class _Mixer:
         return Kept(operator=operator, kind=kind, arose=arose, back_in_int8=back_in_int8)
 
     def grown(self, operators: tuple[str, ...], names: Iterable[str]) -> tuple[str, ...]:
-        """Twice as many in float, as far as they may be."""
-        most = min(MOST, max(1, 2 * len(operators)))
+        """As many of the names besides as may stay in float."""
         for name in names:
             more = (*operators, name)
-            if len(operators) < most and self.float_share(more) <= self.max_float_macs:
+            if len(more) <= MOST and self.float_share(more) <= self.max_float_macs:
                 operators = more
         return operators
 
@@ -195,7 +202,9 @@ def mix(
         ended = f"{len(best.operators)} operators in float hold {stop_at:g} %"
     chosen = mixer.with_islands(best.operators)
     curve = _with_cost(mixer, best)
-    return chosen, Mixed(stop_at=stop_at, curve=curve, kept=kept, ended=ended)
+    return chosen, Mixed(
+        stop_at=stop_at, reached=enough is not None, curve=curve, kept=kept, ended=ended
+    )
 
 
 def _fused(activations: tuple[Activation, ...]) -> dict[str, tuple[str, ...]]:
@@ -222,7 +231,7 @@ def _enough(mixer: _Mixer) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     mixer.point(order)
     while True:
         try:
-            names = mixer.ranked(order)
+            names = mixer.next_ones(order)
         except DeviceError:
             if not order:
                 raise

@@ -47,6 +47,11 @@ class Search(BaseModel):
     """Percent of agreement at which the search was to stop."""
     ended: str
 
+    def then(self, other: Search) -> Search:
+        """Both, one after the other: what the second one chose counts."""
+        before = tuple(row.model_copy(update={"chosen": False}) for row in self.tried)
+        return other.model_copy(update={"tried": before + other.tried})
+
 
 def search(workshop: Workshop, asked: Quantization, stop_at: float | None) -> tuple[Way, Search]:
     """The best way found; the first that reaches `stop_at`, if that is given.

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit import models, ranges, stats
 from edgekit.artifact import Artifact
-from edgekit.errors import DeviceError, Unsupported
+from edgekit.errors import DeviceError, EdgekitError, Unsupported
 from edgekit.measure import Candidate, measure
 from edgekit.models import Card
 from edgekit.ptq.corrections import Correction, applicable, correct
@@ -155,11 +155,23 @@ class Workshop:
         return asked.calibration not in self.runtime.calibrations
 
     def try_out(self, way: Way) -> Trial:
-        """That a file does not run is a result here: int8 breaks some operators so."""
+        """That a file cannot be made, or does not run, is a result here: int8 breaks some operators
+        so, and libraries say it in ways of their own."""
         try:
             return self.judge(way)
         except (DeviceError, Unsupported) as error:
-            return Trial(sqnr_db=None, images=len(self.judged), failure=error.message)
+            failure = error.message
+        except EdgekitError:
+            raise
+        except (
+            ArithmeticError,
+            LookupError,
+            NotImplementedError,
+            RuntimeError,
+            ValueError,
+        ) as error:
+            failure = f"{type(error).__name__}: {str(error).strip() or 'no words'}".splitlines()[0]
+        return Trial(sqnr_db=None, images=len(self.judged), failure=failure)
 
     def judge(self, way: Way) -> Trial:
         """Quantise, and hold the scores against the float model's.

@@ -177,6 +177,10 @@ class Quantize(RuntimeStage):
                 if self._falls_short(found):
                     assert self.stop_at is not None
                     way, mixed = mix(workshop, way, self.stop_at, self.max_float_macs)
+                    if mixed and not mixed.reached and mixed.kept:
+                        # Its ranges were the best of a network that was broken; it is not now.
+                        way, again = search(workshop, way.quantization, self.stop_at)
+                        found = found.then(again)
             form = workshop.quantize(way, into)
             images = len(workshop.images)
         read = audit(runtime.describe(into / runtime.file))

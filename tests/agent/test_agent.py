@@ -54,6 +54,19 @@ def test_scores_keep_the_order_of_the_images(model: Path, images: Path) -> None:
     np.testing.assert_allclose(outcome.scores["a"], expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("asked", "pinned"), [({}, True), ({"protocol": {"pin": False}}, False)])
+def test_a_device_interleaves_on_its_fastest_cores(
+    asked: dict[str, Any], pinned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound: list[set[int]] = []
+    monkeypatch.setattr(agent.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(agent.os, "sched_setaffinity", lambda _, cores: bound.append(cores))
+    monkeypatch.setattr(agent, "max_clocks", lambda: {0: 18, 1: 18, 2: 24, 3: 24})
+    monkeypatch.setattr(agent, "measure_latency", lambda job: {"bound": [*bound]})
+    job = {"threads": 2, "interleaved": True, **asked}
+    assert agent.interleave(job) == {"bound": [{2, 3}] if pinned else []}
+
+
 def test_latency_is_interleaved_and_raw(model: Path, images: Path) -> None:
     candidates = [Candidate(name, "onnxruntime", model, RAW) for name in ("a", "b")]
     timings = measure(candidates, images, quiet).timings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import platform
 import subprocess
@@ -10,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edgekit.devices.bench import bench, import_result
@@ -273,6 +276,27 @@ def test_a_result_of_another_architecture(carried: Callable[..., Path], tmp_path
     with pytest.raises(DeviceError) as raised:
         import_result(result, None, "x")
     assert raised.value.fault is Fault.WRONG_ARCHITECTURE
+
+
+@pytest.mark.parametrize("where", ["golden", "slice"])
+def test_scores_that_are_no_numbers_are_no_result(
+    carried: Callable[..., Path], where: str, tmp_path: Path
+) -> None:
+    """The class of the largest score would be that of the first NaN."""
+    result = carried(tiny_bundle(tmp_path / "bundle"))
+    told = json.loads(result.read_text())
+    if where == "golden":
+        told["golden"]["max_abs_diff"] = float("nan")
+    else:
+        scores = np.load(io.BytesIO(base64.b64decode(told["scores"]["model"])))
+        scores[:3] = np.nan
+        np.save(stream := io.BytesIO(), scores)
+        told["scores"]["model"] = base64.b64encode(stream.getvalue()).decode()
+    result.write_text(json.dumps(told))
+    words = "golden.max_abs_diff" if where == "golden" else "scores of 3 of"
+    with pytest.raises(DeviceError, match=words) as raised:
+        import_result(result, None, "x")
+    assert raised.value.fault is Fault.WRONG_RESULT
 
 
 def test_the_threads_of_the_target_come_first() -> None:

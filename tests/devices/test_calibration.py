@@ -133,6 +133,7 @@ def test_an_estimate_carries_the_error_as_its_interval() -> None:
     [
         ({"dense": 10**11}, "litert", 4, None, "multiply-accumulates"),
         ({"dense": 10}, "litert", 4, None, "multiply-accumulates"),
+        ({"depthwise": 5 * 10**8}, "litert", 4, None, "of kind depthwise"),
         ({"moved": 10**9}, "litert", 4, None, "bytes"),
         ({"operators": 5000}, "litert", 4, None, "operators"),
         ({"product": 10**6}, "litert", 4, None, "attention"),

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,31 @@ def test_a_rollback_to_nowhere(old: Bundle, new: Bundle, tmp_path: Path) -> None
     with Device("pi5", way) as device, pytest.raises(DeviceError, match="a switch was broken off"):
         roll_back(device, "means")
     assert in_use(way) == new.release()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"cut_before": "previous.new"},
+        {"cut_after": "previous.new && sync"},
+        {"cut_after": "current.new"},
+        {"cut_before": "means/previous && sync"},
+    ],
+)
+def test_a_switch_that_was_broken_off_can_be_rolled_back(
+    old: Bundle, new: Bundle, fault: dict[str, str], tmp_path: Path
+) -> None:
+    way = board(tmp_path / "pi")
+    deploy(old, way)
+    deploy(new, way)
+    third = tiny_bundle(tmp_path / "third", seed=3)
+    with suppress(DeviceError):
+        deploy(third, board(tmp_path / "pi", **fault))
+    before = {new.release(): old.release(), third.release(): new.release()}
+    expected = before[str(in_use(way))]
+    with Device("pi5", way) as device:
+        assert roll_back(device, "means").release == expected
+    assert in_use(way) == expected
 
 
 class Interrupting(Fake):

@@ -66,6 +66,23 @@ def test_a_connection_cut_in_the_middle(way: Fake, file: Path, count: int) -> No
     assert files(way) == sorted(map(sha256_of, (file, other))), "the broken part is cleared away"
 
 
+def test_what_no_release_holds_is_removed_after_a_week(way: Fake, file: Path) -> None:
+    ensure(way, file)
+    release = Path(way.root, "edgekit/models/net/releases/1")
+    held = file.with_name("held")
+    held.write_text("of a release")
+    ensure(way, held)
+    release.mkdir(parents=True)
+    (release / "SHA256SUMS").write_text(f"{sha256_of(held)}  model.tflite\n")
+    new = file.with_name("new")
+    new.write_text("another file")
+    for path in Path(way.root).glob("edgekit/files/*"):
+        os.utime(path, (1, 1))
+    with Device("pi5", way) as device, device.work({"new": new}):
+        pass
+    assert files(way) == sorted(map(sha256_of, (held, new)))
+
+
 def test_a_connection_cut_before_any_command(way: Fake, file: Path) -> None:
     reference = Fake(root=way.root)
     ensure(reference, file)

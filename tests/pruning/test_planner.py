@@ -104,6 +104,16 @@ def test_a_group_that_saves_nothing_is_left_alone() -> None:
     assert plan.reached
 
 
+def test_a_width_that_is_slower_than_a_wider_one_is_passed_over() -> None:
+    network = chain([64], [8, 8])
+    slow = {64: 1.0, 56: 1.01, 48: 1.01, 40: 1.01, 32: 0.8, 24: 0.6, 16: 0.4, 8: 0.2}
+    measured = cost.Cost(network, lambda layer: slow[layer.cout] if layer.cin == 3 else 0.0)
+    even = {group.name: [1.0] * group.width for group in network.groups}
+    plan = plan_cut(network, measured, 0.6, even, 8)
+    assert plan.reached
+    assert plan.widths == (24,)
+
+
 def test_of_two_groups_the_one_that_saves_more_goes_first() -> None:
     network = chain([32, 32], [16, 1, 1])
     even = {group.name: [1.0] * group.width for group in network.groups}

@@ -64,16 +64,18 @@ class Shop:
         return Trial(sqnr_db=float(found), images=4, agreement=agreement)
 
 
+def tensor(name: str, arose: float = 0.0, **facts: Any) -> Any:
+    plain = {"cause": "codes", "inputs": (), "goes_wrong": False}
+    return SimpleNamespace(name=name, operator=name, kind="ADD", arose=arose, **{**plain, **facts})
+
+
 @pytest.fixture(autouse=True)
 def noise(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The order in which an inspection blames the operators; the image has no operator."""
     order = ["", "rule", *NAMES]
-    tensors = [
-        SimpleNamespace(operator=name, kind="ADD", arose=1 / (i + 1))
-        for i, name in enumerate(order)
-    ]
+    tensors = [tensor(name, arose=1 / (i + 1)) for i, name in enumerate(order)]
     monkeypatch.setattr(
-        mixed, "inspect_files", lambda *_: SimpleNamespace(tensors=tensors, wrong=())
+        mixed, "inspect_files", lambda *_: SimpleNamespace(tensors=tensors, is_sound=False)
     )
 
     def measure(candidates: list[Any], *_: Any) -> Any:
@@ -126,19 +128,14 @@ def test_operators_that_cost_too_much_are_passed_over() -> None:
 def test_what_goes_wrong_is_given_back_first_and_a_division_s_inputs_with_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tensors = [
-        SimpleNamespace(name=n, operator=n, kind="ADD", arose=1 / (i + 1), cause="codes", inputs=())
-        for i, n in enumerate(NAMES)
-    ]
-    division = SimpleNamespace(
-        name="quotient", operator="op10", kind="DIV", arose=0.0, cause="inputs", inputs=("op8",)
-    )
-    found = SimpleNamespace(tensors=[*tensors, division], wrong=(division,))
+    tensors = [tensor(n, arose=1 / (i + 1)) for i, n in enumerate(NAMES)]
+    division = tensor("op10", cause="inputs", inputs=("op8",), goes_wrong=True)
+    found = SimpleNamespace(tensors=[*tensors, division], is_sound=False)
     monkeypatch.setattr(mixed, "inspect_files", lambda *_: found)
     shop: Any = Shop({"op8", "op10"})
     way, _ = mix(shop, WAY, 99, 1.0)
     assert set(way.quantization.islands) == {"rule", "op8", "op10"}
-    assert shop.trials == 4  # none, the division, both, and the input alone
+    assert shop.trials == 4  # none, both, and either alone
 
 
 def test_noise_that_noise_hid_is_found_by_the_next_inspection(
@@ -146,8 +143,7 @@ def test_noise_that_noise_hid_is_found_by_the_next_inspection(
 ) -> None:
     def inspect(*asked: Any) -> Any:
         revealed = "op11" if int(asked[3].name) > 1 else "op0"
-        tensor = SimpleNamespace(operator=revealed, kind="ADD", arose=1.0)
-        return SimpleNamespace(tensors=[tensor], wrong=())
+        return SimpleNamespace(tensors=[tensor(revealed, arose=1.0)], is_sound=False)
 
     monkeypatch.setattr(mixed, "inspect_files", inspect)
     shop: Any = Shop({"op0", "op11"})

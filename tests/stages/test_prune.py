@@ -278,11 +278,11 @@ def test_importance_can_be_a_function_of_ones_own(
     with pytest.raises(InputError, match="worth:none failed: AttributeError"):
         prune("none", importance="worth:none", recover=None)
     own = Prune(keep=0.5, runtime="litert", importance="worth:first")
-    assert own.files(tmp_path) == {"importance": module}
+    assert own.files(tmp_path) == {"importance/worth.py": module}
 
 
-def test_all_of_a_package_that_gives_the_importance_enters_the_key(tmp_path: Path) -> None:
-    names = ("worth/__init__.py", "worth/deep/__init__.py", "worth/helper.py")
+def test_all_that_the_importance_may_import_enters_the_key(tmp_path: Path) -> None:
+    names = ("beside.py", "worth/__init__.py", "worth/deep/__init__.py", "worth/helper.py")
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
