@@ -27,6 +27,8 @@ from edgekit.runtimes.base import Activation
 CLAMPS = {"RELU", "RELU6", "CLIP", "CLAMP"}
 MOST = 32
 """Operators in float at most: beyond, another architecture or float16 serves better."""
+MARGIN_DB = 1.0
+"""Where not enough is reached, fewer operators are preferred that are no worse than this."""
 INSPECTED = 32
 """Images that the inspection looks at."""
 
@@ -170,13 +172,18 @@ class _Mixer:
 
 
 def mix(
-    workshop: Workshop, way: Way, stop_at: float, max_float_macs: float
+    workshop: Workshop,
+    way: Way,
+    stop_at: float,
+    max_float_macs: float,
+    given: tuple[Kept, ...] = (),
 ) -> tuple[Way, Mixed | None]:
     """Give operators back to float until `stop_at` holds.
 
     Args:
         way: the best with everything in int8, which does not hold it.
         max_float_macs: share of the multiply-accumulates that may stay in float, from 0 to 1.
+        given: what an earlier walk, with other ranges, gave back: this one begins with them.
 
     Returns:
         the way with the fewest found, and what was seen; the way as it was and None where the
@@ -189,13 +196,19 @@ def mix(
     integer = audit(workshop.runtime.describe(int8_file)).quantized_macs
     base = 0.0 if integer is None else 1 - integer
     mixer = _Mixer(workshop, way, stop_at, max_float_macs, base, macs, fused)
+    mixer.blamed = {each.operator: (each.kind, each.arose) for each in given}
     try:
-        enough, order = _enough(mixer)
+        enough, order = _enough(mixer, tuple(mixer.blamed))
     except DeviceError:
         return way, None
     if enough is None:
-        best = max(mixer.points.values(), key=_clearness)
-        ended = f"{len(order)} operators in float do not reach {stop_at:g} %: the best is kept"
+        clearest = max(map(_clearness, mixer.points.values()))
+        good = (p for p in mixer.points.values() if _clearness(p) >= clearest - MARGIN_DB)
+        best = min(good, key=lambda point: len(point.operators))
+        ended = (
+            f"{len(order)} operators in float do not reach {stop_at:g} %: the fewest that do as well "
+            "are kept"
+        )
         kept = tuple(mixer.kept(name, None) for name in best.operators)
     else:
         best, kept = _fewest(mixer, enough)
@@ -225,11 +238,13 @@ def _clearness(point: Point) -> float:
     return -math.inf if point.trial.sqnr_db is None else point.trial.sqnr_db
 
 
-def _enough(mixer: _Mixer) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """The shortest beginning that holds, found by doubling and halving, and the whole order."""
-    order: tuple[str, ...] = ()
-    mixer.point(order)
-    while True:
+def _enough(
+    mixer: _Mixer, order: tuple[str, ...]
+) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """The shortest beginning that holds, found by growing and halving, and the whole order."""
+    low = 0
+    mixer.point(())
+    while not mixer.holds(mixer.point(order)):
         try:
             names = mixer.next_ones(order)
         except DeviceError:
@@ -239,8 +254,6 @@ def _enough(mixer: _Mixer) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
         low, order = len(order), mixer.grown(order, names)
         if len(order) == low:
             return None, order
-        if mixer.holds(mixer.point(order)):
-            break
     high = len(order)
     while high - low > 1:
         middle = (low + high) // 2

@@ -22,7 +22,7 @@ from edgekit.audit import audit
 from edgekit.errors import InputError
 from edgekit.gates import Gates
 from edgekit.ptq.corrections import Correction
-from edgekit.ptq.mixed import mix
+from edgekit.ptq.mixed import Mixed, mix
 from edgekit.ptq.search import Search, search
 from edgekit.ptq.workshop import Trial, Way, Workshop
 from edgekit.runtimes.base import Calibration, Precision, Quantization, Runtime, Variant
@@ -175,12 +175,7 @@ class Quantize(RuntimeStage):
             if searches:
                 way, found = search(workshop, way.quantization, self.stop_at)
                 if self._falls_short(found):
-                    assert self.stop_at is not None
-                    way, mixed = mix(workshop, way, self.stop_at, self.max_float_macs)
-                    if mixed and not mixed.reached and mixed.kept:
-                        # Its ranges were the best of a network that was broken; it is not now.
-                        way, again = search(workshop, way.quantization, self.stop_at)
-                        found = found.then(again)
+                    way, found, mixed = self._mixed(workshop, way, found)
             form = workshop.quantize(way, into)
             images = len(workshop.images)
         read = audit(runtime.describe(into / runtime.file))
@@ -194,6 +189,22 @@ class Quantize(RuntimeStage):
             "mixed": mixed and mixed.model_dump(mode="json"),
             "audit": read.model_dump(mode="json"),
         }
+
+    def _mixed(
+        self, workshop: Workshop, way: Way, found: Search
+    ) -> tuple[Way, Search, Mixed | None]:
+        """Operators in float; and where these do not do, ranges anew: those that were found were
+        the best of a network that was broken."""
+        assert self.stop_at is not None
+        plain = way.quantization.islands
+        way, mixed = mix(workshop, way, self.stop_at, self.max_float_macs)
+        if not mixed or mixed.reached or not mixed.kept:
+            return way, found, mixed
+        way, again = search(workshop, way.quantization, self.stop_at)
+        way, mixed = mix(
+            workshop, _with_islands(way, plain), self.stop_at, self.max_float_macs, mixed.kept
+        )
+        return way, found.then(again), mixed
 
     def _falls_short(self, found: Search) -> bool:
         """Whether a gate would break."""

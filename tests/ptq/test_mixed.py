@@ -61,7 +61,7 @@ class Shop:
         assert "rule" in kept
         found = len(kept & self.culprits)
         agreement = 100.0 if found == len(self.culprits) else 60.0 + found
-        return Trial(sqnr_db=float(found), images=4, agreement=agreement)
+        return Trial(sqnr_db=2.0 * found, images=4, agreement=agreement)
 
 
 def tensor(name: str, arose: float = 0.0, **facts: Any) -> Any:
@@ -150,6 +150,27 @@ def test_noise_that_noise_hid_is_found_by_the_next_inspection(
     way, found = mix(shop, WAY, 99, 1.0)
     assert found is not None
     assert set(way.quantization.islands) == {"rule", "op0", "op11"}
+
+
+def test_a_walk_with_other_ranges_begins_with_what_was_given_back() -> None:
+    first: Any = Shop({"op9", "elsewhere"})
+    _, found = mix(first, WAY, 99, 1.0)
+    assert found is not None
+    assert not found.reached
+    shop: Any = Shop({"op9"})
+    way, found = mix(shop, WAY, 99, 1.0, found.kept)
+    assert found is not None
+    assert found.reached
+    assert set(way.quantization.islands) == {"rule", "op9"}
+
+
+def test_of_what_is_not_enough_the_fewest_of_the_best_are_kept() -> None:
+    shop: Any = Shop({"op0", "op1", "elsewhere"})
+    way, found = mix(shop, WAY, 99, 1.0)
+    assert found is not None
+    assert len(found.curve[-1].operators) == len(NAMES)
+    assert set(way.quantization.islands) == {"rule", "op0", "op1"}
+    assert "do not reach 99 %" in found.ended
 
 
 def test_a_clamp_takes_its_layer_with_it() -> None:
