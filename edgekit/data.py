@@ -256,7 +256,7 @@ def _kept_for_validation(inventory: Inventory, source: Source) -> set[str]:
         digests = sorted(by_class[label], key=lambda d: _rank(source.seed, d))
         if len(digests) < 2:
             raise DataError(
-                f"class {label!r} has {len(digests)} different images; at least 2 are needed, "
+                f"images of class {label!r} that differ: {len(digests)}; at least 2 are needed, "
                 "one to train on and one to validate",
             )
         count = min(max(1, round(source.validation_share * len(digests))), len(digests) - 1)

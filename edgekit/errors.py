@@ -176,14 +176,21 @@ def storage_errors(where: Path, option: str = STORE) -> Iterator[None]:
                 f"cannot write to {path or where}: {os.strerror(code)}",
                 hint=f"choose a folder you may write to, with {option}",
             ) from error
-        blocked = code in (errno.ENOTDIR, errno.EEXIST)
-        file = next((p for p in (where, *where.parents) if blocked and p.is_file()), None)
-        if file:
-            raise StorageError(
-                f"{file} is a file, a folder expected",
-                hint=f"choose a folder, with {option}",
-            ) from error
+        if code in (errno.ENOTDIR, errno.EEXIST):
+            need_folder(where, option)
         raise
+
+
+def need_folder(where: Path, option: str) -> None:
+    """
+    Raises:
+        StorageError: a folder can never be there, for a file is.
+    """
+    file = next((path for path in (where, *where.parents) if path.is_file()), None)
+    if file:
+        raise StorageError(
+            f"{file} is a file, a folder expected", hint=f"choose a folder, with {option}"
+        )
 
 
 def _is_full(error: Exception, where: Path) -> bool:

@@ -161,7 +161,7 @@ def decode(content: bytes, size: int, crop_pct: float) -> NDArray[np.uint8] | st
         uint8 RGB of shape (size, size, 3), or in words why the image cannot be read.
     """
     import numpy as np
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(content)) as opened:
@@ -170,6 +170,8 @@ def decode(content: bytes, size: int, crop_pct: float) -> NDArray[np.uint8] | st
             image = ImageOps.exif_transpose(opened).convert("RGB")
     except MemoryError:
         raise
+    except UnidentifiedImageError:
+        return "it is no image of a kind that Pillow knows"
     except Exception as error:  # struct.error of a broken EXIF block, and what else decoders raise
         return str(error).replace("<_io.BytesIO object", "<image") or type(error).__name__
     width, height = image.size

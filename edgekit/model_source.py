@@ -173,7 +173,9 @@ class ModelSource(BaseModel):
             near = difflib.get_close_matches(path.name, _names_in(path.parent), n=1)
             raise WeightsError(
                 f"{key}: {path} does not exist",
-                hint=f"did you mean {near[0]}?" if near else None,
+                hint=f"did you mean {near[0]}?"
+                if near
+                else f"a file beside the recipe, in {path.parent}, or package:NAME",
             )
         if self.format == "keras" and path.suffix.lower() not in FORMATS:
             raise WeightsError(

@@ -148,7 +148,7 @@ def test_a_single_class_is_refused(tmp_path: Path) -> None:
 
 def test_a_class_with_one_image_is_refused_even_if_it_has_copies() -> None:
     inventory = inventory_of([("x", "a", None), ("x", "a", None), ("y", "b", None)])
-    with pytest.raises(DataError, match="class 'a' has 1 different images"):
+    with pytest.raises(DataError, match="images of class 'a' that differ: 1;"):
         divide(inventory, source_of())
 
 

@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 
 from edgekit.artifact import Store
-from edgekit.errors import DataError, InputError
+from edgekit.devices.bundling import Wanted, bundle_of
+from edgekit.devices.estimate import estimate_for
+from edgekit.errors import DataError, InputError, IntegrityError
 from edgekit.originals import Asked, locate
 from edgekit.plan import make_plan
 from edgekit.publish import publish
 from edgekit.recipe import load_recipe
 from edgekit.run import Silent, execute
 from edgekit.runtimes.base import Variant
-from edgekit.target import Target
+from edgekit.target import Target, load_target
 from tests.conftest import write_images
 
 pytest.importorskip("onnxslim")
@@ -168,6 +170,39 @@ def test_a_manifest_that_is_none(world: World, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(InputError, match=r"manifest\.json cannot be read"):
         locate(tmp_path, world.store, Asked())
+
+
+@pytest.mark.parametrize(
+    ("told", "error", "words"),
+    [
+        ("{}", InputError, r"no manifest of a variant: runtime: Field required"),
+        ("[]", InputError, r"manifest\.json cannot be read: a mapping expected"),
+        (None, IntegrityError, r"model\.onnx is not the file that was built and judged"),
+        ("gone", IntegrityError, r"model\.onnx is missing"),
+    ],
+)
+def test_a_published_folder_that_was_changed(
+    world: World, told: str | None, error: type[Exception], words: str, tmp_path: Path
+) -> None:
+    """Whatever takes a variant's folder looks first whether it is the one that was judged."""
+    folder = tmp_path / "board" / "onnxruntime"
+    shutil.copytree(world.variant, folder)
+    shutil.copy(world.variant.parent / "report.json", folder.parent)
+    model = folder / "model.onnx"
+    if told == "gone":
+        model.unlink()
+    elif told is not None:
+        (folder / "manifest.json").write_text(told)
+    else:
+        content = bytearray(model.read_bytes())
+        content[-9] ^= 1
+        model.write_bytes(content)
+    with pytest.raises(error, match=words):
+        locate(folder, world.store, Asked())
+    with pytest.raises(error, match=words), bundle_of(folder, world.store, Wanted()):
+        pass
+    with pytest.raises(error, match=words):
+        estimate_for(folder, load_target("rpi5"), None)
 
 
 def test_a_float_file_has_nothing_to_be_compared_with(world: World, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import click
 
 from edgekit.cli._devices import binary_option, measuring, store_of, transports_of, wanted_of
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
-from edgekit.errors import DeviceError, InputError, storage_errors
+from edgekit.errors import DeviceError, InputError, need_folder, storage_errors
 
 if TYPE_CHECKING:
     from edgekit.devices.report import DeviceReport
@@ -61,6 +61,8 @@ def bench(
             hint="name the binary: --benchmark-binary FILE",
         )
     tool = Benchmark.model_validate({"binary": binary, "engine": engine}) if binary else None
+    if out:
+        need_folder(out, "--out")
     transport = transports_of((device,))[device]
     wanted, where = wanted_of(**words), store_of(store)
     with Console(quiet=as_json) as console, bundle_of(artifact, where, wanted) as made:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
-from edgekit.errors import GateBroken, InputError
+from edgekit.errors import GateBroken, InputError, need_folder
 
 if TYPE_CHECKING:
     from edgekit.artifact import Store
@@ -53,6 +53,7 @@ def build(as_json: bool, **words: Any) -> None:
     from edgekit.publish import publish
     from edgekit.run import execute
 
+    need_folder(words["build_dir"], "--build-dir")
     planned, cache = _plan(**words)
     with Console(quiet=as_json) as console:
         result = execute(planned, cache, console)

@@ -81,13 +81,26 @@ def _transport(
     try:
         return find_transports()[way].model_validate({**where.get(way, {}), **fields})
     except ValidationError as error:
-        lines = [f"--{item['loc'][0]}: {_words(item)}".replace("_", "-") for item in error.errors()]
+        lines = [f"{_option(item)}: {_words(item)}" for item in error.errors()]
         raise InputError(f"this is no device by --{way}: {'; '.join(lines)}") from None
+
+
+NAMED_BY = {"host": "ssh", "serial": "adb", "cpu": "emulated"}
+"""The options that give a transport's fields, where they are called otherwise."""
+PATTERNS = {"host": "a name without spaces, not beginning with -,", "home": "an absolute path"}
+"""What a field's pattern means."""
+
+
+def _option(item: Any) -> str:
+    field = str(item["loc"][0])
+    return f"--{NAMED_BY.get(field, field).replace('_', '-')}"
 
 
 def _words(item: Any) -> str:
     if item["type"] == "extra_forbidden":
         return "of no use here"
+    if item["type"] == "string_pattern_mismatch":
+        return f"{PATTERNS[item['loc'][0]]} expected, not {item['input']!r}"
     return f"{item['msg'].removeprefix('Value error, ')}, not {item['input']!r}"
 
 

@@ -37,7 +37,10 @@ class ImageFolder(Source):
     def listing(self, base: Path) -> Listing:
         root = base / self.path.expanduser()
         if not root.exists():
-            raise DataError(f"data.path: {root} does not exist", hint="give a folder or a CSV file")
+            raise DataError(
+                f"data.path: {root} does not exist",
+                hint="give a folder or a CSV file; a relative path begins at the recipe's folder",
+            )
         samples = _from_csv(root) if root.is_file() else _from_folder(root)
         if not samples:
             raise DataError(
@@ -104,7 +107,8 @@ def _refuse_loose_images(*folders: Path) -> None:
     if loose:
         more = f" and {len(loose) - 5} more" if len(loose) > 5 else ""
         raise DataError(
-            f"{len(loose)} images belong to no class: {', '.join(loose[:5])}{more}",
+            f"{len(loose)} image{'s' * (len(loose) > 1)} in no folder of a class: "
+            f"{', '.join(loose[:5])}{more}",
             hint="put each image into the folder of its class",
         )
 

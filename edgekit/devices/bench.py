@@ -90,8 +90,10 @@ def import_result(path: Path, bundle_path: Path | None, device: str | None) -> D
     except DeviceError as error:
         if error.fault is Fault.WRONG_RESULT:
             raise
+        why = error.message.partition(" is none: ")[2]
         raise InputError(
-            error.message, hint="run.sh writes it last: a run that was stopped leaves none"
+            f"{path} is no result of run.sh: {why}",
+            hint="it is written last: a run that was stopped leaves none",
         ) from error
     where = bundle_path or path.parent
     if bundle_path is None and not (where / INFO).exists():

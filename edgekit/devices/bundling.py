@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,16 @@ from edgekit.errors import EdgekitError, InputError
 from edgekit.images import decode_folder, spread
 from edgekit.measure import Candidate, Ready, measure
 from edgekit.models import Card
-from edgekit.originals import MANIFEST, REPORT, Asked, built, input_form
+from edgekit.originals import (
+    AGAIN,
+    MANIFEST,
+    REPORT,
+    Asked,
+    built,
+    input_form,
+    published,
+    record,
+)
 from edgekit.plugins import find_runtimes
 from edgekit.runtimes.base import InputForm, Port, Runtime
 from edgekit.target import machine_of
@@ -94,24 +102,33 @@ def variant_of(path: Path) -> Path | None:
     folder = path.parent if path.is_file() else path
     if not (folder / MANIFEST).exists():
         return None
-    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest = record(folder / MANIFEST)
     if "artifacts" not in manifest:
         return folder
     if path.is_file():
         return None
-    if not manifest["choice"]:
+    if not manifest.get("choice"):
         raise InputError(f"{path}: none of its variants is the choice; name one of its folders")
     return folder / str(manifest["choice"])
 
 
 def _from_build(folder: Path, store: Store, wanted: Wanted, into: Path) -> Bundle:
+    given = [name for name in ("images", "mean", "std") if getattr(wanted, name) is not None]
+    if given:
+        raise InputError(
+            f"{folder} is of a build, which knows its images and its input: "
+            f"--{', --'.join(given)} of a file from elsewhere",
+            hint="leave these options out",
+        )
     artifact, _ = built(folder, store)
-    manifest = json.loads((folder / MANIFEST).read_text())
-    report = json.loads((folder.parent / REPORT).read_text())
-    runtime: Runtime = find_runtimes()[manifest["runtime"]]()
+    manifest = published(folder)
+    report = record(folder.parent / REPORT)
+    if not report:
+        raise InputError(f"{folder.parent / REPORT} is not there", hint=AGAIN)
+    runtime: Runtime = find_runtimes()[manifest.runtime]()
     images, labels, scores = _slice(artifact, report, store)
     card = Card.model_validate(artifact.metadata["card"])
-    names = [*manifest["files"], *(n for n in BROUGHT if (folder / n).exists())]
+    names = [*manifest.files, *(n for n in BROUGHT if (folder / n).exists())]
     info = Info(
         name=report["recipe"],
         target=report["target"],
@@ -122,7 +139,7 @@ def _from_build(folder: Path, store: Store, wanted: Wanted, into: Path) -> Bundl
         device=report["device"] if runtime.name == "openvino" else "CPU",
         form=InputForm.model_validate(artifact.metadata["form"]),
         subject=subject_of(
-            folder / runtime.file, runtime, manifest["precision"], card, manifest["lineage"]
+            folder / runtime.file, runtime, manifest.precision, card, manifest.lineage
         ),
         classes=card.classes,
         images=len(images),

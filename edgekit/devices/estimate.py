@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from edgekit.devices.check import probe_python
 from edgekit.devices.device import Device
 from edgekit.devices.roofline import Bound, bound_of
 from edgekit.devices.workload import Workload, workload_of
-from edgekit.errors import DeviceError, InputError
+from edgekit.errors import DeviceError, EdgekitError, InputError
 from edgekit.evidence import Measurement
-from edgekit.originals import MANIFEST, REPORT
+from edgekit.originals import REPORT, published, record
 from edgekit.plugins import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.target import Target
@@ -68,7 +67,7 @@ def estimate_on(
     """
     runtime, file, facts = _located(path)
     threads = threads or facts.get("threads") or THREADS
-    workload, calibration = workload_of(runtime, file), read_calibration(name)
+    workload, calibration = _workload(runtime, file), read_calibration(name)
     latency = library = None
     reason, advice = f"{name} is not calibrated", command(name, runtime.name, threads)
     if calibration and calibration.address != transport.address:
@@ -115,7 +114,7 @@ def estimate_for(path: Path, target: Target, threads: int | None = None) -> Esti
             f"{', '.join(target.runtimes)}",
             hint="name a file of one of these, or another target",
         )
-    threads, workload = threads or target.threads, workload_of(runtime, file)
+    threads, workload = threads or target.threads, _workload(runtime, file)
     return Estimate(
         file=str(file),
         runtime=runtime.name,
@@ -130,16 +129,27 @@ def estimate_for(path: Path, target: Target, threads: int | None = None) -> Esti
     )
 
 
+def _workload(runtime: Runtime, file: Path) -> Workload:
+    """
+    Raises:
+        InputError: the file is no model.
+    """
+    try:
+        return workload_of(runtime, file)
+    except InputError:
+        raise
+    except EdgekitError as error:
+        raise InputError(error.message, hint=error.hint) from error
+
+
 def _located(path: Path) -> tuple[Runtime, Path, dict[str, Any]]:
     """The model file that is meant, what runs it, and what its build says: threads and cpu."""
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     folder = variant_of(path)
     if folder:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        report = folder.parent / REPORT
-        facts = json.loads(report.read_text()) if report.exists() else {}
-        runtime = find_runtimes()[manifest["runtime"]]()
+        facts = record(folder.parent / REPORT)
+        runtime = find_runtimes()[published(folder).runtime]()
         return runtime, folder / runtime.file, facts
     known = {Path(r.file).suffix: r for r in find_runtimes().values()}
     if path.is_dir() or path.suffix not in known:

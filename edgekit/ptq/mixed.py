@@ -10,7 +10,7 @@ that would break what is asked. What the float operators cost is measured, not e
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,6 +65,8 @@ class Mixed(BaseModel):
     stop_at: float
     """Percent of the judged images that were to agree."""
     reached: bool
+    tried: tuple[Kept, ...]
+    """All that were given back, whether they stay so or not."""
     curve: tuple[Point, ...]
     kept: tuple[Kept, ...]
     ended: str
@@ -97,18 +99,10 @@ class _Mixer:
         return self.points[key]
 
     def with_islands(self, operators: tuple[str, ...]) -> Way:
-        asked = self.way.quantization
-        islands = (*asked.islands, *self.whole(operators))
-        return self.way.model_copy(
-            update={"quantization": asked.model_copy(update={"islands": islands})}
-        )
-
-    def whole(self, operators: tuple[str, ...]) -> tuple[str, ...]:
-        parts = (part for name in operators for part in self.fused.get(name, (name,)))
-        return tuple(dict.fromkeys(parts))
+        return _with_islands(self.way, _whole(self.fused, operators))
 
     def float_share(self, operators: tuple[str, ...]) -> float:
-        added = {*self.whole(operators)} - {*self.way.quantization.islands}
+        added = {*_whole(self.fused, operators)} - {*self.way.quantization.islands}
         total = sum(self.macs.values())
         return self.base + sum(self.macs.get(name, 0) for name in added) / total if total else 0.0
 
@@ -201,23 +195,47 @@ def mix(
         enough, order = _enough(mixer, tuple(mixer.blamed))
     except DeviceError:
         return way, None
-    if enough is None:
-        clearest = max(map(_clearness, mixer.points.values()))
-        good = (p for p in mixer.points.values() if _clearness(p) >= clearest - MARGIN_DB)
-        best = min(good, key=lambda point: len(point.operators))
-        ended = (
-            f"{len(order)} operators in float do not reach {stop_at:g} %: the fewest that do as well "
-            "are kept"
-        )
-        kept = tuple(mixer.kept(name, None) for name in best.operators)
-    else:
-        best, kept = _fewest(mixer, enough)
+    tried = tuple(mixer.kept(name, None) for name in order)
+    if enough is not None:
+        best, kept = _fewest(mixer, enough, mixer.holds)
         ended = f"{len(best.operators)} operators in float hold {stop_at:g} %"
+    else:
+        best = _fewest_of_the_clearest(mixer)
+        kept = tuple(mixer.kept(name, None) for name in best.operators)
+        if given:  # the last walk
+            floor = _clearness(best) - MARGIN_DB
+            best, kept = _fewest(mixer, best.operators, lambda point: _clearness(point) >= floor)
+        ended = (
+            f"{len(order)} operators in float do not reach {stop_at:g} %: the fewest that do about "
+            "as well are kept"
+        )
     chosen = mixer.with_islands(best.operators)
     curve = _with_cost(mixer, best)
     return chosen, Mixed(
-        stop_at=stop_at, reached=enough is not None, curve=curve, kept=kept, ended=ended
+        stop_at=stop_at,
+        reached=enough is not None,
+        tried=tried,
+        curve=curve,
+        kept=kept,
+        ended=ended,
     )
+
+
+def in_float(workshop: Workshop, way: Way, given: tuple[Kept, ...]) -> Way:
+    """A way with operators given back to float."""
+    fused = _fused(workshop.runtime.activations(workshop.float_file(way.corrections)))
+    return _with_islands(way, _whole(fused, tuple(each.operator for each in given)))
+
+
+def _with_islands(way: Way, operators: tuple[str, ...]) -> Way:
+    islands = (*way.quantization.islands, *operators)
+    asked = way.quantization.model_copy(update={"islands": islands})
+    return way.model_copy(update={"quantization": asked})
+
+
+def _whole(fused: dict[str, tuple[str, ...]], operators: tuple[str, ...]) -> tuple[str, ...]:
+    parts = (part for name in operators for part in fused.get(name, (name,)))
+    return tuple(dict.fromkeys(parts))
 
 
 def _fused(activations: tuple[Activation, ...]) -> dict[str, tuple[str, ...]]:
@@ -232,6 +250,12 @@ def _fused(activations: tuple[Activation, ...]) -> dict[str, tuple[str, ...]]:
             chain.append(each.operator)
         found[chain[0]] = tuple(name for name in chain if name)
     return found
+
+
+def _fewest_of_the_clearest(mixer: _Mixer) -> Point:
+    clearest = max(map(_clearness, mixer.points.values()))
+    good = (p for p in mixer.points.values() if _clearness(p) >= clearest - MARGIN_DB)
+    return min(good, key=lambda point: len(point.operators))
 
 
 def _clearness(point: Point) -> float:
@@ -264,14 +288,16 @@ def _enough(
     return order[:high], order
 
 
-def _fewest(mixer: _Mixer, enough: tuple[str, ...]) -> tuple[Point, tuple[Kept, ...]]:
+def _fewest(
+    mixer: _Mixer, enough: tuple[str, ...], holds: Callable[[Point], bool]
+) -> tuple[Point, tuple[Kept, ...]]:
     """Drop each operator that is not needed, the last one first, and say what holds the rest."""
     left = enough
     returned: dict[str, Trial] = {}
     for name in reversed(enough):
         fewer = tuple(other for other in left if other != name)
         point = mixer.point(fewer)
-        if mixer.holds(point):
+        if holds(point):
             left = fewer
         else:
             returned[name] = point.trial

@@ -9,10 +9,15 @@ from edgekit.run import TargetResult
 
 
 def bounds_of(target: TargetResult) -> dict[str, Bound]:
-    """Work and least latency of what shipped, by variant."""
+    """Work and least latency of what shipped, by variant.
+
+    Raises:
+        IntegrityError: a stored file is not what was stored.
+    """
     spec, found = target.plan.target, {}
     for name, result in target.shipped.items():
         runtime = find_runtimes()[result.row.runtime]()
+        result.artifact.verify()  # cached, it was not read in this build yet
         workload = workload_of(runtime, result.artifact.file(runtime.file))
         found[name] = bound_of(workload, spec.cpu, spec.threads)
     return found

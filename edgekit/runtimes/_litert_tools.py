@@ -31,13 +31,18 @@ def need(module: str) -> Any:
 
 
 @contextlib.contextmanager
-def library(failure: str, kind: type[EdgekitError] = EdgekitError) -> Iterator[None]:
+def library(
+    failure: str,
+    kind: type[EdgekitError] = EdgekitError,
+    hint: str = "LiteRT's tools do not say which operator it is",
+) -> Iterator[None]:
     """Keep the libraries' chatter off the terminal; where they fail, say so with its last words.
 
     Their C++ half writes to the file descriptors, not to Python's streams.
 
     Args:
         kind: what a failure is raised as, e.g. Unsupported where the model is to blame.
+        hint: where the libraries say nothing that helps.
     """
     with tempfile.TemporaryFile() as log:
         sys.stdout.flush()
@@ -55,7 +60,7 @@ def library(failure: str, kind: type[EdgekitError] = EdgekitError) -> Iterator[N
             log.seek(0)
             heard = words.getvalue() + log.read().decode(errors="replace")
             first = str(error).partition("\n")[0] or type(error).__name__
-            raise kind(f"{failure}: {first}", hint=_blame(f"{error}\n{heard}")) from error
+            raise kind(f"{failure}: {first}", hint=_blame(f"{error}\n{heard}") or hint) from error
         finally:
             for number, kept in zip((1, 2), saved, strict=True):
                 os.dup2(kept, number)
@@ -63,7 +68,8 @@ def library(failure: str, kind: type[EdgekitError] = EdgekitError) -> Iterator[N
 
 
 def _blame(text: str) -> str:
-    """A hint that names the operator, else the line of the model, else the last error heard."""
+    """A hint that names the operator, else the line of the model, else the last error heard; empty
+    where nothing was."""
     operator = re.findall(r"(?:Lowering not found:|legalize operation) *'?([\w.:]+)", text)
     code = re.findall(r"line \d+, in \w+\n\s+(.+)", text)
     errors = [line.strip() for line in text.splitlines() if "rror" in line]
@@ -71,4 +77,4 @@ def _blame(text: str) -> str:
         return f"look at the layer that uses {operator[0]}"
     if code:
         return f"look at the code `{code[-1]}`"
-    return errors[-1] if errors else "LiteRT's tools do not say which operator it is"
+    return errors[-1] if errors else ""

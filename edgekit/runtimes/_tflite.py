@@ -24,7 +24,7 @@ def read(path: Path) -> Any:
     with path.open("rb") as stream:
         if stream.read(8)[4:] != b"TFL3":
             raise EdgekitError(f"{path} is not a LiteRT model")
-    with library(f"{path} cannot be read"):
+    with library(f"{path} cannot be read", hint="is it whole? copy it again"):
         return need("ai_edge_litert.tools.flatbuffer_utils").read_model(str(path))
 
 

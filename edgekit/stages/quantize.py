@@ -22,7 +22,7 @@ from edgekit.audit import audit
 from edgekit.errors import InputError
 from edgekit.gates import Gates
 from edgekit.ptq.corrections import Correction
-from edgekit.ptq.mixed import Mixed, mix
+from edgekit.ptq.mixed import Mixed, in_float, mix
 from edgekit.ptq.search import Search, search
 from edgekit.ptq.workshop import Trial, Way, Workshop
 from edgekit.runtimes.base import Calibration, Precision, Quantization, Runtime, Variant
@@ -196,13 +196,14 @@ class Quantize(RuntimeStage):
         """Operators in float; and where these do not do, ranges anew: those that were found were
         the best of a network that was broken."""
         assert self.stop_at is not None
-        plain = way.quantization.islands
-        way, mixed = mix(workshop, way, self.stop_at, self.max_float_macs)
-        if not mixed or mixed.reached or not mixed.kept:
-            return way, found, mixed
-        way, again = search(workshop, way.quantization, self.stop_at)
+        chosen, mixed = mix(workshop, way, self.stop_at, self.max_float_macs)
+        if not mixed or mixed.reached or not mixed.tried:
+            return chosen, found, mixed
+        rule = way.quantization.islands
+        floats = in_float(workshop, way, mixed.tried)
+        way, again = search(workshop, floats.quantization, self.stop_at)
         way, mixed = mix(
-            workshop, _with_islands(way, plain), self.stop_at, self.max_float_macs, mixed.kept
+            workshop, _with_islands(way, rule), self.stop_at, self.max_float_macs, mixed.tried
         )
         return way, found.then(again), mixed
 

@@ -57,7 +57,7 @@ class Transport(BaseModel, ABC):
     @classmethod
     def _absolute(cls, home: str) -> str:
         if not home.startswith(("/", "~/")) or not home.strip("~/") or not home.isprintable():
-            raise ValueError(f"an absolute path, or one under ~/, expected, not {home!r}")
+            raise ValueError("an absolute path, or one under ~/, expected")
         return home
 
     @property

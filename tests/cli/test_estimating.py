@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.artifact import write_atomically
+from edgekit.artifact import sha256_of, write_atomically
 from edgekit.cli import main
 from edgekit.devices.calibrate import calibration_path
 from edgekit.devices.calibration import Calibration, Sample, fit
@@ -160,7 +160,11 @@ def test_a_builds_folder_says_threads_and_processor(edgekit: Typed, model: Path)
     folder = model.parent / "rpi4/onnxruntime"
     folder.mkdir(parents=True)
     model.rename(folder / RUNTIME.file)
-    (folder / "manifest.json").write_text(json.dumps({"runtime": "onnxruntime"}))
+    file = folder / RUNTIME.file
+    entry = {"sha256": sha256_of(file), "bytes": file.stat().st_size}
+    manifest = {"runtime": "onnxruntime", "precision": "int8", "file": file.name}
+    manifest |= {"files": {file.name: entry}, "lineage": [{"digest": "0"}]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder.parent / "report.json").write_text(json.dumps({"threads": 2, "cpu": "cortex-a72"}))
     said = edgekit("estimate", str(folder), "--device", "pi5").out
     assert "2 threads" in said

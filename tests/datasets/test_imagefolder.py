@@ -55,13 +55,13 @@ def test_every_image_that_pillow_reads_is_taken(tmp_path: Path, suffix: str) -> 
 @pytest.mark.parametrize("loose", ["1.png", "train/1.gif"])
 def test_an_image_that_belongs_to_no_class_is_refused_by_name(tmp_path: Path, loose: str) -> None:
     touch(tmp_path, "train/a/1.png", "val/a/2.png", loose)
-    with pytest.raises(DataError, match=rf"1 images belong to no class: .*/{loose}"):
+    with pytest.raises(DataError, match=rf"1 image in no folder of a class: .*/{loose}"):
         listed(tmp_path)
 
 
 def test_loose_images_are_refused_where_there_is_no_class_at_all(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{i}.png" for i in range(7)))
-    with pytest.raises(DataError, match=r"7 images belong to no class: .*0\.png.* and 2 more"):
+    with pytest.raises(DataError, match=r"7 images in no folder of a class: .*0\.png.* and 2 more"):
         listed(tmp_path)
 
 

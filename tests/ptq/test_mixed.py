@@ -158,7 +158,7 @@ def test_a_walk_with_other_ranges_begins_with_what_was_given_back() -> None:
     assert found is not None
     assert not found.reached
     shop: Any = Shop({"op9"})
-    way, found = mix(shop, WAY, 99, 1.0, found.kept)
+    way, found = mix(shop, WAY, 99, 1.0, found.tried)
     assert found is not None
     assert found.reached
     assert set(way.quantization.islands) == {"rule", "op9"}
