@@ -74,10 +74,10 @@ def test_a_device_comes_and_goes(device: Typed, tmp_path: Path) -> None:
     [
         ([], "one of --ssh HOST"),
         (["--local", "--adb", "R58M"], "and no more"),
-        (["--ssh", "-oProxyCommand=x"], "--host"),
+        (["--ssh", "-oProxyCommand=x"], "--ssh: a name without spaces"),
         (["--local", "--port", "22"], "--port: of no use here"),
         (["--local", "--home", "relative"], "--home: an absolute path"),
-        (["--emulated", "cortex-a99", "--unchecked"], "--cpu"),
+        (["--emulated", "cortex_a99", "--unchecked"], "not 'cortex_a99'"),
     ],
 )
 def test_what_is_no_device_is_not_written(device: Typed, words: list[str], said: str) -> None:
