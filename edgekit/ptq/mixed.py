@@ -198,22 +198,24 @@ def mix(
     tried = tuple(mixer.kept(name, None) for name in order)
     if enough is not None:
         best, kept = _fewest(mixer, enough, mixer.holds)
-        ended = f"{len(best.operators)} operators in float hold {stop_at:g} %"
     else:
         best = _fewest_of_the_clearest(mixer)
         kept = tuple(mixer.kept(name, None) for name in best.operators)
         if given:  # the last walk
             floor = _clearness(best) - MARGIN_DB
             best, kept = _fewest(mixer, best.operators, lambda point: _clearness(point) >= floor)
-        ended = (
-            f"{len(order)} operators in float do not reach {stop_at:g} %: the fewest that do about "
-            "as well are kept"
-        )
+    reached = mixer.holds(best)  # fewer may, where with other ranges more did not
+    ended = (
+        f"{len(best.operators)} operators in float hold {stop_at:g} %"
+        if reached
+        else f"{len(order)} operators in float do not reach {stop_at:g} %: the fewest that do about "
+        "as well are kept"
+    )
     chosen = mixer.with_islands(best.operators)
     curve = _with_cost(mixer, best)
     return chosen, Mixed(
         stop_at=stop_at,
-        reached=enough is not None,
+        reached=reached,
         tried=tried,
         curve=curve,
         kept=kept,
