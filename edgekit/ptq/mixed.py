@@ -208,8 +208,8 @@ def mix(
     ended = (
         f"{len(best.operators)} operators in float hold {stop_at:g} %"
         if reached
-        else f"{len(order)} operators in float do not reach {stop_at:g} %: the fewest that do about "
-        "as well are kept"
+        else f"{len(order)} operators in float do not reach {stop_at:g} %: the fewest that do as "
+        "well are kept"
     )
     chosen = mixer.with_islands(best.operators)
     curve = _with_cost(mixer, best)

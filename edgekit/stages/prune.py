@@ -43,6 +43,7 @@ CUT = "cut.json"
 
 
 class Prune(Stage):
+    version: ClassVar[int] = 2
     learns: ClassVar[bool] = True
     images: ClassVar[Literal["train", "calibration"] | None] = "train"
 
