@@ -48,7 +48,7 @@ class Islands(BaseModel):
 
 
 class Quantize(RuntimeStage):
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     images: ClassVar[Literal["train", "calibration"] | None] = "calibration"
 
     stage: Literal["quantize"] = "quantize"
