@@ -55,7 +55,9 @@ class Kept(BaseModel):
     kind: str
     arose: float
     """Share of the scores' noise that arose at it, from 0 to 1, when it was given back."""
-    back_in_int8: Trial | None
+    wrong: bool = False
+    """It went wrong in int8, or fed what did."""
+    back_in_int8: Trial | None = None
     """What comes of it when it alone returns to int8."""
 
 
@@ -87,8 +89,8 @@ class _Mixer:
     """The operators that run as one with an operator and go back to float with it: a clamp's
     layer."""
     points: dict[frozenset[str], Point] = field(default_factory=dict)
-    blamed: dict[str, tuple[str, float]] = field(default_factory=dict)
-    """Kinds of operators, and what was last found to arise at them while they were in int8."""
+    blamed: dict[str, Kept] = field(default_factory=dict)
+    """Operators, by what was last found of them while they were in int8."""
 
     def point(self, operators: tuple[str, ...]) -> Point:
         key = frozenset(operators)
@@ -141,7 +143,9 @@ class _Mixer:
         if not found:
             noisy = sorted((name for name in free if free[name] > 0), key=lambda n: -free[n])
             found = noisy[: max(1, len(operators))]
-        self.blamed |= {name: shares[name] for name in found}
+        for name in found:
+            kind, arose = shares[name]
+            self.blamed[name] = Kept(operator=name, kind=kind, arose=arose, wrong=name in behind)
         return found
 
     def behind(self, tensor: TensorReport, inspection: Inspection) -> tuple[str, ...]:
@@ -153,8 +157,7 @@ class _Mixer:
         return (tensor.operator, *makers)
 
     def kept(self, operator: str, back_in_int8: Trial | None) -> Kept:
-        kind, arose = self.blamed[operator]
-        return Kept(operator=operator, kind=kind, arose=arose, back_in_int8=back_in_int8)
+        return self.blamed[operator].model_copy(update={"back_in_int8": back_in_int8})
 
     def grown(self, operators: tuple[str, ...], names: Iterable[str]) -> tuple[str, ...]:
         """As many of the names besides as may stay in float."""
@@ -190,7 +193,7 @@ def mix(
     integer = audit(workshop.runtime.describe(int8_file)).quantized_macs
     base = 0.0 if integer is None else 1 - integer
     mixer = _Mixer(workshop, way, stop_at, max_float_macs, base, macs, fused)
-    mixer.blamed = {each.operator: (each.kind, each.arose) for each in given}
+    mixer.blamed = {each.operator: each for each in given}
     try:
         enough, order = _enough(mixer, tuple(mixer.blamed))
     except DeviceError:

@@ -133,7 +133,9 @@ def test_what_goes_wrong_is_given_back_first_and_a_division_s_inputs_with_it(
     found = SimpleNamespace(tensors=[*tensors, division], is_sound=False)
     monkeypatch.setattr(mixed, "inspect_files", lambda *_: found)
     shop: Any = Shop({"op8", "op10"})
-    way, _ = mix(shop, WAY, 99, 1.0)
+    way, told = mix(shop, WAY, 99, 1.0)
+    assert told is not None
+    assert all(each.wrong for each in told.kept)
     assert set(way.quantization.islands) == {"rule", "op8", "op10"}
     assert shop.trials == 4  # none, both, and either alone
 
