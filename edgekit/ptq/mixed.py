@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit import stats
 from edgekit.audit import audit
-from edgekit.errors import DeviceError
+from edgekit.errors import DeviceError, Unsupported
 from edgekit.inspection import Inspection, TensorReport, inspect_files
 from edgekit.measure import Candidate, measure
 from edgekit.ptq.workshop import Trial, Way, Workshop
@@ -196,7 +196,7 @@ def mix(
     mixer.blamed = {each.operator: each for each in given}
     try:
         enough, order = _enough(mixer, tuple(mixer.blamed))
-    except DeviceError:
+    except (DeviceError, Unsupported):
         return way, None
     tried = tuple(mixer.kept(name, None) for name in order)
     if enough is not None:
@@ -276,7 +276,7 @@ def _enough(
     while not mixer.holds(mixer.point(order)):
         try:
             names = mixer.next_ones(order)
-        except DeviceError:
+        except (DeviceError, Unsupported):
             if not order:
                 raise
             names = []

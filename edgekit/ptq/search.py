@@ -53,12 +53,19 @@ class Search(BaseModel):
         return other.model_copy(update={"tried": before + other.tried})
 
 
-def search(workshop: Workshop, asked: Quantization, stop_at: float | None) -> tuple[Way, Search]:
+def search(
+    workshop: Workshop,
+    asked: Quantization,
+    stop_at: float | None,
+    corrections: tuple[Correction, ...] | None = None,
+) -> tuple[Way, Search]:
     """The best way found; the first that reaches `stop_at`, if that is given.
 
     Args:
         asked: what holds for every way: precision, quantiser, per-channel weights, islands.
         stop_at: percent of the judged images on which int8 must name the float model's class.
+        corrections: of every way, so that ranges alone are searched. Islands are operators of one
+            float file, and corrections make another, in which they may have other names.
 
     Raises:
         Unsupported: no way runs at all; why the first one does not.
@@ -66,7 +73,7 @@ def search(workshop: Workshop, asked: Quantization, stop_at: float | None) -> tu
     tried: list[tuple[Way, Trial]] = []
     held = None
     ended = "every way was tried"
-    for way in _ways(workshop, asked, tried):
+    for way in _ways(workshop, asked, tried, corrections):
         trial = workshop.try_out(way)
         tried.append((way, trial))
         if stop_at is not None and trial.agreement is not None and trial.agreement >= stop_at:
@@ -83,7 +90,12 @@ def search(workshop: Workshop, asked: Quantization, stop_at: float | None) -> tu
     return best, Search(tried=rows, stop_at=stop_at, ended=ended)
 
 
-def _ways(workshop: Workshop, asked: Quantization, tried: list[tuple[Way, Trial]]) -> Iterator[Way]:
+def _ways(
+    workshop: Workshop,
+    asked: Quantization,
+    tried: list[tuple[Way, Trial]],
+    fixed: tuple[Correction, ...] | None,
+) -> Iterator[Way]:
     """Each next way, from what came of those before."""
     runtime = workshop.runtime
     own = asked.quantizer == runtime.quantizers[0]  # another one finds ranges and biases itself
@@ -91,7 +103,9 @@ def _ways(workshop: Workshop, asked: Quantization, tried: list[tuple[Way, Trial]
         if not own and method not in runtime.calibrations:
             continue
         update = {"calibration": method, "percentile": percentile}
-        yield Way(quantization=asked.model_copy(update=update))
+        yield Way(quantization=asked.model_copy(update=update), corrections=fixed or ())
+    if fixed is not None:
+        return
     possible = workshop.corrections
     steps: list[Correction] = ["bias"] if own and not runtime.corrects_bias else []
     # AdaRound's grid has a step for each channel.

@@ -48,7 +48,7 @@ class Islands(BaseModel):
 
 
 class Quantize(RuntimeStage):
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     images: ClassVar[Literal["train", "calibration"] | None] = "calibration"
 
     stage: Literal["quantize"] = "quantize"
@@ -201,11 +201,14 @@ class Quantize(RuntimeStage):
             return chosen, found, mixed
         rule = way.quantization.islands
         floats = in_float(workshop, way, mixed.tried)
-        way, again = search(workshop, floats.quantization, self.stop_at)
-        way, mixed = mix(
+        way, again = search(workshop, floats.quantization, self.stop_at, way.corrections)
+        way, more = mix(
             workshop, _with_islands(way, rule), self.stop_at, self.max_float_macs, mixed.tried
         )
-        return way, found.then(again), mixed
+        before, after = workshop.try_out(chosen).sqnr_db, workshop.try_out(way).sqnr_db
+        if more is None or after is None or (before is not None and before > after):
+            return chosen, found, mixed
+        return way, found.then(again), more
 
     def _falls_short(self, found: Search) -> bool:
         """Whether a gate would break."""
