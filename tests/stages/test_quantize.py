@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,13 @@ from edgekit.errors import ConfigError, DataError, InputError
 from edgekit.gates import Gates
 from edgekit.plan import make_plan
 from edgekit.plugins import find_runtimes
+from edgekit.ptq.mixed import Kept, Mixed
+from edgekit.ptq.search import Search
+from edgekit.ptq.workshop import Trial, Way
 from edgekit.recipe import load_recipe
 from edgekit.run import Build, Silent, execute
-from edgekit.runtimes.base import Variant
+from edgekit.runtimes.base import Quantization, Variant
+from edgekit.stages import quantize
 from edgekit.stages.quantize import Quantize
 from edgekit.target import Target
 from tests.conftest import write_images
@@ -168,3 +173,52 @@ def test_the_second_quantiser_takes_no_ranges_from_elsewhere() -> None:
     with pytest.raises(InputError, match="does not offer mse"):
         Quantize(calibration="mse").asked(runtime, variant)
     assert Quantize(calibration="mse").asked(runtime, Variant(runtime="onnxruntime"))
+
+
+@pytest.mark.parametrize(("first", "second"), [(10.0, 23.0), (23.0, 10.0)])
+def test_ranges_are_searched_anew_where_operators_alone_do_not_do(
+    first: float, second: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the better of both walks is kept."""
+    plain = Way(quantization=Quantization(quantizer="q", islands=("rule",)), corrections=("bias",))
+    kept = Kept(operator="div", kind="DIV", arose=0.0)
+    walks = iter((first, second))
+    asked: list[Any] = []
+
+    def walk(shop: Any, way: Way, *rest: Any) -> tuple[Way, Mixed]:
+        sqnr = next(walks)
+        asked.append((way.quantization.islands, *rest[2:]))
+        told = Mixed(stop_at=99, reached=False, tried=(kept,), curve=(), kept=(), ended=str(sqnr))
+        percentile = {"percentile": 99 + sqnr / 100}
+        return way.model_copy(
+            update={"quantization": way.quantization.model_copy(update=percentile)}
+        ), told
+
+    def ranges(shop: Any, quantization: Any, stop_at: float, corrections: Any) -> Any:
+        assert corrections == ("bias",)
+        assert quantization.islands == ("rule", "div")
+        return plain.model_copy(update={"quantization": quantization}), Search(
+            tried=(), stop_at=99, ended="ranges"
+        )
+
+    def try_out(way: Way) -> Trial:
+        return Trial(sqnr_db=100 * (way.quantization.percentile - 99), images=4)
+
+    monkeypatch.setattr(quantize, "mix", walk)
+    monkeypatch.setattr(quantize, "search", ranges)
+    monkeypatch.setattr(quantize, "in_float", lambda shop, way, given: _with(way, ("rule", "div")))
+    shop: Any = SimpleNamespace(try_out=try_out)
+    stage = Quantize(method="auto", stop_at=99)
+    begun = Search(tried=(), stop_at=99, ended="all")
+    way, found, mixed = stage._mixed(shop, plain, begun)
+    assert asked == [(("rule",),), (("rule",), (kept,))]
+    assert mixed is not None
+    assert mixed.ended == str(max(first, second))
+    assert try_out(way).sqnr_db == pytest.approx(max(first, second))
+    assert found.ended == ("ranges" if second > first else "all")
+
+
+def _with(way: Way, islands: tuple[str, ...]) -> Way:
+    return way.model_copy(
+        update={"quantization": way.quantization.model_copy(update={"islands": islands})}
+    )
