@@ -223,7 +223,7 @@ def test_kill_9_in_mid_training_changes_nothing(
 ) -> None:
     folder, store = copy(), tmp_path / "store"
     build = start_build(folder, store)
-    wait_for(lambda: list(store.glob("partial/*/checkpoint.pt")))
+    wait_for(lambda: list(store.glob("partial/*/*/checkpoint.pt")))
     build.send_signal(signal.SIGKILL)
     build.wait()
     plan = edgekit("plan", "tiny.yaml", "--target", "board.yaml", "--json", cwd=folder, store=store)
@@ -267,7 +267,7 @@ def test_ctrl_c_exits_with_130_and_leaves_no_half_work(
 ) -> None:
     folder, store = copy(epochs=500), tmp_path / "store"
     build = start_build(folder, store)
-    wait_for(lambda: list(store.glob("partial/*/checkpoint.pt")))
+    wait_for(lambda: list(store.glob("partial/*/*/checkpoint.pt")))
     build.send_signal(signal.SIGINT)
     _, stderr = build.communicate(timeout=60)
     assert build.returncode == 130

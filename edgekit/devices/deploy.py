@@ -30,6 +30,7 @@ Trial = Callable[[Device, str], Golden]
 """Runs the golden images of a release, given the folder it lies in."""
 Tell = Callable[[str], None]
 KEEP = 3
+WAKE_SECONDS = 0.2
 
 
 class State(StrEnum):
@@ -96,7 +97,9 @@ def on_each(
     with ThreadPoolExecutor(max(1, len(devices))) as pool:
         begun = [pool.submit(one, name) for name in devices]
         try:
-            wait(begun)
+            # Woken now and then: a signal that another thread took does not end a wait.
+            while wait(begun, timeout=WAKE_SECONDS).not_done:
+                pass
         except KeyboardInterrupt:
             interrupted.set()
         return [outcome.result() for outcome in begun]

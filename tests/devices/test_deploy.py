@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,14 @@ from pydantic import PrivateAttr
 
 from edgekit.artifact import sha256_of
 from edgekit.devices.bundle import Bundle
-from edgekit.devices.deploy import Deployment, Outcome, State, on_each, roll_back
+from edgekit.devices.deploy import (
+    WAKE_SECONDS,
+    Deployment,
+    Outcome,
+    State,
+    on_each,
+    roll_back,
+)
 from edgekit.devices.device import Device
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.transports.base import Completed
@@ -231,11 +239,12 @@ def test_a_switch_that_was_broken_off_can_be_rolled_back(
 
 
 class Interrupting(Fake):
-    """Somebody presses Ctrl-C as the golden images run."""
+    """Somebody presses Ctrl-C as the golden images run, and this very thread takes the signal."""
 
     def run(self, command: str, **options: Any) -> Completed:
         if "agent.py smoke" in command:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+            time.sleep(10 * WAKE_SECONDS)
         return super().run(command, **options)
 
 
