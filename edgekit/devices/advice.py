@@ -104,7 +104,8 @@ def _python(checked: Checked) -> Iterator[Problem]:
     if python is None:
         yield Problem(
             what=f"no Python runs there: {checked.unread.get('python')}",
-            mend="on the device: sudo apt-get install python3",
+            mend="on the device: sudo apt-get install python3; or, if the inventory names another "
+            "with `python`, name one that is there",
         )
         return
     if tuple(map(int, python.version.split(".")[:2])) < OLDEST_PYTHON:

@@ -204,7 +204,13 @@ def probe_python(device: Device, python: str) -> PythonThere:
     Raises:
         DeviceError: it does not run.
     """
-    said = device.sh(f"{python} -c {shlex.quote(PROBE)}", timeout=120)
+    try:
+        said = device.sh(f"{python} -c {shlex.quote(PROBE)}", timeout=120)
+    except DeviceError as error:
+        if error.fault is not Fault.OTHER:
+            raise
+        words = error.message.rpartition(" ended with ")[2]
+        raise DeviceError(f"{device.name}: {python} does not run: {words}") from error
     try:
         return PythonThere.model_validate(json.loads(said.strip().splitlines()[-1]))
     except (ValueError, IndexError) as error:
