@@ -186,7 +186,7 @@ def need_folder(where: Path, option: str) -> None:
     Raises:
         StorageError: a folder can never be there, for a file is.
     """
-    file = next((path for path in (where, *where.parents) if path.is_file()), None)
+    file = next((path for path in (where, *where.parents) if os.path.isfile(path)), None)
     if file:
         raise StorageError(
             f"{file} is a file, a folder expected", hint=f"choose a folder, with {option}"

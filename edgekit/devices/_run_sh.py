@@ -15,7 +15,7 @@ for line in sys.stdin:
 """
 """What the agent says, for a person: each stage as it begins, and a line in 15 seconds."""
 ARCHITECTURE = """
-machine=$("$python" -c 'import platform; print(platform.machine())')
+machine=$(PYTHONDONTWRITEBYTECODE=1 "$python" -c 'import agent; print(agent.machine())')
 if [ "$machine" != MACHINE ]; then
   echo "$python runs as $machine, and this bundle is for MACHINE:" >&2
   echo "run it on the device it is for, with a Python of its architecture" >&2

@@ -108,10 +108,10 @@ def estimate_for(path: Path, target: Target, threads: int | None = None) -> Esti
         InputError: as `estimate_on`, or the target does not run such files.
     """
     runtime, file, _ = _located(path)
-    if runtime.name not in target.runtimes:
+    known = dict.fromkeys(variant.runtime for variant in target.variants)
+    if runtime.name not in known:
         raise InputError(
-            f"{file.name} is of {runtime.name}, and target {target.name} runs "
-            f"{', '.join(target.runtimes)}",
+            f"{file.name} is of {runtime.name}, and target {target.name} runs {', '.join(known)}",
             hint="name a file of one of these, or another target",
         )
     threads, workload = threads or target.threads, _workload(runtime, file)

@@ -85,6 +85,7 @@ def bench_phone(
     asked, processes = as_the_bundle(bundle, benchmark), bundle.info.protocol.processes
     started, results = _now(), []
     with held(device, lambda words: progress(0, 1, words)):
+        device.forget_old_files()
         before = ask(device)
         environment, board = board_of(before)
         found = _results(bundle, device, asked, progress) if asked.tool == "classic" else {}

@@ -75,7 +75,7 @@ def plugin_files(name: str, base: Path) -> dict[str, Path]:
             f"{place / '__init__.py'} is there",
             hint="put the module or the package beside the recipe, so that a change of it is seen",
         )
-    packages = {init.parent for init in base.glob("*/__init__.py")} | {base / module.split(".")[0]}
+    packages = {path.parent for path in base.glob("*/*.py")} | {base / module.split(".")[0]}
     found = [*base.glob("*.py"), *(path for top in packages for path in top.rglob("*.py"))]
     return {f"importance/{path.relative_to(base).as_posix()}": path for path in sorted(found)}
 

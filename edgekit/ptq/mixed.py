@@ -91,6 +91,8 @@ class _Mixer:
     points: dict[frozenset[str], Point] = field(default_factory=dict)
     blamed: dict[str, Kept] = field(default_factory=dict)
     """Operators, by what was last found of them while they were in int8."""
+    order: list[str] = field(default_factory=list)
+    """As the last inspection ranked them."""
 
     def point(self, operators: tuple[str, ...]) -> Point:
         key = frozenset(operators)
@@ -116,8 +118,21 @@ class _Mixer:
         """What to give back next: where it goes wrong; else as many again, by their noise.
 
         Raises:
-            DeviceError: the file with `operators` in float stops at an image.
+            DeviceError, Unsupported: not even the first file can be inspected.
         """
+        wrong = 0
+        try:
+            # A set with which no file can be made is passed: more in float may do.
+            if not self.order or self.point(operators).trial.sqnr_db is not None:
+                self.order, wrong = self.ranked(operators)
+        except (DeviceError, Unsupported):
+            if not self.order:
+                raise
+        return self.free(self.order, operators)[: wrong or max(1, len(operators))]
+
+    def ranked(self, operators: tuple[str, ...]) -> tuple[list[str], int]:
+        """Operators in int8: those at which the file goes wrong, then by the noise that arose at
+        them; and how many go wrong."""
         shop = self.workshop
         inspection = inspect_files(
             shop.runtime,
@@ -131,22 +146,24 @@ class _Mixer:
         for tensor in inspection.tensors:
             known = shares.get(tensor.operator, ("", 0.0))[1]
             shares[tensor.operator] = (tensor.kind, known + tensor.arose)
-        done = {"", *self.with_islands(operators).quantization.islands}
-        free = {
-            name: share
-            for name, (_, share) in shares.items()
-            if name not in done and self.float_share((*operators, name)) <= self.max_float_macs
-        }
-        wrong = (t for t in inspection.tensors if t.goes_wrong and not inspection.is_sound)
-        behind = dict.fromkeys(name for t in wrong for name in self.behind(t, inspection))
-        found = [name for name in behind if name in free]
-        if not found:
-            noisy = sorted((name for name in free if free[name] > 0), key=lambda n: -free[n])
-            found = noisy[: max(1, len(operators))]
-        for name in found:
+        bad = (t for t in inspection.tensors if t.goes_wrong and not inspection.is_sound)
+        behind = dict.fromkeys(name for t in bad for name in self.behind(t, inspection))
+        wrong = self.free(behind, operators)
+        noisy = sorted((n for n in shares if shares[n][1] > 0), key=lambda n: -shares[n][1])
+        order = self.free(dict.fromkeys((*wrong, *noisy)), operators)
+        for name in order:
             kind, arose = shares[name]
             self.blamed[name] = Kept(operator=name, kind=kind, arose=arose, wrong=name in behind)
-        return found
+        return order, len(wrong)
+
+    def free(self, names: Iterable[str], operators: tuple[str, ...]) -> list[str]:
+        """Those that are in int8, and may be in float."""
+        done = {"", *self.with_islands(operators).quantization.islands}
+        return [
+            name
+            for name in names
+            if name not in done and self.float_share((*operators, name)) <= self.max_float_macs
+        ]
 
     def behind(self, tensor: TensorReport, inspection: Inspection) -> tuple[str, ...]:
         """The operator of a tensor that goes wrong, and those that made its inputs: where a
@@ -274,12 +291,7 @@ def _enough(
     low = 0
     mixer.point(())
     while not mixer.holds(mixer.point(order)):
-        try:
-            names = mixer.next_ones(order)
-        except (DeviceError, Unsupported):
-            if not order:
-                raise
-            names = []
+        names = mixer.next_ones(order)
         low, order = len(order), mixer.grown(order, names)
         if len(order) == low:
             return None, order

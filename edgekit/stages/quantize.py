@@ -19,7 +19,7 @@ from edgekit import ranges
 from edgekit.action import Context, Inputs
 from edgekit.artifact import Json
 from edgekit.audit import audit
-from edgekit.errors import InputError
+from edgekit.errors import InputError, Unsupported
 from edgekit.gates import Gates
 from edgekit.ptq.corrections import Correction
 from edgekit.ptq.mixed import Mixed, in_float, mix
@@ -201,12 +201,17 @@ class Quantize(RuntimeStage):
             return chosen, found, mixed
         rule = way.quantization.islands
         floats = in_float(workshop, way, mixed.tried)
-        way, again = search(workshop, floats.quantization, self.stop_at, way.corrections)
-        way, more = mix(
-            workshop, _with_islands(way, rule), self.stop_at, self.max_float_macs, mixed.tried
-        )
+        try:
+            way, again = search(workshop, floats.quantization, self.stop_at, way.corrections)
+            way, more = mix(
+                workshop, _with_islands(way, rule), self.stop_at, self.max_float_macs, mixed.tried
+            )
+        except Unsupported:  # with all of them in float no file can be made
+            return chosen, found, mixed
         before, after = workshop.try_out(chosen).sqnr_db, workshop.try_out(way).sqnr_db
-        if more is None or after is None or (before is not None and before > after):
+        if more is None or after is None:
+            return chosen, found, mixed
+        if not more.reached and before is not None and before > after:
             return chosen, found, mixed
         return way, found.then(again), more
 

@@ -154,6 +154,30 @@ def test_noise_that_noise_hid_is_found_by_the_next_inspection(
     assert set(way.quantization.islands) == {"rule", "op0", "op11"}
 
 
+def test_a_set_that_cannot_be_made_does_not_end_the_walk() -> None:
+    """With op0 alone in float no file can be made; with both it can."""
+    shop: Any = Shop({"op0", "op1"})
+    judge, keep = shop.try_out, shop.keep
+
+    def refused(way: Way) -> bool:
+        return {*way.quantization.islands} == {"rule", "op0"}
+
+    def try_out(way: Way) -> Trial:
+        return Trial(sqnr_db=None, images=4, failure="no") if refused(way) else judge(way)
+
+    def kept(way: Way) -> Path:
+        if refused(way):
+            raise RuntimeError("library says no")
+        found: Path = keep(way)
+        return found
+
+    shop.try_out, shop.keep = try_out, kept
+    way, found = mix(shop, WAY, 99, 1.0)
+    assert found is not None
+    assert found.reached
+    assert set(way.quantization.islands) == {"rule", "op0", "op1"}
+
+
 def test_a_walk_with_other_ranges_begins_with_what_was_given_back() -> None:
     first: Any = Shop({"op9", "elsewhere"})
     _, found = mix(first, WAY, 99, 1.0)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgekit.artifact import Artifact, Store
-from edgekit.errors import ConfigError, DataError, InputError
+from edgekit.errors import ConfigError, DataError, InputError, Unsupported
 from edgekit.gates import Gates
 from edgekit.plan import make_plan
 from edgekit.plugins import find_runtimes
@@ -175,11 +175,14 @@ def test_the_second_quantiser_takes_no_ranges_from_elsewhere() -> None:
     assert Quantize(calibration="mse").asked(runtime, Variant(runtime="onnxruntime"))
 
 
-@pytest.mark.parametrize(("first", "second"), [(10.0, 23.0), (23.0, 10.0)])
+@pytest.mark.parametrize(
+    ("first", "second", "reached", "kept_walk"),
+    [(10.0, 23.0, False, 23.0), (23.0, 10.0, False, 23.0), (23.0, 22.0, True, 22.0)],
+)
 def test_ranges_are_searched_anew_where_operators_alone_do_not_do(
-    first: float, second: float, monkeypatch: pytest.MonkeyPatch
+    first: float, second: float, reached: bool, kept_walk: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the better of both walks is kept."""
+    """And the better of both walks is kept; what holds is better than what is clearer."""
     plain = Way(quantization=Quantization(quantizer="q", islands=("rule",)), corrections=("bias",))
     kept = Kept(operator="div", kind="DIV", arose=0.0)
     walks = iter((first, second))
@@ -188,7 +191,14 @@ def test_ranges_are_searched_anew_where_operators_alone_do_not_do(
     def walk(shop: Any, way: Way, *rest: Any) -> tuple[Way, Mixed]:
         sqnr = next(walks)
         asked.append((way.quantization.islands, *rest[2:]))
-        told = Mixed(stop_at=99, reached=False, tried=(kept,), curve=(), kept=(), ended=str(sqnr))
+        told = Mixed(
+            stop_at=99,
+            reached=reached and sqnr == second,
+            tried=(kept,),
+            curve=(),
+            kept=(),
+            ended=str(sqnr),
+        )
         percentile = {"percentile": 99 + sqnr / 100}
         return way.model_copy(
             update={"quantization": way.quantization.model_copy(update=percentile)}
@@ -213,9 +223,28 @@ def test_ranges_are_searched_anew_where_operators_alone_do_not_do(
     way, found, mixed = stage._mixed(shop, plain, begun)
     assert asked == [(("rule",),), (("rule",), (kept,))]
     assert mixed is not None
-    assert mixed.ended == str(max(first, second))
-    assert try_out(way).sqnr_db == pytest.approx(max(first, second))
-    assert found.ended == ("ranges" if second > first else "all")
+    assert mixed.ended == str(kept_walk)
+    assert try_out(way).sqnr_db == pytest.approx(kept_walk)
+    assert found.ended == ("ranges" if kept_walk == second else "all")
+
+
+def test_a_second_search_that_finds_no_file_leaves_the_first_walk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = Way(quantization=Quantization(quantizer="q"))
+    kept = Kept(operator="div", kind="DIV", arose=0.0)
+    told = Mixed(stop_at=99, reached=False, tried=(kept,), curve=(), kept=(), ended="first")
+
+    def refuse(*_: Any) -> Any:
+        raise Unsupported("no way to int8 gives scores")
+
+    monkeypatch.setattr(quantize, "mix", lambda *_: (plain, told))
+    monkeypatch.setattr(quantize, "search", refuse)
+    monkeypatch.setattr(quantize, "in_float", lambda shop, way, given: way)
+    begun = Search(tried=(), stop_at=99, ended="all")
+    nothing: Any = None
+    stage = Quantize(method="auto", stop_at=99)
+    assert stage._mixed(nothing, plain, begun) == (plain, begun, told)
 
 
 def _with(way: Way, islands: tuple[str, ...]) -> Way:
