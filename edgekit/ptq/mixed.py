@@ -103,7 +103,7 @@ class _Mixer:
         return self.points[key]
 
     def with_islands(self, operators: tuple[str, ...]) -> Way:
-        return _with_islands(self.way, _whole(self.fused, operators))
+        return _adding(self.way, _whole(self.fused, operators))
 
     def float_share(self, operators: tuple[str, ...]) -> float:
         added = {*_whole(self.fused, operators)} - {*self.way.quantization.islands}
@@ -246,13 +246,11 @@ def mix(
 def in_float(workshop: Workshop, way: Way, given: tuple[Kept, ...]) -> Way:
     """A way with operators given back to float."""
     fused = _fused(workshop.runtime.activations(workshop.float_file(way.corrections)))
-    return _with_islands(way, _whole(fused, tuple(each.operator for each in given)))
+    return _adding(way, _whole(fused, tuple(each.operator for each in given)))
 
 
-def _with_islands(way: Way, operators: tuple[str, ...]) -> Way:
-    islands = (*way.quantization.islands, *operators)
-    asked = way.quantization.model_copy(update={"islands": islands})
-    return way.model_copy(update={"quantization": asked})
+def _adding(way: Way, operators: tuple[str, ...]) -> Way:
+    return way.with_islands((*way.quantization.islands, *operators))
 
 
 def _whole(fused: dict[str, tuple[str, ...]], operators: tuple[str, ...]) -> tuple[str, ...]:

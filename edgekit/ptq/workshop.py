@@ -43,6 +43,11 @@ class Way(BaseModel):
     quantization: Quantization
     corrections: tuple[Correction, ...] = ()
 
+    def with_islands(self, operators: tuple[str, ...]) -> Way:
+        """The same way, with these operators in float and no others."""
+        asked = self.quantization.model_copy(update={"islands": operators})
+        return self.model_copy(update={"quantization": asked})
+
     @property
     def label(self) -> str:
         """mse; percentile 99.99 + bias; mse + adaround + bias, 3 operators in float."""

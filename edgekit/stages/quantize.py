@@ -170,7 +170,7 @@ class Quantize(RuntimeStage):
         with _workshop(runtime, inputs, context) as workshop:
             way = Way(quantization=asked, corrections=self.corrections if int8 else ())
             islands = self._islands(workshop, way)
-            way = _with_islands(way, islands.operators)
+            way = way.with_islands(islands.operators)
             found = mixed = None
             if searches:
                 way, found = search(workshop, way.quantization, self.stop_at)
@@ -204,7 +204,7 @@ class Quantize(RuntimeStage):
         try:
             way, again = search(workshop, floats.quantization, self.stop_at, way.corrections)
             way, more = mix(
-                workshop, _with_islands(way, rule), self.stop_at, self.max_float_macs, mixed.tried
+                workshop, way.with_islands(rule), self.stop_at, self.max_float_macs, mixed.tried
             )
         except Unsupported:  # with all of them in float no file can be made
             return chosen, found, mixed
@@ -243,16 +243,11 @@ class Quantize(RuntimeStage):
         if not named:
             return Islands(operators=())
         plain = workshop.try_out(way)
-        kept = workshop.judge(_with_islands(way, named))
+        kept = workshop.judge(way.with_islands(named))
         enough = plain.sqnr_db is not None and (
             kept.sqnr_db is None or plain.sqnr_db > kept.sqnr_db - PLAIN_MARGIN_DB
         )
         return Islands(operators=() if enough else named, plain=plain, with_islands=kept)
-
-
-def _with_islands(way: Way, operators: tuple[str, ...]) -> Way:
-    asked = way.quantization.model_copy(update={"islands": operators})
-    return way.model_copy(update={"quantization": asked})
 
 
 @contextmanager

@@ -216,7 +216,9 @@ def test_ranges_are_searched_anew_where_operators_alone_do_not_do(
 
     monkeypatch.setattr(quantize, "mix", walk)
     monkeypatch.setattr(quantize, "search", ranges)
-    monkeypatch.setattr(quantize, "in_float", lambda shop, way, given: _with(way, ("rule", "div")))
+    monkeypatch.setattr(
+        quantize, "in_float", lambda shop, way, given: way.with_islands(("rule", "div"))
+    )
     shop: Any = SimpleNamespace(try_out=try_out)
     stage = Quantize(method="auto", stop_at=99)
     begun = Search(tried=(), stop_at=99, ended="all")
@@ -245,9 +247,3 @@ def test_a_second_search_that_finds_no_file_leaves_the_first_walk(
     nothing: Any = None
     stage = Quantize(method="auto", stop_at=99)
     assert stage._mixed(nothing, plain, begun) == (plain, begun, told)
-
-
-def _with(way: Way, islands: tuple[str, ...]) -> Way:
-    return way.model_copy(
-        update={"quantization": way.quantization.model_copy(update={"islands": islands})}
-    )
