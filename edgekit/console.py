@@ -11,13 +11,13 @@ from rich import console as rich_console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from edgekit.artifact import Artifact
 from edgekit.diagnosis import Finding
+from edgekit.engine.artifact import Artifact
+from edgekit.engine.step import Step
 from edgekit.inspection import MATTERS, SOUND_DB, Inspection, TensorReport
 from edgekit.originals import Pair
 from edgekit.report.render import interval
 from edgekit.report.report import Report
-from edgekit.steps import Step
 
 PLAIN_EVERY = 20.0  # seconds between progress lines where there is no terminal
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.action import Action, Context, Inputs
-from edgekit.artifact import Json, digest_of, sha256_of, write_atomically
 from edgekit.datasets.base import Listing, Sample, Source
+from edgekit.engine.action import Action, Context, Inputs
+from edgekit.engine.artifact import Json, digest_of, sha256_of, write_atomically
 from edgekit.errors import DataError, storage_errors
 
 SHOWN = 5  # file names in a message before "and N more"

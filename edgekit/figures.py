@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from edgekit import stats
-from edgekit.artifact import Json
+from edgekit.engine.artifact import Json
 from edgekit.evidence import Evidence, Measurement, Verdict
 from edgekit.measure import HOST_THREADS, Timing
 

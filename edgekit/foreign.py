@@ -8,8 +8,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from edgekit import _foreign_keras, _foreign_onnx
-from edgekit.action import Action, Context, Inputs
-from edgekit.artifact import Json, digest_of, sha256_of
+from edgekit.engine.action import Action, Context, Inputs
+from edgekit.engine.artifact import Json, digest_of, sha256_of
 from edgekit.model_source import Format, ModelSource
 from edgekit.models import Card
 

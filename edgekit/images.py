@@ -12,8 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.action import Action, Context, Inputs
-from edgekit.artifact import Json
 from edgekit.data import (
     SHOWN,
     CalibrationChoice,
@@ -23,6 +21,8 @@ from edgekit.data import (
     reading,
 )
 from edgekit.datasets.base import Sample, Source
+from edgekit.engine.action import Action, Context, Inputs
+from edgekit.engine.artifact import Json
 from edgekit.errors import DataError, IntegrityError
 
 if TYPE_CHECKING:

@@ -16,8 +16,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
 
 from edgekit import __version__
-from edgekit.action import library_versions
-from edgekit.artifact import Store, digest_of, write_atomically
+from edgekit.engine.action import library_versions
+from edgekit.engine.artifact import digest_of, write_atomically
+from edgekit.engine.observer import Observer
+from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError, StorageError, storage_errors
 from edgekit.gates import Gates
 from edgekit.models import ModelSource
@@ -26,7 +28,7 @@ from edgekit.plugins import find_runtimes
 from edgekit.recipe import AnySource, AnyStage, Recipe, conflicts
 from edgekit.report.matrix import Cell, Line, MatrixReport
 from edgekit.report.render import render_matrix
-from edgekit.run import Build, Observer, RowResult, TargetResult, execute
+from edgekit.run import Build, RowResult, TargetResult, execute
 from edgekit.runtimes.base import Variant
 from edgekit.target import Target, load_target
 from edgekit.yamlfile import Location, named_document, parse

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from edgekit.agent import agent
-from edgekit.artifact import Json, sha256_of
+from edgekit.engine.artifact import Json, sha256_of
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.evidence import Evidence
 from edgekit.runtimes.base import InputForm, Progress

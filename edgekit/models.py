@@ -16,8 +16,8 @@ from pydantic import (
     model_serializer,
 )
 
-from edgekit.action import Action, Context, Inputs
-from edgekit.artifact import Artifact, Json, sha256_of
+from edgekit.engine.action import Action, Context, Inputs
+from edgekit.engine.artifact import Artifact, Json, sha256_of
 from edgekit.errors import InputError, WeightsError
 from edgekit.model_source import PACKAGED as PACKAGED
 from edgekit.model_source import TORCHVISION, Channels, Format

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.action import Action, Context, Inputs
-from edgekit.artifact import Artifact, Json
 from edgekit.devices.bench import bench
 from edgekit.devices.board import Board, no_result
 from edgekit.devices.bundle import Info, write_bundle
@@ -19,6 +17,8 @@ from edgekit.devices.bundling import subject_of
 from edgekit.devices.device import Device
 from edgekit.devices.protocol import SLICE, Protocol
 from edgekit.devices.report import Cause, DeviceReport, Reason, Validity
+from edgekit.engine.action import Action, Context, Inputs
+from edgekit.engine.artifact import Artifact, Json
 from edgekit.errors import DeviceError, Fault
 from edgekit.evidence import Evidence, Measurement
 from edgekit.figures import AccuracyChange, DeviceLatency, figure

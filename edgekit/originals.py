@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edgekit.artifact import Artifact, FileEntry, Store, sha256_of
+from edgekit.engine.artifact import Artifact, FileEntry, sha256_of
+from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError, IntegrityError
 from edgekit.images import decode_folder, spread
 from edgekit.models import Card, Triple

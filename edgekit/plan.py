@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgekit import source_check
-from edgekit.artifact import Json, Store, sha256_of
 from edgekit.data import (
     CalibrationChoice,
     Inventory,
@@ -30,6 +29,9 @@ from edgekit.data import (
 )
 from edgekit.datasets.base import Sample
 from edgekit.devices.board import Board
+from edgekit.engine.artifact import Json, sha256_of
+from edgekit.engine.step import Step, with_reasons
+from edgekit.engine.store import Store
 from edgekit.errors import InputError, WeightsError
 from edgekit.foreign import LoadForeign
 from edgekit.measure import HERE, Machine
@@ -37,7 +39,7 @@ from edgekit.models import LoadModel
 from edgekit.plugins import find_runtimes
 from edgekit.reach import in_reach
 from edgekit.recipe import Recipe
-from edgekit.steps import Draft, Step, with_reasons
+from edgekit.steps import Draft
 from edgekit.target import Target
 from edgekit.target_plan import TargetPlan, plan_target
 from edgekit.validate import ReferenceScores

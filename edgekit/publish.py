@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock
 
 from edgekit import models
-from edgekit.artifact import Artifact, sha256_of, write_atomically
+from edgekit.engine.artifact import Artifact, sha256_of, write_atomically
 from edgekit.errors import storage_errors
 from edgekit.models import Card
 from edgekit.plan import RECORD, Plan

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from edgekit.action import Context
-from edgekit.artifact import Artifact, Store
 from edgekit.devices.report import DeviceReport
+from edgekit.engine.action import Context
+from edgekit.engine.artifact import Artifact
+from edgekit.engine.observer import Observer
+from edgekit.engine.step import State, Step
+from edgekit.engine.store import Store
 from edgekit.errors import (
     DeviceError,
     EdgekitError,
@@ -21,38 +23,8 @@ from edgekit.figures import Validation, gate_figures
 from edgekit.gates import GateResult, Gates, judge
 from edgekit.on_device import OnDevice, read_device_report, record_of
 from edgekit.plan import Plan
-from edgekit.steps import State, Step
 from edgekit.target_plan import Row, TargetPlan
 from edgekit.validate import Choice, read_choice, read_validation
-
-
-class Observer(Protocol):
-    """Whoever watches a build. The CLI shows it; a script may collect it."""
-
-    def waiting(self, step: Step) -> None: ...
-    def started(self, step: Step) -> None: ...
-    def progressed(self, step: Step, done: int, total: int, note: str) -> None: ...
-    def finished(self, step: Step, artifact: Artifact, ran: bool) -> None: ...
-    def failed(self, step: Step, reason: str) -> None: ...
-
-
-class Silent:
-    """An observer for scripts and tests."""
-
-    def waiting(self, step: Step) -> None:
-        pass
-
-    def started(self, step: Step) -> None:
-        pass
-
-    def progressed(self, step: Step, done: int, total: int, note: str) -> None:
-        pass
-
-    def finished(self, step: Step, artifact: Artifact, ran: bool) -> None:
-        pass
-
-    def failed(self, step: Step, reason: str) -> None:
-        pass
 
 
 @dataclass

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit import foreign, models, stats
-from edgekit.action import Action, Context, Inputs
 from edgekit.agent.agent import prepare
-from edgekit.artifact import Json
+from edgekit.engine.action import Action, Context, Inputs
+from edgekit.engine.artifact import Json
 from edgekit.errors import InputError
 from edgekit.evidence import Verdict
 from edgekit.model_source import RANGES, Channels, Format, Triple

@@ -1,50 +1,16 @@
-"""Steps of a plan: an action, its inputs, its key, and why it would run or be skipped."""
+"""The steps of a plan in the making, in the order they are added."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from edgekit.action import Action, library_versions
-from edgekit.artifact import Json, Store, digest_of
 from edgekit.data import CalibrationChoice, Inventory
-from edgekit.errors import InputError
+from edgekit.engine.action import Action, library_versions
+from edgekit.engine.artifact import Json
+from edgekit.engine.step import Step
 from edgekit.images import DecodeImages
 from edgekit.recipe import Recipe
-
-
-class State(StrEnum):
-    CACHED = "cached"
-    NEW = "new"
-    CHANGED = "changed"
-    FOLLOWS = "follows"
-    FORCED = "forced"
-
-    @property
-    def runs(self) -> bool:
-        return self is not State.CACHED
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One action with its inputs, by role, and everything its key is made of."""
-
-    id: str
-    action: Action
-    inputs: dict[str, str]
-    components: Json
-    owner: str = ""
-    """`<target>/<variant>` of the row it is for; empty for what all share."""
-    state: State = State.NEW
-    reason: str = ""
-
-    @property
-    def key(self) -> str:
-        return digest_of(self.components)
 
 
 @dataclass
@@ -93,63 +59,3 @@ class Draft:
             free = f"{name}-{number}"
             number += 1
         return free
-
-
-def with_reasons(
-    steps: list[Step], store: Store, last: Json, force: tuple[str, ...]
-) -> Iterator[Step]:
-    """Decide for each step whether it would run, in the order of the plan.
-
-    Raises:
-        InputError: `force` names a step that is not there.
-    """
-    known = {part for step in steps for part in (step.id, step.id.rsplit("/", 1)[-1])}
-    unknown = [name for name in force if name not in known]
-    if unknown:
-        raise InputError(
-            f"--force: no step {', '.join(unknown)}", hint=f"steps: {', '.join(sorted(known))}"
-        )
-    running: set[str] = set()
-    forced: set[str] = set()
-    for step in steps:
-        state, reason = _why(step, store, last, running)
-        if step.id in force or step.id.rsplit("/", 1)[-1] in force:
-            state, reason = State.FORCED, "--force"
-        elif forced & set(step.inputs.values()):
-            state, reason = State.FORCED, "follows a forced step"
-        if state is State.FORCED:
-            forced.add(step.id)
-        if state.runs:
-            running.add(step.id)
-        yield replace(step, state=state, reason=reason)
-
-
-def _why(step: Step, store: Store, last: Json, running: set[str]) -> tuple[State, str]:
-    if store.find(step.key):
-        return State.CACHED, "unchanged"
-    before = last.get(step.id)
-    if before is None:
-        return State.NEW, "never built here"
-    changes = _differences(before, step.components)
-    if changes:
-        return State.CHANGED, "; ".join(changes[:3])
-    above = [name for name in step.inputs.values() if name in running]
-    if above:
-        return State.FOLLOWS, f"after {', '.join(above)}"
-    return State.NEW, "not finished, or removed from the store"
-
-
-def _differences(before: Any, now: Any, where: str = "") -> list[str]:
-    """What changed between two sets of components, but for the keys of the inputs."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        found: list[str] = []
-        for name in sorted({*before, *now} - ({"inputs"} if not where else set())):
-            inner = f"{where}.{name}" if where else str(name)
-            found += _differences(before.get(name), now.get(name), inner)
-        return found
-    if before == now:
-        return []
-    label = where.removeprefix("settings.").removeprefix("libraries.")
-    if any(len(str(value)) > 40 for value in (before, now)):
-        return [f"{label} changed"]
-    return [f"{label}: {json.dumps(before)} -> {json.dumps(now)}"]

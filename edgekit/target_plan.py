@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edgekit.action import Action
 from edgekit.data import CalibrationChoice, divide, pick_calibration
 from edgekit.devices.board import Board
+from edgekit.engine.action import Action
 from edgekit.errors import InputError
 from edgekit.gates import Gates
 from edgekit.measure import device_is_here

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from edgekit import foreign, models, stats
-from edgekit.action import Action, Context, Inputs
-from edgekit.artifact import Artifact, Json
 from edgekit.audit import Audit, complaint
+from edgekit.engine.action import Action, Context, Inputs
+from edgekit.engine.artifact import Artifact, Json
 from edgekit.errors import NotAsAsked
 from edgekit.evidence import Evidence, Measurement
 from edgekit.figures import (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.artifact import Store
+from edgekit.engine.store import Store
 
 SHAPES = ("bar", "disc")
 IMAGES_A_CLASS = 24

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.artifact import Store
+from edgekit.engine.store import Store
 from tests.benchmarks import compression
 from tests.benchmarks.comparison import making, measuring, peers, subjects
 from tests.benchmarks.comparison.results import Results

@@ -19,8 +19,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from edgekit.action import Context
-from edgekit.artifact import Json, sha256_of
 from edgekit.data import (
     CalibrationChoice,
     Inventory,
@@ -31,6 +29,8 @@ from edgekit.data import (
 )
 from edgekit.datasets.base import Listing, Sample
 from edgekit.datasets.imagefolder import ImageFolder
+from edgekit.engine.action import Context
+from edgekit.engine.artifact import Json, sha256_of
 from edgekit.errors import DataError, IntegrityError
 from edgekit.images import TRAIN_MARGIN, DecodeImages, decode
 from tests.conftest import write_images

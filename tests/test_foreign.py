@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit import _foreign_keras, foreign, measure, models, source_check
-from edgekit.action import Context
-from edgekit.artifact import Artifact, Store
+from edgekit.engine.action import Context
+from edgekit.engine.artifact import Artifact
+from edgekit.engine.observer import Silent
+from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, InputError, WeightsError
 from edgekit.evidence import Verdict
 from edgekit.foreign import LoadForeign, content_digest
@@ -32,7 +34,7 @@ from edgekit.plan import Plan, make_plan
 from edgekit.plugins import find_runtimes
 from edgekit.publish import publish
 from edgekit.recipe import load_recipe
-from edgekit.run import Build, Silent, execute
+from edgekit.run import Build, execute
 from edgekit.runtimes.base import Variant
 from edgekit.source_check import Claim, assign, choose, undecided
 from edgekit.target import Target

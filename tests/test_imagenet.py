@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.artifact import Store
+from edgekit.engine.store import Store
 from tests.benchmarks.imagenet_agreement import measure
 
 SAMPLE = Path(

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.artifact import Store
+from edgekit.engine.observer import Silent
+from edgekit.engine.step import Step
+from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, InputError
 from edgekit.matrix import load_matrix, publish_matrix, read_matrix_report, run_matrix
 from edgekit.report.matrix import MatrixReport
 from edgekit.report.render import render_matrix
-from edgekit.run import Silent
-from edgekit.steps import Step
 from tests.conftest import write_images
 
 SPEC = """\

@@ -17,8 +17,9 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
-from edgekit.action import Context
-from edgekit.artifact import Artifact, Json, Store
+from edgekit.engine.action import Context
+from edgekit.engine.artifact import Artifact, Json
+from edgekit.engine.store import Store
 from edgekit.errors import InputError, MissingPackage, WeightsError
 from edgekit.models import (
     PACKAGED,
@@ -391,8 +392,8 @@ def test_the_key_follows_the_content_of_the_weights_not_their_path(tmp_path: Pat
 HUB = """\
 import json, sys
 from pathlib import Path
-from edgekit.action import Context
-from edgekit.artifact import Artifact
+from edgekit.engine.action import Context
+from edgekit.engine.artifact import Artifact
 from edgekit.errors import WeightsError
 from edgekit.models import LoadModel, ModelSource, create
 from edgekit.weights import read_state

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from edgekit.artifact import Store
 from edgekit.devices import protocol, validity
 from edgekit.devices.board import Board
+from edgekit.engine.observer import Silent
+from edgekit.engine.store import Store
 from edgekit.errors import InputError
 from edgekit.evidence import Evidence
 from edgekit.gates import Gates
@@ -20,7 +21,7 @@ from edgekit.plan import Plan, make_plan
 from edgekit.publish import publish
 from edgekit.recipe import load_recipe
 from edgekit.report.report import Report
-from edgekit.run import Silent, execute
+from edgekit.run import execute
 from edgekit.runtimes.base import Variant
 from edgekit.target import Target
 from edgekit.transports.emulated import Emulated

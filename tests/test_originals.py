@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.artifact import Store
 from edgekit.devices.bundling import Wanted, bundle_of
 from edgekit.devices.estimate import estimate_for
+from edgekit.engine.observer import Silent
+from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError, IntegrityError
 from edgekit.originals import Asked, locate
 from edgekit.plan import make_plan
 from edgekit.publish import publish
 from edgekit.recipe import load_recipe
-from edgekit.run import Silent, execute
+from edgekit.run import execute
 from edgekit.runtimes.base import Variant
 from edgekit.target import Target, load_target
 from tests.conftest import write_images

@@ -12,14 +12,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from edgekit.artifact import Store
+from edgekit.engine.step import State, Step
+from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError
 from edgekit.gates import Gates
 from edgekit.plan import Plan, make_plan
 from edgekit.plugins import find_runtimes
 from edgekit.recipe import Recipe, load_recipe
 from edgekit.runtimes.base import Variant
-from edgekit.steps import State, Step
 from edgekit.target import Target
 from edgekit.weights import NOTE
 

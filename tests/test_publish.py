@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.action import Context
-from edgekit.artifact import Store
+from edgekit.engine.action import Context
+from edgekit.engine.observer import Silent
+from edgekit.engine.store import Store
 from edgekit.plan import make_plan
 from edgekit.publish import publish
 from edgekit.recipe import load_recipe
-from edgekit.run import Silent, execute
+from edgekit.run import execute
 from edgekit.runtimes.base import Variant
 from edgekit.stages.base import Precompile
 from edgekit.target import Target

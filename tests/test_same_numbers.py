@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.artifact import Store, default_store
 from edgekit.devices.bench import bench
 from edgekit.devices.bundle import Bundle
 from edgekit.devices.bundling import Wanted, make_bundle
@@ -16,11 +15,13 @@ from edgekit.devices.device import Device
 from edgekit.devices.protocol import Protocol
 from edgekit.devices.report import DeviceReport, Validity
 from edgekit.emulation.cpus import CpuName
+from edgekit.engine.observer import Silent
+from edgekit.engine.store import Store, default_store
 from edgekit.evidence import Evidence
 from edgekit.plan import make_plan
 from edgekit.publish import publish
 from edgekit.recipe import load_recipe
-from edgekit.run import Silent, execute
+from edgekit.run import execute
 from edgekit.target import load_target
 from edgekit.transports.adb import Adb
 from edgekit.transports.base import Transport

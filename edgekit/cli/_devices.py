@@ -13,8 +13,8 @@ from edgekit.cli._options import FILE, triple
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
-    from edgekit.artifact import Store
     from edgekit.devices.bundling import Wanted
+    from edgekit.engine.store import Store
     from edgekit.transports.base import Transport
 
 device_option = click.option(
@@ -90,7 +90,7 @@ def on_stderr(words: str) -> None:
 
 
 def store_of(store: Path | None) -> Store:
-    from edgekit.artifact import Store, default_store
+    from edgekit.engine.store import Store, default_store
 
     return Store(store or default_store())
 

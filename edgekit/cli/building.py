@@ -14,8 +14,8 @@ from edgekit.cli._options import FILE, debug_option, json_option, store_option
 from edgekit.errors import GateBroken, InputError, need_folder
 
 if TYPE_CHECKING:
-    from edgekit.artifact import Store
     from edgekit.devices.board import Board
+    from edgekit.engine.store import Store
     from edgekit.plan import Plan
     from edgekit.run import Build
     from edgekit.target import Target
@@ -128,8 +128,8 @@ def plan(as_json: bool, **words: Any) -> None:
 @debug_option
 def matrix(spec: Path, out: Path | None, store: Path | None, as_json: bool) -> None:
     """Measure many architectures on every target; goes on where it was stopped."""
-    from edgekit.artifact import Store, default_store
     from edgekit.console import Console
+    from edgekit.engine.store import Store, default_store
     from edgekit.matrix import load_matrix, publish_matrix, read_matrix_report, run_matrix
 
     wanted = load_matrix(spec)
@@ -158,7 +158,7 @@ def _plan(
     force: tuple[str, ...],
     device: str | None,
 ) -> tuple[Plan, Store]:
-    from edgekit.artifact import Store, default_store
+    from edgekit.engine.store import Store, default_store
     from edgekit.plan import RECORD, make_plan
     from edgekit.recipe import load_recipe
     from edgekit.target import known_targets, load_target

@@ -27,12 +27,12 @@ threads_option = click.option("--threads", type=click.IntRange(1, 64), help="Of 
 @debug_option
 def calibrate(device: str, runtimes: tuple[str, ...], threads: int, as_json: bool) -> None:
     """Measure probe models on a device, so that `estimate` can tell what others would take."""
-    from edgekit.artifact import Store, default_store
     from edgekit.console import Console
     from edgekit.devices.calibrate import calibrate as run
     from edgekit.devices.calibrate import calibration_path
     from edgekit.devices.device import Device
     from edgekit.devices.inventory import find_device
+    from edgekit.engine.store import Store, default_store
 
     chosen, transport = _runtimes(runtimes or DEFAULT), find_device(device)
     with Console(quiet=as_json) as console, Device(device, transport) as opened:

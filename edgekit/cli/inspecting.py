@@ -38,9 +38,9 @@ def inspect(
 
     ARTIFACT is build/<recipe>/<target>/<variant>, the model in it, or with --float any model file.
     """
-    from edgekit.artifact import Store, default_store
     from edgekit.console import Console
     from edgekit.diagnosis import diagnose
+    from edgekit.engine.store import Store, default_store
     from edgekit.inspection import inspect_files
     from edgekit.originals import Asked, locate
 

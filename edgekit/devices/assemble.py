@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import __version__
-from edgekit.artifact import Json
 from edgekit.devices.missing import why_missing
 from edgekit.devices.protocol import Protocol
 from edgekit.devices.raw import Process, Raw, State
@@ -30,6 +29,7 @@ from edgekit.devices.report import (
     Validity,
 )
 from edgekit.devices.validity import UNPAUSED, result_reasons, timing_reasons, verdict
+from edgekit.engine.artifact import Json
 from edgekit.errors import DeviceError, Fault
 from edgekit.evidence import Evidence, Measurement
 from edgekit.figures import accuracy_of, ratio_of, share_of

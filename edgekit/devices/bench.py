@@ -6,7 +6,6 @@ import re
 from contextlib import ExitStack
 from pathlib import Path
 
-from edgekit.artifact import sha256_of
 from edgekit.devices.agent_words import read_result
 from edgekit.devices.assemble import MODEL, assemble
 from edgekit.devices.bundle import INFO, JOB, Bundle, opened
@@ -15,6 +14,7 @@ from edgekit.devices.device import Device, Progress
 from edgekit.devices.lock import held
 from edgekit.devices.raw import Raw
 from edgekit.devices.report import DeviceReport
+from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError, IntegrityError
 from edgekit.evidence import Evidence
 

@@ -12,11 +12,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from edgekit.artifact import sha256_of
 from edgekit.devices.android import fast_mask
 from edgekit.devices.benchmark_output import Output, Tool, parse
 from edgekit.devices.device import Device
 from edgekit.devices.raw import Delegate, Part
+from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, EdgekitError, Fault, InputError
 
 Engine = Literal["CPU", "GPU", "NPU"]

@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from edgekit.agent import agent
-from edgekit.artifact import Json
 from edgekit.devices.bundle import IMAGES, JOB
 from edgekit.devices.deploy import check_machine
 from edgekit.devices.device import Device
@@ -21,6 +20,7 @@ from edgekit.devices.raw import Raw
 from edgekit.devices.report import Validity
 from edgekit.devices.validity import watched_reasons
 from edgekit.discovery import find_runtimes
+from edgekit.engine.artifact import Json
 from edgekit.errors import DeviceError, Fault
 from edgekit.evidence import Evidence
 from edgekit.images import spread

@@ -31,11 +31,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgekit import __version__
 from edgekit.agent import agent
-from edgekit.artifact import sha256_of
 from edgekit.devices._run_sh import run_sh
 from edgekit.devices.assemble import FLOAT, MODEL, Reference, Setting
 from edgekit.devices.protocol import GOLDEN, Protocol, job_for
 from edgekit.devices.report import Subject
+from edgekit.engine.artifact import sha256_of
 from edgekit.errors import InputError, IntegrityError
 from edgekit.evidence import Evidence
 from edgekit.images import spread

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from edgekit import __version__
 from edgekit.agent import agent
-from edgekit.artifact import Store, default_store, write_atomically
 from edgekit.devices.assemble import library_of
 from edgekit.devices.calibration import FEATURES, Calibration, Fit, Sample, fit, merged
 from edgekit.devices.device import Device
@@ -22,6 +21,8 @@ from edgekit.devices.protocol import Protocol
 from edgekit.devices.raw import Raw
 from edgekit.devices.report import Validity
 from edgekit.devices.validity import timing_reasons
+from edgekit.engine.artifact import write_atomically
+from edgekit.engine.store import Store, default_store
 from edgekit.errors import STORE_VARIABLE, DeviceError, Fault, InputError, storage_errors
 from edgekit.evidence import Evidence
 from edgekit.plugins import find_runtimes

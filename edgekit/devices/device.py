@@ -21,9 +21,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from edgekit.artifact import sha256_of
 from edgekit.devices.agent_words import crash, message_of, read_result
 from edgekit.devices.raw import Raw
+from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, EdgekitError, Fault
 from edgekit.transports.base import Transport
 

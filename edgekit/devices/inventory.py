@@ -22,8 +22,8 @@ import yaml
 from filelock import FileLock
 
 from edgekit import transports
-from edgekit.artifact import write_atomically
 from edgekit.discovery import find
+from edgekit.engine.artifact import write_atomically
 from edgekit.errors import ConfigError, InputError, Problem, StorageError
 from edgekit.transports.base import Transport
 from edgekit.yamlfile import Document, parse, suggestion

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.artifact import sha256_of
 from edgekit.devices.android import ask, board_of, parse_heat, state_of
 from edgekit.devices.assemble import MODEL, assemble
 from edgekit.devices.benchmark_model import Benchmark, BenchmarkResult, measure
@@ -38,6 +37,7 @@ from edgekit.devices.validity import (
     spread_reasons,
     verdict,
 )
+from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault
 from edgekit.figures import DISTURBED
 

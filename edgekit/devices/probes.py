@@ -13,9 +13,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from edgekit import models
-from edgekit.action import Action, Context, Inputs, library_versions
-from edgekit.artifact import Artifact, Json, Store, digest_of
 from edgekit.devices.workload import Workload, workload_of
+from edgekit.engine.action import Action, Context, Inputs, library_versions
+from edgekit.engine.artifact import Artifact, Json, digest_of
+from edgekit.engine.store import Store
 from edgekit.runtimes.base import InputForm, Progress, Quantization, Runtime
 
 PRECISIONS = ("int8", "float32")

@@ -23,8 +23,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from edgekit.artifact import digest_of
 from edgekit.emulation.cpus import CpuName, describe
+from edgekit.engine.artifact import digest_of
 from edgekit.errors import STORE_VARIABLE, DeviceError, Fault, storage_errors
 
 QEMU = "qemu-aarch64-static"

@@ -18,8 +18,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from edgekit import models
-from edgekit.action import Action, Context, Inputs
-from edgekit.artifact import Artifact, Json
+from edgekit.engine.action import Action, Context, Inputs
+from edgekit.engine.artifact import Artifact, Json
 from edgekit.figures import is_disturbed
 from edgekit.measure import HERE, Candidate, Machine, Timing
 from edgekit.models import Card

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from edgekit import models, ranges, stats
-from edgekit.artifact import Artifact
+from edgekit.engine.artifact import Artifact
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
 from edgekit.measure import Candidate, measure
 from edgekit.models import Card

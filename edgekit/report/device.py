@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgekit.artifact import write_atomically
 from edgekit.devices.report import DeviceReport, Validity
+from edgekit.engine.artifact import write_atomically
 from edgekit.report.render import render
 
 WIDTH, HEIGHT = 640, 120

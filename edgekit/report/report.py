@@ -8,9 +8,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit import __version__
-from edgekit.action import library_versions
 from edgekit.audit import Audit
 from edgekit.devices.roofline import Bound
+from edgekit.engine.action import library_versions
+from edgekit.engine.step import State, Step
 from edgekit.evidence import Evidence
 from edgekit.figures import Validation
 from edgekit.gates import GateResult, Gates
@@ -23,7 +24,6 @@ from edgekit.report.bounds import bounds_of
 from edgekit.report.doubts import doubts, evidence_of, was_timed
 from edgekit.run import Build, RowResult, TargetResult
 from edgekit.stages.quantize import Islands
-from edgekit.steps import State, Step
 from edgekit.validate import Choice
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.artifact import Artifact
+from edgekit.engine.artifact import Artifact
 from edgekit.errors import DataError
 from edgekit.models import Card
 

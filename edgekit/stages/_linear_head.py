@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit.artifact import Json
+from edgekit.engine.artifact import Json
 from edgekit.errors import DataError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from edgekit.action import Context
+from edgekit.engine.action import Context
 from edgekit.models import Card, Triple
 from edgekit.stages._augment import Augment, augmentation, chw
 from edgekit.stages._training import Trainer, Training, channels_last, divergence

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edgekit import models
-from edgekit.action import Action, Context, Inputs
-from edgekit.artifact import Json, sha256_of
+from edgekit.engine.action import Action, Context, Inputs
+from edgekit.engine.artifact import Json, sha256_of
 from edgekit.errors import WeightsError
 from edgekit.models import ModelSource, Triple
 from edgekit.stages._augment import Views

@@ -15,8 +15,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edgekit import weights
-from edgekit.action import Context
-from edgekit.artifact import Json
+from edgekit.engine.action import Context
+from edgekit.engine.artifact import Json
 from edgekit.errors import InputError
 from edgekit.models import Card
 

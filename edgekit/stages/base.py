@@ -11,9 +11,9 @@ from typing import ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from edgekit import models
-from edgekit.action import Action, Context, Inputs
-from edgekit.artifact import Json
 from edgekit.audit import audit
+from edgekit.engine.action import Action, Context, Inputs
+from edgekit.engine.artifact import Json
 from edgekit.errors import EdgekitError, NotAsAsked, Unsupported, storage_errors
 from edgekit.gates import Gates
 from edgekit.measure import Machine, drivers

@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from edgekit import models
-from edgekit.action import Action, Context, Inputs
-from edgekit.artifact import Artifact, Json
+from edgekit.engine.action import Action, Context, Inputs
+from edgekit.engine.artifact import Artifact, Json
 from edgekit.model_source import TORCHVISION, ModelSource
 from edgekit.models import Card
 from edgekit.stages._augment import Views

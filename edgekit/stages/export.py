@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from edgekit.action import Context, Inputs
-from edgekit.artifact import Json
 from edgekit.audit import Audit, audit
+from edgekit.engine.action import Context, Inputs
+from edgekit.engine.artifact import Json
 from edgekit.errors import Unsupported
 from edgekit.models import Card
 from edgekit.runtimes.base import InputForm, Runtime, Variant

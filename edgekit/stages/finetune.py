@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from edgekit import models
-from edgekit.action import Context, Inputs
-from edgekit.artifact import Json
+from edgekit.engine.action import Context, Inputs
+from edgekit.engine.artifact import Json
 from edgekit.models import Card, ModelSource
 from edgekit.stages._recover import named_teacher
 from edgekit.stages._supervised import Supervised, SupervisedTrainer, Teacher

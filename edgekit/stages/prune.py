@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from edgekit import models
-from edgekit.action import Action, Context, Inputs
-from edgekit.artifact import Json, write_atomically
 from edgekit.discovery import find_runtimes
+from edgekit.engine.action import Action, Context, Inputs
+from edgekit.engine.artifact import Json, write_atomically
 from edgekit.errors import InputError
 from edgekit.measure import HERE, Machine
 from edgekit.models import Card

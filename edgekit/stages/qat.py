@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit import models
-from edgekit.action import Context, Inputs
-from edgekit.artifact import Json
+from edgekit.engine.action import Context, Inputs
+from edgekit.engine.artifact import Json
 from edgekit.simulation import fakequant
 from edgekit.simulation.fold import fold_batch_norm, pairs
 from edgekit.simulation.judge import judge

@@ -16,9 +16,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edgekit import ranges
-from edgekit.action import Context, Inputs
-from edgekit.artifact import Json
 from edgekit.audit import audit
+from edgekit.engine.action import Context, Inputs
+from edgekit.engine.artifact import Json
 from edgekit.errors import InputError, Unsupported
 from edgekit.gates import Gates
 from edgekit.ptq.corrections import Correction

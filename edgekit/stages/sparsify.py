@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from edgekit import models
-from edgekit.action import Context, Inputs
-from edgekit.artifact import Json
+from edgekit.engine.action import Context, Inputs
+from edgekit.engine.artifact import Json
 from edgekit.errors import InputError
 from edgekit.runtimes.base import Runtime
 from edgekit.stages.base import Stage

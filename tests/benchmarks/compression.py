@@ -22,9 +22,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # a script sees its own folder alone
 
-from edgekit.action import library_versions
 from edgekit.agent import agent
-from edgekit.artifact import Store, default_store, write_atomically
+from edgekit.engine.action import library_versions
+from edgekit.engine.artifact import write_atomically
+from edgekit.engine.store import Store, default_store
 from edgekit.measure import HOST_THREADS, PROTOCOL
 from tests.benchmarks.comparison import making, table
 from tests.benchmarks.comparison.measuring import measure_subject

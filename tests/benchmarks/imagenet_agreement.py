@@ -12,10 +12,11 @@ from pathlib import Path
 
 import yaml
 
-from edgekit.artifact import Store, default_store
+from edgekit.engine.observer import Silent
+from edgekit.engine.store import Store, default_store
 from edgekit.plan import make_plan
 from edgekit.recipe import load_recipe
-from edgekit.run import RowResult, Silent, execute
+from edgekit.run import RowResult, execute
 from edgekit.target import load_target
 
 SETTINGS = {

@@ -14,14 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from edgekit import stats
-from edgekit.artifact import Artifact, Store, default_store
+from edgekit.engine.artifact import Artifact
+from edgekit.engine.observer import Silent
+from edgekit.engine.store import Store, default_store
 from edgekit.evidence import Evidence
 from edgekit.figures import is_disturbed, ratio_of
 from edgekit.measure import Candidate, measure
 from edgekit.plan import make_plan
 from edgekit.plugins import find_runtimes
 from edgekit.recipe import load_recipe
-from edgekit.run import Build, RowResult, Silent, execute
+from edgekit.run import Build, RowResult, execute
 from edgekit.runtimes.base import InputForm
 from edgekit.target import load_target
 

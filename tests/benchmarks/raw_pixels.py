@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # a script sees its own fold
 
 from edgekit import stats
 from edgekit.agent import agent
-from edgekit.artifact import Artifact, Store, default_store
+from edgekit.engine.artifact import Artifact
+from edgekit.engine.store import Store, default_store
 from edgekit.runtimes.base import InputForm
 from tests.benchmarks.comparison.making import read_facts
 

@@ -16,10 +16,12 @@ from typing import Any
 
 import yaml
 
-from edgekit.artifact import Artifact, Store, default_store
+from edgekit.engine.artifact import Artifact
+from edgekit.engine.observer import Silent
+from edgekit.engine.store import Store, default_store
 from edgekit.plan import make_plan
 from edgekit.recipe import load_recipe
-from edgekit.run import RowResult, Silent, execute
+from edgekit.run import RowResult, execute
 from edgekit.target import Target
 
 RECIPES = Path(__file__).parents[2] / "recipes"

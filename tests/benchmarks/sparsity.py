@@ -28,8 +28,8 @@ import numpy as np
 import torch
 
 from edgekit import models
-from edgekit.action import library_versions
 from edgekit.agent import agent
+from edgekit.engine.action import library_versions
 from edgekit.evidence import Evidence
 from edgekit.figures import latency_of
 from edgekit.measure import Candidate, measure

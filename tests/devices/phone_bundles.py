@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.artifact import sha256_of
 from edgekit.devices.benchmark_scores import Head
 from edgekit.devices.bundle import Bundle, Info, write_bundle
 from edgekit.devices.protocol import Protocol
 from edgekit.devices.report import Subject
+from edgekit.engine.artifact import sha256_of
 from edgekit.runtimes.base import InputForm
 
 COUNT = 6

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from edgekit.artifact import sha256_of
 from edgekit.devices.android import ask, board_of, parse_heat, parse_properties, state_of
 from edgekit.devices.benchmark_model import Benchmark, measure
 from edgekit.devices.device import Device
+from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.transports.local import Local
 

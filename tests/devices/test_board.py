@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.action import Context
-from edgekit.artifact import Artifact, Store
 from edgekit.devices.board import Board
+from edgekit.engine.action import Context
+from edgekit.engine.artifact import Artifact
+from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, Fault
 from edgekit.evidence import Evidence
 from edgekit.measure import Candidate, Outcome

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.artifact import Store
 from edgekit.devices.bundle import Bundle, opened, read_sums
 from edgekit.devices.bundling import Wanted, bundle_of
 from edgekit.devices.carry import write_out
 from edgekit.devices.protocol import STRICT
+from edgekit.engine.store import Store
 from edgekit.errors import InputError, IntegrityError
 from tests.devices.tiny import tiny_bundle
 

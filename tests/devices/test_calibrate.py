@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from edgekit import models
-from edgekit.artifact import Store, default_store
 from edgekit.devices import calibrate as room
 from edgekit.devices import probes as probe_room
 from edgekit.devices.calibrate import calibrate, calibration_path, read_calibration
@@ -21,6 +20,7 @@ from edgekit.devices.probes import PROBES, Probe
 from edgekit.devices.protocol import Protocol
 from edgekit.devices.raw import Raw
 from edgekit.devices.report import Cause, Reason, Validity
+from edgekit.engine.store import Store, default_store
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.evidence import Evidence
 from edgekit.transports.fake import Fake

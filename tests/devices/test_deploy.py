@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from pydantic import PrivateAttr
 
-from edgekit.artifact import sha256_of
 from edgekit.devices.bundle import Bundle
 from edgekit.devices.deploy import (
     WAKE_SECONDS,
@@ -25,6 +24,7 @@ from edgekit.devices.deploy import (
     roll_back,
 )
 from edgekit.devices.device import Device
+from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.transports.base import Completed
 from edgekit.transports.fake import Fake

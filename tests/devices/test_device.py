@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.artifact import sha256_of
 from edgekit.devices import device as device_module
 from edgekit.devices.agent_words import message_of
 from edgekit.devices.device import Device, free_bytes
+from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports.fake import Fake
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edgekit.artifact import sha256_of
 from edgekit.cli import cli
 from edgekit.devices.benchmark_model import Benchmark
 from edgekit.devices.bundle import Bundle
@@ -14,6 +13,7 @@ from edgekit.devices.device import Device
 from edgekit.devices.missing import gaps
 from edgekit.devices.phone_bench import bench_phone
 from edgekit.devices.report import Cause, DeviceReport, Validity
+from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.evidence import Evidence
 from tests.devices.phone_bundles import COUNT, make, phone_bundle

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.artifact import sha256_of
 from edgekit.devices import lock
 from edgekit.devices.bundle import Bundle
 from edgekit.devices.deploy import Deployment, Outcome, State, roll_back
 from edgekit.devices.device import Device
+from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError
 from edgekit.transports.fake import Fake
 from tests.devices.stub import stub

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit import models
-from edgekit.action import Context
-from edgekit.artifact import Store
 from edgekit.discovery import find_runtimes
+from edgekit.engine.action import Context
+from edgekit.engine.store import Store
 from edgekit.measure import HERE, Candidate, Host, Outcome, Timing
 from edgekit.models import Card
 from edgekit.pruning.groups import Dependencies

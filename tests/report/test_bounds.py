@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.artifact import Store
+from edgekit.engine.store import Store
 from edgekit.errors import IntegrityError
 from edgekit.report.bounds import bounds_of
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.artifact import Store
+from edgekit.engine.observer import Silent
+from edgekit.engine.store import Store
 from edgekit.evidence import Evidence
 from edgekit.figures import share_of
 from edgekit.plan import make_plan
 from edgekit.recipe import load_recipe
 from edgekit.report.doubts import doubts
-from edgekit.run import Build, Silent, TargetResult, execute
+from edgekit.run import Build, TargetResult, execute
 from edgekit.target import Target
 from tests.conftest import write_images
 

@@ -13,8 +13,10 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from edgekit import models
-from edgekit.action import Context
-from edgekit.artifact import Artifact, Store
+from edgekit.engine.action import Context
+from edgekit.engine.artifact import Artifact
+from edgekit.engine.step import State
+from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError, WeightsError
 from edgekit.models import Card
 from edgekit.plan import Plan, make_plan
@@ -24,7 +26,6 @@ from edgekit.stages._linear_head import fit_head
 from edgekit.stages._teacher import SCORES_FILE
 from edgekit.stages.distill import SCORES, Distillation
 from edgekit.stages.finetune import Finetune
-from edgekit.steps import State
 from edgekit.target import load_target
 
 ARCH, SIZE, COUNT = "test_efficientnet", 32, 24
@@ -457,7 +458,7 @@ def test_a_teacher_that_has_seen_the_judging_images_is_refused(
 
     from safetensors.torch import save_file
 
-    from edgekit.artifact import sha256_of
+    from edgekit.engine.artifact import sha256_of
     from edgekit.weights import NOTE, SEEN_DIGITS
 
     everything = [sha256_of(path)[:SEEN_DIGITS] for path in (tmp_path / "images").rglob("*.png")]
@@ -473,7 +474,8 @@ def test_built_scores_are_cached_when_the_learning_rate_changes(
 ) -> None:
     from dataclasses import replace
 
-    from edgekit.run import Silent, execute
+    from edgekit.engine.observer import Silent
+    from edgekit.run import execute
 
     def trunk(whole: Plan) -> Plan:
         return replace(

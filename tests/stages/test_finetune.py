@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from edgekit import models
-from edgekit.action import Context
-from edgekit.artifact import Artifact, Store
+from edgekit.engine.action import Context
+from edgekit.engine.artifact import Artifact
+from edgekit.engine.store import Store
 from edgekit.errors import InputError, WeightsError
 from edgekit.models import Card
 from edgekit.stages._supervised import renormalise

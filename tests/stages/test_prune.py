@@ -12,10 +12,12 @@ import torch
 from pydantic import ValidationError
 
 from edgekit import models
-from edgekit.action import Context
-from edgekit.artifact import Artifact, Store
 from edgekit.devices.board import Board
 from edgekit.discovery import find_runtimes
+from edgekit.engine.action import Context
+from edgekit.engine.artifact import Artifact
+from edgekit.engine.step import Step
+from edgekit.engine.store import Store
 from edgekit.errors import InputError, NotAsAsked, WeightsError
 from edgekit.evidence import Evidence, Measurement
 from edgekit.measure import HERE
@@ -26,7 +28,6 @@ from edgekit.pruning.trial import Trial
 from edgekit.recipe import load_recipe
 from edgekit.stages import prune as stages
 from edgekit.stages.prune import Prune
-from edgekit.steps import Step
 from edgekit.target import load_target
 from edgekit.transports.emulated import Emulated
 from edgekit.transports.local import Local

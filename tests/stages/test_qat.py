@@ -10,8 +10,9 @@ import torch
 from pydantic import ValidationError
 
 from edgekit import models
-from edgekit.action import Context
-from edgekit.artifact import Artifact, Store
+from edgekit.engine.action import Context
+from edgekit.engine.artifact import Artifact
+from edgekit.engine.store import Store
 from edgekit.errors import DataError
 from edgekit.models import Card
 from edgekit.simulation.fold import is_trivial

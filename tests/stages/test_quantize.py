@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.artifact import Artifact, Store
+from edgekit.engine.artifact import Artifact
+from edgekit.engine.observer import Silent
+from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, DataError, InputError, Unsupported
 from edgekit.gates import Gates
 from edgekit.plan import make_plan
@@ -19,7 +21,7 @@ from edgekit.ptq.mixed import Kept, Mixed
 from edgekit.ptq.search import Search
 from edgekit.ptq.workshop import Trial, Way
 from edgekit.recipe import load_recipe
-from edgekit.run import Build, Silent, execute
+from edgekit.run import Build, execute
 from edgekit.runtimes.base import Quantization, Variant
 from edgekit.stages import quantize
 from edgekit.stages.quantize import Quantize

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from pydantic import ValidationError
 
 from edgekit import models
-from edgekit.action import Context
-from edgekit.artifact import Store
 from edgekit.cli import cli
+from edgekit.engine.action import Context
+from edgekit.engine.store import Store
 from edgekit.errors import InputError
 from edgekit.models import Card
 from edgekit.plan import make_plan

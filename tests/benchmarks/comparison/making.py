@@ -18,12 +18,14 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.action import library_versions
-from edgekit.artifact import Artifact, Json, Store, digest_of, write_atomically
+from edgekit.engine.action import library_versions
+from edgekit.engine.artifact import Artifact, Json, digest_of, write_atomically
+from edgekit.engine.observer import Silent
+from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, EdgekitError
 from edgekit.plan import Plan
 from edgekit.plugins import find_runtimes
-from edgekit.run import Silent, execute
+from edgekit.run import execute
 from edgekit.runtimes.base import InputForm
 from tests.benchmarks.comparison.peers import FLOATS, QUANTIZERS, Family, Peer
 from tests.benchmarks.comparison.subjects import Given, Subject, prepare

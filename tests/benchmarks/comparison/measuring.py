@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import stats
-from edgekit.artifact import digest_of, sha256_of, write_atomically
+from edgekit.engine.artifact import digest_of, sha256_of, write_atomically
 from edgekit.errors import EdgekitError
 from edgekit.evidence import Evidence, Measurement
 from edgekit.figures import is_disturbed, ratio_of, share_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.artifact import Json
+from edgekit.engine.artifact import Json
 from edgekit.evidence import Measurement, Verdict
 from tests.benchmarks.comparison.peers import Family
 

@@ -18,11 +18,13 @@ import yaml
 from numpy.typing import NDArray
 
 from edgekit import models
-from edgekit.artifact import Artifact, Json, Store
+from edgekit.engine.artifact import Artifact, Json
+from edgekit.engine.observer import Silent
+from edgekit.engine.store import Store
 from edgekit.models import Card
 from edgekit.plan import Plan, make_plan
 from edgekit.recipe import load_recipe
-from edgekit.run import Silent, execute
+from edgekit.run import execute
 from edgekit.runtimes.base import InputForm
 from edgekit.target import Target
 from tests.benchmarks import imagenet_agreement

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import ClassVar
 
-from edgekit.artifact import Artifact, Json
+from edgekit.engine.artifact import Artifact, Json
 
 Inputs = Mapping[str, Artifact]
 

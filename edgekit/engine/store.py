@@ -1,4 +1,4 @@
-"""Artifacts: a folder with a digest, parents and metadata; and the store that keeps them.
+"""The store that keeps artifacts.
 
 The store is content-addressed and shared by every build of a user:
 
@@ -14,79 +14,27 @@ The store is content-addressed and shared by every build of a user:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict
 
+from edgekit.engine.artifact import (
+    RECORD,
+    Artifact,
+    FileEntry,
+    Json,
+    digest_of,
+    record_of,
+    sha256_of,
+    write_atomically,
+)
 from edgekit.errors import IntegrityError, storage_errors
-
-Json = dict[str, Any]
-RECORD = "artifact.json"
-
-
-class FileEntry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    sha256: str
-    bytes: int
-
-
-class Artifact(BaseModel):
-    """What a step made. `digest` covers the files, the metadata and the parents."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    digest: str
-    path: Path
-    files: dict[str, FileEntry]
-    metadata: Json
-    parents: tuple[str, ...]
-    seconds: float = 0.0
-
-    def file(self, name: str) -> Path:
-        """The path of one of its files.
-
-        Raises:
-            IntegrityError: the file's size is not what the record says.
-        """
-        path = self.path / name
-        try:
-            size = path.stat().st_size
-        except FileNotFoundError:
-            size = -1
-        if size != self.files[name].bytes:
-            raise self._corrupt(name, f"{self.files[name].bytes} bytes", f"{size} bytes")
-        return path
-
-    def verify(self) -> None:
-        """Hash every file again.
-
-        Raises:
-            IntegrityError: a file or the record is not the one that was stored.
-        """
-        actual = digest_of(_record(self.files, self.metadata, self.parents))
-        if actual != self.digest:
-            raise self._corrupt(RECORD, f"digest {self.digest}", f"digest {actual}")
-        for name, entry in self.files.items():
-            actual = sha256_of(self.file(name))
-            if actual != entry.sha256:
-                raise self._corrupt(name, f"sha256 {entry.sha256}", f"sha256 {actual}")
-
-    def _corrupt(self, name: str, expected: str, actual: str) -> IntegrityError:
-        return IntegrityError(
-            f"{self.path / name} is not what was stored: expected {expected}, found {actual}",
-            hint="a disk fault, a full disk or an edit by hand; "
-            f"delete {self.path} and build again",
-        )
 
 
 class Store:
@@ -185,7 +133,7 @@ class Store:
                 for p in sorted(folder.rglob("*"))
                 if p.is_file()
             }
-            record = _record(files, metadata, parents)
+            record = record_of(files, metadata, parents)
             digest = digest_of(record)
             (folder / RECORD).write_text(json.dumps(record, indent=1))
             self._publish(folder, digest)
@@ -251,47 +199,12 @@ def _only_user(folder: Path) -> Iterator[None]:
             lock.unlink(missing_ok=True)
 
 
-def _record(files: dict[str, FileEntry], metadata: Json, parents: tuple[str, ...]) -> Json:
-    """What the digest covers, as it comes back from JSON: keys are text, tuples are lists."""
-    entries = {name: entry.model_dump() for name, entry in files.items()}
-    record = {"files": entries, "metadata": metadata, "parents": list(parents)}
-    plain: Json = json.loads(json.dumps(record))
-    return plain
-
-
 def default_store() -> Path:
     """$EDGEKIT_STORE, else the user's cache folder."""
     if os.environ.get("EDGEKIT_STORE"):
         return Path(os.environ["EDGEKIT_STORE"])
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "edgekit"
-
-
-def digest_of(value: Any) -> str:
-    """sha256 of the canonical JSON of a value."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write to a temporary file beside `path`, flush, rename: never half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _flush(path: Path) -> None:

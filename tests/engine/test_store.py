@@ -18,15 +18,8 @@ from typing import Any
 
 import pytest
 
-from edgekit.artifact import (
-    RECORD,
-    Artifact,
-    Store,
-    default_store,
-    digest_of,
-    sha256_of,
-    write_atomically,
-)
+from edgekit.engine.artifact import RECORD, Artifact, digest_of, sha256_of, write_atomically
+from edgekit.engine.store import Store, default_store
 from edgekit.errors import IntegrityError, StorageError
 
 KEY = "k" * 64
@@ -250,7 +243,7 @@ def test_a_second_build_waits_for_the_lock(store: Store, tmp_path: Path) -> None
 KILLED = """\
 import sys, time
 from pathlib import Path
-from edgekit.artifact import Store
+from edgekit.engine.store import Store
 store = Store(Path(sys.argv[1]))
 with store.lock(sys.argv[2]), store.workspace() as folder:
     (folder / "half").write_text("half")
@@ -352,7 +345,7 @@ def test_the_digest_of_a_value_does_not_depend_on_the_order_of_its_keys() -> Non
 
 def test_what_a_killed_build_left_is_swept_away(store: Store) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from edgekit.artifact import Store\n"
+        "import os, signal, sys; from pathlib import Path; from edgekit.engine.store import Store\n"
         "with Store(Path(sys.argv[1])).workspace(): os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code, str(store.root)], check=False)
