@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.data.images import spread
 from edgekit.devices.bench import bench
 from edgekit.devices.board import Board, no_result
 from edgekit.devices.bundle import Info, write_bundle
@@ -22,7 +23,6 @@ from edgekit.engine.artifact import Artifact, Json
 from edgekit.errors import DeviceError, Fault
 from edgekit.evidence import Evidence, Measurement
 from edgekit.figures import AccuracyChange, DeviceLatency, figure
-from edgekit.images import spread
 from edgekit.measure import agent_digest
 from edgekit.models import Card
 from edgekit.plugins import find_runtimes

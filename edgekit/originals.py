@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edgekit.data.images import decode_folder, spread
 from edgekit.engine.artifact import Artifact, FileEntry, sha256_of
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError, IntegrityError
-from edgekit.images import decode_folder, spread
 from edgekit.models import Card, Triple
 from edgekit.plugins import find_runtimes
 from edgekit.runtimes.base import InputForm, Runtime

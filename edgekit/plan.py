@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgekit import source_check
-from edgekit.data import (
+from edgekit.data.sources.base import Sample
+from edgekit.data.splits import (
     CalibrationChoice,
     Inventory,
     SplitData,
@@ -27,7 +28,6 @@ from edgekit.data import (
     pick_calibration,
     take_inventory,
 )
-from edgekit.datasets.base import Sample
 from edgekit.devices.board import Board
 from edgekit.engine.artifact import Json, sha256_of
 from edgekit.engine.step import Step, with_reasons

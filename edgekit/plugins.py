@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from edgekit import datasets, stages
-from edgekit.datasets.base import Source
+from edgekit import stages
+from edgekit.data import sources
+from edgekit.data.sources.base import Source
 from edgekit.discovery import find
 from edgekit.discovery import find_runtimes as find_runtimes
 from edgekit.stages.base import Stage
@@ -18,4 +19,4 @@ def find_stages() -> dict[str, type[Stage]]:
 
 @cache
 def find_sources() -> dict[str, type[Source]]:
-    return find(datasets, Source)
+    return find(sources, Source)

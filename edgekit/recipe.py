@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 
-from edgekit.datasets.base import Source
+from edgekit.data.sources.base import Source
 from edgekit.gates import Gates
 from edgekit.model_source import NAMES
 from edgekit.models import ModelSource

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgekit.data import CalibrationChoice, Inventory
+from edgekit.data.images import DecodeImages
+from edgekit.data.splits import CalibrationChoice, Inventory
 from edgekit.engine.action import Action, library_versions
 from edgekit.engine.artifact import Json
 from edgekit.engine.step import Step
-from edgekit.images import DecodeImages
 from edgekit.recipe import Recipe
 
 

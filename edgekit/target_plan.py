@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edgekit.data import CalibrationChoice, divide, pick_calibration
+from edgekit.data.splits import CalibrationChoice, divide, pick_calibration
 from edgekit.devices.board import Board
 from edgekit.engine.action import Action
 from edgekit.errors import InputError

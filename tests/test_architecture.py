@@ -19,9 +19,9 @@ HEAVY = {
 # A module may import those of lower floors, and nothing above or beside itself but its floor.
 FLOORS = [
     {"_tensorflow", "agent", "errors", "evidence"},
-    {"datasets", "engine", "gates", "model_source", "stats", "weights", "widths", "yamlfile"},
+    {"engine", "gates", "model_source", "stats", "weights", "widths", "yamlfile"},
     {"_foreign_keras", "_foreign_onnx", "data", "emulation", "models"},
-    {"foreign", "images", "runtimes", "transports"},
+    {"foreign", "runtimes", "transports"},
     {"audit", "discovery", "measure", "ranges", "source_check", "tally"},
     {"figures", "noise", "simulation"},
     {"inspection", "pruning"},

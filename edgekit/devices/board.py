@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from edgekit.agent import agent
+from edgekit.data.images import spread
 from edgekit.devices.bundle import IMAGES, JOB
 from edgekit.devices.deploy import check_machine
 from edgekit.devices.device import Device
@@ -23,7 +24,6 @@ from edgekit.discovery import find_runtimes
 from edgekit.engine.artifact import Json
 from edgekit.errors import DeviceError, Fault
 from edgekit.evidence import Evidence
-from edgekit.images import spread
 from edgekit.measure import PROTOCOL, Candidate, Outcome, Timing
 from edgekit.runtimes.base import Progress
 from edgekit.target import Target, machine_of

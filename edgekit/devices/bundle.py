@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgekit import __version__
 from edgekit.agent import agent
+from edgekit.data.images import spread
 from edgekit.devices._run_sh import run_sh
 from edgekit.devices.assemble import FLOAT, MODEL, Reference, Setting
 from edgekit.devices.protocol import GOLDEN, Protocol, job_for
@@ -38,7 +39,6 @@ from edgekit.devices.report import Subject
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import InputError, IntegrityError
 from edgekit.evidence import Evidence
-from edgekit.images import spread
 from edgekit.runtimes.base import InputForm
 
 SUMS, INFO, JOB, SMOKE, RESULT = (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from edgekit.datasets.base import Listing, Sample
+from edgekit.data.sources.base import Listing, Sample
 
 CLASSES = ("round", "square")
 

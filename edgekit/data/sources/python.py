@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from edgekit.datasets.base import Listing, Source
+from edgekit.data.sources.base import Listing, Source
 from edgekit.errors import DataError
 
 
@@ -18,7 +18,7 @@ class Python(Source):
     source: Literal["python"]
     function: str = Field(pattern=r"^[\w.]+:\w+$")
     """`package.module:function`; called without arguments, it returns an
-    `edgekit.datasets.base.Listing`. The recipe's folder is on the import path."""
+    `edgekit.data.sources.base.Listing`. The recipe's folder is on the import path."""
 
     def listing(self, base: Path) -> Listing:
         module_name, function_name = self.function.split(":")

@@ -12,7 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.data import (
+from edgekit.data.sources.base import Sample, Source
+from edgekit.data.splits import (
     SHOWN,
     CalibrationChoice,
     Inventory,
@@ -20,7 +21,6 @@ from edgekit.data import (
     pick_calibration,
     reading,
 )
-from edgekit.datasets.base import Sample, Source
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.errors import DataError, IntegrityError

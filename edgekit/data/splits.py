@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.datasets.base import Listing, Sample, Source
+from edgekit.data.sources.base import Listing, Sample, Source
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, digest_of, sha256_of, write_atomically
 from edgekit.errors import DataError, storage_errors

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from edgekit.datasets.base import Listing, Sample, Source
+from edgekit.data.sources.base import Listing, Sample, Source
 from edgekit.errors import DataError, MissingPackage
 
 CLASSES = ("functional", "defective")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from edgekit.datasets.base import Listing
-from edgekit.datasets.imagefolder import ImageFolder
+from edgekit.data.sources.base import Listing
+from edgekit.data.sources.imagefolder import ImageFolder
 from edgekit.errors import DataError
 
 

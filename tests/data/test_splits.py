@@ -19,7 +19,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from edgekit.data import (
+from edgekit.data.images import TRAIN_MARGIN, DecodeImages, decode
+from edgekit.data.sources.base import Listing, Sample
+from edgekit.data.sources.imagefolder import ImageFolder
+from edgekit.data.splits import (
     CalibrationChoice,
     Inventory,
     SplitData,
@@ -27,12 +30,9 @@ from edgekit.data import (
     pick_calibration,
     take_inventory,
 )
-from edgekit.datasets.base import Listing, Sample
-from edgekit.datasets.imagefolder import ImageFolder
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Json, sha256_of
 from edgekit.errors import DataError, IntegrityError
-from edgekit.images import TRAIN_MARGIN, DecodeImages, decode
 from tests.conftest import write_images
 
 CLASSES = ("a", "b", "c")

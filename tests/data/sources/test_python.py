@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from edgekit.datasets.base import Listing
-from edgekit.datasets.python import Python
+from edgekit.data.sources.base import Listing
+from edgekit.data.sources.python import Python
 from edgekit.errors import DataError
 
 MODULE = "own_cells"
 CODE = """\
 from pathlib import Path
-from edgekit.datasets.base import Listing, Sample
+from edgekit.data.sources.base import Listing, Sample
 
 def cells():
     return Listing((Sample("1", Path(__file__), "a"),), ("a",))

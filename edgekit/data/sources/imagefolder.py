@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edgekit.datasets.base import Listing, Sample, Source, SplitName
+from edgekit.data.sources.base import Listing, Sample, Source, SplitName
 from edgekit.errors import DataError
 
 SPLIT_FOLDERS: dict[str, SplitName] = {

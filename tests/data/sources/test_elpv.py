@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from edgekit.datasets.base import Listing
-from edgekit.datasets.elpv import Elpv
+from edgekit.data.images import decode
+from edgekit.data.sources.base import Listing
+from edgekit.data.sources.elpv import Elpv
 from edgekit.errors import MissingPackage
-from edgekit.images import decode
 
 installed = pytest.mark.skipif(
     importlib.util.find_spec("elpv_dataset") is None, reason="elpv-dataset is not installed"

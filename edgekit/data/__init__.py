@@ -1,0 +1,1 @@
+"""Images: listed by sources/, divided into splits, decoded."""
