@@ -22,7 +22,7 @@ from edgekit.engine.observer import Observer
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError, StorageError, storage_errors
 from edgekit.gates import Gates
-from edgekit.models import ModelSource
+from edgekit.models.source import ModelSource
 from edgekit.plan import make_plan
 from edgekit.plugins import find_runtimes
 from edgekit.recipe import AnySource, AnyStage, Recipe, conflicts

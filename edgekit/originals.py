@@ -18,7 +18,8 @@ from edgekit.data.images import decode_folder, spread
 from edgekit.engine.artifact import Artifact, FileEntry, sha256_of
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError, IntegrityError
-from edgekit.models import Card, Triple
+from edgekit.models.card import Card
+from edgekit.models.source import Triple
 from edgekit.plugins import find_runtimes
 from edgekit.runtimes.base import InputForm, Runtime
 

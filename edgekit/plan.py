@@ -33,9 +33,10 @@ from edgekit.engine.artifact import Json, sha256_of
 from edgekit.engine.step import Step, with_reasons
 from edgekit.engine.store import Store
 from edgekit.errors import InputError, WeightsError
-from edgekit.foreign import LoadForeign
 from edgekit.measure import HERE, Machine
-from edgekit.models import LoadModel
+from edgekit.models.checkpoint import SEEN_DIGITS, read_note, seen_images
+from edgekit.models.foreign import LoadForeign
+from edgekit.models.timm_models import LoadModel
 from edgekit.plugins import find_runtimes
 from edgekit.reach import in_reach
 from edgekit.recipe import Recipe
@@ -43,7 +44,6 @@ from edgekit.steps import Draft
 from edgekit.target import Target
 from edgekit.target_plan import TargetPlan, plan_target
 from edgekit.validate import ReferenceScores
-from edgekit.weights import SEEN_DIGITS, read_note, seen_images
 
 RECORD = "plan.json"
 

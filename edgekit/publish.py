@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from edgekit import models
 from edgekit.engine.artifact import Artifact, sha256_of, write_atomically
 from edgekit.errors import storage_errors
-from edgekit.models import Card
+from edgekit.models.card import WEIGHTS_FILE, Card
+from edgekit.models.checkpoint import NOTE, read_note
 from edgekit.plan import RECORD, Plan
 from edgekit.plugins import find_runtimes
 from edgekit.report.device import write_device_report
@@ -27,7 +27,6 @@ from edgekit.report.render import render_comparison, render_html, render_markdow
 from edgekit.report.report import Report, make_report
 from edgekit.run import Build, RowResult, TargetResult
 from edgekit.target_plan import PRECOMPILE
-from edgekit.weights import NOTE, read_note
 
 MANIFEST_SCHEMA = 2
 BUILD_DIR = "--build-dir"
@@ -142,11 +141,11 @@ def _publish_trunk(build: Build, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     splits = build.artifacts["splits"].file("splits.json")
     write_atomically(folder / "splits.json", splits.read_text())
-    trunk = [a for a in build.artifacts.values() if models.WEIGHTS_FILE in a.files]
+    trunk = [a for a in build.artifacts.values() if WEIGHTS_FILE in a.files]
     if not trunk:  # the recipe's model is a file from elsewhere
         return
     trunk[-1].verify()
-    source = trunk[-1].file(models.WEIGHTS_FILE)
+    source = trunk[-1].file(WEIGHTS_FILE)
     part = folder / f".{FLOAT_FILE}.part"
     note = read_note(source) | {"seen": " ".join(sorted(build.plan.seen))}
     save_file(load_file(source), part, metadata={NOTE: json.dumps(note)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgekit.errors import EdgekitError, InputError
-from edgekit.model_source import NAMES, ModelSource
+from edgekit.models.source import NAMES, ModelSource
 from edgekit.plugins import find_runtimes
 from edgekit.runtimes.base import Variant
 from edgekit.target import Target, known_targets, load_target

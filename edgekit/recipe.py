@@ -10,8 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 
 from edgekit.data.sources.base import Source
 from edgekit.gates import Gates
-from edgekit.model_source import NAMES
-from edgekit.models import ModelSource
+from edgekit.models.source import NAMES, ModelSource
 from edgekit.plugins import find_runtimes, find_sources, find_stages
 from edgekit.stages.base import Stage
 from edgekit.yamlfile import Location, named_document, parse, suggestion

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit import foreign, models, stats
+from edgekit import stats
 from edgekit.agent.agent import prepare
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.errors import InputError
 from edgekit.evidence import Verdict
-from edgekit.model_source import RANGES, Channels, Format, Triple
-from edgekit.models import Card
+from edgekit.models import foreign, timm_models
+from edgekit.models.card import Card
+from edgekit.models.source import RANGES, Channels, Format, Triple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +64,7 @@ class CheckSource(Action):
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         import numpy as np
 
-        model, card = models.restore(inputs["model"])
+        model, card = timm_models.restore(inputs["model"])
         images = np.load(inputs["images"].file("images.npy"))
         labels = np.load(inputs["images"].file("labels.npy"))
         declared = _declared(card)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from edgekit import foreign, models, stats
+from edgekit import stats
 from edgekit.audit import Audit, complaint
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json
@@ -36,8 +36,9 @@ from edgekit.measure import (
     measure,
     measuring_identity,
 )
-from edgekit.model_source import Format
-from edgekit.models import Card
+from edgekit.models import foreign, timm_models
+from edgekit.models.card import Card
+from edgekit.models.source import Format
 from edgekit.plugins import find_runtimes
 from edgekit.runtimes.base import InputForm
 
@@ -65,7 +66,7 @@ class ReferenceScores(Action):
         return {}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        model, card = models.restore(inputs["model"])
+        model, card = timm_models.restore(inputs["model"])
         images = np.load(inputs["images"].file("images.npy"), mmap_mode="r")
         form = InputForm(dtype="float32", mean=card.mean, std=card.std)
         score, rows = foreign.scorer(model, card), []

@@ -18,11 +18,11 @@ HEAVY = {
 
 # A module may import those of lower floors, and nothing above or beside itself but its floor.
 FLOORS = [
-    {"_tensorflow", "agent", "errors", "evidence"},
-    {"engine", "gates", "model_source", "stats", "weights", "widths", "yamlfile"},
-    {"_foreign_keras", "_foreign_onnx", "data", "emulation", "models"},
-    {"foreign", "runtimes", "transports"},
-    {"audit", "discovery", "measure", "ranges", "source_check", "tally"},
+    {"agent", "errors", "evidence"},
+    {"engine", "gates", "stats", "yamlfile"},
+    {"data", "emulation", "models"},
+    {"runtimes", "source_check", "transports"},
+    {"audit", "discovery", "measure", "ranges", "tally"},
     {"figures", "noise", "simulation"},
     {"inspection", "pruning"},
     {"diagnosis", "ptq"},

@@ -16,12 +16,12 @@ from edgekit.engine.step import State, Step
 from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError
 from edgekit.gates import Gates
+from edgekit.models.checkpoint import NOTE
 from edgekit.plan import Plan, make_plan
 from edgekit.plugins import find_runtimes
 from edgekit.recipe import Recipe, load_recipe
 from edgekit.runtimes.base import Variant
 from edgekit.target import Target
-from edgekit.weights import NOTE
 
 TEXT = """\
 model: {arch: test_efficientnet, weights: w.safetensors}

@@ -22,7 +22,7 @@ from edgekit.engine.artifact import Artifact, sha256_of
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError
 from edgekit.measure import Candidate, Ready, measure
-from edgekit.models import Card
+from edgekit.models.card import Card
 from edgekit.originals import (
     AGAIN,
     MANIFEST,

@@ -12,11 +12,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit import models
 from edgekit.devices.workload import Workload, workload_of
 from edgekit.engine.action import Action, Context, Inputs, library_versions
 from edgekit.engine.artifact import Artifact, Json, digest_of
 from edgekit.engine.store import Store
+from edgekit.models import timm_models
+from edgekit.models.card import Card
 from edgekit.runtimes.base import InputForm, Progress, Quantization, Runtime
 
 PRECISIONS = ("int8", "float32")
@@ -88,7 +89,7 @@ class MakeProbe(Action):
 
         probe, runtime = self.probe, self.runtime
         torch.manual_seed(0)
-        model = models.create(probe.arch, probe.classes, image_size=probe.image_size)
+        model = timm_models.create(probe.arch, probe.classes, image_size=probe.image_size)
         wake(model)
         card = _card(probe, model)
         folders = {name: into / name for name in PRECISIONS}
@@ -109,8 +110,8 @@ class MakeProbe(Action):
         }
 
 
-def _card(probe: Probe, model: Any) -> models.Card:
-    return models.Card(
+def _card(probe: Probe, model: Any) -> Card:
+    return Card(
         arch=probe.arch,
         classes=tuple(map(str, range(probe.classes))),
         image_size=probe.image_size,
@@ -118,7 +119,7 @@ def _card(probe: Probe, model: Any) -> models.Card:
         std=HALF,
         crop_pct=1.0,
         parameters=sum(p.numel() for p in model.parameters()),
-        macs=models.count_macs(model, probe.image_size),
+        macs=timm_models.count_macs(model, probe.image_size),
     )
 
 

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edgekit import models
 from edgekit.errors import NotAsAsked
-from edgekit.models import Card
+from edgekit.models import timm_models
+from edgekit.models.card import Card
+from edgekit.models.channel_widths import changed_widths
 from edgekit.pruning import cost, planner
 from edgekit.pruning.cost import Cost
 from edgekit.pruning.groups import Dependencies
 from edgekit.pruning.importance import Importance
 from edgekit.pruning.network import Network, read_network
 from edgekit.pruning.table import Table
-from edgekit.widths import changed_widths
 
 ATTEMPTS = 4
 """Cuts that are tried before what the table promises is left at what the runtime gives."""
@@ -111,7 +111,7 @@ def described(model: Any, card: Card) -> Card:
     Raises:
         NotAsAsked: its channel counts are what they were.
     """
-    dense = models.create(card.arch, len(card.classes), image_size=card.image_size)
+    dense = timm_models.create(card.arch, len(card.classes), image_size=card.image_size)
     widths = changed_widths(model, dense)
     if widths == card.widths:
         raise NotAsAsked(
@@ -121,7 +121,7 @@ def described(model: Any, card: Card) -> Card:
     facts = {
         "widths": widths,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "macs": models.count_macs(model.eval(), card.image_size),
+        "macs": timm_models.count_macs(model.eval(), card.image_size),
     }
     return card.model_copy(update=facts)
 

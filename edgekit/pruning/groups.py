@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from edgekit.errors import MissingPackage, NotAsAsked
-from edgekit.widths import kind_of
+from edgekit.models.channel_widths import kind_of
 
 Side = Literal["in", "out", "both"]
 LINEAR_ATTENTION = "LiteMLA"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgekit.errors import InputError
-from edgekit.models import Card
+from edgekit.models.card import Card
 from edgekit.pruning.groups import Group, Member
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.measure import HERE
+from edgekit.models.channel_widths import sizes
 from edgekit.pruning.network import Network
 from edgekit.pruning.table import KernelPrecision
 from edgekit.pruning.trial import Trial
-from edgekit.widths import sizes
 
 Budget = Literal["latency", "macs", "parameters", "size"]
 

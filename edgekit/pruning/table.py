@@ -17,12 +17,12 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from edgekit import models
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json
 from edgekit.figures import is_disturbed
 from edgekit.measure import HERE, Candidate, Machine, Timing
-from edgekit.models import Card
+from edgekit.models import timm_models
+from edgekit.models.card import Card
 from edgekit.pruning.groups import Dependencies
 from edgekit.pruning.network import Network, Part, read_network
 from edgekit.runtimes.base import InputForm, Layer, Progress, Runtime
@@ -116,7 +116,7 @@ class LatencyTable(Action):
         return {**own, **grid, **self.machine.identity()}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        model, card = models.restore(inputs["model"])
+        model, card = timm_models.restore(inputs["model"])
         network = network_of(model, card)
         table = measure_table(network, self.runtime, self.precision, self.machine, context.progress)
         (into / TABLE).write_text(table.model_dump_json())

@@ -15,7 +15,7 @@ from edgekit.errors import NotAsAsked
 from edgekit.evidence import Measurement
 from edgekit.figures import is_disturbed, ratio_of
 from edgekit.measure import HERE, Candidate, Machine
-from edgekit.models import Card
+from edgekit.models.card import Card
 from edgekit.pruning.table import KernelPrecision
 from edgekit.runtimes.base import InputForm, Progress, Quantization, Runtime
 

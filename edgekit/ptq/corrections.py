@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgekit.models import Card
+from edgekit.models.card import Card
 from edgekit.runtimes.base import InputForm, Progress
 from edgekit.simulation.equalise import equalise, layer_links, norm_links
 from edgekit.simulation.fold import fold_batch_norm

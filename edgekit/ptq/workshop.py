@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from edgekit import models, ranges, stats
+from edgekit import ranges, stats
 from edgekit.engine.artifact import Artifact
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
 from edgekit.measure import Candidate, measure
-from edgekit.models import Card
+from edgekit.models import timm_models
+from edgekit.models.card import Card
 from edgekit.ptq.corrections import Correction, applicable, correct
 from edgekit.ranges import Histogram
 from edgekit.runtimes.base import InputForm, Progress, Quantization, Runtime, pixel_grid
@@ -98,7 +99,7 @@ class Workshop:
         """Those that would change anything here, and nothing that was trained for int8."""
         if self.source is None or self.trained_ranges:
             return ()
-        return applicable(models.restore(self.source)[0], self.card)
+        return applicable(timm_models.restore(self.source)[0], self.card)
 
     def float_file(self, corrections: tuple[Correction, ...]) -> Path:
         """The float model, corrected and compiled.
@@ -110,7 +111,7 @@ class Workshop:
             return self.compiled.file(self.runtime.file)
         assert self.source is not None  # a recipe of a file from elsewhere has none
         if corrections not in self._floats:
-            model, card = models.restore(self.source)
+            model, card = timm_models.restore(self.source)
             form, images = self.calibrated_form, self.images
             try:
                 corrected = correct(model, card, images, form, corrections, self.progress)

@@ -12,8 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from edgekit._tensorflow import make_way
 from edgekit.errors import EdgekitError, MissingPackage
+from edgekit.models._tensorflow import make_way
 
 
 def need(module: str) -> Any:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgekit._tensorflow import make_way
 from edgekit.errors import InputError, Unsupported
-from edgekit.models import Card
+from edgekit.models._tensorflow import make_way
+from edgekit.models.card import Card
 from edgekit.runtimes import _onnx_graph as graph
 
 OLDEST = 13

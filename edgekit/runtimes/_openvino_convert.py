@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from edgekit._tensorflow import make_way
 from edgekit.errors import EdgekitError, Unsupported
-from edgekit.models import Card
+from edgekit.models._tensorflow import make_way
+from edgekit.models.card import Card
 from edgekit.runtimes import _openvino_graph as graph
 from edgekit.runtimes import _openvino_read as read
 

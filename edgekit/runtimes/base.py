@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.errors import InputError
-from edgekit.model_source import Format
-from edgekit.models import Card, Triple
+from edgekit.models.card import Card
+from edgekit.models.source import Format, Triple
 from edgekit.runtimes._layer import Layer as Layer
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import EdgekitError, InputError, Unsupported
-from edgekit.models import Card
+from edgekit.models.card import Card
 from edgekit.runtimes import _tflite as tflite
 from edgekit.runtimes import _tflite_edit as edit
 from edgekit.runtimes import _tflite_probe

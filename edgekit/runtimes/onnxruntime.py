@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekit.errors import InputError, MissingPackage, Unsupported
-from edgekit.model_source import Format
-from edgekit.models import Card
+from edgekit.models.card import Card
+from edgekit.models.source import Format
 from edgekit.runtimes import (
     _onnx_describe,
     _onnx_export,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from unittest.mock import patch
 
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
-from edgekit.model_source import Format
-from edgekit.models import Card
+from edgekit.models.card import Card
+from edgekit.models.source import Format
 from edgekit.runtimes import _onnx_probe, _openvino_tensors
 from edgekit.runtimes import _openvino_convert as convert
 from edgekit.runtimes import _openvino_graph as graph

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgekit.engine.artifact import Artifact
 from edgekit.errors import DataError
-from edgekit.models import Card
+from edgekit.models.card import Card
 
 if TYPE_CHECKING:
     import torch

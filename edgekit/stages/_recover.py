@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from edgekit import models
-from edgekit.models import Card, ModelSource
+from edgekit.models import timm_models
+from edgekit.models.card import Card
+from edgekit.models.source import ModelSource
 from edgekit.stages._supervised import Supervised, Teacher
 from edgekit.stages._teacher import of_a_teacher, order_of
 
@@ -67,5 +68,5 @@ def named_teacher(
     with of_a_teacher(setting):
         order = order_of(source, card.classes)
         own, file = source.classes or card.classes, source.weights_file(base)
-        model, mean, std = models.load(source, file, own, card.image_size)
+        model, mean, std = timm_models.load(source, file, own, card.image_size)
     return Teacher(model, mean, std, weight, temperature, order)

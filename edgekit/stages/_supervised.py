@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from edgekit.engine.action import Context
-from edgekit.models import Card, Triple
+from edgekit.models.card import Card
+from edgekit.models.source import Triple
 from edgekit.stages._augment import Augment, augmentation, chw
 from edgekit.stages._training import Trainer, Training, channels_last, divergence
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from edgekit import models
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, sha256_of
 from edgekit.errors import WeightsError
-from edgekit.models import ModelSource, Triple
+from edgekit.models import timm_models
+from edgekit.models.source import ModelSource, Triple
 from edgekit.stages._augment import Views
 from edgekit.stages._linear_head import fit_head
 from edgekit.stages._training import channels_last
@@ -101,11 +101,11 @@ class TeacherScores(Action):
     def _network(self, classes: tuple[str, ...]) -> _Network:
         with of_a_teacher("distill.teacher", OTHER_CLASSES + OR_LINEAR):
             if self.head == "linear":
-                model, mean, std = models.load_backbone(self.teacher, self.file, self.size)
+                model, mean, std = timm_models.load_backbone(self.teacher, self.file, self.size)
                 return _Network(channels_last(model), mean, std, self.size)
             order = order_of(self.teacher, classes)
             own = self.teacher.classes or classes
-            model, mean, std = models.load(self.teacher, self.file, own, self.size)
+            model, mean, std = timm_models.load(self.teacher, self.file, own, self.size)
             return _Network(channels_last(model), mean, std, self.size, order)
 
     def _refuse_ignorance(self, recall: float, classes: int) -> None:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from edgekit import weights
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Json
 from edgekit.errors import InputError
-from edgekit.models import Card
+from edgekit.models import checkpoint
+from edgekit.models.card import Card
 
 if TYPE_CHECKING:
     import torch
@@ -109,7 +109,7 @@ class Trainer(ABC):
             self.train_epoch(images, labels)
             self.save_checkpoint()
         trained = self.average.module
-        weights.refuse_nan(trained.state_dict(), "the trained model")
+        checkpoint.refuse_nan(trained.state_dict(), "the trained model")
         return trained
 
     @property

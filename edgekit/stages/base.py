@@ -10,13 +10,13 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit import models
 from edgekit.audit import audit
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.errors import EdgekitError, NotAsAsked, Unsupported, storage_errors
 from edgekit.gates import Gates
 from edgekit.measure import Machine, drivers
+from edgekit.models import timm_models
 from edgekit.runtimes.base import Runtime, Variant
 from edgekit.simulation.match import same_ranges
 
@@ -164,7 +164,7 @@ class Compile(Action):
         return {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        model, card = models.restore(inputs["model"])
+        model, card = timm_models.restore(inputs["model"])
         with blamed(self.runtime, "compile", into):
             form = self.runtime.compile(model, card, into, context.progress)
         if not card.macs:  # of a file from elsewhere, whose operators are counted in the result

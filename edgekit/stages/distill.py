@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from edgekit import models
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json
-from edgekit.model_source import TORCHVISION, ModelSource
-from edgekit.models import Card
+from edgekit.models import timm_models
+from edgekit.models.card import Card
+from edgekit.models.source import TORCHVISION, ModelSource
 from edgekit.stages._augment import Views
 from edgekit.stages._teacher import SCORES_FILE, Head, TeacherScores
 from edgekit.stages._training import Trainer, Training, divergence
@@ -78,11 +78,11 @@ class Distillation(Training, Stage):
         return {SCORES: scores}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        model, card = models.restore(inputs["model"])
+        model, card = timm_models.restore(inputs["model"])
         images = np.load(inputs["train"].file("images.npy"), mmap_mode="r")
         labels = np.load(inputs["train"].file("labels.npy"))
         student = _Student(self, model, card, context, inputs[SCORES])
-        metadata = models.save(student.run(images, labels), card, into)
+        metadata = timm_models.save(student.run(images, labels), card, into)
         training = {**student.record, "teacher": inputs[SCORES].metadata}
         return {**metadata, "training": training}
 

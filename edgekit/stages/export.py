@@ -9,7 +9,7 @@ from edgekit.audit import Audit, audit
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.errors import Unsupported
-from edgekit.models import Card
+from edgekit.models.card import Card
 from edgekit.runtimes.base import InputForm, Runtime, Variant
 from edgekit.stages.base import RuntimeStage
 

@@ -8,10 +8,11 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from edgekit import models
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
-from edgekit.models import Card, ModelSource
+from edgekit.models import timm_models
+from edgekit.models.card import Card
+from edgekit.models.source import ModelSource
 from edgekit.stages._recover import named_teacher
 from edgekit.stages._supervised import Supervised, SupervisedTrainer, Teacher
 from edgekit.stages.base import Stage
@@ -60,12 +61,12 @@ class Finetune(Supervised, Stage):
         return {"teacher": teacher} if teacher else {}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        model, card = models.restore(inputs["model"])
+        model, card = timm_models.restore(inputs["model"])
         images = np.load(inputs["train"].file("images.npy"), mmap_mode="r")
         labels = np.load(inputs["train"].file("labels.npy"))
         teacher = self._teacher(card, context.base)
         trainer = SupervisedTrainer("finetune", self, model, card, context, teacher)
-        metadata = models.save(trainer.run(images, labels), card, into)
+        metadata = timm_models.save(trainer.run(images, labels), card, into)
         return {**metadata, "training": trainer.record}
 
     def _teacher(self, card: Card, base: Path) -> Teacher | None:

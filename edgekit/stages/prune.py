@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
-from edgekit import models
 from edgekit.discovery import find_runtimes
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, write_atomically
 from edgekit.errors import InputError
 from edgekit.measure import HERE, Machine
-from edgekit.models import Card
+from edgekit.models import timm_models
+from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.pruning import cutting
 from edgekit.pruning.importance import NAMED, Importance, importance_of, plugin_files
 from edgekit.pruning.network import Network
@@ -130,7 +130,7 @@ class Prune(Stage):
         table = read_table(inputs["table"]) if self.by == "latency" else None
         images = np.load(inputs["train"].file("images.npy"), mmap_mode="r")
         labels = np.load(inputs["train"].file("labels.npy"))
-        dense, card = models.restore(inputs["model"])
+        dense, card = timm_models.restore(inputs["model"])
         work = _Pruning(self, dense, card, images, labels, table, context)
         losses: list[float] = []
         model, own, trial = dense, card, None
@@ -140,7 +140,7 @@ class Prune(Stage):
                 model, record = work.recover(number, model, own)
                 losses += record["loss"]
         assert trial is not None  # there is a last step
-        metadata = models.save(model, own, into)
+        metadata = timm_models.save(model, own, into)
         pruned = work.record(model, own, trial)
         remark = {"remark": pruned.remark} if pruned.remark else {}
         training = {"loss": losses}
@@ -186,7 +186,11 @@ class _Pruning:
         folder = self.context.partial / f"cut-{number}"
         if (folder / CUT).is_file():
             known = _Left.model_validate_json((folder / CUT).read_text())
-            return models.rebuild(known.card, folder / models.WEIGHTS_FILE), known.card, known.trial
+            return (
+                timm_models.rebuild(known.card, folder / WEIGHTS_FILE),
+                known.card,
+                known.trial,
+            )
         trial = None
         if number < self.stage.steps:
             share = self.stage.keep ** (number / self.stage.steps)
@@ -194,7 +198,7 @@ class _Pruning:
         else:
             made, trial = self._to_measured(model, card)
         folder.mkdir(parents=True, exist_ok=True)
-        models.save(made.model, made.card, folder)
+        timm_models.save(made.model, made.card, folder)
         write_atomically(folder / CUT, _Left(card=made.card, trial=trial).model_dump_json())
         return made.model, made.card, trial
 

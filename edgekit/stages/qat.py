@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgekit import models
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
+from edgekit.models import timm_models
 from edgekit.simulation import fakequant
 from edgekit.simulation.fold import fold_batch_norm, pairs
 from edgekit.simulation.judge import judge
@@ -63,7 +63,7 @@ class Qat(Supervised, Stage):
     """Share of the training images that it never trains on, and is judged on."""
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        model, card = models.restore(inputs["model"])
+        model, card = timm_models.restore(inputs["model"])
         data = hold_back(inputs["train"], card, self.held_back)
         folded = fold_batch_norm(model, card.image_size)
         seen = trace(folded, card.image_size)
@@ -78,7 +78,7 @@ class Qat(Supervised, Stage):
         judgement = judge(reference, before, after, data.labels[data.held])
         best = qat.model if judgement.keeps_training else model
         return {
-            **models.save(best, card, into),
+            **timm_models.save(best, card, into),
             "training": trainer.record,
             "qat": judgement.model_dump(mode="json"),
             "remark": judgement.remark,

@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from edgekit import models
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.errors import InputError
+from edgekit.models import timm_models
 from edgekit.runtimes.base import Runtime
 from edgekit.stages.base import Stage
 
@@ -64,9 +64,9 @@ class Sparsify(Stage):
         )
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        model, card = models.restore(inputs["model"])
+        model, card = timm_models.restore(inputs["model"])
         thin(model, self.pattern, self.share)
-        return models.save(model, card, into)
+        return timm_models.save(model, card, into)
 
 
 def thin(model: Any, pattern: str, share: float | None = None) -> None:

@@ -27,13 +27,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgekit import models
 from edgekit.agent import agent
 from edgekit.engine.action import library_versions
 from edgekit.evidence import Evidence
 from edgekit.figures import latency_of
 from edgekit.measure import Candidate, measure
-from edgekit.models import Card
+from edgekit.models import timm_models
+from edgekit.models.card import Card
 from edgekit.plugins import find_runtimes
 from edgekit.runtimes.base import Quantization, Runtime
 from edgekit.stages.sparsify import thin
@@ -61,7 +61,7 @@ def build(runtime: Runtime, precision: str, card: Card, pattern: tuple[Any, ...]
           images: np.ndarray, into: Path) -> Candidate:  # fmt: skip
     """The network compiled, and quantised where int8 is asked for."""
     torch.manual_seed(0)
-    model = models.create(card.arch, len(card.classes), image_size=card.image_size)
+    model = timm_models.create(card.arch, len(card.classes), image_size=card.image_size)
     if pattern:
         thin(model, *pattern)
     float_folder = into / "float"

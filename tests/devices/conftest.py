@@ -33,7 +33,7 @@ def tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An int8 network on uint8 images of 16x16 pixels, with int8 scores of 5 classes."""
-    from edgekit._tensorflow import make_way
+    from edgekit.models._tensorflow import make_way
 
     make_way()
     import tensorflow as tf

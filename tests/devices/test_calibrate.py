@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit import models
 from edgekit.devices import calibrate as room
 from edgekit.devices import probes as probe_room
 from edgekit.devices.calibrate import calibrate, calibration_path, read_calibration
@@ -23,13 +22,14 @@ from edgekit.devices.report import Cause, Reason, Validity
 from edgekit.engine.store import Store, default_store
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.evidence import Evidence
+from edgekit.models import timm_models
 from edgekit.transports.fake import Fake
 from edgekit.transports.local import Local
 
 pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
-CREATE = models.create
+CREATE = timm_models.create
 TINY = tuple(
     Probe(arch="tiny", image_size=size, classes=classes)
     for size, classes in (
@@ -74,7 +74,7 @@ def quick(patched: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory)
     patched.setenv("EDGEKIT_STORE", str(tmp_path_factory.mktemp("store")))
     short = Protocol(warmup_runs=1, warmup_seconds=0, runs=3, seconds=0.01, processes=1)
     patched.setattr(room, "SHORT", short)
-    patched.setattr(models, "create", tiny)
+    patched.setattr(timm_models, "create", tiny)
     patched.setattr(room, "timing_reasons", lambda raw, protocol: iter(()))
 
 
@@ -190,8 +190,8 @@ def test_no_branch_of_a_probe_is_dead() -> None:
     import torch
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "create", CREATE)
-        model = models.create("resnet10t", 2)
+        patch.setattr(timm_models, "create", CREATE)
+        model = timm_models.create("resnet10t", 2)
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert not all(norm.weight.any() for norm in norms), "timm begins with zeros"
     probe_room.wake(model)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edgekit.devices.workload import summed, workload_of
-from edgekit.models import Card, count_macs, create
+from edgekit.models.card import Card
+from edgekit.models.timm_models import count_macs, create
 from edgekit.plugins import find_runtimes
 from edgekit.runtimes.base import Description, Operator, Port
 from tests.devices.workloads import workload

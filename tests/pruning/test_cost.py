@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from edgekit import models
+from edgekit.models import timm_models
 from edgekit.pruning import cost
 from edgekit.pruning.groups import Dependencies
 from edgekit.pruning.network import read_network
@@ -16,11 +16,11 @@ SIZE = 64
     "arch", ["mobilenetv4_conv_small_050", "test_efficientnet", "efficientvit_b0", "test_resnet"]
 )
 def test_operations_and_parameters_of_a_cut_are_counted_exactly(arch: str) -> None:
-    model: Any = models.create(arch, 2)
+    model: Any = timm_models.create(arch, 2)
     dependencies = Dependencies(model, SIZE)
     network = read_network(model, SIZE, dependencies.groups)
     weighed, counted = cost.parameters(network), cost.macs(network)
-    attention = models.count_macs(model, SIZE) - counted.total(network.dense)
+    attention = timm_models.count_macs(model, SIZE) - counted.total(network.dense)
     assert weighed.total(network.dense) == sum(p.numel() for p in model.parameters())
     widths = [group.width - group.width // 4 for group in network.groups]
     dependencies.cut(
@@ -28,12 +28,12 @@ def test_operations_and_parameters_of_a_cut_are_counted_exactly(arch: str) -> No
     )
     assert weighed.total(widths) == sum(p.numel() for p in model.parameters())
     # The products of an attention are no layers, and no cut changes them.
-    assert counted.total(widths) + attention == models.count_macs(model, SIZE)
+    assert counted.total(widths) + attention == timm_models.count_macs(model, SIZE)
     assert "vit" in arch or not attention
 
 
 def test_what_is_saved_is_the_difference_of_the_totals() -> None:
-    model = models.create("test_efficientnet", 2)
+    model = timm_models.create("test_efficientnet", 2)
     network = read_network(model, SIZE, Dependencies(model, SIZE).groups)
     for measure in (cost.macs(network), cost.parameters(network)):
         for g, group in enumerate(network.groups):
@@ -44,6 +44,6 @@ def test_what_is_saved_is_the_difference_of_the_totals() -> None:
 
 
 def test_a_network_at_its_own_widths_costs_itself() -> None:
-    model = models.create("test_resnet", 2)
+    model = timm_models.create("test_resnet", 2)
     network = read_network(model, SIZE, Dependencies(model, SIZE).groups)
     assert cost.macs(network).share(network.dense) == 1

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from edgekit import models
 from edgekit.errors import NotAsAsked
+from edgekit.models import timm_models
+from edgekit.models.channel_widths import changed_widths
 from edgekit.pruning.groups import Dependencies, Group
-from edgekit.widths import changed_widths
 
 SIZE = 64
 FAMILIES = (
@@ -26,7 +26,7 @@ FAMILIES = (
 
 def model_of(arch: str) -> tuple[Any, int]:
     torch.manual_seed(0)
-    model = models.create(arch, 2)
+    model = timm_models.create(arch, 2)
     size = model.pretrained_cfg["input_size"][-1] if "vit_m" in arch else SIZE
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):  # as if it had been trained
@@ -50,7 +50,7 @@ def test_every_group_can_be_cut(arch: str) -> None:
     scores = model(torch.randn(2, 3, size, size))
     assert scores.shape == (2, 2)
     assert sum(p.numel() for p in model.parameters()) < 0.9 * before
-    widths = changed_widths(model, models.create(arch, 2))
+    widths = changed_widths(model, timm_models.create(arch, 2))
     assert widths
     for group in dependencies.groups:
         left = next(iter(v for k, v in widths[group.name].items() if k.startswith("out")))

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit import models
 from edgekit.discovery import find_runtimes
 from edgekit.engine.action import Context
 from edgekit.engine.store import Store
 from edgekit.measure import HERE, Candidate, Host, Outcome, Timing
-from edgekit.models import Card
+from edgekit.models import timm_models
+from edgekit.models.card import Card
 from edgekit.pruning.groups import Dependencies
 from edgekit.pruning.network import Network, read_network
 from edgekit.pruning.table import Entry, LatencyTable, Table, distinct, measure_table, read_table
@@ -27,7 +27,7 @@ PLACE = Layer(kind="conv", height=4, width=4, cin=64, cout=32)
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    model = models.create("test_efficientnet", 2)
+    model = timm_models.create("test_efficientnet", 2)
     return read_network(model, 32, Dependencies(model, 32).groups)
 
 
@@ -131,7 +131,7 @@ def test_a_table_is_measured_on_the_device(
     with store.workspace() as folder:
         card = Card(arch="test_efficientnet", classes=("a", "b"), image_size=32, mean=(0.5,) * 3,
                     std=(0.5,) * 3, crop_pct=1.0, parameters=1, macs=1)  # fmt: skip
-        metadata = models.save(models.create("test_efficientnet", 2), card, folder)
+        metadata = timm_models.save(timm_models.create("test_efficientnet", 2), card, folder)
         model = store.commit("model", folder, metadata, (), 0)
     action = LatencyTable(find_runtimes()["onnxruntime"](), "int8", board)
     context = Context(progress=lambda *_: None, partial=tmp_path, base=tmp_path)

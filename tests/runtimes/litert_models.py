@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from edgekit.agent.agent import open_litert
-from edgekit.models import Card, create
+from edgekit.models.card import Card
+from edgekit.models.timm_models import create
 from edgekit.runtimes.base import InputForm, Quantization
 from edgekit.runtimes.litert import LiteRT
 

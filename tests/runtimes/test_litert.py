@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from edgekit.errors import EdgekitError, InputError, MissingPackage
-from edgekit.models import Card, create
+from edgekit.models.card import Card
+from edgekit.models.timm_models import create
 from edgekit.runtimes import _tflite, litert
 from edgekit.runtimes.base import InputForm, Quantization, pixel_grid
 

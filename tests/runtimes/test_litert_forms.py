@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from edgekit.errors import EdgekitError, InputError, Unsupported, WeightsError
-from edgekit.models import Card, create
+from edgekit.models.card import Card
+from edgekit.models.timm_models import create
 from edgekit.runtimes import _tflite, _tflite_edit
 from edgekit.runtimes.base import InputForm, Io
 from tests.runtimes.litert_models import HALF, LABELS, RUNTIME, card, compiled, quantized, scores

@@ -124,7 +124,7 @@ def test_an_island_that_is_not_there_is_named(attention: Attention, tmp_path: Pa
 
 @pytest.mark.parametrize("arch", ["mobilenetv3_small_100", "efficientnet_b0"])
 def test_convolutional_networks_have_no_islands(arch: str, tmp_path: Path) -> None:
-    from edgekit.models import create
+    from edgekit.models.timm_models import create
 
     source = compiled(create(arch, 2), card(arch, labels=("a", "b")), tmp_path / "float")
     assert RUNTIME.islands(source) == ()
@@ -217,7 +217,7 @@ def test_conversions_and_transposes_are_those_between_operators(attention: Atten
 
 
 def test_multiply_accumulates_are_those_of_torch(attention: Attention) -> None:
-    from edgekit.models import count_macs, create
+    from edgekit.models.timm_models import count_macs, create
 
     found = sum(o.macs for o in RUNTIME.describe(attention.source).operators)
     assert found == pytest.approx(count_macs(create("efficientvit_b0", 4), SIZE), rel=1e-6)

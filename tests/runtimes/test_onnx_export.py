@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from edgekit.errors import EdgekitError, InputError, Unsupported
-from edgekit.models import Card, create
+from edgekit.models.card import Card
+from edgekit.models.timm_models import create
 from edgekit.runtimes import _onnx_export
 from edgekit.runtimes.onnxruntime import OnnxRuntime
 

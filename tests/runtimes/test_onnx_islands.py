@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from edgekit.errors import InputError
-from edgekit.models import Card, create
+from edgekit.models.card import Card
+from edgekit.models.timm_models import create
 from edgekit.runtimes._onnx_islands import linear_attention
 from edgekit.runtimes.base import Quantization
 from edgekit.runtimes.onnxruntime import OnnxRuntime

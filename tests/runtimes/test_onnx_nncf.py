@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edgekit.errors import Unsupported
-from edgekit.models import Card, create
+from edgekit.models.card import Card
+from edgekit.models.timm_models import create
 from edgekit.runtimes import _onnx_nncf
 from edgekit.runtimes.base import Description, InputForm, Quantization
 from edgekit.runtimes.onnxruntime import OnnxRuntime

@@ -15,7 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edgekit.errors import EdgekitError, MissingPackage, Unsupported
-from edgekit.models import Card, count_macs, create
+from edgekit.models.card import Card
+from edgekit.models.timm_models import count_macs, create
 from edgekit.runtimes._onnx_describe import _is_per_channel
 from edgekit.runtimes.base import InputForm, Quantization, pixel_grid
 from edgekit.runtimes.onnxruntime import OnnxRuntime

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from edgekit.agent import agent
 from edgekit.errors import DeviceError, EdgekitError, MissingPackage, Unsupported
-from edgekit.models import Card, create
+from edgekit.models.card import Card
+from edgekit.models.timm_models import create
 from edgekit.runtimes.base import InputForm, Quantization, pixel_grid
 from edgekit.runtimes.openvino import OpenVino
 
@@ -138,7 +139,7 @@ def test_the_float_model_computes_what_torch_computes(build: Build) -> None:
 
 
 def test_multiply_accumulates_are_torchs(build: Build) -> None:
-    from edgekit.models import count_macs
+    from edgekit.models.timm_models import count_macs
 
     for name in ("float", "grid-uint8"):
         operators = RUNTIME.describe(build.path(name)).operators

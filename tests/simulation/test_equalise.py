@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgekit import models
+from edgekit.models import timm_models
 from edgekit.simulation.equalise import equalise, layer_links, norm_links
 from edgekit.simulation.fold import fold_batch_norm
 
@@ -64,7 +64,7 @@ def test_relu6_is_left_alone_since_its_limit_cannot_be_scaled() -> None:
 
 
 def test_layer_norm_is_smoothed_in_front_of_attention() -> None:
-    model = models.create("vit_tiny_patch16_224", 3, image_size=32)
+    model = timm_models.create("vit_tiny_patch16_224", 3, image_size=32)
     links = norm_links(model, 32)
     assert len(links) == 24
     assert links[0].makers == ("blocks.0.norm1",)
@@ -80,7 +80,7 @@ def test_layer_norm_is_smoothed_in_front_of_attention() -> None:
     ("arch", "linked"), [("mobilenetv4_conv_small", 20), ("tf_efficientnet_lite0", 0)]
 )
 def test_what_real_networks_offer(arch: str, linked: int) -> None:
-    model = fold_batch_norm(models.create(arch, 3), 64)
+    model = fold_batch_norm(timm_models.create(arch, 3), 64)
     links = layer_links(model, 64)
     assert len(links) >= linked
     x = torch.rand(2, 3, 64, 64)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgekit import models
 from edgekit.errors import EdgekitError
+from edgekit.models import timm_models
 from edgekit.simulation import fakequant
 from edgekit.simulation.fold import fold_batch_norm
 from edgekit.simulation.trace import trace
@@ -73,14 +73,14 @@ def test_it_computes_what_integers_would(images: list[torch.Tensor]) -> None:
 
 
 def test_the_other_images_of_a_batch_change_nothing(images: list[torch.Tensor]) -> None:
-    _, simulator = simulated(models.create("test_efficientnet", 2), images)
+    _, simulator = simulated(timm_models.create("test_efficientnet", 2), images)
     with torch.no_grad():
         alone, together = simulator(images[0]), simulator(torch.cat(images))
     torch.testing.assert_close(together[:1], alone, rtol=0, atol=2e-2)
 
 
 def test_weights_on_their_grid_stay_there(images: list[torch.Tensor]) -> None:
-    folded, simulator = simulated(models.create("test_efficientnet", 2), images)
+    folded, simulator = simulated(timm_models.create("test_efficientnet", 2), images)
     names = fakequant.weight_names(folded, trace(folded, SIZE))
     kinds = (nn.Conv2d, nn.Linear)
     assert set(names) == {f"{n}.weight" for n, m in folded.named_modules() if isinstance(m, kinds)}
@@ -111,7 +111,7 @@ def test_gradients_pass_through_rounding_and_reach_the_ranges(images: list[torch
 
 
 def test_training_mode_leaves_statistics_alone(images: list[torch.Tensor]) -> None:
-    folded, simulator = simulated(models.create("test_efficientnet", 2), images)
+    folded, simulator = simulated(timm_models.create("test_efficientnet", 2), images)
     simulator.train()
     state = {name: t.clone() for name, t in folded.state_dict().items()}
     simulator(torch.cat(images))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgekit import models
+from edgekit.models import timm_models
 from edgekit.simulation.fold import Layer, fold_batch_norm, is_trivial, pairs
 
 ARCHITECTURES = [
@@ -35,7 +35,7 @@ def norms(model: Any) -> list[Any]:
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_a_folded_network_gives_the_same_scores(arch: str) -> None:
-    model = lived_in(models.create(arch, 5))
+    model = lived_in(timm_models.create(arch, 5))
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     folded = fold_batch_norm(model, 96)
     x = torch.randn(2, 3, 96, 96)
@@ -47,7 +47,7 @@ def test_a_folded_network_gives_the_same_scores(arch: str) -> None:
     assert all(is_trivial(norm) for norm in norms(folded))
     assert not any(is_trivial(norm) for norm in norms(model))
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
-    again = models.create(arch, 5)
+    again = timm_models.create(arch, 5)
     again.load_state_dict(folded.state_dict())
     with torch.no_grad():
         assert torch.equal(again(x), after)
@@ -55,21 +55,21 @@ def test_a_folded_network_gives_the_same_scores(arch: str) -> None:
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_folding_twice_changes_no_bit(arch: str) -> None:
-    folded = fold_batch_norm(lived_in(models.create(arch, 5)), 96)
+    folded = fold_batch_norm(lived_in(timm_models.create(arch, 5)), 96)
     twice = fold_batch_norm(folded, 96)
     state = folded.state_dict()
     assert all(torch.equal(t, state[name]) for name, t in twice.state_dict().items())
 
 
 def test_pairs_name_what_follows_each_layer() -> None:
-    found = pairs(models.create("mobilenetv3_small_100", 5), 64)
+    found = pairs(timm_models.create("mobilenetv3_small_100", 5), 64)
     assert found[0] == Layer("conv_stem", "bn1", "hardswish")
     assert Layer("blocks.0.0.conv_dw", "blocks.0.0.bn1", "relu") in found
     assert Layer("blocks.0.0.se.conv_reduce", None, "relu") in found
     assert Layer("blocks.0.0.se.conv_expand", None, "hardsigmoid") in found
     assert Layer("blocks.1.0.conv_pwl", "blocks.1.0.bn3", None) in found
     assert found[-1] == Layer("classifier", None, None)
-    lite = pairs(models.create("tf_efficientnet_lite0", 5), 64)
+    lite = pairs(timm_models.create("tf_efficientnet_lite0", 5), 64)
     assert lite[0] == Layer("conv_stem", "bn1", "relu6")
 
 

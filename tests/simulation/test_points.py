@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from edgekit import models
+from edgekit.models import timm_models
 from edgekit.simulation.points import points
 from edgekit.simulation.trace import IMAGE, trace
 
 
 def named(arch: str, size: int = 64) -> set[str]:
-    return set(points(trace(models.create(arch, 5), size)).values())
+    return set(points(trace(timm_models.create(arch, 5), size)).values())
 
 
 def test_a_hard_swish_network_has_tensors_before_and_after_each_activation() -> None:
@@ -34,7 +34,7 @@ def test_a_linear_attention_stays_float_up_to_its_quotient() -> None:
 
 @pytest.mark.parametrize("arch", ["mobilenetv4_conv_small", "efficientvit_m0", "convnext_atto"])
 def test_no_two_points_share_a_name(arch: str) -> None:
-    names = Counter(points(trace(models.create(arch, 5), 96)).values())
+    names = Counter(points(trace(timm_models.create(arch, 5), 96)).values())
     assert max(names.values()) == 1
 
 
@@ -69,7 +69,7 @@ def test_operators_in_place_and_twice_are_told_apart() -> None:
 
 
 def test_a_trace_leaves_the_model_as_it_was() -> None:
-    model = models.create("test_efficientnet", 2).train()
+    model = timm_models.create("test_efficientnet", 2).train()
     state = {name: t.clone() for name, t in model.state_dict().items()}
     trace(model, 32)
     assert model.training

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgekit import models
+from edgekit.models import timm_models
 from edgekit.simulation.fold import fold_batch_norm
 from edgekit.simulation.rounding import (
     LARGEST_CODE,
@@ -135,7 +135,7 @@ def test_rounding_leaves_weights_that_plain_rounding_keeps(
 
 @pytest.mark.parametrize("arch", ["tf_efficientnet_lite0", "efficientvit_b0", "efficientnet_b0"])
 def test_every_layer_of_a_real_network_is_seen(arch: str) -> None:
-    model = fold_batch_norm(models.create(arch, 4), 64)
+    model = fold_batch_norm(timm_models.create(arch, 4), 64)
     found = observe(model, [torch.rand(2, 3, 64, 64)])
     assert set(found) == set(layers(model))
     for name, layer in layers(model).items():

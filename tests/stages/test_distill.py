@@ -12,13 +12,13 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from edgekit import models
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import State
 from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError, WeightsError
-from edgekit.models import Card
+from edgekit.models import timm_models
+from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.plan import Plan, make_plan
 from edgekit.recipe import load_recipe
 from edgekit.stages._augment import Views
@@ -51,12 +51,12 @@ def context(tmp_path: Path, name: str, stop_at: int = 10**9) -> Context:
 def inputs(store: Store) -> dict[str, Artifact]:
     """An untrained network, and images that are dark or bright."""
     torch.manual_seed(0)
-    model = models.create(ARCH, 2)
-    models.reset_head(model)
+    model = timm_models.create(ARCH, 2)
+    timm_models.reset_head(model)
     labels = np.arange(COUNT) % 2
     noise = np.random.default_rng(0).integers(0, 90, (COUNT, 36, 36, 3))
     with store.workspace() as folder:
-        metadata = models.save(model, CARD, folder)
+        metadata = timm_models.save(model, CARD, folder)
         torch_model = store.commit("model", folder, metadata, (), 0)
     with store.workspace() as folder:
         np.save(folder / "images.npy", (noise + 150 * labels[:, None, None, None]).astype(np.uint8))
@@ -75,7 +75,7 @@ def teacher(inputs: dict[str, Artifact], tmp_path: Path) -> Path:
     into = tmp_path / "teacher"
     into.mkdir()
     stage.run(inputs, into, context(tmp_path, "teacher"))
-    return (into / models.WEIGHTS_FILE).rename(tmp_path / TEACHER["weights"])
+    return (into / WEIGHTS_FILE).rename(tmp_path / TEACHER["weights"])
 
 
 Scorer = Callable[..., Artifact]
@@ -105,7 +105,7 @@ def learn(inputs: dict[str, Artifact], tmp_path: Path) -> Student:
         settings = {"epochs": 4, "batch_size": 8, "learning_rate": 2e-3, "views": VIEWS}
         stage = Distillation(**{"teacher": TEACHER, **settings, **fields})
         stage.run({**inputs, SCORES: scores}, into, context(tmp_path, name, stop_at))
-        return load_file(into / models.WEIGHTS_FILE)
+        return load_file(into / WEIGHTS_FILE)
 
     return run
 
@@ -175,7 +175,7 @@ def test_teacher_and_student_see_the_same_views(
     monkeypatch.setattr(Views, "maker", watched)
     learn("student", scores)
     assert set(seen) == {(view, index) for view in range(2) for index in range(COUNT)}
-    network = models.create(ARCH, 2)
+    network = timm_models.create(ARCH, 2)
     network.load_state_dict(load_file(teacher))
     kept = loaded(scores)
     assert kept.shape == (2, COUNT, 2)
@@ -213,14 +213,14 @@ def test_a_teacher_that_is_not_there_is_named_as_in_the_recipe(tmp_path: Path) -
 def test_a_teacher_of_other_classes_is_refused(score: Scorer, tmp_path: Path) -> None:
     swapped = CARD.model_copy(update={"classes": ("bright", "dark")})
     (tmp_path / "swapped").mkdir()
-    models.save(models.create(ARCH, 2), swapped, tmp_path / "swapped")
+    timm_models.save(timm_models.create(ARCH, 2), swapped, tmp_path / "swapped")
     with pytest.raises(WeightsError, match="trained on the classes bright, dark") as caught:
-        score(teacher={**TEACHER, "weights": f"swapped/{models.WEIGHTS_FILE}"})
+        score(teacher={**TEACHER, "weights": f"swapped/{WEIGHTS_FILE}"})
     assert "head: linear" in str(caught.value.hint)
 
 
 def test_a_teacher_of_more_classes_is_refused(score: Scorer, tmp_path: Path) -> None:
-    torch.save(models.create(ARCH, 7).state_dict(), tmp_path / "seven.pt")
+    torch.save(timm_models.create(ARCH, 7).state_dict(), tmp_path / "seven.pt")
     with pytest.raises(WeightsError, match=r"distill.teacher: seven.pt does not fit") as caught:
         score(teacher={**TEACHER, "weights": "seven.pt"})
     assert "head: linear" in str(caught.value.hint)
@@ -256,7 +256,7 @@ def test_a_head_on_an_untrained_backbone_tells_dark_from_bright(
     score: Scorer, tmp_path: Path, inputs: dict[str, Artifact]
 ) -> None:
     torch.manual_seed(3)
-    torch.save(models.create(ARCH, 5).state_dict(), tmp_path / "backbone.pt")
+    torch.save(timm_models.create(ARCH, 5).state_dict(), tmp_path / "backbone.pt")
     backbone = {**TEACHER, "weights": "backbone.pt"}
     scores = score(teacher=backbone, head="linear")
     assert scores.metadata["head"]["held_out_accuracy"] > 90
@@ -269,7 +269,7 @@ def test_a_head_on_an_untrained_backbone_tells_dark_from_bright(
 def test_a_backbone_of_one_image_size_takes_another(
     arch: str, score: Scorer, tmp_path: Path
 ) -> None:
-    torch.save(models.create(arch, 3).state_dict(), tmp_path / "backbone.pt")
+    torch.save(timm_models.create(arch, 3).state_dict(), tmp_path / "backbone.pt")
     backbone = {"arch": arch, "weights": "backbone.pt"}
     scores = score(teacher=backbone, head="linear", teacher_image_size=64)
     assert loaded(scores).shape == (2, COUNT, 2)
@@ -316,7 +316,7 @@ def test_the_student_learns_from_the_teacher_alone(
     score: Scorer, learn: Student, inputs: dict[str, Artifact]
 ) -> None:
     state = learn("student", score(), weight=1.0, epochs=10, learning_rate=3e-3)
-    student = models.create(ARCH, 2)
+    student = timm_models.create(ARCH, 2)
     student.load_state_dict(state)
     images = np.load(inputs["train"].file("images.npy"))[:, :SIZE, :SIZE].transpose(0, 3, 1, 2)
     with torch.no_grad():
@@ -387,7 +387,7 @@ stages:
 @pytest.fixture
 def plan(images_folder: Path, store: Store, write_recipe: Callable[..., Path]) -> Callable:
     torch.manual_seed(0)
-    torch.save(models.create("test_vit", 3).state_dict(), images_folder.parent / "teacher.pt")
+    torch.save(timm_models.create("test_vit", 3).state_dict(), images_folder.parent / "teacher.pt")
 
     def make(*replaced: tuple[str, str]) -> Plan:
         text = RECIPE
@@ -446,7 +446,7 @@ def test_the_teachers_content_counts_and_not_its_place(plan: Callable, tmp_path:
     before = keys(plan())
     (tmp_path / "teacher.pt").rename(tmp_path / "moved.pt")
     assert keys(plan(("teacher.pt", "moved.pt"))) == before
-    torch.save(models.create("test_vit", 4).state_dict(), tmp_path / "moved.pt")
+    torch.save(timm_models.create("test_vit", 4).state_dict(), tmp_path / "moved.pt")
     after = keys(plan(("teacher.pt", "moved.pt")))
     assert {name for name in after if after[name] != before[name]} >= {SCORES, "distill"}
 
@@ -459,11 +459,11 @@ def test_a_teacher_that_has_seen_the_judging_images_is_refused(
     from safetensors.torch import save_file
 
     from edgekit.engine.artifact import sha256_of
-    from edgekit.weights import NOTE, SEEN_DIGITS
+    from edgekit.models.checkpoint import NOTE, SEEN_DIGITS
 
     everything = [sha256_of(path)[:SEEN_DIGITS] for path in (tmp_path / "images").rglob("*.png")]
     note = {**json.loads(CARD.model_dump_json()), "seen": " ".join(everything)}
-    state = models.create("test_vit", 2).state_dict()
+    state = timm_models.create("test_vit", 2).state_dict()
     save_file(state, tmp_path / "seen.safetensors", metadata={NOTE: json.dumps(note)})
     with pytest.raises(WeightsError, match="accuracy is to be measured on"):
         plan(("teacher.pt", "seen.safetensors"))

@@ -11,12 +11,12 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from edgekit import models
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
 from edgekit.errors import InputError, WeightsError
-from edgekit.models import Card
+from edgekit.models import timm_models
+from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.stages._supervised import renormalise
 from edgekit.stages.finetune import Finetune
 
@@ -31,13 +31,13 @@ CARD = Card(
 def inputs(store: Store) -> dict[str, Artifact]:
     """An untrained network, and 24 images that are dark or bright."""
     torch.manual_seed(0)
-    model = models.create(ARCH, 2)
-    models.reset_head(model)
+    model = timm_models.create(ARCH, 2)
+    timm_models.reset_head(model)
     labels = np.arange(24) % 2
     noise = np.random.default_rng(0).integers(0, 90, (24, 36, 36, 3))
     images = (noise + 150 * labels[:, None, None, None]).astype(np.uint8)
     with store.workspace() as folder:
-        metadata = models.save(model, CARD, folder)
+        metadata = timm_models.save(model, CARD, folder)
         torch_model = store.commit("model", folder, metadata, (), 0)
     with store.workspace() as folder:
         np.save(folder / "images.npy", images)
@@ -58,7 +58,7 @@ def train(inputs: dict[str, Artifact], tmp_path: Path) -> Callable[..., dict[str
         partial.mkdir(exist_ok=True)
         stage = Finetune(**{"epochs": 3, "batch_size": 8, "learning_rate": 2e-3, **settings})
         stage.run(inputs, into, Context(progress=progress, partial=partial, base=tmp_path))
-        return load_file(into / models.WEIGHTS_FILE)
+        return load_file(into / WEIGHTS_FILE)
 
     return run
 
@@ -99,14 +99,14 @@ def test_an_unknown_optimizer_is_refused(
 def test_a_teacher_shapes_the_weights(
     train: Callable[..., dict[str, torch.Tensor]], inputs: dict[str, Artifact], tmp_path: Path
 ) -> None:
-    weights = inputs["model"].file(models.WEIGHTS_FILE)
+    weights = inputs["model"].file(WEIGHTS_FILE)
     teacher = {"arch": ARCH, "weights": str(weights)}
     taught = train("taught", distill={"teacher": teacher, "weight": 1.0})
     assert not same(taught, train("untaught"))
 
 
 def test_the_teacher_file_enters_the_key(inputs: dict[str, Artifact], tmp_path: Path) -> None:
-    weights = inputs["model"].file(models.WEIGHTS_FILE)
+    weights = inputs["model"].file(WEIGHTS_FILE)
     stage = Finetune(epochs=1, distill={"teacher": {"arch": ARCH, "weights": str(weights)}})
     assert stage.files(tmp_path) == {"teacher": weights}
     assert str(weights) not in str(stage.settings())
@@ -135,14 +135,14 @@ def test_a_teacher_of_other_classes_is_refused(
     train: Callable[..., dict[str, torch.Tensor]], tmp_path: Path
 ) -> None:
     swapped = CARD.model_copy(update={"classes": ("bright", "dark")})
-    models.save(models.create(ARCH, 2), swapped, tmp_path)
-    teacher = {"arch": ARCH, "weights": models.WEIGHTS_FILE}
+    timm_models.save(timm_models.create(ARCH, 2), swapped, tmp_path)
+    teacher = {"arch": ARCH, "weights": WEIGHTS_FILE}
     with pytest.raises(WeightsError, match="trained on the classes bright, dark"):
         train("swapped", distill={"teacher": teacher})
 
 
 def test_a_teacher_s_scores_are_taken_in_the_order_of_the_data_s_classes(tmp_path: Path) -> None:
-    save_file(models.create(ARCH, 2).state_dict(), tmp_path / "t.safetensors")
+    save_file(timm_models.create(ARCH, 2).state_dict(), tmp_path / "t.safetensors")
     teacher = {"arch": ARCH, "weights": "t.safetensors", "classes": ("bright", "dark")}
     stage = Finetune.model_validate({"epochs": 1, "distill": {"teacher": teacher}})
     found = stage._teacher(CARD, tmp_path)
@@ -163,7 +163,7 @@ def test_a_teacher_sees_the_images_as_it_was_trained_on_them() -> None:
 def test_the_teachers_normalisation_counts(
     train: Callable[..., dict[str, torch.Tensor]], inputs: dict[str, Artifact]
 ) -> None:
-    teacher = {"arch": ARCH, "weights": str(inputs["model"].file(models.WEIGHTS_FILE))}
+    teacher = {"arch": ARCH, "weights": str(inputs["model"].file(WEIGHTS_FILE))}
     other = {**teacher, "mean": 0.1}
     taught = [
         train(name, distill={"teacher": of, "weight": 1.0})

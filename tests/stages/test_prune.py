@@ -11,7 +11,6 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from edgekit import models
 from edgekit.devices.board import Board
 from edgekit.discovery import find_runtimes
 from edgekit.engine.action import Context
@@ -21,7 +20,8 @@ from edgekit.engine.store import Store
 from edgekit.errors import InputError, NotAsAsked, WeightsError
 from edgekit.evidence import Evidence, Measurement
 from edgekit.measure import HERE
-from edgekit.models import Card
+from edgekit.models import timm_models
+from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.plan import make_plan
 from edgekit.pruning.record import Pruned
 from edgekit.pruning.trial import Trial
@@ -45,13 +45,13 @@ Run = Callable[..., Artifact]
 def inputs(store: Store) -> dict[str, Artifact]:
     """A network with weights, and 24 images that are dark or bright."""
     torch.manual_seed(0)
-    model = models.create(ARCH, 2)
-    macs = models.count_macs(model, 32)
+    model = timm_models.create(ARCH, 2)
+    macs = timm_models.count_macs(model, 32)
     labels = np.arange(24) % 2
     noise = np.random.default_rng(0).integers(0, 90, (24, 37, 37, 3))
     images = (noise + 150 * labels[:, None, None, None]).astype(np.uint8)
     with store.workspace() as folder:
-        metadata = models.save(model, CARD.model_copy(update={"macs": macs}), folder)
+        metadata = timm_models.save(model, CARD.model_copy(update={"macs": macs}), folder)
         dense = store.commit("model", folder, metadata, (), 0)
     with store.workspace() as folder:
         np.save(folder / "images.npy", images)
@@ -119,7 +119,7 @@ def record(artifact: Artifact) -> Pruned:
 
 
 def same(a: Artifact, b: Artifact) -> bool:
-    one, other = (models.restore(artifact)[0].state_dict() for artifact in (a, b))
+    one, other = (timm_models.restore(artifact)[0].state_dict() for artifact in (a, b))
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -127,13 +127,13 @@ def same(a: Artifact, b: Artifact) -> bool:
 @pytest.mark.parametrize("importance", ["magnitude", "taylor", "bn_scale"])
 def test_what_is_asked_is_cut(prune: Run, by: str, importance: str) -> None:
     artifact = prune("cut", by=by, importance=importance, recover=None)
-    model, card = models.restore(artifact)
+    model, card = timm_models.restore(artifact)
     done = record(artifact)
     before, after = getattr(done, by)
     assert after / before <= 0.6
     assert after / before == pytest.approx(done.predicted, abs=1e-3)
     assert card.parameters == sum(p.numel() for p in model.parameters())
-    assert card.macs == models.count_macs(model, 32)
+    assert card.macs == timm_models.count_macs(model, 32)
     assert done.changed
     for group in done.changed:
         assert model.get_submodule(group.name).weight.shape[0] == group.after
@@ -158,14 +158,14 @@ def test_another_teacher_can_be_given(
     prune: Run, inputs: dict[str, Artifact], tmp_path: Path
 ) -> None:
     torch.manual_seed(1)
-    models.save(models.create(ARCH, 2), CARD, tmp_path)
-    teacher = {"arch": ARCH, "weights": models.WEIGHTS_FILE}
+    timm_models.save(timm_models.create(ARCH, 2), CARD, tmp_path)
+    teacher = {"arch": ARCH, "weights": WEIGHTS_FILE}
     training = {"epochs": 2, "batch_size": 8}
     taught = prune("taught", recover={**training, "teacher": teacher})
     assert not same(taught, prune("plain"))
     stage = Prune(keep=0.5, runtime="litert", recover={**training, "teacher": teacher})
-    assert stage.files(tmp_path) == {"teacher": tmp_path / models.WEIGHTS_FILE}
-    assert models.WEIGHTS_FILE not in str(stage.settings())
+    assert stage.files(tmp_path) == {"teacher": tmp_path / WEIGHTS_FILE}
+    assert WEIGHTS_FILE not in str(stage.settings())
 
 
 def test_a_teacher_whose_classes_stand_in_another_order_is_read_so(
@@ -173,15 +173,15 @@ def test_a_teacher_whose_classes_stand_in_another_order_is_read_so(
 ) -> None:
     """The same network with its scores the other way round teaches the same."""
     torch.manual_seed(1)
-    model = models.create(ARCH, 2)
-    models.save(model, CARD, tmp_path)
-    (tmp_path / models.WEIGHTS_FILE).rename(tmp_path / "plain.safetensors")
+    model = timm_models.create(ARCH, 2)
+    timm_models.save(model, CARD, tmp_path)
+    (tmp_path / WEIGHTS_FILE).rename(tmp_path / "plain.safetensors")
     head = model.get_classifier()
     head.weight.data, head.bias.data = head.weight.data.flip(0), head.bias.data.flip(0)
-    models.save(model, CARD.model_copy(update={"classes": ("bright", "dark")}), tmp_path)
+    timm_models.save(model, CARD.model_copy(update={"classes": ("bright", "dark")}), tmp_path)
     training = {"epochs": 2, "batch_size": 8}
     plain = {"arch": ARCH, "weights": "plain.safetensors"}
-    turned = {"arch": ARCH, "weights": models.WEIGHTS_FILE, "classes": ["bright", "dark"]}
+    turned = {"arch": ARCH, "weights": WEIGHTS_FILE, "classes": ["bright", "dark"]}
     taught = prune("plain", recover={**training, "teacher": plain})
     assert same(taught, prune("turned", recover={**training, "teacher": turned}))
     strange = {**turned, "classes": ["bright", "blue"]}
@@ -268,8 +268,8 @@ def test_importance_can_be_a_function_of_ones_own(
         "def short(model, groups, images, labels):\n"
         "    return {g.name: [1.0] for g in groups}\n"
     )
-    dense, _ = models.restore(inputs["model"])
-    model, _ = models.restore(prune("own", importance="worth:first", recover=None))
+    dense, _ = timm_models.restore(inputs["model"])
+    model, _ = timm_models.restore(prune("own", importance="worth:first", recover=None))
     before = dense.state_dict()
     for name, tensor in model.state_dict().items():  # the first channels are worth most
         kept = tuple(slice(size) for size in tensor.shape)
@@ -330,7 +330,7 @@ def test_settings_that_cannot_work_are_refused(fields: dict[str, Any], message: 
 def test_a_pruned_network_compiles_as_a_dense_one_does(
     prune: Run, tmp_path: Path, runtime: str
 ) -> None:
-    model, card = models.restore(prune("cut", recover=None))
+    model, card = timm_models.restore(prune("cut", recover=None))
     own = find_runtimes()[runtime]()
     own.compile(model, card, tmp_path, lambda *_: None)
     operators = own.describe(tmp_path / own.file).operators
@@ -422,9 +422,9 @@ def test_the_record_says_on_which_device_a_cut_was_timed(
 def test_pruning_alone_has_seen_the_training_images(
     images_folder: Path, write_recipe: Callable[..., Path], store: Store, tmp_path: Path
 ) -> None:
-    models.save(models.create(ARCH, 2), CARD, tmp_path)
+    timm_models.save(timm_models.create(ARCH, 2), CARD, tmp_path)
     path = write_recipe(
-        f"model: {{arch: {ARCH}, weights: {models.WEIGHTS_FILE}, head: keep}}\n"
+        f"model: {{arch: {ARCH}, weights: {WEIGHTS_FILE}, head: keep}}\n"
         f"data: {{source: imagefolder, path: {images_folder}, image_size: 32}}\n"
         "stages:\n"
         "  - prune: {keep: 0.6, runtime: litert}\n"

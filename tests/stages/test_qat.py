@@ -9,12 +9,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from edgekit import models
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
 from edgekit.errors import DataError
-from edgekit.models import Card
+from edgekit.models import timm_models
+from edgekit.models.card import Card
 from edgekit.simulation.fold import is_trivial
 from edgekit.stages import qat
 from edgekit.stages.finetune import Finetune
@@ -47,9 +47,9 @@ def inputs(store: Store, tmp_path: Path) -> dict[str, Artifact]:
         np.save(folder / "labels.npy", labels)
         return {}
 
-    model = models.create(ARCH, 2)
-    models.reset_head(model)
-    start = keep(store, "start", lambda folder: models.save(model, CARD, folder))
+    model = timm_models.create(ARCH, 2)
+    timm_models.reset_head(model)
+    start = keep(store, "start", lambda folder: timm_models.save(model, CARD, folder))
     given = {"model": start, "train": keep(store, "train", split)}
     stage = Finetune(epochs=3, batch_size=10, learning_rate=2e-3)
     return {**given, "model": keep(store, "model", lambda f: stage.run(given, f, quiet(tmp_path)))}
@@ -71,7 +71,7 @@ def train(inputs: dict[str, Artifact], store: Store, tmp_path: Path) -> Callable
         context = Context(progress=progress, partial=partial, base=tmp_path)
         stage = Qat(**{"epochs": 3, "batch_size": 10, "samples": 8, **settings})
         made = keep(store, name, lambda folder: stage.run(inputs, folder, context))
-        return made.metadata, models.restore(made)[0]
+        return made.metadata, timm_models.restore(made)[0]
 
     return run
 
@@ -97,7 +97,7 @@ def test_what_it_leaves_lies_on_the_int8_grid(
     train: Callable[..., Result], inputs: dict[str, Artifact]
 ) -> None:
     metadata, model = train("trained")
-    before = weights(models.restore(inputs["model"])[0])
+    before = weights(timm_models.restore(inputs["model"])[0])
     for name, weight in weights(model).items():
         rows = weight.flatten(1).double()
         steps = rows / (rows.abs().amax(1, keepdim=True) / 127)
@@ -117,7 +117,7 @@ def test_what_is_no_better_is_not_shipped(
     train: Callable[..., Result], inputs: dict[str, Artifact]
 ) -> None:
     metadata, model = train("idle", learning_rate=1e-12)
-    start = models.restore(inputs["model"])[0].state_dict()
+    start = timm_models.restore(inputs["model"])[0].state_dict()
     assert metadata["qat"]["verdict"] == "nothing to gain"
     assert "the weights before it are kept" in metadata["remark"]
     assert metadata["ranges"] == {}
@@ -130,7 +130,7 @@ def test_what_is_worse_is_told_and_not_shipped(
     train: Callable[..., Result], inputs: dict[str, Artifact]
 ) -> None:
     metadata, model = train("far", learning_rate=1.0, warmup_epochs=0)
-    start = models.restore(inputs["model"])[0].state_dict()
+    start = timm_models.restore(inputs["model"])[0].state_dict()
     assert metadata["qat"]["verdict"] == "worse"
     assert "made it worse" in metadata["remark"]
     assert all(torch.equal(t, start[name]) for name, t in model.state_dict().items())

@@ -11,12 +11,12 @@ import torch
 from click.testing import CliRunner
 from pydantic import ValidationError
 
-from edgekit import models
 from edgekit.cli import cli
 from edgekit.engine.action import Context
 from edgekit.engine.store import Store
 from edgekit.errors import InputError
-from edgekit.models import Card
+from edgekit.models import timm_models
+from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.plan import make_plan
 from edgekit.plugins import find_runtimes
 from edgekit.recipe import load_recipe
@@ -120,15 +120,15 @@ def test_the_stage_leaves_a_model_with_zeros(store: Store, tmp_path: Path) -> No
         std=(0.5,) * 3, crop_pct=1.0, parameters=0, macs=0,
     )  # fmt: skip
     with store.workspace() as folder:
-        metadata = models.save(models.create(card.arch, 2), card, folder)
+        metadata = timm_models.save(timm_models.create(card.arch, 2), card, folder)
         dense = store.commit("model", folder, metadata, (), 0)
     into = tmp_path / "sparse"
     into.mkdir()
     context = Context(progress=lambda *_: None, partial=tmp_path, base=tmp_path)
     metadata = Sparsify(share=0.5).run({"model": dense}, into, context)
     with store.workspace() as folder:
-        (into / models.WEIGHTS_FILE).rename(folder / models.WEIGHTS_FILE)
-        model, _ = models.restore(store.commit("sparse", folder, metadata, (), 0))
+        (into / WEIGHTS_FILE).rename(folder / WEIGHTS_FILE)
+        model, _ = timm_models.restore(store.commit("sparse", folder, metadata, (), 0))
     weights = [m.weight for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
     assert weights
     for weight in weights:

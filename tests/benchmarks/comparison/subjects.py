@@ -17,11 +17,11 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from edgekit import models
 from edgekit.engine.artifact import Artifact, Json
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
-from edgekit.models import Card
+from edgekit.models import timm_models
+from edgekit.models.card import Card
 from edgekit.plan import Plan, make_plan
 from edgekit.recipe import load_recipe
 from edgekit.run import execute
@@ -108,7 +108,7 @@ class Given:
     @cached_property
     def model(self) -> Any:
         """The trained torch model in eval mode; it takes normalised float32 NCHW."""
-        return models.restore(self.artifacts["float"])[0]
+        return timm_models.restore(self.artifacts["float"])[0]
 
     @cached_property
     def calibration(self) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import MissingPackage, WeightsError
-from edgekit.model_source import Channels
+from edgekit.models.source import Channels
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit._tensorflow import make_way
 from edgekit.errors import MissingPackage, WeightsError
-from edgekit.model_source import SAVED_MODEL, Channels
+from edgekit.models._tensorflow import make_way
+from edgekit.models.source import SAVED_MODEL, Channels
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,23 +21,20 @@ from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact, Json
 from edgekit.engine.store import Store
 from edgekit.errors import InputError, MissingPackage, WeightsError
-from edgekit.models import (
-    PACKAGED,
-    WEIGHTS_FILE,
-    Card,
+from edgekit.models.card import WEIGHTS_FILE, Card, read_card
+from edgekit.models.channel_widths import resize
+from edgekit.models.checkpoint import load_into, read_state, rename_lite
+from edgekit.models.source import PACKAGED, ModelSource
+from edgekit.models.timm_models import (
     LoadModel,
-    ModelSource,
     count_macs,
     create,
     load,
     load_backbone,
-    read_card,
     reset_head,
     restore,
     save,
 )
-from edgekit.weights import load_into, read_state, rename_lite
-from edgekit.widths import resize
 
 ARCH = "test_efficientnet"  # 0.36 million parameters, made by timm for tests
 SIZE = 32
@@ -395,8 +392,8 @@ from pathlib import Path
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.errors import WeightsError
-from edgekit.models import LoadModel, ModelSource, create
-from edgekit.weights import read_state
+from edgekit.models.timm_models import LoadModel, ModelSource, create
+from edgekit.models.checkpoint import read_state
 
 folder = Path(sys.argv[1])
 said = {"loaded": float(create("test_efficientnet", 1000, pretrained=True).classifier.bias.sum())}

@@ -3,68 +3,28 @@
 from __future__ import annotations
 
 import difflib
-import json
 from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    model_serializer,
-)
-
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json, sha256_of
 from edgekit.errors import InputError, WeightsError
-from edgekit.model_source import PACKAGED as PACKAGED
-from edgekit.model_source import TORCHVISION, Channels, Format
-from edgekit.model_source import ModelSource as ModelSource
-from edgekit.model_source import Triple as Triple
-from edgekit.weights import NOTE, classifiers, load_into, read_note, read_state, rename_lite
-from edgekit.widths import Widths, resize
+from edgekit.models.card import WEIGHTS_FILE, Card, read_card
+from edgekit.models.channel_widths import Widths, resize
+from edgekit.models.checkpoint import (
+    NOTE,
+    classifiers,
+    load_into,
+    read_state,
+    rename_lite,
+)
+from edgekit.models.source import TORCHVISION, ModelSource, Triple
 
 if TYPE_CHECKING:
     import torch
 
     StateDict = dict[str, torch.Tensor]
-
-WEIGHTS_FILE = "model.safetensors"
-
-
-class Card(BaseModel):
-    """What must be known to run a model: its input, its classes, its size."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    arch: str
-    classes: tuple[str, ...]
-    image_size: int
-    mean: Triple
-    """Subtracted from pixels / 255, per RGB channel."""
-    std: Triple
-    crop_pct: float
-    parameters: int
-    macs: int
-    """Multiply-accumulates of convolutions and matrix products for one image; 0 for a file from
-    elsewhere until it is compiled, as only the compiled graph tells."""
-    format: Format = "torch"
-    """What the float model is kept as."""
-    channels: Channels = "rgb"
-    """The order that the file from elsewhere was made for. What is kept takes RGB in any case."""
-    widths: Widths | None = None
-    """Of a pruned network, what was cut of the architecture: `create` and `resize` build it."""
-
-    @model_serializer(mode="wrap")
-    def _as_before_pruning(self, dump: SerializerFunctionWrapHandler) -> Json:
-        """The card of a network that was not cut reads as it did before networks could be cut, and
-        so do the files that hold it."""
-        fields: Json = dump(self)
-        if fields.get("widths") is None:
-            fields.pop("widths", None)
-        return fields
 
 
 class LoadModel(Action):
@@ -271,24 +231,6 @@ def save(model: Any, card: Card, into: Path) -> Json:
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(state, into / WEIGHTS_FILE, metadata={NOTE: card.model_dump_json()})
     return {"card": card.model_dump(mode="json")}
-
-
-def read_card(path: Path) -> Card | None:
-    """The card inside a safetensors file that edgekit wrote; None for any other checkpoint.
-
-    Raises:
-        WeightsError: another version of edgekit wrote it, with other fields.
-    """
-    note = read_note(path)
-    note.pop("seen", None)
-    try:
-        return Card.model_validate_json(json.dumps(note)) if note else None
-    except ValidationError as error:
-        raise WeightsError(
-            f"{path} holds a card of another version of edgekit: {error.errors()[0]['msg']} "
-            f"({'.'.join(map(str, error.errors()[0]['loc']))})",
-            hint="use the version that wrote it, or save the tensors without the card",
-        ) from error
 
 
 def restore(artifact: Artifact) -> tuple[Any, Card]:

@@ -20,16 +20,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit import _foreign_keras, foreign, measure, models, source_check
+from edgekit import measure, source_check
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, InputError, WeightsError
 from edgekit.evidence import Verdict
-from edgekit.foreign import LoadForeign, content_digest
-from edgekit.model_source import RANGES
-from edgekit.models import Card, ModelSource
+from edgekit.models import _keras, foreign, timm_models
+from edgekit.models.card import Card
+from edgekit.models.foreign import LoadForeign, content_digest
+from edgekit.models.source import RANGES, ModelSource
 from edgekit.plan import Plan, make_plan
 from edgekit.plugins import find_runtimes
 from edgekit.publish import publish
@@ -148,7 +149,7 @@ def onnx_file(net: torch.nn.Sequential, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="module")
 def keras_model(net: torch.nn.Sequential) -> Any:
     """The network in Keras, NHWC, with the same weights."""
-    keras = _foreign_keras._need("keras")
+    keras = _keras._need("keras")
     layers = keras.layers
     model = keras.Sequential(
         [
@@ -165,7 +166,7 @@ def keras_model(net: torch.nn.Sequential) -> Any:
 
 
 def in_bgr_keras(model: Any) -> Any:
-    keras = _foreign_keras._need("keras")
+    keras = _keras._need("keras")
     twin = keras.models.clone_model(model)
     kernel, *others = model.get_weights()
     twin.set_weights([kernel[:, :, BGR], *others])
@@ -189,7 +190,7 @@ def kept(path: Path, into: Path, classes: tuple[str, ...] = CLASSES, **fields: A
 
 
 def scores_of(artifact: Artifact, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return foreign.scorer(*models.restore(artifact))((images / 255).astype(np.float32))
+    return foreign.scorer(*timm_models.restore(artifact))((images / 255).astype(np.float32))
 
 
 def expected(net: Module, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -226,7 +227,9 @@ def test_an_onnx_file_may_take_nhwc_and_leave_its_size_open(
         (tmp_path / channels).mkdir()
         images = pixels[0] if channels == "rgb" else pixels[0][..., ::-1]
         artifact = kept(path, tmp_path / channels, channels=channels)
-        found = onnx.load(models.restore(artifact)[0]).graph.input[0].type.tensor_type.shape.dim
+        found = (
+            onnx.load(timm_models.restore(artifact)[0]).graph.input[0].type.tensor_type.shape.dim
+        )
         assert [d.dim_value for d in found] == [1, SIZE, SIZE, 3]
         np.testing.assert_allclose(scores_of(artifact, images), expected(net, pixels[0]), atol=1e-4)
 
@@ -241,7 +244,7 @@ def test_a_bgr_onnx_file_is_kept_as_one_that_takes_rgb(
     model = bgr if way == "kernel" else Before(bgr, lambda x: torch.relu(x + 1) - 1)
     artifact = kept(export_onnx(model, tmp_path / "m.onnx"), tmp_path, channels="bgr")
     np.testing.assert_allclose(scores_of(artifact, pixels[0]), expected(net, pixels[0]), atol=1e-4)
-    operators = [node.op_type for node in onnx.load(models.restore(artifact)[0]).graph.node]
+    operators = [node.op_type for node in onnx.load(timm_models.restore(artifact)[0]).graph.node]
     assert ("Gather" in operators) == (way == "gather")
 
 
@@ -392,7 +395,7 @@ def test_a_keras_model_keeps_its_scores(
 
 
 def test_torchvision_can_be_loaded_after_keras() -> None:
-    code = "from edgekit import _foreign_keras as f; f._need('keras'); import torchvision"
+    code = "from edgekit.models import _keras as f; f._need('keras'); import torchvision"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -409,7 +412,7 @@ def test_a_file_of_keras_2_keeps_its_scores(pixels: Pixels, tmp_path: Path) -> N
     np.testing.assert_allclose(
         scores_of(artifact, pixels[0]), model.predict(images, verbose=0), atol=1e-5
     )
-    assert foreign.scorer(*models.restore(artifact))(images).std() > 0
+    assert foreign.scorer(*timm_models.restore(artifact))(images).std() > 0
 
 
 @pytest.mark.parametrize("form", ["m.keras", "m.h5"])
@@ -427,7 +430,7 @@ def test_a_bgr_keras_model_is_kept_as_one_that_takes_rgb_the_same_each_time(
 
 
 def test_keras_models_of_other_shapes_are_refused(keras_model: Any, tmp_path: Path) -> None:
-    keras = _foreign_keras._need("keras")
+    keras = _keras._need("keras")
     layers, image = keras.layers, keras.Input((SIZE, SIZE, 3))
     pooled = layers.GlobalAveragePooling2D()(image)
     large = keras.Input((64, 64, 3))
@@ -486,14 +489,14 @@ def test_a_keras_file_that_holds_code_is_refused_before_keras_reads_it(
     def never(*_: Any) -> Any:
         raise AssertionError("the file was loaded")
 
-    monkeypatch.setattr(_foreign_keras, "_load", never)
+    monkeypatch.setattr(_keras, "_load", never)
     path = keras_file(tmp_path / "m.keras", layer("Dense"), entry)
     with pytest.raises(WeightsError, match="holds code or layers of its maker's own"):
         kept(path, tmp_path)
 
 
 def test_a_real_lambda_layer_does_not_run(tmp_path: Path) -> None:
-    keras = _foreign_keras._need("keras")
+    keras = _keras._need("keras")
     image = keras.Input((SIZE, SIZE, 3))
     path = tmp_path / "pwned"
     model = keras.Model(image, keras.layers.Lambda(lambda x: x * 2, name="evil")(image))
@@ -506,7 +509,7 @@ def test_a_real_lambda_layer_does_not_run(tmp_path: Path) -> None:
 
 
 def test_a_saved_model_that_calls_python_or_files_is_refused(tmp_path: Path) -> None:
-    tensorflow = _foreign_keras._need("tensorflow")
+    tensorflow = _keras._need("tensorflow")
 
     class Reader(tensorflow.Module):
         @tensorflow.function(
@@ -728,7 +731,7 @@ def test_a_keras_model_ships_on_every_runtime_that_reads_it(
 ) -> None:
     path = colours / form
     if form.startswith("open"):  # of any height and width
-        keras = _foreign_keras._need("keras")
+        keras = _keras._need("keras")
         weights = keras_model.get_weights()
         image = keras.Input((None, None, 3))
         keras_model = keras.models.clone_model(keras_model, input_tensors=image)

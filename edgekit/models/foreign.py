@@ -7,11 +7,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from edgekit import _foreign_keras, _foreign_onnx
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, digest_of, sha256_of
-from edgekit.model_source import Format, ModelSource
-from edgekit.models import Card
+from edgekit.models import _keras, _onnx
+from edgekit.models.card import Card
+from edgekit.models.source import Format, ModelSource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Scorer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
-READERS: dict[Format, ModuleType] = {"onnx": _foreign_onnx, "keras": _foreign_keras}
+READERS: dict[Format, ModuleType] = {"onnx": _onnx, "keras": _keras}
 
 
 class LoadForeign(Action):
@@ -84,7 +84,7 @@ def content_digest(path: Path) -> str:
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file())
         return digest_of([[p.relative_to(path).as_posix(), sha256_of(p)] for p in files])
-    others = _foreign_onnx.companions(path) if path.suffix.lower() == ".onnx" else []
+    others = _onnx.companions(path) if path.suffix.lower() == ".onnx" else []
     if not others:
         return sha256_of(path)
     return digest_of([[p.name, sha256_of(p)] for p in (path, *others)])

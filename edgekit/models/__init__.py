@@ -1,0 +1,1 @@
+"""Float models: where they come from, how they are built and kept."""
