@@ -25,7 +25,7 @@ from edgekit.evidence import Evidence, Measurement
 from edgekit.figures import AccuracyChange, DeviceLatency, figure
 from edgekit.measure import agent_digest
 from edgekit.models.card import Card
-from edgekit.plugins import find_runtimes
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm, Runtime
 from edgekit.stats import Interval
 from edgekit.target import machine_of

@@ -20,7 +20,7 @@ from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError, IntegrityError
 from edgekit.models.card import Card
 from edgekit.models.source import Triple
-from edgekit.plugins import find_runtimes
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm, Runtime
 
 if TYPE_CHECKING:

@@ -37,9 +37,9 @@ from edgekit.measure import HERE, Machine
 from edgekit.models.checkpoint import SEEN_DIGITS, read_note, seen_images
 from edgekit.models.foreign import LoadForeign
 from edgekit.models.timm_models import LoadModel
-from edgekit.plugins import find_runtimes
 from edgekit.reach import in_reach
 from edgekit.recipe import Recipe
+from edgekit.runtimes import find_runtimes
 from edgekit.steps import Draft
 from edgekit.target import Target
 from edgekit.target_plan import TargetPlan, plan_target

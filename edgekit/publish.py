@@ -21,11 +21,11 @@ from edgekit.errors import storage_errors
 from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.models.checkpoint import NOTE, read_note
 from edgekit.plan import RECORD, Plan
-from edgekit.plugins import find_runtimes
 from edgekit.report.device import write_device_report
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import Report, make_report
 from edgekit.run import Build, RowResult, TargetResult
+from edgekit.runtimes import find_runtimes
 from edgekit.target_plan import PRECOMPILE
 
 MANIFEST_SCHEMA = 2

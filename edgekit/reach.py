@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgekit.errors import EdgekitError, InputError
 from edgekit.models.source import NAMES, ModelSource
-from edgekit.plugins import find_runtimes
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Variant
 from edgekit.target import Target, known_targets, load_target
 

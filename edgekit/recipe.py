@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 
+from edgekit.data.sources import find_sources
 from edgekit.data.sources.base import Source
 from edgekit.gates import Gates
 from edgekit.models.source import NAMES, ModelSource
-from edgekit.plugins import find_runtimes, find_sources, find_stages
+from edgekit.runtimes import find_runtimes
+from edgekit.stages import find_stages
 from edgekit.stages.base import Stage
 from edgekit.yamlfile import Location, named_document, parse, suggestion
 

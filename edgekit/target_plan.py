@@ -15,9 +15,9 @@ from edgekit.errors import InputError
 from edgekit.gates import Gates
 from edgekit.measure import device_is_here
 from edgekit.on_device import OnDevice
-from edgekit.plugins import find_runtimes
 from edgekit.reach import why_unreachable
 from edgekit.recipe import Recipe
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime, Variant
 from edgekit.stages.base import (
     Adopt,

@@ -39,7 +39,7 @@ from edgekit.measure import (
 from edgekit.models import foreign, timm_models
 from edgekit.models.card import Card
 from edgekit.models.source import Format
-from edgekit.plugins import find_runtimes
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm
 
 FLOAT_SQNR_DB = 40.0

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from edgekit import plugins
+import edgekit
+from edgekit.data.sources import find_sources
+from edgekit.runtimes import find_runtimes
+from edgekit.stages import find_stages
 
-PACKAGE = Path(plugins.__file__).parent
+PACKAGE = Path(edgekit.__file__).parent
 HEAVY = {
     "torch", "torchvision", "timm", "tensorflow", "onnx", "onnxruntime", "onnxslim", "openvino",
     "litert_torch", "ai_edge_litert", "ai_edge_quantizer", "nncf", "scipy", "sklearn",
@@ -18,19 +21,17 @@ HEAVY = {
 
 # A module may import those of lower floors, and nothing above or beside itself but its floor.
 FLOORS = [
-    {"agent", "errors", "evidence"},
+    {"agent", "discovery", "errors", "evidence"},
     {"engine", "gates", "stats", "yamlfile"},
     {"data", "emulation", "models"},
     {"runtimes", "source_check", "transports"},
-    {"audit", "discovery", "measure", "ranges", "tally"},
-    {"figures", "noise", "simulation"},
-    {"inspection", "pruning"},
-    {"diagnosis", "ptq"},
-    {"stages"},
-    {"plugins"},
-    {"originals", "recipe", "target", "validate"},
-    {"devices", "reach", "steps"},
-    {"on_device"},
+    {"audit", "measure", "originals", "ranges", "tally", "target"},
+    {"figures", "noise", "reach", "simulation"},
+    {"inspection", "pruning", "validate"},
+    {"devices", "diagnosis", "ptq"},
+    {"on_device", "stages"},
+    {"recipe"},
+    {"steps"},
     {"target_plan"},
     {"plan"},
     {"run"},
@@ -86,15 +87,17 @@ def test_heavy_libraries_are_imported_inside_functions(path: Path) -> None:
     assert not top & HEAVY
 
 
-@pytest.mark.parametrize("folder", ["stages", "runtimes", "datasets", "transports"])
+@pytest.mark.parametrize("folder", ["stages", "runtimes", "data/sources", "transports"])
 def test_plugins_never_import_each_other(folder: str) -> None:
     files = [p for p in (PACKAGE / folder).glob("*.py") if not p.stem.startswith("_")]
     names = {p.stem for p in files} - {"base"}
     for path in files:
         for imported in imports(path, top_level_only=False):
             parts = imported.split(".")
-            inside = parts[:2] == ["edgekit", folder] and len(parts) > 2
-            assert not (inside and parts[2] in names - {path.stem}), f"{path.name}: {imported}"
+            package = ["edgekit", *folder.split("/")]
+            depth = len(package)
+            inside = parts[:depth] == package and len(parts) > depth
+            assert not (inside and parts[depth] in names - {path.stem}), f"{path.name}: {imported}"
 
 
 def test_the_command_line_loads_no_heavy_library() -> None:
@@ -111,23 +114,23 @@ def test_the_agent_imports_nothing_of_edgekit() -> None:
 
 
 def test_plugins_are_found_by_their_file_names() -> None:
-    assert set(plugins.find_stages()) >= {"finetune", "quantize", "export"}
-    assert set(plugins.find_runtimes()) >= {"litert", "onnxruntime"}
-    assert set(plugins.find_sources()) >= {"elpv", "imagefolder", "python"}
+    assert set(find_stages()) >= {"finetune", "quantize", "export"}
+    assert set(find_runtimes()) >= {"litert", "onnxruntime"}
+    assert set(find_sources()) >= {"elpv", "imagefolder", "python"}
 
 
-@pytest.mark.parametrize("name", sorted(plugins.find_stages()))
+@pytest.mark.parametrize("name", sorted(find_stages()))
 def test_every_stage_documents_itself(name: str) -> None:
-    stage = plugins.find_stages()[name]
+    stage = find_stages()[name]
     module = sys.modules[stage.__module__]
     assert module.__doc__
     assert module.__doc__.startswith(f"{name}: ")
     assert stage.model_fields["stage"].default == name
 
 
-@pytest.mark.parametrize("name", sorted(plugins.find_runtimes()))
+@pytest.mark.parametrize("name", sorted(find_runtimes()))
 def test_every_runtime_fulfils_its_contract(name: str) -> None:
-    runtime = plugins.find_runtimes()[name]
+    runtime = find_runtimes()[name]
     assert runtime.name == name
     assert runtime.file.startswith("model.")
     assert runtime.calibrations

@@ -18,8 +18,8 @@ from edgekit.errors import DataError, InputError
 from edgekit.gates import Gates
 from edgekit.models.checkpoint import NOTE
 from edgekit.plan import Plan, make_plan
-from edgekit.plugins import find_runtimes
 from edgekit.recipe import Recipe, load_recipe
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Variant
 from edgekit.target import Target
 

@@ -80,7 +80,7 @@ def estimate(
 
 
 def _runtimes(names: tuple[str, ...]) -> tuple[str, ...]:
-    from edgekit.plugins import find_runtimes
+    from edgekit.runtimes import find_runtimes
     from edgekit.yamlfile import suggestion
 
     for name in names:

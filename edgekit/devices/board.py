@@ -20,11 +20,11 @@ from edgekit.devices.lock import held
 from edgekit.devices.raw import Raw
 from edgekit.devices.report import Validity
 from edgekit.devices.validity import watched_reasons
-from edgekit.discovery import find_runtimes
 from edgekit.engine.artifact import Json
 from edgekit.errors import DeviceError, Fault
 from edgekit.evidence import Evidence
 from edgekit.measure import PROTOCOL, Candidate, Outcome, Timing
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Progress
 from edgekit.target import Target, machine_of
 from edgekit.transports.base import Transport

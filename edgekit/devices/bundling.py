@@ -33,7 +33,7 @@ from edgekit.originals import (
     published,
     record,
 )
-from edgekit.plugins import find_runtimes
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm, Port, Runtime
 from edgekit.target import machine_of
 from edgekit.validate import RESULT

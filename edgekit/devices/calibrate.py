@@ -25,7 +25,7 @@ from edgekit.engine.artifact import write_atomically
 from edgekit.engine.store import Store, default_store
 from edgekit.errors import STORE_VARIABLE, DeviceError, Fault, InputError, storage_errors
 from edgekit.evidence import Evidence
-from edgekit.plugins import find_runtimes
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Progress
 
 SHORT = Protocol(warmup_runs=3, warmup_seconds=0.5, runs=20, seconds=2.0, processes=1)

@@ -18,7 +18,7 @@ from edgekit.devices.workload import Workload, workload_of
 from edgekit.errors import DeviceError, EdgekitError, InputError
 from edgekit.evidence import Measurement
 from edgekit.originals import REPORT, published, record
-from edgekit.plugins import find_runtimes
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.target import Target
 from edgekit.transports.base import Transport

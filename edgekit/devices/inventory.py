@@ -21,7 +21,6 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
-from edgekit import transports
 from edgekit.discovery import find
 from edgekit.engine.artifact import write_atomically
 from edgekit.errors import ConfigError, InputError, Problem, StorageError
@@ -34,7 +33,7 @@ HEADER = "# The devices of edgekit; see `edgekit device --help`. No passwords be
 
 @cache
 def find_transports() -> dict[str, type[Transport]]:
-    return find(transports, Transport)
+    return find("edgekit.transports", Transport)
 
 
 def inventory_path() -> Path:

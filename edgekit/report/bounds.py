@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from edgekit.devices.roofline import Bound, bound_of
 from edgekit.devices.workload import workload_of
-from edgekit.plugins import find_runtimes
 from edgekit.run import TargetResult
+from edgekit.runtimes import find_runtimes
 
 
 def bounds_of(target: TargetResult) -> dict[str, Bound]:

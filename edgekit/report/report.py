@@ -16,13 +16,13 @@ from edgekit.evidence import Evidence
 from edgekit.figures import Validation
 from edgekit.gates import GateResult, Gates
 from edgekit.on_device import OnDeviceRecord, record_of
-from edgekit.plugins import find_runtimes
 from edgekit.pruning.record import Pruned
 from edgekit.ptq.mixed import Mixed
 from edgekit.ptq.search import Search
 from edgekit.report.bounds import bounds_of
 from edgekit.report.doubts import doubts, evidence_of, was_timed
 from edgekit.run import Build, RowResult, TargetResult
+from edgekit.runtimes import find_runtimes
 from edgekit.stages.quantize import Islands
 from edgekit.validate import Choice
 

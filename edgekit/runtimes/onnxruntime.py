@@ -16,7 +16,7 @@ from edgekit.models.source import Format
 from edgekit.runtimes import (
     _onnx_describe,
     _onnx_export,
-    _onnx_islands,
+    _onnx_float_ops,
     _onnx_nncf,
     _onnx_probe,
     _onnx_quantize,
@@ -160,7 +160,7 @@ for i in np.argsort(-scores)[:5]:
         with _packages("quantize"):
             import onnx
 
-        return _onnx_islands.linear_attention(onnx.load(source).graph)
+        return _onnx_float_ops.linear_attention(onnx.load(source).graph)
 
     def describe(self, path: Path) -> Description:
         with _packages("describe"):

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
-from edgekit.discovery import find_runtimes
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, write_atomically
 from edgekit.errors import InputError
@@ -32,6 +31,7 @@ from edgekit.pruning.network import Network
 from edgekit.pruning.record import Budget, Pruned, cuts_of
 from edgekit.pruning.table import KernelPrecision, LatencyTable, Table, network_of, read_table
 from edgekit.pruning.trial import Trial, Workshop, buys_time, middle, refuse_idle
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.stages._recover import Recover, teacher_for
 from edgekit.stages._supervised import SupervisedTrainer

@@ -21,9 +21,9 @@ from edgekit.evidence import Evidence
 from edgekit.figures import is_disturbed, ratio_of
 from edgekit.measure import Candidate, measure
 from edgekit.plan import make_plan
-from edgekit.plugins import find_runtimes
 from edgekit.recipe import load_recipe
 from edgekit.run import Build, RowResult, execute
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm
 from edgekit.target import load_target
 

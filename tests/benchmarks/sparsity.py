@@ -34,7 +34,7 @@ from edgekit.figures import latency_of
 from edgekit.measure import Candidate, measure
 from edgekit.models import timm_models
 from edgekit.models.card import Card
-from edgekit.plugins import find_runtimes
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Quantization, Runtime
 from edgekit.stages.sparsify import thin
 

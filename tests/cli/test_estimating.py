@@ -16,7 +16,7 @@ from edgekit.devices.calibrate import calibration_path
 from edgekit.devices.calibration import Calibration, Sample, fit
 from edgekit.devices.workload import Workload, workload_of
 from edgekit.engine.artifact import sha256_of, write_atomically
-from edgekit.plugins import find_runtimes
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Layer
 
 pytest.importorskip("onnx")

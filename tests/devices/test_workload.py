@@ -9,7 +9,7 @@ import pytest
 from edgekit.devices.workload import summed, workload_of
 from edgekit.models.card import Card
 from edgekit.models.timm_models import count_macs, create
-from edgekit.plugins import find_runtimes
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Description, Operator, Port
 from tests.devices.workloads import workload
 

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from edgekit.devices.bundle import Bundle, Info, write_bundle
 from edgekit.devices.bundling import subject_of
 from edgekit.devices.protocol import Protocol
-from edgekit.plugins import find_runtimes
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm
 
 RAW = InputForm(dtype="float32", mean=(0.0,) * 3, std=(1.0,) * 3)

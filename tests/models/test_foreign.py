@@ -32,10 +32,10 @@ from edgekit.models.card import Card
 from edgekit.models.foreign import LoadForeign, content_digest
 from edgekit.models.source import RANGES, ModelSource
 from edgekit.plan import Plan, make_plan
-from edgekit.plugins import find_runtimes
 from edgekit.publish import publish
 from edgekit.recipe import load_recipe
 from edgekit.run import Build, execute
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Variant
 from edgekit.source_check import Claim, assign, choose, undecided
 from edgekit.target import Target

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.discovery import find_runtimes
 from edgekit.engine.action import Context
 from edgekit.engine.store import Store
 from edgekit.measure import HERE, Candidate, Host, Outcome, Timing
@@ -18,6 +17,7 @@ from edgekit.models.card import Card
 from edgekit.pruning.groups import Dependencies
 from edgekit.pruning.network import Network, read_network
 from edgekit.pruning.table import Entry, LatencyTable, Table, distinct, measure_table, read_table
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Layer, Runtime
 from edgekit.transports.fake import Fake
 from tests.boards import board_of

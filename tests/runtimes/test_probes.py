@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.discovery import find_runtimes
 from edgekit.measure import Candidate, measure
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm, Layer
 
 LAYERS = {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.models.card import Card
-from edgekit.plugins import find_runtimes
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm, Quantization, Runtime
 
 SIZE = 32

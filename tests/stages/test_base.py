@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.errors import InputError, StorageError, Unsupported
-from edgekit.plugins import find_runtimes
+from edgekit.runtimes import find_runtimes
 from edgekit.stages.base import blamed
 
 RUNTIME = find_runtimes()["onnxruntime"]()

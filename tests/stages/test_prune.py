@@ -12,7 +12,6 @@ import torch
 from pydantic import ValidationError
 
 from edgekit.devices.board import Board
-from edgekit.discovery import find_runtimes
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import Step
@@ -26,6 +25,7 @@ from edgekit.plan import make_plan
 from edgekit.pruning.record import Pruned
 from edgekit.pruning.trial import Trial
 from edgekit.recipe import load_recipe
+from edgekit.runtimes import find_runtimes
 from edgekit.stages import prune as stages
 from edgekit.stages.prune import Prune
 from edgekit.target import load_target

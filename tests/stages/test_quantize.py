@@ -16,12 +16,12 @@ from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, DataError, InputError, Unsupported
 from edgekit.gates import Gates
 from edgekit.plan import make_plan
-from edgekit.plugins import find_runtimes
 from edgekit.ptq.mixed import Kept, Mixed
 from edgekit.ptq.search import Search
 from edgekit.ptq.workshop import Trial, Way
 from edgekit.recipe import load_recipe
 from edgekit.run import Build, execute
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Quantization, Variant
 from edgekit.stages import quantize
 from edgekit.stages.quantize import Quantize

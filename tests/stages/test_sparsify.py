@@ -18,8 +18,8 @@ from edgekit.errors import InputError
 from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.plan import make_plan
-from edgekit.plugins import find_runtimes
 from edgekit.recipe import load_recipe
+from edgekit.runtimes import find_runtimes
 from edgekit.stages.sparsify import Sparsify, thin
 from edgekit.target import load_target
 

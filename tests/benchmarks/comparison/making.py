@@ -24,8 +24,8 @@ from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, EdgekitError
 from edgekit.plan import Plan
-from edgekit.plugins import find_runtimes
 from edgekit.run import execute
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm
 from tests.benchmarks.comparison.peers import FLOATS, QUANTIZERS, Family, Peer
 from tests.benchmarks.comparison.subjects import Given, Subject, prepare

@@ -11,7 +11,7 @@ import pytest
 from edgekit.errors import InputError
 from edgekit.models.card import Card
 from edgekit.models.timm_models import create
-from edgekit.runtimes._onnx_islands import linear_attention
+from edgekit.runtimes._onnx_float_ops import linear_attention
 from edgekit.runtimes.base import Quantization
 from edgekit.runtimes.onnxruntime import OnnxRuntime
 
