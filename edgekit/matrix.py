@@ -21,7 +21,7 @@ from edgekit.engine.artifact import digest_of, write_atomically
 from edgekit.engine.observer import Observer
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError, StorageError, storage_errors
-from edgekit.gates import Gates
+from edgekit.evaluation.gates import Gates
 from edgekit.models.source import ModelSource
 from edgekit.plan import make_plan
 from edgekit.recipe import AnySource, AnyStage, Recipe, conflicts

@@ -21,9 +21,9 @@ from edgekit.devices.report import Cause, DeviceReport, Reason, Validity
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json
 from edgekit.errors import DeviceError, Fault
+from edgekit.evaluation.measure import agent_digest
+from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, figure
 from edgekit.evidence import Evidence, Measurement
-from edgekit.figures import AccuracyChange, DeviceLatency, figure
-from edgekit.measure import agent_digest
 from edgekit.models.card import Card
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm, Runtime

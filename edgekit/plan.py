@@ -18,7 +18,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgekit import source_check
 from edgekit.data.sources.base import Sample
 from edgekit.data.splits import (
     CalibrationChoice,
@@ -33,7 +32,9 @@ from edgekit.engine.artifact import Json, sha256_of
 from edgekit.engine.step import Step, with_reasons
 from edgekit.engine.store import Store
 from edgekit.errors import InputError, WeightsError
-from edgekit.measure import HERE, Machine
+from edgekit.evaluation import source_check
+from edgekit.evaluation.measure import HERE, Machine
+from edgekit.evaluation.validate import ReferenceScores
 from edgekit.models.checkpoint import SEEN_DIGITS, read_note, seen_images
 from edgekit.models.foreign import LoadForeign
 from edgekit.models.timm_models import LoadModel
@@ -43,7 +44,6 @@ from edgekit.runtimes import find_runtimes
 from edgekit.steps import Draft
 from edgekit.target import Target
 from edgekit.target_plan import TargetPlan, plan_target
-from edgekit.validate import ReferenceScores
 
 RECORD = "plan.json"
 

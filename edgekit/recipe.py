@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 
 from edgekit.data.sources import find_sources
 from edgekit.data.sources.base import Source
-from edgekit.gates import Gates
+from edgekit.evaluation.gates import Gates
 from edgekit.models.source import NAMES, ModelSource
 from edgekit.runtimes import find_runtimes
 from edgekit.stages import find_stages

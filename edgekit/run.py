@@ -19,12 +19,12 @@ from edgekit.errors import (
     NotAsAsked,
     StorageError,
 )
-from edgekit.figures import Validation, gate_figures
-from edgekit.gates import GateResult, Gates, judge
+from edgekit.evaluation.gates import GateResult, Gates, judge
+from edgekit.evaluation.metrics import Validation, gate_figures
+from edgekit.evaluation.validate import Choice, read_choice, read_validation
 from edgekit.on_device import OnDevice, read_device_report, record_of
 from edgekit.plan import Plan
 from edgekit.target_plan import Row, TargetPlan
-from edgekit.validate import Choice, read_choice, read_validation
 
 
 @dataclass

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from edgekit.errors import InputError
-from edgekit.gates import Gates
+from edgekit.evaluation.gates import Gates
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Variant
 from edgekit.yamlfile import named_document, parse, suggestion

@@ -12,8 +12,9 @@ from edgekit.data.splits import CalibrationChoice, divide, pick_calibration
 from edgekit.devices.board import Board
 from edgekit.engine.action import Action
 from edgekit.errors import InputError
-from edgekit.gates import Gates
-from edgekit.measure import device_is_here
+from edgekit.evaluation.gates import Gates
+from edgekit.evaluation.measure import device_is_here
+from edgekit.evaluation.validate import Choose, Validate
 from edgekit.on_device import OnDevice
 from edgekit.reach import why_unreachable
 from edgekit.recipe import Recipe
@@ -29,7 +30,6 @@ from edgekit.stages.base import (
 )
 from edgekit.steps import Draft
 from edgekit.target import Target
-from edgekit.validate import Choose, Validate
 
 PRECOMPILE = "precompile"
 

@@ -15,8 +15,8 @@ from edgekit.devices.board import Board
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import InputError
+from edgekit.evaluation.gates import Gates
 from edgekit.evidence import Evidence
-from edgekit.gates import Gates
 from edgekit.plan import Plan, make_plan
 from edgekit.publish import publish
 from edgekit.recipe import load_recipe

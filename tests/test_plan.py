@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from edgekit.engine.step import State, Step
 from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError
-from edgekit.gates import Gates
+from edgekit.evaluation.gates import Gates
 from edgekit.models.checkpoint import NOTE
 from edgekit.plan import Plan, make_plan
 from edgekit.recipe import Recipe, load_recipe
@@ -524,7 +524,7 @@ def test_on_the_targets_own_device_files_are_compiled_ahead_and_measured_there(
     assert here["npu/openvino/validate-export"].components["settings"]["device"] == "NPU"
     # Another driver is another compiler: blobs and latencies are made again.
     (tmp_path / "libze_intel_npu.so.1").write_bytes(b"driver")
-    monkeypatch.setattr("edgekit.measure.LIBRARY_FOLDERS", (tmp_path,))
+    monkeypatch.setattr("edgekit.evaluation.measure.LIBRARY_FOLDERS", (tmp_path,))
     renewed = {name for name, step in steps().items() if step.key != here[name].key}
     assert renewed == {"npu/openvino/precompile", *(n for n in here if "validate" in n)}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.errors import ConfigError, InputError
-from edgekit.gates import Gates
+from edgekit.evaluation.gates import Gates
 from edgekit.target import known_targets, load_target
 
 GOOD = "description: mine\nruntimes: [onnxruntime]\ncpu: cortex-a53\nthreads: 2\n"

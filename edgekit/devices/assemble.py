@@ -31,9 +31,9 @@ from edgekit.devices.report import (
 from edgekit.devices.validity import UNPAUSED, result_reasons, timing_reasons, verdict
 from edgekit.engine.artifact import Json
 from edgekit.errors import DeviceError, Fault
+from edgekit.evaluation.measure import Timing
+from edgekit.evaluation.metrics import accuracy_of, ratio_of, share_of
 from edgekit.evidence import Evidence, Measurement
-from edgekit.figures import accuracy_of, ratio_of, share_of
-from edgekit.measure import Timing
 
 MODEL, FLOAT = "model", "float"
 """How a job calls the model that is measured and the float one beside it."""

@@ -22,8 +22,8 @@ from edgekit.devices.report import Validity
 from edgekit.devices.validity import watched_reasons
 from edgekit.engine.artifact import Json
 from edgekit.errors import DeviceError, Fault
+from edgekit.evaluation.measure import PROTOCOL, Candidate, Outcome, Timing
 from edgekit.evidence import Evidence
-from edgekit.measure import PROTOCOL, Candidate, Outcome, Timing
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Progress
 from edgekit.target import Target, machine_of

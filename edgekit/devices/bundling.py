@@ -21,7 +21,8 @@ from edgekit.devices.report import Subject
 from edgekit.engine.artifact import Artifact, sha256_of
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError
-from edgekit.measure import Candidate, Ready, measure
+from edgekit.evaluation.measure import Candidate, Ready, measure
+from edgekit.evaluation.validate import RESULT
 from edgekit.models.card import Card
 from edgekit.originals import (
     AGAIN,
@@ -36,7 +37,6 @@ from edgekit.originals import (
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm, Port, Runtime
 from edgekit.target import machine_of
-from edgekit.validate import RESULT
 
 BROUGHT = (MANIFEST, "labels.txt", "classify.py")
 RANDOM_INPUTS = 16

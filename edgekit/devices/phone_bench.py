@@ -39,7 +39,7 @@ from edgekit.devices.validity import (
 )
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault
-from edgekit.figures import DISTURBED
+from edgekit.evaluation.metrics import DISTURBED
 
 LEAST_TIME = 0.5
 """Of the seconds asked: what lies between two Invoke() counts for the tool, and is not told."""

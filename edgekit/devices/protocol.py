@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgekit.measure import PROTOCOL as INTERLEAVED
+from edgekit.evaluation.measure import PROTOCOL as INTERLEAVED
 
 SLICE = 256
 """Labelled images that are scored on a device: enough for an interval of 5 points."""

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.devices.raw import Delegate, Golden, Memory, Part, State
+from edgekit.evaluation.metrics import AccuracyChange
 from edgekit.evidence import Evidence, Measurement
-from edgekit.figures import AccuracyChange
 
 
 class Validity(StrEnum):

@@ -9,8 +9,8 @@ import numpy as np
 from edgekit.devices.protocol import Protocol
 from edgekit.devices.raw import Delegate, Golden, Process, Raw, State
 from edgekit.devices.report import Cause, Correctness, Reason, Validity
+from edgekit.evaluation.metrics import DISTURBED
 from edgekit.evidence import Verdict
-from edgekit.figures import DISTURBED
 
 CLOCK_FELL = 0.95
 """Of the highest clock seen: governors step by more than this, and a steady clock stays above."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.measure import HERE
+from edgekit.evaluation.measure import HERE
 from edgekit.models.channel_widths import sizes
 from edgekit.pruning.network import Network
 from edgekit.pruning.table import KernelPrecision

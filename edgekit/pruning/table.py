@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json
-from edgekit.figures import is_disturbed
-from edgekit.measure import HERE, Candidate, Machine, Timing
+from edgekit.evaluation.measure import HERE, Candidate, Machine, Timing
+from edgekit.evaluation.metrics import is_disturbed
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.pruning.groups import Dependencies

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.errors import NotAsAsked
+from edgekit.evaluation.measure import HERE, Candidate, Machine
+from edgekit.evaluation.metrics import is_disturbed, ratio_of
 from edgekit.evidence import Measurement
-from edgekit.figures import is_disturbed, ratio_of
-from edgekit.measure import HERE, Candidate, Machine
 from edgekit.models.card import Card
 from edgekit.pruning.table import KernelPrecision
 from edgekit.runtimes.base import InputForm, Progress, Quantization, Runtime

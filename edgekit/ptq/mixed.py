@@ -17,10 +17,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from edgekit import stats
-from edgekit.audit import audit
 from edgekit.errors import DeviceError, Unsupported
+from edgekit.evaluation.file_audit import audit
+from edgekit.evaluation.measure import Candidate, measure
 from edgekit.inspection import Inspection, TensorReport, inspect_files
-from edgekit.measure import Candidate, measure
 from edgekit.ptq.workshop import Trial, Way, Workshop
 from edgekit.runtimes.base import Activation
 

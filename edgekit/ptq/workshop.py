@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit import ranges, stats
 from edgekit.engine.artifact import Artifact
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
-from edgekit.measure import Candidate, measure
+from edgekit.evaluation.measure import Candidate, measure
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.ptq.corrections import Correction, applicable, correct

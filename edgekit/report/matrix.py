@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.audit import Audit
+from edgekit.evaluation.file_audit import Audit
 from edgekit.evidence import Measurement, Verdict
 from edgekit.stages.quantize import Islands
 

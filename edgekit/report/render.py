@@ -6,7 +6,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from edgekit.audit import Audit
+from edgekit.evaluation.file_audit import Audit
 from edgekit.evidence import Measurement
 from edgekit.report.matrix import MatrixReport
 from edgekit.report.report import Report

@@ -8,13 +8,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit import __version__
-from edgekit.audit import Audit
 from edgekit.devices.roofline import Bound
 from edgekit.engine.action import library_versions
 from edgekit.engine.step import State, Step
+from edgekit.evaluation.file_audit import Audit
+from edgekit.evaluation.gates import GateResult, Gates
+from edgekit.evaluation.metrics import Validation
+from edgekit.evaluation.validate import Choice
 from edgekit.evidence import Evidence
-from edgekit.figures import Validation
-from edgekit.gates import GateResult, Gates
 from edgekit.on_device import OnDeviceRecord, record_of
 from edgekit.pruning.record import Pruned
 from edgekit.ptq.mixed import Mixed
@@ -24,7 +25,6 @@ from edgekit.report.doubts import doubts, evidence_of, was_timed
 from edgekit.run import Build, RowResult, TargetResult
 from edgekit.runtimes import find_runtimes
 from edgekit.stages.quantize import Islands
-from edgekit.validate import Choice
 
 
 class StepRecord(BaseModel):

@@ -10,12 +10,12 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.audit import audit
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.errors import EdgekitError, NotAsAsked, Unsupported, storage_errors
-from edgekit.gates import Gates
-from edgekit.measure import Machine, drivers
+from edgekit.evaluation.file_audit import audit
+from edgekit.evaluation.gates import Gates
+from edgekit.evaluation.measure import Machine, drivers
 from edgekit.models import timm_models
 from edgekit.runtimes.base import Runtime, Variant
 from edgekit.simulation.match import same_ranges

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from edgekit.audit import Audit, audit
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.errors import Unsupported
+from edgekit.evaluation.file_audit import Audit, audit
 from edgekit.models.card import Card
 from edgekit.runtimes.base import InputForm, Runtime, Variant
 from edgekit.stages.base import RuntimeStage

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, write_atomically
 from edgekit.errors import InputError
-from edgekit.measure import HERE, Machine
+from edgekit.evaluation.measure import HERE, Machine
 from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.pruning import cutting

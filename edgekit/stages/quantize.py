@@ -16,11 +16,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edgekit import ranges
-from edgekit.audit import audit
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.errors import InputError, Unsupported
-from edgekit.gates import Gates
+from edgekit.evaluation.file_audit import audit
+from edgekit.evaluation.gates import Gates
 from edgekit.ptq.corrections import Correction
 from edgekit.ptq.mixed import Mixed, in_float, mix
 from edgekit.ptq.search import Search, search

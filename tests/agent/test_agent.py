@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 
 from edgekit.agent import agent
 from edgekit.errors import DeviceError
-from edgekit.measure import Candidate, measure
+from edgekit.evaluation.measure import Candidate, measure
 from edgekit.runtimes.base import InputForm
 
 RAW = InputForm(dtype="float32", mean=(0.0,) * 3, std=(1.0,) * 3)

@@ -26,7 +26,7 @@ from edgekit.agent import agent
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import write_atomically
 from edgekit.engine.store import Store, default_store
-from edgekit.measure import HOST_THREADS, PROTOCOL
+from edgekit.evaluation.measure import HOST_THREADS, PROTOCOL
 from tests.benchmarks.comparison import making, table
 from tests.benchmarks.comparison.measuring import measure_subject
 from tests.benchmarks.comparison.results import Results, SubjectResult

@@ -17,9 +17,9 @@ from edgekit import stats
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store, default_store
+from edgekit.evaluation.measure import Candidate, measure
+from edgekit.evaluation.metrics import is_disturbed, ratio_of
 from edgekit.evidence import Evidence
-from edgekit.figures import is_disturbed, ratio_of
-from edgekit.measure import Candidate, measure
 from edgekit.plan import make_plan
 from edgekit.recipe import load_recipe
 from edgekit.run import Build, RowResult, execute

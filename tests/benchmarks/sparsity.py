@@ -29,9 +29,9 @@ import torch
 
 from edgekit.agent import agent
 from edgekit.engine.action import library_versions
+from edgekit.evaluation.measure import Candidate, measure
+from edgekit.evaluation.metrics import latency_of
 from edgekit.evidence import Evidence
-from edgekit.figures import latency_of
-from edgekit.measure import Candidate, measure
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.runtimes import find_runtimes

@@ -13,11 +13,11 @@ from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, Fault
+from edgekit.evaluation.measure import Candidate, Outcome
+from edgekit.evaluation.validate import Choose, read_choice
 from edgekit.evidence import Evidence
-from edgekit.measure import Candidate, Outcome
 from edgekit.transports.fake import Fake
 from edgekit.transports.local import Local
-from edgekit.validate import Choose, read_choice
 from tests.boards import BOARD, board_of
 from tests.devices.tiny import RAW, write_model
 

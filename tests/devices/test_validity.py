@@ -11,8 +11,8 @@ from edgekit.devices.protocol import Protocol
 from edgekit.devices.raw import Delegate, Golden, Interleaved, Memory, Process, Raw, State
 from edgekit.devices.report import Cause, Correctness, Reason, Validity
 from edgekit.devices.validity import golden_complaint, result_reasons, timing_reasons, verdict
+from edgekit.evaluation.metrics import accuracy_of, share_of
 from edgekit.evidence import Evidence
-from edgekit.figures import accuracy_of, share_of
 
 PROTOCOL = Protocol(runs=100, seconds=1.0, processes=2, threads=(4,))
 

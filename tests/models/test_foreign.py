@@ -20,12 +20,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit import measure, source_check
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, InputError, WeightsError
+from edgekit.evaluation import measure, source_check
+from edgekit.evaluation.source_check import Claim, assign, choose, undecided
 from edgekit.evidence import Verdict
 from edgekit.models import _keras, foreign, timm_models
 from edgekit.models.card import Card
@@ -37,7 +38,6 @@ from edgekit.recipe import load_recipe
 from edgekit.run import Build, execute
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Variant
-from edgekit.source_check import Claim, assign, choose, undecided
 from edgekit.target import Target
 
 SIZE = 32

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgekit.engine.action import Context
 from edgekit.engine.store import Store
-from edgekit.measure import HERE, Candidate, Host, Outcome, Timing
+from edgekit.evaluation.measure import HERE, Candidate, Host, Outcome, Timing
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.pruning.groups import Dependencies

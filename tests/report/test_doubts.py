@@ -8,8 +8,8 @@ import pytest
 
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
+from edgekit.evaluation.metrics import share_of
 from edgekit.evidence import Evidence
-from edgekit.figures import share_of
 from edgekit.plan import make_plan
 from edgekit.recipe import load_recipe
 from edgekit.report.doubts import doubts

@@ -6,17 +6,17 @@ from html.parser import HTMLParser
 
 import pytest
 
-from edgekit.audit import Audit
 from edgekit.devices.roofline import Bound
+from edgekit.evaluation.file_audit import Audit
+from edgekit.evaluation.gates import GateResult, Gates
+from edgekit.evaluation.metrics import AccuracyChange, Latency, Validation
+from edgekit.evaluation.validate import Choice
 from edgekit.evidence import Evidence, Measurement, Verdict
-from edgekit.figures import AccuracyChange, Latency, Validation
-from edgekit.gates import GateResult, Gates
 from edgekit.pruning.record import GroupCut, Pruned
 from edgekit.pruning.trial import Trial as CutTrial
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import DataRecord, Report, RowRecord, StepRecord
 from edgekit.stages.quantize import Islands, Trial
-from edgekit.validate import Choice
 
 
 def figure(value: float, unit: str = "%", width: float = 1.0) -> Measurement:

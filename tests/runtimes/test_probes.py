@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.measure import Candidate, measure
+from edgekit.evaluation.measure import Candidate, measure
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm, Layer
 

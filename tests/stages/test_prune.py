@@ -17,8 +17,8 @@ from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import Step
 from edgekit.engine.store import Store
 from edgekit.errors import InputError, NotAsAsked, WeightsError
+from edgekit.evaluation.measure import HERE
 from edgekit.evidence import Evidence, Measurement
-from edgekit.measure import HERE
 from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.plan import make_plan

@@ -14,7 +14,7 @@ from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, DataError, InputError, Unsupported
-from edgekit.gates import Gates
+from edgekit.evaluation.gates import Gates
 from edgekit.plan import make_plan
 from edgekit.ptq.mixed import Kept, Mixed
 from edgekit.ptq.search import Search

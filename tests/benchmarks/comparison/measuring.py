@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from edgekit import stats
 from edgekit.engine.artifact import digest_of, sha256_of, write_atomically
 from edgekit.errors import EdgekitError
+from edgekit.evaluation.measure import Candidate, Timing, measure
+from edgekit.evaluation.metrics import is_disturbed, ratio_of, share_of
 from edgekit.evidence import Evidence, Measurement
-from edgekit.figures import is_disturbed, ratio_of, share_of
-from edgekit.measure import Candidate, Timing, measure
 from tests.benchmarks.comparison.making import Facts, Row, read_facts
 from tests.benchmarks.comparison.results import (
     Difference,

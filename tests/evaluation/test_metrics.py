@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgekit.evaluation.measure import Timing
+from edgekit.evaluation.metrics import is_disturbed, latency_of
 from edgekit.evidence import Evidence, Verdict
-from edgekit.figures import is_disturbed, latency_of
-from edgekit.measure import Timing
 
 RNG = np.random.default_rng(0)
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit import stats
 from edgekit.engine.artifact import Json
+from edgekit.evaluation.measure import HOST_THREADS, Timing
 from edgekit.evidence import Evidence, Measurement, Verdict
-from edgekit.measure import HOST_THREADS, Timing
 
 DISTURBED = 2.0
 """Times the median that the 90th percentile may take: 1.0 to 1.5 was seen with another job on the

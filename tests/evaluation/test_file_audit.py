@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgekit.audit import Audit, audit, complaint
+from edgekit.evaluation.file_audit import Audit, audit, complaint
 from edgekit.runtimes.base import Description, Operator, Port
 
 PORT = Port(name="image", shape=(1, 8, 8, 3), dtype="uint8")

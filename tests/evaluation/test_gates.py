@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from edgekit.evaluation.gates import FIRST_TO_LAST, GateResult, Gates, judge
 from edgekit.evidence import Evidence, Measurement
-from edgekit.gates import FIRST_TO_LAST, GateResult, Gates, judge
 
 
 def figure(value: float, low: float | None = None, high: float | None = None) -> Measurement:

@@ -13,20 +13,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from edgekit import stats
-from edgekit.audit import Audit, complaint
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json
 from edgekit.errors import NotAsAsked
-from edgekit.evidence import Evidence, Measurement
-from edgekit.figures import (
-    Validation,
-    accuracy_of,
-    figure,
-    is_disturbed,
-    latency_of,
-    ratio_of,
-)
-from edgekit.measure import (
+from edgekit.evaluation.file_audit import Audit, complaint
+from edgekit.evaluation.measure import (
     Candidate,
     Host,
     Machine,
@@ -36,6 +27,15 @@ from edgekit.measure import (
     measure,
     measuring_identity,
 )
+from edgekit.evaluation.metrics import (
+    Validation,
+    accuracy_of,
+    figure,
+    is_disturbed,
+    latency_of,
+    ratio_of,
+)
+from edgekit.evidence import Evidence, Measurement
 from edgekit.models import foreign, timm_models
 from edgekit.models.card import Card
 from edgekit.models.source import Format
