@@ -11,11 +11,11 @@ from rich import console as rich_console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from edgekit.diagnosis import Finding
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import Step
-from edgekit.inspection import MATTERS, SOUND_DB, Inspection, TensorReport
-from edgekit.originals import Pair
+from edgekit.inspection.causes import Finding
+from edgekit.inspection.layerwise import MATTERS, SOUND_DB, Inspection, TensorReport
+from edgekit.inspection.pairs import Pair
 from edgekit.report.render import interval
 from edgekit.report.report import Report
 

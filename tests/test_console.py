@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from edgekit.console import Console
-from edgekit.diagnosis import diagnose
-from tests.test_diagnosis import SCORES, inspection, lossy, tensor
+from edgekit.inspection.causes import diagnose
+from tests.inspection.test_causes import SCORES, inspection, lossy, tensor
 
 STEP: Any = SimpleNamespace(id="rpi/litert/quantize", reason="never built here")
 

@@ -39,10 +39,10 @@ def inspect(
     ARTIFACT is build/<recipe>/<target>/<variant>, the model in it, or with --float any model file.
     """
     from edgekit.console import Console
-    from edgekit.diagnosis import diagnose
     from edgekit.engine.store import Store, default_store
-    from edgekit.inspection import inspect_files
-    from edgekit.originals import Asked, locate
+    from edgekit.inspection.causes import diagnose
+    from edgekit.inspection.layerwise import inspect_files
+    from edgekit.inspection.pairs import Asked, locate
 
     pair = locate(artifact, Store(store or default_store()), Asked(**words))
     files = pair.float_path, pair.float_form, pair.path, pair.form

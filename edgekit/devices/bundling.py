@@ -23,8 +23,7 @@ from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError
 from edgekit.evaluation.measure import Candidate, Ready, measure
 from edgekit.evaluation.validate import RESULT
-from edgekit.models.card import Card
-from edgekit.originals import (
+from edgekit.inspection.pairs import (
     AGAIN,
     MANIFEST,
     REPORT,
@@ -34,6 +33,7 @@ from edgekit.originals import (
     published,
     record,
 )
+from edgekit.models.card import Card
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm, Port, Runtime
 from edgekit.target import machine_of

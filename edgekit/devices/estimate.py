@@ -17,7 +17,7 @@ from edgekit.devices.roofline import Bound, bound_of
 from edgekit.devices.workload import Workload, workload_of
 from edgekit.errors import DeviceError, EdgekitError, InputError
 from edgekit.evidence import Measurement
-from edgekit.originals import REPORT, published, record
+from edgekit.inspection.pairs import REPORT, published, record
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.target import Target

@@ -20,7 +20,7 @@ from edgekit import stats
 from edgekit.errors import DeviceError, Unsupported
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.measure import Candidate, measure
-from edgekit.inspection import Inspection, TensorReport, inspect_files
+from edgekit.inspection.layerwise import Inspection, TensorReport, inspect_files
 from edgekit.ptq.workshop import Trial, Way, Workshop
 from edgekit.runtimes.base import Activation
 

@@ -11,13 +11,8 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.inspection import (
-    DROP_DB,
-    EIGHT_BITS_DB,
-    Inspection,
-    TensorReport,
-)
-from edgekit.noise import JOINS, MOVES, SUMS
+from edgekit.inspection.layerwise import DROP_DB, EIGHT_BITS_DB, Inspection, TensorReport
+from edgekit.inspection.noise_flow import JOINS, MOVES, SUMS
 
 CLIPPED = 0.001
 """Share of values outside of the codes' range from which clipping is no accident."""

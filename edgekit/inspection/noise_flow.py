@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import stats
+from edgekit.inspection.tensor_stats import Tally
 from edgekit.runtimes.base import Activation
-from edgekit.tally import Tally
 
 LAYER_GAIN = 2.0
 """How many times a layer with weights amplifies the noise of its input at most; MobileNets and

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.errors import InputError
-from edgekit.noise import Flow, decibels, ratio
+from edgekit.inspection.noise_flow import Flow, decibels, ratio
+from edgekit.inspection.tensor_stats import Factors, Tally, Values
 from edgekit.runtimes.base import InputForm, Runtime
-from edgekit.tally import Factors, Tally, Values
 
 SOUND_DB = 20.0
 """Scores with this much signal over noise decide as the float file's do, near ties aside."""

@@ -16,7 +16,7 @@ from edgekit.devices.estimate import estimate_for
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError, IntegrityError
-from edgekit.originals import Asked, locate
+from edgekit.inspection.pairs import Asked, locate
 from edgekit.plan import make_plan
 from edgekit.publish import publish
 from edgekit.recipe import load_recipe

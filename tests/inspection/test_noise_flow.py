@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.noise import Flow, ratio
+from edgekit.inspection.noise_flow import Flow, ratio
+from edgekit.inspection.tensor_stats import Tally
 from edgekit.runtimes.base import Activation
-from edgekit.tally import Tally
 
 RNG = np.random.default_rng(0)
 SIGNAL = RNG.normal(size=(4, 8, 8, 2)).astype(np.float32)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgekit.inspection.tensor_stats import Factors, Tally
 from edgekit.runtimes.base import Activation
-from edgekit.tally import Factors, Tally
 
 RNG = np.random.default_rng(0)
 

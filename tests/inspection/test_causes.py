@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from edgekit.diagnosis import EQUALISE, IN_FLOAT, ISLAND, SPREAD, diagnose
-from edgekit.inspection import Inspection, TensorReport
+from edgekit.inspection.causes import EQUALISE, IN_FLOAT, ISLAND, SPREAD, diagnose
+from edgekit.inspection.layerwise import Inspection, TensorReport
 
 NOTHING: dict[str, Any] = {
     "inputs": (),

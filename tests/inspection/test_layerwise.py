@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edgekit import ranges
-from edgekit.diagnosis import ISLAND, diagnose
 from edgekit.errors import InputError
-from edgekit.inspection import Inspection, inspect_files
+from edgekit.inspection.causes import ISLAND, diagnose
+from edgekit.inspection.layerwise import Inspection, inspect_files
 from tests.runtimes.tiny import IMAGES, LABELS, Made, card, made, network
 
 torch = pytest.importorskip("torch")
