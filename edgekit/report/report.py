@@ -18,8 +18,8 @@ from edgekit.evaluation.validate import Choice
 from edgekit.evidence import Evidence
 from edgekit.on_device import OnDeviceRecord, record_of
 from edgekit.pruning.record import Pruned
-from edgekit.ptq.mixed import Mixed
-from edgekit.ptq.search import Search
+from edgekit.quantization.mixed_precision import Mixed
+from edgekit.quantization.ptq_search import Search
 from edgekit.report.bounds import bounds_of
 from edgekit.report.doubts import doubts, evidence_of, was_timed
 from edgekit.run import Build, RowResult, TargetResult

@@ -106,7 +106,7 @@ def _calibrate(
     """Measure the range of every activation and write the ranges to `into`.
 
     The library's percentile and entropy are not used: they hold all activations of several images,
-    and take minutes and gigabytes where `edgekit.ranges` takes seconds.
+    and take minutes and gigabytes where `edgekit.quantization.ranges` takes seconds.
     """
     from onnxruntime.quantization import calibrate
 

@@ -17,8 +17,8 @@ from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.gates import Gates
 from edgekit.evaluation.measure import Machine, drivers
 from edgekit.models import timm_models
+from edgekit.quantization.tensor_names import same_ranges
 from edgekit.runtimes.base import Runtime, Variant
-from edgekit.simulation.match import same_ranges
 
 
 class Stage(BaseModel, Action):

@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.models import timm_models
-from edgekit.simulation import fakequant
-from edgekit.simulation.fold import fold_batch_norm, pairs
-from edgekit.simulation.judge import judge
-from edgekit.simulation.trace import trace
+from edgekit.quantization import fake_quant
+from edgekit.quantization.fold_batch_norm import fold_batch_norm, pairs
+from edgekit.quantization.paired_check import judge
+from edgekit.quantization.trace import trace
 from edgekit.stages._held_back import Halves, hold_back
 from edgekit.stages._supervised import Supervised, SupervisedTrainer, Teacher
 from edgekit.stages.base import Stage
@@ -67,13 +67,13 @@ class Qat(Supervised, Stage):
         data = hold_back(inputs["train"], card, self.held_back)
         folded = fold_batch_norm(model, card.image_size)
         seen = trace(folded, card.image_size)
-        ranges = fakequant.observe(
+        ranges = fake_quant.observe(
             folded, seen, data.views(data.learned[: self.samples]), self.calibration
         )
-        ptq = fakequant.simulator(folded, seen, ranges)
+        ptq = fake_quant.simulator(folded, seen, ranges)
         trainer = _QatTrainer(self, copy.deepcopy(ptq), model, data, context)
         qat = trainer.run(data.images, data.labels[trainer.learned])
-        fakequant.snap(qat.model, fakequant.weight_names(qat.model, seen))
+        fake_quant.snap(qat.model, fake_quant.weight_names(qat.model, seen))
         reference, before, after = (data.scores(m) for m in (model, ptq, qat))
         judgement = judge(reference, before, after, data.labels[data.held])
         best = qat.model if judgement.keeps_training else model

@@ -15,16 +15,16 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from edgekit import ranges
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.errors import InputError, Unsupported
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.gates import Gates
-from edgekit.ptq.corrections import Correction
-from edgekit.ptq.mixed import Mixed, in_float, mix
-from edgekit.ptq.search import Search, search
-from edgekit.ptq.workshop import Trial, Way, Workshop
+from edgekit.quantization import ranges
+from edgekit.quantization.corrections import Correction
+from edgekit.quantization.mixed_precision import Mixed, in_float, mix
+from edgekit.quantization.ptq_search import Search, search
+from edgekit.quantization.trials import Trial, Way, Workshop
 from edgekit.runtimes.base import Calibration, Precision, Quantization, Runtime, Variant
 from edgekit.stages.base import RuntimeStage
 

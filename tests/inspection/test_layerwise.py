@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit import ranges
 from edgekit.errors import InputError
 from edgekit.inspection.causes import ISLAND, diagnose
 from edgekit.inspection.layerwise import Inspection, inspect_files
+from edgekit.quantization import ranges
 from tests.runtimes.tiny import IMAGES, LABELS, Made, card, made, network
 
 torch = pytest.importorskip("torch")

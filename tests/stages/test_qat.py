@@ -15,7 +15,7 @@ from edgekit.engine.store import Store
 from edgekit.errors import DataError
 from edgekit.models import timm_models
 from edgekit.models.card import Card
-from edgekit.simulation.fold import is_trivial
+from edgekit.quantization.fold_batch_norm import is_trivial
 from edgekit.stages import qat
 from edgekit.stages.finetune import Finetune
 from edgekit.stages.qat import Qat

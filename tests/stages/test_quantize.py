@@ -16,9 +16,9 @@ from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, DataError, InputError, Unsupported
 from edgekit.evaluation.gates import Gates
 from edgekit.plan import make_plan
-from edgekit.ptq.mixed import Kept, Mixed
-from edgekit.ptq.search import Search
-from edgekit.ptq.workshop import Trial, Way
+from edgekit.quantization.mixed_precision import Kept, Mixed
+from edgekit.quantization.ptq_search import Search
+from edgekit.quantization.trials import Trial, Way
 from edgekit.recipe import load_recipe
 from edgekit.run import Build, execute
 from edgekit.runtimes import find_runtimes

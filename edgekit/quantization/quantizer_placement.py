@@ -6,7 +6,7 @@ activations are operators with a quantised input. Data movement changes no value
 
 from __future__ import annotations
 
-from edgekit.simulation.trace import IMAGE, Call, Trace
+from edgekit.quantization.trace import IMAGE, Call, Trace
 
 LAYERS = {"conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear"}
 SUMS = {"add", "radd", "iadd"}

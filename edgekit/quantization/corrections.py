@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgekit.models.card import Card
+from edgekit.quantization.equalization import equalise, layer_links, norm_links
+from edgekit.quantization.fold_batch_norm import fold_batch_norm
+from edgekit.quantization.rounding import correct_bias, layers, round_weights
 from edgekit.runtimes.base import InputForm, Progress
-from edgekit.simulation.equalise import equalise, layer_links, norm_links
-from edgekit.simulation.fold import fold_batch_norm
-from edgekit.simulation.rounding import correct_bias, layers, round_weights
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from edgekit.errors import Unsupported
-from edgekit.ptq.search import search
-from edgekit.ptq.workshop import Trial, Way
+from edgekit.quantization.ptq_search import search
+from edgekit.quantization.trials import Trial, Way
 from edgekit.runtimes.base import Quantization
 
 ASKED = Quantization(quantizer="library", islands=("div",))

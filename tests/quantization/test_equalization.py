@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from edgekit.models import timm_models
-from edgekit.simulation.equalise import equalise, layer_links, norm_links
-from edgekit.simulation.fold import fold_batch_norm
+from edgekit.quantization.equalization import equalise, layer_links, norm_links
+from edgekit.quantization.fold_batch_norm import fold_batch_norm
 
 
 class Chain(nn.Module):

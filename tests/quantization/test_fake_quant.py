@@ -7,9 +7,9 @@ from torch import nn
 
 from edgekit.errors import EdgekitError
 from edgekit.models import timm_models
-from edgekit.simulation import fakequant
-from edgekit.simulation.fold import fold_batch_norm
-from edgekit.simulation.trace import trace
+from edgekit.quantization import fake_quant
+from edgekit.quantization.fold_batch_norm import fold_batch_norm
+from edgekit.quantization.trace import trace
 
 SIZE = 32
 
@@ -35,8 +35,8 @@ def images() -> list[torch.Tensor]:
 def simulated(model: Any, images: list[torch.Tensor], method: str = "minmax") -> tuple[Any, Any]:
     folded = fold_batch_norm(model, SIZE)
     seen = trace(folded, SIZE)
-    ranges = fakequant.observe(folded, seen, images, method)
-    return folded, fakequant.simulator(folded, seen, ranges)
+    ranges = fake_quant.observe(folded, seen, images, method)
+    return folded, fake_quant.simulator(folded, seen, ranges)
 
 
 def test_it_computes_what_integers_would(images: list[torch.Tensor]) -> None:
@@ -81,18 +81,18 @@ def test_the_other_images_of_a_batch_change_nothing(images: list[torch.Tensor]) 
 
 def test_weights_on_their_grid_stay_there(images: list[torch.Tensor]) -> None:
     folded, simulator = simulated(timm_models.create("test_efficientnet", 2), images)
-    names = fakequant.weight_names(folded, trace(folded, SIZE))
+    names = fake_quant.weight_names(folded, trace(folded, SIZE))
     kinds = (nn.Conv2d, nn.Linear)
     assert set(names) == {f"{n}.weight" for n, m in folded.named_modules() if isinstance(m, kinds)}
     with torch.no_grad():
         before = simulator(images[0])
     largest = {n: p.detach().flatten(1).abs().amax(1) for n, p in folded.named_parameters()
                if n in names}  # fmt: skip
-    fakequant.snap(folded, names)
+    fake_quant.snap(folded, names)
     once = {name: p.clone() for name, p in folded.named_parameters()}
     with torch.no_grad():
         torch.testing.assert_close(simulator(images[0]), before, rtol=0, atol=0)
-    fakequant.snap(folded, names)
+    fake_quant.snap(folded, names)
     for name, p in folded.named_parameters():
         assert torch.equal(p, once[name])
         if name in names:

@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from edgekit import ranges, stats
+from edgekit import stats
 from edgekit.engine.artifact import Artifact
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
 from edgekit.evaluation.measure import Candidate, measure
 from edgekit.models import timm_models
 from edgekit.models.card import Card
-from edgekit.ptq.corrections import Correction, applicable, correct
-from edgekit.ranges import Histogram
+from edgekit.quantization import ranges
+from edgekit.quantization.corrections import Correction, applicable, correct
+from edgekit.quantization.ranges import Histogram
 from edgekit.runtimes.base import InputForm, Progress, Quantization, Runtime, pixel_grid
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import Any, NamedTuple
 
-from edgekit.simulation.trace import Call, Trace, trace
+from edgekit.quantization.trace import Call, Trace, trace
 
 FUSED = ("conv1d", "conv2d", "conv3d", "linear")
 

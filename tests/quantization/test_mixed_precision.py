@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import DeviceError
-from edgekit.ptq import mixed
-from edgekit.ptq.mixed import mix
-from edgekit.ptq.workshop import Trial, Way
+from edgekit.quantization import mixed_precision
+from edgekit.quantization.mixed_precision import mix
+from edgekit.quantization.trials import Trial, Way
 from edgekit.runtimes.base import Description, Operator, Port, Quantization
 
 WAY = Way(quantization=Quantization(quantizer="library", islands=("rule",)))
@@ -75,7 +75,9 @@ def noise(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     order = ["", "rule", *NAMES]
     tensors = [tensor(name, arose=1 / (i + 1)) for i, name in enumerate(order)]
     monkeypatch.setattr(
-        mixed, "inspect_files", lambda *_: SimpleNamespace(tensors=tensors, is_sound=False)
+        mixed_precision,
+        "inspect_files",
+        lambda *_: SimpleNamespace(tensors=tensors, is_sound=False),
     )
 
     def measure(candidates: list[Any], *_: Any) -> Any:
@@ -85,9 +87,11 @@ def noise(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             timings={name: SimpleNamespace(medians=value) for name, value in medians.items()}
         )
 
-    monkeypatch.setattr(mixed, "measure", measure)
+    monkeypatch.setattr(mixed_precision, "measure", measure)
     monkeypatch.setattr(
-        mixed, "Candidate", lambda id, runtime, path, form: SimpleNamespace(id=id, path=path)
+        mixed_precision,
+        "Candidate",
+        lambda id, runtime, path, form: SimpleNamespace(id=id, path=path),
     )
     return order
 
@@ -131,7 +135,7 @@ def test_what_goes_wrong_is_given_back_first_and_a_division_s_inputs_with_it(
     tensors = [tensor(n, arose=1 / (i + 1)) for i, n in enumerate(NAMES)]
     division = tensor("op10", cause="inputs", inputs=("op8",), goes_wrong=True)
     found = SimpleNamespace(tensors=[*tensors, division], is_sound=False)
-    monkeypatch.setattr(mixed, "inspect_files", lambda *_: found)
+    monkeypatch.setattr(mixed_precision, "inspect_files", lambda *_: found)
     shop: Any = Shop({"op8", "op10"})
     way, told = mix(shop, WAY, 99, 1.0)
     assert told is not None
@@ -147,7 +151,7 @@ def test_noise_that_noise_hid_is_found_by_the_next_inspection(
         revealed = "op11" if int(asked[3].name) > 1 else "op0"
         return SimpleNamespace(tensors=[tensor(revealed, arose=1.0)], is_sound=False)
 
-    monkeypatch.setattr(mixed, "inspect_files", inspect)
+    monkeypatch.setattr(mixed_precision, "inspect_files", inspect)
     shop: Any = Shop({"op0", "op11"})
     way, found = mix(shop, WAY, 99, 1.0)
     assert found is not None
@@ -219,6 +223,6 @@ def test_a_file_that_stops_while_it_is_inspected_is_left_as_it_was(
     def stop(*_: Any) -> None:
         raise DeviceError("division by zero")
 
-    monkeypatch.setattr(mixed, "inspect_files", stop)
+    monkeypatch.setattr(mixed_precision, "inspect_files", stop)
     shop: Any = Shop({"op1"})
     assert mix(shop, WAY, 99, 1.0) == (WAY, None)

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.errors import Unsupported
-from edgekit.ptq.corrections import Correction
-from edgekit.ptq.workshop import Trial, Way, Workshop
+from edgekit.quantization.corrections import Correction
+from edgekit.quantization.trials import Trial, Way, Workshop
 from edgekit.runtimes.base import Calibration, Quantization
 
 RANGES: tuple[tuple[Calibration, float], ...] = (

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgekit.simulation.fold import pairs
-from edgekit.simulation.trace import Call, Trace, trace, watch
+from edgekit.quantization.fold_batch_norm import pairs
+from edgekit.quantization.trace import Call, Trace, trace, watch
 
 if TYPE_CHECKING:
     import torch

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from edgekit.models import timm_models
-from edgekit.simulation.fold import fold_batch_norm
-from edgekit.simulation.rounding import (
+from edgekit.quantization.fold_batch_norm import fold_batch_norm
+from edgekit.quantization.rounding import (
     LARGEST_CODE,
     Moments,
     adaround,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgekit.simulation.judge import divergences, judge
+from edgekit.quantization.paired_check import divergences, judge
 
 IMAGES = 200
 

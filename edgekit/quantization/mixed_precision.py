@@ -21,7 +21,7 @@ from edgekit.errors import DeviceError, Unsupported
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.measure import Candidate, measure
 from edgekit.inspection.layerwise import Inspection, TensorReport, inspect_files
-from edgekit.ptq.workshop import Trial, Way, Workshop
+from edgekit.quantization.trials import Trial, Way, Workshop
 from edgekit.runtimes.base import Activation
 
 CLAMPS = {"RELU", "RELU6", "CLIP", "CLAMP"}

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from edgekit import ranges
-from edgekit.ranges import Histogram, choose, collect
+from edgekit.quantization import ranges
+from edgekit.quantization.ranges import Histogram, choose, collect
 
 finite = st.floats(-1e4, 1e4, allow_nan=False, width=32)
 images = st.lists(arrays.arrays(np.float32, st.integers(1, 40), elements=finite), min_size=1)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from edgekit.models import timm_models
-from edgekit.simulation.fold import Layer, fold_batch_norm, is_trivial, pairs
+from edgekit.quantization.fold_batch_norm import Layer, fold_batch_norm, is_trivial, pairs
 
 ARCHITECTURES = [
     "mobilenetv3_small_100",

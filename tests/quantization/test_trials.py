@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import DeviceError, EdgekitError, StorageError
-from edgekit.ptq.workshop import Way, Workshop
+from edgekit.quantization.trials import Way, Workshop
 from edgekit.runtimes.base import Quantization
 
 WAY = Way(quantization=Quantization(quantizer="library"))

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import EdgekitError
-from edgekit.ranges import Range, choose, collect
-from edgekit.simulation.points import LAYERS, points
-from edgekit.simulation.trace import IMAGE, Call, Trace, watch
+from edgekit.quantization.quantizer_placement import LAYERS, points
+from edgekit.quantization.ranges import Range, choose, collect
+from edgekit.quantization.trace import IMAGE, Call, Trace, watch
 
 if TYPE_CHECKING:
     import numpy as np

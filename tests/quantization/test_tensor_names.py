@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit import ranges as choices
-from edgekit.simulation import fakequant, match
-from edgekit.simulation.fold import fold_batch_norm
-from edgekit.simulation.trace import trace
+from edgekit.quantization import fake_quant, tensor_names
+from edgekit.quantization import ranges as choices
+from edgekit.quantization.fold_batch_norm import fold_batch_norm
+from edgekit.quantization.trace import trace
 from tests.runtimes.tiny import IMAGES, SIZE, Made, card, made
 
 torch = pytest.importorskip("torch")
@@ -54,14 +54,14 @@ def network() -> Any:
 def snapped() -> Any:
     """What qat leaves: folded, and its weights on their grid."""
     folded = fold_batch_norm(network(), SIZE)
-    fakequant.snap(folded, fakequant.weight_names(folded, trace(folded, SIZE)))
+    fake_quant.snap(folded, fake_quant.weight_names(folded, trace(folded, SIZE)))
     return folded
 
 
 @pytest.fixture(scope="module")
 def ranges(snapped: Any) -> dict[str, tuple[float, float]]:
     planes = torch.from_numpy((IMAGES / 127.5 - 1).astype(np.float32)).permute(0, 3, 1, 2)
-    return fakequant.observe(snapped, trace(snapped, SIZE), planes.split(1), "mse")
+    return fake_quant.observe(snapped, trace(snapped, SIZE), planes.split(1), "mse")
 
 
 @pytest.fixture(scope="module", params=sorted(NEEDS))
@@ -78,7 +78,7 @@ def build(
     own = choices.collect(iter(result.tensors("float")))
     pinned = {name: choices.choose(histogram, "minmax") for name, histogram in own.items()}
     path, form = result.path("float"), result.forms["float"]
-    pinned |= match.same_ranges(snapped, result.runtime, path, form, ranges)
+    pinned |= tensor_names.same_ranges(snapped, result.runtime, path, form, ranges)
     result.quantize("pinned", ranges=pinned)
     return result
 
@@ -87,7 +87,7 @@ def test_every_point_is_found_in_the_compiled_file(
     build: Made, snapped: Any, ranges: dict[str, tuple[float, float]]
 ) -> None:
     path, form = build.path("float"), build.forms["float"]
-    found = match.same_ranges(snapped, build.runtime, path, form, ranges)
+    found = tensor_names.same_ranges(snapped, build.runtime, path, form, ranges)
     assert set(found) <= set(build.tensors("float", IMAGES[:1])[0])
     points = {"image", "relu.relu", "deep_norm.batch_norm", "swish.hardswish", "second.conv2d",
               "add", "mean", "head.linear"}  # fmt: skip
@@ -214,13 +214,13 @@ def test_tensors_of_one_size_are_told_apart_by_their_values() -> None:
         {"turned": p["b"].transpose(0, 2, 3, 1), "flat": p["a"].ravel(), "else": p["a"] * 1.01}
         for p in points
     ]
-    assert match.match(points, made_) == {"turned": "b", "flat": "a"}
+    assert tensor_names.match(points, made_) == {"turned": "b", "flat": "a"}
     made_[1]["flat"] = points[1]["a"] * 2
-    assert match.match(points, made_) == {"turned": "b"}
+    assert tensor_names.match(points, made_) == {"turned": "b"}
 
 
 def test_probes_are_images_of_any_size() -> None:
-    found = match.probes(33)
-    assert found.shape == (match.PROBES, 33, 33, 3)
+    found = tensor_names.probes(33)
+    assert found.shape == (tensor_names.PROBES, 33, 33, 3)
     assert found.dtype == np.uint8
     assert len(np.unique(found)) > 200

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgekit.simulation.fakequant import LARGEST as LARGEST_CODE
-from edgekit.simulation.fakequant import weight_scales
-from edgekit.simulation.fold import pairs
+from edgekit.quantization.fake_quant import LARGEST as LARGEST_CODE
+from edgekit.quantization.fake_quant import weight_scales
+from edgekit.quantization.fold_batch_norm import pairs
 
 if TYPE_CHECKING:
     import torch

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from edgekit.models import timm_models
-from edgekit.simulation.points import points
-from edgekit.simulation.trace import IMAGE, trace
+from edgekit.quantization.quantizer_placement import points
+from edgekit.quantization.trace import IMAGE, trace
 
 
 def named(arch: str, size: int = 64) -> set[str]:

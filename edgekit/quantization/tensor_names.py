@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.ranges import Range
+from edgekit.quantization.fake_quant import tensors
+from edgekit.quantization.ranges import Range
+from edgekit.quantization.trace import trace
 from edgekit.runtimes.base import InputForm, Runtime
-from edgekit.simulation.fakequant import tensors
-from edgekit.simulation.trace import trace
 
 if TYPE_CHECKING:
     import torch

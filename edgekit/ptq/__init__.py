@@ -1,1 +1,0 @@
-"""Post-training quantisation as a search: what may help, tried in order, judged on images."""
