@@ -24,14 +24,14 @@ from edgekit.errors import EdgekitError, InputError, StorageError, storage_error
 from edgekit.evaluation.gates import Gates
 from edgekit.models.source import ModelSource
 from edgekit.plan import make_plan
-from edgekit.recipe import AnySource, AnyStage, Recipe, conflicts
 from edgekit.report.matrix import Cell, Line, MatrixReport
 from edgekit.report.render import render_matrix
 from edgekit.run import Build, RowResult, TargetResult, execute
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Variant
-from edgekit.target import Target, load_target
-from edgekit.yamlfile import Location, named_document, parse
+from edgekit.spec.recipe import AnySource, AnyStage, Recipe, conflicts
+from edgekit.spec.target import Target, load_target
+from edgekit.spec.yamlfile import Location, named_document, parse
 
 
 class Entry(BaseModel):

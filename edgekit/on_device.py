@@ -27,8 +27,8 @@ from edgekit.evidence import Evidence, Measurement
 from edgekit.models.card import Card
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm, Runtime
+from edgekit.spec.target import machine_of
 from edgekit.stats import Interval
-from edgekit.target import machine_of
 
 DEVICE_REPORT = "device-report.json"
 

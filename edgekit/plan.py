@@ -38,11 +38,11 @@ from edgekit.evaluation.validate import ReferenceScores
 from edgekit.models.checkpoint import SEEN_DIGITS, read_note, seen_images
 from edgekit.models.foreign import LoadForeign
 from edgekit.models.timm_models import LoadModel
-from edgekit.reach import in_reach
-from edgekit.recipe import Recipe
 from edgekit.runtimes import find_runtimes
+from edgekit.spec.compatibility import in_reach
+from edgekit.spec.recipe import Recipe
+from edgekit.spec.target import Target
 from edgekit.steps import Draft
-from edgekit.target import Target
 from edgekit.target_plan import TargetPlan, plan_target
 
 RECORD = "plan.json"

@@ -10,7 +10,7 @@ from edgekit.data.splits import CalibrationChoice, Inventory
 from edgekit.engine.action import Action, library_versions
 from edgekit.engine.artifact import Json
 from edgekit.engine.step import Step
-from edgekit.recipe import Recipe
+from edgekit.spec.recipe import Recipe
 
 
 @dataclass

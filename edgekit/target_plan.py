@@ -16,10 +16,11 @@ from edgekit.evaluation.gates import Gates
 from edgekit.evaluation.measure import device_is_here
 from edgekit.evaluation.validate import Choose, Validate
 from edgekit.on_device import OnDevice
-from edgekit.reach import why_unreachable
-from edgekit.recipe import Recipe
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime, Variant
+from edgekit.spec.compatibility import why_unreachable
+from edgekit.spec.recipe import Recipe
+from edgekit.spec.target import Target
 from edgekit.stages.base import (
     Adopt,
     Check,
@@ -29,7 +30,6 @@ from edgekit.stages.base import (
     RuntimeStage,
 )
 from edgekit.steps import Draft
-from edgekit.target import Target
 
 PRECOMPILE = "precompile"
 

@@ -1,7 +1,7 @@
 """A target without a processor of its own, so that any machine may stand for it."""
 
 from edgekit.devices.board import Board
-from edgekit.target import Target
+from edgekit.spec.target import Target
 from edgekit.transports.base import Transport
 
 BOARD = Target(name="board", description="a board", runtimes=("onnxruntime",), cpu="any", threads=2)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.matrix import load_matrix, load_targets
-from edgekit.recipe import load_recipe
+from edgekit.spec.recipe import load_recipe
 from tests.test_build import edgekit
 
 ROOT = Path(__file__).parents[1]

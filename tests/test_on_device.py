@@ -19,11 +19,11 @@ from edgekit.evaluation.gates import Gates
 from edgekit.evidence import Evidence
 from edgekit.plan import Plan, make_plan
 from edgekit.publish import publish
-from edgekit.recipe import load_recipe
 from edgekit.report.report import Report
 from edgekit.run import execute
 from edgekit.runtimes.base import Variant
-from edgekit.target import Target
+from edgekit.spec.recipe import load_recipe
+from edgekit.spec.target import Target
 from edgekit.transports.emulated import Emulated
 from edgekit.transports.fake import Fake
 from edgekit.transports.local import Local

@@ -18,10 +18,10 @@ from edgekit.errors import DataError, InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.models.checkpoint import NOTE
 from edgekit.plan import Plan, make_plan
-from edgekit.recipe import Recipe, load_recipe
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Variant
-from edgekit.target import Target
+from edgekit.spec.recipe import Recipe, load_recipe
+from edgekit.spec.target import Target
 
 TEXT = """\
 model: {arch: test_efficientnet, weights: w.safetensors}

@@ -13,11 +13,11 @@ from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.plan import make_plan
 from edgekit.publish import publish
-from edgekit.recipe import load_recipe
 from edgekit.run import execute
 from edgekit.runtimes.base import Variant
+from edgekit.spec.recipe import load_recipe
+from edgekit.spec.target import Target
 from edgekit.stages.base import Precompile
-from edgekit.target import Target
 from edgekit.target_plan import PRECOMPILE
 
 RECIPE = """\

@@ -20,9 +20,9 @@ from edgekit.engine.store import Store, default_store
 from edgekit.evidence import Evidence
 from edgekit.plan import make_plan
 from edgekit.publish import publish
-from edgekit.recipe import load_recipe
 from edgekit.run import execute
-from edgekit.target import load_target
+from edgekit.spec.recipe import load_recipe
+from edgekit.spec.target import load_target
 from edgekit.transports.adb import Adb
 from edgekit.transports.base import Transport
 from edgekit.transports.emulated import Emulated

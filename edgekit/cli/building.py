@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgekit.engine.store import Store
     from edgekit.plan import Plan
     from edgekit.run import Build
-    from edgekit.target import Target
+    from edgekit.spec.target import Target
 
 
 def _planned(command: Callable[..., None]) -> Callable[..., None]:
@@ -160,8 +160,8 @@ def _plan(
 ) -> tuple[Plan, Store]:
     from edgekit.engine.store import Store, default_store
     from edgekit.plan import RECORD, make_plan
-    from edgekit.recipe import load_recipe
-    from edgekit.target import known_targets, load_target
+    from edgekit.spec.recipe import load_recipe
+    from edgekit.spec.target import known_targets, load_target
 
     names = list(known_targets()) if targets == ("all",) else list(targets)
     if len(set(names)) < len(names):

@@ -61,7 +61,7 @@ def estimate(
     """
     from edgekit.devices.estimate import estimate_for, estimate_on
     from edgekit.devices.inventory import find_device
-    from edgekit.target import load_target
+    from edgekit.spec.target import load_target
 
     if device and not target:
         found = estimate_on(artifact, device, find_device(device), threads)
@@ -81,7 +81,7 @@ def estimate(
 
 def _runtimes(names: tuple[str, ...]) -> tuple[str, ...]:
     from edgekit.runtimes import find_runtimes
-    from edgekit.yamlfile import suggestion
+    from edgekit.spec.yamlfile import suggestion
 
     for name in names:
         if name not in find_runtimes():

@@ -69,11 +69,11 @@ def inspect(
 def schema(what: str) -> None:
     """Print a JSON Schema: of recipe or target files for editors, of report.json for scripts."""
     if what == "recipe":
-        from edgekit.recipe import recipe_schema
+        from edgekit.spec.recipe import recipe_schema
 
         value = recipe_schema()
     elif what == "target":
-        from edgekit.target import Target
+        from edgekit.spec.target import Target
 
         value = Target.model_json_schema()
         value["required"] = [name for name in value["required"] if name != "name"]

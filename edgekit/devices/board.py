@@ -26,7 +26,7 @@ from edgekit.evaluation.measure import PROTOCOL, Candidate, Outcome, Timing
 from edgekit.evidence import Evidence
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Progress
-from edgekit.target import Target, machine_of
+from edgekit.spec.target import Target, machine_of
 from edgekit.transports.base import Transport
 
 MODELS = "models.tar"

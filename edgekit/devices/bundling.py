@@ -36,7 +36,7 @@ from edgekit.inspection.pairs import (
 from edgekit.models.card import Card
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm, Port, Runtime
-from edgekit.target import machine_of
+from edgekit.spec.target import machine_of
 
 BROUGHT = (MANIFEST, "labels.txt", "classify.py")
 RANDOM_INPUTS = 16

@@ -23,8 +23,8 @@ from edgekit.devices.place import Place, sums_of
 from edgekit.devices.raw import Golden
 from edgekit.devices.validity import golden_complaint
 from edgekit.errors import DeviceError, EdgekitError, Fault
+from edgekit.spec.yamlfile import suggestion
 from edgekit.transports.base import Transport
-from edgekit.yamlfile import suggestion
 
 Trial = Callable[[Device, str], Golden]
 """Runs the golden images of a release, given the folder it lies in."""

@@ -20,7 +20,7 @@ from edgekit.evidence import Measurement
 from edgekit.inspection.pairs import REPORT, published, record
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
-from edgekit.target import Target
+from edgekit.spec.target import Target
 from edgekit.transports.base import Transport
 from edgekit.transports.emulated import Emulated
 

@@ -24,8 +24,8 @@ from filelock import FileLock
 from edgekit.discovery import find
 from edgekit.engine.artifact import write_atomically
 from edgekit.errors import ConfigError, InputError, Problem, StorageError
+from edgekit.spec.yamlfile import Document, parse, suggestion
 from edgekit.transports.base import Transport
-from edgekit.yamlfile import Document, parse, suggestion
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 HEADER = "# The devices of edgekit; see `edgekit device --help`. No passwords belong here.\n"

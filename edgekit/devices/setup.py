@@ -21,8 +21,8 @@ from edgekit.devices.lock import held
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.evidence import Evidence
+from edgekit.spec.yamlfile import suggestion
 from edgekit.transports.base import Completed
-from edgekit.yamlfile import suggestion
 
 DEFAULT = ("litert", "onnxruntime")
 RECORD = "edgekit.json"

@@ -15,9 +15,9 @@ import yaml
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store, default_store
 from edgekit.plan import make_plan
-from edgekit.recipe import load_recipe
 from edgekit.run import RowResult, execute
-from edgekit.target import load_target
+from edgekit.spec.recipe import load_recipe
+from edgekit.spec.target import load_target
 
 SETTINGS = {
     "ptq": {"samples": 300},

@@ -21,11 +21,11 @@ from edgekit.evaluation.measure import Candidate, measure
 from edgekit.evaluation.metrics import is_disturbed, ratio_of
 from edgekit.evidence import Evidence
 from edgekit.plan import make_plan
-from edgekit.recipe import load_recipe
 from edgekit.run import Build, RowResult, execute
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm
-from edgekit.target import load_target
+from edgekit.spec.recipe import load_recipe
+from edgekit.spec.target import load_target
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 DENSE, PRUNED = "mobilenet_int8", "mobilenet_pruned_int8"

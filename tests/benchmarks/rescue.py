@@ -20,9 +20,9 @@ from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store, default_store
 from edgekit.plan import make_plan
-from edgekit.recipe import load_recipe
 from edgekit.run import RowResult, execute
-from edgekit.target import Target
+from edgekit.spec.recipe import load_recipe
+from edgekit.spec.target import Target
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 BROKEN: dict[str, dict[str, Any]] = {

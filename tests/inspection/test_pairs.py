@@ -19,10 +19,10 @@ from edgekit.errors import DataError, InputError, IntegrityError
 from edgekit.inspection.pairs import Asked, locate
 from edgekit.plan import make_plan
 from edgekit.publish import publish
-from edgekit.recipe import load_recipe
 from edgekit.run import execute
 from edgekit.runtimes.base import Variant
-from edgekit.target import Target, load_target
+from edgekit.spec.recipe import load_recipe
+from edgekit.spec.target import Target, load_target
 from tests.conftest import write_images
 
 pytest.importorskip("onnxslim")

@@ -34,11 +34,11 @@ from edgekit.models.foreign import LoadForeign, content_digest
 from edgekit.models.source import RANGES, ModelSource
 from edgekit.plan import Plan, make_plan
 from edgekit.publish import publish
-from edgekit.recipe import load_recipe
 from edgekit.run import Build, execute
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Variant
-from edgekit.target import Target
+from edgekit.spec.recipe import load_recipe
+from edgekit.spec.target import Target
 
 SIZE = 32
 COLOURS = {"dim": (90, 20, 20), "green": (30, 200, 30), "red": (230, 40, 40), "sun": (220, 210, 30)}

@@ -11,10 +11,10 @@ from edgekit.engine.store import Store
 from edgekit.evaluation.metrics import share_of
 from edgekit.evidence import Evidence
 from edgekit.plan import make_plan
-from edgekit.recipe import load_recipe
 from edgekit.report.doubts import doubts
 from edgekit.run import Build, TargetResult, execute
-from edgekit.target import Target
+from edgekit.spec.recipe import load_recipe
+from edgekit.spec.target import Target
 from tests.conftest import write_images
 
 pytest.importorskip("onnxslim")

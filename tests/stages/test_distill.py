@@ -20,13 +20,13 @@ from edgekit.errors import DataError, InputError, WeightsError
 from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.plan import Plan, make_plan
-from edgekit.recipe import load_recipe
+from edgekit.spec.recipe import load_recipe
+from edgekit.spec.target import load_target
 from edgekit.stages._augment import Views
 from edgekit.stages._linear_head import fit_head
 from edgekit.stages._teacher import SCORES_FILE
 from edgekit.stages.distill import SCORES, Distillation
 from edgekit.stages.finetune import Finetune
-from edgekit.target import load_target
 
 ARCH, SIZE, COUNT = "test_efficientnet", 32, 24
 CARD = Card(

@@ -24,11 +24,11 @@ from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.plan import make_plan
 from edgekit.pruning.record import Pruned
 from edgekit.pruning.trial import Trial
-from edgekit.recipe import load_recipe
 from edgekit.runtimes import find_runtimes
+from edgekit.spec.recipe import load_recipe
+from edgekit.spec.target import load_target
 from edgekit.stages import prune as stages
 from edgekit.stages.prune import Prune
-from edgekit.target import load_target
 from edgekit.transports.emulated import Emulated
 from edgekit.transports.local import Local
 from tests.boards import BOARD, board_of

@@ -19,13 +19,13 @@ from edgekit.plan import make_plan
 from edgekit.quantization.mixed_precision import Kept, Mixed
 from edgekit.quantization.ptq_search import Search
 from edgekit.quantization.trials import Trial, Way
-from edgekit.recipe import load_recipe
 from edgekit.run import Build, execute
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Quantization, Variant
+from edgekit.spec.recipe import load_recipe
+from edgekit.spec.target import Target
 from edgekit.stages import quantize
 from edgekit.stages.quantize import Quantize
-from edgekit.target import Target
 from tests.conftest import write_images
 
 TEXT = """\

@@ -18,10 +18,10 @@ from edgekit.errors import InputError
 from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.plan import make_plan
-from edgekit.recipe import load_recipe
 from edgekit.runtimes import find_runtimes
+from edgekit.spec.recipe import load_recipe
+from edgekit.spec.target import load_target
 from edgekit.stages.sparsify import Sparsify, thin
-from edgekit.target import load_target
 
 RECIPE = """\
 model: {arch: test_efficientnet, weights: scratch}

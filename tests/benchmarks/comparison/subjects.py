@@ -23,10 +23,10 @@ from edgekit.engine.store import Store
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.plan import Plan, make_plan
-from edgekit.recipe import load_recipe
 from edgekit.run import execute
 from edgekit.runtimes.base import InputForm
-from edgekit.target import Target
+from edgekit.spec.recipe import load_recipe
+from edgekit.spec.target import Target
 from tests.benchmarks import imagenet_agreement
 
 ROOT = Path(__file__).parents[3]

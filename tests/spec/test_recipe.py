@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import ConfigError, InputError
-from edgekit.recipe import load_recipe, recipe_schema
+from edgekit.spec.recipe import load_recipe, recipe_schema
 from edgekit.stages.export import Export
 from edgekit.stages.finetune import Finetune
 from edgekit.stages.quantize import Quantize
 
-FOLDER = Path(__file__).parents[1] / "recipes"
+FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = sorted(path for path in FOLDER.rglob("*.yaml") if path.parent.name != "matrix")
 Write = Callable[..., Path]
 

@@ -13,9 +13,9 @@ from edgekit.data.sources.base import Source
 from edgekit.evaluation.gates import Gates
 from edgekit.models.source import NAMES, ModelSource
 from edgekit.runtimes import find_runtimes
+from edgekit.spec.yamlfile import Location, named_document, parse, suggestion
 from edgekit.stages import find_stages
 from edgekit.stages.base import Stage
-from edgekit.yamlfile import Location, named_document, parse, suggestion
 
 
 def _tagged(entry: Any) -> Any:

@@ -8,7 +8,7 @@ import pytest
 
 from edgekit.errors import ConfigError, InputError
 from edgekit.evaluation.gates import Gates
-from edgekit.target import known_targets, load_target
+from edgekit.spec.target import known_targets, load_target
 
 GOOD = "description: mine\nruntimes: [onnxruntime]\ncpu: cortex-a53\nthreads: 2\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +19,7 @@ from edgekit.errors import InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Variant
-from edgekit.yamlfile import named_document, parse, suggestion
+from edgekit.spec.yamlfile import named_document, parse, suggestion
 
 
 class Target(BaseModel):
@@ -152,7 +153,7 @@ def _check(variant: Variant) -> None:
 
 def targets_folder() -> Path:
     """The targets that come with edgekit: inside the wheel, or beside it in a checkout."""
-    package = Path(__file__).parent
+    package = Path(str(resources.files("edgekit")))
     inside = package / "targets"
     return inside if inside.is_dir() else package.parent / "targets"
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.errors import ConfigError, InputError, Problem
-from edgekit.recipe import load_recipe
-from edgekit.target import load_target
-from edgekit.yamlfile import Document, parse, suggestion
+from edgekit.spec.recipe import load_recipe
+from edgekit.spec.target import load_target
+from edgekit.spec.yamlfile import Document, parse, suggestion
 
 
 class Strict(BaseModel):

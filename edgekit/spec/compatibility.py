@@ -6,7 +6,7 @@ from edgekit.errors import EdgekitError, InputError
 from edgekit.models.source import NAMES, ModelSource
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Variant
-from edgekit.target import Target, known_targets, load_target
+from edgekit.spec.target import Target, known_targets, load_target
 
 
 def readers(source: ModelSource) -> list[str]:

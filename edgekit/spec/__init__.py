@@ -1,0 +1,1 @@
+"""What a person writes: recipes and targets, and whether the two fit."""
