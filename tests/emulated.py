@@ -2,10 +2,10 @@
 
 import pytest
 
-from edgekit.emulation.cpus import CpuName
-from edgekit.emulation.tree import need_programs
 from edgekit.errors import DeviceError
 from edgekit.transports.emulated import Emulated
+from edgekit.transports.emulation.cpus import CpuName
+from edgekit.transports.emulation.tree import need_programs
 
 
 def emulated(cpu: CpuName) -> Emulated:

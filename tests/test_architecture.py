@@ -23,8 +23,8 @@ HEAVY = {
 FLOORS = [
     {"agent", "discovery", "errors", "evidence"},
     {"engine", "stats"},
-    {"data", "emulation", "models"},
-    {"runtimes", "transports"},
+    {"data", "models", "transports"},
+    {"runtimes"},
     {"evaluation", "inspection"},
     {"pruning", "quantization"},
     {"stages"},

@@ -14,7 +14,6 @@ from edgekit.devices.deploy import Deployment, State, on_each
 from edgekit.devices.device import Device
 from edgekit.devices.protocol import Protocol
 from edgekit.devices.report import DeviceReport, Validity
-from edgekit.emulation.cpus import CpuName
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store, default_store
 from edgekit.evidence import Evidence
@@ -26,6 +25,7 @@ from edgekit.spec.target import load_target
 from edgekit.transports.adb import Adb
 from edgekit.transports.base import Transport
 from edgekit.transports.emulated import Emulated
+from edgekit.transports.emulation.cpus import CpuName
 from tests.adbd import adb_server, phone
 from tests.emulated import emulated
 from tests.sshd import Sshd

@@ -10,13 +10,13 @@ import os
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from edgekit.emulation.cpus import CpuName
-from edgekit.emulation.tree import build_tree, need_programs, tree_path
 from edgekit.engine.store import default_store
 from edgekit.errors import DeviceError, Fault
 from edgekit.evidence import Evidence
 from edgekit.transports._here import Here
 from edgekit.transports.base import Said
+from edgekit.transports.emulation.cpus import CpuName
+from edgekit.transports.emulation.tree import build_tree, need_programs, tree_path
 
 
 class Emulated(Here):

@@ -8,11 +8,11 @@ import pytest
 
 from edgekit.agent import agent
 from edgekit.devices.device import Device
-from edgekit.emulation import tree
-from edgekit.emulation.cpus import KNOWN
 from edgekit.errors import DeviceError
 from edgekit.evidence import Evidence
 from edgekit.transports.emulated import Emulated
+from edgekit.transports.emulation import tree
+from edgekit.transports.emulation.cpus import KNOWN
 from tests.emulated import emulated
 
 SEEN = """

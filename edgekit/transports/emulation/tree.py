@@ -23,9 +23,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from edgekit.emulation.cpus import CpuName, describe
 from edgekit.engine.artifact import digest_of
 from edgekit.errors import STORE_VARIABLE, DeviceError, Fault, storage_errors
+from edgekit.transports.emulation.cpus import CpuName, describe
 
 QEMU = "qemu-aarch64-static"
 PROGRAMS = {QEMU: "qemu-user-static", "debootstrap": "debootstrap", "dpkg": "dpkg"}

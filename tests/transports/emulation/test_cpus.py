@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.emulation.cpus import CORES, CPUS, KNOWN, CpuName, describe
+from edgekit.transports.emulation.cpus import CORES, CPUS, KNOWN, CpuName, describe
 
 
 @pytest.mark.parametrize("cpu", CPUS)

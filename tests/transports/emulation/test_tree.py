@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.emulation import tree
-from edgekit.emulation.tree import build_tree, need_programs, tree_path
 from edgekit.errors import DeviceError, Fault
+from edgekit.transports.emulation import tree
+from edgekit.transports.emulation.tree import build_tree, need_programs, tree_path
 
 
 def write_program(folder: Path, name: str, body: str) -> None:
