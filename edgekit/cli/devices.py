@@ -12,7 +12,7 @@ from edgekit.cli._options import debug_option, json_option
 from edgekit.errors import DeviceError, Fault, InputError
 
 if TYPE_CHECKING:
-    from edgekit.devices.check import Checked
+    from edgekit.devices.facts import Checked
     from edgekit.transports.base import Transport
 
 

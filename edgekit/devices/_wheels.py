@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from edgekit.devices.assemble import ENGINES
-from edgekit.devices.check import PythonThere
+from edgekit.devices.engines import ENGINES
+from edgekit.devices.facts import PythonThere
 from edgekit.errors import DeviceError, Fault, InputError
 
 MODULES = {

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
-if TYPE_CHECKING:
-    from edgekit.devices.check import Checked
+from edgekit.devices.facts import Checked, Problem
 
 PROGRAMS = ("sha256sum", "tar", "df", "sync", "mv", "ln")
 """What edgekit calls on a device, all of it POSIX or coreutils."""
@@ -34,15 +30,6 @@ LINKS = (
 
 def no_links(home: str) -> str:
     return f"a link cannot be replaced atomically: `ln -sfn` or `mv -T` does not work in {home}"
-
-
-class Problem(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    what: str
-    mend: str
-    blocks: bool = True
-    """Whether it must be mended before models run there; False for advice."""
 
 
 def problems_of(checked: Checked, has_links: bool) -> list[Problem]:

@@ -9,8 +9,8 @@ from enum import IntEnum
 from pydantic import Field
 
 from edgekit.agent.agent import ARM_CORES
+from edgekit.devices.agent_result import Part, State
 from edgekit.devices.device import Device
-from edgekit.devices.raw import Part, State
 
 CLOCKS = (
     "for f in /sys/devices/system/cpu/cpu[0-9]*/cpufreq/cpuinfo_max_freq; "

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import __version__
+from edgekit.devices.agent_result import Process, Raw, State
+from edgekit.devices.engines import library_of
 from edgekit.devices.missing import why_missing
 from edgekit.devices.protocol import Protocol
-from edgekit.devices.raw import Process, Raw, State
 from edgekit.devices.report import (
     Cause,
     Correctness,
@@ -29,7 +30,6 @@ from edgekit.devices.report import (
     Validity,
 )
 from edgekit.devices.validity import UNPAUSED, result_reasons, timing_reasons, verdict
-from edgekit.engine.artifact import Json
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import Timing
 from edgekit.evaluation.metrics import accuracy_of, ratio_of, share_of
@@ -37,12 +37,6 @@ from edgekit.evidence import Evidence, Measurement
 
 MODEL, FLOAT = "model", "float"
 """How a job calls the model that is measured and the float one beside it."""
-ENGINES = {
-    "litert": ("ai-edge-litert", "tflite-runtime"),
-    "onnxruntime": ("onnxruntime",),
-    "openvino": ("openvino",),
-}
-"""Of a runtime, the distributions that give it; the latter where there is no former."""
 
 
 @dataclass(frozen=True)
@@ -132,15 +126,6 @@ def _runtime(raw: Raw, setting: Setting, processes: list[Process]) -> RuntimeFac
         affinity=processes[0].affinity if processes else None,
         delegate=processes[0].delegate if processes else None,
     )
-
-
-def library_of(environment: Json, runtime: str) -> str | None:
-    """What runs a runtime's files on a device, distribution and version; None if nothing does."""
-    versions: dict[str, str] = environment["versions"]
-    names = list(ENGINES[runtime])
-    if environment.get(runtime) == "tflite_runtime":  # of two, the one that ran
-        names.reverse()
-    return next((f"{name} {versions[name]}" for name in names if name in versions), None)
 
 
 def _protocol(setting: Setting) -> ProtocolFacts:

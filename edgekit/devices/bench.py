@@ -6,13 +6,11 @@ import re
 from contextlib import ExitStack
 from pathlib import Path
 
-from edgekit.devices.agent_words import read_result
+from edgekit.devices.agent_result import Raw, read_result
 from edgekit.devices.assemble import MODEL, assemble
 from edgekit.devices.bundle import INFO, JOB, Bundle, opened
-from edgekit.devices.deploy import check_machine
-from edgekit.devices.device import Device, Progress
+from edgekit.devices.device import Device, Progress, check_machine
 from edgekit.devices.lock import held
-from edgekit.devices.raw import Raw
 from edgekit.devices.report import DeviceReport
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError, IntegrityError

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from edgekit.devices.raw import Delegate, Part
+from edgekit.devices.agent_result import Delegate, Part
 from edgekit.errors import DeviceError, EdgekitError, Fault
 
 Tool = Literal["classic", "litert"]

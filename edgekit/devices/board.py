@@ -13,11 +13,10 @@ import numpy as np
 
 from edgekit.agent import agent
 from edgekit.data.images import spread
+from edgekit.devices.agent_result import Raw
 from edgekit.devices.bundle import IMAGES, JOB
-from edgekit.devices.deploy import check_machine
-from edgekit.devices.device import Device
+from edgekit.devices.device import Device, check_machine
 from edgekit.devices.lock import held
-from edgekit.devices.raw import Raw
 from edgekit.devices.report import Validity
 from edgekit.devices.validity import watched_reasons
 from edgekit.engine.artifact import Json

@@ -13,71 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from edgekit.devices.advice import LINKS, PROGRAMS, Problem, no_links, problems_of
-from edgekit.devices.assemble import ENGINES
+from edgekit.devices.advice import LINKS, PROGRAMS, no_links, problems_of
+from edgekit.devices.agent_result import NOW_BITS
 from edgekit.devices.device import Device, free_bytes
-from edgekit.devices.validity import NOW_BITS
+from edgekit.devices.engines import ENGINES
+from edgekit.devices.facts import Checked, PythonThere, Throttling
 from edgekit.errors import DeviceError, Fault
 
 RUNTIMES = tuple(name for names in ENGINES.values() for name in names)
-
-
-class PythonThere(BaseModel):
-    """The Python that would run the agent."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    path: str
-    version: str
-    bits: int
-    machine: str
-    glibc: str | None
-    packages: dict[str, str]
-    """numpy and the runtimes that are installed for it, with their versions."""
-
-
-class Throttling(BaseModel):
-    """`vcgencmd get_throttled` of a Raspberry Pi, decoded."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    now: list[str]
-    since_boot: list[str]
-
-
-class Checked(BaseModel):
-    """A device as it was found; None and a reason in `unread` where it does not tell."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str
-    address: str
-    home: str
-    architecture: str | None = None
-    bits: int | None = None
-    """Of its programs: a Raspberry Pi OS of 32 bits can have a kernel of 64."""
-    os: str | None = None
-    kernel: str | None = None
-    board: str | None = None
-    cores: int | None = None
-    memory_bytes: int | None = None
-    free_bytes: int | None = None
-    """In `home`."""
-    temperature_c: float | None = None
-    governors: list[str] | None = None
-    throttling: Throttling | None = None
-    programs: list[str] | None = None
-    """Of what edgekit calls there, what it has."""
-    python: PythonThere | None = None
-    unread: dict[str, str] = Field(default={})
-    problems: list[Problem] = Field(default=[])
-
-    @property
-    def is_fit(self) -> bool:
-        """Whether nothing is missing; advice is none of it."""
-        return not any(problem.blocks for problem in self.problems)
 
 
 def decode_throttled(word: str) -> Throttling:

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
+from edgekit.devices.agent_result import Golden
 from edgekit.devices.bundle import RESULT, SMOKE, Bundle
 from edgekit.devices.check import need_links
-from edgekit.devices.device import Device
+from edgekit.devices.device import Device, Runner, check_machine
 from edgekit.devices.lock import held
 from edgekit.devices.place import Place, sums_of
-from edgekit.devices.raw import Golden
 from edgekit.devices.validity import golden_complaint
 from edgekit.errors import DeviceError, EdgekitError, Fault
 from edgekit.spec.yamlfile import suggestion
@@ -125,8 +125,8 @@ class Deployment:
             DeviceError: it could not be done; `current` there is what it was.
         """
         begin = time.monotonic()
-        of: Of = "shell" if self.trial else "python"
-        check_machine(device, self.bundle.info.machine, self.bundle.info.target, of)
+        runner: Runner = "shell" if self.trial else "python"
+        check_machine(device, self.bundle.info.machine, self.bundle.info.target, runner)
         need_links(device)
         if self.dry_run:
             state, size, difference, note = self._compare(device)
@@ -255,26 +255,3 @@ def by_agent(device: Device, folder: str) -> Golden:
     device.forget(f"{folder}/{RESULT}")
     assert golden is not None  # the smoke job asks for nothing else
     return golden
-
-
-Of = Literal["python", "shell"]
-
-
-def check_machine(
-    device: Device, wanted: str | None, target: str | None, of: Of = "python"
-) -> None:
-    """
-    Args:
-        wanted: the target's architecture; None where it is not known.
-
-    Raises:
-        DeviceError: what will run the model there is of another architecture than the target.
-    """
-    found = device.machine() if of == "python" else device.sh("uname -m").strip()
-    if wanted and found != wanted:
-        raise DeviceError(
-            f"{device.name} is {found}, and {target} is {wanted}",
-            hint="choose the target that the device is: `edgekit device check "
-            f"{device.name}` says what that is",
-            fault=Fault.WRONG_ARCHITECTURE,
-        )

@@ -19,15 +19,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
-from edgekit.devices.agent_words import crash, message_of, read_result
-from edgekit.devices.raw import Raw
+from edgekit.devices.agent_result import Raw, crash, message_of, read_result
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, EdgekitError, Fault
 from edgekit.transports.base import Transport
 
 Progress = Callable[[int, int, str], None]
+Runner = Literal["python", "shell"]
+"""What runs a model on a device: Python, or a program in the device's shell, as on phones."""
 ON_32_BITS = {"aarch64": "armv7l", "x86_64": "i686"}
 """What a Python of 32 bits on a kernel of 64 is, by what the kernel says."""
 FULL = "No space left on device"
@@ -328,3 +329,23 @@ def free_bytes(said: str) -> int | None:
     """Of `df -Pk`: read from the right, since names of drives may have spaces."""
     found = re.findall(r"\s(\d+)\s+(?:\d+%|-)\s+/", said)
     return 1024 * int(found[-1]) if found else None
+
+
+def check_machine(
+    device: Device, wanted: str | None, target: str | None, runner: Runner = "python"
+) -> None:
+    """
+    Args:
+        wanted: the target's architecture; None where it is not known.
+
+    Raises:
+        DeviceError: what will run the model there is of another architecture than the target.
+    """
+    found = device.machine() if runner == "python" else device.sh("uname -m").strip()
+    if wanted and found != wanted:
+        raise DeviceError(
+            f"{device.name} is {found}, and {target} is {wanted}",
+            hint="choose the target that the device is: `edgekit device check "
+            f"{device.name}` says what that is",
+            fault=Fault.WRONG_ARCHITECTURE,
+        )

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.devices.agent_result import Memory, Raw
 from edgekit.devices.android import ask, board_of, parse_heat, state_of
 from edgekit.devices.assemble import MODEL, assemble
 from edgekit.devices.benchmark_model import Benchmark, BenchmarkResult, measure
@@ -19,7 +20,6 @@ from edgekit.devices.device import Device, Progress
 from edgekit.devices.lock import held
 from edgekit.devices.missing import MEASURED_WHEN_TIMED, why_missing
 from edgekit.devices.phone_trial import as_the_bundle, golden_of, refuse_others, scores_of
-from edgekit.devices.raw import Memory, Raw
 from edgekit.devices.report import (
     Cause,
     Correctness,

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.devices.agent_result import Golden
 from edgekit.devices.benchmark_model import Benchmark
 from edgekit.devices.benchmark_scores import scores
 from edgekit.devices.bundle import GOLDEN_INPUT, GOLDEN_SCORES, INFO, Bundle
 from edgekit.devices.device import Device, Progress
-from edgekit.devices.raw import Golden
 from edgekit.errors import DeviceError, Fault, InputError
 
 

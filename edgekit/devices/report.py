@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.devices.raw import Delegate, Golden, Memory, Part, State
+from edgekit.devices.agent_result import Delegate, Golden, Memory, Part, State
 from edgekit.evaluation.metrics import AccuracyChange
 from edgekit.evidence import Evidence, Measurement
 

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.devices._wheels import MODULES, Wheel, fetched
-from edgekit.devices.assemble import ENGINES
-from edgekit.devices.check import PythonThere, probe_python
+from edgekit.devices.check import probe_python
 from edgekit.devices.device import Device
+from edgekit.devices.engines import ENGINES
+from edgekit.devices.facts import PythonThere
 from edgekit.devices.lock import held
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from edgekit.devices.agent_result import NOW_BITS, Delegate, Golden, Process, Raw, State
 from edgekit.devices.protocol import Protocol
-from edgekit.devices.raw import Delegate, Golden, Process, Raw, State
 from edgekit.devices.report import Cause, Correctness, Reason, Validity
 from edgekit.evaluation.metrics import DISTURBED
 from edgekit.evidence import Verdict
@@ -31,7 +31,6 @@ LOST_TIME = 1.2
 TIMED = ("timed", "latency")
 """How the phases end in which runs are timed."""
 ALL_BITS = 0xFFFFF
-NOW_BITS = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
 SINCE_START = 16
 UNPAUSED = "without a pause"
 """The phase of the run that heats the board on purpose."""

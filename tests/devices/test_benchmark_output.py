@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgekit.devices.agent_result import Delegate
 from edgekit.devices.benchmark_output import Latency, parse
-from edgekit.devices.raw import Delegate
 from edgekit.errors import DeviceError, Fault
 from tests.devices import benchmark_logs as logs
 

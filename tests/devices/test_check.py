@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.devices.check import Checked, check, decode_throttled
+from edgekit.devices.agent_result import NOW_BITS
+from edgekit.devices.check import check, decode_throttled
 from edgekit.devices.device import Device
-from edgekit.devices.validity import NOW_BITS
+from edgekit.devices.facts import Checked
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports.base import Completed
 from edgekit.transports.fake import Fake

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.devices import device as device_module
-from edgekit.devices.agent_words import message_of
+from edgekit.devices.agent_result import message_of
 from edgekit.devices.device import Device, free_bytes
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from edgekit.devices._wheels import platforms
-from edgekit.devices.check import PythonThere, check
+from edgekit.devices.check import check
 from edgekit.devices.device import Device
+from edgekit.devices.facts import PythonThere
 from edgekit.devices.setup import SetUp, set_up
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.evidence import Evidence
