@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from edgekit.devices import protocol, validity
+from edgekit.devices import validity
 from edgekit.devices.board import Board
+from edgekit.devices.bundle import protocol
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import InputError

@@ -13,7 +13,7 @@ from edgekit.cli._options import FILE, triple
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
-    from edgekit.devices.bundling import Wanted
+    from edgekit.devices.bundle.make import Wanted
     from edgekit.engine.store import Store
     from edgekit.transports.base import Transport
 
@@ -78,8 +78,8 @@ def measuring(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def wanted_of(strict: bool = False, sustained: float = 0.0, **words: Any) -> Wanted:
-    from edgekit.devices.bundling import Wanted
-    from edgekit.devices.protocol import STRICT, Protocol
+    from edgekit.devices.bundle.make import Wanted
+    from edgekit.devices.bundle.protocol import STRICT, Protocol
 
     protocol = STRICT if strict else Protocol()
     return Wanted(protocol.model_copy(update={"sustained_seconds": sustained}), **words)

@@ -51,7 +51,7 @@ def bench(
     from edgekit.console import Console
     from edgekit.devices.bench import bench as run
     from edgekit.devices.benchmark_model import Benchmark
-    from edgekit.devices.bundling import bundle_of
+    from edgekit.devices.bundle.make import bundle_of
     from edgekit.devices.device import Device
     from edgekit.devices.phone_bench import bench_phone
 

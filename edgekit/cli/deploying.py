@@ -37,8 +37,8 @@ def bundle(artifact: Path, out: Path, store: Path | None, **words: Any) -> None:
 
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, or a model file.
     """
-    from edgekit.devices.bundling import bundle_of
-    from edgekit.devices.carry import write_out
+    from edgekit.devices.bundle.make import bundle_of
+    from edgekit.devices.bundle.pack import write_out
 
     with bundle_of(artifact, store_of(store), wanted_of(**words)) as made:
         write_out(made, out)
@@ -72,7 +72,7 @@ def deploy(
 
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, a bundle or a model file.
     """
-    from edgekit.devices.bundling import bundle_of
+    from edgekit.devices.bundle.make import bundle_of
     from edgekit.devices.deploy import Deployment, on_each
     from edgekit.devices.phone_trial import phone_trial
 

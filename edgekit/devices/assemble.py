@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 
@@ -11,9 +10,10 @@ from numpy.typing import NDArray
 
 from edgekit import __version__
 from edgekit.devices.agent_result import Process, Raw, State
+from edgekit.devices.bundle.reference import FLOAT, MODEL, Reference, Setting
+from edgekit.devices.bundle.subject import Subject
 from edgekit.devices.engines import library_of
 from edgekit.devices.missing import why_missing
-from edgekit.devices.protocol import Protocol
 from edgekit.devices.report import (
     Cause,
     Correctness,
@@ -25,7 +25,6 @@ from edgekit.devices.report import (
     ProtocolFacts,
     Reason,
     RuntimeFacts,
-    Subject,
     Sustained,
     Validity,
 )
@@ -34,39 +33,6 @@ from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import Timing
 from edgekit.evaluation.metrics import accuracy_of, ratio_of, share_of
 from edgekit.evidence import Evidence, Measurement
-
-MODEL, FLOAT = "model", "float"
-"""How a job calls the model that is measured and the float one beside it."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What the device's scores are held against: labels, and the host's scores of the same file."""
-
-    labels: NDArray[np.int64] | None
-    """(images,); None for a file of which no labelled images are known."""
-    host: NDArray[np.float32] | None
-    """(images, classes)."""
-    classes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What was asked of the device, and of which."""
-
-    device: str
-    address: str
-    evidence: Evidence
-    """What the transport says; the agent may know that it is emulated all the same."""
-    runtime: str
-    threads: int
-    protocol: Protocol
-    input_source: str
-    input_sha256: str
-    cpu: str | None = None
-    """The target's; None where no target was named."""
-    absent: dict[str, str] = field(default_factory=dict)
-    """Why something was not asked for, by its path in the report."""
 
 
 def assemble(raw: Raw, subject: Subject, setting: Setting, reference: Reference) -> DeviceReport:

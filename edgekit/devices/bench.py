@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from edgekit.devices.agent_result import Raw, read_result
-from edgekit.devices.assemble import MODEL, assemble
-from edgekit.devices.bundle import INFO, JOB, Bundle, opened
+from edgekit.devices.assemble import assemble
+from edgekit.devices.bundle.bundle import INFO, JOB, Bundle, opened
+from edgekit.devices.bundle.reference import MODEL
 from edgekit.devices.device import Device, Progress, check_machine
 from edgekit.devices.lock import held
 from edgekit.devices.report import DeviceReport

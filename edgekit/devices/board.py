@@ -14,7 +14,7 @@ import numpy as np
 from edgekit.agent import agent
 from edgekit.data.images import spread
 from edgekit.devices.agent_result import Raw
-from edgekit.devices.bundle import IMAGES, JOB
+from edgekit.devices.bundle.bundle import IMAGES, JOB
 from edgekit.devices.device import Device, check_machine
 from edgekit.devices.lock import held
 from edgekit.devices.report import Validity

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from edgekit.devices.agent_result import Golden
-from edgekit.devices.bundle import RESULT, SMOKE, Bundle
+from edgekit.devices.bundle.bundle import RESULT, SMOKE, Bundle
 from edgekit.devices.check import need_links
 from edgekit.devices.device import Device, Runner, check_machine
 from edgekit.devices.lock import held

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.devices.bundling import variant_of
+from edgekit.devices.bundle.make import variant_of
 from edgekit.devices.calibrate import read_calibration
 from edgekit.devices.calibration import NoEstimate, command, predict
 from edgekit.devices.check import probe_python

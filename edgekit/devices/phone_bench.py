@@ -13,9 +13,10 @@ import numpy as np
 
 from edgekit.devices.agent_result import Memory, Raw
 from edgekit.devices.android import ask, board_of, parse_heat, state_of
-from edgekit.devices.assemble import MODEL, assemble
+from edgekit.devices.assemble import assemble
 from edgekit.devices.benchmark_model import Benchmark, BenchmarkResult, measure
-from edgekit.devices.bundle import IMAGES, Bundle
+from edgekit.devices.bundle.bundle import IMAGES, Bundle
+from edgekit.devices.bundle.reference import MODEL
 from edgekit.devices.device import Device, Progress
 from edgekit.devices.lock import held
 from edgekit.devices.missing import MEASURED_WHEN_TIMED, why_missing

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgekit.devices.bundle import INFO, NAME, SUMS, read_sums
+from edgekit.devices.bundle.bundle import INFO, NAME, SUMS, read_sums
 from edgekit.devices.device import OLD, Device
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError

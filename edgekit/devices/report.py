@@ -6,11 +6,12 @@ A figure that could not be had is None, and `not_available` says why, under its 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.devices.agent_result import Delegate, Golden, Memory, Part, State
+from edgekit.devices.bundle.subject import Subject
 from edgekit.evaluation.metrics import AccuracyChange
 from edgekit.evidence import Evidence, Measurement
 
@@ -53,22 +54,6 @@ class Identity(Part):
     agent: str
     """sha256 of the agent's file."""
     evidence: Evidence
-
-
-class Subject(Part):
-    """The model that was run."""
-
-    file: str
-    sha256: str
-    bytes: int
-    format: str
-    precision: str
-    operators: dict[str, int] | None
-    """How many operators compute in each precision."""
-    macs: int | None
-    parameters: int | None
-    lineage: list[dict[str, Any]] | None
-    """The steps it came through, first to last; None for a file from elsewhere."""
 
 
 class DeviceFacts(Part):

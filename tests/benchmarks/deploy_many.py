@@ -16,10 +16,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # a script sees its own folder alone
 
-from edgekit.devices.bundle import Bundle
-from edgekit.devices.bundling import Wanted, make_bundle
+from edgekit.devices.bundle.bundle import Bundle
+from edgekit.devices.bundle.make import Wanted, make_bundle
+from edgekit.devices.bundle.protocol import Protocol
 from edgekit.devices.deploy import Deployment, Outcome, State, on_each
-from edgekit.devices.protocol import Protocol
 from edgekit.engine.store import Store, default_store
 from edgekit.transports.base import Transport
 from edgekit.transports.fake import Fake

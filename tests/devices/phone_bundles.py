@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from edgekit.devices.benchmark_scores import Head
-from edgekit.devices.bundle import Bundle, Info, write_bundle
-from edgekit.devices.protocol import Protocol
-from edgekit.devices.report import Subject
+from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
+from edgekit.devices.bundle.protocol import Protocol
+from edgekit.devices.bundle.subject import Subject
 from edgekit.engine.artifact import sha256_of
 from edgekit.runtimes.base import InputForm
 

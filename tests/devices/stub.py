@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from edgekit.devices.bundle import Bundle
+from edgekit.devices.bundle.bundle import Bundle
 
 SCRIPT = """#!/bin/sh
 case $1 in

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from edgekit.devices.bench import bench, import_result
-from edgekit.devices.bundle import Bundle
-from edgekit.devices.carry import write_out
+from edgekit.devices.bundle.bundle import Bundle
+from edgekit.devices.bundle.pack import write_out
+from edgekit.devices.bundle.protocol import Protocol
 from edgekit.devices.device import Device
 from edgekit.devices.missing import gaps
-from edgekit.devices.protocol import Protocol
 from edgekit.devices.report import Cause, DeviceReport, Validity
 from edgekit.errors import DeviceError, Fault, InputError, IntegrityError
 from edgekit.evidence import Evidence

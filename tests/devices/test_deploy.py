@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import PrivateAttr
 
-from edgekit.devices.bundle import Bundle
+from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.deploy import (
     WAKE_SECONDS,
     Deployment,

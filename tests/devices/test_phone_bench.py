@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from edgekit.cli import cli
 from edgekit.devices.benchmark_model import Benchmark
-from edgekit.devices.bundle import Bundle
+from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.device import Device
 from edgekit.devices.missing import gaps
 from edgekit.devices.phone_bench import bench_phone

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.devices.bundle import Bundle
+from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.deploy import Deployment, Outcome, State, roll_back
 from edgekit.devices.device import Device
 from edgekit.devices.phone_trial import phone_trial

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.devices import lock
-from edgekit.devices.bundle import Bundle
+from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.deploy import Deployment, Outcome, State, roll_back
 from edgekit.devices.device import Device
 from edgekit.engine.artifact import sha256_of

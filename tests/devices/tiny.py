@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from edgekit.devices.bundle import Bundle, Info, write_bundle
-from edgekit.devices.bundling import subject_of
-from edgekit.devices.protocol import Protocol
+from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
+from edgekit.devices.bundle.make import subject_of
+from edgekit.devices.bundle.protocol import Protocol
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm
 

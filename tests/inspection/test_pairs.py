@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.devices.bundling import Wanted, bundle_of
+from edgekit.devices.bundle.make import Wanted, bundle_of
 from edgekit.devices.estimate import estimate_for
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store

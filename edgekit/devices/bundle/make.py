@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.data.images import decode_folder, spread
-from edgekit.devices.bundle import Bundle, Info, opened, write_bundle
-from edgekit.devices.protocol import SLICE, Protocol
-from edgekit.devices.report import Subject
+from edgekit.devices.bundle.bundle import Bundle, Info, opened, write_bundle
+from edgekit.devices.bundle.protocol import SLICE, Protocol
+from edgekit.devices.bundle.subject import Subject
 from edgekit.engine.artifact import Artifact, sha256_of
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError

@@ -6,7 +6,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from edgekit.devices.bundle import INFO, SUMS, Bundle, read_sums
+from edgekit.devices.bundle.bundle import INFO, SUMS, Bundle, read_sums
 from edgekit.errors import InputError, storage_errors
 
 

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.devices.bundle import Bundle, opened, read_sums
-from edgekit.devices.bundling import Wanted, bundle_of
-from edgekit.devices.carry import write_out
-from edgekit.devices.protocol import STRICT
+from edgekit.devices.bundle.bundle import Bundle, opened, read_sums
+from edgekit.devices.bundle.make import Wanted, bundle_of
+from edgekit.devices.bundle.pack import write_out
+from edgekit.devices.bundle.protocol import STRICT
 from edgekit.engine.store import Store
 from edgekit.errors import InputError, IntegrityError
 from tests.devices.tiny import tiny_bundle
