@@ -27,7 +27,7 @@ from edgekit.data.splits import (
     pick_calibration,
     take_inventory,
 )
-from edgekit.devices.board import Board
+from edgekit.devices.bench.timing_device import Board
 from edgekit.engine.artifact import Json, sha256_of
 from edgekit.engine.step import Step, with_reasons
 from edgekit.engine.store import Store

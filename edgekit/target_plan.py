@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekit.data.splits import CalibrationChoice, divide, pick_calibration
-from edgekit.devices.board import Board
+from edgekit.devices.bench.timing_device import Board
+from edgekit.devices.bench.validate_on_device import OnDevice
 from edgekit.engine.action import Action
 from edgekit.errors import InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.evaluation.measure import device_is_here
 from edgekit.evaluation.validate import Choose, Validate
-from edgekit.on_device import OnDevice
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime, Variant
 from edgekit.spec.compatibility import why_unreachable

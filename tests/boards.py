@@ -1,6 +1,6 @@
 """A target without a processor of its own, so that any machine may stand for it."""
 
-from edgekit.devices.board import Board
+from edgekit.devices.bench.timing_device import Board
 from edgekit.spec.target import Target
 from edgekit.transports.base import Transport
 

@@ -30,7 +30,6 @@ FLOORS = [
     {"stages"},
     {"spec"},
     {"devices", "steps"},
-    {"on_device"},
     {"target_plan"},
     {"plan"},
     {"run"},

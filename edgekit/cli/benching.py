@@ -13,7 +13,7 @@ from edgekit.cli._options import FILE, debug_option, json_option, store_option
 from edgekit.errors import DeviceError, InputError, need_folder, storage_errors
 
 if TYPE_CHECKING:
-    from edgekit.devices.report import DeviceReport
+    from edgekit.devices.bench.report import DeviceReport
 
 out_option = click.option("--out", type=FILE, default=None, help="Where the report goes.")
 
@@ -49,11 +49,11 @@ def bench(
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, a bundle or any model file.
     """
     from edgekit.console import Console
-    from edgekit.devices.bench import bench as run
-    from edgekit.devices.benchmark_model import Benchmark
+    from edgekit.devices.bench.bench import bench as run
+    from edgekit.devices.bench.benchmark_model import Benchmark
+    from edgekit.devices.bench.phone_bench import bench_phone
     from edgekit.devices.bundle.make import bundle_of
     from edgekit.devices.device import Device
-    from edgekit.devices.phone_bench import bench_phone
 
     if binary is None and engine != "CPU":
         raise InputError(
@@ -86,7 +86,7 @@ def import_(
     result: Path, bundle_path: Path | None, device: str | None, out: Path | None, as_json: bool
 ) -> None:
     """Read the result.json that run.sh left on a device, with the checks of `bench`."""
-    from edgekit.devices.bench import import_result
+    from edgekit.devices.bench.bench import import_result
 
     report = import_result(result, bundle_path, device)
     folder = Path("build/devices") / report.device.name / Path(report.artifact.file).stem

@@ -14,7 +14,7 @@ from edgekit.cli._options import FILE, debug_option, json_option, store_option
 from edgekit.errors import GateBroken, InputError, need_folder
 
 if TYPE_CHECKING:
-    from edgekit.devices.board import Board
+    from edgekit.devices.bench.timing_device import Board
     from edgekit.engine.store import Store
     from edgekit.plan import Plan
     from edgekit.run import Build
@@ -180,7 +180,7 @@ def _plan(
 
 
 def _board(device: str, targets: list[Target]) -> Board:
-    from edgekit.devices.board import Board, fingerprint_of
+    from edgekit.devices.bench.timing_device import Board, fingerprint_of
     from edgekit.devices.inventory import find_device
 
     transport = find_device(device)

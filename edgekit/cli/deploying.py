@@ -72,9 +72,9 @@ def deploy(
 
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, a bundle or a model file.
     """
+    from edgekit.devices.bench.phone_golden import phone_trial
     from edgekit.devices.bundle.make import bundle_of
     from edgekit.devices.deploy import Deployment, on_each
-    from edgekit.devices.phone_trial import phone_trial
 
     transports = transports_of(devices)
     with bundle_of(artifact, store_of(store), wanted_of(**words)) as made:
@@ -93,8 +93,8 @@ def deploy(
 @debug_option
 def rollback(name: str, devices: tuple[str, ...], binary: Path | None, as_json: bool) -> None:
     """Put the release before the one in use back in use. NAME is the recipe's."""
+    from edgekit.devices.bench.phone_golden import phone_trial
     from edgekit.devices.deploy import on_each, roll_back
-    from edgekit.devices.phone_trial import phone_trial
 
     trial = phone_trial(binary) if binary else None
 

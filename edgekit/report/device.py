@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgekit.devices.report import DeviceReport, Validity
+from edgekit.devices.bench.report import DeviceReport, Validity
 from edgekit.engine.artifact import write_atomically
 from edgekit.report.render import render
 

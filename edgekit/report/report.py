@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit import __version__
+from edgekit.devices.bench.validate_on_device import OnDeviceRecord, record_of
 from edgekit.devices.roofline import Bound
 from edgekit.engine.action import library_versions
 from edgekit.engine.step import State, Step
@@ -16,7 +17,6 @@ from edgekit.evaluation.gates import GateResult, Gates
 from edgekit.evaluation.metrics import Validation
 from edgekit.evaluation.validate import Choice
 from edgekit.evidence import Evidence
-from edgekit.on_device import OnDeviceRecord, record_of
 from edgekit.pruning.record import Pruned
 from edgekit.quantization.mixed_precision import Mixed
 from edgekit.quantization.ptq_search import Search

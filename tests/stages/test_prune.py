@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from edgekit.devices.board import Board
+from edgekit.devices.bench.timing_device import Board
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import Step

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.devices.bench.phone_golden import phone_trial
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.deploy import Deployment, Outcome, State, roll_back
 from edgekit.devices.device import Device
-from edgekit.devices.phone_trial import phone_trial
 from edgekit.errors import DeviceError, InputError
-from tests.devices.phone_bundles import phone_bundle
+from tests.devices.bench.phone_bundles import phone_bundle
 
 
 def deploy(bundle: Bundle, device: Device, tool: Path) -> Outcome:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.devices.benchmark_scores import Head
+from edgekit.devices.bench.benchmark_scores import Head
 from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.devices.bundle.subject import Subject

@@ -12,16 +12,12 @@ from typing import Any
 import numpy as np
 
 from edgekit.devices.agent_result import Memory, Raw
-from edgekit.devices.android import ask, board_of, parse_heat, state_of
-from edgekit.devices.assemble import assemble
-from edgekit.devices.benchmark_model import Benchmark, BenchmarkResult, measure
-from edgekit.devices.bundle.bundle import IMAGES, Bundle
-from edgekit.devices.bundle.reference import MODEL
-from edgekit.devices.device import Device, Progress
-from edgekit.devices.lock import held
-from edgekit.devices.missing import MEASURED_WHEN_TIMED, why_missing
-from edgekit.devices.phone_trial import as_the_bundle, golden_of, refuse_others, scores_of
-from edgekit.devices.report import (
+from edgekit.devices.bench.absent_fields import MEASURED_WHEN_TIMED, why_missing
+from edgekit.devices.bench.android import ask, board_of, parse_heat, state_of
+from edgekit.devices.bench.assemble import assemble
+from edgekit.devices.bench.benchmark_model import Benchmark, BenchmarkResult, measure
+from edgekit.devices.bench.phone_golden import as_the_bundle, golden_of, refuse_others, scores_of
+from edgekit.devices.bench.report import (
     Cause,
     Correctness,
     DeviceReport,
@@ -31,13 +27,17 @@ from edgekit.devices.report import (
     RuntimeFacts,
     Validity,
 )
-from edgekit.devices.validity import (
+from edgekit.devices.bench.validity import (
     LOST_TIME,
     busy_before,
     delegate_reasons,
     spread_reasons,
     verdict,
 )
+from edgekit.devices.bundle.bundle import IMAGES, Bundle
+from edgekit.devices.bundle.reference import MODEL
+from edgekit.devices.device import Device, Progress
+from edgekit.devices.lock import held
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.metrics import DISTURBED

@@ -14,11 +14,11 @@ import numpy as np
 from edgekit.agent import agent
 from edgekit.data.images import spread
 from edgekit.devices.agent_result import Raw
+from edgekit.devices.bench.report import Validity
+from edgekit.devices.bench.validity import watched_reasons
 from edgekit.devices.bundle.bundle import IMAGES, JOB
 from edgekit.devices.device import Device, check_machine
 from edgekit.devices.lock import held
-from edgekit.devices.report import Validity
-from edgekit.devices.validity import watched_reasons
 from edgekit.engine.artifact import Json
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import PROTOCOL, Candidate, Outcome, Timing

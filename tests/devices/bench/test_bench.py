@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.devices.bench import bench, import_result
+from edgekit.devices.bench.absent_fields import gaps
+from edgekit.devices.bench.bench import bench, import_result
+from edgekit.devices.bench.report import Cause, DeviceReport, Validity
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.bundle.pack import write_out
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.devices.device import Device
-from edgekit.devices.missing import gaps
-from edgekit.devices.report import Cause, DeviceReport, Validity
 from edgekit.errors import DeviceError, Fault, InputError, IntegrityError
 from edgekit.evidence import Evidence
 from edgekit.transports.fake import Fake

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.devices.agent_result import Golden
-from edgekit.devices.benchmark_model import Benchmark
-from edgekit.devices.benchmark_scores import scores
+from edgekit.devices.bench.benchmark_model import Benchmark
+from edgekit.devices.bench.benchmark_scores import scores
 from edgekit.devices.bundle.bundle import GOLDEN_INPUT, GOLDEN_SCORES, INFO, Bundle
 from edgekit.devices.device import Device, Progress
 from edgekit.errors import DeviceError, Fault, InputError

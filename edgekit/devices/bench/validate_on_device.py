@@ -11,13 +11,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.data.images import spread
-from edgekit.devices.bench import bench
-from edgekit.devices.board import Board, no_result
+from edgekit.devices.bench.bench import bench
+from edgekit.devices.bench.report import Cause, DeviceReport, Reason, Validity
+from edgekit.devices.bench.timing_device import Board, no_result
 from edgekit.devices.bundle.bundle import Info, write_bundle
 from edgekit.devices.bundle.make import subject_of
 from edgekit.devices.bundle.protocol import SLICE, Protocol
 from edgekit.devices.device import Device
-from edgekit.devices.report import Cause, DeviceReport, Reason, Validity
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json
 from edgekit.errors import DeviceError, Fault

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.devices.android import (
+from edgekit.devices.bench.android import (
     CLOCK,
     Phone,
     Sensor,

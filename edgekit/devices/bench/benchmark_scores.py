@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.devices.agent_result import Part
-from edgekit.devices.benchmark_model import Benchmark, Engine, applied, failure, installed
-from edgekit.devices.benchmark_output import parse
+from edgekit.devices.bench.benchmark_model import Benchmark, Engine, applied, failure, installed
+from edgekit.devices.bench.benchmark_output import parse
 from edgekit.devices.device import Device, Progress
 from edgekit.errors import DeviceError, Fault, InputError
 

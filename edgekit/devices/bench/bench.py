@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from edgekit.devices.agent_result import Raw, read_result
-from edgekit.devices.assemble import assemble
+from edgekit.devices.bench.assemble import assemble
+from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bundle.bundle import INFO, JOB, Bundle, opened
 from edgekit.devices.bundle.reference import MODEL
 from edgekit.devices.device import Device, Progress, check_machine
 from edgekit.devices.lock import held
-from edgekit.devices.report import DeviceReport
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError, IntegrityError
 from edgekit.evidence import Evidence

@@ -7,16 +7,16 @@ import pytest
 from click.testing import CliRunner
 
 from edgekit.cli import cli
-from edgekit.devices.benchmark_model import Benchmark
+from edgekit.devices.bench.absent_fields import gaps
+from edgekit.devices.bench.benchmark_model import Benchmark
+from edgekit.devices.bench.phone_bench import bench_phone
+from edgekit.devices.bench.report import Cause, DeviceReport, Validity
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.device import Device
-from edgekit.devices.missing import gaps
-from edgekit.devices.phone_bench import bench_phone
-from edgekit.devices.report import Cause, DeviceReport, Validity
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.evidence import Evidence
-from tests.devices.phone_bundles import COUNT, make, phone_bundle
+from tests.devices.bench.phone_bundles import COUNT, make, phone_bundle
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from edgekit.devices import validity
-from edgekit.devices.board import Board
+from edgekit.devices.bench import validity
+from edgekit.devices.bench.timing_device import Board
 from edgekit.devices.bundle import protocol
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store

@@ -10,11 +10,8 @@ from numpy.typing import NDArray
 
 from edgekit import __version__
 from edgekit.devices.agent_result import Process, Raw, State
-from edgekit.devices.bundle.reference import FLOAT, MODEL, Reference, Setting
-from edgekit.devices.bundle.subject import Subject
-from edgekit.devices.engines import library_of
-from edgekit.devices.missing import why_missing
-from edgekit.devices.report import (
+from edgekit.devices.bench.absent_fields import why_missing
+from edgekit.devices.bench.report import (
     Cause,
     Correctness,
     DeviceFacts,
@@ -28,7 +25,10 @@ from edgekit.devices.report import (
     Sustained,
     Validity,
 )
-from edgekit.devices.validity import UNPAUSED, result_reasons, timing_reasons, verdict
+from edgekit.devices.bench.validity import UNPAUSED, result_reasons, timing_reasons, verdict
+from edgekit.devices.bundle.reference import FLOAT, MODEL, Reference, Setting
+from edgekit.devices.bundle.subject import Subject
+from edgekit.devices.engines import library_of
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import Timing
 from edgekit.evaluation.metrics import accuracy_of, ratio_of, share_of

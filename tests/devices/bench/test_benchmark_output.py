@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.devices.agent_result import Delegate
-from edgekit.devices.benchmark_output import Latency, parse
+from edgekit.devices.bench.benchmark_output import Latency, parse
 from edgekit.errors import DeviceError, Fault
-from tests.devices import benchmark_logs as logs
+from tests.devices.bench import benchmark_logs as logs
 
 
 def test_the_timed_runs_are_not_the_warm_up() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from edgekit.devices.agent_result import NOW_BITS, Delegate, Golden, Process, Raw, State
+from edgekit.devices.bench.report import Cause, Correctness, Reason, Validity
 from edgekit.devices.bundle.protocol import Protocol
-from edgekit.devices.report import Cause, Correctness, Reason, Validity
 from edgekit.evaluation.metrics import DISTURBED
 from edgekit.evidence import Verdict
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from edgekit.devices.agent_result import Delegate, Golden, Interleaved, Memory, Process, Raw, State
+from edgekit.devices.bench.report import Cause, Correctness, Reason, Validity
+from edgekit.devices.bench.validity import golden_complaint, result_reasons, timing_reasons, verdict
 from edgekit.devices.bundle.protocol import Protocol
-from edgekit.devices.report import Cause, Correctness, Reason, Validity
-from edgekit.devices.validity import golden_complaint, result_reasons, timing_reasons, verdict
 from edgekit.evaluation.metrics import accuracy_of, share_of
 from edgekit.evidence import Evidence
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from edgekit.devices.report import DeviceReport
+from edgekit.devices.bench.report import DeviceReport
 from edgekit.evidence import Evidence
 
 EMULATED = "an emulator's wall time says nothing about a processor"

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.devices.benchmark_model import Benchmark
-from edgekit.devices.benchmark_scores import Head, scores
+from edgekit.devices.bench.benchmark_model import Benchmark
+from edgekit.devices.bench.benchmark_scores import Head, scores
 from edgekit.devices.device import Device
 from edgekit.errors import DeviceError, Fault, InputError
-from tests.devices.test_benchmark_model import LITERT, QUICK, write
+from tests.devices.bench.test_benchmark_model import LITERT, QUICK, write
 
 
 def test_scores_over_adb_are_those_of_the_host(device: Device, tool: Path, model: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from edgekit.devices.android import ask, board_of, parse_heat, parse_properties, state_of
-from edgekit.devices.benchmark_model import Benchmark, measure
+from edgekit.devices.bench.android import ask, board_of, parse_heat, parse_properties, state_of
+from edgekit.devices.bench.benchmark_model import Benchmark, measure
 from edgekit.devices.device import Device
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError

@@ -1,0 +1,1 @@
+"""Measure a model on a device, and judge whether the run is a result."""
