@@ -16,7 +16,7 @@ def find(package: str, base: type) -> dict[str, Any]:
     """
     found = {}
     for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
-        if info.name == "base" or info.name.startswith("_"):
+        if info.ispkg or info.name == "base" or info.name.startswith("_"):
             continue
         module = importlib.import_module(f"{package}.{info.name}")
         own = [

@@ -12,7 +12,7 @@ from edgekit.devices.bench.report import DeviceReport, Validity
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.bundle.make import Wanted, make_bundle
 from edgekit.devices.bundle.protocol import Protocol
-from edgekit.devices.deploy import Deployment, State, on_each
+from edgekit.devices.deploy.deploy import Deployment, State, on_each
 from edgekit.devices.device import Device
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store, default_store

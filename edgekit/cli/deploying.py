@@ -22,7 +22,7 @@ from edgekit.cli._options import FILE, debug_option, json_option, store_option
 from edgekit.errors import DeviceError
 
 if TYPE_CHECKING:
-    from edgekit.devices.deploy import Outcome
+    from edgekit.devices.deploy.deploy import Outcome
     from edgekit.devices.device import Device
 
 
@@ -74,7 +74,7 @@ def deploy(
     """
     from edgekit.devices.bench.phone_golden import phone_trial
     from edgekit.devices.bundle.make import bundle_of
-    from edgekit.devices.deploy import Deployment, on_each
+    from edgekit.devices.deploy.deploy import Deployment, on_each
 
     transports = transports_of(devices)
     with bundle_of(artifact, store_of(store), wanted_of(**words)) as made:
@@ -94,7 +94,7 @@ def deploy(
 def rollback(name: str, devices: tuple[str, ...], binary: Path | None, as_json: bool) -> None:
     """Put the release before the one in use back in use. NAME is the recipe's."""
     from edgekit.devices.bench.phone_golden import phone_trial
-    from edgekit.devices.deploy import on_each, roll_back
+    from edgekit.devices.deploy.deploy import on_each, roll_back
 
     trial = phone_trial(binary) if binary else None
 

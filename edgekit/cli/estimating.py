@@ -12,8 +12,8 @@ from edgekit.cli._options import FILE, debug_option, json_option
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
-    from edgekit.devices.calibration import Calibration
-    from edgekit.devices.estimate import Estimate
+    from edgekit.devices.estimate.estimate import Estimate
+    from edgekit.devices.estimate.latency_model import Calibration
 
 DEFAULT = ("litert", "onnxruntime")
 threads_option = click.option("--threads", type=click.IntRange(1, 64), help="Of the inference.")
@@ -28,9 +28,9 @@ threads_option = click.option("--threads", type=click.IntRange(1, 64), help="Of 
 def calibrate(device: str, runtimes: tuple[str, ...], threads: int, as_json: bool) -> None:
     """Measure probe models on a device, so that `estimate` can tell what others would take."""
     from edgekit.console import Console
-    from edgekit.devices.calibrate import calibrate as run
-    from edgekit.devices.calibrate import calibration_path
     from edgekit.devices.device import Device
+    from edgekit.devices.estimate.calibrate import calibrate as run
+    from edgekit.devices.estimate.calibrate import calibration_path
     from edgekit.devices.inventory import find_device
     from edgekit.engine.store import Store, default_store
 
@@ -59,7 +59,7 @@ def estimate(
 
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, or a model file.
     """
-    from edgekit.devices.estimate import estimate_for, estimate_on
+    from edgekit.devices.estimate.estimate import estimate_for, estimate_on
     from edgekit.devices.inventory import find_device
     from edgekit.spec.target import load_target
 

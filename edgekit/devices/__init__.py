@@ -1,1 +1,1 @@
-"""Devices: the inventory, what runs on one, and what its report says."""
+"""Devices of the user: inventory, check, setup; bundles, benchmarks, deployment, estimates."""

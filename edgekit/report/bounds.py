@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edgekit.devices.roofline import Bound, bound_of
-from edgekit.devices.workload import workload_of
+from edgekit.devices.estimate.roofline import Bound, bound_of
+from edgekit.devices.estimate.workload import workload_of
 from edgekit.run import TargetResult
 from edgekit.runtimes import find_runtimes
 

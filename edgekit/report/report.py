@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit import __version__
 from edgekit.devices.bench.validate_on_device import OnDeviceRecord, record_of
-from edgekit.devices.roofline import Bound
+from edgekit.devices.estimate.roofline import Bound
 from edgekit.engine.action import library_versions
 from edgekit.engine.step import State, Step
 from edgekit.evaluation.file_audit import Audit

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # a script sees its own fold
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.bundle.make import Wanted, make_bundle
 from edgekit.devices.bundle.protocol import Protocol
-from edgekit.devices.deploy import Deployment, Outcome, State, on_each
+from edgekit.devices.deploy.deploy import Deployment, Outcome, State, on_each
 from edgekit.engine.store import Store, default_store
 from edgekit.transports.base import Transport
 from edgekit.transports.fake import Fake

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from edgekit.cli import main
-from edgekit.devices.calibrate import calibration_path
-from edgekit.devices.calibration import Calibration, Sample, fit
-from edgekit.devices.workload import Workload, workload_of
+from edgekit.devices.estimate.calibrate import calibration_path
+from edgekit.devices.estimate.latency_model import Calibration, Sample, fit
+from edgekit.devices.estimate.workload import Workload, workload_of
 from edgekit.engine.artifact import sha256_of, write_atomically
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Layer
@@ -209,7 +209,7 @@ def test_calibrate_names_what_it_does_not_know(edgekit: Typed) -> None:
 def test_calibrate_tells_the_error(
     edgekit: Typed, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgekit.devices import calibrate as room
+    from edgekit.devices.estimate import calibrate as room
 
     def found(device: object, runtimes: tuple[str, ...], threads: int, *_: object) -> Calibration:
         assert (runtimes, threads) == (("litert", "onnxruntime"), 4)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgekit.devices.bundle.make import Wanted, bundle_of
-from edgekit.devices.estimate import estimate_for
+from edgekit.devices.estimate.estimate import estimate_for
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError, IntegrityError

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from edgekit.devices.roofline import Bound
+from edgekit.devices.estimate.roofline import Bound
 from edgekit.evaluation.file_audit import Audit
 from edgekit.evaluation.gates import GateResult, Gates
 from edgekit.evaluation.metrics import AccuracyChange, Latency, Validation

@@ -8,7 +8,7 @@ import pytest
 
 from edgekit.devices.bench.phone_golden import phone_trial
 from edgekit.devices.bundle.bundle import Bundle
-from edgekit.devices.deploy import Deployment, Outcome, State, roll_back
+from edgekit.devices.deploy.deploy import Deployment, Outcome, State, roll_back
 from edgekit.devices.device import Device
 from edgekit.errors import DeviceError, InputError
 from tests.devices.bench.phone_bundles import phone_bundle

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.devices.workload import summed, workload_of
+from edgekit.devices.estimate.workload import summed, workload_of
 from edgekit.models.card import Card
 from edgekit.models.timm_models import count_macs, create
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Description, Operator, Port
-from tests.devices.workloads import workload
+from tests.devices.estimate.workloads import workload
 
 SIZE = 64
 

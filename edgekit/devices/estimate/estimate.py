@@ -8,13 +8,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.devices.bundle.make import variant_of
-from edgekit.devices.calibrate import read_calibration
-from edgekit.devices.calibration import NoEstimate, command, predict
 from edgekit.devices.check import probe_python
 from edgekit.devices.device import Device
 from edgekit.devices.engines import library_of
-from edgekit.devices.roofline import Bound, bound_of
-from edgekit.devices.workload import Workload, workload_of
+from edgekit.devices.estimate.calibrate import read_calibration
+from edgekit.devices.estimate.latency_model import NoEstimate, command, predict
+from edgekit.devices.estimate.roofline import Bound, bound_of
+from edgekit.devices.estimate.workload import Workload, workload_of
 from edgekit.errors import DeviceError, EdgekitError, InputError
 from edgekit.evidence import Measurement
 from edgekit.inspection.pairs import REPORT, published, record

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.devices.workload import Workload, workload_of
+from edgekit.devices.estimate.workload import Workload, workload_of
 from edgekit.engine.action import Action, Context, Inputs, library_versions
 from edgekit.engine.artifact import Artifact, Json, digest_of
 from edgekit.engine.store import Store

@@ -19,9 +19,9 @@ from edgekit.devices.agent_result import Golden
 from edgekit.devices.bench.validity import golden_complaint
 from edgekit.devices.bundle.bundle import RESULT, SMOKE, Bundle
 from edgekit.devices.check import need_links
+from edgekit.devices.deploy.releases import Place, sums_of
 from edgekit.devices.device import Device, Runner, check_machine
 from edgekit.devices.lock import held
-from edgekit.devices.place import Place, sums_of
 from edgekit.errors import DeviceError, EdgekitError, Fault
 from edgekit.spec.yamlfile import suggestion
 from edgekit.transports.base import Transport

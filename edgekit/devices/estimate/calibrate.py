@@ -16,11 +16,11 @@ from edgekit.devices.agent_result import Raw
 from edgekit.devices.bench.report import Validity
 from edgekit.devices.bench.validity import timing_reasons
 from edgekit.devices.bundle.protocol import Protocol
-from edgekit.devices.calibration import FEATURES, Calibration, Fit, Sample, fit, merged
 from edgekit.devices.device import Device
 from edgekit.devices.engines import library_of
+from edgekit.devices.estimate.latency_model import FEATURES, Calibration, Fit, Sample, fit, merged
+from edgekit.devices.estimate.probes import PRECISIONS, PROBES, Made, Probe, made
 from edgekit.devices.lock import held
-from edgekit.devices.probes import PRECISIONS, PROBES, Made, Probe, made
 from edgekit.engine.artifact import write_atomically
 from edgekit.engine.store import Store, default_store
 from edgekit.errors import STORE_VARIABLE, DeviceError, Fault, InputError, storage_errors

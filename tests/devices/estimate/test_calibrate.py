@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.devices import calibrate as room
-from edgekit.devices import probes as probe_room
 from edgekit.devices.agent_result import Raw
 from edgekit.devices.bench.report import Cause, Reason, Validity
 from edgekit.devices.bundle.protocol import Protocol
-from edgekit.devices.calibrate import calibrate, calibration_path, read_calibration
-from edgekit.devices.calibration import FEATURES, Calibration
 from edgekit.devices.device import Device
-from edgekit.devices.probes import PROBES, Probe
+from edgekit.devices.estimate import calibrate as room
+from edgekit.devices.estimate import probes as probe_room
+from edgekit.devices.estimate.calibrate import calibrate, calibration_path, read_calibration
+from edgekit.devices.estimate.latency_model import FEATURES, Calibration
+from edgekit.devices.estimate.probes import PROBES, Probe
 from edgekit.engine.store import Store, default_store
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.evidence import Evidence

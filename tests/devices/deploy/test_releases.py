@@ -11,7 +11,7 @@ import pytest
 
 from edgekit.devices import lock
 from edgekit.devices.bundle.bundle import Bundle
-from edgekit.devices.deploy import Deployment, Outcome, State, roll_back
+from edgekit.devices.deploy.deploy import Deployment, Outcome, State, roll_back
 from edgekit.devices.device import Device
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError

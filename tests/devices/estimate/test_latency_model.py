@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekit.devices.calibration import (
+from edgekit.devices.estimate.latency_model import (
     FEATURES,
     Calibration,
     Fit,
@@ -18,9 +18,9 @@ from edgekit.devices.calibration import (
     merged,
     predict,
 )
-from edgekit.devices.workload import Workload
+from edgekit.devices.estimate.workload import Workload
 from edgekit.evidence import Evidence
-from tests.devices.workloads import workload
+from tests.devices.estimate.workloads import workload
 
 PRICES = dict(zip(FEATURES, (5e-11, 2e-10, 3e-11, 2e-10, 1e-10, 2e-6), strict=True))
 PRECISION = "int8"

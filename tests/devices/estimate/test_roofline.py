@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.devices.roofline import PEAKS, bound_of
+from edgekit.devices.estimate.roofline import PEAKS, bound_of
 from edgekit.evidence import Evidence
-from tests.devices.workloads import workload
+from tests.devices.estimate.workloads import workload
 
 # Millions of multiply-accumulates and of parameters of MobileNet V1, V2, V3 large and small.
 V1, V2, LARGE, SMALL = (569, 4.2), (301, 3.5), (217, 5.5), (56, 2.5)

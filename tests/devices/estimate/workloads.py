@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.devices.workload import Workload
+from edgekit.devices.estimate.workload import Workload
 
 
 def workload(

@@ -15,7 +15,7 @@ import pytest
 from pydantic import PrivateAttr
 
 from edgekit.devices.bundle.bundle import Bundle
-from edgekit.devices.deploy import (
+from edgekit.devices.deploy.deploy import (
     WAKE_SECONDS,
     Deployment,
     Outcome,

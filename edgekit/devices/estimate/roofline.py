@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.devices.workload import Workload
+from edgekit.devices.estimate.workload import Workload
 from edgekit.evidence import Evidence, Measurement
 
 

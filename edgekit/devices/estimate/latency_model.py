@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.devices.workload import Workload
+from edgekit.devices.estimate.workload import Workload
 from edgekit.errors import InputError
 from edgekit.evidence import Evidence, Measurement
 

@@ -1,0 +1,1 @@
+"""Latency without a measurement of the model: a roofline, or probes of the device."""
