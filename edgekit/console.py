@@ -26,7 +26,7 @@ PLAIN_WIDTH = 160  # columns of a log file, where nothing is cut off
 
 
 class Console:
-    """An `edgekit.run.Observer` that prints. With `quiet`, stdout stays empty."""
+    """An `edgekit.build.run.Observer` that prints. With `quiet`, stdout stays empty."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.out = rich_console.Console(stderr=quiet, highlight=False)

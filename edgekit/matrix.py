@@ -16,6 +16,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
 
 from edgekit import __version__
+from edgekit.build.plan import make_plan
+from edgekit.build.run import Build, RowResult, TargetResult, execute
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import digest_of, write_atomically
 from edgekit.engine.observer import Observer
@@ -23,10 +25,8 @@ from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError, StorageError, storage_errors
 from edgekit.evaluation.gates import Gates
 from edgekit.models.source import ModelSource
-from edgekit.plan import make_plan
 from edgekit.report.matrix import Cell, Line, MatrixReport
 from edgekit.report.render import render_matrix
-from edgekit.run import Build, RowResult, TargetResult, execute
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Variant
 from edgekit.spec.recipe import AnySource, AnyStage, Recipe, conflicts

@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from edgekit.build.plan import RECORD, Plan
+from edgekit.build.run import Build, RowResult, TargetResult
+from edgekit.build.target_plan import PRECOMPILE
 from edgekit.engine.artifact import Artifact, sha256_of, write_atomically
 from edgekit.errors import storage_errors
 from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.models.checkpoint import NOTE, read_note
-from edgekit.plan import RECORD, Plan
 from edgekit.report.device import write_device_report
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import Report, make_report
-from edgekit.run import Build, RowResult, TargetResult
 from edgekit.runtimes import find_runtimes
-from edgekit.target_plan import PRECOMPILE
 
 MANIFEST_SCHEMA = 2
 BUILD_DIR = "--build-dir"

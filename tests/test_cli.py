@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from edgekit import __version__
-from tests.test_build import TARGET, edgekit
+from tests.build.test_run import TARGET, edgekit
 
 RECIPE = """\
 model: {arch: test_efficientnet, weights: scratch}

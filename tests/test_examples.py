@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.test_build import edgekit
+from tests.build.test_run import edgekit
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgekit.build.plan import make_plan
+from edgekit.build.run import execute
+from edgekit.build.runtime_steps import Precompile
+from edgekit.build.target_plan import PRECOMPILE
 from edgekit.engine.action import Context
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
-from edgekit.plan import make_plan
 from edgekit.publish import publish
-from edgekit.run import execute
 from edgekit.runtimes.base import Variant
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target
-from edgekit.stages.base import Precompile
-from edgekit.target_plan import PRECOMPILE
 
 RECIPE = """\
 model: {arch: test_efficientnet, weights: scratch, mean: 0.5, std: 0.5}

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.build.plan import make_plan
+from edgekit.build.run import execute
 from edgekit.devices.bench.bench import bench
 from edgekit.devices.bench.report import DeviceReport, Validity
 from edgekit.devices.bundle.bundle import Bundle
@@ -17,9 +19,7 @@ from edgekit.devices.device import Device
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store, default_store
 from edgekit.evidence import Evidence
-from edgekit.plan import make_plan
 from edgekit.publish import publish
-from edgekit.run import execute
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import load_target
 from edgekit.transports.adb import Adb

@@ -14,10 +14,10 @@ from edgekit.cli._options import FILE, debug_option, json_option, store_option
 from edgekit.errors import GateBroken, InputError, need_folder
 
 if TYPE_CHECKING:
+    from edgekit.build.plan import Plan
+    from edgekit.build.run import Build
     from edgekit.devices.bench.timing_device import Board
     from edgekit.engine.store import Store
-    from edgekit.plan import Plan
-    from edgekit.run import Build
     from edgekit.spec.target import Target
 
 
@@ -49,9 +49,9 @@ def _planned(command: Callable[..., None]) -> Callable[..., None]:
 @_planned
 def build(as_json: bool, **words: Any) -> None:
     """Run a recipe for one or more targets, measuring every stage."""
+    from edgekit.build.run import execute
     from edgekit.console import Console
     from edgekit.publish import publish
-    from edgekit.run import execute
 
     need_folder(words["build_dir"], "--build-dir")
     planned, cache = _plan(**words)
@@ -158,8 +158,8 @@ def _plan(
     force: tuple[str, ...],
     device: str | None,
 ) -> tuple[Plan, Store]:
+    from edgekit.build.plan import RECORD, make_plan
     from edgekit.engine.store import Store, default_store
-    from edgekit.plan import RECORD, make_plan
     from edgekit.spec.recipe import load_recipe
     from edgekit.spec.target import known_targets, load_target
 

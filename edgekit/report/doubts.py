@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from edgekit.build.run import Build, TargetResult
 from edgekit.evidence import Evidence
-from edgekit.run import Build, TargetResult
 
 BUSY = (
     "The latency of {rows}, though it was tried three times: other jobs were at work, and the "

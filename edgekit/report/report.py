@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit import __version__
+from edgekit.build.run import Build, RowResult, TargetResult
 from edgekit.devices.bench.validate_on_device import OnDeviceRecord, record_of
 from edgekit.devices.estimate.roofline import Bound
 from edgekit.engine.action import library_versions
@@ -22,7 +23,6 @@ from edgekit.quantization.mixed_precision import Mixed
 from edgekit.quantization.ptq_search import Search
 from edgekit.report.bounds import bounds_of
 from edgekit.report.doubts import doubts, evidence_of, was_timed
-from edgekit.run import Build, RowResult, TargetResult
 from edgekit.runtimes import find_runtimes
 from edgekit.stages.quantize import Islands
 

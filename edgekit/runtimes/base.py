@@ -10,12 +10,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.errors import InputError
+from edgekit.errors import EdgekitError, InputError, Unsupported, storage_errors
 from edgekit.models.card import Card
 from edgekit.models.source import Format, Triple
 from edgekit.runtimes._layer import Layer as Layer
@@ -416,3 +417,20 @@ def batches(images: NDArray[np.uint8], form: InputForm) -> Iterable[NDArray[Any]
     """The prepared images one at a time, as compiled models take them."""
     for i in range(len(images)):
         yield form.prepare(images[i : i + 1])
+
+
+@contextmanager
+def library_errors(runtime: Runtime, step: str, into: Path) -> Iterator[None]:
+    """What a runtime's library raises, in whatever way, is that this model cannot be built for it:
+    it ends one variant, and the other variants and targets go on."""
+    try:
+        with storage_errors(into):
+            yield
+    except (EdgekitError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0]
+        raise Unsupported(
+            f"{runtime.name} cannot {step} this model: {type(error).__name__}: {first}",
+            hint="--debug shows where its library stopped; another architecture or runtime may do",
+        ) from error

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -12,12 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json
-from edgekit.errors import EdgekitError, NotAsAsked, Unsupported, storage_errors
-from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.gates import Gates
-from edgekit.evaluation.measure import Machine, drivers
-from edgekit.models import timm_models
-from edgekit.quantization.tensor_names import same_ranges
+from edgekit.evaluation.measure import Machine
 from edgekit.runtimes.base import Runtime, Variant
 
 
@@ -106,150 +101,3 @@ class RuntimeStage(Stage):
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         raise TypeError(f"{self.stage} runs on a runtime: wrap it in OnRuntime")
-
-
-@contextmanager
-def blamed(runtime: Runtime, step: str, into: Path) -> Iterator[None]:
-    """What a runtime's library raises, in whatever way, is that this model cannot be built for it:
-    it ends one variant, and the other variants and targets go on."""
-    try:
-        with storage_errors(into):
-            yield
-    except (EdgekitError, OSError, MemoryError):
-        raise
-    except Exception as error:
-        first = str(error).strip().partition("\n")[0]
-        raise Unsupported(
-            f"{runtime.name} cannot {step} this model: {type(error).__name__}: {first}",
-            hint="--debug shows where its library stopped; another architecture or runtime may do",
-        ) from error
-
-
-class OnRuntime(Action):
-    """A runtime stage, and the runtime and the variant it works for."""
-
-    def __init__(self, stage: RuntimeStage, runtime: Runtime, variant: Variant) -> None:
-        self.stage = stage
-        self.runtime = runtime
-        self.variant = variant
-
-    @property
-    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
-        return (*self.stage.libraries, *self.runtime.libraries)
-
-    def settings(self) -> Json:
-        return {
-            **self.stage.settings_for(self.runtime, self.variant),
-            "stage_version": self.stage.version,
-            "runtime": self.runtime.name,
-            "runtime_version": self.runtime.version,
-        }
-
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        with blamed(self.runtime, self.stage.stage, into):
-            return self.stage.apply(self.runtime, self.variant, inputs, into, context)
-
-
-class Compile(Action):
-    """A float model for a runtime, in float: so that every stage is measured on the target."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self.runtime = runtime
-
-    @property
-    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.runtime.libraries
-
-    def settings(self) -> Json:
-        return {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
-
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        model, card = timm_models.restore(inputs["model"])
-        with blamed(self.runtime, "compile", into):
-            form = self.runtime.compile(model, card, into, context.progress)
-        if not card.macs:  # of a file from elsewhere, whose operators are counted in the result
-            operators = self.runtime.describe(into / self.runtime.file).operators
-            card = card.model_copy(update={"macs": sum(o.macs for o in operators)})
-        metadata = {
-            "card": card.model_dump(mode="json"),
-            "form": form.model_dump(mode="json"),
-            "precision": "float32",
-        }
-        trained = inputs["model"].metadata.get("ranges")
-        if not trained:
-            return metadata
-        found = same_ranges(model, self.runtime, into / self.runtime.file, form, trained)
-        if not found:
-            raise Unsupported(
-                f"none of the {len(trained)} ranges that were trained for int8 is found again in "
-                f"{self.runtime.name}'s file",
-                hint="leave the qat stage out for this architecture and runtime",
-            )
-        return {**metadata, "ranges": found}
-
-
-class Adopt(Action):
-    """Another runtime's int8 file, taken over by this one, which may run it otherwise."""
-
-    def __init__(self, runtime: Runtime, maker: Runtime) -> None:
-        self.runtime = runtime
-        self.maker = maker
-
-    @property
-    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.runtime.libraries
-
-    def settings(self) -> Json:
-        return {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
-
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        metadata = inputs["model"].metadata
-        with blamed(self.runtime, "adopt", into):
-            self.runtime.adopt(inputs["model"].file(self.maker.file), into)
-        found = audit(self.runtime.describe(into / self.runtime.file))
-        return {**metadata, "audit": found.model_dump(mode="json")}
-
-
-class Check(Action):
-    """Whether the shipped file would run on the target at all, read from the file alone."""
-
-    def __init__(self, runtime: Runtime, device: str, engine: str | None) -> None:
-        self.runtime = runtime
-        self.device = device
-        self.engine = engine
-
-    def settings(self) -> Json:
-        identity = {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
-        return {**identity, "device": self.device, "engine": self.engine}
-
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        path = inputs["model"].file(self.runtime.file)
-        problems = self.runtime.refusals(path, self.device, self.engine)
-        if problems:
-            where = self.engine or self.device
-            raise NotAsAsked(
-                f"{self.runtime.file} would not run with {where}: {'; '.join(problems[:5])}",
-                hint="choose another architecture, or another variant for this target",
-            )
-        return {"device": self.device, "engine": self.engine}
-
-
-class Precompile(Action):
-    """The shipped file as the device's own compiler leaves it. It loads at once, and fits one
-    version of the driver alone, so it lies beside the file and never instead of it."""
-
-    def __init__(self, runtime: Runtime, device: str) -> None:
-        self.runtime = runtime
-        self.device = device
-
-    @property
-    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
-        return (self.runtime.engine,)
-
-    def settings(self) -> Json:
-        identity = {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
-        return {**identity, "device": self.device, "drivers": drivers(self.device)}
-
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        facts = self.runtime.precompile(inputs["model"].file(self.runtime.file), self.device, into)
-        return {"device": self.device, **facts}

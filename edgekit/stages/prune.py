@@ -32,10 +32,10 @@ from edgekit.pruning.record import Budget, Pruned, cuts_of
 from edgekit.pruning.table import KernelPrecision, LatencyTable, Table, network_of, read_table
 from edgekit.pruning.trial import Trial, Workshop, buys_time, middle, refuse_idle
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.base import Runtime, library_errors
 from edgekit.stages._recover import Recover, teacher_for
 from edgekit.stages._supervised import SupervisedTrainer
-from edgekit.stages.base import Stage, blamed
+from edgekit.stages.base import Stage
 
 PLUGIN = re.compile(r"\w+(\.\w+)*:\w+")
 CUT = "cut.json"
@@ -224,11 +224,11 @@ class _Pruning:
             pixels = middle(self.images, self.card.image_size)
             say, machine = self.context.progress, stage._machine
             shop = Workshop(runtime, stage.precision, pixels, Path(folder), say, machine)
-            with blamed(runtime, "compile", Path(folder)):
+            with library_errors(runtime, "compile", Path(folder)):
                 dense = shop.compile(self.dense, self.card)
             made = self._to_budget(model, card, stage.keep * self.total)
             for attempt in range(1, cutting.ATTEMPTS + 1):
-                with blamed(runtime, "compile", Path(folder)):
+                with library_errors(runtime, "compile", Path(folder)):
                     trial = shop.compare(shop.compile(made.model, made.card), dense)
                 shown, predicted = trial.shown(stage.by), made.cost / self.total
                 if shown is None or shown <= stage.keep or attempt == cutting.ATTEMPTS:

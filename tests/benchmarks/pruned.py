@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from edgekit import stats
+from edgekit.build.plan import make_plan
+from edgekit.build.run import Build, RowResult, execute
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store, default_store
 from edgekit.evaluation.measure import Candidate, measure
 from edgekit.evaluation.metrics import is_disturbed, ratio_of
 from edgekit.evidence import Evidence
-from edgekit.plan import make_plan
-from edgekit.run import Build, RowResult, execute
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm
 from edgekit.spec.recipe import load_recipe

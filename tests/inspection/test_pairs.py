@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgekit.build.plan import make_plan
+from edgekit.build.run import execute
 from edgekit.devices.bundle.make import Wanted, bundle_of
 from edgekit.devices.estimate.estimate import estimate_for
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError, IntegrityError
 from edgekit.inspection.pairs import Asked, locate
-from edgekit.plan import make_plan
 from edgekit.publish import publish
-from edgekit.run import execute
 from edgekit.runtimes.base import Variant
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target, load_target

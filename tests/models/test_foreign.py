@@ -20,6 +20,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgekit.build.plan import Plan, make_plan
+from edgekit.build.run import Build, execute
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
@@ -32,9 +34,7 @@ from edgekit.models import _keras, foreign, timm_models
 from edgekit.models.card import Card
 from edgekit.models.foreign import LoadForeign, content_digest
 from edgekit.models.source import RANGES, ModelSource
-from edgekit.plan import Plan, make_plan
 from edgekit.publish import publish
-from edgekit.run import Build, execute
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Variant
 from edgekit.spec.recipe import load_recipe

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.build.plan import make_plan
+from edgekit.build.run import Build, TargetResult, execute
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.evaluation.metrics import share_of
 from edgekit.evidence import Evidence
-from edgekit.plan import make_plan
 from edgekit.report.doubts import doubts
-from edgekit.run import Build, TargetResult, execute
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target
 from tests.conftest import write_images

@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from edgekit.build.plan import Plan, make_plan
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import State
@@ -19,7 +20,6 @@ from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError, WeightsError
 from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
-from edgekit.plan import Plan, make_plan
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import load_target
 from edgekit.stages._augment import Views
@@ -474,8 +474,8 @@ def test_built_scores_are_cached_when_the_learning_rate_changes(
 ) -> None:
     from dataclasses import replace
 
+    from edgekit.build.run import execute
     from edgekit.engine.observer import Silent
-    from edgekit.run import execute
 
     def trunk(whole: Plan) -> Plan:
         return replace(

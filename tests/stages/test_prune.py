@@ -11,6 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from edgekit.build.plan import make_plan
 from edgekit.devices.bench.timing_device import Board
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
@@ -21,7 +22,6 @@ from edgekit.evaluation.measure import HERE
 from edgekit.evidence import Evidence, Measurement
 from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
-from edgekit.plan import make_plan
 from edgekit.pruning.record import Pruned
 from edgekit.pruning.trial import Trial
 from edgekit.runtimes import find_runtimes

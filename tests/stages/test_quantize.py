@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekit.build.plan import make_plan
+from edgekit.build.run import Build, execute
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, DataError, InputError, Unsupported
 from edgekit.evaluation.gates import Gates
-from edgekit.plan import make_plan
 from edgekit.quantization.mixed_precision import Kept, Mixed
 from edgekit.quantization.ptq_search import Search
 from edgekit.quantization.trials import Trial, Way
-from edgekit.run import Build, execute
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Quantization, Variant
 from edgekit.spec.recipe import load_recipe

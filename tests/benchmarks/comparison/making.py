@@ -18,13 +18,13 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.build.plan import Plan
+from edgekit.build.run import execute
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import Artifact, Json, digest_of, write_atomically
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, EdgekitError
-from edgekit.plan import Plan
-from edgekit.run import execute
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm
 from tests.benchmarks.comparison.peers import FLOATS, QUANTIZERS, Family, Peer

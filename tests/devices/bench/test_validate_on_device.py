@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from edgekit.build.plan import Plan, make_plan
+from edgekit.build.run import execute
 from edgekit.devices.bench import validity
 from edgekit.devices.bench.timing_device import Board
 from edgekit.devices.bundle import protocol
@@ -18,10 +20,8 @@ from edgekit.engine.store import Store
 from edgekit.errors import InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.evidence import Evidence
-from edgekit.plan import Plan, make_plan
 from edgekit.publish import publish
 from edgekit.report.report import Report
-from edgekit.run import execute
 from edgekit.runtimes.base import Variant
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target

@@ -18,6 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgekit.build.draft import Draft
+from edgekit.build.target_plan import TargetPlan, plan_target
 from edgekit.data.sources.base import Sample
 from edgekit.data.splits import (
     CalibrationChoice,
@@ -42,8 +44,6 @@ from edgekit.runtimes import find_runtimes
 from edgekit.spec.compatibility import in_reach
 from edgekit.spec.recipe import Recipe
 from edgekit.spec.target import Target
-from edgekit.steps import Draft
-from edgekit.target_plan import TargetPlan, plan_target
 
 RECORD = "plan.json"
 

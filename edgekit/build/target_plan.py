@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from edgekit.build.draft import Draft
+from edgekit.build.runtime_steps import Adopt, Check, Compile, OnRuntime, Precompile
 from edgekit.data.splits import CalibrationChoice, divide, pick_calibration
 from edgekit.devices.bench.timing_device import Board
 from edgekit.devices.bench.validate_on_device import OnDevice
@@ -21,15 +23,7 @@ from edgekit.runtimes.base import Runtime, Variant
 from edgekit.spec.compatibility import why_unreachable
 from edgekit.spec.recipe import Recipe
 from edgekit.spec.target import Target
-from edgekit.stages.base import (
-    Adopt,
-    Check,
-    Compile,
-    OnRuntime,
-    Precompile,
-    RuntimeStage,
-)
-from edgekit.steps import Draft
+from edgekit.stages.base import RuntimeStage
 
 PRECOMPILE = "precompile"
 

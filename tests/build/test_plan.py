@@ -12,12 +12,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from edgekit.build.plan import Plan, make_plan
 from edgekit.engine.step import State, Step
 from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.models.checkpoint import NOTE
-from edgekit.plan import Plan, make_plan
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Variant
 from edgekit.spec.recipe import Recipe, load_recipe
@@ -518,7 +518,7 @@ def test_on_the_targets_own_device_files_are_compiled_ahead_and_measured_there(
         return {step.id: step for step in plan(targets=[npu]).steps}
 
     assert "npu/openvino/precompile" not in steps()
-    monkeypatch.setattr("edgekit.target_plan.device_is_here", lambda device: device == "NPU")
+    monkeypatch.setattr("edgekit.build.target_plan.device_is_here", lambda device: device == "NPU")
     here = steps()
     assert here["npu/openvino/precompile"].inputs == {"model": "npu/openvino/export"}
     assert here["npu/openvino/validate-export"].components["settings"]["device"] == "NPU"

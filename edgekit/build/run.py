@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from edgekit.build.plan import Plan
+from edgekit.build.target_plan import Row, TargetPlan
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bench.validate_on_device import OnDevice, read_device_report, record_of
 from edgekit.engine.action import Context
@@ -23,8 +25,6 @@ from edgekit.errors import (
 from edgekit.evaluation.gates import GateResult, Gates, judge
 from edgekit.evaluation.metrics import Validation, gate_figures
 from edgekit.evaluation.validate import Choice, read_choice, read_validation
-from edgekit.plan import Plan
-from edgekit.target_plan import Row, TargetPlan
 
 
 @dataclass

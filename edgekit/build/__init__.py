@@ -1,0 +1,1 @@
+"""Plan a recipe for targets, run the plan, and judge what comes of it."""
