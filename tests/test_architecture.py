@@ -23,7 +23,7 @@ HEAVY = {
 FLOORS = [
     {"agent", "discovery", "errors", "evidence"},
     {"engine", "stats"},
-    {"data", "models", "transports"},
+    {"build_folder", "data", "models", "transports"},
     {"runtimes"},
     {"evaluation", "inspection"},
     {"pruning", "quantization"},
@@ -32,7 +32,7 @@ FLOORS = [
     {"devices"},
     {"build"},
     {"report"},
-    {"console", "matrix", "publish"},
+    {"matrix"},
     {"cli"},
     {"__main__"},
 ]

@@ -19,7 +19,7 @@ from edgekit.devices.device import Device
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store, default_store
 from edgekit.evidence import Evidence
-from edgekit.publish import publish
+from edgekit.report.publish import publish
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import load_target
 from edgekit.transports.adb import Adb

@@ -48,7 +48,7 @@ def bench(
 
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, a bundle or any model file.
     """
-    from edgekit.console import Console
+    from edgekit.cli.console import Console
     from edgekit.devices.bench.bench import bench as run
     from edgekit.devices.bench.benchmark_model import Benchmark
     from edgekit.devices.bench.phone_bench import bench_phone

@@ -50,8 +50,8 @@ def _planned(command: Callable[..., None]) -> Callable[..., None]:
 def build(as_json: bool, **words: Any) -> None:
     """Run a recipe for one or more targets, measuring every stage."""
     from edgekit.build.run import execute
-    from edgekit.console import Console
-    from edgekit.publish import publish
+    from edgekit.cli.console import Console
+    from edgekit.report.publish import publish
 
     need_folder(words["build_dir"], "--build-dir")
     planned, cache = _plan(**words)
@@ -128,7 +128,7 @@ def plan(as_json: bool, **words: Any) -> None:
 @debug_option
 def matrix(spec: Path, out: Path | None, store: Path | None, as_json: bool) -> None:
     """Measure many architectures on every target; goes on where it was stopped."""
-    from edgekit.console import Console
+    from edgekit.cli.console import Console
     from edgekit.engine.store import Store, default_store
     from edgekit.matrix import load_matrix, publish_matrix, read_matrix_report, run_matrix
 

@@ -27,7 +27,7 @@ threads_option = click.option("--threads", type=click.IntRange(1, 64), help="Of 
 @debug_option
 def calibrate(device: str, runtimes: tuple[str, ...], threads: int, as_json: bool) -> None:
     """Measure probe models on a device, so that `estimate` can tell what others would take."""
-    from edgekit.console import Console
+    from edgekit.cli.console import Console
     from edgekit.devices.device import Device
     from edgekit.devices.estimate.calibrate import calibrate as run
     from edgekit.devices.estimate.calibrate import calibration_path

@@ -38,7 +38,7 @@ def inspect(
 
     ARTIFACT is build/<recipe>/<target>/<variant>, the model in it, or with --float any model file.
     """
-    from edgekit.console import Console
+    from edgekit.cli.console import Console
     from edgekit.engine.store import Store, default_store
     from edgekit.inspection.causes import diagnose
     from edgekit.inspection.layerwise import inspect_files

@@ -19,7 +19,7 @@ from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError, IntegrityError
 from edgekit.inspection.pairs import Asked, locate
-from edgekit.publish import publish
+from edgekit.report.publish import publish
 from edgekit.runtimes.base import Variant
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target, load_target

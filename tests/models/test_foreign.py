@@ -34,7 +34,7 @@ from edgekit.models import _keras, foreign, timm_models
 from edgekit.models.card import Card
 from edgekit.models.foreign import LoadForeign, content_digest
 from edgekit.models.source import RANGES, ModelSource
-from edgekit.publish import publish
+from edgekit.report.publish import publish
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Variant
 from edgekit.spec.recipe import load_recipe

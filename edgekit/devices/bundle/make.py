@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.build_folder import AGAIN, MANIFEST, REPORT, built, published, record
 from edgekit.data.images import decode_folder, spread
 from edgekit.devices.bundle.bundle import Bundle, Info, opened, write_bundle
 from edgekit.devices.bundle.protocol import SLICE, Protocol
@@ -23,16 +24,7 @@ from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError
 from edgekit.evaluation.measure import Candidate, Ready, measure
 from edgekit.evaluation.validate import RESULT
-from edgekit.inspection.pairs import (
-    AGAIN,
-    MANIFEST,
-    REPORT,
-    Asked,
-    built,
-    input_form,
-    published,
-    record,
-)
+from edgekit.inspection.pairs import Asked, input_form
 from edgekit.models.card import Card
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm, Port, Runtime

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.build_folder import REPORT, published, record
 from edgekit.devices.bundle.make import variant_of
 from edgekit.devices.check import probe_python
 from edgekit.devices.device import Device
@@ -17,7 +18,6 @@ from edgekit.devices.estimate.roofline import Bound, bound_of
 from edgekit.devices.estimate.workload import Workload, workload_of
 from edgekit.errors import DeviceError, EdgekitError, InputError
 from edgekit.evidence import Measurement
-from edgekit.inspection.pairs import REPORT, published, record
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.spec.target import Target

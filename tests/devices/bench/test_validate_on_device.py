@@ -20,7 +20,7 @@ from edgekit.engine.store import Store
 from edgekit.errors import InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.evidence import Evidence
-from edgekit.publish import publish
+from edgekit.report.publish import publish
 from edgekit.report.report import Report
 from edgekit.runtimes.base import Variant
 from edgekit.spec.recipe import load_recipe

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.console import Console
+from edgekit.cli.console import Console
 from edgekit.inspection.causes import diagnose
 from tests.inspection.test_causes import SCORES, inspection, lossy, tensor
 

@@ -15,7 +15,7 @@ from edgekit.build.target_plan import PRECOMPILE
 from edgekit.engine.action import Context
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
-from edgekit.publish import publish
+from edgekit.report.publish import publish
 from edgekit.runtimes.base import Variant
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target
