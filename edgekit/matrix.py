@@ -25,7 +25,7 @@ from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError, StorageError, storage_errors
 from edgekit.evaluation.gates import Gates
 from edgekit.models.source import ModelSource
-from edgekit.report.matrix import Cell, Line, MatrixReport
+from edgekit.report.matrix import Cell, MatrixReport, MatrixRow
 from edgekit.report.render import render_matrix
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Variant
@@ -34,7 +34,7 @@ from edgekit.spec.target import Target, load_target
 from edgekit.spec.yamlfile import Location, named_document, parse
 
 
-class Entry(BaseModel):
+class MatrixEntry(BaseModel):
     """One architecture, and where it differs from the others."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -56,7 +56,7 @@ class Matrix(BaseModel):
     data: SerializeAsAny[AnySource]
     stages: tuple[SerializeAsAny[AnyStage], ...] = Field(min_length=1, strict=False)
     targets: tuple[str, ...] = Field(min_length=1, strict=False)
-    architectures: tuple[Entry, ...] = Field(min_length=1, strict=False)
+    architectures: tuple[MatrixEntry, ...] = Field(min_length=1, strict=False)
 
     @field_validator("stages")
     @classmethod
@@ -74,14 +74,14 @@ class Matrix(BaseModel):
 
     @field_validator("architectures")
     @classmethod
-    def _named_once(cls, value: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    def _named_once(cls, value: tuple[MatrixEntry, ...]) -> tuple[MatrixEntry, ...]:
         names = [entry.arch for entry in value]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"named twice: {', '.join(twice)}")
         return value
 
-    def recipe(self, entry: Entry) -> Recipe:
+    def recipe(self, entry: MatrixEntry) -> Recipe:
         data = self.data
         if entry.image_size:
             data = data.model_copy(update={"image_size": entry.image_size})
@@ -166,16 +166,16 @@ def run_matrix(
 
 def _line(
     matrix: Matrix,
-    entry: Entry,
+    entry: MatrixEntry,
     targets: list[Target],
     base: Path,
     store: Store,
     observer: Observer,
-    known: Line | None,
+    known: MatrixRow | None,
     report: MatrixReport,
-) -> Line:
+) -> MatrixRow:
     recipe = matrix.recipe(entry)
-    line = Line(
+    line = MatrixRow(
         arch=entry.arch,
         family=entry.family,
         note=entry.note,
@@ -210,7 +210,7 @@ def _line(
     return line
 
 
-def _is_settled(line: Line) -> bool:
+def _is_settled(line: MatrixRow) -> bool:
     """Nothing of it failed: a failure is tried again, it may have been the machine's."""
     return not line.reason and not any(cell.reason for cell in line.cells)
 

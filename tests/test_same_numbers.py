@@ -14,7 +14,7 @@ from edgekit.devices.bench.report import DeviceReport, Validity
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.bundle.make import Wanted, make_bundle
 from edgekit.devices.bundle.protocol import Protocol
-from edgekit.devices.deploy.deploy import Deployment, State, on_each
+from edgekit.devices.deploy.deploy import Deployment, DeployState, on_each
 from edgekit.devices.device import Device
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store, default_store
@@ -54,7 +54,7 @@ def bundle_for(built: Path, runtime: str, into: Path) -> Bundle:
 def measured(way: Transport, bundle: Bundle) -> DeviceReport:
     """Deployed, then measured from what was deployed."""
     (outcome,) = on_each({"board": way}, Deployment(bundle, bundle.release()).to)
-    assert outcome.state is State.DEPLOYED, outcome.error
+    assert outcome.state is DeployState.DEPLOYED, outcome.error
     with Device("board", way) as device:
         return bench(bundle, device, lambda *_: None)
 

@@ -29,7 +29,7 @@ from edgekit.data.splits import (
     pick_calibration,
     take_inventory,
 )
-from edgekit.devices.bench.timing_device import Board
+from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.artifact import Json, sha256_of
 from edgekit.engine.step import Step, with_reasons
 from edgekit.engine.store import Store
@@ -41,7 +41,7 @@ from edgekit.models.checkpoint import SEEN_DIGITS, read_note, seen_images
 from edgekit.models.foreign import LoadForeign
 from edgekit.models.timm_models import LoadModel
 from edgekit.runtimes import find_runtimes
-from edgekit.spec.compatibility import in_reach
+from edgekit.spec.compatibility import compatible_targets
 from edgekit.spec.recipe import Recipe
 from edgekit.spec.target import Target
 
@@ -72,7 +72,7 @@ def make_plan(
     store: Store,
     last: Json | None = None,
     force: tuple[str, ...] = (),
-    board: Board | None = None,
+    board: TimingDevice | None = None,
 ) -> Plan:
     """Plan a build.
 
@@ -103,7 +103,7 @@ def make_plan(
             f"a target cannot be named {', '.join(sorted(taken))}: a step bears that name",
             hint="rename the target's file, or give it a name: key",
         )
-    targets, left_out = in_reach(recipe.model, targets)
+    targets, left_out = compatible_targets(recipe.model, targets)
     _refuse_idle_stages(recipe, targets)
     planned = tuple(
         plan_target(draft, t, kept, judge, board if board and board.target == t else None)

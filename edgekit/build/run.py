@@ -12,7 +12,7 @@ from edgekit.devices.bench.validate_on_device import OnDevice, read_device_repor
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Observer
-from edgekit.engine.step import State, Step
+from edgekit.engine.step import Step, StepState
 from edgekit.engine.store import Store
 from edgekit.errors import (
     DeviceError,
@@ -179,7 +179,7 @@ def _perform(
 
     def cached() -> Artifact | None:
         # A step above may have run again and given another result: then this one must too.
-        found = None if step.state is State.FORCED else store.find(step.key)
+        found = None if step.state is StepState.FORCED else store.find(step.key)
         return found if found and found.parents == parents else None
 
     found = cached()
@@ -203,7 +203,7 @@ def _run(
     parents = tuple(sorted(artifact.digest for artifact in inputs.values()))
     context = Context(
         progress=lambda done, total, note: observer.progressed(step, done, total, note),
-        partial=store.partial(step.key, parents, fresh=step.state is State.FORCED),
+        partial=store.partial(step.key, parents, fresh=step.state is StepState.FORCED),
         base=build.plan.base,
     )
     start = time.perf_counter()

@@ -11,7 +11,7 @@ from typing import Any
 from edgekit.build.draft import Draft
 from edgekit.build.runtime_steps import Adopt, Check, Compile, OnRuntime, Precompile
 from edgekit.data.splits import CalibrationChoice, divide, pick_calibration
-from edgekit.devices.bench.timing_device import Board
+from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.devices.bench.validate_on_device import OnDevice
 from edgekit.engine.action import Action
 from edgekit.errors import InputError
@@ -20,7 +20,7 @@ from edgekit.evaluation.measure import device_is_here
 from edgekit.evaluation.validate import Choose, Validate
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime, Variant
-from edgekit.spec.compatibility import why_unreachable
+from edgekit.spec.compatibility import why_incompatible
 from edgekit.spec.recipe import Recipe
 from edgekit.spec.target import Target
 from edgekit.stages.base import RuntimeStage
@@ -59,7 +59,7 @@ class TargetPlan:
     """What the recipe's quantize stage asks for."""
     unreachable: dict[str, str]
     """Variants that this recipe cannot have, each with the reason."""
-    board: Board | None = None
+    board: TimingDevice | None = None
     """The user's device that stands for the target."""
 
     def gates_for(self, variant: str) -> Gates:
@@ -72,7 +72,7 @@ class TargetPlan:
 
 
 def plan_target(
-    draft: Draft, target: Target, trunk: list[str], judge: str, board: Board | None = None
+    draft: Draft, target: Target, trunk: list[str], judge: str, board: TimingDevice | None = None
 ) -> TargetPlan:
     device = target.device if device_is_here(target.device) else "CPU"
     gates = draft.recipe.gates.stricter(target.gates)
@@ -95,7 +95,7 @@ def plan_target(
     }
     offered = [v for v in target.variants if v.name not in unreachable]
     for variant in offered:
-        line = _Line(draft, target, variant, judge, device, board)
+        line = _VariantSteps(draft, target, variant, judge, device, board)
         if variant.runtime not in floats:
             compiled = line.compile(trunk, last=not stages)
             rows += compiled
@@ -132,7 +132,7 @@ def _why_not(
     recipe: Recipe, variant: Variant, target: Target, stages: list[RuntimeStage]
 ) -> str | None:
     """Why a recipe cannot have a variant; what else is wrong with a required one is raised."""
-    why = why_unreachable(recipe.model, variant)
+    why = why_incompatible(recipe.model, variant)
     if why or variant.name in target.runtimes:
         return why
     names = {stage.stage for stage in stages}
@@ -162,7 +162,7 @@ def _refuse_idle_gates(gates: Gates, rows: list[Row]) -> None:
 
 
 @dataclass(frozen=True)
-class _Line:
+class _VariantSteps:
     """The steps of one variant for one target; each artifact is validated before the next."""
 
     draft: Draft
@@ -170,7 +170,7 @@ class _Line:
     variant: Variant
     judge: str
     device: str
-    board: Board | None
+    board: TimingDevice | None
 
     def compile(self, trunk: list[str], last: bool) -> list[Row]:
         """What the trunk left, in float, on the variant's runtime: once for all its variants."""

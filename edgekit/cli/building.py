@@ -16,7 +16,7 @@ from edgekit.errors import GateBroken, InputError, need_folder
 if TYPE_CHECKING:
     from edgekit.build.plan import Plan
     from edgekit.build.run import Build
-    from edgekit.devices.bench.timing_device import Board
+    from edgekit.devices.bench.timing_device import TimingDevice
     from edgekit.engine.store import Store
     from edgekit.spec.target import Target
 
@@ -179,8 +179,8 @@ def _plan(
     return make_plan(parsed, recipe.parent, loaded, cache, last, force, board), cache
 
 
-def _board(device: str, targets: list[Target]) -> Board:
-    from edgekit.devices.bench.timing_device import Board, fingerprint_of
+def _board(device: str, targets: list[Target]) -> TimingDevice:
+    from edgekit.devices.bench.timing_device import TimingDevice, fingerprint_of
     from edgekit.devices.inventory import find_device
 
     transport = find_device(device)
@@ -189,4 +189,4 @@ def _board(device: str, targets: list[Target]) -> Board:
             f"--device {device} stands for one target, and {len(targets)} are named",
             hint="build the others apart, each with its own device",
         )
-    return Board(device, transport, targets[0], fingerprint_of(device, transport))
+    return TimingDevice(device, transport, targets[0], fingerprint_of(device, transport))

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import Step
-from edgekit.inspection.causes import Finding
+from edgekit.inspection.causes import Cause
 from edgekit.inspection.layerwise import MATTERS, SOUND_DB, Inspection, TensorReport
 from edgekit.inspection.pairs import Pair
 from edgekit.report.render import interval
@@ -213,7 +213,7 @@ class Console:
         self._say(f"Comparison: {folder / 'comparison.html'}; each target's report in its folder")
 
     def inspection(
-        self, pair: Pair, found: Inspection, findings: tuple[Finding, ...], everything: bool
+        self, pair: Pair, found: Inspection, findings: tuple[Cause, ...], everything: bool
     ) -> None:
         """Where a compressed file parts from its float original."""
         table = Table(title=f"{pair.path} against {pair.float_path.name}")

@@ -22,7 +22,7 @@ from edgekit.cli._options import FILE, debug_option, json_option, store_option
 from edgekit.errors import DeviceError
 
 if TYPE_CHECKING:
-    from edgekit.devices.deploy.deploy import Outcome
+    from edgekit.devices.deploy.deploy import DeployResult
     from edgekit.devices.device import Device
 
 
@@ -98,13 +98,13 @@ def rollback(name: str, devices: tuple[str, ...], binary: Path | None, as_json: 
 
     trial = phone_trial(binary) if binary else None
 
-    def back(device: Device) -> Outcome:
+    def back(device: Device) -> DeployResult:
         return roll_back(device, name, trial, on_stderr)
 
     _tell(on_each(transports_of(devices), back), as_json)
 
 
-def _tell(outcomes: list[Outcome], as_json: bool) -> None:
+def _tell(outcomes: list[DeployResult], as_json: bool) -> None:
     """A line a device; any failure is the command's."""
     if as_json:
         click.echo(json.dumps([one.as_json() for one in outcomes], indent=1))

@@ -13,7 +13,7 @@ from edgekit.errors import InputError
 
 if TYPE_CHECKING:
     from edgekit.devices.estimate.estimate import Estimate
-    from edgekit.devices.estimate.latency_model import Calibration
+    from edgekit.devices.estimate.latency_model import LatencyModel
 
 DEFAULT = ("litert", "onnxruntime")
 threads_option = click.option("--threads", type=click.IntRange(1, 64), help="Of the inference.")
@@ -91,7 +91,7 @@ def _runtimes(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _calibrated(found: Calibration) -> Iterator[str]:
+def _calibrated(found: LatencyModel) -> Iterator[str]:
     yield f"{found.device}: {found.cpu}, {found.cores} cores, kernel {found.kernel}"
     for one in found.fits:
         span = [sample.seconds for sample in one.samples]

@@ -40,14 +40,14 @@ def inspect(
     """
     from edgekit.cli.console import Console
     from edgekit.engine.store import Store, default_store
-    from edgekit.inspection.causes import diagnose
+    from edgekit.inspection.causes import find_causes
     from edgekit.inspection.layerwise import inspect_files
     from edgekit.inspection.pairs import Asked, locate
 
     pair = locate(artifact, Store(store or default_store()), Asked(**words))
     files = pair.float_path, pair.float_form, pair.path, pair.form
     found = inspect_files(pair.runtime, *files, pair.images, pair.rescaled)
-    findings = diagnose(found)
+    findings = find_causes(found)
     if not as_json:
         Console().inspection(pair, found, findings, everything)
         return

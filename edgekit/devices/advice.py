@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgekit.devices.facts import Checked, Problem
+from edgekit.devices.facts import Checked, DeviceProblem
 
 PROGRAMS = ("sha256sum", "tar", "df", "sync", "mv", "ln")
 """What edgekit calls on a device, all of it POSIX or coreutils."""
@@ -32,7 +32,7 @@ def no_links(home: str) -> str:
     return f"a link cannot be replaced atomically: `ln -sfn` or `mv -T` does not work in {home}"
 
 
-def problems_of(checked: Checked, has_links: bool) -> list[Problem]:
+def problems_of(checked: Checked, has_links: bool) -> list[DeviceProblem]:
     """Everything a device lacks (pure).
 
     Args:
@@ -45,9 +45,9 @@ def problems_of(checked: Checked, has_links: bool) -> list[Problem]:
     ]
 
 
-def _system(checked: Checked, has_links: bool) -> Iterator[Problem]:
+def _system(checked: Checked, has_links: bool) -> Iterator[DeviceProblem]:
     if checked.bits == 32:
-        yield Problem(
+        yield DeviceProblem(
             what="unsupported: a 32-bit OS; onnxruntime, ai-edge-litert and openvino have no "
             "packages for it",
             mend=ONLY_32_BITS,
@@ -55,19 +55,19 @@ def _system(checked: Checked, has_links: bool) -> Iterator[Problem]:
     missing = [name for name in PROGRAMS if name not in (checked.programs or PROGRAMS)]
     if missing:
         packages = sorted({"tar" if name == "tar" else "coreutils" for name in missing})
-        yield Problem(
+        yield DeviceProblem(
             what=f"programs are missing: {', '.join(missing)}",
             mend="a newer Android"
             if _is_android(checked)
             else f"on the device: sudo apt-get install {' '.join(packages)}",
         )
     elif not has_links:
-        yield Problem(
+        yield DeviceProblem(
             what=no_links(checked.home),
             mend=LINKS,
         )
     if checked.free_bytes is not None and checked.free_bytes < SMALLEST_SPACE:
-        yield Problem(
+        yield DeviceProblem(
             what=f"{checked.free_bytes / 1e6:.0f} MB are free in {checked.home}, "
             f"{SMALLEST_SPACE / 1e6:.0f} MB are wanted",
             mend="free some space there, or name another `home` in the inventory",
@@ -78,53 +78,53 @@ def _is_android(checked: Checked) -> bool:
     return (checked.os or "").startswith("Android")
 
 
-def _python(checked: Checked) -> Iterator[Problem]:
+def _python(checked: Checked) -> Iterator[DeviceProblem]:
     setup = f"edgekit device setup {checked.name}"
     python = checked.python
     if python is None and _is_android(checked):
-        yield Problem(
+        yield DeviceProblem(
             what="Android has no Python: models run there with a benchmark_model of yours",
             mend="edgekit bench MODEL --benchmark-binary FILE",
             blocks=False,
         )
         return
     if python is None:
-        yield Problem(
+        yield DeviceProblem(
             what=f"no Python runs there: {checked.unread.get('python')}",
             mend="on the device: sudo apt-get install python3; or, if the inventory names another "
             "with `python`, name one that is there",
         )
         return
     if tuple(map(int, python.version.split(".")[:2])) < OLDEST_PYTHON:
-        yield Problem(
+        yield DeviceProblem(
             what=f"{python.path} is Python {python.version}, older than 3.9",
             mend="install a newer one and name it with `python` in the inventory",
         )
         return
     if "numpy" not in python.packages:
-        yield Problem(what=f"numpy is not installed for {python.path}", mend=setup)
+        yield DeviceProblem(what=f"numpy is not installed for {python.path}", mend=setup)
     if not python.packages.keys() - {"numpy"}:
-        yield Problem(what=f"no runtime is installed for {python.path}", mend=setup)
+        yield DeviceProblem(what=f"no runtime is installed for {python.path}", mend=setup)
 
 
-def _calm(checked: Checked) -> Iterator[Problem]:
+def _calm(checked: Checked) -> Iterator[DeviceProblem]:
     """What would disturb a measurement."""
     strange = [name for name in checked.governors or [] if name != "performance"]
     if strange:
-        yield Problem(
+        yield DeviceProblem(
             what=f"the governor is {', '.join(strange)}: clocks change during a measurement",
             mend=GOVERNOR,
             blocks=False,
         )
     if checked.throttling and checked.throttling.now:
-        yield Problem(
+        yield DeviceProblem(
             what=f"it is throttled now: {', '.join(checked.throttling.now)}",
             mend="under-voltage wants a stronger power supply, heat a heat sink or a fan; see "
             "`vcgencmd get_throttled` there",
             blocks=False,
         )
     elif checked.throttling and checked.throttling.since_boot:
-        yield Problem(
+        yield DeviceProblem(
             what=f"since it started there was: {', '.join(checked.throttling.since_boot)}",
             mend="restart it to clear this: sudo reboot",
             blocks=False,

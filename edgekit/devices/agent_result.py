@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edgekit.errors import DeviceError, Fault
 
 
-class Part(BaseModel):
+class ReportPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class State(Part):
+class DeviceState(ReportPart):
     """What may change while a device works; None, or nothing, for what it does not tell."""
 
     at: float
@@ -35,7 +35,7 @@ class State(Part):
     battery_percent: int | None
 
 
-class Memory(Part):
+class Memory(ReportPart):
     """Bytes of the process: with the runtime imported, with the model loaded, at most."""
 
     baseline: int | None
@@ -44,7 +44,7 @@ class Memory(Part):
     method: str = "VmRSS and VmHWM of /proc/self/status"
 
 
-class Delegate(Part):
+class Delegate(ReportPart):
     """What was asked to run the model, and what does."""
 
     asked: str
@@ -53,7 +53,7 @@ class Delegate(Part):
     nodes_total: int | None = None
 
 
-class Process(Part):
+class Process(ReportPart):
     """One process of the protocol: seconds, raw."""
 
     load: float
@@ -68,7 +68,7 @@ class Process(Part):
     delegate: Delegate
 
 
-class Golden(Part):
+class Golden(ReportPart):
     max_abs_diff: float
     spread: float
     """Between the lowest and the highest of the scores that were expected."""
@@ -76,13 +76,13 @@ class Golden(Part):
     images: int
 
 
-class Interleaved(Part):
+class Interleaved(ReportPart):
     load: float
     first: float
     rounds: list[list[float]]
 
 
-class Raw(Part):
+class AgentResult(ReportPart):
     """The agent's result."""
 
     id: str | None
@@ -93,9 +93,9 @@ class Raw(Part):
     environment: dict[str, Any]
     board: dict[str, Any]
     golden: Golden | None = None
-    before: State | None = None
-    after: State | None = None
-    watched: list[State] = []
+    before: DeviceState | None = None
+    after: DeviceState | None = None
+    watched: list[DeviceState] = []
     watch_failure: str | None = None
     """Why the device could not be watched all the time."""
     models: dict[str, str] = {}
@@ -126,13 +126,13 @@ def message_of(line: str) -> dict[str, Any] | None:
     return message if told else None
 
 
-def read_result(name: str, text: str) -> Raw:
+def read_result(name: str, text: str) -> AgentResult:
     """
     Raises:
         DeviceError: the agent ended well and left something else, such as scores that are NaN.
     """
     try:
-        return Raw.model_validate_json(text)
+        return AgentResult.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from edgekit.devices.agent_result import Raw, crash, message_of, read_result
+from edgekit.devices.agent_result import AgentResult, crash, message_of, read_result
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, EdgekitError, Fault
 from edgekit.transports.base import Transport
@@ -224,7 +224,7 @@ class Device:
             commands.append(f"{{ ln {source} {link} 2>/dev/null || cp {source} {link}; }}")
         self.sh(" && ".join(commands), timeout=300)
 
-    def run_agent(self, folder: str, job: str, progress: Progress) -> Raw:
+    def run_agent(self, folder: str, job: str, progress: Progress) -> AgentResult:
         """Run the agent that lies in a folder on a job that lies beside it.
 
         Raises:

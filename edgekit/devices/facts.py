@@ -53,7 +53,7 @@ class Checked(BaseModel):
     """Of what edgekit calls there, what it has."""
     python: PythonThere | None = None
     unread: dict[str, str] = Field(default={})
-    problems: list[Problem] = Field(default=[])
+    problems: list[DeviceProblem] = Field(default=[])
 
     @property
     def is_fit(self) -> bool:
@@ -61,7 +61,7 @@ class Checked(BaseModel):
         return not any(problem.blocks for problem in self.problems)
 
 
-class Problem(BaseModel):
+class DeviceProblem(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     what: str

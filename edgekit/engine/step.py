@@ -14,7 +14,7 @@ from edgekit.engine.store import Store
 from edgekit.errors import InputError
 
 
-class State(StrEnum):
+class StepState(StrEnum):
     CACHED = "cached"
     NEW = "new"
     CHANGED = "changed"
@@ -23,7 +23,7 @@ class State(StrEnum):
 
     @property
     def runs(self) -> bool:
-        return self is not State.CACHED
+        return self is not StepState.CACHED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Step:
     components: Json
     owner: str = ""
     """`<target>/<variant>` of the row it is for; empty for what all share."""
-    state: State = State.NEW
+    state: StepState = StepState.NEW
     reason: str = ""
 
     @property
@@ -63,29 +63,29 @@ def with_reasons(
     for step in steps:
         state, reason = _why(step, store, last, running)
         if step.id in force or step.id.rsplit("/", 1)[-1] in force:
-            state, reason = State.FORCED, "--force"
+            state, reason = StepState.FORCED, "--force"
         elif forced & set(step.inputs.values()):
-            state, reason = State.FORCED, "follows a forced step"
-        if state is State.FORCED:
+            state, reason = StepState.FORCED, "follows a forced step"
+        if state is StepState.FORCED:
             forced.add(step.id)
         if state.runs:
             running.add(step.id)
         yield replace(step, state=state, reason=reason)
 
 
-def _why(step: Step, store: Store, last: Json, running: set[str]) -> tuple[State, str]:
+def _why(step: Step, store: Store, last: Json, running: set[str]) -> tuple[StepState, str]:
     if store.find(step.key):
-        return State.CACHED, "unchanged"
+        return StepState.CACHED, "unchanged"
     before = last.get(step.id)
     if before is None:
-        return State.NEW, "never built here"
+        return StepState.NEW, "never built here"
     changes = _differences(before, step.components)
     if changes:
-        return State.CHANGED, "; ".join(changes[:3])
+        return StepState.CHANGED, "; ".join(changes[:3])
     above = [name for name in step.inputs.values() if name in running]
     if above:
-        return State.FOLLOWS, f"after {', '.join(above)}"
-    return State.NEW, "not finished, or removed from the store"
+        return StepState.FOLLOWS, f"after {', '.join(above)}"
+    return StepState.NEW, "not finished, or removed from the store"
 
 
 def _differences(before: Any, now: Any, where: str = "") -> list[str]:

@@ -60,7 +60,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MeasureResult:
     environment: dict[str, Any]
     scores: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     timings: dict[str, Timing] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class Machine(Protocol):
         timings is the protocol."""
         ...
 
-    def time(self, candidates: list[Candidate], images: Path, progress: Progress) -> Outcome:
+    def time(self, candidates: list[Candidate], images: Path, progress: Progress) -> MeasureResult:
         """Interleaved latencies of the candidates, from one run.
 
         Args:
@@ -112,7 +112,7 @@ class Host:
         found = measuring_identity(self.device)
         return {key: value for key, value in found.items() if key != "agent"}
 
-    def time(self, candidates: list[Candidate], images: Path, progress: Progress) -> Outcome:
+    def time(self, candidates: list[Candidate], images: Path, progress: Progress) -> MeasureResult:
         return measure(candidates, images, progress)
 
 
@@ -131,7 +131,7 @@ def measure(
     *,
     score: tuple[str, ...] = (),
     latency: bool = True,
-) -> Outcome:
+) -> MeasureResult:
     """Measure in a process of its own, so that nothing this one has loaded disturbs it.
 
     Args:
@@ -162,7 +162,7 @@ def measure(
         if latency:
             job["latency"] = {"images": where, **PROTOCOL}
         result = _run_agent(job, Path(folder), progress)
-        return Outcome(
+        return MeasureResult(
             environment=result["environment"],
             scores={name: np.load(path) for name, path in out.items()},
             timings={

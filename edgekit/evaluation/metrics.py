@@ -115,7 +115,7 @@ def accuracy_of(
     present = [(i, name) for i, name in enumerate(classes) if np.any(labels == i)]
     change = stats.paired_accuracy(expected == labels, right)
     method = "paired, Agresti-Min interval"
-    drop = figure(change.drop, "points", evidence, method, len(labels), change)
+    drop = measurement(change.drop, "points", evidence, method, len(labels), change)
     return {
         "top1": share_of(int(right.sum()), len(labels), evidence),
         "recall": {
@@ -159,7 +159,7 @@ def latency_of(timing: Timing, baseline: Timing | None, evidence: Evidence) -> L
         disturbed=disturbed,
         median=None
         if evidence is Evidence.HOST
-        else figure(p50, "ms", evidence, "median of single inferences", runs.size),
+        else measurement(p50, "ms", evidence, "median of single inferences", runs.size),
     )
 
 
@@ -173,17 +173,17 @@ def ratio_of(timing: Timing, baseline: Timing, evidence: Evidence) -> Measuremen
     value, interval = stats.median_ratio(timing.medians, baseline.medians)
     rounds = len(timing.rounds)
     method = f"interleaved in one process, {rounds} rounds, paired block bootstrap"
-    return figure(value, "ratio", evidence, method, rounds, interval)
+    return measurement(value, "ratio", evidence, method, rounds, interval)
 
 
 def share_of(successes: int, trials: int, evidence: Evidence) -> Measurement:
     ends = stats.proportion(successes, trials)
     percent = stats.Interval(100 * ends.low, 100 * ends.high)
     value = 100 * successes / trials
-    return figure(value, "%", evidence, "Wilson interval", trials, percent)
+    return measurement(value, "%", evidence, "Wilson interval", trials, percent)
 
 
-def figure(
+def measurement(
     value: float,
     unit: str,
     evidence: Evidence,

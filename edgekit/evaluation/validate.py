@@ -30,9 +30,9 @@ from edgekit.evaluation.measure import (
 from edgekit.evaluation.metrics import (
     Validation,
     accuracy_of,
-    figure,
     is_disturbed,
     latency_of,
+    measurement,
     ratio_of,
 )
 from edgekit.evidence import Evidence, Measurement
@@ -124,8 +124,9 @@ class Validate(Action):
             **accuracy_of(
                 scores, reference, labels, card.classes, self.baseline, evidence_on(self.device)
             ),
-            size=figure(size / 1e6, "MB", Evidence.MEASURED, "bytes of the model file"),
-            size_ratio=small and figure(small, "ratio", Evidence.MEASURED, "bytes of the files"),
+            size=measurement(size / 1e6, "MB", Evidence.MEASURED, "bytes of the model file"),
+            size_ratio=small
+            and measurement(small, "ratio", Evidence.MEASURED, "bytes of the files"),
             parameters=card.parameters,
             macs=card.macs,
             latency=latency_of(timings["model"], timings.get("float"), evidence_on(self.device)),

@@ -46,7 +46,7 @@ ISLAND = (
 )
 
 
-class Finding(BaseModel):
+class Cause(BaseModel):
     """What usually mends it, and the operators that show what asks for that, first to last."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,19 +60,19 @@ class Finding(BaseModel):
     mend: str
 
 
-def diagnose(inspection: Inspection) -> tuple[Finding, ...]:
+def find_causes(inspection: Inspection) -> tuple[Cause, ...]:
     """What is wrong and what may mend it, in the order of the graph; nothing of a sound file."""
-    found: dict[str, Finding] = {}
+    found: dict[str, Cause] = {}
     wrong = inspection.wrong
     if wrong and not wrong[0].goes_wrong:
         found[SPREAD] = _spread(wrong[0])
     for tensor in _suspects(inspection):
         for symptom, mend in _symptoms(tensor, inspection):
-            before = found.get(mend) or Finding(operators=(), layers=(), symptoms=(), mend=mend)
+            before = found.get(mend) or Cause(operators=(), layers=(), symptoms=(), mend=mend)
             told = dict(zip(before.operators, before.symptoms, strict=True))
             known = told.get(tensor.operator)
             told[tensor.operator] = f"{known}; {symptom}" if known else symptom
-            found[mend] = Finding(
+            found[mend] = Cause(
                 operators=tuple(told),
                 layers=before.layers if known else (*before.layers, tensor.layer),
                 symptoms=tuple(told.values()),
@@ -81,8 +81,8 @@ def diagnose(inspection: Inspection) -> tuple[Finding, ...]:
     return tuple(found.values())
 
 
-def _spread(most: TensorReport) -> Finding:
-    return Finding(
+def _spread(most: TensorReport) -> Cause:
+    return Cause(
         operators=(most.operator,),
         layers=(most.layer,),
         symptoms=(

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.errors import InputError
-from edgekit.inspection.noise_flow import Flow, decibels, ratio
-from edgekit.inspection.tensor_stats import Factors, Tally, Values
+from edgekit.inspection.noise_flow import NoiseFlow, decibels, ratio
+from edgekit.inspection.tensor_stats import Factors, TensorStats, Values
 from edgekit.runtimes.base import InputForm, Runtime
 
 SOUND_DB = 20.0
@@ -28,8 +28,8 @@ HALF = 0.5
 IMAGE_CHANNELS = 3
 """The axis of the image's channels, in every runtime."""
 
-Cause = Literal["codes", "weights", "inputs"]
-CAUSES: tuple[Cause, ...] = ("codes", "weights", "inputs")
+ErrorSource = Literal["codes", "weights", "inputs"]
+CAUSES: tuple[ErrorSource, ...] = ("codes", "weights", "inputs")
 
 
 class TensorReport(BaseModel):
@@ -58,7 +58,7 @@ class TensorReport(BaseModel):
     """What was lost here: `inherited_db`, but no more than EIGHT_BITS_DB, less `sqnr_db`."""
     noisiest: str | None
     """The input that brought most of its noise."""
-    cause: Cause
+    cause: ErrorSource
     """Where most of what was lost here comes from: its own `codes`, its maker's `weights`, or the
     `inputs`, whose noise its maker passed on or amplified."""
     arose: float
@@ -175,7 +175,7 @@ def inspect_files(
     before = {} if rescaled else runtime.weights(float_path)
     after = {} if rescaled else runtime.weights(compressed_path)
     weights = {op: ratio(before[op], after[op]) for op in before.keys() & after.keys()}
-    flow = Flow(run.made, tallies, weights)
+    flow = NoiseFlow(run.made, tallies, weights)
     return Inspection(
         runtime=runtime.name,
         images=len(images),
@@ -215,12 +215,12 @@ class _Run:
                 if original[name].size and np.isfinite(original[name]).all():
                     yield name, original[name], compressed[name]
 
-    def tallies(self, factors: dict[str, Values]) -> dict[str, Tally]:
+    def tallies(self, factors: dict[str, Values]) -> dict[str, TensorStats]:
         """What is kept of each tensor, in the order they are made."""
-        found: dict[str, Tally] = {}
+        found: dict[str, TensorStats] = {}
         for name, original, compressed in self.pairs():
             if name not in found:
-                found[name] = Tally(self.codes[name], self._axis(name), factors.get(name))
+                found[name] = TensorStats(self.codes[name], self._axis(name), factors.get(name))
             found[name].add(original, compressed)
         whole = {name for name, tally in found.items() if tally.images == len(self.images)}
         if len(whole) < 2:
@@ -249,7 +249,7 @@ class _Run:
         )
 
 
-def _reports(flow: Flow) -> Iterator[TensorReport]:
+def _reports(flow: NoiseFlow) -> Iterator[TensorReport]:
     passed = flow.passed()
     for name, tally in flow.tallies.items():
         activation, share, brought = flow.made[name], flow.shares[name], flow.brought[name]

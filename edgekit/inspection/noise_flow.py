@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import stats
-from edgekit.inspection.tensor_stats import Tally
+from edgekit.inspection.tensor_stats import TensorStats
 from edgekit.runtimes.base import Activation
 
 LAYER_GAIN = 2.0
@@ -47,11 +47,14 @@ class Share:
         return self.own + self.weights + self.inherited
 
 
-class Flow:
+class NoiseFlow:
     """How noise runs through the tensors that both files have."""
 
     def __init__(
-        self, made: dict[str, Activation], tallies: dict[str, Tally], weights: dict[str, float]
+        self,
+        made: dict[str, Activation],
+        tallies: dict[str, TensorStats],
+        weights: dict[str, float],
     ) -> None:
         self.made = made
         self.tallies = tallies

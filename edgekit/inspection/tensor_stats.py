@@ -16,7 +16,7 @@ FOLLOWS = 0.25
 """Squared correlation from which a channel follows its original: a ratio of 1 in 3, -5 dB."""
 
 
-class Tally:
+class TensorStats:
     """What is kept of a tensor: sums of every image, extremes of every channel.
 
     Args:

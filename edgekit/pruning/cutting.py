@@ -16,6 +16,7 @@ from edgekit.pruning.cost import Cost
 from edgekit.pruning.groups import Dependencies
 from edgekit.pruning.importance import Importance
 from edgekit.pruning.network import Network, read_network
+from edgekit.pruning.planner import PruningPlan
 from edgekit.pruning.table import Table
 
 ATTEMPTS = 4
@@ -86,7 +87,7 @@ def cut(
     return Cut(own, described(own, card), plan.share * now)
 
 
-def _deepest(network: Network, plan: planner.Plan, card: Card, round_to: int) -> str:
+def _deepest(network: Network, plan: PruningPlan, card: Card, round_to: int) -> str:
     widths = zip(network.groups, plan.widths, strict=True)
     wide = [group.name for group, width in widths if planner.narrower(width, round_to)]
     if not wide:

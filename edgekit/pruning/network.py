@@ -16,7 +16,7 @@ WidthList = Sequence[int]
 
 
 @dataclass(frozen=True)
-class Port:
+class ChannelPort:
     """The channels at one side of a layer: so many, of which groups own some.
 
     A group's channel may stand for several of the layer's, as where an image is flattened.
@@ -31,13 +31,13 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Part:
+class LayerPart:
     """A layer of the network at its dense size, and what its widths follow."""
 
     name: str
     layer: Layer
-    reads: Port
-    makes: Port
+    reads: ChannelPort
+    makes: ChannelPort
     per_channel: int
     """Parameters beside the weights for each channel it makes: its bias."""
 
@@ -53,8 +53,8 @@ class Part:
 @dataclass(frozen=True)
 class Network:
     groups: tuple[Group, ...]
-    parts: tuple[Part, ...]
-    norms: tuple[Port, ...]
+    parts: tuple[LayerPart, ...]
+    norms: tuple[ChannelPort, ...]
     """Normalisation layers: two parameters a channel."""
     parameters: int
 
@@ -63,7 +63,7 @@ class Network:
         return tuple(group.width for group in self.groups)
 
     @cached_property
-    def touching(self) -> tuple[tuple[Part, ...], ...]:
+    def touching(self) -> tuple[tuple[LayerPart, ...], ...]:
         """For each group the layers whose width follows it."""
         return tuple(
             tuple(part for part in self.parts if g in part.groups) for g in range(len(self.groups))
@@ -88,17 +88,17 @@ def read_network(model: Any, image_size: int, groups: tuple[Group, ...]) -> Netw
     ports = _ports(groups)
     modules = dict(model.named_modules())
     parts = [
-        Part(
+        LayerPart(
             name=name,
             layer=layer,
-            reads=Port(layer.cin, ports.get((name, "in"), ())),
-            makes=Port(layer.cout, ports.get((name, "out"), ())),
+            reads=ChannelPort(layer.cin, ports.get((name, "in"), ())),
+            makes=ChannelPort(layer.cout, ports.get((name, "out"), ())),
             per_channel=0 if modules[name].bias is None else 1,
         )
         for name, layer in _trace(model, image_size)
     ]
     norms = tuple(
-        Port(int(module.weight.numel()), ports.get((name, "out"), ()))
+        ChannelPort(int(module.weight.numel()), ports.get((name, "out"), ()))
         for name, module in modules.items()
         if isinstance(module, torch.nn.BatchNorm2d | torch.nn.LayerNorm)
         and module.weight is not None

@@ -15,7 +15,7 @@ from edgekit.pruning.network import Network
 
 
 @dataclass(frozen=True)
-class Plan:
+class PruningPlan:
     """Widths that keep within a budget, and the channels whose loss gets there."""
 
     widths: tuple[int, ...]
@@ -33,7 +33,7 @@ def plan_cut(
     keep: float,
     importance: Mapping[str, Sequence[float]],
     round_to: int,
-) -> Plan:
+) -> PruningPlan:
     """Cut slices until the network costs at most `keep` of what it did.
 
     What a slice loses is its share of what is left of its group (as in LAMP, Lee et al. 2021): that
@@ -63,7 +63,7 @@ def plan_cut(
         for g, group in enumerate(network.groups)
     }
     share = cost.share(widths)
-    return Plan(tuple(widths), dropped, share, reached=total <= budget)
+    return PruningPlan(tuple(widths), dropped, share, reached=total <= budget)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit.evaluation.measure import HERE
 from edgekit.models.channel_widths import sizes
+from edgekit.pruning.latency_trial import PruningGain
 from edgekit.pruning.network import Network
 from edgekit.pruning.table import KernelPrecision
-from edgekit.pruning.trial import Trial
 
 Budget = Literal["latency", "macs", "parameters", "size"]
 
@@ -44,7 +44,7 @@ class Pruned(BaseModel):
     macs: tuple[int, int]
     """Before and after."""
     parameters: tuple[int, int]
-    trial: Trial
+    trial: PruningGain
     machine: str = HERE.name
     """What the layers and the networks were timed on: this one, or a device of the inventory."""
     threads: int = HERE.threads

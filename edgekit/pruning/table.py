@@ -24,7 +24,7 @@ from edgekit.evaluation.metrics import is_disturbed
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.pruning.groups import Dependencies
-from edgekit.pruning.network import Network, Part, read_network
+from edgekit.pruning.network import LayerPart, Network, read_network
 from edgekit.runtimes.base import InputForm, Layer, Progress, Runtime
 
 SHARES = (0.25, 0.625, 1.0)
@@ -38,7 +38,7 @@ KernelPrecision = Literal["int8", "float32"]
 RAW = InputForm(dtype="uint8", mean=(0.0,) * 3, std=(1.0,) * 3)
 
 
-class Entry(BaseModel):
+class TimedLayer(BaseModel):
     """Seconds of one layer; `seconds[i][j]` at `cins[i]` and `couts[j]` channels."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,7 +72,7 @@ class Table(BaseModel):
 
     runtime: str
     precision: KernelPrecision
-    entries: tuple[Entry, ...]
+    entries: tuple[TimedLayer, ...]
     frame_seconds: float
     """What running a probe takes beside the layer, which is taken off: at no size at all."""
     frame_seconds_per_value: float
@@ -82,7 +82,7 @@ class Table(BaseModel):
     environment: dict[str, Any]
 
     @cached_property
-    def _by_place(self) -> dict[Layer, Entry]:
+    def _by_place(self) -> dict[Layer, TimedLayer]:
         return {_place_of(entry.layer): entry for entry in self.entries}
 
     def seconds(self, layer: Layer) -> float:
@@ -147,7 +147,7 @@ def measure_table(
     seconds = {layer: _typical(timing) for layer, timing in timings.items()}
     fixed, slope = _line([(_values(frame), seconds[frame]) for frame in frames])
     entries = [
-        Entry(
+        TimedLayer(
             layer=grid.layer,
             cins=grid.cins,
             couts=grid.couts,
@@ -206,7 +206,7 @@ def distinct(network: Network) -> list[Grid]:
     return list(found.values())
 
 
-def _grid(part: Part) -> Grid:
+def _grid(part: LayerPart) -> Grid:
     layer = part.layer
     cins = _widths(layer.cin) if part.reads.owners else (layer.cin,)
     couts = _widths(layer.cout) if part.makes.owners else (layer.cout,)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from edgekit.runtimes.base import Calibration
+    from edgekit.runtimes.base import CalibrationMethod
 
 CODES = 255
 """The largest of an activation's codes."""
@@ -161,7 +161,7 @@ def fake_activation(x: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor) ->
 
 
 def observe(
-    model: Any, seen: Trace, images: Iterable[torch.Tensor], method: Calibration
+    model: Any, seen: Trace, images: Iterable[torch.Tensor], method: CalibrationMethod
 ) -> dict[str, Range]:
     """Ranges of a float model's activations, by point.
 

@@ -14,7 +14,7 @@ from edgekit.quantization.trace import Call, Trace, trace
 FUSED = ("conv1d", "conv2d", "conv3d", "linear")
 
 
-class Layer(NamedTuple):
+class NormalizedLayer(NamedTuple):
     """A convolution or linear layer, and what directly follows it."""
 
     name: str
@@ -25,7 +25,7 @@ class Layer(NamedTuple):
     """relu, relu6, hardswish, silu, ...: what alone takes the output of both."""
 
 
-def pairs(model: Any, image_size: int) -> list[Layer]:
+def pairs(model: Any, image_size: int) -> list[NormalizedLayer]:
     """Layers with a weight in the order they run, each with its BatchNorm and its activation.
 
     A layer that runs more than once is named once, and nothing is said to follow it.
@@ -35,12 +35,14 @@ def pairs(model: Any, image_size: int) -> list[Layer]:
     """
     modules = dict(model.named_modules())
     seen = trace(model, image_size)
-    found: dict[str, Layer] = {}
+    found: dict[str, NormalizedLayer] = {}
     for call in seen.calls:
         name = call.owner
         if name is None or not _is_layer(call, modules[name]):
             continue
-        found[name] = Layer(name, None, None) if name in found else _follow(seen, call, modules)
+        found[name] = (
+            NormalizedLayer(name, None, None) if name in found else _follow(seen, call, modules)
+        )
     return list(found.values())
 
 
@@ -84,14 +86,14 @@ def _is_layer(call: Call, module: Any) -> bool:
     return given and call.function in FUSED and isinstance(module, kinds)
 
 
-def _follow(seen: Trace, call: Call, modules: dict[str, Any]) -> Layer:
+def _follow(seen: Trace, call: Call, modules: dict[str, Any]) -> NormalizedLayer:
     name = call.owner or ""
     last, norm = call, None
     after = seen.only_consumer(call.index)
     if after and after.function == "batch_norm" and _can_fold(seen, after, modules):
         last, norm = after, after.owner
     after = seen.only_consumer(last.index)
-    return Layer(name, norm, after.activation if after else None)
+    return NormalizedLayer(name, norm, after.activation if after else None)
 
 
 def _can_fold(seen: Trace, call: Call, modules: dict[str, Any]) -> bool:

@@ -21,7 +21,7 @@ from edgekit.errors import DeviceError, Unsupported
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.measure import Candidate, measure
 from edgekit.inspection.layerwise import Inspection, TensorReport, inspect_files
-from edgekit.quantization.trials import Trial, Way, Workshop
+from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials, TrialResult
 from edgekit.runtimes.base import Activation
 
 CLAMPS = {"RELU", "RELU6", "CLIP", "CLAMP"}
@@ -33,7 +33,7 @@ INSPECTED = 32
 """Images that the inspection looks at."""
 
 
-class Point(BaseModel):
+class MixedPrecisionStep(BaseModel):
     """A number of operators in float, and what came of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,12 +41,12 @@ class Point(BaseModel):
     operators: tuple[str, ...]
     float_macs: float
     """Share of the multiply-accumulates that run in float, from 0 to 1."""
-    trial: Trial
+    trial: TrialResult
     latency_ratio: float | None = None
     """Median latency against the file with none in float, on this machine, interleaved."""
 
 
-class Kept(BaseModel):
+class FloatOp(BaseModel):
     """An operator that stays in float, and why."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,27 +57,27 @@ class Kept(BaseModel):
     """Share of the scores' noise that arose at it, from 0 to 1, when it was given back."""
     wrong: bool = False
     """It went wrong in int8, or fed what did."""
-    back_in_int8: Trial | None = None
+    back_in_int8: TrialResult | None = None
     """What comes of it when it alone returns to int8."""
 
 
-class Mixed(BaseModel):
+class MixedPrecision(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     stop_at: float
     """Percent of the judged images that were to agree."""
     reached: bool
-    tried: tuple[Kept, ...]
+    tried: tuple[FloatOp, ...]
     """All that were given back, whether they stay so or not."""
-    curve: tuple[Point, ...]
-    kept: tuple[Kept, ...]
+    curve: tuple[MixedPrecisionStep, ...]
+    kept: tuple[FloatOp, ...]
     ended: str
 
 
 @dataclass
-class _Mixer:
-    workshop: Workshop
-    way: Way
+class _MixedSearch:
+    workshop: QuantizationTrials
+    way: QuantizationConfig
     """Everything in int8 but its own islands."""
     stop_at: float
     max_float_macs: float
@@ -88,21 +88,23 @@ class _Mixer:
     fused: dict[str, tuple[str, ...]]
     """The operators that run as one with an operator and go back to float with it: a clamp's
     layer."""
-    points: dict[frozenset[str], Point] = field(default_factory=dict)
-    blamed: dict[str, Kept] = field(default_factory=dict)
+    points: dict[frozenset[str], MixedPrecisionStep] = field(default_factory=dict)
+    blamed: dict[str, FloatOp] = field(default_factory=dict)
     """Operators, by what was last found of them while they were in int8."""
     order: list[str] = field(default_factory=list)
     """As the last inspection ranked them."""
 
-    def point(self, operators: tuple[str, ...]) -> Point:
+    def point(self, operators: tuple[str, ...]) -> MixedPrecisionStep:
         key = frozenset(operators)
         if key not in self.points:
             trial = self.workshop.try_out(self.with_islands(operators))
             share = self.float_share(operators)
-            self.points[key] = Point(operators=operators, float_macs=share, trial=trial)
+            self.points[key] = MixedPrecisionStep(
+                operators=operators, float_macs=share, trial=trial
+            )
         return self.points[key]
 
-    def with_islands(self, operators: tuple[str, ...]) -> Way:
+    def with_islands(self, operators: tuple[str, ...]) -> QuantizationConfig:
         return _adding(self.way, _whole(self.fused, operators))
 
     def float_share(self, operators: tuple[str, ...]) -> float:
@@ -110,7 +112,7 @@ class _Mixer:
         total = sum(self.macs.values())
         return self.base + sum(self.macs.get(name, 0) for name in added) / total if total else 0.0
 
-    def holds(self, point: Point) -> bool:
+    def holds(self, point: MixedPrecisionStep) -> bool:
         agreement = point.trial.agreement
         return agreement is not None and agreement >= self.stop_at
 
@@ -153,7 +155,7 @@ class _Mixer:
         order = self.free(dict.fromkeys((*wrong, *noisy)), operators)
         for name in order:
             kind, arose = shares[name]
-            self.blamed[name] = Kept(operator=name, kind=kind, arose=arose, wrong=name in behind)
+            self.blamed[name] = FloatOp(operator=name, kind=kind, arose=arose, wrong=name in behind)
         return order, len(wrong)
 
     def free(self, names: Iterable[str], operators: tuple[str, ...]) -> list[str]:
@@ -173,7 +175,7 @@ class _Mixer:
         makers = (each.operator for each in inspection.tensors if each.name in tensor.inputs)
         return (tensor.operator, *makers)
 
-    def kept(self, operator: str, back_in_int8: Trial | None) -> Kept:
+    def kept(self, operator: str, back_in_int8: TrialResult | None) -> FloatOp:
         return self.blamed[operator].model_copy(update={"back_in_int8": back_in_int8})
 
     def grown(self, operators: tuple[str, ...], names: Iterable[str]) -> tuple[str, ...]:
@@ -185,13 +187,13 @@ class _Mixer:
         return operators
 
 
-def mix(
-    workshop: Workshop,
-    way: Way,
+def search_mixed_precision(
+    workshop: QuantizationTrials,
+    way: QuantizationConfig,
     stop_at: float,
     max_float_macs: float,
-    given: tuple[Kept, ...] = (),
-) -> tuple[Way, Mixed | None]:
+    given: tuple[FloatOp, ...] = (),
+) -> tuple[QuantizationConfig, MixedPrecision | None]:
     """Give operators back to float until `stop_at` holds.
 
     Args:
@@ -209,7 +211,7 @@ def mix(
     int8_file = workshop.keep(way)
     integer = audit(workshop.runtime.describe(int8_file)).quantized_macs
     base = 0.0 if integer is None else 1 - integer
-    mixer = _Mixer(workshop, way, stop_at, max_float_macs, base, macs, fused)
+    mixer = _MixedSearch(workshop, way, stop_at, max_float_macs, base, macs, fused)
     mixer.blamed = {each.operator: each for each in given}
     try:
         enough, order = _enough(mixer, tuple(mixer.blamed))
@@ -233,7 +235,7 @@ def mix(
     )
     chosen = mixer.with_islands(best.operators)
     curve = _with_cost(mixer, best)
-    return chosen, Mixed(
+    return chosen, MixedPrecision(
         stop_at=stop_at,
         reached=reached,
         tried=tried,
@@ -243,13 +245,15 @@ def mix(
     )
 
 
-def in_float(workshop: Workshop, way: Way, given: tuple[Kept, ...]) -> Way:
+def in_float(
+    workshop: QuantizationTrials, way: QuantizationConfig, given: tuple[FloatOp, ...]
+) -> QuantizationConfig:
     """A way with operators given back to float."""
     fused = _fused(workshop.runtime.activations(workshop.float_file(way.corrections)))
     return _adding(way, _whole(fused, tuple(each.operator for each in given)))
 
 
-def _adding(way: Way, operators: tuple[str, ...]) -> Way:
+def _adding(way: QuantizationConfig, operators: tuple[str, ...]) -> QuantizationConfig:
     return way.with_islands((*way.quantization.islands, *operators))
 
 
@@ -272,18 +276,18 @@ def _fused(activations: tuple[Activation, ...]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _fewest_of_the_clearest(mixer: _Mixer) -> Point:
+def _fewest_of_the_clearest(mixer: _MixedSearch) -> MixedPrecisionStep:
     clearest = max(map(_clearness, mixer.points.values()))
     good = (p for p in mixer.points.values() if _clearness(p) >= clearest - MARGIN_DB)
     return min(good, key=lambda point: len(point.operators))
 
 
-def _clearness(point: Point) -> float:
+def _clearness(point: MixedPrecisionStep) -> float:
     return -math.inf if point.trial.sqnr_db is None else point.trial.sqnr_db
 
 
 def _enough(
-    mixer: _Mixer, order: tuple[str, ...]
+    mixer: _MixedSearch, order: tuple[str, ...]
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """The shortest beginning that holds, found by growing and halving, and the whole order."""
     low = 0
@@ -304,11 +308,11 @@ def _enough(
 
 
 def _fewest(
-    mixer: _Mixer, enough: tuple[str, ...], holds: Callable[[Point], bool]
-) -> tuple[Point, tuple[Kept, ...]]:
+    mixer: _MixedSearch, enough: tuple[str, ...], holds: Callable[[MixedPrecisionStep], bool]
+) -> tuple[MixedPrecisionStep, tuple[FloatOp, ...]]:
     """Drop each operator that is not needed, the last one first, and say what holds the rest."""
     left = enough
-    returned: dict[str, Trial] = {}
+    returned: dict[str, TrialResult] = {}
     for name in reversed(enough):
         fewer = tuple(other for other in left if other != name)
         point = mixer.point(fewer)
@@ -319,7 +323,7 @@ def _fewest(
     return mixer.point(left), tuple(mixer.kept(name, returned.get(name)) for name in left)
 
 
-def _with_cost(mixer: _Mixer, best: Point) -> tuple[Point, ...]:
+def _with_cost(mixer: _MixedSearch, best: MixedPrecisionStep) -> tuple[MixedPrecisionStep, ...]:
     """The points by their number of operators; the first and the chosen one are timed."""
     shop = mixer.workshop
     order = sorted(mixer.points.values(), key=lambda p: len(p.operators))

@@ -12,13 +12,13 @@ from pydantic import BaseModel, ConfigDict
 from edgekit import stats
 from edgekit.evidence import Verdict
 
-Outcome = Literal["better", "worse", "nothing to gain"]
-TOLD: dict[Verdict, Outcome] = {
+PairedOutcome = Literal["better", "worse", "nothing to gain"]
+TOLD: dict[Verdict, PairedOutcome] = {
     Verdict.BETTER: "better",
     Verdict.WORSE: "worse",
     Verdict.CANNOT_TELL: "nothing to gain",
 }
-REMARKS: dict[Outcome, str] = {
+REMARKS: dict[PairedOutcome, str] = {
     "better": "Training for int8 pays",
     "worse": "Training for int8 made it worse, so the weights before it are kept",
     "nothing to gain": "Training for int8 brought nothing that these images could show, so the "
@@ -47,7 +47,7 @@ class Judgement(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    verdict: Outcome
+    verdict: PairedOutcome
     images: int
     ptq: Figures
     qat: Figures
@@ -75,7 +75,9 @@ class Judgement(BaseModel):
         )
 
 
-def judge(reference: Scores, ptq: Scores, qat: Scores, labels: NDArray[np.int64]) -> Judgement:
+def paired_check(
+    reference: Scores, ptq: Scores, qat: Scores, labels: NDArray[np.int64]
+) -> Judgement:
     """Better where more labels are right, or where the scores are closer to the float network's,
     on a typical image and on the mean, and no fewer labels are right. Worse where fewer are right,
     or where no more are and the scores are further from the float network's on a typical image.

@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit.errors import Unsupported
 from edgekit.quantization.corrections import Correction
-from edgekit.quantization.trials import Trial, Way, Workshop
-from edgekit.runtimes.base import Calibration, Quantization
+from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials, TrialResult
+from edgekit.runtimes.base import CalibrationMethod, Quantization
 
-RANGES: tuple[tuple[Calibration, float], ...] = (
+RANGES: tuple[tuple[CalibrationMethod, float], ...] = (
     ("minmax", 100),
     ("mse", 100),
     ("percentile", 99.999),
@@ -33,7 +33,7 @@ class Tried(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     way: str
-    trial: Trial
+    trial: TrialResult
     chosen: bool = False
 
 
@@ -54,11 +54,11 @@ class Search(BaseModel):
 
 
 def search(
-    workshop: Workshop,
+    workshop: QuantizationTrials,
     asked: Quantization,
     stop_at: float | None,
     corrections: tuple[Correction, ...] | None = None,
-) -> tuple[Way, Search]:
+) -> tuple[QuantizationConfig, Search]:
     """The best way found; the first that reaches `stop_at`, if that is given.
 
     Args:
@@ -70,7 +70,7 @@ def search(
     Raises:
         Unsupported: no way runs at all; why the first one does not.
     """
-    tried: list[tuple[Way, Trial]] = []
+    tried: list[tuple[QuantizationConfig, TrialResult]] = []
     held = None
     ended = "every way was tried"
     for way in _ways(workshop, asked, tried, corrections):
@@ -91,11 +91,11 @@ def search(
 
 
 def _ways(
-    workshop: Workshop,
+    workshop: QuantizationTrials,
     asked: Quantization,
-    tried: list[tuple[Way, Trial]],
+    tried: list[tuple[QuantizationConfig, TrialResult]],
     fixed: tuple[Correction, ...] | None,
-) -> Iterator[Way]:
+) -> Iterator[QuantizationConfig]:
     """Each next way, from what came of those before."""
     runtime = workshop.runtime
     own = asked.quantizer == runtime.quantizers[0]  # another one finds ranges and biases itself
@@ -103,7 +103,9 @@ def _ways(
         if not own and method not in runtime.calibrations:
             continue
         update = {"calibration": method, "percentile": percentile}
-        yield Way(quantization=asked.model_copy(update=update), corrections=fixed or ())
+        yield QuantizationConfig(
+            quantization=asked.model_copy(update=update), corrections=fixed or ()
+        )
     if fixed is not None:
         return
     possible = workshop.corrections
@@ -123,7 +125,7 @@ def _ordered(corrections: set[Correction]) -> tuple[Correction, ...]:
     return tuple(name for name in order if name in corrections)
 
 
-def _best(tried: list[tuple[Way, Trial]]) -> Way | None:
+def _best(tried: list[tuple[QuantizationConfig, TrialResult]]) -> QuantizationConfig | None:
     """By the noise in the scores: of a few hundred images it tells more than how many agree."""
     running = [(trial.sqnr_db, way) for way, trial in tried if trial.sqnr_db is not None]
     return max(running, key=lambda pair: pair[0])[1] if running else None

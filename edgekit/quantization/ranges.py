@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.runtimes.base import Calibration
+from edgekit.runtimes.base import CalibrationMethod
 
 Range = tuple[float, float]
 BINS = 4096
@@ -80,7 +80,7 @@ def collect(tensors: Iterable[dict[str, NDArray[np.float32]]]) -> dict[str, Hist
     return found
 
 
-def choose(histogram: Histogram, method: Calibration, percentile: float = 99.99) -> Range:
+def choose(histogram: Histogram, method: CalibrationMethod, percentile: float = 99.99) -> Range:
     """The range that a method gives a tensor; zero is always inside, as codes must hold it.
 
     minmax: all that was seen. moving_average: the mean over images of their extremes.
@@ -160,7 +160,7 @@ def _inside(ends: Range, histogram: Histogram) -> Range:
     return max(ends[0], low), min(ends[1], high)
 
 
-METHODS: dict[Calibration, Callable[[Histogram, float], Range]] = {
+METHODS: dict[CalibrationMethod, Callable[[Histogram, float], Range]] = {
     "minmax": _minmax,
     "moving_average": _moving_average,
     "percentile": _percentile,

@@ -130,7 +130,7 @@ def watch(
     named = names or {}
     count = 0
 
-    class Watch(TorchFunctionMode):
+    class Recorder(TorchFunctionMode):
         def __torch_function__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
@@ -159,7 +159,7 @@ def watch(
                 made[tensor] = call.index
             return result
 
-    return Watch()
+    return Recorder()
 
 
 def _leaves(value: Any) -> Iterator[Any]:

@@ -24,7 +24,7 @@ from edgekit.quantization.ranges import Histogram
 from edgekit.runtimes.base import InputForm, Progress, Quantization, Runtime, pixel_grid
 
 
-class Trial(BaseModel):
+class TrialResult(BaseModel):
     """A model quantised to see what comes of it, judged on images that validate nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,7 +37,7 @@ class Trial(BaseModel):
     failure: str = ""
 
 
-class Way(BaseModel):
+class QuantizationConfig(BaseModel):
     """One way to quantise: what is done to the float model, and how ranges are found."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,7 +45,7 @@ class Way(BaseModel):
     quantization: Quantization
     corrections: tuple[Correction, ...] = ()
 
-    def with_islands(self, operators: tuple[str, ...]) -> Way:
+    def with_islands(self, operators: tuple[str, ...]) -> QuantizationConfig:
         """The same way, with these operators in float and no others."""
         asked = self.quantization.model_copy(update={"islands": operators})
         return self.model_copy(update={"quantization": asked})
@@ -63,7 +63,7 @@ class Way(BaseModel):
 
 
 @dataclass
-class Workshop:
+class QuantizationTrials:
     """Makes and judges ways; what two of them share is made once.
 
     Args:
@@ -145,7 +145,7 @@ class Workshop:
         found = self.compiled.metadata.get("ranges") or {}
         return {name: (low, high) for name, (low, high) in found.items()}
 
-    def quantize(self, way: Way, into: Path) -> InputForm:
+    def quantize(self, way: QuantizationConfig, into: Path) -> InputForm:
         """Make it; ranges that its runtime's own library cannot find are found here."""
         asked, path = way.quantization, self.float_file(way.corrections)
         trained = {} if asked.quantizer != self.runtime.quantizers[0] else self.trained_ranges
@@ -161,7 +161,7 @@ class Workshop:
         """Whether the calibration is edgekit's own and not the library's."""
         return asked.calibration not in self.runtime.calibrations
 
-    def try_out(self, way: Way) -> Trial:
+    def try_out(self, way: QuantizationConfig) -> TrialResult:
         """That a file cannot be made, or does not run, is a result here: int8 breaks some operators
         so, and libraries say it in ways of their own."""
         try:
@@ -178,9 +178,9 @@ class Workshop:
             ValueError,
         ) as error:
             failure = f"{type(error).__name__}: {str(error).strip() or 'no words'}".splitlines()[0]
-        return Trial(sqnr_db=None, images=len(self.judged), failure=failure)
+        return TrialResult(sqnr_db=None, images=len(self.judged), failure=failure)
 
-    def judge(self, way: Way) -> Trial:
+    def judge(self, way: QuantizationConfig) -> TrialResult:
         """Quantise, and hold the scores against the float model's.
 
         Raises:
@@ -192,16 +192,16 @@ class Workshop:
             scores = self._scores(into / self.runtime.file, form)
         count = len(self.judged)
         if not np.isfinite(scores).all():
-            return Trial(sqnr_db=None, images=count, failure="NaN or infinite scores")
+            return TrialResult(sqnr_db=None, images=count, failure="NaN or infinite scores")
         expected = self.float_scores
         same = np.mean(scores.argmax(axis=1) == expected.argmax(axis=1))
-        return Trial(
+        return TrialResult(
             sqnr_db=round(stats.sqnr_db(expected, scores), 1),
             images=count,
             agreement=round(100 * float(same), 2),
         )
 
-    def keep(self, way: Way) -> Path:
+    def keep(self, way: QuantizationConfig) -> Path:
         """The int8 file, kept until the workshop closes."""
         into = Path(tempfile.mkdtemp(dir=self.folder))
         self.quantize(way, into)

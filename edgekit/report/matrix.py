@@ -44,7 +44,7 @@ class Cell(BaseModel):
         return self.precision == "int8" and share is not None and share >= INT8_SHARE
 
 
-class Line(BaseModel):
+class MatrixRow(BaseModel):
     """One architecture. `key` is that of everything its figures were made from."""
 
     model_config = ConfigDict(extra="forbid")
@@ -93,7 +93,7 @@ class MatrixReport(BaseModel):
     libraries: dict[str, str]
     columns: list[tuple[str, str]]
     """Targets and variants, in their order."""
-    lines: list[Line]
+    lines: list[MatrixRow]
     open: list[str]
     """Architectures that are still to come."""
 
@@ -103,7 +103,7 @@ class MatrixReport(BaseModel):
         found = {str(c.latency.evidence) for line in self.lines for c in line.cells if c.latency}
         return " and ".join(sorted(found)) or "host"
 
-    def has_learned(self, line: Line) -> bool:
+    def has_learned(self, line: MatrixRow) -> bool:
         """Whether the float network is surely better than naming the commonest class: the agreement
         of one that is not says nothing."""
         floats = [c.top1 for c in line.cells if c.top1 and c.precision == "float32"]
@@ -128,7 +128,7 @@ class MatrixReport(BaseModel):
         }
         return found[max(found)] if found else None
 
-    def cell(self, line: Line, target: str, variant: str, precision: str) -> Cell | None:
+    def cell(self, line: MatrixRow, target: str, variant: str, precision: str) -> Cell | None:
         """The cell of a line; None where its whole line has a reason."""
         key = (target, variant, precision)
         return next((c for c in line.cells if (c.target, c.variant, c.precision) == key), None)

@@ -12,14 +12,14 @@ from edgekit.build.run import Build, RowResult, TargetResult
 from edgekit.devices.bench.validate_on_device import OnDeviceRecord, record_of
 from edgekit.devices.estimate.roofline import Bound
 from edgekit.engine.action import library_versions
-from edgekit.engine.step import State, Step
+from edgekit.engine.step import Step, StepState
 from edgekit.evaluation.file_audit import Audit
 from edgekit.evaluation.gates import GateResult, Gates
 from edgekit.evaluation.metrics import Validation
 from edgekit.evaluation.validate import Choice
 from edgekit.evidence import Evidence
 from edgekit.pruning.record import Pruned
-from edgekit.quantization.mixed_precision import Mixed
+from edgekit.quantization.mixed_precision import MixedPrecision
 from edgekit.quantization.ptq_search import Search
 from edgekit.report.bounds import bounds_of
 from edgekit.report.doubts import doubts, evidence_of, was_timed
@@ -58,7 +58,7 @@ class RowRecord(BaseModel):
     islands: Islands | None
     search: Search | None = None
     """The ways that `method: auto` tried; None elsewhere."""
-    mixed: Mixed | None = None
+    mixed: MixedPrecision | None = None
     """What it gave back to float, and why."""
     validation: Validation
     gates: list[GateResult]
@@ -262,7 +262,7 @@ def _steps(build: Build, target: TargetResult) -> list[StepRecord]:
 
 def _why(step: Step, ran: bool) -> dict[str, str]:
     if not ran:
-        return {"state": State.CACHED, "reason": "unchanged"}
-    if step.state is State.CACHED:
-        return {"state": State.FOLLOWS, "reason": "a step above gave another result"}
+        return {"state": StepState.CACHED, "reason": "unchanged"}
+    if step.state is StepState.CACHED:
+        return {"state": StepState.FOLLOWS, "reason": "a step above gave another result"}
     return {"state": step.state, "reason": step.reason}

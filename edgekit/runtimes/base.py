@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Calibration = Literal["minmax", "moving_average", "percentile", "entropy", "mse"]
+CalibrationMethod = Literal["minmax", "moving_average", "percentile", "entropy", "mse"]
 Precision = Literal["int8", "float16"]
 Work = Literal["conv", "depthwise", "dense", "product"]
 """What multiply-accumulates are made of: `dense` are 1 x 1 convolutions and linear layers, and
@@ -115,7 +115,7 @@ class Quantization(BaseModel):
     precision: Precision = "int8"
     quantizer: str
     """One of the runtime's `quantizers`."""
-    calibration: Calibration = "minmax"
+    calibration: CalibrationMethod = "minmax"
     percentile: float = 99.99
     per_channel: bool = True
     islands: tuple[str, ...] = ()
@@ -247,7 +247,7 @@ class Runtime(ABC):
     """The libraries that can quantise for it, its default first."""
     channel_axis: ClassVar[int] = 1
     """Of the channels in a tensor of four dimensions; in any other it is the last one."""
-    calibrations: ClassVar[tuple[Calibration, ...]]
+    calibrations: ClassVar[tuple[CalibrationMethod, ...]]
     """The calibration methods of its default quantiser's own, its default first; the others of
     `ranges.METHODS` reach it as `Quantization.ranges`."""
     corrects_bias: ClassVar[bool] = False

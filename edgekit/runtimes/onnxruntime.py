@@ -25,7 +25,7 @@ from edgekit.runtimes import (
 from edgekit.runtimes import _onnx_graph as graph
 from edgekit.runtimes.base import (
     Activation,
-    Calibration,
+    CalibrationMethod,
     Description,
     InputForm,
     Io,
@@ -61,7 +61,7 @@ class OnnxRuntime(Runtime):
     reads: ClassVar[tuple[Format, ...]] = ("torch", "onnx", "keras")
     engine: ClassVar[str] = "onnxruntime"
     quantizers: ClassVar[tuple[str, ...]] = tuple(QUANTIZERS)
-    calibrations: ClassVar[tuple[Calibration, ...]] = ("minmax", "moving_average")
+    calibrations: ClassVar[tuple[CalibrationMethod, ...]] = ("minmax", "moving_average")
 
     example: ClassVar[str] = """\
 import json, sys

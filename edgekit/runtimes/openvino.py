@@ -21,7 +21,7 @@ from edgekit.runtimes import _openvino_graph as graph
 from edgekit.runtimes import _openvino_read as read
 from edgekit.runtimes.base import (
     Activation,
-    Calibration,
+    CalibrationMethod,
     Description,
     InputForm,
     Io,
@@ -55,7 +55,11 @@ class OpenVino(Runtime):
     adopts: ClassVar[tuple[str, ...]] = ("onnxruntime",)
     precisions: ClassVar[tuple[Precision, ...]] = ("int8", "float16")
     quantizers: ClassVar[tuple[str, ...]] = ("nncf",)
-    calibrations: ClassVar[tuple[Calibration, ...]] = ("minmax", "moving_average", "percentile")
+    calibrations: ClassVar[tuple[CalibrationMethod, ...]] = (
+        "minmax",
+        "moving_average",
+        "percentile",
+    )
     corrects_bias: ClassVar[bool] = True
     example: ClassVar[str] = """\
 import json, sys

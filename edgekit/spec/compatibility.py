@@ -14,7 +14,7 @@ def readers(source: ModelSource) -> list[str]:
     return [name for name, runtime in find_runtimes().items() if source.format in runtime.reads]
 
 
-def why_unreachable(source: ModelSource, variant: Variant) -> str | None:
+def why_incompatible(source: ModelSource, variant: Variant) -> str | None:
     """Why a variant cannot be built from a model; None where it can."""
     able = readers(source)
     for name in filter(None, (variant.runtime, variant.via)):
@@ -23,7 +23,9 @@ def why_unreachable(source: ModelSource, variant: Variant) -> str | None:
     return None
 
 
-def in_reach(source: ModelSource, targets: list[Target]) -> tuple[list[Target], dict[str, str]]:
+def compatible_targets(
+    source: ModelSource, targets: list[Target]
+) -> tuple[list[Target], dict[str, str]]:
     """The targets of which a required runtime reads the model, and why the others are left out.
 
     Raises:
@@ -32,7 +34,7 @@ def in_reach(source: ModelSource, targets: list[Target]) -> tuple[list[Target], 
     kept, lost = [], {}
     for target in targets:
         required = [v for v in target.variants if v.name in target.runtimes]
-        reasons = [why for v in required if (why := why_unreachable(source, v))]
+        reasons = [why for v in required if (why := why_incompatible(source, v))]
         if not required or len(reasons) < len(required):
             kept.append(target)
         else:

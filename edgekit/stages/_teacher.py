@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-Head = Literal["keep", "linear"]
+HeadKind = Literal["keep", "linear"]
 SCORES_FILE = "scores.npy"
 BATCH = 16
 """Images at a time. On a CPU larger batches are slower: their activations leave the cache."""
@@ -45,7 +45,7 @@ class TeacherScores(Action):
         self,
         teacher: ModelSource,
         base: Path,
-        head: Head,
+        head: HeadKind,
         views: Views,
         image_size: int,
         teacher_image_size: int | None,
@@ -98,15 +98,15 @@ class TeacherScores(Action):
             "head": fitted,
         }
 
-    def _network(self, classes: tuple[str, ...]) -> _Network:
+    def _network(self, classes: tuple[str, ...]) -> _TeacherNetwork:
         with of_a_teacher("distill.teacher", OTHER_CLASSES + OR_LINEAR):
             if self.head == "linear":
                 model, mean, std = timm_models.load_backbone(self.teacher, self.file, self.size)
-                return _Network(channels_last(model), mean, std, self.size)
+                return _TeacherNetwork(channels_last(model), mean, std, self.size)
             order = order_of(self.teacher, classes)
             own = self.teacher.classes or classes
             model, mean, std = timm_models.load(self.teacher, self.file, own, self.size)
-            return _Network(channels_last(model), mean, std, self.size, order)
+            return _TeacherNetwork(channels_last(model), mean, std, self.size, order)
 
     def _refuse_ignorance(self, recall: float, classes: int) -> None:
         if recall <= 1 / classes:
@@ -145,7 +145,7 @@ def of_a_teacher(setting: str, other_classes: str = OTHER_CLASSES) -> Iterator[N
 
 
 @dataclass(frozen=True)
-class _Network:
+class _TeacherNetwork:
     """A frozen network, and how it wants its images."""
 
     model: Any
@@ -177,7 +177,7 @@ class _Network:
 class _Look:
     """Passes over all images, one a view. Each is kept as it ends: a killed step goes on there."""
 
-    network: _Network
+    network: _TeacherNetwork
     images: NDArray[np.uint8]
     context: Context
     views: Views

@@ -19,7 +19,7 @@ from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.models.source import TORCHVISION, ModelSource
 from edgekit.stages._augment import Views
-from edgekit.stages._teacher import SCORES_FILE, Head, TeacherScores
+from edgekit.stages._teacher import SCORES_FILE, HeadKind, TeacherScores
 from edgekit.stages._training import Trainer, Training, divergence
 from edgekit.stages.base import Stage
 
@@ -37,7 +37,7 @@ class Distillation(Training, Stage):
 
     stage: Literal["distill"] = "distill"
     teacher: ModelSource
-    head: Head = "keep"
+    head: HeadKind = "keep"
     """`keep`: the teacher's own classifier, of the data's classes. `linear`: a logistic regression
     on its features, fitted on the training images."""
     teacher_image_size: int | None = Field(None, ge=16)

@@ -27,10 +27,10 @@ from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.pruning import cutting
 from edgekit.pruning.importance import NAMED, Importance, importance_of, plugin_files
+from edgekit.pruning.latency_trial import LatencyTrial, PruningGain, buys_time, middle, refuse_idle
 from edgekit.pruning.network import Network
 from edgekit.pruning.record import Budget, Pruned, cuts_of
 from edgekit.pruning.table import KernelPrecision, LatencyTable, Table, network_of, read_table
-from edgekit.pruning.trial import Trial, Workshop, buys_time, middle, refuse_idle
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime, library_errors
 from edgekit.stages._recover import Recover, teacher_for
@@ -178,7 +178,7 @@ class _Pruning:
         recover = stage.recover
         self.teacher = teacher_for(recover, dense, card, context.base) if recover else None
 
-    def cut(self, number: int, model: Any, card: Card) -> tuple[Any, Card, Trial | None]:
+    def cut(self, number: int, model: Any, card: Card) -> tuple[Any, Card, PruningGain | None]:
         """The network after a cut: as it was left before a kill, or cut now and left so.
 
         A cut rests on timings, which never come out the same twice: it is not made again.
@@ -216,14 +216,14 @@ class _Pruning:
             keep=stage.keep,
         )
 
-    def _to_measured(self, model: Any, card: Card) -> tuple[cutting.Cut, Trial]:
+    def _to_measured(self, model: Any, card: Card) -> tuple[cutting.Cut, PruningGain]:
         """Cut until the runtime shows what was asked, not only the table."""
         stage, runtime = self.stage, find_runtimes()[self.stage.runtime]()
         aim = stage.keep
         with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
             pixels = middle(self.images, self.card.image_size)
             say, machine = self.context.progress, stage._machine
-            shop = Workshop(runtime, stage.precision, pixels, Path(folder), say, machine)
+            shop = LatencyTrial(runtime, stage.precision, pixels, Path(folder), say, machine)
             with library_errors(runtime, "compile", Path(folder)):
                 dense = shop.compile(self.dense, self.card)
             made = self._to_budget(model, card, stage.keep * self.total)
@@ -261,7 +261,7 @@ class _Pruning:
         trainer = SupervisedTrainer("prune.recover", settings, model, card, context, self.teacher)
         return trainer.run(self.images, self.labels), trainer.record
 
-    def record(self, model: Any, card: Card, trial: Trial) -> Pruned:
+    def record(self, model: Any, card: Card, trial: PruningGain) -> Pruned:
         stage, table = self.stage, self.table
         groups = cuts_of(self.network, model)
         evidence = None
@@ -289,4 +289,4 @@ class _Left(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     card: Card
-    trial: Trial | None
+    trial: PruningGain | None

@@ -22,7 +22,7 @@ from edgekit.engine.artifact import Json
 from edgekit.models import timm_models
 from edgekit.quantization import fake_quant
 from edgekit.quantization.fold_batch_norm import fold_batch_norm, pairs
-from edgekit.quantization.paired_check import judge
+from edgekit.quantization.paired_check import paired_check
 from edgekit.quantization.trace import trace
 from edgekit.stages._held_back import Halves, hold_back
 from edgekit.stages._supervised import Supervised, SupervisedTrainer, Teacher
@@ -75,7 +75,7 @@ class Qat(Supervised, Stage):
         qat = trainer.run(data.images, data.labels[trainer.learned])
         fake_quant.snap(qat.model, fake_quant.weight_names(qat.model, seen))
         reference, before, after = (data.scores(m) for m in (model, ptq, qat))
-        judgement = judge(reference, before, after, data.labels[data.held])
+        judgement = paired_check(reference, before, after, data.labels[data.held])
         best = qat.model if judgement.keeps_training else model
         return {
             **timm_models.save(best, card, into),

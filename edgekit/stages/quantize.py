@@ -22,10 +22,10 @@ from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.gates import Gates
 from edgekit.quantization import ranges
 from edgekit.quantization.corrections import Correction
-from edgekit.quantization.mixed_precision import Mixed, in_float, mix
+from edgekit.quantization.mixed_precision import MixedPrecision, in_float, search_mixed_precision
 from edgekit.quantization.ptq_search import Search, search
-from edgekit.quantization.trials import Trial, Way, Workshop
-from edgekit.runtimes.base import Calibration, Precision, Quantization, Runtime, Variant
+from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials, TrialResult
+from edgekit.runtimes.base import CalibrationMethod, Precision, Quantization, Runtime, Variant
 from edgekit.stages.base import RuntimeStage
 
 TRIAL_IMAGES = 64
@@ -43,8 +43,8 @@ class Islands(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     operators: tuple[str, ...]
-    plain: Trial | None = None
-    with_islands: Trial | None = None
+    plain: TrialResult | None = None
+    with_islands: TrialResult | None = None
 
 
 class Quantize(RuntimeStage):
@@ -56,7 +56,7 @@ class Quantize(RuntimeStage):
     method: Literal["ptq", "auto"] = "ptq"
     """`ptq` quantises as the settings say. `auto` searches: ranges first, then corrections, then
     operators in float, each judged on images held back from the training side."""
-    calibration: Calibration | dict[str, Calibration] | None = None
+    calibration: CalibrationMethod | dict[str, CalibrationMethod] | None = None
     """How activation ranges are found: one method, or one for each runtime; by default each
     runtime's own."""
     percentile: float = Field(99.99, gt=50, le=100)
@@ -168,7 +168,9 @@ class Quantize(RuntimeStage):
         int8 = asked.precision == "int8"
         searches = self.method == "auto" and int8
         with _workshop(runtime, inputs, context) as workshop:
-            way = Way(quantization=asked, corrections=self.corrections if int8 else ())
+            way = QuantizationConfig(
+                quantization=asked, corrections=self.corrections if int8 else ()
+            )
             islands = self._islands(workshop, way)
             way = way.with_islands(islands.operators)
             found = mixed = None
@@ -191,19 +193,19 @@ class Quantize(RuntimeStage):
         }
 
     def _mixed(
-        self, workshop: Workshop, way: Way, found: Search
-    ) -> tuple[Way, Search, Mixed | None]:
+        self, workshop: QuantizationTrials, way: QuantizationConfig, found: Search
+    ) -> tuple[QuantizationConfig, Search, MixedPrecision | None]:
         """Operators in float; and where these do not do, ranges anew: those that were found were
         the best of a network that was broken."""
         assert self.stop_at is not None
-        chosen, mixed = mix(workshop, way, self.stop_at, self.max_float_macs)
+        chosen, mixed = search_mixed_precision(workshop, way, self.stop_at, self.max_float_macs)
         if not mixed or mixed.reached or not mixed.tried:
             return chosen, found, mixed
         rule = way.quantization.islands
         floats = in_float(workshop, way, mixed.tried)
         try:
             way, again = search(workshop, floats.quantization, self.stop_at, way.corrections)
-            way, more = mix(
+            way, more = search_mixed_precision(
                 workshop, way.with_islands(rule), self.stop_at, self.max_float_macs, mixed.tried
             )
         except Unsupported:  # with all of them in float no file can be made
@@ -222,7 +224,7 @@ class Quantize(RuntimeStage):
         best = next(row.trial for row in found.tried if row.chosen)
         return best.agreement is None or best.agreement < self.stop_at
 
-    def _record(self, way: Way, images: int) -> Json:
+    def _record(self, way: QuantizationConfig, images: int) -> Json:
         """What was asked, as later steps and the manifest read it."""
         asked_for = way.quantization.model_dump(mode="json", exclude={"ranges"})
         if way.quantization.precision == "float16":  # weights alone change: no image is looked at
@@ -235,7 +237,7 @@ class Quantize(RuntimeStage):
             "images": images,
         }
 
-    def _islands(self, workshop: Workshop, way: Way) -> Islands:
+    def _islands(self, workshop: QuantizationTrials, way: QuantizationConfig) -> Islands:
         """The operators to keep in float: those the rule names, unless plain int8 does as well."""
         int8 = way.quantization.precision == "int8"
         source = workshop.compiled.file(workshop.runtime.file)
@@ -251,13 +253,13 @@ class Quantize(RuntimeStage):
 
 
 @contextmanager
-def _workshop(runtime: Runtime, inputs: Inputs, context: Context) -> Iterator[Workshop]:
+def _workshop(runtime: Runtime, inputs: Inputs, context: Context) -> Iterator[QuantizationTrials]:
     """Calibration images judge too where none are held back: they choose between two forms."""
     images = np.load(inputs["calibration"].file("images.npy"))
     held: Any = inputs.get("held_back")
     judged = np.load(held.file("images.npy")) if held else images[:TRIAL_IMAGES]
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
-        yield Workshop(
+        yield QuantizationTrials(
             runtime=runtime,
             compiled=inputs["model"],
             source=inputs.get("source"),

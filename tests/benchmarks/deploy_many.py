@@ -19,13 +19,15 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # a script sees its own fold
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.bundle.make import Wanted, make_bundle
 from edgekit.devices.bundle.protocol import Protocol
-from edgekit.devices.deploy.deploy import Deployment, Outcome, State, on_each
+from edgekit.devices.deploy.deploy import Deployment, DeployResult, DeployState, on_each
 from edgekit.engine.store import Store, default_store
 from edgekit.transports.base import Transport
 from edgekit.transports.fake import Fake
 
 
-def deploy(bundle: Bundle, root: Path, count: int, delay: float) -> tuple[float, list[Outcome]]:
+def deploy(
+    bundle: Bundle, root: Path, count: int, delay: float
+) -> tuple[float, list[DeployResult]]:
     ways: dict[str, Transport] = {
         f"board{n}": Fake(root=str(root / f"board{n}"), python=sys.executable, delay=delay)
         for n in range(count)
@@ -33,7 +35,7 @@ def deploy(bundle: Bundle, root: Path, count: int, delay: float) -> tuple[float,
     begin = time.monotonic()
     outcomes = on_each(ways, Deployment(bundle, bundle.release()).to, bundle.release())
     spent = time.monotonic() - begin
-    failed = [outcome.error for outcome in outcomes if outcome.state is not State.DEPLOYED]
+    failed = [outcome.error for outcome in outcomes if outcome.state is not DeployState.DEPLOYED]
     if failed:
         raise SystemExit(f"not deployed: {failed[0]}")
     return spent, outcomes

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from edgekit.build.plan import Plan, make_plan
-from edgekit.engine.step import State, Step
+from edgekit.engine.step import Step, StepState
 from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError
 from edgekit.evaluation.gates import Gates
@@ -76,7 +76,7 @@ def finish(store: Store, steps: tuple[Step, ...]) -> None:
             store.commit(step.key, folder, {"step": step.id}, (), 0.0)
 
 
-def states(plan: Plan) -> dict[str, State]:
+def states(plan: Plan) -> dict[str, StepState]:
     return {step.id: step.state for step in plan.steps}
 
 
@@ -336,7 +336,7 @@ def test_other_content_of_a_model_file_is_a_change_and_another_folder_is_not(
 
 def test_nothing_built_yet_is_new(plan: Planner) -> None:
     planned = plan()
-    assert set(states(planned).values()) == {State.NEW}
+    assert set(states(planned).values()) == {StepState.NEW}
     assert reason(planned, "splits") == "never built here"
 
 
@@ -345,11 +345,11 @@ def test_what_was_built_is_cached_and_the_rest_goes_on(plan: Planner, store: Sto
     finish(store, first.steps[:5])
     second = plan(last=first.record())
     done = {step.id for step in first.steps[:5]}
-    assert {id for id, state in states(second).items() if state is State.CACHED} == done
+    assert {id for id, state in states(second).items() if state is StepState.CACHED} == done
     assert reason(second, "reference") == "not finished, or removed from the store"
-    assert states(second)["board/onnxruntime/validate-finetune"] is State.FOLLOWS
+    assert states(second)["board/onnxruntime/validate-finetune"] is StepState.FOLLOWS
     finish(store, first.steps)
-    assert set(states(plan(last=first.record())).values()) == {State.CACHED}
+    assert set(states(plan(last=first.record())).values()) == {StepState.CACHED}
 
 
 def test_a_change_says_what_changed_and_the_steps_below_follow(plan: Planner, store: Store) -> None:
@@ -357,11 +357,11 @@ def test_a_change_says_what_changed_and_the_steps_below_follow(plan: Planner, st
     finish(store, first.steps)
     second = plan(("samples: 8", "samples: 12"), last=first.record())
     found = states(second)
-    assert found["images/calibration"] is State.CHANGED
+    assert found["images/calibration"] is StepState.CHANGED
     assert reason(second, "images/calibration") == "calibration.samples: 8 -> 12"
-    assert found["board/onnxruntime/quantize"] is State.FOLLOWS
+    assert found["board/onnxruntime/quantize"] is StepState.FOLLOWS
     assert reason(second, "board/onnxruntime/quantize") == "after images/calibration"
-    assert found["board/onnxruntime/export"] is State.FOLLOWS
+    assert found["board/onnxruntime/export"] is StepState.FOLLOWS
     assert {id for id, state in found.items() if not state.runs} == {
         "splits",
         "images/validation",
@@ -388,7 +388,7 @@ def test_other_weights_under_the_same_name_are_a_change(
     finish(store, first.steps)
     save_file({"a": torch.ones(1)}, tmp_path / "w.safetensors")
     second = plan(last=first.record())
-    assert states(second)["source"] is State.CHANGED
+    assert states(second)["source"] is StepState.CHANGED
     assert reason(second, "source") == "weights changed"
 
 
@@ -397,7 +397,7 @@ def test_going_back_to_an_earlier_setting_is_cached(plan: Planner, store: Store)
     finish(store, first.steps)
     second = plan(("samples: 8", "samples: 12"), last=first.record())
     finish(store, second.steps)
-    assert set(states(plan(last=second.record())).values()) == {State.CACHED}
+    assert set(states(plan(last=second.record())).values()) == {StepState.CACHED}
 
 
 @pytest.mark.parametrize("name", ["quantize", "board/onnxruntime/quantize"])
@@ -406,7 +406,7 @@ def test_a_forced_step_runs_with_all_that_depends_on_it(
 ) -> None:
     finish(store, plan().steps)
     planned = plan(force=(name,))
-    assert {id for id, state in states(planned).items() if state is State.FORCED} == {
+    assert {id for id, state in states(planned).items() if state is StepState.FORCED} == {
         "board/onnxruntime/quantize",
         "board/onnxruntime/validate-quantize",
         "board/onnxruntime/export",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgekit.cli.console import Console
-from edgekit.inspection.causes import diagnose
+from edgekit.inspection.causes import find_causes
 from tests.inspection.test_causes import SCORES, inspection, lossy, tensor
 
 STEP: Any = SimpleNamespace(id="rpi/litert/quantize", reason="never built here")
@@ -71,21 +71,21 @@ def test_an_inspection_names_the_place_the_symptom_and_the_mend(
     harmless = tensor("harmless", "Conv", 40.0)
     found = inspection(harmless, lossy("bad", clipped=0.02, clipping=0.9), SCORES)
     with Console() as console:
-        console.inspection(PAIR, found, diagnose(found), everything=False)
+        console.inspection(PAIR, found, find_causes(found), everything=False)
     said = capsys.readouterr().out
     assert "It goes wrong first at bad (Mul)." in said
     assert "- bad: 2.00% of its values" in said
     assert "What usually mends it: another quantize.calibration" in said
     assert "harmless" not in said
     with Console() as console:
-        console.inspection(PAIR, found, diagnose(found), everything=True)
+        console.inspection(PAIR, found, find_causes(found), everything=True)
     assert "harmless" in capsys.readouterr().out
 
 
 def test_a_sound_inspection_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     found = inspection(tensor("scores", "Gemm", 30.0))
     with Console() as console:
-        console.inspection(PAIR, found, diagnose(found), everything=False)
+        console.inspection(PAIR, found, find_causes(found), everything=False)
     said = capsys.readouterr().out
     assert "Nothing goes wrong" in said
     assert "mends" not in said

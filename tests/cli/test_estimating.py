@@ -13,7 +13,7 @@ import pytest
 
 from edgekit.cli import main
 from edgekit.devices.estimate.calibrate import calibration_path
-from edgekit.devices.estimate.latency_model import Calibration, Sample, fit
+from edgekit.devices.estimate.latency_model import LatencyModel, ProbeSample, fit
 from edgekit.devices.estimate.workload import Workload, workload_of
 from edgekit.engine.artifact import sha256_of, write_atomically
 from edgekit.runtimes import find_runtimes
@@ -67,30 +67,30 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / RUNTIME.file
 
 
-def calibrated(model: Path, threads: int = 4, library: str = INSTALLED) -> Calibration:
+def calibrated(model: Path, threads: int = 4, library: str = INSTALLED) -> LatencyModel:
     """A device that takes a nanosecond for 10 multiply-accumulates and for a byte."""
     own = workload_of(RUNTIME, model)
 
-    def sample(number: int) -> Sample:
+    def sample(number: int) -> ProbeSample:
         work = Workload(
             **own.model_dump(include={"depthwise", "product", "by_precision", "operators"}),
             conv=own.conv * (1 + number % 3), dense=100_000 * (number % 4),
             weights=own.weights * (1 + number % 5), moved=own.moved * (1 + number),
         )  # fmt: skip
         seconds = 1e-10 * (work.conv + work.dense) + 1e-9 * (work.weights + work.moved)
-        return Sample(probe=f"p{number}", workload=work, seconds=seconds)
+        return ProbeSample(probe=f"p{number}", workload=work, seconds=seconds)
 
     found = fit(
         tuple(map(sample, range(12))), runtime="onnxruntime", library=library, precision="int8",
         threads=threads, measured="2026-01-02T03:04:05+00:00",
     )  # fmt: skip
-    return Calibration(
+    return LatencyModel(
         edgekit="0", device="pi5", address="this machine",
         cpu="cortex-a76", cores=4, kernel="6.6", environment={}, warnings=(), fits=(found,),
     )  # fmt: skip
 
 
-def keep(calibration: Calibration) -> None:
+def keep(calibration: LatencyModel) -> None:
     write_atomically(calibration_path("pi5"), calibration.model_dump_json())
 
 
@@ -211,7 +211,7 @@ def test_calibrate_tells_the_error(
 ) -> None:
     from edgekit.devices.estimate import calibrate as room
 
-    def found(device: object, runtimes: tuple[str, ...], threads: int, *_: object) -> Calibration:
+    def found(device: object, runtimes: tuple[str, ...], threads: int, *_: object) -> LatencyModel:
         assert (runtimes, threads) == (("litert", "onnxruntime"), 4)
         return calibrated(model)
 

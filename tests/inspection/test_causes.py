@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.inspection.causes import EQUALISE, IN_FLOAT, ISLAND, SPREAD, diagnose
+from edgekit.inspection.causes import EQUALISE, IN_FLOAT, ISLAND, SPREAD, find_causes
 from edgekit.inspection.layerwise import Inspection, TensorReport
 
 NOTHING: dict[str, Any] = {
@@ -58,7 +58,7 @@ def lossy(name: str, **more: Any) -> TensorReport:
 
 
 def mends(*tensors: TensorReport, **more: Any) -> list[str]:
-    return [finding.mend for finding in diagnose(inspection(*tensors, **more))]
+    return [finding.mend for finding in find_causes(inspection(*tensors, **more))]
 
 
 SCORES = tensor("scores", "Gemm", 5.0)
@@ -104,10 +104,10 @@ def test_a_sum_of_ranges_that_differ() -> None:
     narrow, wide = tensor("n", low=-0.1, high=0.1), tensor("w", low=-9.0, high=9.0)
     both = lossy("a", kind="Add", inputs=("n", "w"))
     assert mends(narrow, wide, both, SCORES) == [IN_FLOAT]
-    (found,) = diagnose(inspection(narrow, wide, both, SCORES))
+    (found,) = find_causes(inspection(narrow, wide, both, SCORES))
     assert "what it joins differs 90-fold in range" in found.symptoms[0]
     alike = lossy("a", kind="Add", inputs=("w", "w"))
-    (found,) = diagnose(inspection(wide, alike, SCORES))
+    (found,) = find_causes(inspection(wide, alike, SCORES))
     assert "what it joins" not in found.symptoms[0]
 
 
@@ -117,7 +117,7 @@ def test_a_division_and_what_feeds_it_are_one_island() -> None:
     lost = {"lost_db": 40.0, "inherited_db": 9.0, "noisiest": "s"}
     quotient = tensor("q", "Div", -30.0, inputs=("s",), **lost)
     report = inspection(product, moved, quotient, SCORES)
-    (found,) = diagnose(report)
+    (found,) = find_causes(report)
     assert found.mend == ISLAND
     assert found.operators == ("op_p", "op_q")
     assert report.origin(quotient).name == "p"
@@ -127,7 +127,7 @@ def test_a_division_alone_says_how_much_was_lost_to_zero() -> None:
     product = tensor("p", "MatMul", 9.0, zeroed=0.9, cause="codes", codes_db=26.0)
     lost = {"lost_db": 39.0, "inherited_db": 9.0, "noisiest": "p"}
     quotient = tensor("q", "Div", -30.0, inputs=("p",), **lost)
-    found = diagnose(inspection(product, quotient, SCORES))
+    found = find_causes(inspection(product, quotient, SCORES))
     assert any(
         "90% of the values that feed it round to zero" in s for f in found for s in f.symptoms
     )
@@ -155,7 +155,7 @@ def test_weights(per_channel: bool, bias: float, mend: str) -> None:
 
 def test_dead_channels_of_a_layer() -> None:
     layer = lossy("a", kind="Conv", cause="weights", codes_db=40.0, weights_db=12.0, dead=4)
-    found = diagnose(inspection(layer, SCORES))
+    found = find_causes(inspection(layer, SCORES))
     assert any("4 of its 16 channels" in s for f in found for s in f.symptoms)
     assert any(f.mend == EQUALISE for f in found)
 
@@ -163,7 +163,7 @@ def test_dead_channels_of_a_layer() -> None:
 def test_values_that_no_longer_differ_between_images() -> None:
     lost = {"lost_db": 15.0, "inherited_db": 19.0, "noisiest": "a", "dead": 16}
     chosen = tensor("g", "Gather", 4.0, inputs=("a",), **lost)
-    found = diagnose(inspection(tensor("a", "Add", 19.0), chosen, SCORES))
+    found = find_causes(inspection(tensor("a", "Add", 19.0), chosen, SCORES))
     assert [f.mend for f in found] == [IN_FLOAT]
     assert found[0].operators == ("op_g",)
     assert "are the same in all images" in found[0].symptoms[0]

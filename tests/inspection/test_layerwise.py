@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import InputError
-from edgekit.inspection.causes import ISLAND, diagnose
+from edgekit.inspection.causes import ISLAND, find_causes
 from edgekit.inspection.layerwise import Inspection, inspect_files
 from edgekit.quantization import ranges
 from tests.runtimes.tiny import IMAGES, LABELS, Made, card, made, network
@@ -57,7 +57,7 @@ def test_a_sound_file_is_told_tensor_by_tensor(build: Made, name: str) -> None:
     assert found.is_sound
     assert found.images == len(IMAGES)
     assert found.per_channel
-    assert diagnose(found) == ()
+    assert find_causes(found) == ()
     kinds = [tensor.kind for tensor in found.tensors]
     assert kinds[-1] in ("Gemm", "MatMul", "Flatten")
     assert "Conv" in kinds
@@ -91,7 +91,7 @@ def test_ranges_that_clip_ask_for_another_calibration(build: Made) -> None:
     assert first.cause == "codes"
     assert first.clipped is not None
     assert first.clipped > 0.05
-    assert any("another quantize.calibration" in finding.mend for finding in diagnose(found))
+    assert any("another quantize.calibration" in finding.mend for finding in find_causes(found))
 
 
 def chain(factors: Any) -> Any:
@@ -118,7 +118,7 @@ def test_one_scale_for_uneven_channels_asks_for_one_each(tmp_path: Path) -> None
     assert not found.is_sound
     layer = next(tensor for tensor in found.tensors if tensor.weights_db is not None)
     assert layer.dead > 0
-    assert any("per_channel" in finding.mend for finding in diagnose(found))
+    assert any("per_channel" in finding.mend for finding in find_causes(found))
 
 
 def test_channels_that_were_rescaled_on_purpose_are_no_loss(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_the_division_of_linear_attention_is_named_with_its_mend(tmp_path: Path)
     found = inspect(build, "int8")
     assert not found.is_sound
     assert found.wrong[0].operator in islands
-    finding = next(f for f in diagnose(found) if f.mend == ISLAND)
+    finding = next(f for f in find_causes(found) if f.mend == ISLAND)
     assert set(finding.operators) <= {*islands}
 
     build.quantize("kept", islands=islands)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.inspection.noise_flow import Flow, ratio
-from edgekit.inspection.tensor_stats import Tally
+from edgekit.inspection.noise_flow import NoiseFlow, ratio
+from edgekit.inspection.tensor_stats import TensorStats
 from edgekit.runtimes.base import Activation
 
 RNG = np.random.default_rng(0)
@@ -21,21 +21,21 @@ def made(name: str, kind: str, *inputs: str, **more: Any) -> Activation:
     return Activation(**{"has_weights": False, **words, **more})
 
 
-def noisy(activation: Activation, noise_db: float, signal: Any = SIGNAL) -> Tally:
+def noisy(activation: Activation, noise_db: float, signal: Any = SIGNAL) -> TensorStats:
     """What is kept of a tensor with so much signal over noise; of its own, where it has codes."""
-    tally = Tally(activation, channel_axis=3)
+    tally = TensorStats(activation, channel_axis=3)
     noise = RNG.normal(size=signal.shape) * np.std(signal) * 10 ** (-noise_db / 20)
     for one, other in zip(signal, signal + noise, strict=True):
         tally.add(one[None], other[None].astype(np.float32))
     return tally
 
 
-def flow(*tensors: tuple[Activation, float], **weights: float) -> Flow:
+def flow(*tensors: tuple[Activation, float], **weights: float) -> NoiseFlow:
     activations = {activation.name: activation for activation, _ in tensors}
-    return Flow(activations, {a.name: noisy(a, db) for a, db in tensors}, weights)
+    return NoiseFlow(activations, {a.name: noisy(a, db) for a, db in tensors}, weights)
 
 
-def arose(found: Flow) -> dict[str, float]:
+def arose(found: NoiseFlow) -> dict[str, float]:
     passed = found.passed()
     return {
         name: passed[name] * (share.own + share.weights) / share.total
@@ -75,7 +75,7 @@ def test_a_sum_takes_noise_by_its_power_and_a_product_by_its_ratio() -> None:
     for kind, share in (("Add", 0.99), ("Mul", 0.5)):
         z = made("z", kind, "x", "y")
         large, small = SIGNAL * 10, SIGNAL
-        found = Flow(
+        found = NoiseFlow(
             {"x": x, "y": y, "z": z},
             {"x": noisy(x, 20, large), "y": noisy(y, 20, small), "z": noisy(z, 20, large)},
             {},
@@ -86,7 +86,7 @@ def test_a_sum_takes_noise_by_its_power_and_a_product_by_its_ratio() -> None:
 def test_tensors_that_were_fused_away_are_seen_through() -> None:
     x, conv = made("x", "input"), made("c", "Conv", "x", has_weights=True)
     relu = made("y", "Relu", "c")
-    found = Flow(
+    found = NoiseFlow(
         {"x": x, "c": conv, "y": relu}, {"x": noisy(x, 40), "y": noisy(relu, 20)}, {"op_c": 0.01}
     )
     assert found.makers["y"].sources == ("x",)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgekit.inspection.tensor_stats import Factors, Tally
+from edgekit.inspection.tensor_stats import Factors, TensorStats
 from edgekit.runtimes.base import Activation
 
 RNG = np.random.default_rng(0)
@@ -20,9 +20,9 @@ def activation(low: float | None = None, high: float | None = None) -> Activatio
 
 def tally(
     original: NDArray[np.float32], compressed: NDArray[np.float32], codes: Activation | None = None
-) -> Tally:
+) -> TensorStats:
     """Of images along the first axis; channels are the last axis."""
-    result = Tally(codes or activation(), channel_axis=3)
+    result = TensorStats(codes or activation(), channel_axis=3)
     for one, other in zip(original, compressed, strict=True):
         result.add(one[None].astype(np.float32), other[None].astype(np.float32))
     return result
@@ -104,20 +104,20 @@ def test_a_constant_shift_is_told_from_noise() -> None:
 
 
 def test_channels_come_second_where_the_runtime_says_so() -> None:
-    found = Tally(activation(), channel_axis=1)
+    found = TensorStats(activation(), channel_axis=1)
     found.add(np.ones((1, 3, 4, 4), np.float32), np.ones((1, 3, 4, 4), np.float32))
     assert found.channels == 3
-    tokens = Tally(activation(), channel_axis=1)
+    tokens = TensorStats(activation(), channel_axis=1)
     tokens.add(np.ones((1, 5, 7), np.float32), np.ones((1, 5, 7), np.float32))
     assert tokens.channels == 7
 
 
 def test_tensors_of_two_shapes_are_no_pair() -> None:
     with pytest.raises(ValueError, match=r"\(1, 2\) and \(1, 3\)"):
-        Tally(activation(), 1).add(np.ones((1, 2), np.float32), np.ones((1, 3), np.float32))
+        TensorStats(activation(), 1).add(np.ones((1, 2), np.float32), np.ones((1, 3), np.float32))
 
 
-def rescaled(original: NDArray[np.float64], compressed: NDArray[np.float64]) -> Tally:
+def rescaled(original: NDArray[np.float64], compressed: NDArray[np.float64]) -> TensorStats:
     pairs = [
         (one[None].astype(np.float32), other[None].astype(np.float32))
         for one, other in zip(original, compressed, strict=True)
@@ -125,7 +125,7 @@ def rescaled(original: NDArray[np.float64], compressed: NDArray[np.float64]) -> 
     factors = Factors(channel_axis=3)
     for pair in pairs:
         factors.add(*pair)
-    result = Tally(activation(-100, 100), channel_axis=3, factors=factors.found())
+    result = TensorStats(activation(-100, 100), channel_axis=3, factors=factors.found())
     for pair in pairs:
         result.add(*pair)
     return result

@@ -5,16 +5,20 @@ from hypothesis import strategies as st
 
 from edgekit.pruning import cost
 from edgekit.pruning.groups import Group
-from edgekit.pruning.network import Network, Part, Port
+from edgekit.pruning.network import ChannelPort, LayerPart, Network
 from edgekit.pruning.planner import narrower, plan_cut
 from edgekit.runtimes.base import Layer
 
 
 def chain(widths: list[int], sizes: list[int]) -> Network:
     """A stem, then 1 x 1 convolutions one after another, then a classifier of two classes."""
-    ports = [Port(3), *(Port(w, ((g, 1),)) for g, w in enumerate(widths)), Port(2)]
+    ports = [
+        ChannelPort(3),
+        *(ChannelPort(w, ((g, 1),)) for g, w in enumerate(widths)),
+        ChannelPort(2),
+    ]
     parts = [
-        Part(
+        LayerPart(
             name=f"layer{i}",
             layer=Layer(kind="conv", height=size, width=size, cin=a.channels, cout=b.channels),
             reads=a,

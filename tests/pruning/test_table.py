@@ -11,12 +11,19 @@ from hypothesis import strategies as st
 
 from edgekit.engine.action import Context
 from edgekit.engine.store import Store
-from edgekit.evaluation.measure import HERE, Candidate, Host, Outcome, Timing
+from edgekit.evaluation.measure import HERE, Candidate, Host, MeasureResult, Timing
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.pruning.groups import Dependencies
 from edgekit.pruning.network import Network, read_network
-from edgekit.pruning.table import Entry, LatencyTable, Table, distinct, measure_table, read_table
+from edgekit.pruning.table import (
+    LatencyTable,
+    Table,
+    TimedLayer,
+    distinct,
+    measure_table,
+    read_table,
+)
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Layer, Runtime
 from edgekit.transports.fake import Fake
@@ -50,11 +57,11 @@ def measured(network: Network) -> Table:
             written.append(layer)
 
     class Pretender(Host):
-        def time(self, candidates: list[Candidate], images: Path, progress: Any) -> Outcome:
+        def time(self, candidates: list[Candidate], images: Path, progress: Any) -> MeasureResult:
             assert np.load(images).shape[1:] == (1, 1, 1)
             rounds = {c.id: np.full((30, 3), seconds_of(written[int(c.id)])) for c in candidates}
             timings = {name: Timing(0.0, 0.0, values) for name, values in rounds.items()}
-            return Outcome(environment={}, timings=timings)
+            return MeasureResult(environment={}, timings=timings)
 
     runtime: Runtime = Pretence()
     return measure_table(network, runtime, "int8", Pretender(), lambda *_: None)
@@ -104,7 +111,7 @@ def test_what_no_cut_changes_is_measured_at_its_own_width(network: Network) -> N
 )
 def test_a_layer_of_one_slope_is_read_off_exactly(widths: list[int], asked: int) -> None:
     seconds = tuple((3.0 * width,) for width in widths)
-    entry = Entry(layer=PLACE, cins=tuple(widths), couts=(32,), seconds=seconds)
+    entry = TimedLayer(layer=PLACE, cins=tuple(widths), couts=(32,), seconds=seconds)
     if len(widths) > 1:
         assert entry.at(asked, 32) == pytest.approx(3.0 * asked)
     else:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from edgekit.models import timm_models
-from edgekit.quantization.fold_batch_norm import Layer, fold_batch_norm, is_trivial, pairs
+from edgekit.quantization.fold_batch_norm import NormalizedLayer, fold_batch_norm, is_trivial, pairs
 
 ARCHITECTURES = [
     "mobilenetv3_small_100",
@@ -63,14 +63,14 @@ def test_folding_twice_changes_no_bit(arch: str) -> None:
 
 def test_pairs_name_what_follows_each_layer() -> None:
     found = pairs(timm_models.create("mobilenetv3_small_100", 5), 64)
-    assert found[0] == Layer("conv_stem", "bn1", "hardswish")
-    assert Layer("blocks.0.0.conv_dw", "blocks.0.0.bn1", "relu") in found
-    assert Layer("blocks.0.0.se.conv_reduce", None, "relu") in found
-    assert Layer("blocks.0.0.se.conv_expand", None, "hardsigmoid") in found
-    assert Layer("blocks.1.0.conv_pwl", "blocks.1.0.bn3", None) in found
-    assert found[-1] == Layer("classifier", None, None)
+    assert found[0] == NormalizedLayer("conv_stem", "bn1", "hardswish")
+    assert NormalizedLayer("blocks.0.0.conv_dw", "blocks.0.0.bn1", "relu") in found
+    assert NormalizedLayer("blocks.0.0.se.conv_reduce", None, "relu") in found
+    assert NormalizedLayer("blocks.0.0.se.conv_expand", None, "hardsigmoid") in found
+    assert NormalizedLayer("blocks.1.0.conv_pwl", "blocks.1.0.bn3", None) in found
+    assert found[-1] == NormalizedLayer("classifier", None, None)
     lite = pairs(timm_models.create("tf_efficientnet_lite0", 5), 64)
-    assert lite[0] == Layer("conv_stem", "bn1", "relu6")
+    assert lite[0] == NormalizedLayer("conv_stem", "bn1", "relu6")
 
 
 class Standardised(nn.Conv2d):
@@ -112,11 +112,11 @@ class Odd(nn.Module):
 def test_a_batch_norm_that_does_not_belong_to_one_layer_is_left() -> None:
     model = lived_in(Odd())
     found = {layer.name: layer for layer in pairs(model, 16)}
-    assert found["shared"] == Layer("shared", None, None)
-    assert found["tapped"] == Layer("tapped", None, None)
-    assert found["plain"] == Layer("plain", None, None)
-    assert found["deep"] == Layer("deep", "after_deep", "relu")
-    assert found["fc"] == Layer("fc", "after_fc", None)
+    assert found["shared"] == NormalizedLayer("shared", None, None)
+    assert found["tapped"] == NormalizedLayer("tapped", None, None)
+    assert found["plain"] == NormalizedLayer("plain", None, None)
+    assert found["deep"] == NormalizedLayer("deep", "after_deep", "relu")
+    assert found["fc"] == NormalizedLayer("fc", "after_fc", None)
     assert "computed" not in found
     folded = fold_batch_norm(model, 16)
     x = torch.randn(2, 3, 16, 16)

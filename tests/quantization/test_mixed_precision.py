@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from edgekit.errors import DeviceError
 from edgekit.quantization import mixed_precision
-from edgekit.quantization.mixed_precision import mix
-from edgekit.quantization.trials import Trial, Way
+from edgekit.quantization.mixed_precision import search_mixed_precision
+from edgekit.quantization.trials import QuantizationConfig, TrialResult
 from edgekit.runtimes.base import Description, Operator, Port, Quantization
 
-WAY = Way(quantization=Quantization(quantizer="library", islands=("rule",)))
+WAY = QuantizationConfig(quantization=Quantization(quantizer="library", islands=("rule",)))
 NAMES = [f"op{i}" for i in range(12)]
 
 
@@ -52,16 +52,16 @@ class Shop:
     def float_file(self, corrections: object) -> Path:
         return Path("float")
 
-    def keep(self, way: Way) -> Path:
+    def keep(self, way: QuantizationConfig) -> Path:
         return Path(f"{len(way.quantization.islands)}")
 
-    def try_out(self, way: Way) -> Trial:
+    def try_out(self, way: QuantizationConfig) -> TrialResult:
         self.trials += 1
         kept = set(way.quantization.islands)
         assert "rule" in kept
         found = len(kept & self.culprits)
         agreement = 100.0 if found == len(self.culprits) else 60.0 + found
-        return Trial(sqnr_db=2.0 * found, images=4, agreement=agreement)
+        return TrialResult(sqnr_db=2.0 * found, images=4, agreement=agreement)
 
 
 def tensor(name: str, arose: float = 0.0, **facts: Any) -> Any:
@@ -100,7 +100,7 @@ def noise(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @settings(deadline=None)
 def test_exactly_what_is_needed_stays_in_float(culprits: set[str]) -> None:
     shop: Any = Shop(culprits)
-    way, found = mix(shop, WAY, 99, 1.0)
+    way, found = search_mixed_precision(shop, WAY, 99, 1.0)
     assert found is not None
     assert set(way.quantization.islands) == {"rule", *culprits}
     assert {kept.operator for kept in found.kept} == culprits
@@ -111,7 +111,7 @@ def test_exactly_what_is_needed_stays_in_float(culprits: set[str]) -> None:
 
 def test_the_curve_goes_from_none_to_all_and_the_chosen_point_is_timed() -> None:
     shop: Any = Shop({"op1", "op2"})
-    _, found = mix(shop, WAY, 99, 1.0)
+    _, found = search_mixed_precision(shop, WAY, 99, 1.0)
     assert found is not None
     assert found.curve[0].operators == ()
     timed = [point for point in found.curve if point.latency_ratio is not None]
@@ -122,7 +122,7 @@ def test_the_curve_goes_from_none_to_all_and_the_chosen_point_is_timed() -> None
 
 def test_operators_that_cost_too_much_are_passed_over() -> None:
     shop: Any = Shop({"op0", "op3"}, {"op0": 1000})
-    way, found = mix(shop, WAY, 99, 0.05)
+    way, found = search_mixed_precision(shop, WAY, 99, 0.05)
     assert found is not None
     assert "op0" not in way.quantization.islands
     assert "do not reach 99 %" in found.ended
@@ -137,7 +137,7 @@ def test_what_goes_wrong_is_given_back_first_and_a_division_s_inputs_with_it(
     found = SimpleNamespace(tensors=[*tensors, division], is_sound=False)
     monkeypatch.setattr(mixed_precision, "inspect_files", lambda *_: found)
     shop: Any = Shop({"op8", "op10"})
-    way, told = mix(shop, WAY, 99, 1.0)
+    way, told = search_mixed_precision(shop, WAY, 99, 1.0)
     assert told is not None
     assert all(each.wrong for each in told.kept)
     assert set(way.quantization.islands) == {"rule", "op8", "op10"}
@@ -153,7 +153,7 @@ def test_noise_that_noise_hid_is_found_by_the_next_inspection(
 
     monkeypatch.setattr(mixed_precision, "inspect_files", inspect)
     shop: Any = Shop({"op0", "op11"})
-    way, found = mix(shop, WAY, 99, 1.0)
+    way, found = search_mixed_precision(shop, WAY, 99, 1.0)
     assert found is not None
     assert set(way.quantization.islands) == {"rule", "op0", "op11"}
 
@@ -163,20 +163,20 @@ def test_a_set_that_cannot_be_made_does_not_end_the_walk() -> None:
     shop: Any = Shop({"op0", "op1"})
     judge, keep = shop.try_out, shop.keep
 
-    def refused(way: Way) -> bool:
+    def refused(way: QuantizationConfig) -> bool:
         return {*way.quantization.islands} == {"rule", "op0"}
 
-    def try_out(way: Way) -> Trial:
-        return Trial(sqnr_db=None, images=4, failure="no") if refused(way) else judge(way)
+    def try_out(way: QuantizationConfig) -> TrialResult:
+        return TrialResult(sqnr_db=None, images=4, failure="no") if refused(way) else judge(way)
 
-    def kept(way: Way) -> Path:
+    def kept(way: QuantizationConfig) -> Path:
         if refused(way):
             raise RuntimeError("library says no")
         found: Path = keep(way)
         return found
 
     shop.try_out, shop.keep = try_out, kept
-    way, found = mix(shop, WAY, 99, 1.0)
+    way, found = search_mixed_precision(shop, WAY, 99, 1.0)
     assert found is not None
     assert found.reached
     assert set(way.quantization.islands) == {"rule", "op0", "op1"}
@@ -184,11 +184,11 @@ def test_a_set_that_cannot_be_made_does_not_end_the_walk() -> None:
 
 def test_a_walk_with_other_ranges_begins_with_what_was_given_back() -> None:
     first: Any = Shop({"op9", "elsewhere"})
-    _, found = mix(first, WAY, 99, 1.0)
+    _, found = search_mixed_precision(first, WAY, 99, 1.0)
     assert found is not None
     assert not found.reached
     shop: Any = Shop({"op9"})
-    way, found = mix(shop, WAY, 99, 1.0, found.tried)
+    way, found = search_mixed_precision(shop, WAY, 99, 1.0, found.tried)
     assert found is not None
     assert found.reached
     assert set(way.quantization.islands) == {"rule", "op9"}
@@ -196,7 +196,7 @@ def test_a_walk_with_other_ranges_begins_with_what_was_given_back() -> None:
 
 def test_of_what_is_not_enough_the_fewest_of_the_best_are_kept() -> None:
     shop: Any = Shop({"op0", "op1", "elsewhere"})
-    way, found = mix(shop, WAY, 99, 1.0)
+    way, found = search_mixed_precision(shop, WAY, 99, 1.0)
     assert found is not None
     assert len(found.curve[-1].operators) == len(NAMES)
     assert set(way.quantization.islands) == {"rule", "op0", "op1"}
@@ -211,7 +211,7 @@ def test_a_clamp_takes_its_layer_with_it() -> None:
 
     graph = (made("image", ""), made("conv", "Conv", "image"), made("op1", "Clip", "conv"))
     shop.runtime.activations = lambda path: graph
-    way, found = mix(shop, WAY, 99, 1.0)
+    way, found = search_mixed_precision(shop, WAY, 99, 1.0)
     assert found is not None
     assert [kept.operator for kept in found.kept] == ["op1"]
     assert way.quantization.islands == ("rule", "op1", "conv")
@@ -225,4 +225,4 @@ def test_a_file_that_stops_while_it_is_inspected_is_left_as_it_was(
 
     monkeypatch.setattr(mixed_precision, "inspect_files", stop)
     shop: Any = Shop({"op1"})
-    assert mix(shop, WAY, 99, 1.0) == (WAY, None)
+    assert search_mixed_precision(shop, WAY, 99, 1.0) == (WAY, None)

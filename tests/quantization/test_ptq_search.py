@@ -9,7 +9,7 @@ import pytest
 
 from edgekit.errors import Unsupported
 from edgekit.quantization.ptq_search import search
-from edgekit.quantization.trials import Trial, Way
+from edgekit.quantization.trials import QuantizationConfig, TrialResult
 from edgekit.runtimes.base import Quantization
 
 ASKED = Quantization(quantizer="library", islands=("div",))
@@ -29,14 +29,14 @@ class Shop:
         )
         self.seen: list[str] = []
 
-    def try_out(self, way: Way) -> Trial:
+    def try_out(self, way: QuantizationConfig) -> TrialResult:
         assert way.quantization.islands == ("div",)
         label = way.label.removesuffix(", 1 operator in float")
         self.seen.append(label)
         sqnr, agreement = self.figures.get(label, (10.0, 90.0))
         if sqnr is None:
-            return Trial(sqnr_db=None, images=50, failure="it stops")
-        return Trial(sqnr_db=sqnr, images=50, agreement=agreement)
+            return TrialResult(sqnr_db=None, images=50, failure="it stops")
+        return TrialResult(sqnr_db=sqnr, images=50, agreement=agreement)
 
 
 RANGES = ["minmax", "mse", "percentile 99.999", "percentile 99.99", "moving_average"]

@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 
 from edgekit.errors import DeviceError, EdgekitError, StorageError
-from edgekit.quantization.trials import Way, Workshop
+from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
 from edgekit.runtimes.base import Quantization
 
-WAY = Way(quantization=Quantization(quantizer="library"))
+WAY = QuantizationConfig(quantization=Quantization(quantizer="library"))
 
 
-def workshop(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Workshop:
+def workshop(monkeypatch: pytest.MonkeyPatch, error: Exception) -> QuantizationTrials:
     def fail(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(Workshop, "quantize", fail)
+    monkeypatch.setattr(QuantizationTrials, "quantize", fail)
     images: Any = np.zeros((4, 2, 2, 3), np.uint8)
     nothing: Any = None
-    return Workshop(nothing, nothing, nothing, images, images, Path(), nothing)
+    return QuantizationTrials(nothing, nothing, nothing, images, images, Path(), nothing)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from edgekit.evaluation.gates import GateResult, Gates
 from edgekit.evaluation.metrics import AccuracyChange, Latency, Validation
 from edgekit.evaluation.validate import Choice
 from edgekit.evidence import Evidence, Measurement, Verdict
+from edgekit.pruning.latency_trial import PruningGain as CutTrial
 from edgekit.pruning.record import GroupCut, Pruned
-from edgekit.pruning.trial import Trial as CutTrial
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import DataRecord, Report, RowRecord, StepRecord
 from edgekit.stages.quantize import Islands, Trial

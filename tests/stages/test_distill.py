@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from edgekit.build.plan import Plan, make_plan
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
-from edgekit.engine.step import State
+from edgekit.engine.step import StepState
 from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError, WeightsError
 from edgekit.models import timm_models
@@ -487,6 +487,6 @@ def test_built_scores_are_cached_when_the_learning_rate_changes(
     assert first.artifacts["distill"].metadata["training"]["teacher"]["head"]["folds"] == 5
     again = trunk(plan(("learning_rate: 1.0e-3", "learning_rate: 2.0e-3")))
     states = {step.id: step.state for step in again.steps}
-    assert states[SCORES] is State.CACHED
-    assert states["distill"] is not State.CACHED
+    assert states[SCORES] is StepState.CACHED
+    assert states["distill"] is not StepState.CACHED
     assert SCORES not in execute(again, store, Silent()).ran

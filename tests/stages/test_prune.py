@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from edgekit.build.plan import make_plan
-from edgekit.devices.bench.timing_device import Board
+from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import Step
@@ -22,8 +22,8 @@ from edgekit.evaluation.measure import HERE
 from edgekit.evidence import Evidence, Measurement
 from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
+from edgekit.pruning.latency_trial import PruningGain
 from edgekit.pruning.record import Pruned
-from edgekit.pruning.trial import Trial
 from edgekit.runtimes import find_runtimes
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import load_target
@@ -72,14 +72,16 @@ class Pretence:
     def compile(self, model: Any, card: Card) -> Card:
         return card
 
-    def compare(self, pruned: Card, dense: Card) -> Trial:
+    def compare(self, pruned: Card, dense: Card) -> PruningGain:
         value = self.ratios[min(type(self).compared, len(self.ratios) - 1)]
         type(self).compared += 1
         ratio = Measurement(
             value=value, unit="ratio", evidence=Evidence.HOST, method="made up",
             low=value - 0.05, high=value + 0.05,
         )  # fmt: skip
-        return Trial(latency=ratio, size=pruned.parameters / dense.parameters, disturbed=False)
+        return PruningGain(
+            latency=ratio, size=pruned.parameters / dense.parameters, disturbed=False
+        )
 
 
 @pytest.fixture
@@ -243,7 +245,7 @@ def test_what_the_runtime_lacks_of_a_cut_is_said(
     """The cuts end where the file is small enough, after four, or where no more can be cut; what
     was made is kept, with a remark where the file is still too large."""
 
-    def compare(self: Pretence, pruned: Card, dense: Card) -> Trial:
+    def compare(self: Pretence, pruned: Card, dense: Card) -> PruningGain:
         found = plain(self, pruned, dense)
         late = overhead * (Pretence.compared / 10 + 0.9)  # ever a little more than expected
         return found.model_copy(update={"size": found.size + late * (1 - found.size)})
@@ -363,7 +365,7 @@ def test_a_plan_holds_a_pruned_network_to_the_dense_one(
 @pytest.fixture
 def plan_with(
     images_folder: Path, write_recipe: Callable[..., Path], store: Store
-) -> Callable[[Board | None], dict[str, Step]]:
+) -> Callable[[TimingDevice | None], dict[str, Step]]:
     """The steps of a pruning, with a device or without."""
     path = write_recipe(
         f"model: {{arch: {ARCH}, weights: scratch}}\n"
@@ -373,7 +375,7 @@ def plan_with(
         "  - prune: {keep: 0.6, runtime: onnxruntime}\n"
     )
 
-    def plan(board: Board | None) -> dict[str, Step]:
+    def plan(board: TimingDevice | None) -> dict[str, Step]:
         made = make_plan(load_recipe(path), path.parent, [BOARD], store, board=board)
         return {step.id: step for step in made.steps}
 
@@ -382,7 +384,7 @@ def plan_with(
 
 @pytest.mark.parametrize("emulated", [True, False])
 def test_layers_and_cut_are_timed_on_the_device_unless_it_is_emulated(
-    plan_with: Callable[[Board | None], dict[str, Step]], emulated: bool
+    plan_with: Callable[[TimingDevice | None], dict[str, Step]], emulated: bool
 ) -> None:
     without = plan_with(None)
     board = board_of(Emulated(cpu="cortex-a76") if emulated else Local())

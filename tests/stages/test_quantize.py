@@ -17,9 +17,9 @@ from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, DataError, InputError, Unsupported
 from edgekit.evaluation.gates import Gates
-from edgekit.quantization.mixed_precision import Kept, Mixed
+from edgekit.quantization.mixed_precision import FloatOp, MixedPrecision
 from edgekit.quantization.ptq_search import Search
-from edgekit.quantization.trials import Trial, Way
+from edgekit.quantization.trials import QuantizationConfig, TrialResult
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Quantization, Variant
 from edgekit.spec.recipe import load_recipe
@@ -185,15 +185,19 @@ def test_ranges_are_searched_anew_where_operators_alone_do_not_do(
     first: float, second: float, reached: bool, kept_walk: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the better of both walks is kept; what holds is better than what is clearer."""
-    plain = Way(quantization=Quantization(quantizer="q", islands=("rule",)), corrections=("bias",))
-    kept = Kept(operator="div", kind="DIV", arose=0.0)
+    plain = QuantizationConfig(
+        quantization=Quantization(quantizer="q", islands=("rule",)), corrections=("bias",)
+    )
+    kept = FloatOp(operator="div", kind="DIV", arose=0.0)
     walks = iter((first, second))
     asked: list[Any] = []
 
-    def walk(shop: Any, way: Way, *rest: Any) -> tuple[Way, Mixed]:
+    def walk(
+        shop: Any, way: QuantizationConfig, *rest: Any
+    ) -> tuple[QuantizationConfig, MixedPrecision]:
         sqnr = next(walks)
         asked.append((way.quantization.islands, *rest[2:]))
-        told = Mixed(
+        told = MixedPrecision(
             stop_at=99,
             reached=reached and sqnr == second,
             tried=(kept,),
@@ -213,8 +217,8 @@ def test_ranges_are_searched_anew_where_operators_alone_do_not_do(
             tried=(), stop_at=99, ended="ranges"
         )
 
-    def try_out(way: Way) -> Trial:
-        return Trial(sqnr_db=100 * (way.quantization.percentile - 99), images=4)
+    def try_out(way: QuantizationConfig) -> TrialResult:
+        return TrialResult(sqnr_db=100 * (way.quantization.percentile - 99), images=4)
 
     monkeypatch.setattr(quantize, "mix", walk)
     monkeypatch.setattr(quantize, "search", ranges)
@@ -235,9 +239,11 @@ def test_ranges_are_searched_anew_where_operators_alone_do_not_do(
 def test_a_second_search_that_finds_no_file_leaves_the_first_walk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plain = Way(quantization=Quantization(quantizer="q"))
-    kept = Kept(operator="div", kind="DIV", arose=0.0)
-    told = Mixed(stop_at=99, reached=False, tried=(kept,), curve=(), kept=(), ended="first")
+    plain = QuantizationConfig(quantization=Quantization(quantizer="q"))
+    kept = FloatOp(operator="div", kind="DIV", arose=0.0)
+    told = MixedPrecision(
+        stop_at=99, reached=False, tried=(kept,), curve=(), kept=(), ended="first"
+    )
 
     def refuse(*_: Any) -> Any:
         raise Unsupported("no way to int8 gives scores")

@@ -9,7 +9,7 @@ from enum import IntEnum
 from pydantic import Field
 
 from edgekit.agent.agent import ARM_CORES
-from edgekit.devices.agent_result import Part, State
+from edgekit.devices.agent_result import DeviceState, ReportPart
 from edgekit.devices.device import Device
 
 CLOCKS = (
@@ -43,7 +43,7 @@ QUESTIONS = {
 """What is asked in one go; an answer that a device refuses is empty."""
 
 
-class Phone(Part):
+class Phone(ReportPart):
     """`getprop`; None for what a device does not tell."""
 
     maker: str | None
@@ -79,14 +79,14 @@ class Sensor(IntEnum):
     SKIN = 3
 
 
-class Temperature(Part):
+class Temperature(ReportPart):
     name: str
     type: int
     celsius: float = Field(allow_inf_nan=False)
     status: int
 
 
-class Heat(Part):
+class Heat(ReportPart):
     """`dumpsys thermalservice`, of Android 10 and later."""
 
     status: ThermalStatus | None
@@ -110,10 +110,10 @@ def ask(device: Device) -> dict[str, str]:
     return {name: text.strip() for name, text in zip(answers[1::2], answers[2::2], strict=True)}
 
 
-def state_of(answers: dict[str, str]) -> State:
+def state_of(answers: dict[str, str]) -> DeviceState:
     battery = re.search(r"level: (\d+)", answers["battery"])
     available = re.search(r"MemAvailable: +(\d+) kB", answers["memory"])
-    return State(
+    return DeviceState(
         at=float((answers["uptime"].split() or ["0"])[0]),
         temperature_c=parse_heat(answers["heat"]).cpu_celsius,
         clocks_mhz=[int(khz) / 1000 for khz in answers["clocks"].split()],

@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import __version__
-from edgekit.devices.agent_result import Process, Raw, State
+from edgekit.devices.agent_result import AgentResult, DeviceState, Process
 from edgekit.devices.bench.absent_fields import why_missing
 from edgekit.devices.bench.report import (
-    Cause,
     Correctness,
     DeviceFacts,
     DeviceReport,
     Energy,
     Identity,
+    InvalidityCause,
     LatencyUs,
     ProtocolFacts,
     Reason,
@@ -35,7 +35,9 @@ from edgekit.evaluation.metrics import accuracy_of, ratio_of, share_of
 from edgekit.evidence import Evidence, Measurement
 
 
-def assemble(raw: Raw, subject: Subject, setting: Setting, reference: Reference) -> DeviceReport:
+def assemble(
+    raw: AgentResult, subject: Subject, setting: Setting, reference: Reference
+) -> DeviceReport:
     """
     Raises:
         DeviceError: scores of the device are no numbers.
@@ -77,13 +79,13 @@ def assemble(raw: Raw, subject: Subject, setting: Setting, reference: Reference)
     return report.model_copy(update={"not_available": why_missing(report, setting.absent)})
 
 
-def _device(raw: Raw, setting: Setting) -> DeviceFacts:
+def _device(raw: AgentResult, setting: Setting) -> DeviceFacts:
     environment = raw.environment
     facts = {key: environment[key] for key in ("machine", "cpu", "cores")}
     return DeviceFacts(name=setting.device, address=setting.address, **facts, **raw.board)
 
 
-def _runtime(raw: Raw, setting: Setting, processes: list[Process]) -> RuntimeFacts:
+def _runtime(raw: AgentResult, setting: Setting, processes: list[Process]) -> RuntimeFacts:
     return RuntimeFacts(
         name=setting.runtime,
         library=library_of(raw.environment, setting.runtime) or setting.runtime,
@@ -137,7 +139,7 @@ def _median_us(processes: list[Process]) -> float:
     return 1e6 * float(np.median([np.median(p.samples) for p in processes]))
 
 
-def _ratio(raw: Raw, evidence: Evidence) -> Measurement | None:
+def _ratio(raw: AgentResult, evidence: Evidence) -> Measurement | None:
     if FLOAT not in raw.latency:
         return None
     own, other = (
@@ -147,7 +149,7 @@ def _ratio(raw: Raw, evidence: Evidence) -> Measurement | None:
     return ratio_of(own, other, evidence)
 
 
-def _sustained(raw: Raw) -> Sustained | None:
+def _sustained(raw: AgentResult) -> Sustained | None:
     """The steady state is the last minute, or the last quarter of a shorter run."""
     if raw.sustained is None:
         return None
@@ -168,7 +170,7 @@ def _sustained(raw: Raw) -> Sustained | None:
     )
 
 
-def _energy(raw: Raw, latency: LatencyUs | None, threads: int) -> Energy | None:
+def _energy(raw: AgentResult, latency: LatencyUs | None, threads: int) -> Energy | None:
     idle = raw.before.watts if raw.before else None
     main = f"{threads} threads, "
     busy = [s.watts for s in raw.watched if s.watts and s.phase.startswith(main) and _timed(s)]
@@ -184,11 +186,13 @@ def _energy(raw: Raw, latency: LatencyUs | None, threads: int) -> Energy | None:
     )
 
 
-def _timed(state: State) -> bool:
+def _timed(state: DeviceState) -> bool:
     return "timed" in state.phase
 
 
-def _correctness(raw: Raw, reference: Reference, evidence: Evidence, device: str) -> Correctness:
+def _correctness(
+    raw: AgentResult, reference: Reference, evidence: Evidence, device: str
+) -> Correctness:
     golden = raw.golden
     if MODEL not in raw.scores or reference.host is None:
         return Correctness(golden=golden, agreement=None, top1=None, host_top1=None, change=None)
@@ -224,10 +228,10 @@ def _numbers(scores: NDArray[np.float32], device: str) -> NDArray[np.float32]:
     return scores
 
 
-def _other_processor(raw: Raw, setting: Setting) -> list[Reason]:
+def _other_processor(raw: AgentResult, setting: Setting) -> list[Reason]:
     found = raw.environment["cpu"]
     known = setting.cpu and setting.cpu.startswith("cortex-")
     if not known or found == setting.cpu:
         return []
     words = f"the device is a {found}, the target says {setting.cpu}"
-    return [Reason(cause=Cause.OTHER_PROCESSOR, validity=Validity.WARN, words=words)]
+    return [Reason(cause=InvalidityCause.OTHER_PROCESSOR, validity=Validity.WARN, words=words)]

@@ -6,7 +6,7 @@ import re
 from contextlib import ExitStack
 from pathlib import Path
 
-from edgekit.devices.agent_result import Raw, read_result
+from edgekit.devices.agent_result import AgentResult, read_result
 from edgekit.devices.bench.assemble import assemble
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bundle.bundle import INFO, JOB, Bundle, opened
@@ -32,7 +32,9 @@ def bench(bundle: Bundle, device: Device, progress: Progress) -> DeviceReport:
     return judged(bundle, raw, device.name, transport.address, transport.evidence)
 
 
-def judged(bundle: Bundle, raw: Raw, device: str, address: str, evidence: Evidence) -> DeviceReport:
+def judged(
+    bundle: Bundle, raw: AgentResult, device: str, address: str, evidence: Evidence
+) -> DeviceReport:
     """
     Raises:
         IntegrityError: the result is another bundle's, another agent's or another file's, or
@@ -106,7 +108,7 @@ def import_result(path: Path, bundle_path: Path | None, device: str | None) -> D
         return judged(bundle, raw, name, "by way of run.sh", Evidence.MEASURED)
 
 
-def _called(raw: Raw) -> str:
+def _called(raw: AgentResult) -> str:
     """raspberry-pi-5-model-b-rev-1.0, of a board's own words."""
     words = str(raw.board.get("board") or raw.environment.get("cpu"))
     return re.sub(r"[^a-z0-9_.]+", "-", words.lower()).strip("-.") or "device"

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from edgekit.devices.agent_result import Delegate, Part
+from edgekit.devices.agent_result import Delegate, ReportPart
 from edgekit.devices.bench.android import fast_mask
 from edgekit.devices.bench.benchmark_output import Output, Tool, parse
 from edgekit.devices.device import Device
@@ -33,7 +33,7 @@ ENOUGH = 10
 """A run is cut at so many times the seconds asked, where single inferences are that slow."""
 
 
-class Benchmark(Part):
+class Benchmark(ReportPart):
     """What is asked of the tool; its runs last until `runs` and `seconds` are both reached."""
 
     binary: Path
@@ -84,7 +84,7 @@ class Benchmark(Part):
         return shlex.join(words)
 
 
-class BenchmarkResult(Part):
+class BenchmarkResult(ReportPart):
     binary_sha256: str
     mask: str | None
     """The cores it was bound to, as taskset takes them; None where their clocks are hidden."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from edgekit.devices.agent_result import Delegate, Part
+from edgekit.devices.agent_result import Delegate, ReportPart
 from edgekit.errors import DeviceError, EdgekitError, Fault
 
 Tool = Literal["classic", "litert"]
@@ -46,7 +46,7 @@ UNKNOWN_FLAGS = re.compile(r"Unconsumed cmdline flags: (.*)$")
 MEGABYTE = 1 << 20
 
 
-class Latency(Part):
+class ReportedLatency(ReportPart):
     """Microseconds of single inferences; None for what this build of the tool does not tell."""
 
     count: int
@@ -60,7 +60,7 @@ class Latency(Part):
     p95: float | None = None
 
 
-class Footprint(Part):
+class Footprint(ReportPart):
     """Bytes above those of the tool as it started."""
 
     init: int | None = None
@@ -68,7 +68,7 @@ class Footprint(Part):
     peak: int | None = None
 
 
-class Replaced(Part):
+class Replaced(ReportPart):
     """Nodes that a delegate took."""
 
     delegate: str
@@ -76,13 +76,13 @@ class Replaced(Part):
     total: int | None
 
 
-class Output(Part):
+class Output(ReportPart):
     tool: Tool
     init: float
     """Microseconds to make the model ready."""
     first: float | None
-    warmup: Latency | None
-    latency: Latency
+    warmup: ReportedLatency | None
+    latency: ReportedLatency
     memory: Footprint
     replaced: list[Replaced]
     applied: list[str]
@@ -157,16 +157,16 @@ def parse(text: str, device: str) -> Output:
 def _litert(
     lines: list[str],
     told: dict[str, tuple[float, str | None]],
-    counts: list[Latency | None],
+    counts: list[ReportedLatency | None],
     device: str,
 ) -> Output:
-    def latency(kind: str) -> Latency | None:
+    def latency(kind: str) -> ReportedLatency | None:
         mean, runs = told.get(f"{kind} (avg)", (0.0, None))
         if not runs or runs == "0":
             return None
         rest = {name: told[f"{kind} ({name})"][0] for name in ("min", "max", "std")
                 if f"{kind} ({name})" in told}  # fmt: skip
-        return Latency(count=int(runs), mean=mean, **rest)
+        return ReportedLatency(count=int(runs), mean=mean, **rest)
 
     summary = _some(latency("Inference"), device)
     if len(counts) >= 2:
@@ -189,7 +189,7 @@ def _litert(
     )
 
 
-def _counts(line: str) -> list[Latency | None]:
+def _counts(line: str) -> list[ReportedLatency | None]:
     """The statistics of a line, if it is one; None for those of no runs."""
     found = COUNT.search(line)
     if not found:
@@ -200,12 +200,12 @@ def _counts(line: str) -> list[Latency | None]:
         return [None]
     if "avg" not in values:
         # All samples are the same: only the last one is printed.
-        return [Latency(count=count, mean=current, min=current, max=current, std=0.0,
+        return [ReportedLatency(count=count, mean=current, min=current, max=current, std=0.0,
                         first=current, p5=current, median=current, p95=current)]  # fmt: skip
-    return [Latency(count=count, mean=values.pop("avg"), **values)]
+    return [ReportedLatency(count=count, mean=values.pop("avg"), **values)]
 
 
-def _agree(latency: Latency | None, mean: float, rounding: float, device: str) -> None:
+def _agree(latency: ReportedLatency | None, mean: float, rounding: float, device: str) -> None:
     if latency and abs(latency.mean - mean) > rounding + 1e-4 * mean:
         raise DeviceError(
             f"{device}: benchmark_model contradicts itself: its last count= line has a mean of "
@@ -215,7 +215,7 @@ def _agree(latency: Latency | None, mean: float, rounding: float, device: str) -
         )
 
 
-def _some(latency: Latency | None, device: str) -> Latency:
+def _some(latency: ReportedLatency | None, device: str) -> ReportedLatency:
     if latency is None:
         raise DeviceError(f"{device}: benchmark_model made no timed run", fault=Fault.WRONG_RESULT)
     return latency

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.devices.agent_result import Part
+from edgekit.devices.agent_result import ReportPart
 from edgekit.devices.bench.benchmark_model import Benchmark, Engine, applied, failure, installed
 from edgekit.devices.bench.benchmark_output import parse
 from edgekit.devices.device import Device, Progress
@@ -25,7 +25,7 @@ INPUT = "image"
 """The name of the input in the flags; the tool warns where the model has another, and goes on."""
 
 
-class Head(Part):
+class OutputHead(ReportPart):
     """How a TFLite file is fed and read."""
 
     shape: list[int]
@@ -40,7 +40,7 @@ class Head(Part):
     classes: int
 
     @classmethod
-    def of(cls, model: Path) -> Head:
+    def of(cls, model: Path) -> OutputHead:
         from ai_edge_litert.interpreter import Interpreter
 
         interpreter = Interpreter(model_path=str(model))
@@ -89,7 +89,7 @@ def scores(
             hint="for accuracy name the classic one: "
             "https://ai.google.dev/edge/litert/models/measurement",
         )
-    head = Head.of(model)
+    head = OutputHead.of(model)
     if list(inputs.shape[1:]) != head.shape[1:] or inputs.dtype.name != head.takes:
         raise InputError(
             f"{model} takes {head.takes} inputs of {head.shape}, not {inputs.dtype.name} of "
@@ -124,7 +124,7 @@ def scores(
     return head.scores(content)
 
 
-def _files(folder: str, head: Head) -> tuple[str, ...]:
+def _files(folder: str, head: OutputHead) -> tuple[str, ...]:
     return (
         f"--input_layer={INPUT}",
         f"--input_layer_shape={','.join(map(str, head.shape))}",

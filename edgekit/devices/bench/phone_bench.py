@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.devices.agent_result import Memory, Raw
+from edgekit.devices.agent_result import AgentResult, Memory
 from edgekit.devices.bench.absent_fields import MEASURED_WHEN_TIMED, why_missing
 from edgekit.devices.bench.android import ask, board_of, parse_heat, state_of
 from edgekit.devices.bench.assemble import assemble
 from edgekit.devices.bench.benchmark_model import Benchmark, BenchmarkResult, measure
 from edgekit.devices.bench.phone_golden import as_the_bundle, golden_of, refuse_others, scores_of
 from edgekit.devices.bench.report import (
-    Cause,
     Correctness,
     DeviceReport,
+    InvalidityCause,
     LatencyUs,
     ProtocolFacts,
     Reason,
@@ -95,7 +95,7 @@ def bench_phone(
             progress(number, processes, f"{device.name}: latency")
             results.append(measure(device, asked, model))
         after = ask(device)
-    raw = Raw(
+    raw = AgentResult(
         id=bundle.id,
         agent=sha256_of(benchmark.binary),
         started=started,
@@ -113,7 +113,7 @@ def bench_phone(
 def _report(
     bundle: Bundle,
     device: Device,
-    raw: Raw,
+    raw: AgentResult,
     asked: Benchmark,
     results: list[BenchmarkResult],
     heat: list[Reason],
@@ -220,10 +220,10 @@ def _heat(when: str, text: str) -> Iterator[Reason]:
     heat = parse_heat(text)
     if heat.slows_down and heat.status is not None:
         words = f"the phone's thermal status {when} the run was {heat.status.name.lower()}"
-        yield Reason(cause=Cause.THROTTLED, validity=Validity.INVALID, words=words)
+        yield Reason(cause=InvalidityCause.THROTTLED, validity=Validity.INVALID, words=words)
 
 
-def _doubts(raw: Raw, results: list[BenchmarkResult], asked: Benchmark) -> Iterator[Reason]:
+def _doubts(raw: AgentResult, results: list[BenchmarkResult], asked: Benchmark) -> Iterator[Reason]:
     yield from busy_before(raw)
     yield from delegate_reasons(results[0].delegate)
     for number, result in enumerate(results, 1):
@@ -232,18 +232,18 @@ def _doubts(raw: Raw, results: list[BenchmarkResult], asked: Benchmark) -> Itera
         if latency.count < asked.runs or seconds < LEAST_TIME * asked.seconds:
             words = f"process {number} made {latency.count} runs in {seconds:.1f} s; "
             words += f"{asked.runs} and {asked.seconds:g} s were asked"
-            yield Reason(cause=Cause.TOO_FEW_RUNS, validity=Validity.INVALID, words=words)
+            yield Reason(cause=InvalidityCause.TOO_FEW_RUNS, validity=Validity.INVALID, words=words)
         if latency.median and latency.mean > LOST_TIME * latency.median:
             words = f"process {number} was disturbed: its mean is {latency.mean:.0f} us, its "
             words += f"median {latency.median:.0f} us"
-            yield Reason(cause=Cause.BUSY, validity=Validity.INVALID, words=words)
+            yield Reason(cause=InvalidityCause.BUSY, validity=Validity.INVALID, words=words)
         elif (latency.p95 or 0.0) > DISTURBED * (latency.median or np.inf):
             words = f"process {number} was disturbed: its 95th percentile is {latency.p95:.0f} us, "
             words += f"its median {latency.median:.0f} us"
-            yield Reason(cause=Cause.BUSY, validity=Validity.WARN, words=words)
+            yield Reason(cause=InvalidityCause.BUSY, validity=Validity.WARN, words=words)
     yield from spread_reasons([r.output.latency.median or 0.0 for r in results])
     words = "benchmark_model runs by itself: clocks and heat are read before and after it only"
-    yield Reason(cause=Cause.UNWATCHED, validity=Validity.WARN, words=words)
+    yield Reason(cause=InvalidityCause.UNWATCHED, validity=Validity.WARN, words=words)
 
 
 def _now() -> str:

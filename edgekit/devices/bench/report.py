@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.devices.agent_result import Delegate, Golden, Memory, Part, State
+from edgekit.devices.agent_result import Delegate, DeviceState, Golden, Memory, ReportPart
 from edgekit.devices.bundle.subject import Subject
 from edgekit.evaluation.metrics import AccuracyChange
 from edgekit.evidence import Evidence, Measurement
@@ -22,7 +22,7 @@ class Validity(StrEnum):
     INVALID = "invalid"
 
 
-class Cause(StrEnum):
+class InvalidityCause(StrEnum):
     """Why a run is doubted, by a name that a script can look for."""
 
     THROTTLED = "throttled"
@@ -40,13 +40,13 @@ class Cause(StrEnum):
     SLOW_CLOCK = "slow clock"
 
 
-class Reason(Part):
-    cause: Cause
+class Reason(ReportPart):
+    cause: InvalidityCause
     validity: Validity
     words: str
 
 
-class Identity(Part):
+class Identity(ReportPart):
     run: str
     started: str
     ended: str
@@ -56,7 +56,7 @@ class Identity(Part):
     evidence: Evidence
 
 
-class DeviceFacts(Part):
+class DeviceFacts(ReportPart):
     name: str
     address: str
     machine: str
@@ -73,7 +73,7 @@ class DeviceFacts(Part):
     page_size: int
 
 
-class RuntimeFacts(Part):
+class RuntimeFacts(ReportPart):
     name: str
     library: str
     """Distribution and version, as it is installed on the device."""
@@ -83,7 +83,7 @@ class RuntimeFacts(Part):
     delegate: Delegate | None
 
 
-class ProtocolFacts(Part):
+class ProtocolFacts(ReportPart):
     timed_region: str
     clock: str
     batch: int
@@ -98,7 +98,7 @@ class ProtocolFacts(Part):
     pinned: bool
 
 
-class LatencyUs(Part):
+class LatencyUs(ReportPart):
     """Microseconds of single inferences, all processes together; `p50` is the median of their
     medians, and `medians` are those."""
 
@@ -118,7 +118,7 @@ class LatencyUs(Part):
     """Of each process, in the order they were taken; none where the tool keeps them to itself."""
 
 
-class Sustained(Part):
+class Sustained(ReportPart):
     """A run without a pause: the curve, and its first minute against its last."""
 
     seconds: float
@@ -131,7 +131,7 @@ class Sustained(Part):
     """The Raspberry Pi's bits that were set meanwhile: here they are what was asked for."""
 
 
-class Energy(Part):
+class Energy(ReportPart):
     """Of the rails that the board's power chip tells: without what hangs on USB, and without the
     loss of the supply."""
 
@@ -141,7 +141,7 @@ class Energy(Part):
     method: str
 
 
-class Correctness(Part):
+class Correctness(ReportPart):
     golden: Golden | None
     agreement: Measurement | None
     """With the scores of the same file on the machine that built it."""
@@ -167,9 +167,9 @@ class DeviceReport(BaseModel):
     """Against the float model on this device, interleaved in one process."""
     sustained: Sustained | None
     memory: Memory | None
-    before: State | None
-    after: State | None
-    watched: list[State]
+    before: DeviceState | None
+    after: DeviceState | None
+    watched: list[DeviceState]
     correctness: Correctness
     energy: Energy | None
     validity: Validity

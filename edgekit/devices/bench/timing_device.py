@@ -13,7 +13,7 @@ import numpy as np
 
 from edgekit.agent import agent
 from edgekit.data.images import spread
-from edgekit.devices.agent_result import Raw
+from edgekit.devices.agent_result import AgentResult
 from edgekit.devices.bench.report import Validity
 from edgekit.devices.bench.validity import watched_reasons
 from edgekit.devices.bundle.bundle import IMAGES, JOB
@@ -21,7 +21,7 @@ from edgekit.devices.device import Device, check_machine
 from edgekit.devices.lock import held
 from edgekit.engine.artifact import Json
 from edgekit.errors import DeviceError, Fault
-from edgekit.evaluation.measure import PROTOCOL, Candidate, Outcome, Timing
+from edgekit.evaluation.measure import PROTOCOL, Candidate, MeasureResult, Timing
 from edgekit.evidence import Evidence
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Progress
@@ -71,7 +71,7 @@ def fingerprint_of(name: str, transport: Transport) -> Json:
 
 
 @dataclass(frozen=True)
-class Board:
+class TimingDevice:
     """A device of the inventory, and the target it stands for."""
 
     name: str
@@ -104,7 +104,7 @@ class Board:
             "protocol": PROTOCOL,
         }
 
-    def time(self, candidates: list[Candidate], images: Path, progress: Progress) -> Outcome:
+    def time(self, candidates: list[Candidate], images: Path, progress: Progress) -> MeasureResult:
         """One run of the agent, at the target's number of threads, while the device is watched.
 
         Raises:
@@ -131,7 +131,7 @@ class Board:
             name: Timing(entry.load, entry.first, np.asarray(entry.rounds))
             for name, entry in raw.latency.items()
         }
-        return Outcome(raw.environment, timings=timings)
+        return MeasureResult(raw.environment, timings=timings)
 
     def _files(self, candidates: list[Candidate], images: Path, folder: Path) -> dict[str, Path]:
         """What the device is sent. A table has hundreds of models: they go as one file."""
@@ -154,7 +154,7 @@ class Board:
         made = {name: folder / name for name in (MODELS, IMAGES, JOB)}
         return {"agent.py": Path(agent.__file__), **made}
 
-    def _hold_to_rules(self, raw: Raw) -> None:
+    def _hold_to_rules(self, raw: AgentResult) -> None:
         """
         Raises:
             DeviceError: the timings say nothing of the device.

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit.data.images import spread
 from edgekit.devices.bench.bench import bench
-from edgekit.devices.bench.report import Cause, DeviceReport, Reason, Validity
-from edgekit.devices.bench.timing_device import Board, no_result
+from edgekit.devices.bench.report import DeviceReport, InvalidityCause, Reason, Validity
+from edgekit.devices.bench.timing_device import TimingDevice, no_result
 from edgekit.devices.bundle.bundle import Info, write_bundle
 from edgekit.devices.bundle.make import subject_of
 from edgekit.devices.bundle.protocol import SLICE, Protocol
@@ -22,7 +22,7 @@ from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import agent_digest
-from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, figure
+from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, measurement
 from edgekit.evidence import Evidence, Measurement
 from edgekit.models.card import Card
 from edgekit.runtimes import find_runtimes
@@ -38,7 +38,7 @@ class OnDevice(Action):
 
     libraries = ("numpy", "scipy")
 
-    def __init__(self, board: Board, runtime: str) -> None:
+    def __init__(self, board: TimingDevice, runtime: str) -> None:
         self.board = board
         self.runtime = runtime
         self.protocol = Protocol().at(board.target.threads)
@@ -73,7 +73,7 @@ class OnDevice(Action):
                 hint=f"edgekit device add NAME --emulated {found.cpu}",
                 fault=Fault.WRONG_ARCHITECTURE,
             )
-        other = [r.words for r in report.reasons if r.cause is Cause.OTHER_PROCESSOR]
+        other = [r.words for r in report.reasons if r.cause is InvalidityCause.OTHER_PROCESSOR]
         if other:
             raise DeviceError(
                 f"{self.board.name}: {other[0]}",
@@ -166,7 +166,7 @@ def record_of(report: DeviceReport) -> OnDeviceRecord:
         spread_ms = Interval(min(times.medians) / 1e3, max(times.medians) / 1e3)
         method = f"median of {len(times.medians)} processes' medians, and their range"
         runs = sum(map(len, times.samples))
-        median = figure(times.p50 / 1e3, "ms", report.evidence, method, runs, spread_ms)
+        median = measurement(times.p50 / 1e3, "ms", report.evidence, method, runs, spread_ms)
     return OnDeviceRecord(
         device=report.device.name,
         cpu=report.device.cpu,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgekit.devices.agent_result import Part
+from edgekit.devices.agent_result import ReportPart
 
 
-class Subject(Part):
+class Subject(ReportPart):
     """The model that was run."""
 
     file: str

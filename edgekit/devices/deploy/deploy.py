@@ -19,21 +19,21 @@ from edgekit.devices.agent_result import Golden
 from edgekit.devices.bench.validity import golden_complaint
 from edgekit.devices.bundle.bundle import RESULT, SMOKE, Bundle
 from edgekit.devices.check import need_links
-from edgekit.devices.deploy.releases import Place, sums_of
+from edgekit.devices.deploy.releases import ReleaseStore, sums_of
 from edgekit.devices.device import Device, Runner, check_machine
 from edgekit.devices.lock import held
 from edgekit.errors import DeviceError, EdgekitError, Fault
 from edgekit.spec.yamlfile import suggestion
 from edgekit.transports.base import Transport
 
-Trial = Callable[[Device, str], Golden]
+GoldenRunner = Callable[[Device, str], Golden]
 """Runs the golden images of a release, given the folder it lies in."""
 Tell = Callable[[str], None]
 KEEP = 3
 WAKE_SECONDS = 0.2
 
 
-class State(StrEnum):
+class DeployState(StrEnum):
     DEPLOYED = "deployed"
     UNCHANGED = "unchanged"
     WOULD_DEPLOY = "would deploy"
@@ -42,11 +42,11 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeployResult:
     """What came of one device."""
 
     device: str
-    state: State
+    state: DeployState
     release: str
     seconds: float
     sent_bytes: int = 0
@@ -72,13 +72,13 @@ class Outcome:
 
 
 def on_each(
-    devices: dict[str, Transport], work: Callable[[Device], Outcome], release: str = ""
-) -> list[Outcome]:
+    devices: dict[str, Transport], work: Callable[[Device], DeployResult], release: str = ""
+) -> list[DeployResult]:
     """Do something on several devices at once: what fails on one is told with the others. Ctrl-C
     ends each before its next step, and is told likewise."""
     interrupted = threading.Event()
 
-    def one(name: str) -> Outcome:
+    def one(name: str) -> DeployResult:
         begin = time.monotonic()
         try:
             with Device(name, devices[name], interrupted) as device:
@@ -92,7 +92,9 @@ def on_each(
                 hint="run again with --debug and report what it prints",
             )
             failed.__cause__ = error
-        return Outcome(name, State.FAILED, release, time.monotonic() - begin, error=failed)
+        return DeployResult(
+            name, DeployState.FAILED, release, time.monotonic() - begin, error=failed
+        )
 
     with ThreadPoolExecutor(max(1, len(devices))) as pool:
         begun = [pool.submit(one, name) for name in devices]
@@ -113,12 +115,12 @@ class Deployment:
     release: str
     keep: int = KEEP
     dry_run: bool = False
-    trial: Trial | None = None
+    trial: GoldenRunner | None = None
     """Where no Python runs; the agent, unless named."""
     tell: Tell = lambda _: None
     """Told what is waited for."""
 
-    def to(self, device: Device) -> Outcome:
+    def to(self, device: Device) -> DeployResult:
         """Deploy to one device.
 
         Raises:
@@ -134,21 +136,21 @@ class Deployment:
             with held(device, self.tell):
                 state, size, difference, note = self._deploy(device)
         spent = time.monotonic() - begin
-        return Outcome(device.name, state, self.release, spent, size, difference, note=note)
+        return DeployResult(device.name, state, self.release, spent, size, difference, note=note)
 
     def _compare(self, device: Device) -> Done:
-        place, sums = Place(device, self.bundle.info.name), sums_of(self.bundle.files)
+        place, sums = ReleaseStore(device, self.bundle.info.name), sums_of(self.bundle.files)
         if place.current() == self.release and not place.damaged(self.release, sums):
-            return State.UNCHANGED, 0, None, None
+            return DeployState.UNCHANGED, 0, None, None
         size = sum(path.stat().st_size for path in device.missing(list(self.bundle.files.values())))
         device.need(size, self.bundle.info.name)
-        return State.WOULD_DEPLOY, size, None, None
+        return DeployState.WOULD_DEPLOY, size, None, None
 
     def _deploy(self, device: Device) -> Done:
         state, size, _, _ = self._compare(device)
-        if state is State.UNCHANGED:
+        if state is DeployState.UNCHANGED:
             return state, 0, None, None
-        place, files = Place(device, self.bundle.info.name), self.bundle.files
+        place, files = ReleaseStore(device, self.bundle.info.name), self.bundle.files
         sums = sums_of(files)
         with place.part(self.release) as part:
             device.place(files, part)
@@ -157,14 +159,14 @@ class Deployment:
             difference = prove(device, golden, self.bundle.info.subject.precision)
             place.move_in(part, self.release, sums)
         note = switched(place, self.release, self.tell)
-        return State.DEPLOYED, size, difference, note or place.tidied(self.keep)
+        return DeployState.DEPLOYED, size, difference, note or place.tidied(self.keep)
 
 
-Done = tuple[State, int, float | None, str | None]
+Done = tuple[DeployState, int, float | None, str | None]
 """The state, the bytes sent, the difference from the golden scores, and the note."""
 
 
-def switched(place: Place, release: str, tell: Tell) -> str | None:
+def switched(place: ReleaseStore, release: str, tell: Tell) -> str | None:
     """Switch, and where the connection breaks in it, look what came of it.
 
     Returns:
@@ -186,7 +188,9 @@ def switched(place: Place, release: str, tell: Tell) -> str | None:
     return None
 
 
-def roll_back(device: Device, name: str, trial: Trial | None = None, tell: Tell = print) -> Outcome:
+def roll_back(
+    device: Device, name: str, trial: GoldenRunner | None = None, tell: Tell = print
+) -> DeployResult:
     """Put the release before this one in use again, after it was checked and tried out.
 
     Args:
@@ -198,7 +202,7 @@ def roll_back(device: Device, name: str, trial: Trial | None = None, tell: Tell 
     """
     begin = time.monotonic()
     with held(device, tell):
-        place = Place(device, name)
+        place = ReleaseStore(device, name)
         before = place.previous()
         if before is None:
             known = device.sh(
@@ -225,8 +229,13 @@ def roll_back(device: Device, name: str, trial: Trial | None = None, tell: Tell 
         difference = prove(device, golden, place.precision(before))
         note = switched(place, before, tell)
     spent = time.monotonic() - begin
-    return Outcome(
-        device.name, State.ROLLED_BACK, before, spent, golden_max_abs_diff=difference, note=note
+    return DeployResult(
+        device.name,
+        DeployState.ROLLED_BACK,
+        before,
+        spent,
+        golden_max_abs_diff=difference,
+        note=note,
     )
 
 

@@ -29,7 +29,7 @@ def sums_of(files: dict[str, Path]) -> dict[str, str]:
     return {name: sha256_of(path) for name, path in files.items()}
 
 
-class Place:
+class ReleaseStore:
     """
     Raises:
         InputError: the name is none of a model.

@@ -12,13 +12,20 @@ from pydantic import ValidationError
 
 from edgekit import __version__
 from edgekit.agent import agent
-from edgekit.devices.agent_result import Raw
+from edgekit.devices.agent_result import AgentResult
 from edgekit.devices.bench.report import Validity
 from edgekit.devices.bench.validity import timing_reasons
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.devices.device import Device
 from edgekit.devices.engines import library_of
-from edgekit.devices.estimate.latency_model import FEATURES, Calibration, Fit, Sample, fit, merged
+from edgekit.devices.estimate.latency_model import (
+    FEATURES,
+    Fit,
+    LatencyModel,
+    ProbeSample,
+    fit,
+    merged,
+)
 from edgekit.devices.estimate.probes import PRECISIONS, PROBES, Made, Probe, made
 from edgekit.devices.lock import held
 from edgekit.engine.artifact import write_atomically
@@ -42,7 +49,7 @@ def calibrate(
     store: Store,
     progress: Progress,
     probes: tuple[Probe, ...] = PROBES,
-) -> Calibration:
+) -> LatencyModel:
     """Run the probes on an open device, fit their times, and keep the result.
 
     Raises:
@@ -55,7 +62,7 @@ def calibrate(
         raise InputError(f"{len(probes)} probes; more than {len(FEATURES) + 1} are needed")
     files = list(_make(probes, runtimes, store, progress))
     protocol = SHORT.model_copy(update={"threads": (threads,)})
-    raws: list[Raw] = []
+    raws: list[AgentResult] = []
     with TemporaryDirectory(prefix="edgekit-") as folder:
         sent = _lay_out(files, protocol, Path(folder))
         with held(device, lambda words: progress(0, 1, words)), device.work(sent) as where:
@@ -73,7 +80,7 @@ def calibration_path(device: str) -> Path:
     return default_store() / "calibrations" / f"{device}.json"
 
 
-def read_calibration(device: str) -> Calibration | None:
+def read_calibration(device: str) -> LatencyModel | None:
     """What is known of a device; None where it was never calibrated.
 
     Raises:
@@ -81,7 +88,7 @@ def read_calibration(device: str) -> Calibration | None:
     """
     path = calibration_path(device)
     try:
-        return Calibration.model_validate_json(path.read_text())
+        return LatencyModel.model_validate_json(path.read_text())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
@@ -139,7 +146,7 @@ def _job(number: int) -> str:
     return f"job-{number}.json"
 
 
-def _measure(device: Device, where: str, number: int, one: Made, protocol: Protocol) -> Raw:
+def _measure(device: Device, where: str, number: int, one: Made, protocol: Protocol) -> AgentResult:
     words = ""
     for _ in range(TRIES):
         raw = device.run_agent(where, _job(number), lambda *_: None)
@@ -157,12 +164,14 @@ def _measure(device: Device, where: str, number: int, one: Made, protocol: Proto
     )
 
 
-def _found(device: Device, files: list[Made], raws: list[Raw], protocol: Protocol) -> Calibration:
+def _found(
+    device: Device, files: list[Made], raws: list[AgentResult], protocol: Protocol
+) -> LatencyModel:
     threads, last = protocol.threads[0], raws[-1]
     doubts = [
         r for raw in raws for r in timing_reasons(raw, protocol) if r.validity is Validity.WARN
     ]
-    return Calibration(
+    return LatencyModel(
         edgekit=__version__,
         device=device.name,
         address=device.transport.address,
@@ -175,12 +184,12 @@ def _found(device: Device, files: list[Made], raws: list[Raw], protocol: Protoco
     )
 
 
-def _fits(files: list[Made], raws: list[Raw], threads: int) -> Iterator[Fit]:
-    groups: dict[tuple[str, str], list[Sample]] = {}
+def _fits(files: list[Made], raws: list[AgentResult], threads: int) -> Iterator[Fit]:
+    groups: dict[tuple[str, str], list[ProbeSample]] = {}
     libraries = {}
     for one, raw in zip(files, raws, strict=True):
         seconds = float(np.median(raw.protocol[threads][0].samples))
-        sample = Sample(probe=one.probe.label, workload=one.workload, seconds=seconds)
+        sample = ProbeSample(probe=one.probe.label, workload=one.workload, seconds=seconds)
         groups.setdefault((one.runtime, one.precision), []).append(sample)
         libraries[one.runtime] = str(library_of(raw.environment, one.runtime))
     for (runtime, precision), samples in groups.items():

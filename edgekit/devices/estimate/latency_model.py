@@ -35,7 +35,7 @@ class NoEstimate(InputError):
     """The calibration says nothing of such a model; the message says why."""
 
 
-class Sample(BaseModel):
+class ProbeSample(BaseModel):
     """A probe as it was measured."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,7 +58,7 @@ class Fit(BaseModel):
     threads: int
     measured: str
     """When, UTC: fits of earlier days are kept beside newer ones."""
-    samples: tuple[Sample, ...]
+    samples: tuple[ProbeSample, ...]
     seconds_per: dict[str, float]
     """By feature: of a multiply-accumulate of each kind, of a byte, of an operator."""
     errors: dict[str, float]
@@ -82,7 +82,7 @@ class Fit(BaseModel):
         return float(features(workload) @ np.array([self.seconds_per[f] for f in FEATURES]))
 
 
-class Calibration(BaseModel):
+class LatencyModel(BaseModel):
     """What one device was found to take; kept as JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -107,7 +107,7 @@ def features(workload: Workload) -> Vector:
     return np.array([getattr(workload, name) for name in FEATURES], float)
 
 
-def fit(samples: tuple[Sample, ...], **facts: Any) -> Fit:
+def fit(samples: tuple[ProbeSample, ...], **facts: Any) -> Fit:
     """
     Args:
         samples: more of them than features, or the error would be of no use.
@@ -143,7 +143,7 @@ def _prices(rows: Vector, seconds: Vector) -> Vector:
 
 
 def predict(
-    calibration: Calibration, workload: Workload, runtime: str, threads: int, library: str | None
+    calibration: LatencyModel, workload: Workload, runtime: str, threads: int, library: str | None
 ) -> Measurement:
     """Milliseconds of a model on the calibrated device, between what nine in ten of the left-out
     probes were off.
@@ -181,7 +181,7 @@ def command(device: str, runtime: str, threads: int) -> str:
     return f"edgekit calibrate --device {device} --runtime {runtime} --threads {threads}"
 
 
-def _chosen(calibration: Calibration, precision: str, runtime: str, threads: int) -> Fit:
+def _chosen(calibration: LatencyModel, precision: str, runtime: str, threads: int) -> Fit:
     for one in calibration.fits:
         if one.key == (runtime, precision, threads):
             return one
@@ -193,7 +193,7 @@ def _chosen(calibration: Calibration, precision: str, runtime: str, threads: int
     )
 
 
-def _check_library(calibration: Calibration, chosen: Fit, library: str | None) -> None:
+def _check_library(calibration: LatencyModel, chosen: Fit, library: str | None) -> None:
     """Another version has other kernels."""
     if library and library != chosen.library:
         raise NoEstimate(
@@ -233,7 +233,7 @@ def _extent(workload: Workload) -> dict[str, int]:
     }
 
 
-def merged(old: Calibration | None, new: Calibration) -> Calibration:
+def merged(old: LatencyModel | None, new: LatencyModel) -> LatencyModel:
     """The new fits, and those of the old ones that speak of other runtimes, precisions or threads
     of the same device and the same library."""
     same = ("address", "cpu", "cores")

@@ -17,7 +17,7 @@ import pytest
 
 from edgekit.devices.bench.absent_fields import gaps
 from edgekit.devices.bench.bench import bench, import_result
-from edgekit.devices.bench.report import Cause, DeviceReport, Validity
+from edgekit.devices.bench.report import DeviceReport, InvalidityCause, Validity
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.bundle.pack import write_out
 from edgekit.devices.bundle.protocol import Protocol
@@ -178,7 +178,10 @@ def test_whatever_is_missing_has_a_reason(report: DeviceReport) -> None:
 def test_a_result_that_differs_from_the_hosts(tmp_path: Path) -> None:
     report = run(tiny_bundle(tmp_path / "bundle", off_by=0.3), here(tmp_path))
     assert report.validity is Validity.INVALID
-    assert {r.cause for r in report.reasons} >= {Cause.DIFFERS_FROM_HOST, Cause.WRONG_RESULT}
+    assert {r.cause for r in report.reasons} >= {
+        InvalidityCause.DIFFERS_FROM_HOST,
+        InvalidityCause.WRONG_RESULT,
+    }
 
 
 def test_bits_that_are_set_while_it_runs(tmp_path: Path) -> None:
@@ -198,7 +201,7 @@ def test_bits_that_are_set_while_it_runs(tmp_path: Path) -> None:
     protocol = QUICK.model_copy(update={"seconds": 1.2})
     report = run(tiny_bundle(tmp_path / "bundle", protocol=protocol), way)
     assert report.validity is Validity.INVALID
-    assert Cause.THROTTLED in {r.cause for r in report.reasons}
+    assert InvalidityCause.THROTTLED in {r.cause for r in report.reasons}
     assert report.before
     assert report.before.temperature_c == 84.2
     assert report.energy

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.devices.agent_result import Delegate
-from edgekit.devices.bench.benchmark_output import Latency, parse
+from edgekit.devices.bench.benchmark_output import ReportedLatency, parse
 from edgekit.errors import DeviceError, Fault
 from tests.devices.bench import benchmark_logs as logs
 
@@ -17,7 +17,7 @@ def test_the_timed_runs_are_not_the_warm_up() -> None:
     assert output.first == 130565
     assert output.warmup is not None
     assert output.warmup.count == 4
-    assert output.latency == Latency(
+    assert output.latency == ReportedLatency(
         count=50, mean=119375, min=113737, max=124776, std=1948, first=119212
     )
     assert output.delegate("GPU").applied == "GPU"
@@ -90,7 +90,7 @@ def test_equal_samples_print_no_mean() -> None:
     words = "count=0\ncount=3 curr=7(all same)\nInference timings in us: Init: 5, First inference: "
     output = parse(f"{words}0, Warmup (avg): nan, Inference (avg): 7", "phone")
     assert output.warmup is None
-    assert output.latency == Latency(
+    assert output.latency == ReportedLatency(
         count=3, mean=7, min=7, max=7, std=0, first=7, p5=7, median=7, p95=7
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgekit.devices.bench.benchmark_model import Benchmark
-from edgekit.devices.bench.benchmark_scores import Head, scores
+from edgekit.devices.bench.benchmark_scores import OutputHead, scores
 from edgekit.devices.device import Device
 from edgekit.errors import DeviceError, Fault, InputError
 from tests.devices.bench.test_benchmark_model import LITERT, QUICK, write
@@ -26,7 +26,7 @@ def test_scores_over_adb_are_those_of_the_host(device: Device, tool: Path, model
     assert steps == [1, 2, 3, 4, 5]
     interpreter = Interpreter(str(model))
     interpreter.allocate_tensors()
-    head = Head.of(model)
+    head = OutputHead.of(model)
     for row, image in zip(found, inputs, strict=True):
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
         interpreter.invoke()

@@ -10,7 +10,7 @@ from edgekit.cli import cli
 from edgekit.devices.bench.absent_fields import gaps
 from edgekit.devices.bench.benchmark_model import Benchmark
 from edgekit.devices.bench.phone_bench import bench_phone
-from edgekit.devices.bench.report import Cause, DeviceReport, Validity
+from edgekit.devices.bench.report import DeviceReport, InvalidityCause, Validity
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.device import Device
 from edgekit.engine.artifact import sha256_of
@@ -48,7 +48,7 @@ def test_the_report_of_a_phone(device: Device, tool: Path, bundle: Bundle) -> No
     # Its thermal status is moderate: the latency is that of a phone that slows itself down.
     assert report.validity is Validity.INVALID
     assert {r.cause for r in report.reasons} >= {
-        Cause.THROTTLED, Cause.PARTLY_DELEGATED, Cause.UNWATCHED
+        InvalidityCause.THROTTLED, InvalidityCause.PARTLY_DELEGATED, InvalidityCause.UNWATCHED
     }  # fmt: skip
     assert set(report.not_available) == set(gaps(report))
     assert all(report.not_available.values())
@@ -67,13 +67,21 @@ def test_its_report_can_be_read(device: Device, tool: Path, bundle: Bundle, tmp_
 @pytest.mark.parametrize(
     ("edit", "cause"),
     [
-        (('float(flags["min_secs"])', "0.0"), Cause.TOO_FEW_RUNS),
+        (('float(flags["min_secs"])', "0.0"), InvalidityCause.TOO_FEW_RUNS),
         # Every tenth run takes a second longer: its mean lies far from its median.
-        (("samples.append(", "samples.append(10**6 * (len(samples) % 10 == 9) + "), Cause.BUSY),
+        (
+            ("samples.append(", "samples.append(10**6 * (len(samples) % 10 == 9) + "),
+            InvalidityCause.BUSY,
+        ),
     ],
 )
 def test_a_short_or_disturbed_run_is_no_result(
-    device: Device, tool: Path, bundle: Bundle, tmp_path: Path, edit: tuple[str, str], cause: Cause
+    device: Device,
+    tool: Path,
+    bundle: Bundle,
+    tmp_path: Path,
+    edit: tuple[str, str],
+    cause: InvalidityCause,
 ) -> None:
     other = tmp_path / "benchmark_model"
     other.write_text(tool.read_text().replace(*edit))

@@ -8,22 +8,22 @@ import pytest
 
 from edgekit.devices.bench.phone_golden import phone_trial
 from edgekit.devices.bundle.bundle import Bundle
-from edgekit.devices.deploy.deploy import Deployment, Outcome, State, roll_back
+from edgekit.devices.deploy.deploy import Deployment, DeployResult, DeployState, roll_back
 from edgekit.devices.device import Device
 from edgekit.errors import DeviceError, InputError
 from tests.devices.bench.phone_bundles import phone_bundle
 
 
-def deploy(bundle: Bundle, device: Device, tool: Path) -> Outcome:
+def deploy(bundle: Bundle, device: Device, tool: Path) -> DeployResult:
     return Deployment(bundle, bundle.release(), trial=phone_trial(tool, bundle)).to(device)
 
 
 def test_deploy_and_roll_back(device: Device, tool: Path, model: Path, tmp_path: Path) -> None:
     old, new = (phone_bundle(tmp_path / f"bundle{seed}", model, seed) for seed in (3, 4))
     for bundle in (old, new):
-        assert deploy(bundle, device, tool).state is State.DEPLOYED
+        assert deploy(bundle, device, tool).state is DeployState.DEPLOYED
     back = roll_back(device, "figures", phone_trial(tool))
-    assert (back.state, back.release) == (State.ROLLED_BACK, old.release())
+    assert (back.state, back.release) == (DeployState.ROLLED_BACK, old.release())
     assert back.golden_max_abs_diff == 0
     current = Path(device.home, "models/figures/current")
     assert current.resolve().name == old.release()

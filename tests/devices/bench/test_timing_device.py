@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.devices.bench.timing_device import Board
+from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, Fault
-from edgekit.evaluation.measure import Candidate, Outcome
+from edgekit.evaluation.measure import Candidate, MeasureResult
 from edgekit.evaluation.validate import Choose, read_choice
 from edgekit.evidence import Evidence
 from edgekit.transports.fake import Fake
@@ -47,7 +47,7 @@ def candidates(folder: Path, names: tuple[str, ...] = ("int8", "float")) -> list
     return [Candidate(n, "onnxruntime", folder / n / "model.onnx", RAW) for n in names]
 
 
-def time(board: Board, folder: Path, models: list[Candidate] | None = None) -> Outcome:
+def time(board: TimingDevice, folder: Path, models: list[Candidate] | None = None) -> MeasureResult:
     np.save(folder / "images.npy", np.zeros((20, 8, 8, 3), np.uint8))
     return board.time(models or candidates(folder), folder / "images.npy", lambda *_: None)
 

@@ -13,7 +13,7 @@ import pytest
 from edgekit.build.plan import Plan, make_plan
 from edgekit.build.run import execute
 from edgekit.devices.bench import validity
-from edgekit.devices.bench.timing_device import Board
+from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.devices.bundle import protocol
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
@@ -57,7 +57,7 @@ class World:
             **told,
         )
         recipe = load_recipe(self.root / "tiny.yaml")
-        given = Board("pi5", way, board)
+        given = TimingDevice("pi5", way, board)
         return make_plan(recipe, self.root, [board], self.store, board=given)
 
     def build(self, way: Any, **words: Any) -> tuple[Report | None, list[str], Path]:

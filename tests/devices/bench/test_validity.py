@@ -7,8 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.devices.agent_result import Delegate, Golden, Interleaved, Memory, Process, Raw, State
-from edgekit.devices.bench.report import Cause, Correctness, Reason, Validity
+from edgekit.devices.agent_result import (
+    AgentResult,
+    Delegate,
+    DeviceState,
+    Golden,
+    Interleaved,
+    Memory,
+    Process,
+)
+from edgekit.devices.bench.report import Correctness, InvalidityCause, Reason, Validity
 from edgekit.devices.bench.validity import golden_complaint, result_reasons, timing_reasons, verdict
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.evaluation.metrics import accuracy_of, share_of
@@ -17,7 +25,9 @@ from edgekit.evidence import Evidence
 PROTOCOL = Protocol(runs=100, seconds=1.0, processes=2, threads=(4,))
 
 
-def state(at: float = 0.0, phase: str = "4 threads, process 1: timed", **changed: Any) -> State:
+def state(
+    at: float = 0.0, phase: str = "4 threads, process 1: timed", **changed: Any
+) -> DeviceState:
     told = {
         "temperature_c": 50.0,
         "clocks_mhz": [2400.0, 1500.0],
@@ -28,7 +38,7 @@ def state(at: float = 0.0, phase: str = "4 threads, process 1: timed", **changed
         "watts": None,
         "battery_percent": None,
     }
-    return State(at=at, phase=phase, **{**told, **changed})
+    return DeviceState(at=at, phase=phase, **{**told, **changed})
 
 
 def process(samples: list[float] | None = None, **changed: Any) -> Process:
@@ -49,11 +59,11 @@ def process(samples: list[float] | None = None, **changed: Any) -> Process:
 
 def run(
     processes: list[Process] | None = None,
-    watched: list[State] | None = None,
-    before: State | None = None,
-    after: State | None = None,
-) -> Raw:
-    return Raw(
+    watched: list[DeviceState] | None = None,
+    before: DeviceState | None = None,
+    after: DeviceState | None = None,
+) -> AgentResult:
+    return AgentResult(
         id="1",
         agent="a",
         started="t",
@@ -67,7 +77,7 @@ def run(
     )
 
 
-def causes(raw: Raw) -> dict[Cause, Validity]:
+def causes(raw: AgentResult) -> dict[InvalidityCause, Validity]:
     return {reason.cause: reason.validity for reason in timing_reasons(raw, PROTOCOL)}
 
 
@@ -78,12 +88,12 @@ def test_a_sound_run_has_no_reason() -> None:
 @pytest.mark.parametrize("bits", [0x1, 0x2, 0x4, 0x8])
 def test_a_throttle_bit_during_the_run(bits: int) -> None:
     raw = run(watched=[state(), state(throttled=bits)])
-    assert causes(raw) == {Cause.THROTTLED: Validity.INVALID}
+    assert causes(raw) == {InvalidityCause.THROTTLED: Validity.INVALID}
 
 
 def test_a_bit_that_came_to_be_set_between_two_looks() -> None:
     raw = run(before=state(throttled=0), after=state(throttled=0x40000))
-    assert causes(raw) == {Cause.THROTTLED: Validity.INVALID}
+    assert causes(raw) == {InvalidityCause.THROTTLED: Validity.INVALID}
 
 
 def test_a_bit_that_was_set_long_before_is_no_reason() -> None:
@@ -93,7 +103,7 @@ def test_a_bit_that_was_set_long_before_is_no_reason() -> None:
 
 def test_a_clock_that_falls() -> None:
     raw = run(watched=[state(clocks_mhz=[2400.0]), state(clocks_mhz=[1500.0])])
-    assert causes(raw) == {Cause.FREQUENCY_FELL: Validity.INVALID}
+    assert causes(raw) == {InvalidityCause.FREQUENCY_FELL: Validity.INVALID}
 
 
 def test_one_thread_may_turbo_higher_than_four() -> None:
@@ -101,7 +111,7 @@ def test_one_thread_may_turbo_higher_than_four() -> None:
     assert causes(run(watched=[state(), one, state(phase="interleaved: latency")])) == {}
     slower = state(phase="interleaved: latency", clocks_mhz=[1500.0])
     found = causes(run(watched=[one, state(phase="interleaved: latency"), slower]))
-    assert found == {Cause.FREQUENCY_FELL: Validity.INVALID}
+    assert found == {InvalidityCause.FREQUENCY_FELL: Validity.INVALID}
 
 
 def test_while_an_npu_works_the_cpu_may_idle() -> None:
@@ -112,9 +122,9 @@ def test_while_an_npu_works_the_cpu_may_idle() -> None:
 
 def test_bits_of_before_that_were_not_told_are_not_taken_for_the_run_s() -> None:
     raw = run(before=state(throttled=None), watched=[state(throttled=0x50000)])
-    assert Cause.THROTTLED not in causes(raw)
+    assert InvalidityCause.THROTTLED not in causes(raw)
     raw = run(before=state(throttled=None), watched=[state(throttled=0x50004)])
-    assert causes(raw)[Cause.THROTTLED] is Validity.INVALID
+    assert causes(raw)[InvalidityCause.THROTTLED] is Validity.INVALID
 
 
 def test_an_idle_clock_is_no_reason() -> None:
@@ -124,45 +134,53 @@ def test_an_idle_clock_is_no_reason() -> None:
 
 def test_a_delegate_that_was_not_applied() -> None:
     fallen = process(delegate=Delegate(asked="XNNPACK", applied="none"))
-    assert causes(run([fallen, fallen])) == {Cause.FALL_BACK: Validity.INVALID}
+    assert causes(run([fallen, fallen])) == {InvalidityCause.FALL_BACK: Validity.INVALID}
 
 
 def test_a_delegate_that_runs_half_of_it() -> None:
     half = Delegate(asked="XNNPACK", applied="XNNPACK", nodes_delegated=30, nodes_total=60)
     found = causes(run([process(delegate=half), process(delegate=half)]))
-    assert found == {Cause.PARTLY_DELEGATED: Validity.WARN}
+    assert found == {InvalidityCause.PARTLY_DELEGATED: Validity.WARN}
 
 
 @pytest.mark.parametrize(("grown", "validity"), [(1.2, Validity.INVALID), (0.8, Validity.WARN)])
 def test_drift(grown: float, validity: Validity) -> None:
     """Ever slower hides a limit; ever faster only a warm-up that was too short."""
     drifting = process(np.linspace(0.01, 0.01 * grown, 150).tolist())
-    assert causes(run([drifting, drifting]))[Cause.DRIFT] is validity
+    assert causes(run([drifting, drifting]))[InvalidityCause.DRIFT] is validity
 
 
 def test_a_process_that_grows_faster_does_not_hide_one_that_grows_slower() -> None:
     faster, slower = (np.linspace(0.01, 0.01 * grown, 150).tolist() for grown in (0.85, 1.12))
-    assert causes(run([process(faster), process(slower)]))[Cause.DRIFT] is Validity.INVALID
+    assert (
+        causes(run([process(faster), process(slower)]))[InvalidityCause.DRIFT] is Validity.INVALID
+    )
 
 
 def test_too_few_runs() -> None:
-    assert causes(run([process([0.01] * 40), process()])) == {Cause.TOO_FEW_RUNS: Validity.INVALID}
+    assert causes(run([process([0.01] * 40), process()])) == {
+        InvalidityCause.TOO_FEW_RUNS: Validity.INVALID
+    }
     short = process(ended=10.2)
-    assert Cause.TOO_FEW_RUNS in causes(run([short, process()]))
+    assert InvalidityCause.TOO_FEW_RUNS in causes(run([short, process()]))
 
 
 def test_other_jobs_at_work() -> None:
     noise = [0.01] * 80 + [0.05] * 70
     np.random.default_rng(0).shuffle(noise)
-    assert causes(run([process(noise), process(noise)])).get(Cause.BUSY) is Validity.INVALID
-    assert causes(run(before=state(load_average=[3.0] * 3))) == {Cause.BUSY: Validity.WARN}
+    assert (
+        causes(run([process(noise), process(noise)])).get(InvalidityCause.BUSY) is Validity.INVALID
+    )
+    assert causes(run(before=state(load_average=[3.0] * 3))) == {
+        InvalidityCause.BUSY: Validity.WARN
+    }
 
 
 def test_a_few_runs_that_wait_long() -> None:
     """The 90th percentile does not see them; the mean does."""
     noise = [0.01] * 140 + [0.06] * 10
     np.random.default_rng(0).shuffle(noise)
-    assert causes(run([process(noise), process(noise)])) == {Cause.BUSY: Validity.INVALID}
+    assert causes(run([process(noise), process(noise)])) == {InvalidityCause.BUSY: Validity.INVALID}
 
 
 def test_more_threads_than_cores() -> None:
@@ -173,13 +191,13 @@ def test_more_threads_than_cores() -> None:
 
 def test_processes_that_differ() -> None:
     found = causes(run([process([0.010] * 150), process([0.012] * 150)]))
-    assert found == {Cause.SPREAD: Validity.INVALID}
+    assert found == {InvalidityCause.SPREAD: Validity.INVALID}
 
 
 def test_a_device_that_tells_nothing() -> None:
     mute = state(temperature_c=None, clocks_mhz=[], throttled=None)
     found = causes(run(before=mute, after=mute, watched=[mute]))
-    assert found == {Cause.UNWATCHED: Validity.WARN}
+    assert found == {InvalidityCause.UNWATCHED: Validity.WARN}
 
 
 def compared(wrong: int, images: int = 256) -> Correctness:
@@ -203,7 +221,7 @@ def test_results_that_differ_from_the_hosts() -> None:
     assert list(result_reasons(compared(0), "int8")) == []
     assert list(result_reasons(compared(2), "int8")) == []
     (reason,) = result_reasons(compared(20), "int8")
-    assert (reason.cause, reason.validity) == (Cause.DIFFERS_FROM_HOST, Validity.INVALID)
+    assert (reason.cause, reason.validity) == (InvalidityCause.DIFFERS_FROM_HOST, Validity.INVALID)
     assert "92.2 % of 256 images are given the host's class" in reason.words
 
 
@@ -227,7 +245,7 @@ def test_golden_scores(off_by: float, precision: str, right: bool) -> None:
 
 def test_one_process_that_drifts() -> None:
     drifting = process(np.linspace(0.01, 0.0115, 150).tolist())
-    assert causes(run([process(), drifting]))[Cause.DRIFT] is Validity.INVALID
+    assert causes(run([process(), drifting]))[InvalidityCause.DRIFT] is Validity.INVALID
 
 
 def test_a_clock_that_is_low_throughout() -> None:
@@ -235,16 +253,16 @@ def test_a_clock_that_is_low_throughout() -> None:
     slow = [state(clocks_mhz=[600.0], governors=["powersave"])] * 2
     raw = run(watched=slow).model_copy(update={"board": {"max_clocks_mhz": [2400.0]}})
     (reason,) = timing_reasons(raw, PROTOCOL)
-    assert (reason.cause, reason.validity) == (Cause.SLOW_CLOCK, Validity.WARN)
+    assert (reason.cause, reason.validity) == (InvalidityCause.SLOW_CLOCK, Validity.WARN)
     assert "600 of 2400 MHz" in reason.words
     assert "powersave" in reason.words
 
 
 def test_bits_that_are_not_always_told() -> None:
     raw = run(watched=[state(), state(throttled=None)])
-    assert causes(raw) == {Cause.UNWATCHED: Validity.WARN}
+    assert causes(raw) == {InvalidityCause.UNWATCHED: Validity.WARN}
     failed = run().model_copy(update={"watch_failure": "ValueError()"})
-    assert causes(failed) == {Cause.UNWATCHED: Validity.WARN}
+    assert causes(failed) == {InvalidityCause.UNWATCHED: Validity.WARN}
 
 
 def test_a_run_without_a_pause_may_heat_the_board() -> None:
@@ -256,12 +274,12 @@ def test_the_run_beside_float_is_judged_too() -> None:
     noise = [[0.01] * 3] * 80 + [[0.05] * 3] * 70
     entry = Interleaved(load=0.1, first=0.1, rounds=noise)
     raw = run().model_copy(update={"latency": {"model": entry}})
-    assert causes(raw) == {Cause.BUSY: Validity.INVALID}
+    assert causes(raw) == {InvalidityCause.BUSY: Validity.INVALID}
 
 
 def test_the_verdict_is_the_worst() -> None:
-    warn = Reason(cause=Cause.BUSY, validity=Validity.WARN, words="")
-    bad = Reason(cause=Cause.DRIFT, validity=Validity.INVALID, words="")
+    warn = Reason(cause=InvalidityCause.BUSY, validity=Validity.WARN, words="")
+    bad = Reason(cause=InvalidityCause.DRIFT, validity=Validity.INVALID, words="")
     assert verdict([]) is Validity.OK
     assert verdict([warn]) is Validity.WARN
     assert verdict([bad, warn]) is Validity.INVALID

@@ -18,8 +18,8 @@ from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.deploy.deploy import (
     WAKE_SECONDS,
     Deployment,
-    Outcome,
-    State,
+    DeployResult,
+    DeployState,
     on_each,
     roll_back,
 )
@@ -36,7 +36,7 @@ def board(root: Path, **faults: Any) -> Fake:
     return Fake(root=str(root), python=sys.executable, **faults)
 
 
-def deploy(bundle: Bundle, way: Fake, **options: Any) -> State:
+def deploy(bundle: Bundle, way: Fake, **options: Any) -> DeployState:
     with Device("pi5", way) as device:
         return Deployment(bundle, bundle.release(), **options).to(device).state
 
@@ -58,12 +58,12 @@ def new(tmp_path: Path) -> Bundle:
 
 def test_a_release_is_in_use_once_it_has_proved_itself(old: Bundle, tmp_path: Path) -> None:
     way = board(tmp_path / "pi")
-    assert deploy(old, way) is State.DEPLOYED
+    assert deploy(old, way) is DeployState.DEPLOYED
     assert in_use(way) == old.release()
     current = Path(way.root, "edgekit/models/means/current")
     model = old.info.subject.file
     assert (current / model).read_bytes() == old.files[model].read_bytes()
-    assert deploy(old, way) is State.UNCHANGED
+    assert deploy(old, way) is DeployState.UNCHANGED
 
 
 def test_what_is_there_is_not_sent_again(old: Bundle, new: Bundle, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_what_is_there_is_not_sent_again(old: Bundle, new: Bundle, tmp_path: Pat
 
 def test_a_dry_run_sends_nothing(old: Bundle, tmp_path: Path) -> None:
     way = board(tmp_path / "pi")
-    assert deploy(old, way, dry_run=True) is State.WOULD_DEPLOY
+    assert deploy(old, way, dry_run=True) is DeployState.WOULD_DEPLOY
     assert in_use(way) is None
     assert not Path(way.root, "edgekit/files").exists()
 
@@ -95,7 +95,7 @@ def test_a_connection_cut_in_the_middle_of_a_push(
         deploy(new, cut)
     assert raised.value.fault is Fault.CONNECTION_LOST
     assert in_use(cut) == old.release()
-    assert deploy(new, cut) is State.DEPLOYED
+    assert deploy(new, cut) is DeployState.DEPLOYED
 
 
 def test_a_full_device(old: Bundle, new: Bundle, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_damaged_push(old: Bundle, new: Bundle, tmp_path: Path) -> None:
         deploy(new, way)
     assert raised.value.fault is Fault.HASH_MISMATCH
     assert in_use(way) == old.release()
-    assert deploy(new, way) is State.DEPLOYED
+    assert deploy(new, way) is DeployState.DEPLOYED
 
 
 def test_a_stored_file_that_went_bad_is_sent_again(
@@ -141,7 +141,7 @@ def test_a_stored_file_that_went_bad_is_sent_again(
         deploy(new, way)
     assert raised.value.fault is Fault.HASH_MISMATCH
     assert in_use(way) == old.release()
-    assert deploy(new, way) is State.DEPLOYED
+    assert deploy(new, way) is DeployState.DEPLOYED
 
 
 def test_scores_that_are_not_the_golden_ones(old: Bundle, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_rollback_and_forward_again(old: Bundle, new: Bundle, tmp_path: Path) ->
     for expected in (old, new):
         with Device("pi5", way) as device:
             outcome = roll_back(device, "means")
-        assert outcome.state is State.ROLLED_BACK
+        assert outcome.state is DeployState.ROLLED_BACK
         assert in_use(way) == outcome.release == expected.release()
 
 
@@ -277,8 +277,8 @@ def test_each_device_has_its_result(old: Bundle, tmp_path: Path) -> None:
     }
     deployment = Deployment(old, old.release())
     outcomes = {o.device: o for o in on_each(ways, deployment.to, old.release())}
-    assert outcomes["good"].state is State.DEPLOYED
-    assert outcomes["cut"].state is State.FAILED
+    assert outcomes["good"].state is DeployState.DEPLOYED
+    assert outcomes["cut"].state is DeployState.FAILED
     assert outcomes["cut"].as_json()["fault"] == "connection lost"
 
 
@@ -302,19 +302,19 @@ def test_eight_devices_are_at_work_at_the_same_time(old: Bundle, tmp_path: Path)
         ways[f"pi{number}"] = way
     outcomes = on_each(ways, Deployment(old, old.release()).to, old.release())
     assert [outcome.error for outcome in outcomes] == [None] * 8
-    assert {outcome.state for outcome in outcomes} == {State.DEPLOYED}
+    assert {outcome.state for outcome in outcomes} == {DeployState.DEPLOYED}
 
 
 def test_a_fault_of_our_own_on_one_device_is_told_with_the_others(
     old: Bundle, tmp_path: Path
 ) -> None:
-    def work(device: Device) -> Outcome:
+    def work(device: Device) -> DeployResult:
         if device.name == "odd":
             raise ZeroDivisionError("alas")
         return Deployment(old, old.release(), dry_run=True).to(device)
 
     outcomes = on_each({name: board(tmp_path / name) for name in ("odd", "good")}, work)
-    assert [outcome.state for outcome in outcomes] == [State.FAILED, State.WOULD_DEPLOY]
+    assert [outcome.state for outcome in outcomes] == [DeployState.FAILED, DeployState.WOULD_DEPLOY]
     assert "edgekit's own: ZeroDivisionError: alas" in str(outcomes[0].as_json()["error"])
 
 
@@ -341,11 +341,11 @@ def test_a_damaged_release_in_use_is_mended_in_its_place(old: Bundle, tmp_path: 
     folder = model.resolve().parent
     inode = folder.stat().st_ino
     model.unlink()
-    assert deploy(old, way) is State.DEPLOYED
+    assert deploy(old, way) is DeployState.DEPLOYED
     assert model.read_bytes() == old.files[model.name].read_bytes()
     assert folder.stat().st_ino == inode, "the folder in use was never away"
     assert {path.name for path in folder.iterdir()} == set(old.files)
-    assert deploy(old, way) is State.UNCHANGED
+    assert deploy(old, way) is DeployState.UNCHANGED
 
 
 @pytest.mark.parametrize("name", ["..", "../files", ".hidden", "a/b", "", "a b"])

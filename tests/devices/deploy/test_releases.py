@@ -11,7 +11,7 @@ import pytest
 
 from edgekit.devices import lock
 from edgekit.devices.bundle.bundle import Bundle
-from edgekit.devices.deploy.deploy import Deployment, Outcome, State, roll_back
+from edgekit.devices.deploy.deploy import Deployment, DeployResult, DeployState, roll_back
 from edgekit.devices.device import Device
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError
@@ -30,7 +30,7 @@ def python(bundles: list[Bundle], tmp_path: Path) -> str:
     return str(stub(bundles[0], tmp_path))
 
 
-def deploy(bundle: Bundle, way: Fake) -> Outcome:
+def deploy(bundle: Bundle, way: Fake) -> DeployResult:
     with Device("pi5", way) as device:
         return Deployment(bundle, bundle.release(), keep=1).to(device)
 
@@ -82,9 +82,9 @@ def cut_everywhere(
             except DeviceError:
                 assert in_use(way, bundles) is other, "what failed is not in use"
             else:
-                assert outcome.state is State.DEPLOYED
+                assert outcome.state is DeployState.DEPLOYED
                 assert in_use(way, bundles) is wanted
-            assert deploy(wanted, way).state in (State.DEPLOYED, State.UNCHANGED)
+            assert deploy(wanted, way).state in (DeployState.DEPLOYED, DeployState.UNCHANGED)
             assert in_use(way, bundles) is wanted
             assert not Path(root, "edgekit/.lock").exists()
             shutil.rmtree(root)
@@ -100,7 +100,7 @@ def test_an_answer_lost_in_the_switch_is_asked_for_again(
     deploy(old, way)
     way.cut_after = "current.new"
     outcome = deploy(new, way)
-    assert outcome.state is State.DEPLOYED
+    assert outcome.state is DeployState.DEPLOYED
     assert "the connection broke" in (outcome.note or "")
     assert in_use(way, bundles) is new
 
@@ -108,7 +108,7 @@ def test_an_answer_lost_in_the_switch_is_asked_for_again(
 def test_tidying_that_fails_is_a_note(bundles: list[Bundle], python: str, tmp_path: Path) -> None:
     way = Fake(root=str(tmp_path / "pi"), python=python, cut_before="ls -t")
     outcome = deploy(bundles[0], way)
-    assert outcome.state is State.DEPLOYED
+    assert outcome.state is DeployState.DEPLOYED
     assert "older releases were not removed" in (outcome.note or "")
 
 

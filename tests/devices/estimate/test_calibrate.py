@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.devices.agent_result import Raw
-from edgekit.devices.bench.report import Cause, Reason, Validity
+from edgekit.devices.agent_result import AgentResult
+from edgekit.devices.bench.report import InvalidityCause, Reason, Validity
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.devices.device import Device
 from edgekit.devices.estimate import calibrate as room
 from edgekit.devices.estimate import probes as probe_room
 from edgekit.devices.estimate.calibrate import calibrate, calibration_path, read_calibration
-from edgekit.devices.estimate.latency_model import FEATURES, Calibration
+from edgekit.devices.estimate.latency_model import FEATURES, LatencyModel
 from edgekit.devices.estimate.probes import PROBES, Probe
 from edgekit.engine.store import Store, default_store
 from edgekit.errors import DeviceError, Fault, InputError
@@ -78,18 +78,18 @@ def quick(patched: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory)
     patched.setattr(room, "timing_reasons", lambda raw, protocol: iter(()))
 
 
-def run(here: Local, probes: tuple[Probe, ...] = TINY) -> Calibration:
+def run(here: Local, probes: tuple[Probe, ...] = TINY) -> LatencyModel:
     with Device("here", here) as device:
         where = Store(default_store())
         return calibrate(device, ("onnxruntime",), 1, where, lambda *_: None, probes)
 
 
 @pytest.fixture(scope="module")
-def found(quick: None, here: Local) -> Calibration:
+def found(quick: None, here: Local) -> LatencyModel:
     return run(here)
 
 
-def test_every_probe_is_measured_in_both_precisions(found: Calibration) -> None:
+def test_every_probe_is_measured_in_both_precisions(found: LatencyModel) -> None:
     assert [one.key for one in found.fits] == [
         ("onnxruntime", "int8", 1),
         ("onnxruntime", "float32", 1),
@@ -106,28 +106,30 @@ def test_every_probe_is_measured_in_both_precisions(found: Calibration) -> None:
     assert found.cpu == found.environment["cpu"]
 
 
-def test_it_is_kept(found: Calibration) -> None:
+def test_it_is_kept(found: LatencyModel) -> None:
     assert read_calibration("here") == found
     assert read_calibration("elsewhere") is None
     assert calibration_path("here").parent == default_store() / "calibrations"
 
 
-def disturbed(monkeypatch: pytest.MonkeyPatch, times: int) -> list[Raw]:
+def disturbed(monkeypatch: pytest.MonkeyPatch, times: int) -> list[AgentResult]:
     """Call the first so many runs no result; the list holds every run that was judged."""
-    judged: list[Raw] = []
+    judged: list[AgentResult] = []
 
-    def reasons(raw: Raw, protocol: Protocol) -> Iterator[Reason]:
+    def reasons(raw: AgentResult, protocol: Protocol) -> Iterator[Reason]:
         judged.append(raw)
         if len(judged) <= times:
             words = "the clock fell from 2400 to 1500 MHz"
-            yield Reason(cause=Cause.FREQUENCY_FELL, validity=Validity.INVALID, words=words)
+            yield Reason(
+                cause=InvalidityCause.FREQUENCY_FELL, validity=Validity.INVALID, words=words
+            )
 
     monkeypatch.setattr(room, "timing_reasons", reasons)
     return judged
 
 
 def test_a_second_one_compiles_nothing_and_tries_a_disturbed_probe_again(
-    found: Calibration, here: Local, monkeypatch: pytest.MonkeyPatch
+    found: LatencyModel, here: Local, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def compiles(*_: object) -> None:
         raise AssertionError("a probe was made again")
@@ -140,12 +142,12 @@ def test_a_second_one_compiles_nothing_and_tries_a_disturbed_probe_again(
     assert again.fits[0].samples[0].seconds == pytest.approx(np.median(taken))
 
 
-def test_nothing_stays_on_the_device(found: Calibration, here: Local) -> None:
+def test_nothing_stays_on_the_device(found: LatencyModel, here: Local) -> None:
     assert list(Path(here.home, "work").iterdir()) == []
 
 
 def test_a_probe_that_stays_disturbed_refuses_the_calibration(
-    found: Calibration, here: Local, monkeypatch: pytest.MonkeyPatch
+    found: LatencyModel, here: Local, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged = disturbed(monkeypatch, times=99)
     before = calibration_path("here").read_bytes()
@@ -165,7 +167,7 @@ def test_a_device_that_is_not_measured_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_emulator_behind_a_connection_is_refused(
-    found: Calibration, here: Local, monkeypatch: pytest.MonkeyPatch
+    found: LatencyModel, here: Local, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGEKIT_EMULATED", "qemu-aarch64")
     with pytest.raises(InputError, match="emulated"):
@@ -177,7 +179,7 @@ def test_too_few_probes_are_refused(here: Local) -> None:
         run(here, TINY[:3])
 
 
-def test_a_file_that_is_no_calibration_is_named(found: Calibration) -> None:
+def test_a_file_that_is_no_calibration_is_named(found: LatencyModel) -> None:
     path = calibration_path("broken")
     path.write_text("{}")
     with pytest.raises(InputError, match=r"broken\.json") as raised:

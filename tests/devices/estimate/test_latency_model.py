@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from edgekit.devices.estimate.latency_model import (
     FEATURES,
-    Calibration,
     Fit,
+    LatencyModel,
     NoEstimate,
-    Sample,
+    ProbeSample,
     features,
     fit,
     merged,
@@ -45,23 +45,23 @@ def cost(work: Workload, prices: dict[str, float] = PRICES) -> float:
     return float(features(work) @ [prices[name] for name in FEATURES])
 
 
-def fitted(samples: list[Sample], threads: int = 4, library: str = "rt 1.0") -> Fit:
+def fitted(samples: list[ProbeSample], threads: int = 4, library: str = "rt 1.0") -> Fit:
     return fit(
         tuple(samples), runtime="litert", library=library, precision=PRECISION, threads=threads,
         measured="2026-01-02T03:04:05+00:00",
     )  # fmt: skip
 
 
-def samples(count: int = 15, noise: float = 0.0, seed: int = 0) -> list[Sample]:
+def samples(count: int = 15, noise: float = 0.0, seed: int = 0) -> list[ProbeSample]:
     draw = np.random.default_rng(seed)
     return [
-        Sample(probe=f"p{i}", workload=work, seconds=cost(work) * (1 + noise * draw.normal()))
+        ProbeSample(probe=f"p{i}", workload=work, seconds=cost(work) * (1 + noise * draw.normal()))
         for i, work in enumerate(works(count, seed))
     ]
 
 
-def calibration(*fits: Fit, cpu: str = "cortex-a76", address: str = "pi@here") -> Calibration:
-    return Calibration(
+def calibration(*fits: Fit, cpu: str = "cortex-a76", address: str = "pi@here") -> LatencyModel:
+    return LatencyModel(
         edgekit="0", device="pi5", address=address,
         cpu=cpu, cores=4,
         kernel="6.6", environment={}, warnings=(), fits=fits,
@@ -169,7 +169,7 @@ def test_a_fit_that_tells_nothing_is_not_used() -> None:
 
 def test_a_calibration_survives_its_file() -> None:
     found = calibration(fitted(samples(noise=0.1)))
-    again = Calibration.model_validate_json(found.model_dump_json())
+    again = LatencyModel.model_validate_json(found.model_dump_json())
     assert again == found
     assert predict(again, works(1)[0], "litert", 4, None) == predict(
         found, works(1)[0], "litert", 4, None

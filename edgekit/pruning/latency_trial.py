@@ -25,7 +25,7 @@ REPEATS = 2
 """Times that a disturbed latency is measured again before it is left at that."""
 
 
-class Trial(BaseModel):
+class PruningGain(BaseModel):
     """A pruned network against the dense one, both compiled for a runtime."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,7 +51,7 @@ class File:
     bytes: int
 
 
-class Workshop:
+class LatencyTrial:
     """Compiles networks for one runtime and precision, and times them against each other."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Workshop:
         files = [into / name for name in (runtime.file, *runtime.companions)]
         return File(into, form, sum(path.stat().st_size for path in files))
 
-    def compare(self, pruned: File, dense: File) -> Trial:
+    def compare(self, pruned: File, dense: File) -> PruningGain:
         """Interleaved in one process; again, where something else took the processor."""
         name, file = self.runtime.name, self.runtime.file
         candidates = [
@@ -105,7 +105,7 @@ class Workshop:
             disturbed = any(map(is_disturbed, timings.values()))
             if not disturbed:
                 break
-        return Trial(
+        return PruningGain(
             latency=ratio_of(timings["pruned"], timings["dense"], self.machine.evidence),
             size=pruned.bytes / dense.bytes,
             disturbed=disturbed,
@@ -124,7 +124,9 @@ def buys_time(latency: Measurement) -> bool:
     return latency.high is not None and latency.high < 1
 
 
-def refuse_idle(trial: Trial, runtime: str, macs: float, precision: str, machine: str) -> None:
+def refuse_idle(
+    trial: PruningGain, runtime: str, macs: float, precision: str, machine: str
+) -> None:
     """Refuse a cut that saves operations and no time.
 
     Args:

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from edgekit.errors import NotAsAsked
 from edgekit.evidence import Evidence, Measurement
 from edgekit.pruning.cutting import aim_lower
-from edgekit.pruning.trial import Trial, refuse_idle
+from edgekit.pruning.latency_trial import PruningGain, refuse_idle
 
 
-def trial(value: float, low: float, high: float) -> Trial:
+def trial(value: float, low: float, high: float) -> PruningGain:
     ratio = Measurement(
         value=value, unit="ratio", evidence=Evidence.HOST, method="by hand", low=low, high=high
     )
-    return Trial(latency=ratio, size=0.5, disturbed=False)
+    return PruningGain(latency=ratio, size=0.5, disturbed=False)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.9, 1.1), (0.9, 1.0), (1.1, 1.2)])
