@@ -246,7 +246,7 @@ def _measured(target: str, variant: str, result: RowResult) -> Cell:
         latency=None if validation.latency.disturbed else validation.latency.ratio,
         verdict=validation.latency.verdict,
         audit=metadata.get("audit"),
-        islands=metadata.get("islands"),
+        float_ops=metadata.get("float_ops"),
     )
 
 

@@ -40,8 +40,8 @@ IN_FLOAT = (
     "leave it in float, with what feeds it: quantize.method: auto does where a gate would break"
 )
 SPREAD = "what concerns the whole network: quantize.method: auto, or a qat stage"
-ISLAND = (
-    "quantize.islands: auto, which keeps the division of linear attention and all that feeds it "
+KEEP_IN_FLOAT = (
+    "quantize.float_ops: auto, which keeps the division of linear attention and all that feeds it "
     "in float"
 )
 
@@ -52,7 +52,7 @@ class Cause(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     operators: tuple[str, ...]
-    """As `quantize.islands` calls them."""
+    """As `quantize.float_ops` calls them."""
     layers: tuple[str, ...]
     """The same for a person to read."""
     symptoms: tuple[str, ...]
@@ -154,7 +154,7 @@ def _of_codes(tensor: TensorReport, inspection: Inspection) -> Iterator[tuple[st
     elif _feeds_a_division(tensor, inspection):
         yield (
             f"it feeds a division, and eight bits of {ends} leave {tensor.codes_db:.1f} dB",
-            ISLAND,
+            KEEP_IN_FLOAT,
         )
     elif parts >= UNEVEN:
         yield (
@@ -238,7 +238,7 @@ def _of_inputs(tensor: TensorReport, inspection: Inspection) -> tuple[str, str]:
         zeros = f"; {lost:.0%} of the values that feed it round to zero" if lost >= ZEROED else ""
         return (
             f"a division: {told}{zeros}; {where}",
-            ISLAND,
+            KEEP_IN_FLOAT,
         )
     if kind in NORMALISATIONS:
         return (f"a normalisation: {told}; {where}", IN_FLOAT)

@@ -39,7 +39,7 @@ class TensorReport(BaseModel):
 
     name: str
     operator: str
-    """What `quantize.islands` calls its maker; empty for the image."""
+    """What `quantize.float_ops` calls its maker; empty for the image."""
     layer: str
     """The maker for a person to read."""
     kind: str

@@ -78,12 +78,12 @@ class MixedPrecision(BaseModel):
 class _MixedSearch:
     workshop: QuantizationTrials
     way: QuantizationConfig
-    """Everything in int8 but its own islands."""
+    """Everything in int8 but the operators that it keeps in float."""
     stop_at: float
     max_float_macs: float
     base: float
     """Share of the multiply-accumulates that `way` itself has in float, from 0 to 1: of its own
-    islands, and of what has no integer kernel."""
+    operators in float, and of what has no integer kernel."""
     macs: dict[str, int]
     fused: dict[str, tuple[str, ...]]
     """The operators that run as one with an operator and go back to float with it: a clamp's
@@ -97,18 +97,18 @@ class _MixedSearch:
     def point(self, operators: tuple[str, ...]) -> MixedPrecisionStep:
         key = frozenset(operators)
         if key not in self.points:
-            trial = self.workshop.try_out(self.with_islands(operators))
+            trial = self.workshop.try_out(self.keep_in_float(operators))
             share = self.float_share(operators)
             self.points[key] = MixedPrecisionStep(
                 operators=operators, float_macs=share, trial=trial
             )
         return self.points[key]
 
-    def with_islands(self, operators: tuple[str, ...]) -> QuantizationConfig:
+    def keep_in_float(self, operators: tuple[str, ...]) -> QuantizationConfig:
         return _adding(self.way, _whole(self.fused, operators))
 
     def float_share(self, operators: tuple[str, ...]) -> float:
-        added = {*_whole(self.fused, operators)} - {*self.way.quantization.islands}
+        added = {*_whole(self.fused, operators)} - {*self.way.quantization.float_ops}
         total = sum(self.macs.values())
         return self.base + sum(self.macs.get(name, 0) for name in added) / total if total else 0.0
 
@@ -140,7 +140,7 @@ class _MixedSearch:
             shop.runtime,
             shop.float_file(self.way.corrections),
             shop.calibrated_form,
-            shop.keep(self.with_islands(operators)),
+            shop.keep(self.keep_in_float(operators)),
             shop.calibrated_form,
             shop.judged[:INSPECTED],
         )
@@ -160,7 +160,7 @@ class _MixedSearch:
 
     def free(self, names: Iterable[str], operators: tuple[str, ...]) -> list[str]:
         """Those that are in int8, and may be in float."""
-        done = {"", *self.with_islands(operators).quantization.islands}
+        done = {"", *self.keep_in_float(operators).quantization.float_ops}
         return [
             name
             for name in names
@@ -233,7 +233,7 @@ def search_mixed_precision(
         else f"{len(order)} operators in float do not reach {stop_at:g} %: the fewest that do as "
         "well are kept"
     )
-    chosen = mixer.with_islands(best.operators)
+    chosen = mixer.keep_in_float(best.operators)
     curve = _with_cost(mixer, best)
     return chosen, MixedPrecision(
         stop_at=stop_at,
@@ -254,7 +254,7 @@ def in_float(
 
 
 def _adding(way: QuantizationConfig, operators: tuple[str, ...]) -> QuantizationConfig:
-    return way.with_islands((*way.quantization.islands, *operators))
+    return way.keep_in_float((*way.quantization.float_ops, *operators))
 
 
 def _whole(fused: dict[str, tuple[str, ...]], operators: tuple[str, ...]) -> tuple[str, ...]:
@@ -331,7 +331,7 @@ def _with_cost(mixer: _MixedSearch, best: MixedPrecisionStep) -> tuple[MixedPrec
     files: dict[str, Path] = {}
     for name, point in ends.items():
         if point.trial.sqnr_db is not None:
-            files[name] = shop.keep(mixer.with_islands(point.operators))
+            files[name] = shop.keep(mixer.keep_in_float(point.operators))
     if len(files) < 2 or best.operators == ():
         return tuple(order)
     form, runtime = shop.calibrated_form, shop.runtime.name

@@ -29,11 +29,11 @@ def points(trace: Trace) -> dict[int, str]:
     A name is the module's, with the function: `blocks.1.0.conv_pw.conv2d`. Names of a module that
     calls a function twice are numbered.
     """
-    islands = _islands(trace)
+    float_ops = _float_ops(trace)
     found = {IMAGE: INPUT}
     used: dict[str, int] = {}
     for call in trace.calls:
-        if call.function in MOVES or call.index in islands or _fuses_on(trace, call, islands):
+        if call.function in MOVES or call.index in float_ops or _fuses_on(trace, call, float_ops):
             continue
         name = f"{call.module}.{call.function}".lstrip(".")
         used[name] = used.get(name, 0) + 1
@@ -41,17 +41,17 @@ def points(trace: Trace) -> dict[int, str]:
     return found
 
 
-def _fuses_on(trace: Trace, call: Call, islands: set[int]) -> bool:
+def _fuses_on(trace: Trace, call: Call, float_ops: set[int]) -> bool:
     """Whether the next operator becomes one with this one, so that its result never exists."""
     after = trace.only_consumer(call.index)
-    if after is None or after.index in islands:
+    if after is None or after.index in float_ops:
         return False
     if after.function == "batch_norm":
         return call.function in LAYERS
     return after.activation in CLAMPS and call.function in LAYERS | SUMS | {"batch_norm"}
 
 
-def _islands(trace: Trace) -> set[int]:
+def _float_ops(trace: Trace) -> set[int]:
     """Calls between the layers that make Q, K and V and the division of a linear attention, which
     eight bits break and every runtime keeps in float; the quotient is a tensor again."""
     found: set[int] = set()

@@ -45,9 +45,9 @@ class QuantizationConfig(BaseModel):
     quantization: Quantization
     corrections: tuple[Correction, ...] = ()
 
-    def with_islands(self, operators: tuple[str, ...]) -> QuantizationConfig:
+    def keep_in_float(self, operators: tuple[str, ...]) -> QuantizationConfig:
         """The same way, with these operators in float and no others."""
-        asked = self.quantization.model_copy(update={"islands": operators})
+        asked = self.quantization.model_copy(update={"float_ops": operators})
         return self.model_copy(update={"quantization": asked})
 
     @property
@@ -58,7 +58,7 @@ class QuantizationConfig(BaseModel):
         if method == "percentile":
             method = f"percentile {asked.percentile:g}"
         text = " + ".join((method, *self.corrections))
-        count = len(asked.islands)
+        count = len(asked.float_ops)
         return f"{text}, {count} operator{'s' * (count > 1)} in float" if count else text
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit.evaluation.file_audit import Audit
 from edgekit.evidence import Measurement, Verdict
-from edgekit.stages.quantize import Islands
+from edgekit.stages.quantize import FloatOps
 
 INT8_SHARE = 0.9
 """Share of the multiply-accumulates from which a file counts as int8 here."""
@@ -35,7 +35,7 @@ class Cell(BaseModel):
     """A ratio to float; None for float itself, and where the machine was too busy to tell."""
     verdict: Verdict | None = None
     audit: Audit | None = None
-    islands: Islands | None = None
+    float_ops: FloatOps | None = None
 
     @property
     def is_int8(self) -> bool:

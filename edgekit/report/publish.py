@@ -206,7 +206,7 @@ def _manifest(build: Build, result: RowResult, report: Report) -> dict[str, Any]
         "compiled_for": blob.metadata if blob else None,
         "precision": artifact.metadata["precision"],
         "quantization": artifact.metadata.get("quantization"),
-        "islands": artifact.metadata.get("islands"),
+        "float_ops": artifact.metadata.get("float_ops"),
         "audit": artifact.metadata.get("audit"),
         "input": artifact.metadata.get("input", artifact.metadata["form"]),
         "output": artifact.metadata.get("output"),

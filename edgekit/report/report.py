@@ -24,7 +24,7 @@ from edgekit.quantization.ptq_search import Search
 from edgekit.report.bounds import bounds_of
 from edgekit.report.doubts import doubts, evidence_of, was_timed
 from edgekit.runtimes import find_runtimes
-from edgekit.stages.quantize import Islands
+from edgekit.stages.quantize import FloatOps
 
 
 class StepRecord(BaseModel):
@@ -55,7 +55,7 @@ class RowRecord(BaseModel):
     artifact: str
     audit: Audit | None
     """None for a float model, of which nothing was asked."""
-    islands: Islands | None
+    float_ops: FloatOps | None
     search: Search | None = None
     """The ways that `method: auto` tried; None elsewhere."""
     mixed: MixedPrecision | None = None
@@ -209,7 +209,7 @@ def _row(result: RowResult) -> RowRecord:
         last=result.row.last,
         artifact=result.artifact.digest,
         audit=metadata.get("audit"),
-        islands=metadata.get("islands"),
+        float_ops=metadata.get("float_ops"),
         search=metadata.get("search"),
         mixed=metadata.get("mixed"),
         validation=result.validation,

@@ -23,14 +23,14 @@ def quantize(
     grid: PixelGrid | None,
     report: Callable[[int], None],
 ) -> Any:
-    """An int8 QDQ model of a float model; nodes named in `settings.islands` are ignored.
+    """An int8 QDQ model of a float model; nodes named in `settings.float_ops` are ignored.
 
     Raises:
         Unsupported: ranges are given, which NNCF does not take here.
     """
     import nncf
 
-    islands, done = list(settings.islands), 0
+    float_ops, done = list(settings.float_ops), 0
 
     def feed(index: int) -> dict[str, Any]:
         nonlocal done
@@ -43,7 +43,7 @@ def quantize(
             model,
             nncf.Dataset(range(len(images)), feed),
             subset_size=len(images),
-            ignored_scope=nncf.IgnoredScope(names=islands) if islands else None,
+            ignored_scope=nncf.IgnoredScope(names=float_ops) if float_ops else None,
             advanced_parameters=_parameters(settings),
         )
     unsign_activations(quantized.graph)

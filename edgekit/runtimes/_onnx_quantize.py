@@ -26,7 +26,7 @@ def quantize(
     grid: PixelGrid | None,
     report: Callable[[int], None],
 ) -> Any:
-    """An int8 QDQ model of a float model; nodes named in `settings.islands` stay as they are.
+    """An int8 QDQ model of a float model; nodes named in `settings.float_ops` stay as they are.
 
     Activations are uint8 and weights int8: with int8 activations ONNX Runtime leaves additions,
     and on x86 convolutions too, in float.
@@ -36,7 +36,7 @@ def quantize(
     from onnxruntime.quantization import shape_inference
 
     written = graph.write_out_hard_sigmoid(model)
-    kept = [part for name in settings.islands for part in written.get(name, [name])]
+    kept = [part for name in settings.float_ops for part in written.get(name, [name])]
     with tempfile.TemporaryDirectory() as folder:
         plain, ready, ranges, done = (
             Path(folder) / name for name in ("plain.onnx", "ready.onnx", "ranges.json", "done.onnx")

@@ -1,4 +1,4 @@
-"""An OpenVINO graph: give its operators names that last, find islands, fold the input."""
+"""An OpenVINO graph: give its operators names that last, find fragile ones, fold the input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A .tflite file as objects: read it, name its operators, count their work, find its islands."""
+"""A .tflite file as objects: read it, name its operators, count their work, find what int8 breaks."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def has_weights(op: Any, kind: str, computed: Collection[int]) -> bool:
     return kind in LAYERS and op.inputs[1] not in computed
 
 
-def islands(model: Any) -> list[int]:
+def float_ops(model: Any) -> list[int]:
     """Positions of the operators of linear attention, in the order they run.
 
     A DIV whose denominator is computed is its normaliser. From there the island reaches back to

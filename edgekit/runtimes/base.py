@@ -118,7 +118,7 @@ class Quantization(BaseModel):
     calibration: CalibrationMethod = "minmax"
     percentile: float = 99.99
     per_channel: bool = True
-    islands: tuple[str, ...] = ()
+    float_ops: tuple[str, ...] = ()
     """Names of operators of the compiled float model that stay in float."""
     ranges: dict[str, tuple[float, float]] | None = None
     """The real values that each tensor's codes span, by its name in the compiled float model, in
@@ -133,7 +133,7 @@ class Operator(BaseModel):
     name: str
     kind: str
     written: str = ""
-    """What `Quantization.islands` calls it: its name in the file, before anything is fused. Empty
+    """What `Quantization.float_ops` calls it: its name in the file, before anything is fused. Empty
     where the file has no such operator."""
     precision: str
     """int8, float32, ...: the type of its arithmetic."""
@@ -161,7 +161,7 @@ class Activation(BaseModel):
 
     name: str
     operator: str
-    """What `Quantization.islands` calls its maker; empty for the image."""
+    """What `Quantization.float_ops` calls its maker; empty for the image."""
     layer: str
     """The maker for a person to read."""
     kind: str
@@ -308,7 +308,7 @@ class Runtime(ABC):
             Unsupported: this runtime or this model cannot have such an input or output.
         """
 
-    def islands(self, source: Path) -> tuple[str, ...]:
+    def float_ops(self, source: Path) -> tuple[str, ...]:
         """Operators of a compiled float model that int8 is known to break, by rule.
 
         The rule is about linear attention, softmax(QK)V without the softmax: its normaliser

@@ -101,7 +101,7 @@ for i in np.argsort(-scores)[:5]:
         recipe = _int8_recipe(settings.per_channel)
         graph = model.subgraphs[0]
         beyond = (tflite.name(graph, graph.operators[i]) for i in tflite.beyond_int8(model))
-        _leave_in_float(recipe, model, (*settings.islands, *beyond))
+        _leave_in_float(recipe, model, (*settings.float_ops, *beyond))
         if settings.ranges is None:
             ranges = _calibrate(source, images, form, recipe, settings, progress)
         else:
@@ -149,10 +149,10 @@ for i in np.argsort(-scores)[:5]:
         facts = preprocessing(card, form, labels, io)
         edit.append_files(target, {**facts, "scores": edit.scores_of(model)}, labels)
 
-    def islands(self, source: Path) -> tuple[str, ...]:
+    def float_ops(self, source: Path) -> tuple[str, ...]:
         model = tflite.read(source)
         graph = model.subgraphs[0]
-        return tuple(tflite.name(graph, graph.operators[i]) for i in tflite.islands(model))
+        return tuple(tflite.name(graph, graph.operators[i]) for i in tflite.float_ops(model))
 
     def refusals(self, path: Path, device: str, engine: str | None) -> tuple[str, ...]:
         return versions.refusals(tflite.read(path), engine)
@@ -234,12 +234,12 @@ def _float16_recipe() -> Any:
     return recipe
 
 
-def _leave_in_float(recipe: Any, model: Any, islands: tuple[str, ...]) -> None:
+def _leave_in_float(recipe: Any, model: Any, float_ops: tuple[str, ...]) -> None:
     """Except single operators from the recipe."""
     graph = model.subgraphs[0]
     scopes = {tflite.name(graph, op): tflite.scope(graph, op) for op in graph.operators}
     everything = need("ai_edge_quantizer.qtyping").TFLOperationName.ALL_SUPPORTED
-    for name in islands:
+    for name in float_ops:
         if name not in scopes:
             raise InputError(f"no operator of the model is called {name}")
         only = f"^{re.escape(scopes[name])}$"

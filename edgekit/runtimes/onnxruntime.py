@@ -113,7 +113,7 @@ for i in np.argsort(-scores)[:5]:
         grid = pixel_grid(card)
         form = grid.form if grid else InputForm(dtype="float32", mean=card.mean, std=card.std)
         model = onnx.load(source)
-        unknown = set(settings.islands) - {node.name for node in model.graph.node}
+        unknown = set(settings.float_ops) - {node.name for node in model.graph.node}
         if unknown:
             raise InputError(
                 f"quantize: {source} has no operators called {', '.join(sorted(unknown))}",
@@ -156,7 +156,7 @@ for i in np.argsort(-scores)[:5]:
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, into / self.file)
 
-    def islands(self, source: Path) -> tuple[str, ...]:
+    def float_ops(self, source: Path) -> tuple[str, ...]:
         with _packages("quantize"):
             import onnx
 

@@ -142,7 +142,7 @@ for i in np.argsort(-scores)[:5]:
         model.set_rt_info(joined, ["model_info", "labels"])
         self._save(model, into)
 
-    def islands(self, source: Path) -> tuple[str, ...]:
+    def float_ops(self, source: Path) -> tuple[str, ...]:
         return graph.linear_attention(read.load(source))
 
     def adopt(self, source: Path, into: Path) -> None:
@@ -235,13 +235,13 @@ def _quantize(
                 preset=presets.MIXED if graph.is_asymmetric(model) else presets.PERFORMANCE,
                 target_device=nncf.TargetDevice.NPU,
                 subset_size=len(images),
-                ignored_scope=nncf.IgnoredScope(names=list(settings.islands)),
+                ignored_scope=nncf.IgnoredScope(names=list(settings.float_ops)),
                 advanced_parameters=_advanced(nncf, settings),
             )
         except nncf.ValidationError as error:
             raise EdgekitError(
                 f"NNCF cannot quantise the model: {error}",
-                hint="islands are names of operators of the compiled float model",
+                hint="float_ops are names of operators of the compiled float model",
             ) from error
 
 

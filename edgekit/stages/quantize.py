@@ -37,14 +37,14 @@ FOR_THE_SEARCH = ("held_back", "stop_at", "mixed")
 """Settings that nothing but `method: auto` reads."""
 
 
-class Islands(BaseModel):
+class FloatOps(BaseModel):
     """Operators that stay in float by rule, and the two trials that decided it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     operators: tuple[str, ...]
     plain: TrialResult | None = None
-    with_islands: TrialResult | None = None
+    keep_in_float: TrialResult | None = None
 
 
 class Quantize(RuntimeStage):
@@ -77,11 +77,11 @@ class Quantize(RuntimeStage):
     for the search to end; by default what the gates ask, and without gates all is tried."""
     mixed: Literal["auto", "none"] = "auto"
     """With auto: give operators back to float where the search does not reach `stop_at`."""
-    islands: Literal["auto", "none"] = "auto"
+    float_ops: Literal["auto", "none"] = "auto"
     """`auto`: operators that int8 is known to break (a linear attention's division) stay in float
     where that helps the scores of images of the training side."""
     max_float_macs: float = Field(0.05, ge=0, le=1)
-    """Share of the multiply-accumulates that may stay in float, islands included."""
+    """Share of the multiply-accumulates that may run in float, those of `float_ops` included."""
 
     @model_validator(mode="after")
     def _one_who_decides(self) -> Quantize:
@@ -155,10 +155,10 @@ class Quantize(RuntimeStage):
         asked = self.asked(runtime, variant)
         own = {"stage", "max_float_macs"}
         if asked.precision == "int8":
-            own |= {"method", "corrections", "islands"}
+            own |= {"method", "corrections", "float_ops"}
             own |= {*FOR_THE_SEARCH} if self.method == "auto" else set()
-        # What is asked names no operators yet: `islands` is the setting.
-        fields = asked.model_dump(mode="json", exclude={"ranges", "islands"})
+        # What is asked names no operators yet: `float_ops` is the setting.
+        fields = asked.model_dump(mode="json", exclude={"ranges", "float_ops"})
         return {**self.model_dump(mode="json", include=own), **fields}
 
     def apply(
@@ -171,8 +171,8 @@ class Quantize(RuntimeStage):
             way = QuantizationConfig(
                 quantization=asked, corrections=self.corrections if int8 else ()
             )
-            islands = self._islands(workshop, way)
-            way = way.with_islands(islands.operators)
+            float_ops = self._float_ops(workshop, way)
+            way = way.keep_in_float(float_ops.operators)
             found = mixed = None
             if searches:
                 way, found = search(workshop, way.quantization, self.stop_at)
@@ -186,7 +186,7 @@ class Quantize(RuntimeStage):
             "form": form.model_dump(mode="json"),
             "precision": asked.precision,
             "quantization": self._record(way, images),
-            "islands": islands.model_dump(mode="json"),
+            "float_ops": float_ops.model_dump(mode="json"),
             "search": found and found.model_dump(mode="json"),
             "mixed": mixed and mixed.model_dump(mode="json"),
             "audit": read.model_dump(mode="json"),
@@ -201,12 +201,12 @@ class Quantize(RuntimeStage):
         chosen, mixed = search_mixed_precision(workshop, way, self.stop_at, self.max_float_macs)
         if not mixed or mixed.reached or not mixed.tried:
             return chosen, found, mixed
-        rule = way.quantization.islands
+        rule = way.quantization.float_ops
         floats = in_float(workshop, way, mixed.tried)
         try:
             way, again = search(workshop, floats.quantization, self.stop_at, way.corrections)
             way, more = search_mixed_precision(
-                workshop, way.with_islands(rule), self.stop_at, self.max_float_macs, mixed.tried
+                workshop, way.keep_in_float(rule), self.stop_at, self.max_float_macs, mixed.tried
             )
         except Unsupported:  # with all of them in float no file can be made
             return chosen, found, mixed
@@ -228,7 +228,7 @@ class Quantize(RuntimeStage):
         """What was asked, as later steps and the manifest read it."""
         asked_for = way.quantization.model_dump(mode="json", exclude={"ranges"})
         if way.quantization.precision == "float16":  # weights alone change: no image is looked at
-            asked_for |= {"calibration": None, "percentile": None, "islands": []}
+            asked_for |= {"calibration": None, "percentile": None, "float_ops": []}
             images = 0
         return {
             **asked_for,
@@ -237,19 +237,19 @@ class Quantize(RuntimeStage):
             "images": images,
         }
 
-    def _islands(self, workshop: QuantizationTrials, way: QuantizationConfig) -> Islands:
+    def _float_ops(self, workshop: QuantizationTrials, way: QuantizationConfig) -> FloatOps:
         """The operators to keep in float: those the rule names, unless plain int8 does as well."""
         int8 = way.quantization.precision == "int8"
         source = workshop.compiled.file(workshop.runtime.file)
-        named = workshop.runtime.islands(source) if self.islands == "auto" and int8 else ()
+        named = workshop.runtime.float_ops(source) if self.float_ops == "auto" and int8 else ()
         if not named:
-            return Islands(operators=())
+            return FloatOps(operators=())
         plain = workshop.try_out(way)
-        kept = workshop.judge(way.with_islands(named))
+        kept = workshop.judge(way.keep_in_float(named))
         enough = plain.sqnr_db is not None and (
             kept.sqnr_db is None or plain.sqnr_db > kept.sqnr_db - PLAIN_MARGIN_DB
         )
-        return Islands(operators=() if enough else named, plain=plain, with_islands=kept)
+        return FloatOps(operators=() if enough else named, plain=plain, keep_in_float=kept)
 
 
 @contextmanager

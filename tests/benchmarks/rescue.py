@@ -26,7 +26,7 @@ from edgekit.spec.target import Target
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 BROKEN: dict[str, dict[str, Any]] = {
-    "efficientvit_int8": {"islands": "none", "samples": 64},
+    "efficientvit_int8": {"float_ops": "none", "samples": 64},
     "efficientnet_int8": {"per_channel": False},
 }
 WAYS: dict[str, dict[str, Any]] = {
@@ -64,7 +64,7 @@ def line(name: str, runtime: str, way: str) -> str:
     v, change = row.validation, row.validation.change
     assert change is not None
     drop = f"{change.drop.value:.1f} ({change.drop.low:.1f} to {change.drop.high:.1f})"
-    kept = len(artifact.metadata["quantization"]["islands"])
+    kept = len(artifact.metadata["quantization"]["float_ops"])
     share = artifact.metadata["audit"]["quantized_macs"]
     return (
         f"| {name} | {runtime} | {way} | {v.top1.value:.1f} | {drop} | {v.agreement.value:.1f} "

@@ -74,7 +74,7 @@ def build(runtime: Runtime, precision: str, card: Card, pattern: tuple[Any, ...]
         asked = Quantization(
             quantizer=runtime.quantizers[0],
             calibration=runtime.calibrations[0],
-            islands=runtime.islands(float_folder / runtime.file),
+            float_ops=runtime.float_ops(float_folder / runtime.file),
         )
         form = runtime.quantize(float_folder / runtime.file, card, images, asked, folder, silent)
     return Candidate(into.name, runtime.name, folder / runtime.file, form)

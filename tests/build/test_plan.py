@@ -453,7 +453,7 @@ BELOW: dict[str, set[str]] = {
         (("samples: 8", "samples: 8, every_class: false"), ["calibration"]),
         (("samples: 8", "samples: 8, per_channel: false"), ["quantize"]),
         (("samples: 8", "samples: 8, calibration: entropy"), ["quantize"]),
-        (("samples: 8", "samples: 8, islands: none"), ["quantize"]),
+        (("samples: 8", "samples: 8, float_ops: none"), ["quantize"]),
         (("max_accuracy_drop: 1.0", "max_accuracy_drop: 2.0"), []),
         (("- export", "- export: {preprocess: baked}"), []),
     ],

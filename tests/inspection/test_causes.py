@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.inspection.causes import EQUALISE, IN_FLOAT, ISLAND, SPREAD, find_causes
+from edgekit.inspection.causes import EQUALISE, IN_FLOAT, KEEP_IN_FLOAT, SPREAD, find_causes
 from edgekit.inspection.layerwise import Inspection, TensorReport
 
 NOTHING: dict[str, Any] = {
@@ -118,7 +118,7 @@ def test_a_division_and_what_feeds_it_are_one_island() -> None:
     quotient = tensor("q", "Div", -30.0, inputs=("s",), **lost)
     report = inspection(product, moved, quotient, SCORES)
     (found,) = find_causes(report)
-    assert found.mend == ISLAND
+    assert found.mend == KEEP_IN_FLOAT
     assert found.operators == ("op_p", "op_q")
     assert report.origin(quotient).name == "p"
 

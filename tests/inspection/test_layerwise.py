@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import InputError
-from edgekit.inspection.causes import ISLAND, find_causes
+from edgekit.inspection.causes import KEEP_IN_FLOAT, find_causes
 from edgekit.inspection.layerwise import Inspection, inspect_files
 from edgekit.quantization import ranges
 from tests.runtimes.tiny import IMAGES, LABELS, Made, card, made, network
@@ -162,15 +162,15 @@ def attention() -> Any:
 def test_the_division_of_linear_attention_is_named_with_its_mend(tmp_path: Path) -> None:
     build = made("onnxruntime", tmp_path, attention(), card())
     build.quantize("int8")
-    islands = build.runtime.islands(build.path("float"))
-    assert islands
+    float_ops = build.runtime.float_ops(build.path("float"))
+    assert float_ops
     found = inspect(build, "int8")
     assert not found.is_sound
-    assert found.wrong[0].operator in islands
-    finding = next(f for f in find_causes(found) if f.mend == ISLAND)
-    assert set(finding.operators) <= {*islands}
+    assert found.wrong[0].operator in float_ops
+    finding = next(f for f in find_causes(found) if f.mend == KEEP_IN_FLOAT)
+    assert set(finding.operators) <= {*float_ops}
 
-    build.quantize("kept", islands=islands)
+    build.quantize("kept", float_ops=float_ops)
     assert inspect(build, "kept").sqnr_db > found.sqnr_db + 6
 
 

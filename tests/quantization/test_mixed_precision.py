@@ -17,7 +17,7 @@ from edgekit.quantization.mixed_precision import search_mixed_precision
 from edgekit.quantization.trials import QuantizationConfig, TrialResult
 from edgekit.runtimes.base import Description, Operator, Port, Quantization
 
-WAY = QuantizationConfig(quantization=Quantization(quantizer="library", islands=("rule",)))
+WAY = QuantizationConfig(quantization=Quantization(quantizer="library", float_ops=("rule",)))
 NAMES = [f"op{i}" for i in range(12)]
 
 
@@ -53,11 +53,11 @@ class Shop:
         return Path("float")
 
     def keep(self, way: QuantizationConfig) -> Path:
-        return Path(f"{len(way.quantization.islands)}")
+        return Path(f"{len(way.quantization.float_ops)}")
 
     def try_out(self, way: QuantizationConfig) -> TrialResult:
         self.trials += 1
-        kept = set(way.quantization.islands)
+        kept = set(way.quantization.float_ops)
         assert "rule" in kept
         found = len(kept & self.culprits)
         agreement = 100.0 if found == len(self.culprits) else 60.0 + found
@@ -102,7 +102,7 @@ def test_exactly_what_is_needed_stays_in_float(culprits: set[str]) -> None:
     shop: Any = Shop(culprits)
     way, found = search_mixed_precision(shop, WAY, 99, 1.0)
     assert found is not None
-    assert set(way.quantization.islands) == {"rule", *culprits}
+    assert set(way.quantization.float_ops) == {"rule", *culprits}
     assert {kept.operator for kept in found.kept} == culprits
     assert all(kept.back_in_int8 and kept.back_in_int8.agreement < 99 for kept in found.kept)
     assert "hold 99 %" in found.ended
@@ -124,9 +124,9 @@ def test_operators_that_cost_too_much_are_passed_over() -> None:
     shop: Any = Shop({"op0", "op3"}, {"op0": 1000})
     way, found = search_mixed_precision(shop, WAY, 99, 0.05)
     assert found is not None
-    assert "op0" not in way.quantization.islands
+    assert "op0" not in way.quantization.float_ops
     assert "do not reach 99 %" in found.ended
-    assert "op3" in way.quantization.islands
+    assert "op3" in way.quantization.float_ops
 
 
 def test_what_goes_wrong_is_given_back_first_and_a_division_s_inputs_with_it(
@@ -140,7 +140,7 @@ def test_what_goes_wrong_is_given_back_first_and_a_division_s_inputs_with_it(
     way, told = search_mixed_precision(shop, WAY, 99, 1.0)
     assert told is not None
     assert all(each.wrong for each in told.kept)
-    assert set(way.quantization.islands) == {"rule", "op8", "op10"}
+    assert set(way.quantization.float_ops) == {"rule", "op8", "op10"}
     assert shop.trials == 4  # none, both, and either alone
 
 
@@ -155,7 +155,7 @@ def test_noise_that_noise_hid_is_found_by_the_next_inspection(
     shop: Any = Shop({"op0", "op11"})
     way, found = search_mixed_precision(shop, WAY, 99, 1.0)
     assert found is not None
-    assert set(way.quantization.islands) == {"rule", "op0", "op11"}
+    assert set(way.quantization.float_ops) == {"rule", "op0", "op11"}
 
 
 def test_a_set_that_cannot_be_made_does_not_end_the_walk() -> None:
@@ -164,7 +164,7 @@ def test_a_set_that_cannot_be_made_does_not_end_the_walk() -> None:
     judge, keep = shop.try_out, shop.keep
 
     def refused(way: QuantizationConfig) -> bool:
-        return {*way.quantization.islands} == {"rule", "op0"}
+        return {*way.quantization.float_ops} == {"rule", "op0"}
 
     def try_out(way: QuantizationConfig) -> TrialResult:
         return TrialResult(sqnr_db=None, images=4, failure="no") if refused(way) else judge(way)
@@ -179,7 +179,7 @@ def test_a_set_that_cannot_be_made_does_not_end_the_walk() -> None:
     way, found = search_mixed_precision(shop, WAY, 99, 1.0)
     assert found is not None
     assert found.reached
-    assert set(way.quantization.islands) == {"rule", "op0", "op1"}
+    assert set(way.quantization.float_ops) == {"rule", "op0", "op1"}
 
 
 def test_a_walk_with_other_ranges_begins_with_what_was_given_back() -> None:
@@ -191,7 +191,7 @@ def test_a_walk_with_other_ranges_begins_with_what_was_given_back() -> None:
     way, found = search_mixed_precision(shop, WAY, 99, 1.0, found.tried)
     assert found is not None
     assert found.reached
-    assert set(way.quantization.islands) == {"rule", "op9"}
+    assert set(way.quantization.float_ops) == {"rule", "op9"}
 
 
 def test_of_what_is_not_enough_the_fewest_of_the_best_are_kept() -> None:
@@ -199,7 +199,7 @@ def test_of_what_is_not_enough_the_fewest_of_the_best_are_kept() -> None:
     way, found = search_mixed_precision(shop, WAY, 99, 1.0)
     assert found is not None
     assert len(found.curve[-1].operators) == len(NAMES)
-    assert set(way.quantization.islands) == {"rule", "op0", "op1"}
+    assert set(way.quantization.float_ops) == {"rule", "op0", "op1"}
     assert "do not reach 99 %" in found.ended
 
 
@@ -214,7 +214,7 @@ def test_a_clamp_takes_its_layer_with_it() -> None:
     way, found = search_mixed_precision(shop, WAY, 99, 1.0)
     assert found is not None
     assert [kept.operator for kept in found.kept] == ["op1"]
-    assert way.quantization.islands == ("rule", "op1", "conv")
+    assert way.quantization.float_ops == ("rule", "op1", "conv")
 
 
 def test_a_file_that_stops_while_it_is_inspected_is_left_as_it_was(

@@ -12,7 +12,7 @@ from edgekit.quantization.ptq_search import search
 from edgekit.quantization.trials import QuantizationConfig, TrialResult
 from edgekit.runtimes.base import Quantization
 
-ASKED = Quantization(quantizer="library", islands=("div",))
+ASKED = Quantization(quantizer="library", float_ops=("div",))
 
 
 class Shop:
@@ -30,7 +30,7 @@ class Shop:
         self.seen: list[str] = []
 
     def try_out(self, way: QuantizationConfig) -> TrialResult:
-        assert way.quantization.islands == ("div",)
+        assert way.quantization.float_ops == ("div",)
         label = way.label.removesuffix(", 1 operator in float")
         self.seen.append(label)
         sqnr, agreement = self.figures.get(label, (10.0, 90.0))

@@ -14,9 +14,10 @@ from edgekit.evaluation.validate import Choice
 from edgekit.evidence import Evidence, Measurement, Verdict
 from edgekit.pruning.latency_trial import PruningGain as CutTrial
 from edgekit.pruning.record import GroupCut, Pruned
+from edgekit.quantization.trials import TrialResult
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import DataRecord, Report, RowRecord, StepRecord
-from edgekit.stages.quantize import Islands, Trial
+from edgekit.stages.quantize import FloatOps
 
 
 def figure(value: float, unit: str = "%", width: float = 1.0) -> Measurement:
@@ -50,15 +51,15 @@ def row(runtime: str, stage: str, baseline: bool = False, drop: float = 0.4) -> 
         per_channel=True,
         conversions=("q1",), transposes=(), outside_delegate=("DIV divide",), delegated=40,
     )  # fmt: skip
-    islands = Islands(
-        operators=("divide",), plain=Trial(sqnr_db=None, images=64, failure="div.cc refuses"),
-        with_islands=Trial(sqnr_db=21.5, images=64),
+    float_ops = FloatOps(
+        operators=("divide",), plain=TrialResult(sqnr_db=None, images=64, failure="div.cc refuses"),
+        keep_in_float=TrialResult(sqnr_db=21.5, images=64),
     )  # fmt: skip
     return RowRecord(
         stage=stage, variant=runtime, runtime=runtime,
         precision="float32" if baseline else "int8", baseline=baseline, last=not baseline,
         artifact="a" * 64, audit=None if baseline else audit,
-        islands=None if baseline else islands, validation=validation,
+        float_ops=None if baseline else float_ops, validation=validation,
         gates=[] if baseline else [gate],
     )  # fmt: skip
 

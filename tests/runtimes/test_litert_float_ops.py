@@ -40,7 +40,7 @@ class Attention:
 
     source: Path
     scores: Any
-    islands: tuple[str, ...]
+    float_ops: tuple[str, ...]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def attention(tmp_path_factory: pytest.TempPathFactory) -> Attention:
     its_card = card("efficientvit_b0")
     folder = tmp_path_factory.mktemp("attention") / "float"
     source = compiled(trained("efficientvit_b0"), its_card, folder)
-    return Attention(source, scores(source, FLOAT, IMAGES), RUNTIME.islands(source))
+    return Attention(source, scores(source, FLOAT, IMAGES), RUNTIME.float_ops(source))
 
 
 def kinds_of(path: Path, names: tuple[str, ...]) -> dict[str, int]:
@@ -67,7 +67,7 @@ def outside(path: Path) -> dict[str, int]:
 
 
 def test_the_islands_are_the_attention_without_its_convolutions(attention: Attention) -> None:
-    kinds = kinds_of(attention.source, attention.islands)
+    kinds = kinds_of(attention.source, attention.float_ops)
     blocks = kinds["DIV"]
     assert blocks == 4
     assert kinds["BATCH_MATMUL"] == kinds["RELU"] == 2 * blocks
@@ -80,21 +80,23 @@ def test_islands_keep_the_scores_that_plain_int8_loses(
 ) -> None:
     its_card = card("efficientvit_b0")
     found, descriptions = {}, {}
-    for name, islands in (("plain", ()), ("islands", attention.islands)):
-        form = quantized(attention.source, its_card, CALIBRATION, tmp_path / name, islands=islands)
+    for name, float_ops in (("plain", ()), ("float_ops", attention.float_ops)):
+        form = quantized(
+            attention.source, its_card, CALIBRATION, tmp_path / name, float_ops=float_ops
+        )
         path = tmp_path / name / RUNTIME.file
         found[name] = stats.sqnr_db(attention.scores, scores(path, form, IMAGES))
         descriptions[name] = RUNTIME.describe(path)
     assert (attention.scores.argmax(1) == CLASSES).mean() > 0.9
     assert found["plain"] < 10
-    assert found["islands"] > found["plain"] + 10
-    count = descriptions["islands"].count()
+    assert found["float_ops"] > found["plain"] + 10
+    count = descriptions["float_ops"].count()
     assert count["DIV float32"] == count["CONCATENATION float32"] == 4
     assert count["BATCH_MATMUL float32"] == 8
     assert "CONV_2D float32" not in count
-    assert len(descriptions["islands"].float_heavy) == 8
+    assert len(descriptions["float_ops"].float_heavy) == 8
     lost = {name: len(d.outside_delegate) for name, d in descriptions.items()}
-    assert lost["islands"] < lost["plain"]
+    assert lost["float_ops"] < lost["plain"]
 
 
 def test_an_int8_division_stops_the_model(
@@ -118,7 +120,7 @@ def test_an_island_that_is_not_there_is_named(attention: Attention, tmp_path: Pa
             card("efficientvit_b0"),
             CALIBRATION[:2],
             tmp_path / "int8",
-            islands=("nowhere",),
+            float_ops=("nowhere",),
         )
 
 
@@ -127,7 +129,7 @@ def test_convolutional_networks_have_no_islands(arch: str, tmp_path: Path) -> No
     from edgekit.models.timm_models import create
 
     source = compiled(create(arch, 2), card(arch, labels=("a", "b")), tmp_path / "float")
-    assert RUNTIME.islands(source) == ()
+    assert RUNTIME.float_ops(source) == ()
 
 
 def test_each_hard_swish_in_int8_leaves_the_delegate(
@@ -201,7 +203,7 @@ def test_softmax_attention_stays_inside_the_delegate(
     torch.manual_seed(0)
     its_card = card("net", labels=("a", "b"))
     source = compiled(Softmax().eval(), its_card, tmp_path / "float")
-    assert RUNTIME.islands(source) == ()
+    assert RUNTIME.float_ops(source) == ()
     quantized(source, its_card, CALIBRATION[:4], tmp_path / "mended")
     monkeypatch.setattr(litert, "LEFT_IN_FLOAT", ())
     quantized(source, its_card, CALIBRATION[:4], tmp_path / "trap")

@@ -48,7 +48,7 @@ def efficientvit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_island_of_a_linear_attention_is_found(efficientvit: Path) -> None:
-    names = RUNTIME.islands(efficientvit)
+    names = RUNTIME.float_ops(efficientvit)
     nodes = {node.name: node.op_type for node in onnx.load(efficientvit).graph.node}
     kinds = [nodes[name] for name in names]
     # Two stages of two blocks, each with k' @ v and q @ kv.
@@ -70,12 +70,12 @@ def test_an_island_stays_in_float_and_nothing_else(
 ) -> None:
     if quantizer == "nncf":
         pytest.importorskip("nncf")
-    islands = RUNTIME.islands(efficientvit)
-    settings = Quantization(quantizer=quantizer, islands=islands)
+    float_ops = RUNTIME.float_ops(efficientvit)
+    settings = Quantization(quantizer=quantizer, float_ops=float_ops)
     said = card("efficientvit_b0")
     RUNTIME.quantize(efficientvit, said, GREY, settings, tmp_path, lambda *_: None)
     model = onnx.load(tmp_path / RUNTIME.file)
-    inside = {name for n in model.graph.node if n.name in islands for name in n.output}
+    inside = {name for n in model.graph.node if n.name in float_ops for name in n.output}
     quantised = {n.input[0] for n in model.graph.node if n.op_type == "QuantizeLinear"}
     # The division's quotient is the island's way out, which the next convolution takes in codes.
     makers = {name: node.op_type for node in model.graph.node for name in node.output}
@@ -84,21 +84,21 @@ def test_an_island_stays_in_float_and_nothing_else(
     products = [o for o in described.operators if o.kind == "MatMul"]
     assert {o.precision for o in products} == {"float32"}
     if quantizer == "onnxruntime":
-        assert set(described.float_heavy) <= set(islands)
+        assert set(described.float_heavy) <= set(float_ops)
 
 
 def test_int8_attention_loses_what_the_island_keeps(efficientvit: Path, tmp_path: Path) -> None:
     said = card("efficientvit_b0")
     kept, lost = (
-        sqnr(efficientvit, said, islands, tmp_path / name)
-        for name, islands in (("island", RUNTIME.islands(efficientvit)), ("plain", ()))
+        sqnr(efficientvit, said, float_ops, tmp_path / name)
+        for name, float_ops in (("island", RUNTIME.float_ops(efficientvit)), ("plain", ()))
     )
     assert kept > lost + 6  # a bit and more
 
 
-def sqnr(source: Path, said: Card, islands: tuple[str, ...], into: Path) -> float:
+def sqnr(source: Path, said: Card, float_ops: tuple[str, ...], into: Path) -> float:
     into.mkdir()
-    settings = Quantization(quantizer="onnxruntime", islands=islands)
+    settings = Quantization(quantizer="onnxruntime", float_ops=float_ops)
     form = RUNTIME.quantize(source, said, GREY, settings, into, lambda *_: None)
     images = form.prepare(GREY)
     true, found = (attention(path, images) for path in (source, into / RUNTIME.file))
@@ -122,7 +122,7 @@ def attention(path: Path, images: Any) -> Any:
 
 @pytest.mark.parametrize("arch", ["mobilenetv3_small_050", "lcnet_035"])
 def test_networks_without_attention_have_no_island(arch: str, tmp_path: Path) -> None:
-    assert RUNTIME.islands(compiled(arch, tmp_path)) == ()
+    assert RUNTIME.float_ops(compiled(arch, tmp_path)) == ()
 
 
 def graph_of(*lines: str) -> Any:
@@ -159,7 +159,7 @@ def test_an_island_ends_at_the_layers_that_feed_it() -> None:
 
 
 def test_an_operator_that_is_not_there_is_refused(efficientvit: Path, tmp_path: Path) -> None:
-    settings = Quantization(quantizer="onnxruntime", islands=("no_such_node",))
+    settings = Quantization(quantizer="onnxruntime", float_ops=("no_such_node",))
     with pytest.raises(InputError, match="no_such_node"):
         RUNTIME.quantize(
             efficientvit, card("efficientvit_b0"), GREY, settings, tmp_path, lambda *_: None

@@ -313,12 +313,12 @@ def attention(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_island_of_linear_attention_is_found_and_stays_in_float(
     attention: Path, tmp_path: Path
 ) -> None:
-    islands = RUNTIME.islands(attention)
-    divisions = [name for name in islands if name.endswith("/Divide")]
+    float_ops = RUNTIME.float_ops(attention)
+    divisions = [name for name in float_ops if name.endswith("/Divide")]
     assert len(divisions) == 4
-    assert not [name for name in islands if "Convolution" in name]
-    assert all(".context_module.main" in name for name in islands)
-    asked = Quantization(quantizer="nncf", islands=islands)
+    assert not [name for name in float_ops if "Convolution" in name]
+    assert all(".context_module.main" in name for name in float_ops)
+    asked = Quantization(quantizer="nncf", float_ops=float_ops)
     RUNTIME.quantize(attention, ALIKE, DULL, asked, tmp_path, lambda *_: None)
     described = RUNTIME.describe(tmp_path / RUNTIME.file)
     products = [o.name for o in described.operators if o.kind == "MatMul"]
@@ -327,7 +327,7 @@ def test_the_island_of_linear_attention_is_found_and_stays_in_float(
 
 
 def test_islands_that_do_not_exist_are_an_error(build: Build, tmp_path: Path) -> None:
-    asked = Quantization(quantizer="nncf", islands=("blocks.9/Divide",))
+    asked = Quantization(quantizer="nncf", float_ops=("blocks.9/Divide",))
     with pytest.raises(EdgekitError, match=r"blocks\.9/Divide"):
         RUNTIME.quantize(build.path("float"), ALIKE, DULL, asked, tmp_path, lambda *_: None)
 
@@ -351,11 +351,11 @@ class Pieces(torch.nn.Module):  # type: ignore[misc,name-defined]
 
 
 def test_no_island_is_seen_where_there_is_none(build: Build, tmp_path: Path) -> None:
-    assert RUNTIME.islands(build.path("float")) == ()
+    assert RUNTIME.float_ops(build.path("float")) == ()
     RUNTIME.compile(Pieces().eval(), ALIKE, tmp_path, lambda *_: None)
     model = openvino.Core().read_model(tmp_path / RUNTIME.file)
     assert "Divide" in {op.get_type_name() for op in model.get_ops()}
-    assert RUNTIME.islands(tmp_path / RUNTIME.file) == ()
+    assert RUNTIME.float_ops(tmp_path / RUNTIME.file) == ()
 
 
 def small() -> Any:

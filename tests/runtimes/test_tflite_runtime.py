@@ -99,19 +99,19 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     plain = compiled(
         trained("mobilenetv4_conv_small"), card("mobilenetv4_conv_small"), folder / "conv"
     )
-    islands = RUNTIME.islands(attention)
+    float_ops = RUNTIME.float_ops(attention)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(litert, "LEFT_IN_FLOAT", ("HARD_SWISH",))
         _ship(attention, "efficientvit_b0", folder / "division", ())
-    _ship(attention, "efficientvit_b0", folder / "island", islands)
+    _ship(attention, "efficientvit_b0", folder / "island", float_ops)
     _ship(plain, "mobilenetv4_conv_small", folder / "plain", ())
     return {
         name: folder / name / "shipped" / RUNTIME.file for name in ("plain", "island", "division")
     }
 
 
-def _ship(source: Path, arch: str, folder: Path, islands: tuple[str, ...]) -> None:
-    form = quantized(source, card(arch), CALIBRATION, folder, islands=islands)
+def _ship(source: Path, arch: str, folder: Path, float_ops: tuple[str, ...]) -> None:
+    form = quantized(source, card(arch), CALIBRATION, folder, float_ops=float_ops)
     (folder / "shipped").mkdir()
     RUNTIME.bake(folder / RUNTIME.file, card(arch), form, LABELS, folder / "shipped")
 

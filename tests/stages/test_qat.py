@@ -79,12 +79,12 @@ def train(inputs: dict[str, Artifact], store: Store, tmp_path: Path) -> Callable
 @pytest.fixture
 def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ship what was trained, whatever it is worth."""
-    real = qat.judge
+    real = qat.paired_check
 
     def better(*args: Any) -> Any:
         return real(*args).model_copy(update={"verdict": "better"})
 
-    monkeypatch.setattr(qat, "judge", better)
+    monkeypatch.setattr(qat, "paired_check", better)
 
 
 def weights(model: Any) -> dict[str, torch.Tensor]:

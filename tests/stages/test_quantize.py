@@ -124,7 +124,7 @@ def test_operators_that_need_not_stay_in_float_go_back(
     assert [len(point["operators"]) for point in mixed["curve"]] == [0]
     assert all(point["trial"]["agreement"] >= 60 for point in mixed["curve"])
     assert mixed["kept"] == []
-    assert found["quantization"]["islands"] == []
+    assert found["quantization"]["float_ops"] == []
     assert "0 operators in float hold 60 %" in mixed["ended"]
 
 
@@ -186,7 +186,7 @@ def test_ranges_are_searched_anew_where_operators_alone_do_not_do(
 ) -> None:
     """And the better of both walks is kept; what holds is better than what is clearer."""
     plain = QuantizationConfig(
-        quantization=Quantization(quantizer="q", islands=("rule",)), corrections=("bias",)
+        quantization=Quantization(quantizer="q", float_ops=("rule",)), corrections=("bias",)
     )
     kept = FloatOp(operator="div", kind="DIV", arose=0.0)
     walks = iter((first, second))
@@ -196,7 +196,7 @@ def test_ranges_are_searched_anew_where_operators_alone_do_not_do(
         shop: Any, way: QuantizationConfig, *rest: Any
     ) -> tuple[QuantizationConfig, MixedPrecision]:
         sqnr = next(walks)
-        asked.append((way.quantization.islands, *rest[2:]))
+        asked.append((way.quantization.float_ops, *rest[2:]))
         told = MixedPrecision(
             stop_at=99,
             reached=reached and sqnr == second,
@@ -212,7 +212,7 @@ def test_ranges_are_searched_anew_where_operators_alone_do_not_do(
 
     def ranges(shop: Any, quantization: Any, stop_at: float, corrections: Any) -> Any:
         assert corrections == ("bias",)
-        assert quantization.islands == ("rule", "div")
+        assert quantization.float_ops == ("rule", "div")
         return plain.model_copy(update={"quantization": quantization}), Search(
             tried=(), stop_at=99, ended="ranges"
         )
@@ -223,7 +223,7 @@ def test_ranges_are_searched_anew_where_operators_alone_do_not_do(
     monkeypatch.setattr(quantize, "mix", walk)
     monkeypatch.setattr(quantize, "search", ranges)
     monkeypatch.setattr(
-        quantize, "in_float", lambda shop, way, given: way.with_islands(("rule", "div"))
+        quantize, "in_float", lambda shop, way, given: way.keep_in_float(("rule", "div"))
     )
     shop: Any = SimpleNamespace(try_out=try_out)
     stage = Quantize(method="auto", stop_at=99)
