@@ -62,7 +62,7 @@ def search(
     """The best way found; the first that reaches `stop_at`, if that is given.
 
     Args:
-        asked: what holds for every way: precision, quantiser, per-channel weights, operators in float.
+        asked: what holds for every way: precision, quantiser, per-channel weights, float operators.
         stop_at: percent of the judged images on which int8 must name the float model's class.
         corrections: of every way, so that ranges alone are searched. Float operators are of one
             float file, and corrections make another, in which they may have other names.

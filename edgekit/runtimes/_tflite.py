@@ -1,4 +1,4 @@
-"""A .tflite file as objects: read it, name its operators, count their work, find what int8 breaks."""
+"""A .tflite file as objects: read it, name its operators, count their work, find the fragile."""
 
 from __future__ import annotations
 
