@@ -149,7 +149,7 @@ def _refuse_idle_stages(recipe: Recipe, targets: list[Target]) -> None:
         runtimes = [find_runtimes()[v.runtime] for v in target.variants]
         for stage in recipe.stages:
             try:
-                stage.refuse(runtimes)
+                stage.check_targets(runtimes)
             except InputError as error:
                 raise InputError(f"{target.name}: {error.message}", hint=error.hint) from None
 
@@ -179,7 +179,7 @@ def _seen_images(recipe: Recipe, base: Path, inventory: Inventory) -> set[str]:
                 "other weights",
             )
         seen |= known
-    learned = any(stage.trains or stage.learns for stage in recipe.stages)
+    learned = any(stage.trains or stage.distils for stage in recipe.stages)
     return seen | (starts(splits["train"]) if learned else set())
 
 
@@ -206,11 +206,11 @@ def _plan_trunk(draft: Draft, machine: Machine) -> tuple[list[str], str]:
             if name not in draft.steps:
                 draft.add(name, draft.decode(stage.images), {"splits": "splits"})
             inputs[stage.images] = name
-        for role, action in stage.examines().items():
+        for role, action in stage.model_steps().items():
             name = draft.free(f"{stage.stage}-{role}")
             inputs[role] = draft.add(name, action, {"model": trunk[-1]})
         given = {role: name for role, name in inputs.items() if role != "model"}
-        for role, action in stage.prepares(draft.base, recipe.data.image_size).items():
+        for role, action in stage.split_steps(draft.base, recipe.data.image_size).items():
             inputs[role] = draft.add(draft.free(role), action, {"splits": "splits", **given})
         files = {name: sha256_of(path) for name, path in stage.files(draft.base).items()}
         trunk.append(draft.add(draft.free(stage.stage), stage, inputs, files))

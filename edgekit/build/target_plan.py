@@ -86,7 +86,7 @@ def plan_target(
             "machine",
         )
     # Of what the trunk has lost already, a stage's own trials know nothing.
-    asked = Gates() if any(s.learns for s in draft.recipe.stages) else gates
+    asked = Gates() if any(s.distils for s in draft.recipe.stages) else gates
     stages = [s.for_gates(asked) for s in draft.recipe.stages if isinstance(s, RuntimeStage)]
     rows: list[Row] = []
     floats: dict[str, tuple[Row, Row]] = {}  # the reference, and what the trunk ends in

@@ -96,7 +96,7 @@ def _order(recipe: Recipe) -> Iterator[tuple[Location, str]]:
                     f"{stage.stage} works on the torch model, so it comes before quantize "
                     "and export",
                 )
-            for settled in (other.stage for other in before if other.settles):
+            for settled in (other.stage for other in before if other.is_final):
                 yield where, f"{stage.stage} would undo what {settled} leaves: let it come before"
             continue
         if stage.stage in names[:i]:
@@ -107,7 +107,7 @@ def _order(recipe: Recipe) -> Iterator[tuple[Location, str]]:
 
 def _corrected(recipe: Recipe) -> Iterator[tuple[Location, str]]:
     """Corrections and a grid of its own change the same weights."""
-    settled = [stage.stage for stage in recipe.stages if stage.settles]
+    settled = [stage.stage for stage in recipe.stages if stage.is_final]
     for i, stage in enumerate(recipe.stages):
         given = ", ".join(getattr(stage, "corrections", ()))
         where = ("stages", i, stage.stage)

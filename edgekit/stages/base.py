@@ -27,11 +27,11 @@ class Stage(BaseModel, Action):
     scope: ClassVar[Literal["trunk", "runtime"]] = "trunk"
     trains: ClassVar[bool] = False
     """The stage learns from labels, so its result is a new float reference, not a loss."""
-    learns: ClassVar[bool] = False
-    """The stage learns from the training split and is held to the float model it was given, as one
-    that takes something away; its result may be judged by no image of that split either."""
-    settles: ClassVar[bool] = False
-    """No other trunk stage may follow: it would undo what this one leaves."""
+    distils: ClassVar[bool] = False
+    """The stage takes something away and then learns from the training split to be the float model
+    again that it began with, which it is judged against. No image of that split may judge it."""
+    is_final: ClassVar[bool] = False
+    """No other trunk stage may follow: it would undo what this one does to the weights."""
     images: ClassVar[Literal["train", "calibration"] | None] = None
     """The split whose decoded images the stage reads."""
 
@@ -48,21 +48,21 @@ class Stage(BaseModel, Action):
         """The stage, where whatever it times is to run on this machine."""
         return self
 
-    def examines(self) -> dict[str, Action]:
-        """Steps that look at the model before a trunk stage changes it, by the role under which
-        `run` finds what they leave. Their one input is that model."""
+    def model_steps(self) -> dict[str, Action]:
+        """Steps of their own that read the model before this trunk stage changes it, by the role
+        under which `run` finds their artifact. Their one input is that model."""
         return {}
 
-    def prepares(self, base: Path, image_size: int) -> dict[str, Action]:
-        """Steps that stand before a trunk stage, by the role under which `run` finds what they
-        leave. Each is given the splits and the images that the stage itself reads."""
+    def split_steps(self, base: Path, image_size: int) -> dict[str, Action]:
+        """Steps of their own that read the data before this trunk stage, by the role under which
+        `run` finds their artifact. Their inputs are the splits and the stage's own images."""
         return {}
 
-    def refuse(self, runtimes: Collection[type[Runtime]]) -> None:
-        """Refuse a target for whose runtimes the stage can do nothing, before anything runs.
+    def check_targets(self, runtimes: Collection[type[Runtime]]) -> None:
+        """Hold the stage against the runtimes of one target, before anything runs.
 
         Raises:
-            InputError: with the reason.
+            InputError: the stage can do nothing for any of them; with the reason.
         """
 
 

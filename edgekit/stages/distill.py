@@ -72,7 +72,7 @@ class Distillation(Training, Stage):
         file = self.teacher.weights_file(base, "distill.teacher.weights")
         return {"teacher": file} if file else {}
 
-    def prepares(self, base: Path, image_size: int) -> dict[str, Action]:
+    def split_steps(self, base: Path, image_size: int) -> dict[str, Action]:
         size = self.teacher_image_size
         scores = TeacherScores(self.teacher, base, self.head, self.views, image_size, size)
         return {SCORES: scores}

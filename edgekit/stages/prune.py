@@ -44,7 +44,7 @@ CUT = "cut.json"
 
 class Prune(Stage):
     version: ClassVar[int] = 2
-    learns: ClassVar[bool] = True
+    distils: ClassVar[bool] = True
     images: ClassVar[Literal["train", "calibration"] | None] = "train"
 
     stage: Literal["prune"] = "prune"
@@ -111,13 +111,13 @@ class Prune(Stage):
         own = {} if self.importance in NAMED else plugin_files(self.importance, base)
         return {**own, **({"teacher": teacher} if teacher else {})}
 
-    def examines(self) -> dict[str, Action]:
+    def model_steps(self) -> dict[str, Action]:
         if self.by != "latency":
             return {}
         runtime = find_runtimes()[self.runtime]()
         return {"table": LatencyTable(runtime, self.precision, self._machine)}
 
-    def refuse(self, runtimes: Collection[type[Runtime]]) -> None:
+    def check_targets(self, runtimes: Collection[type[Runtime]]) -> None:
         names = tuple(dict.fromkeys(runtime.name for runtime in runtimes))
         if self.runtime not in names:
             raise InputError(

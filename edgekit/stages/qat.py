@@ -44,8 +44,8 @@ class SelfDistill(BaseModel):
 
 
 class Qat(Supervised, Stage):
-    learns: ClassVar[bool] = True
-    settles: ClassVar[bool] = True
+    distils: ClassVar[bool] = True
+    is_final: ClassVar[bool] = True
     images: ClassVar[Literal["train", "calibration"] | None] = "train"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "timm", "torchvision")
 

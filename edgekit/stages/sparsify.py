@@ -51,7 +51,7 @@ class Sparsify(Stage):
             raise ValueError(f"pattern {self.pattern} says the share itself: remove share")
         return self
 
-    def refuse(self, runtimes: Collection[type[Runtime]]) -> None:
+    def check_targets(self, runtimes: Collection[type[Runtime]]) -> None:
         if any(self.pattern in runtime.gains_from for runtime in runtimes):
             return
         names = ", ".join(dict.fromkeys(runtime.name for runtime in runtimes))

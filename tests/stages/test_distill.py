@@ -88,7 +88,7 @@ def score(inputs: dict[str, Artifact], teacher: Path, store: Store, tmp_path: Pa
 
     def run(name: str = "scores", stop_at: int = 10**9, **fields: object) -> Artifact:
         stage = Distillation(**{"teacher": TEACHER, "epochs": 4, "views": VIEWS, **fields})
-        action = stage.prepares(tmp_path, SIZE)[SCORES]
+        action = stage.split_steps(tmp_path, SIZE)[SCORES]
         with store.workspace() as folder:
             given = {"splits": inputs["splits"], "train": inputs["train"]}
             metadata = action.run(given, folder, context(tmp_path, name, stop_at))

@@ -299,9 +299,9 @@ def test_all_that_the_importance_may_import_enters_the_key(tmp_path: Path) -> No
 
 def test_a_runtime_that_the_target_does_not_have_is_refused() -> None:
     runtimes = [find_runtimes()[name] for name in ("litert", "onnxruntime")]
-    Prune(keep=0.5, runtime="litert").refuse(runtimes)
+    Prune(keep=0.5, runtime="litert").check_targets(runtimes)
     with pytest.raises(InputError, match=r"prune\.runtime: no variant .* on openvino") as caught:
-        Prune(keep=0.5, runtime="openvino").refuse(runtimes)
+        Prune(keep=0.5, runtime="openvino").check_targets(runtimes)
     assert caught.value.hint == "runtimes of the target: litert, onnxruntime"
 
 

@@ -166,7 +166,7 @@ def test_the_float_network_teaches(train: Callable[..., Result]) -> None:
 
 
 def test_it_counts_as_having_seen_the_training_images() -> None:
-    assert Qat.learns
+    assert Qat.distils
     assert not Qat.trains
 
 

@@ -36,16 +36,16 @@ stages:
 @pytest.mark.parametrize("pattern", [{"pattern": "2:4"}, {"share": 0.75}], ids=str)
 def test_a_stage_that_no_runtime_gains_from_is_refused(pattern: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="latency stays what it is") as caught:
-        Sparsify(**pattern).refuse(list(find_runtimes().values()))
+        Sparsify(**pattern).check_targets(list(find_runtimes().values()))
     assert "prune" in str(caught.value.hint)
 
 
 def test_one_runtime_that_gains_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     runtimes = list(find_runtimes().values())
     monkeypatch.setattr(runtimes[0], "gains_from", ("2:4",))
-    Sparsify(pattern="2:4").refuse(runtimes)
+    Sparsify(pattern="2:4").check_targets(runtimes)
     with pytest.raises(InputError):
-        Sparsify(pattern="4:8").refuse(runtimes)
+        Sparsify(pattern="4:8").check_targets(runtimes)
 
 
 @pytest.mark.parametrize("command", ["plan", "build"])
