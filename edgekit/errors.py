@@ -137,13 +137,13 @@ class DeviceError(EdgekitError):
         self.fault = fault
 
 
-FULL = re.compile(
+DISK_FULL = re.compile(
     r"os error 28|\d+ requested and \d+ written|unexpected pos|PytorchStreamWriter failed"
 )
 """How a full disk sounds where no error number comes along: safetensors, numpy, torch."""
 STORE = "--store"
 STORE_VARIABLE = "the variable EDGEKIT_STORE"
-LEAST_SPACE = 1_000_000  # bytes; a write that fails with less than this left fails for it
+MIN_FREE_BYTES = 1_000_000  # a write that fails with less than this left fails for it
 
 
 @contextmanager
@@ -155,30 +155,45 @@ def storage_errors(where: Path, option: str = STORE) -> Iterator[None]:
     Args:
         option: what a user chooses another place by. What lies in the store may be deleted, and the
             hint says so.
+
+    Raises:
+        StorageError: in place of the error that the disk or the folder caused.
     """
     try:
         yield
     except EdgekitError:
         raise
     except Exception as error:
-        path = _path(error)
-        code = error.errno if isinstance(error, OSError) else None
-        if code in (errno.ENOSPC, errno.EDQUOT) or (code is None and _is_full(error, where)):
-            inside = path is not None and path.is_relative_to(where.absolute())
-            made_again = f"; {where} may be deleted, the next build makes it again"
-            raise StorageError(
-                f"no space left on the disk while writing to {path or where}",
-                hint=f"free some space, or choose another place with {option}"
-                + (made_again if inside and option == STORE else ""),
-            ) from error
-        if code in (errno.EACCES, errno.EPERM, errno.EROFS) and _concerns(path, where):
-            raise StorageError(
-                f"cannot write to {path or where}: {os.strerror(code)}",
-                hint=f"choose a folder you may write to, with {option}",
-            ) from error
-        if code in (errno.ENOTDIR, errno.EEXIST):
-            need_folder(where, option)
+        for explain in (_no_space, _no_permission, _file_in_the_way):
+            if found := explain(error, where, option):
+                raise found from error
         raise
+
+
+def _no_space(error: Exception, where: Path, option: str) -> StorageError | None:
+    if not _is_full(error, where):
+        return None
+    path = _path(error)
+    hint = f"free some space, or choose another place with {option}"
+    if option == STORE and path is not None and path.is_relative_to(where.absolute()):
+        hint += f"; {where} may be deleted, the next build makes it again"
+    return StorageError(f"no space left on the disk while writing to {path or where}", hint=hint)
+
+
+def _no_permission(error: Exception, where: Path, option: str) -> StorageError | None:
+    code = error.errno if isinstance(error, OSError) else None
+    path = _path(error)
+    if code not in (errno.EACCES, errno.EPERM, errno.EROFS) or not _concerns(path, where):
+        return None
+    return StorageError(
+        f"cannot write to {path or where}: {os.strerror(code)}",
+        hint=f"choose a folder you may write to, with {option}",
+    )
+
+
+def _file_in_the_way(error: Exception, where: Path, option: str) -> StorageError | None:
+    code = error.errno if isinstance(error, OSError) else None
+    return _not_a_folder(where, option) if code in (errno.ENOTDIR, errno.EEXIST) else None
 
 
 def need_folder(where: Path, option: str) -> None:
@@ -186,22 +201,31 @@ def need_folder(where: Path, option: str) -> None:
     Raises:
         StorageError: a folder can never be there, for a file is.
     """
+    if found := _not_a_folder(where, option):
+        raise found
+
+
+def _not_a_folder(where: Path, option: str) -> StorageError | None:
     file = next((path for path in (where, *where.parents) if os.path.isfile(path)), None)
-    if file:
-        raise StorageError(
-            f"{file} is a file, a folder expected", hint=f"choose a folder, with {option}"
-        )
+    if file is None:
+        return None
+    return StorageError(
+        f"{file} is a file, a folder expected", hint=f"choose a folder, with {option}"
+    )
 
 
 def _is_full(error: Exception, where: Path) -> bool:
-    """Whether a library that failed without an error number failed for want of space."""
+    """Whether a write failed for want of space, by its number or by what a library says of it."""
+    code = error.errno if isinstance(error, OSError) else None
+    if code is not None:
+        return code in (errno.ENOSPC, errno.EDQUOT)
     if not isinstance(error, OSError | RuntimeError) and type(error).__name__ != "SafetensorError":
         return False
     try:
         free = shutil.disk_usage(where).free
     except OSError:
-        free = LEAST_SPACE
-    return free < LEAST_SPACE or FULL.search(str(error)) is not None
+        free = MIN_FREE_BYTES
+    return free < MIN_FREE_BYTES or DISK_FULL.search(str(error)) is not None
 
 
 def _path(error: Exception) -> Path | None:

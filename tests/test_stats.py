@@ -98,7 +98,9 @@ def test_swapping_before_and_after_negates_the_drop(pairs: list[tuple[bool, bool
 
 
 @pytest.mark.parametrize("shapes", [((3,), (4,)), ((0,), (0,)), ((2, 2), (2, 2))])
-def test_arrays_that_are_not_pairs_are_refused(shapes: tuple) -> None:
+def test_arrays_that_are_not_pairs_are_refused(
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+) -> None:
     with pytest.raises(ValueError, match="paired"):
         paired_accuracy(np.zeros(shapes[0], bool), np.zeros(shapes[1], bool))
 
