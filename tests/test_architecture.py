@@ -25,6 +25,7 @@ FLOORS = [
     {"engine", "stats"},
     {"build_folder", "data", "models", "transports"},
     {"runtimes"},
+    {"model_metadata"},
     {"evaluation", "inspection"},
     {"pruning", "quantization"},
     {"stages"},

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-
+from edgekit.model_metadata import Audit
 from edgekit.runtimes.base import Description, Precision
 
 MENDS = {
@@ -14,41 +13,6 @@ MENDS = {
     "channels": "set quantize.per_channel to what this architecture's operators allow",
 }
 SHOWN = 5
-FLOATS = ("float", "bfloat")
-CONVERSIONS = {"QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear", "Reorder"}
-
-
-class Audit(BaseModel):
-    """What a file computes in, read from the file and from the runtime that loads it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    operators: dict[str, int]
-    """How many there are of each kind and precision, e.g. {"CONV_2D int8": 35}."""
-    quantized_macs: float | None
-    """Share, from 0 to 1, of the multiply-accumulates that run in integers; None where the file's
-    operators do not say how large they are."""
-    heavy: int
-    """Convolutions and matrix products."""
-    float_heavy: tuple[str, ...]
-    """Those of them that do not run in integers."""
-    per_channel: bool
-    conversions: tuple[str, ...]
-    """Quantise and dequantise operators that run between others: pairs that did not fuse."""
-    transposes: tuple[str, ...]
-    outside_delegate: tuple[str, ...]
-    delegated: int
-    """Operators on the runtime's fast path."""
-
-    @property
-    def left_in_float(self) -> dict[str, int]:
-        """How many operators of each kind compute in float, conversions aside: {"SOFTMAX": 12}."""
-        found = {}
-        for name, count in self.operators.items():
-            kind, _, precision = name.rpartition(" ")
-            if precision.startswith(FLOATS) and kind not in CONVERSIONS:
-                found[kind] = count
-        return found
 
 
 def audit(description: Description) -> Audit:

@@ -16,7 +16,7 @@ from edgekit import stats
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json
 from edgekit.errors import NotAsAsked
-from edgekit.evaluation.file_audit import Audit, complaint
+from edgekit.evaluation.file_audit import complaint
 from edgekit.evaluation.measure import (
     Candidate,
     Host,
@@ -36,6 +36,7 @@ from edgekit.evaluation.metrics import (
     ratio_of,
 )
 from edgekit.evidence import Evidence, Measurement
+from edgekit.model_metadata import Audit
 from edgekit.models import foreign, timm_models
 from edgekit.models.card import Card
 from edgekit.models.source import Format

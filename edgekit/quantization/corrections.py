@@ -6,8 +6,9 @@ each runtime compiles and quantises it as it would the original.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from edgekit.model_metadata import Correction
 from edgekit.models.card import Card
 from edgekit.quantization.equalization import equalise, layer_links, norm_links
 from edgekit.quantization.fold_batch_norm import fold_batch_norm
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Correction = Literal["equalise", "smooth", "adaround", "bias"]
-"""equalise: cross-layer equalisation. smooth: SmoothQuant, behind a LayerNorm. adaround: weights
-rounded for the layer's output. bias: the mean error of rounding, taken from the biases."""
 BATCH = 8
 
 

@@ -14,14 +14,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
 from edgekit import stats
 from edgekit.errors import DeviceError, Unsupported
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.measure import Candidate, measure
 from edgekit.inspection.layerwise import Inspection, TensorReport, inspect_files
-from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials, TrialResult
+from edgekit.model_metadata import FloatOp, MixedPrecision, MixedPrecisionStep, TrialResult
+from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
 from edgekit.runtimes.base import Activation
 
 CLAMPS = {"RELU", "RELU6", "CLIP", "CLAMP"}
@@ -31,47 +30,6 @@ MARGIN_DB = 1.0
 """Where not enough is reached, fewer operators are preferred that are no worse than this."""
 INSPECTED = 32
 """Images that the inspection looks at."""
-
-
-class MixedPrecisionStep(BaseModel):
-    """A number of operators in float, and what came of it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    operators: tuple[str, ...]
-    float_macs: float
-    """Share of the multiply-accumulates that run in float, from 0 to 1."""
-    trial: TrialResult
-    latency_ratio: float | None = None
-    """Median latency against the file with none in float, on this machine, interleaved."""
-
-
-class FloatOp(BaseModel):
-    """An operator that stays in float, and why."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    operator: str
-    kind: str
-    arose: float
-    """Share of the scores' noise that arose at it, from 0 to 1, when it was given back."""
-    wrong: bool = False
-    """It went wrong in int8, or fed what did."""
-    back_in_int8: TrialResult | None = None
-    """What comes of it when it alone returns to int8."""
-
-
-class MixedPrecision(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    stop_at: float
-    """Percent of the judged images that were to agree."""
-    reached: bool
-    tried: tuple[FloatOp, ...]
-    """All that were given back, whether they stay so or not."""
-    curve: tuple[MixedPrecisionStep, ...]
-    kept: tuple[FloatOp, ...]
-    ended: str
 
 
 @dataclass

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import BaseModel, ConfigDict
-
 from edgekit.errors import Unsupported
-from edgekit.quantization.corrections import Correction
-from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials, TrialResult
+from edgekit.model_metadata import Correction, Search, TrialResult, Tried
+from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
 from edgekit.runtimes.base import CalibrationMethod, Quantization
 
 RANGES: tuple[tuple[CalibrationMethod, float], ...] = (
@@ -25,32 +23,6 @@ RANGES: tuple[tuple[CalibrationMethod, float], ...] = (
     ("moving_average", 100),
 )
 """Entropy is left to those who ask for it: it cuts off what ReLU6 networks need."""
-
-
-class Tried(BaseModel):
-    """A way and what came of it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    way: str
-    trial: TrialResult
-    chosen: bool = False
-
-
-class Search(BaseModel):
-    """All ways that were tried, in their order, and why no more were."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    tried: tuple[Tried, ...]
-    stop_at: float | None
-    """Percent of agreement at which the search was to stop."""
-    ended: str
-
-    def then(self, other: Search) -> Search:
-        """Both, one after the other: what the second one chose counts."""
-        before = tuple(row.model_copy(update={"chosen": False}) for row in self.tried)
-        return other.model_copy(update={"tried": before + other.tried})
 
 
 def search(

@@ -16,25 +16,13 @@ from edgekit import stats
 from edgekit.engine.artifact import Artifact
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
 from edgekit.evaluation.measure import Candidate, measure
+from edgekit.model_metadata import Correction, TrialResult
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.quantization import ranges
-from edgekit.quantization.corrections import Correction, applicable, correct
+from edgekit.quantization.corrections import applicable, correct
 from edgekit.quantization.ranges import Histogram
 from edgekit.runtimes.base import InputForm, Progress, Quantization, Runtime, pixel_grid
-
-
-class TrialResult(BaseModel):
-    """A model quantised to see what comes of it, judged on images that validate nothing."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    sqnr_db: float | None
-    """Of its scores against the float model's, the median over images; None if it does not run."""
-    images: int
-    agreement: float | None = None
-    """Percent of the images on which it names the float model's class."""
-    failure: str = ""
 
 
 class QuantizationConfig(BaseModel):

@@ -6,9 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.evaluation.file_audit import Audit
 from edgekit.evidence import Measurement, Verdict
-from edgekit.stages.quantize import FloatOps
+from edgekit.model_metadata import Audit, FloatOps
 
 INT8_SHARE = 0.9
 """Share of the multiply-accumulates from which a file counts as int8 here."""

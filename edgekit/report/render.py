@@ -6,8 +6,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from edgekit.evaluation.file_audit import Audit
 from edgekit.evidence import Measurement
+from edgekit.model_metadata import Audit
 from edgekit.report.matrix import MatrixReport
 from edgekit.report.report import Report
 

@@ -13,18 +13,15 @@ from edgekit.devices.bench.validate_on_device import OnDeviceRecord, record_of
 from edgekit.devices.estimate.roofline import Bound
 from edgekit.engine.action import library_versions
 from edgekit.engine.step import Step, StepState
-from edgekit.evaluation.file_audit import Audit
 from edgekit.evaluation.gates import GateResult, Gates
 from edgekit.evaluation.metrics import Validation
 from edgekit.evaluation.validate import Choice
 from edgekit.evidence import Evidence
+from edgekit.model_metadata import Audit, FloatOps, MixedPrecision, Search
 from edgekit.pruning.record import Pruned
-from edgekit.quantization.mixed_precision import MixedPrecision
-from edgekit.quantization.ptq_search import Search
 from edgekit.report.bounds import bounds_of
 from edgekit.report.doubts import doubts, evidence_of, was_timed
 from edgekit.runtimes import find_runtimes
-from edgekit.stages.quantize import FloatOps
 
 
 class StepRecord(BaseModel):

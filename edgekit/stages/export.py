@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.errors import Unsupported
-from edgekit.evaluation.file_audit import Audit, audit
+from edgekit.evaluation.file_audit import audit
+from edgekit.model_metadata import Audit
 from edgekit.models.card import Card
 from edgekit.runtimes.base import InputForm, Runtime, Variant
 from edgekit.stages.base import RuntimeStage

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.errors import InputError, Unsupported
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.gates import Gates
+from edgekit.model_metadata import Correction, FloatOps, MixedPrecision, Search
 from edgekit.quantization import ranges
-from edgekit.quantization.corrections import Correction
-from edgekit.quantization.mixed_precision import MixedPrecision, in_float, search_mixed_precision
-from edgekit.quantization.ptq_search import Search, search
-from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials, TrialResult
+from edgekit.quantization.mixed_precision import in_float, search_mixed_precision
+from edgekit.quantization.ptq_search import search
+from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
 from edgekit.runtimes.base import CalibrationMethod, Precision, Quantization, Runtime, Variant
 from edgekit.stages.base import RuntimeStage
 
@@ -35,16 +35,6 @@ OF_THE_SEARCH = ("calibration", "percentile", "corrections")
 """Settings that `method: auto` finds by itself."""
 FOR_THE_SEARCH = ("held_back", "stop_at", "mixed")
 """Settings that nothing but `method: auto` reads."""
-
-
-class FloatOps(BaseModel):
-    """Operators that stay in float by rule, and the two trials that decided it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    operators: tuple[str, ...]
-    plain: TrialResult | None = None
-    keep_in_float: TrialResult | None = None
 
 
 class Quantize(RuntimeStage):

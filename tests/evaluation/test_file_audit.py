@@ -2,7 +2,8 @@
 
 import pytest
 
-from edgekit.evaluation.file_audit import Audit, audit, complaint
+from edgekit.evaluation.file_audit import audit, complaint
+from edgekit.model_metadata import Audit
 from edgekit.runtimes.base import Description, Operator, Port
 
 PORT = Port(name="image", shape=(1, 8, 8, 3), dtype="uint8")

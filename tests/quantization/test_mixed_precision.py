@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import DeviceError
+from edgekit.model_metadata import TrialResult
 from edgekit.quantization import mixed_precision
 from edgekit.quantization.mixed_precision import search_mixed_precision
-from edgekit.quantization.trials import QuantizationConfig, TrialResult
+from edgekit.quantization.trials import QuantizationConfig
 from edgekit.runtimes.base import Description, Operator, Port, Quantization
 
 WAY = QuantizationConfig(quantization=Quantization(quantizer="library", float_ops=("rule",)))

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from edgekit.errors import Unsupported
+from edgekit.model_metadata import TrialResult
 from edgekit.quantization.ptq_search import search
-from edgekit.quantization.trials import QuantizationConfig, TrialResult
+from edgekit.quantization.trials import QuantizationConfig
 from edgekit.runtimes.base import Quantization
 
 ASKED = Quantization(quantizer="library", float_ops=("div",))

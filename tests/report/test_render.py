@@ -7,17 +7,15 @@ from html.parser import HTMLParser
 import pytest
 
 from edgekit.devices.estimate.roofline import Bound
-from edgekit.evaluation.file_audit import Audit
 from edgekit.evaluation.gates import GateResult, Gates
 from edgekit.evaluation.metrics import AccuracyChange, Latency, Validation
 from edgekit.evaluation.validate import Choice
 from edgekit.evidence import Evidence, Measurement, Verdict
+from edgekit.model_metadata import Audit, FloatOps, TrialResult
 from edgekit.pruning.latency_trial import PruningGain as CutTrial
 from edgekit.pruning.record import GroupCut, Pruned
-from edgekit.quantization.trials import TrialResult
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import DataRecord, Report, RowRecord, StepRecord
-from edgekit.stages.quantize import FloatOps
 
 
 def figure(value: float, unit: str = "%", width: float = 1.0) -> Measurement:

@@ -17,9 +17,8 @@ from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, DataError, InputError, Unsupported
 from edgekit.evaluation.gates import Gates
-from edgekit.quantization.mixed_precision import FloatOp, MixedPrecision
-from edgekit.quantization.ptq_search import Search
-from edgekit.quantization.trials import QuantizationConfig, TrialResult
+from edgekit.model_metadata import FloatOp, MixedPrecision, Search, TrialResult
+from edgekit.quantization.trials import QuantizationConfig
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Quantization, Variant
 from edgekit.spec.recipe import load_recipe

@@ -1,0 +1,161 @@
+"""What is known of a model and travels with its file: into the store, manifests and reports.
+
+Plain records alone: who fills them in lies above.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.runtimes.base import CalibrationMethod, Precision
+
+Correction = Literal["equalise", "smooth", "adaround", "bias"]
+"""equalise: cross-layer equalisation. smooth: SmoothQuant, behind a LayerNorm. adaround: weights
+rounded for the layer's output. bias: the mean error of rounding, taken from the biases."""
+FLOAT_TYPES = ("float", "bfloat")
+CONVERSIONS = {"QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear", "Reorder"}
+
+
+class Audit(BaseModel):
+    """What a file computes in, read from the file and from the runtime that loads it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operators: dict[str, int]
+    """How many there are of each kind and precision, e.g. {"CONV_2D int8": 35}."""
+    quantized_macs: float | None
+    """Share, from 0 to 1, of the multiply-accumulates that run in integers; None where the file's
+    operators do not say how large they are."""
+    heavy: int
+    """Convolutions and matrix products."""
+    float_heavy: tuple[str, ...]
+    """Those of them that do not run in integers."""
+    per_channel: bool
+    conversions: tuple[str, ...]
+    """Quantise and dequantise operators that run between others: pairs that did not fuse."""
+    transposes: tuple[str, ...]
+    outside_delegate: tuple[str, ...]
+    delegated: int
+    """Operators on the runtime's fast path."""
+
+    @property
+    def left_in_float(self) -> dict[str, int]:
+        """How many operators of each kind compute in float, conversions aside: {"SOFTMAX": 12}."""
+        found = {}
+        for name, count in self.operators.items():
+            kind, _, precision = name.rpartition(" ")
+            if precision.startswith(FLOAT_TYPES) and kind not in CONVERSIONS:
+                found[kind] = count
+        return found
+
+
+class AppliedQuantization(BaseModel):
+    """How a compressed file was quantised, and what the recipe allowed it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    precision: Precision
+    quantizer: str
+    calibration: CalibrationMethod | None
+    """None for float16, where weights alone change and no image is looked at."""
+    percentile: float | None
+    per_channel: bool
+    float_ops: tuple[str, ...]
+    """Names of operators of the compiled float model that stay in float."""
+    corrections: tuple[Correction, ...]
+    max_float_macs: float
+    """Share of the multiply-accumulates that were allowed to stay in float, from 0 to 1."""
+    images: int
+    """Calibration images."""
+
+
+class TrialResult(BaseModel):
+    """A model quantised to see what comes of it, judged on images that validate nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sqnr_db: float | None
+    """Of its scores against the float model's, the median over images; None if it does not run."""
+    images: int
+    agreement: float | None = None
+    """Percent of the images on which it names the float model's class."""
+    failure: str = ""
+
+
+class FloatOps(BaseModel):
+    """Operators that stay in float by rule, and the two trials that decided it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operators: tuple[str, ...]
+    plain: TrialResult | None = None
+    keep_in_float: TrialResult | None = None
+
+
+class Tried(BaseModel):
+    """A way and what came of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    way: str
+    trial: TrialResult
+    chosen: bool = False
+
+
+class Search(BaseModel):
+    """All ways that were tried, in their order, and why no more were."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tried: tuple[Tried, ...]
+    stop_at: float | None
+    """Percent of agreement at which the search was to stop."""
+    ended: str
+
+    def then(self, other: Search) -> Search:
+        """Both, one after the other: what the second one chose counts."""
+        before = tuple(row.model_copy(update={"chosen": False}) for row in self.tried)
+        return other.model_copy(update={"tried": before + other.tried})
+
+
+class MixedPrecisionStep(BaseModel):
+    """A number of operators in float, and what came of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operators: tuple[str, ...]
+    float_macs: float
+    """Share of the multiply-accumulates that run in float, from 0 to 1."""
+    trial: TrialResult
+    latency_ratio: float | None = None
+    """Median latency against the file with none in float, on this machine, interleaved."""
+
+
+class FloatOp(BaseModel):
+    """An operator that stays in float, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operator: str
+    kind: str
+    arose: float
+    """Share of the scores' noise that arose at it, from 0 to 1, when it was given back."""
+    wrong: bool = False
+    """It went wrong in int8, or fed what did."""
+    back_in_int8: TrialResult | None = None
+    """What comes of it when it alone returns to int8."""
+
+
+class MixedPrecision(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stop_at: float
+    """Percent of the judged images that were to agree."""
+    reached: bool
+    tried: tuple[FloatOp, ...]
+    """All that were given back, whether they stay so or not."""
+    curve: tuple[MixedPrecisionStep, ...]
+    kept: tuple[FloatOp, ...]
+    ended: str
