@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ HEAVY = {
     "litert_torch", "ai_edge_litert", "ai_edge_quantizer", "nncf", "scipy", "sklearn",
     "torch_pruning",
 }  # fmt: skip
+
+OUTPUTS = {"sys.exit", "sys.stdout.write", "sys.stderr.write", "os._exit"}
 
 # A module may import those of lower floors, and nothing above or beside itself but its floor.
 FLOORS = [
@@ -82,6 +85,28 @@ def test_heavy_libraries_are_imported_inside_functions(path: Path) -> None:
         return
     top = {name.split(".")[0] for name in imports(path, top_level_only=True)}
     assert not top & HEAVY
+
+
+def outputs(path: Path) -> Iterator[str]:
+    """The names by which a module would print, or end the process."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Name) and node.id in ("print", "exit", "quit"):
+            yield node.id
+        elif isinstance(node, ast.Raise) and "SystemExit" in ast.unparse(node):
+            yield "SystemExit"
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) in OUTPUTS:
+            yield ast.unparse(node)
+    yield from {name.split(".")[0] for name in imports(path, top_level_only=False)} & {
+        "click",
+        "rich",
+    }
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_only_the_command_line_prints_or_exits(path: Path) -> None:
+    """Nor does a default argument print. The agent is a program of its own."""
+    if room(name_of(path)) not in ("cli", "agent"):
+        assert not list(outputs(path))
 
 
 @pytest.mark.parametrize("folder", ["stages", "runtimes", "data/sources", "transports"])

@@ -15,18 +15,17 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self
 
 from edgekit.devices.agent_result import AgentResult, crash, message_of, read_result
+from edgekit.engine.action import Progress
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, EdgekitError, Fault
-from edgekit.transports.base import Transport
+from edgekit.transports.base import Listener, Transport
 
-Progress = Callable[[int, int, str], None]
 Runner = Literal["python", "shell"]
 """What runs a model on a device: Python, or a program in the device's shell, as on phones."""
 ON_32_BITS = {"aarch64": "armv7l", "x86_64": "i686"}
@@ -67,12 +66,7 @@ class Device:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.transport.close()
 
     def sh(self, command: str, *, timeout: float | None = 60.0) -> str:
@@ -160,8 +154,8 @@ class Device:
         if not old:
             return
         # Not by the number of links: a phone has none, there releases hold copies.
-        told = self.sh(f"cd {home} && cat models/*/releases/*/SHA256SUMS 2>/dev/null || true")
-        held = {line.split()[0] for line in told.splitlines() if line.strip()}
+        text = self.sh(f"cd {home} && cat models/*/releases/*/SHA256SUMS 2>/dev/null || true")
+        held = {line.split()[0] for line in text.splitlines() if line.strip()}
         gone = [path for path in old if path.rpartition("/")[2] not in held]
         if gone:
             self.sh(f"cd {home} && rm -f {' '.join(map(shlex.quote, gone))}")
@@ -231,23 +225,23 @@ class Device:
             DeviceError: with what the agent said last, and whether the device restarted meanwhile.
         """
 
-        def said(line: str) -> None:
+        def on_line(line: str) -> None:
             message = message_of(line)
             if message:
                 progress(message["done"], message["total"], f"{self.name}: {message['stage']}")
 
-        def tell(words: str) -> None:
-            progress(0, 1, words)
+        def on_message(message: str) -> None:
+            progress(0, 1, message)
 
         where = shlex.quote(folder)
         command = f"cd {where} && {self.python} agent.py {job} result.json"
         try:
-            done = self.transport.run(command, timeout=None, said=said)
+            done = self.transport.run(command, timeout=None, on_line=on_line)
         except DeviceError as error:
-            raise self._restarted(tell) or error from None
+            raise self._restarted(on_message) or error from None
         if done.code:
-            said_all = EdgekitError((done.out + done.err).strip())
-            raise self._restarted(tell) or crash(self.name, done.code, done.err) from said_all
+            output = EdgekitError((done.out + done.err).strip())
+            raise self._restarted(on_message) or crash(self.name, done.code, done.err) from output
         with tempfile.TemporaryDirectory(prefix="edgekit-") as here:
             result = Path(here) / "result.json"
             self.transport.pull(f"{folder}/result.json", result)
@@ -268,13 +262,13 @@ class Device:
         finally:
             self.forget(folder)
 
-    def reach_again(self, tell: Callable[[str], None]) -> str | None:
+    def reach_again(self, on_message: Listener) -> str | None:
         """Open a way that broke anew, and wait for a device that restarts.
 
         Returns:
             its boot id; None where it does not come back.
         """
-        until, told = time.monotonic() + RETURN_SECONDS, False
+        until, announced = time.monotonic() + RETURN_SECONDS, False
         while True:
             try:
                 self.transport.close()
@@ -283,14 +277,14 @@ class Device:
             except DeviceError:
                 if time.monotonic() > until:
                     return None
-            if not told:
-                tell(f"{self.name}: it is silent; waiting {RETURN_SECONDS:.0f} s for it")
-                told = True
+            if not announced:
+                on_message(f"{self.name}: it is silent; waiting {RETURN_SECONDS:.0f} s for it")
+                announced = True
             time.sleep(RETURN_PAUSE)
 
-    def _restarted(self, tell: Callable[[str], None]) -> DeviceError | None:
+    def _restarted(self, on_message: Listener) -> DeviceError | None:
         """Whether the device is another boot now than when it was opened."""
-        now = self.reach_again(tell)
+        now = self.reach_again(on_message)
         if now is None:
             return None
         if now == self.boot:
@@ -325,9 +319,9 @@ SPARE = 20_000_000
 """Bytes that stay free on a device: logs and a swap file want some."""
 
 
-def free_bytes(said: str) -> int | None:
+def free_bytes(text: str) -> int | None:
     """Of `df -Pk`: read from the right, since names of drives may have spaces."""
-    found = re.findall(r"\s(\d+)\s+(?:\d+%|-)\s+/", said)
+    found = re.findall(r"\s(\d+)\s+(?:\d+%|-)\s+/", text)
     return 1024 * int(found[-1]) if found else None
 
 

@@ -14,12 +14,13 @@ import platform
 import shlex
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edgekit.devices.device import Device
 from edgekit.errors import DeviceError
+from edgekit.transports.base import Listener
 
 STALE_SECONDS = 6 * 3600
 PAUSE_SECONDS = 1.0
@@ -83,11 +84,11 @@ def _machine() -> str:
 
 
 @contextmanager
-def held(device: Device, tell: Callable[[str], None]) -> Iterator[None]:
+def held(device: Device, on_message: Listener) -> Iterator[None]:
     """Have a device for oneself; where another one works on it, wait, and say so.
 
     Args:
-        tell: told once for each holder that is waited for.
+        on_message: called once for each holder that is waited for.
 
     Raises:
         DeviceError: the way broke, or the device is full.
@@ -95,7 +96,7 @@ def held(device: Device, tell: Callable[[str], None]) -> Iterator[None]:
     token = _machine() + uuid.uuid4().hex
     _held.add(token)
     try:
-        _acquire(device, token, tell)
+        _acquire(device, token, on_message)
         try:
             yield
         finally:
@@ -104,8 +105,8 @@ def held(device: Device, tell: Callable[[str], None]) -> Iterator[None]:
         _held.discard(token)
 
 
-def _acquire(device: Device, token: str, tell: Callable[[str], None]) -> None:
-    lock, told, empty = shlex.quote(f"{device.home}/.lock"), "", 0
+def _acquire(device: Device, token: str, on_message: Listener) -> None:
+    lock, announced, empty = shlex.quote(f"{device.home}/.lock"), "", 0
     begin = shlex.quote(f"{device.boot}\t")
     end = shlex.quote(f"\t{_me()} {os.getpid()}\t{token}")
     # A lock that could not be filled in is nobody's: it would be waited for.
@@ -125,9 +126,9 @@ def _acquire(device: Device, token: str, tell: Callable[[str], None]) -> None:
         if holder.is_stale(device.boot, int(now)) if holder else empty > EMPTY_TRIES:
             _break(device, text)
             continue
-        if holder and holder.token != told:
-            told = holder.token
-            tell(
+        if holder and holder.token != announced:
+            announced = holder.token
+            on_message(
                 f"{device.name}: waiting for {holder.who}, who works on it (if that is not so: "
                 f"rm -r {device.home}/.lock there)"
             )

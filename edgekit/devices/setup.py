@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -23,7 +22,7 @@ from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.evidence import Evidence
 from edgekit.spec.yamlfile import suggestion
-from edgekit.transports.base import Completed
+from edgekit.transports.base import Completed, Listener, ignore
 
 DEFAULT = ("litert", "onnxruntime")
 RECORD = "edgekit.json"
@@ -45,13 +44,13 @@ class SetUp(BaseModel):
 
 
 def set_up(
-    device: Device, runtimes: tuple[str, ...] = DEFAULT, say: Callable[[str], None] = print
+    device: Device, runtimes: tuple[str, ...] = DEFAULT, on_message: Listener = ignore
 ) -> SetUp:
     """Make, or make anew, the venv of an open device.
 
     Args:
         runtimes: by edgekit's names for them: litert, onnxruntime, openvino.
-        say: told what is being done.
+        on_message: called with what is being done.
 
     Raises:
         InputError: no such runtime, or a venv would not be used: the inventory names a Python, or
@@ -60,14 +59,14 @@ def set_up(
             imported there. The venv that was there before stays.
     """
     _refuse(device, runtimes)
-    with held(device, say):
-        return _set_up(device, runtimes, say)
+    with held(device, on_message):
+        return _set_up(device, runtimes, on_message)
 
 
-def _set_up(device: Device, runtimes: tuple[str, ...], say: Callable[[str], None]) -> SetUp:
+def _set_up(device: Device, runtimes: tuple[str, ...], on_message: Listener) -> SetUp:
     _recover(device)
     python = _base_python(device)
-    say(f"fetching wheels for Python {python.version} on {python.machine}")
+    on_message(f"fetching wheels for Python {python.version} on {python.machine}")
     with fetched(python, runtimes) as wheels:
         done = SetUp(
             python=f"{device.home}/venv/bin/python",
@@ -79,7 +78,7 @@ def _set_up(device: Device, runtimes: tuple[str, ...], say: Callable[[str], None
         if _is_there(device, record) and _imports(device, "venv", wheels).code == 0:
             return done.model_copy(update={"was_there": True})
         device.need(UNPACKED * sum(w.path.stat().st_size for w in wheels), "a venv with runtimes")
-        _install(device, wheels, record, say)
+        _install(device, wheels, record, on_message)
     return done
 
 
@@ -114,13 +113,13 @@ def _base_python(device: Device) -> PythonThere:
 
 
 def _install(
-    device: Device, wheels: list[Wheel], record: dict[str, str], say: Callable[[str], None]
+    device: Device, wheels: list[Wheel], record: dict[str, str], on_message: Listener
 ) -> None:
     installer, *packages = wheels
     names = ", ".join(f"{wheel.package} {wheel.version}" for wheel in packages)
-    say(f"sending {sum(w.path.stat().st_size for w in wheels) / 1e6:.0f} MB: {names}")
+    on_message(f"sending {sum(w.path.stat().st_size for w in wheels) / 1e6:.0f} MB: {names}")
     with device.work({wheel.path.name: wheel.path for wheel in wheels}) as folder:
-        say("installing")
+        on_message("installing")
         _new_venv(device)
         wanted = " ".join(
             shlex.quote(f"./{w.path.name} --hash=sha256:{sha256_of(w.path)}") for w in packages
@@ -179,8 +178,8 @@ def _recover(device: Device) -> None:
 
 
 def _is_there(device: Device, record: dict[str, str]) -> bool:
-    said = device.transport.run(f"cat {shlex.quote(f'{device.home}/venv/{RECORD}')}")
-    return said.code == 0 and said.out.strip() == json.dumps(record, sort_keys=True)
+    done = device.transport.run(f"cat {shlex.quote(f'{device.home}/venv/{RECORD}')}")
+    return done.code == 0 and done.out.strip() == json.dumps(record, sort_keys=True)
 
 
 def _imports(device: Device, venv: str, wheels: list[Wheel]) -> Completed:

@@ -13,14 +13,15 @@ from typing import ClassVar
 from edgekit.engine.artifact import Artifact, Json
 
 Inputs = Mapping[str, Artifact]
+Progress = Callable[[int, int, str], None]
+"""Called with how far the work is: done, total, and a word on what is being done."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """What the executor lends an action while it runs."""
 
-    progress: Callable[[int, int, str], None]
-    """Say how far the work is: done, total, and a word on what is being done."""
+    progress: Progress
     partial: Path
     """A folder that survives a kill and is dropped once the step is done."""
     base: Path

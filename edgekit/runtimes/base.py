@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.engine.action import Progress as Progress
 from edgekit.errors import EdgekitError, InputError, Unsupported, storage_errors
 from edgekit.models.card import Card
 from edgekit.models.source import Format, Triple
@@ -33,7 +34,6 @@ Work = Literal["conv", "depthwise", "dense", "product"]
 Io = Literal["uint8", "float", "integer"]
 """What a shipped file takes and gives: `uint8` raw pixels in and float scores out, `float`
 normalised pixels in and float scores out, `integer` raw pixels in and quantised scores out."""
-Progress = Callable[[int, int, str], None]
 
 
 class InputForm(BaseModel):

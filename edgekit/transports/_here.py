@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports._process import run_process
-from edgekit.transports.base import Completed, Said, Transport
+from edgekit.transports.base import Completed, Listener, Transport
 
 
 class Here(Transport):
@@ -17,11 +17,11 @@ class Here(Transport):
         return {}
 
     def run(
-        self, command: str, *, timeout: float | None = 60.0, said: Said | None = None
+        self, command: str, *, timeout: float | None = 60.0, on_line: Listener | None = None
     ) -> Completed:
         pairs = [f"{name}={value}" for name, value in self.variables().items()]
         line = ["/usr/bin/env", *pairs, "/bin/sh", "-c", command]
-        return run_process(line, self.address, timeout, said)
+        return run_process(line, self.address, timeout, on_line)
 
     def push(self, source: Path, destination: str) -> None:
         self._copy(str(source), destination)

@@ -11,14 +11,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from edgekit.errors import DeviceError, Fault
-from edgekit.transports.base import Completed, Said
+from edgekit.transports.base import Completed, Listener
 
 
 def run_process(
     command: Sequence[str],
     device: str,
     timeout: float | None,
-    said: Said | None = None,
+    on_line: Listener | None = None,
     source: Path | None = None,
     sink: Path | None = None,
 ) -> Completed:
@@ -31,7 +31,7 @@ def run_process(
 
     Raises:
         DeviceError: the time is over, or the program is not installed.
-        Exception: what `said` raised, once the program has ended.
+        Exception: what `on_line` raised, once the program has ended.
     """
     try:
         with ExitStack() as files:
@@ -60,8 +60,8 @@ def run_process(
             out.append(line)
             # Whatever the listener does: a pipe that nobody reads stops the program.
             try:
-                if said and not failures:
-                    said(line.rstrip("\n"))
+                if on_line and not failures:
+                    on_line(line.rstrip("\n"))
             except Exception as error:
                 failures.append(error)
 

@@ -17,7 +17,7 @@ from pydantic import Field, PrivateAttr
 
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports._process import run_process
-from edgekit.transports.base import Completed, Said, Transport
+from edgekit.transports.base import Completed, Listener, Transport
 
 TRANSFER_SECONDS = 900.0
 SETTLE_SECONDS = 8.0
@@ -73,19 +73,19 @@ class Adb(Transport):
         self._keeps_apart = "shell_v2" in self._adb(["features"], 60.0).out.split()
 
     def run(
-        self, command: str, *, timeout: float | None = 60.0, said: Said | None = None
+        self, command: str, *, timeout: float | None = 60.0, on_line: Listener | None = None
     ) -> Completed:
         # adb ends with 0 where an old device or a broken connection has no exit code: the device
         # itself says the code, last, and what does not end so did not end.
         end = f"edgekit-{uuid.uuid4().hex}:"
 
-        def told(line: str) -> None:
-            words = line.rstrip("\r").partition(end)
-            if said and (words[0] or not words[1]):
-                said(words[0])
+        def before_the_end(line: str) -> None:
+            text, mark, _ = line.rstrip("\r").partition(end)
+            if on_line and (text or not mark):
+                on_line(text)
 
         line = f"sh -c {shlex.quote(command)}; echo {end}$?"
-        done = self._adb(["shell", line], timeout, told if said else None)
+        done = self._adb(["shell", line], timeout, before_the_end if on_line else None)
         out, found, code = done.out.replace("\r\n", "\n").rpartition(end)
         if not found:
             raise self._failure("a command did not end", done)
@@ -98,15 +98,15 @@ class Adb(Transport):
     def pull(self, source: str, destination: Path) -> None:
         self._copy(["pull", source, str(destination)], source)
 
-    def _copy(self, words: Sequence[str], what: str) -> None:
-        done = self._adb(words, TRANSFER_SECONDS)
+    def _copy(self, arguments: Sequence[str], what: str) -> None:
+        done = self._adb(arguments, TRANSFER_SECONDS)
         if done.code:
-            raise self._failure(f"{words[0]} of {what}", done)
+            raise self._failure(f"{arguments[0]} of {what}", done)
 
     def _adb(
-        self, words: Sequence[str], timeout: float | None, said: Said | None = None
+        self, arguments: Sequence[str], timeout: float | None, on_line: Listener | None = None
     ) -> Completed:
-        return run_process(["adb", "-s", self.serial, *words], self.address, timeout, said)
+        return run_process(["adb", "-s", self.serial, *arguments], self.address, timeout, on_line)
 
     def _settled(self) -> tuple[str | None, dict[str, str]]:
         """The state of this device and of all, once it is no longer about to change."""

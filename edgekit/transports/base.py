@@ -10,15 +10,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from edgekit.evidence import Evidence
 
-Said = Callable[[str], None]
-"""Told each line that a command prints to stdout, as it comes."""
+Listener = Callable[[str], None]
+"""Called with each line as it comes: of a command's output, or of what is being done."""
+
+
+def ignore(line: str) -> None:
+    """The listener of one who does not want to know."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Transport(BaseModel, ABC):
     def address(self) -> str:
         """Where the device is, as a person names it: pi@host, serial R58M, this machine."""
 
-    def prepare(self, progress: Said) -> None:
+    def prepare(self, on_message: Listener) -> None:
         """Make what the way itself needs, once, as the device enters the inventory.
 
         Raises:
@@ -81,12 +84,13 @@ class Transport(BaseModel, ABC):
 
     @abstractmethod
     def run(
-        self, command: str, *, timeout: float | None = 60.0, said: Said | None = None
+        self, command: str, *, timeout: float | None = 60.0, on_line: Listener | None = None
     ) -> Completed:
         """Run a line of POSIX shell on the device, with nothing on its stdin.
 
         Args:
             timeout: seconds, None for no limit.
+            on_line: called with each line that the command prints to stdout, as it comes.
 
         Raises:
             DeviceError: the connection broke, or the time is over.
@@ -117,10 +121,5 @@ class Transport(BaseModel, ABC):
         self.open()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

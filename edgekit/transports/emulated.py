@@ -14,7 +14,7 @@ from edgekit.engine.store import default_store
 from edgekit.errors import DeviceError, Fault
 from edgekit.evidence import Evidence
 from edgekit.transports._here import Here
-from edgekit.transports.base import Said
+from edgekit.transports.base import Listener
 from edgekit.transports.emulation.cpus import CpuName
 from edgekit.transports.emulation.tree import build_tree, need_programs, tree_path
 
@@ -34,9 +34,9 @@ class Emulated(Here):
         """The trees and homes of all emulated devices."""
         return default_store().absolute() / "emulated"
 
-    def prepare(self, progress: Said) -> None:
+    def prepare(self, on_message: Listener) -> None:
         """Build the arm64 tree where it is missing; a minute and a network, once."""
-        build_tree(self.cpu, self.root, progress)
+        build_tree(self.cpu, self.root, on_message)
 
     def open(self) -> None:
         need_programs()

@@ -21,7 +21,7 @@ from pydantic import Field, PrivateAttr
 from edgekit.errors import DeviceError, Fault
 from edgekit.evidence import Evidence
 from edgekit.transports._here import Here
-from edgekit.transports.base import Completed, Said
+from edgekit.transports.base import Completed, Listener
 
 
 class Fake(Here):
@@ -73,7 +73,7 @@ class Fake(Here):
         self._open = False
 
     def run(
-        self, command: str, *, timeout: float | None = 60.0, said: Said | None = None
+        self, command: str, *, timeout: float | None = 60.0, on_line: Listener | None = None
     ) -> Completed:
         self.commands.append(command)
         if self._is_now(self.reboot_before):
@@ -84,22 +84,22 @@ class Fake(Here):
             self._open = False
         self._need_open()
         time.sleep(self.delay)
-        done = self._answer(command, timeout, said)
+        done = self._answer(command, timeout, on_line)
         if self._is_now(self.cut_after):
             self.cut_after = None
             self._open = False
             self._need_open()
         return done
 
-    def _answer(self, command: str, timeout: float | None, said: Said | None) -> Completed:
+    def _answer(self, command: str, timeout: float | None, on_line: Listener | None) -> Completed:
         known = {"/proc/sys/kernel/random/boot_id": self._boot, **self.answers}
         answer = next((known[part] for part in known if part in command), None)
         if answer is None:
-            return super().run(command, timeout=timeout, said=said)
+            return super().run(command, timeout=timeout, on_line=on_line)
         done = Completed(0, answer, "") if isinstance(answer, str) else answer
-        if said:
+        if on_line:
             for line in done.out.splitlines():
-                said(line)
+                on_line(line)
         return done
 
     def push(self, source: Path, destination: str) -> None:

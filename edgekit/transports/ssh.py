@@ -24,7 +24,7 @@ from pydantic import Field, PrivateAttr
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports._process import ENGLISH, run_process
 from edgekit.transports._ssh_faults import explain
-from edgekit.transports.base import Completed, Said, Transport
+from edgekit.transports.base import Completed, Listener, Transport
 
 CONNECT_SECONDS = 10
 LOGIN_SECONDS = 60.0  # for all of it: jump hosts, a touch on a hardware key
@@ -32,6 +32,7 @@ GREETING = b"edgekit is connected\n"
 # ssh adds 17 characters to a socket's path, and a socket's path ends at 104 on some systems.
 LONGEST_FOLDER = 60
 
+MASTER_LOG = "master.log"
 OWN_255 = "edgekit: the command itself ended with 255"
 """ssh ends with 255 where it fails itself; this line tells a command's own 255 from that."""
 WRAPPER = f'sh -c "$1"; code=$?; test $code != 255 || echo "{OWN_255}" >&2; exit $code'
@@ -69,13 +70,13 @@ class Ssh(Transport):
         self._folder = _short_folder()
         try:
             # The remote `cat` ends with this process, however it ends, and the master with it.
-            words = [*self._words("yes"), f"echo {GREETING.decode().strip()}; exec cat"]
-            with (self._folder / "said").open("wb") as said:
+            words = [*self._command("yes"), f"echo {GREETING.decode().strip()}; exec cat"]
+            with (self._folder / MASTER_LOG).open("wb") as log:
                 self._master = subprocess.Popen(
                     words,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=said,
+                    stderr=log,
                     env=os.environ | ENGLISH,
                     start_new_session=True,
                 )
@@ -88,9 +89,9 @@ class Ssh(Transport):
             self._left = ""
 
     def run(
-        self, command: str, *, timeout: float | None = 60.0, said: Said | None = None
+        self, command: str, *, timeout: float | None = 60.0, on_line: Listener | None = None
     ) -> Completed:
-        return self._ssh(command, timeout=timeout, said=said)
+        return self._ssh(command, timeout=timeout, on_line=on_line)
 
     def push(self, source: Path, destination: str) -> None:
         done = self._ssh(f"cat > {shlex.quote(destination)}", source=source)
@@ -127,7 +128,7 @@ class Ssh(Transport):
             master.kill()
             master.wait()
 
-    def _words(self, master: Literal["yes", "no"]) -> list[str]:
+    def _command(self, master: Literal["yes", "no"]) -> list[str]:
         """The ssh command up to the host. The client of a master must not connect on its own where
         the master is gone: that would hide a broken connection."""
         assert self._folder
@@ -172,7 +173,7 @@ class Ssh(Transport):
             chunk = os.read(master.stdout.fileno(), 65536)
             if not chunk:
                 master.wait()
-                raise explain(self.address, self.host, self._heard())
+                raise explain(self.address, self.host, self._master_log())
             read += chunk
         words = read.partition(GREETING)[0].decode(errors="replace").strip()
         if words:
@@ -189,7 +190,7 @@ class Ssh(Transport):
         command: str,
         *,
         timeout: float | None = None,
-        said: Said | None = None,
+        on_line: Listener | None = None,
         source: Path | None = None,
         sink: Path | None = None,
     ) -> Completed:
@@ -201,9 +202,8 @@ class Ssh(Transport):
         inside = f"export LC_ALL=C {mark}; {WRAPPER}"
         line = f"sh -c {shlex.quote(inside)} sh {shlex.quote(command)}"
         try:
-            done = run_process(
-                [*self._words("no"), line], self.address, timeout, said, source=source, sink=sink
-            )
+            arguments = [*self._command("no"), line]
+            done = run_process(arguments, self.address, timeout, on_line, source, sink)
         except BaseException:
             self._stop(mark)
             raise
@@ -213,7 +213,7 @@ class Ssh(Transport):
         if found:
             return Completed(255, done.out, own)
         self._left = mark
-        raise explain(self.address, self.host, f"{self._heard()}\n{done.err}", was_open=True)
+        raise explain(self.address, self.host, f"{self._master_log()}\n{done.err}", was_open=True)
 
     def _stop(self, mark: str) -> None:
         """End a command, and what it started, that nobody waits for any more: ssh leaves it running
@@ -223,12 +223,12 @@ class Ssh(Transport):
             "kill -9 ${p#/proc/}; done 2> /dev/null"
         )
         with contextlib.suppress(DeviceError):
-            run_process([*self._words("no"), f"sh -c {shlex.quote(command)}"], self.address, 10)
+            run_process([*self._command("no"), f"sh -c {shlex.quote(command)}"], self.address, 10)
 
-    def _heard(self) -> str:
-        """What the master said."""
-        said = self._folder / "said" if self._folder else None
-        return said.read_text(errors="replace") if said and said.exists() else ""
+    def _master_log(self) -> str:
+        """What the master printed to stderr."""
+        log = self._folder / MASTER_LOG if self._folder else None
+        return log.read_text(errors="replace") if log and log.exists() else ""
 
     def _check(self, done: Completed, path: str) -> None:
         if done.code == 0:

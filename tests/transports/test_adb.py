@@ -32,7 +32,7 @@ def test_commands_run_and_end_with_their_code(connect: Connect, features: str) -
     _, transport = connect(features)
     heard: list[str] = []
     with transport:
-        done = transport.run("echo one; echo two >&2; exit 7", said=heard.append)
+        done = transport.run("echo one; echo two >&2; exit 7", on_line=heard.append)
         assert done.code == 7
         if features == "shell_v2":
             assert done == Completed(7, "one\n", "two\n")
@@ -77,7 +77,7 @@ def test_a_cut_in_the_middle_of_a_push_is_named_and_mended(
 def test_a_connection_lost_in_the_middle_of_a_command(connect: Connect) -> None:
     phone, transport = connect()
     with transport, pytest.raises(DeviceError) as caught:
-        transport.run("echo begun; sleep 30", said=lambda line: phone.drop())
+        transport.run("echo begun; sleep 30", on_line=lambda line: phone.drop())
     assert caught.value.fault is Fault.CONNECTION_LOST
 
 

@@ -72,7 +72,7 @@ def test_messages_are_english(way: Transport) -> None:
 
 def test_each_line_is_told(way: Transport) -> None:
     told: list[str] = []
-    way.run("echo one; echo two", said=told.append)
+    way.run("echo one; echo two", on_line=told.append)
     assert told == ["one", "two"]
 
 
@@ -83,7 +83,7 @@ def test_a_listener_that_fails_does_not_stop_the_command(way: Transport) -> None
         raise ValueError(line)
 
     with pytest.raises(ValueError, match=r"^1$"):
-        way.run("seq 1 50000", timeout=None, said=said)
+        way.run("seq 1 50000", timeout=None, on_line=said)
 
 
 def test_no_answer_in_time(way: Transport) -> None:

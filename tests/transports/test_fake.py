@@ -108,6 +108,6 @@ def test_canned_answers(root: str) -> None:
     answers = {"get_throttled": "throttled=0x50005\n", "pmic": Completed(127, "", "not found")}
     told: list[str] = []
     with Fake(root=root, answers=answers) as way:
-        assert way.run("vcgencmd get_throttled", said=told.append).out == "throttled=0x50005\n"
+        assert way.run("vcgencmd get_throttled", on_line=told.append).out == "throttled=0x50005\n"
         assert told == ["throttled=0x50005"]
         assert way.run("vcgencmd pmic_read_adc").code == 127

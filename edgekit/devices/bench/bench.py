@@ -11,8 +11,9 @@ from edgekit.devices.bench.assemble import assemble
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bundle.bundle import INFO, JOB, Bundle, opened
 from edgekit.devices.bundle.reference import MODEL
-from edgekit.devices.device import Device, Progress, check_machine
+from edgekit.devices.device import Device, check_machine
 from edgekit.devices.lock import held
+from edgekit.engine.action import Progress
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError, IntegrityError
 from edgekit.evidence import Evidence

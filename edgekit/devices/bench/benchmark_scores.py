@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from edgekit.devices.agent_result import ReportPart
 from edgekit.devices.bench.benchmark_model import Benchmark, Engine, applied, failure, installed
 from edgekit.devices.bench.benchmark_output import parse
-from edgekit.devices.device import Device, Progress
+from edgekit.devices.device import Device
+from edgekit.engine.action import Progress
 from edgekit.errors import DeviceError, Fault, InputError
 
 INPUT = "image"
@@ -148,12 +149,12 @@ def _loop(folder: str, inputs: str, count: int, size: int, command: str) -> str:
 
 
 def _run_loop(device: Device, engine: Engine, loop: str, count: int, progress: Progress) -> str:
-    def said(line: str) -> None:
+    def on_line(line: str) -> None:
         words = line.split()
         if len(words) == 2 and words[0] == "image" and words[1].isdigit():
             progress(int(words[1]), count, f"{device.name}: scores")
 
-    done = device.transport.run(loop, timeout=None, said=said)
+    done = device.transport.run(loop, timeout=None, on_line=on_line)
     if done.code:
         raise failure(device.name, engine, done.code, done.out + done.err)
     return done.out

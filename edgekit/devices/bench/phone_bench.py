@@ -36,8 +36,9 @@ from edgekit.devices.bench.validity import (
 )
 from edgekit.devices.bundle.bundle import IMAGES, Bundle
 from edgekit.devices.bundle.reference import MODEL
-from edgekit.devices.device import Device, Progress
+from edgekit.devices.device import Device
 from edgekit.devices.lock import held
+from edgekit.engine.action import Progress
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.metrics import DISTURBED

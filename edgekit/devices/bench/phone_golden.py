@@ -14,7 +14,8 @@ from edgekit.devices.agent_result import Golden
 from edgekit.devices.bench.benchmark_model import Benchmark
 from edgekit.devices.bench.benchmark_scores import scores
 from edgekit.devices.bundle.bundle import GOLDEN_INPUT, GOLDEN_SCORES, INFO, Bundle
-from edgekit.devices.device import Device, Progress
+from edgekit.devices.device import Device
+from edgekit.engine.action import Progress
 from edgekit.errors import DeviceError, Fault, InputError
 
 

@@ -19,12 +19,12 @@ from edgekit.devices.bench.validity import watched_reasons
 from edgekit.devices.bundle.bundle import IMAGES, JOB
 from edgekit.devices.device import Device, check_machine
 from edgekit.devices.lock import held
+from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Json
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import PROTOCOL, Candidate, MeasureResult, Timing
 from edgekit.evidence import Evidence
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import Progress
 from edgekit.spec.target import Target, machine_of
 from edgekit.transports.base import Transport
 

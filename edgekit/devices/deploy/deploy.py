@@ -24,11 +24,10 @@ from edgekit.devices.device import Device, Runner, check_machine
 from edgekit.devices.lock import held
 from edgekit.errors import DeviceError, EdgekitError, Fault
 from edgekit.spec.yamlfile import suggestion
-from edgekit.transports.base import Transport
+from edgekit.transports.base import Listener, Transport, ignore
 
 GoldenRunner = Callable[[Device, str], Golden]
 """Runs the golden images of a release, given the folder it lies in."""
-Tell = Callable[[str], None]
 KEEP = 3
 WAKE_SECONDS = 0.2
 
@@ -117,8 +116,8 @@ class Deployment:
     dry_run: bool = False
     trial: GoldenRunner | None = None
     """Where no Python runs; the agent, unless named."""
-    tell: Tell = lambda _: None
-    """Told what is waited for."""
+    on_message: Listener = ignore
+    """Called with what is waited for."""
 
     def to(self, device: Device) -> DeployResult:
         """Deploy to one device.
@@ -133,7 +132,7 @@ class Deployment:
         if self.dry_run:
             state, size, difference, note = self._compare(device)
         else:
-            with held(device, self.tell):
+            with held(device, self.on_message):
                 state, size, difference, note = self._deploy(device)
         spent = time.monotonic() - begin
         return DeployResult(device.name, state, self.release, spent, size, difference, note=note)
@@ -158,7 +157,7 @@ class Deployment:
             golden = (self.trial or by_agent)(device, part)
             difference = prove(device, golden, self.bundle.info.subject.precision)
             place.move_in(part, self.release, sums)
-        note = switched(place, self.release, self.tell)
+        note = switched(place, self.release, self.on_message)
         return DeployState.DEPLOYED, size, difference, note or place.tidied(self.keep)
 
 
@@ -166,7 +165,7 @@ Done = tuple[DeployState, int, float | None, str | None]
 """The state, the bytes sent, the difference from the golden scores, and the note."""
 
 
-def switched(place: ReleaseStore, release: str, tell: Tell) -> str | None:
+def switched(place: ReleaseStore, release: str, on_message: Listener) -> str | None:
     """Switch, and where the connection breaks in it, look what came of it.
 
     Returns:
@@ -178,7 +177,7 @@ def switched(place: ReleaseStore, release: str, tell: Tell) -> str | None:
     try:
         place.switch(release)
     except DeviceError as error:
-        if place.device.reach_again(tell) is None:
+        if place.device.reach_again(on_message) is None:
             error.hint = "whether it is in use now is not known: deploy it again, which changes "
             error.hint += "nothing where it is"
             raise
@@ -189,19 +188,19 @@ def switched(place: ReleaseStore, release: str, tell: Tell) -> str | None:
 
 
 def roll_back(
-    device: Device, name: str, trial: GoldenRunner | None = None, tell: Tell = print
+    device: Device, name: str, trial: GoldenRunner | None = None, on_message: Listener = ignore
 ) -> DeployResult:
     """Put the release before this one in use again, after it was checked and tried out.
 
     Args:
         trial: as of a `Deployment`.
-        tell: told what is waited for.
+        on_message: called with what is waited for.
 
     Raises:
         DeviceError: there is none, or it does not work any more.
     """
     begin = time.monotonic()
-    with held(device, tell):
+    with held(device, on_message):
         place = ReleaseStore(device, name)
         before = place.previous()
         if before is None:
@@ -227,7 +226,7 @@ def roll_back(
         place.check(folder, place.own_sums(before))
         golden = (trial or by_agent)(device, folder)
         difference = prove(device, golden, place.precision(before))
-        note = switched(place, before, tell)
+        note = switched(place, before, on_message)
     spent = time.monotonic() - begin
     return DeployResult(
         device.name,

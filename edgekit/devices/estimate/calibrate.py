@@ -28,12 +28,12 @@ from edgekit.devices.estimate.latency_model import (
 )
 from edgekit.devices.estimate.probes import PRECISIONS, PROBES, Made, Probe, made
 from edgekit.devices.lock import held
+from edgekit.engine.action import Progress
 from edgekit.engine.artifact import write_atomically
 from edgekit.engine.store import Store, default_store
 from edgekit.errors import STORE_VARIABLE, DeviceError, Fault, InputError, storage_errors
 from edgekit.evidence import Evidence
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import Progress
 
 SHORT = Protocol(warmup_runs=3, warmup_seconds=0.5, runs=20, seconds=2.0, processes=1)
 """One process a probe: that there are many takes the place of several processes of each."""

@@ -13,12 +13,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.devices.estimate.workload import Workload, workload_of
-from edgekit.engine.action import Action, Context, Inputs, library_versions
+from edgekit.engine.action import Action, Context, Inputs, Progress, library_versions
 from edgekit.engine.artifact import Artifact, Json, digest_of
 from edgekit.engine.store import Store
 from edgekit.models import timm_models
 from edgekit.models.card import Card
-from edgekit.runtimes.base import InputForm, Progress, Quantization, Runtime
+from edgekit.runtimes.base import InputForm, Quantization, Runtime
 
 PRECISIONS = ("int8", "float32")
 HALF = (0.5, 0.5, 0.5)

@@ -25,6 +25,7 @@ from filelock import FileLock
 
 from edgekit.engine.artifact import digest_of
 from edgekit.errors import STORE_VARIABLE, DeviceError, Fault, storage_errors
+from edgekit.transports.base import Listener
 from edgekit.transports.emulation.cpus import CpuName, describe
 
 QEMU = "qemu-aarch64-static"
@@ -38,15 +39,13 @@ LAYOUT = 2
 GLIBC = range(17, 37)
 """Minor versions of the glibc 2.x whose wheels run on bookworm."""
 
-Said = Callable[[str], None]
-
 
 def tree_path(cpu: CpuName, root: Path) -> Path:
     """Where the tree of a CPU lies, or would."""
     return root / f"{cpu}-{_key()}"
 
 
-def build_tree(cpu: CpuName, root: Path, progress: Said) -> Path:
+def build_tree(cpu: CpuName, root: Path, on_message: Listener) -> Path:
     """The tree of a CPU, made where it is missing: about a minute and 350 MB, once.
 
     Args:
@@ -65,8 +64,8 @@ def build_tree(cpu: CpuName, root: Path, progress: Said) -> Path:
                 return tree
             base = root / f"base-{_key()}"
             if not base.exists():
-                _whole(base, lambda part: _make_base(part, progress))
-            progress(f"the tree of {cpu}")
+                _whole(base, lambda part: _make_base(part, on_message))
+            on_message(f"the tree of {cpu}")
             _whole(tree, lambda part: _make_cpu(cpu, base, part, tree))
     return tree
 
@@ -117,18 +116,18 @@ def _whole(folder: Path, make: Callable[[Path], None]) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _make_base(tree: Path, progress: Said) -> None:
-    progress(f"Debian {SUITE} for arm64: packages")
+def _make_base(tree: Path, on_message: Listener) -> None:
+    on_message(f"Debian {SUITE} for arm64: packages")
     debootstrap = _program("debootstrap") or "debootstrap"
     # --download-only needs no root; the packages are unpacked, none is configured.
     _run([debootstrap, "--download-only", "--arch=arm64", "--variant=minbase",
           f"--include={','.join(PACKAGES)}", SUITE, str(tree)])  # fmt: skip
-    progress(f"Debian {SUITE} for arm64: unpacking")
+    on_message(f"Debian {SUITE} for arm64: unpacking")
     for package in sorted(tree.glob("var/cache/apt/archives/*.deb")):
         _run(["dpkg", "-x", str(package), str(tree)])
     for name in ("var", "debootstrap", "usr/share/doc", "usr/share/locale", "usr/share/man"):
         shutil.rmtree(tree / name, ignore_errors=True)
-    progress(f"aarch64 wheels: {', '.join(_pins())}")
+    on_message(f"aarch64 wheels: {', '.join(_pins())}")
     _install_wheels(tree / "site")
     # Compiled here, in a second: under qemu each start would compile the libraries again.
     for name in (f"usr/lib/python{PYTHON}", "site"):
