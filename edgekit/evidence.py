@@ -44,3 +44,51 @@ class Measurement(BaseModel):
         if self.low is not None and self.high is not None and not self.low <= self.high:
             raise ValueError(f"the interval {self.low}..{self.high} is upside down")
         return self
+
+
+class Validity(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    INVALID = "invalid"
+
+
+class InvalidityCause(StrEnum):
+    """Why a run is doubted, by a name that a script can look for."""
+
+    THROTTLED = "throttled"
+    FREQUENCY_FELL = "frequency fell"
+    FALL_BACK = "fall-back"
+    PARTLY_DELEGATED = "partly delegated"
+    DRIFT = "drift"
+    SPREAD = "processes differ"
+    TOO_FEW_RUNS = "too few runs"
+    BUSY = "busy machine"
+    DIFFERS_FROM_HOST = "differs from the host"
+    WRONG_RESULT = "wrong result"
+    OTHER_PROCESSOR = "other processor"
+    UNWATCHED = "not watched"
+    SLOW_CLOCK = "slow clock"
+
+
+class Reason(BaseModel):
+    """What makes a run doubtful or no result, and how far it does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    cause: InvalidityCause
+    validity: Validity
+    words: str
+
+
+class Bound(BaseModel):
+    """What can be said of a file's latency where no device took part."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    macs: int
+    weight_bytes: int
+    activation_bytes: int
+    lower: Measurement | None
+    """Milliseconds: a lower bound, and no latency that is expected."""
+    reason: str = ""
+    """Why there is none."""

@@ -10,7 +10,7 @@ import pytest
 from edgekit.build.plan import make_plan
 from edgekit.build.run import execute
 from edgekit.devices.bench.bench import bench
-from edgekit.devices.bench.report import DeviceReport, Validity
+from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.bundle.make import Wanted, make_bundle
 from edgekit.devices.bundle.protocol import Protocol
@@ -18,7 +18,7 @@ from edgekit.devices.deploy.deploy import Deployment, DeployState, on_each
 from edgekit.devices.device import Device
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store, default_store
-from edgekit.evidence import Evidence
+from edgekit.evidence import Evidence, Validity
 from edgekit.report.publish import publish
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import load_target

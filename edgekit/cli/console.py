@@ -10,13 +10,13 @@ from rich import console as rich_console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from edgekit.build_folder.pairs import Pair
+from edgekit.build_folder.report import Report
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import Step
 from edgekit.inspection.causes import Cause
 from edgekit.inspection.layerwise import MATTERS, SOUND_DB, Inspection, TensorReport
-from edgekit.inspection.pairs import Pair
 from edgekit.report.render import interval
-from edgekit.report.report import Report
 
 PLAIN_EVERY = 20.0  # seconds between progress lines where there is no terminal
 

@@ -38,11 +38,11 @@ def inspect(
 
     ARTIFACT is build/<recipe>/<target>/<variant>, the model in it, or with --float any model file.
     """
+    from edgekit.build_folder.pairs import Asked, locate
     from edgekit.cli.console import Console
     from edgekit.engine.store import Store, default_store
     from edgekit.inspection.causes import find_causes
     from edgekit.inspection.layerwise import inspect_files
-    from edgekit.inspection.pairs import Asked, locate
 
     pair = locate(artifact, Store(store or default_store()), Asked(**words))
     files = pair.float_path, pair.float_form, pair.path, pair.form
@@ -78,7 +78,7 @@ def schema(what: str) -> None:
         value = Target.model_json_schema()
         value["required"] = [name for name in value["required"] if name != "name"]
     else:
-        from edgekit.report.report import Report
+        from edgekit.build_folder.report import Report
 
         value = Report.model_json_schema()
     click.echo(json.dumps(value, indent=1))

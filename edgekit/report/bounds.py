@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from edgekit.build.run import TargetResult
-from edgekit.devices.estimate.roofline import Bound, bound_of
+from edgekit.devices.estimate.roofline import bound_of
 from edgekit.devices.estimate.workload import workload_of
+from edgekit.evidence import Bound
 from edgekit.runtimes import find_runtimes
 
 

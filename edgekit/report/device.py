@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgekit.devices.bench.report import DeviceReport, Validity
+from edgekit.devices.bench.report import DeviceReport
 from edgekit.engine.artifact import write_atomically
+from edgekit.evidence import Validity
 from edgekit.report.render import render
 
 WIDTH, HEIGHT = 640, 120

@@ -11,7 +11,6 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -19,20 +18,29 @@ from filelock import FileLock
 from edgekit.build.plan import RECORD, Plan
 from edgekit.build.run import Build, RowResult, TargetResult
 from edgekit.build.target_plan import PRECOMPILE
+from edgekit.build_folder.manifest import (
+    LineageStep,
+    Manifest,
+    ModelFacts,
+    Preprocessing,
+    TargetManifest,
+)
+from edgekit.build_folder.reading import MANIFEST, REPORT
+from edgekit.build_folder.report import Report, StepRecord
 from edgekit.engine.artifact import Artifact, sha256_of, write_atomically
 from edgekit.errors import storage_errors
 from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.models.checkpoint import NOTE, read_note
 from edgekit.report.device import write_device_report
 from edgekit.report.render import render_comparison, render_html, render_markdown
-from edgekit.report.report import Report, make_report
+from edgekit.report.report import make_report
 from edgekit.runtimes import find_runtimes
+from edgekit.runtimes.base import InputForm
 
-MANIFEST_SCHEMA = 2
 BUILD_DIR = "--build-dir"
 FLOAT_FILE = "float.safetensors"
 COMPARISON = ("comparison.md", "comparison.html")
-REPORT = ("report.json", "report.md", "report.html")
+REPORT_PAGES = (REPORT, "report.md", "report.html")
 ON_DEVICE = "on-device"
 
 
@@ -46,7 +54,7 @@ def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
         folder = root / target.plan.target.name
         if not target.rows:
             with storage_errors(folder, BUILD_DIR):
-                _forget(folder, REPORT)
+                _forget(folder, REPORT_PAGES)
             continue
         with storage_errors(folder, BUILD_DIR):
             folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +66,7 @@ def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
                 else:
                     _publish_models(build, target, report, folder)
                 _publish_device_reports(target, folder / ON_DEVICE)
-                write_atomically(folder / "report.json", report.model_dump_json(indent=1))
+                write_atomically(folder / REPORT, report.model_dump_json(indent=1))
                 write_atomically(folder / "report.md", render_markdown(report))
                 write_atomically(folder / "report.html", render_html(report))
                 write_atomically(folder / RECORD, json.dumps(build.plan.record(), indent=1))
@@ -107,18 +115,17 @@ def _publish_models(build: Build, target: TargetResult, report: Report, folder: 
         name: _publish_row(build, row, report, folder / name) for name, row in rows.items()
     }
     _publish_trunk(build, folder)
-    for stale in (path.parent for path in folder.glob("*/manifest.json")):
+    for stale in (path.parent for path in folder.glob(f"*/{MANIFEST}")):
         if stale.name not in rows:
             shutil.rmtree(stale)
-    whole = {
-        "schema_version": MANIFEST_SCHEMA,
-        "recipe": report.recipe,
-        "target": report.target,
-        "choice": report.chosen,
-        "left_out": target.left_out,
-        "artifacts": manifests,
-    }
-    write_atomically(folder / "manifest.json", json.dumps(whole, indent=1))
+    whole = TargetManifest(
+        recipe=report.recipe,
+        target=report.target,
+        choice=report.chosen,
+        left_out=target.left_out,
+        artifacts=manifests,
+    )
+    write_atomically(folder / MANIFEST, whole.model_dump_json(indent=1))
 
 
 def _publish_device_reports(target: TargetResult, folder: Path) -> None:
@@ -153,7 +160,7 @@ def _publish_trunk(build: Build, folder: Path) -> None:
     part.replace(folder / FLOAT_FILE)
 
 
-def _publish_row(build: Build, result: RowResult, report: Report, destination: Path) -> Any:
+def _publish_row(build: Build, result: RowResult, report: Report, destination: Path) -> Manifest:
     """One variant's folder: model, manifest, labels, a golden input and scores, an example."""
     runtime = find_runtimes()[result.row.runtime]
     card = Card.model_validate(result.artifact.metadata["card"])
@@ -169,10 +176,10 @@ def _publish_row(build: Build, result: RowResult, report: Report, destination: P
             blob.verify()
             shutil.copyfile(blob.file(str(runtime.blob)), part / str(runtime.blob))
         (part / "labels.txt").write_text("".join(f"{name}\n" for name in card.classes))
-        if manifest["preprocessing"]["inside_the_model"]:
+        if manifest.preprocessing.inside_the_model:
             _write_golden(build, result, part)
             (part / "classify.py").write_text(runtime.example)
-        (part / "manifest.json").write_text(json.dumps(manifest, indent=1))
+        (part / MANIFEST).write_text(manifest.model_dump_json(indent=1))
         part.chmod(0o755)
         _swap(part, destination)
     finally:
@@ -185,52 +192,51 @@ def _blob(build: Build, result: RowResult) -> Artifact | None:
     return build.artifacts.get(f"{result.row.model.rpartition('/')[0]}/{PRECOMPILE}")
 
 
-def _manifest(build: Build, result: RowResult, report: Report) -> dict[str, Any]:
+def _manifest(build: Build, result: RowResult, report: Report) -> Manifest:
     runtime = find_runtimes()[result.row.runtime]
     artifact = result.artifact
-    card = Card.model_validate(artifact.metadata["card"])
-    files = {name: artifact.files[name] for name in (runtime.file, *runtime.companions)}
+    metadata = artifact.metadata
+    card = Card.model_validate(metadata["card"])
+    form = InputForm.model_validate(metadata["form"])
     blob = _blob(build, result)
-    if blob:
-        files |= blob.files
-    lineage = [
-        s.model_dump(include={"id", "key", "digest"}) for s in _ancestors(build, report, result)
-    ]
-    return {
-        "schema_version": MANIFEST_SCHEMA,
-        "file": runtime.file,
-        "files": {name: {"sha256": e.sha256, "bytes": e.bytes} for name, e in files.items()},
-        "variant": result.row.variant,
-        "runtime": runtime.name,
-        "engine": runtime.engine,
-        "compiled_for": blob.metadata if blob else None,
-        "precision": artifact.metadata["precision"],
-        "quantization": artifact.metadata.get("quantization"),
-        "float_ops": artifact.metadata.get("float_ops"),
-        "audit": artifact.metadata.get("audit"),
-        "input": artifact.metadata.get("input", artifact.metadata["form"]),
-        "output": artifact.metadata.get("output"),
-        "preprocessing": {
-            "layout": "NHWC",
-            "colour": "RGB",
-            "image_size": card.image_size,
-            "crop_pct": card.crop_pct,
-            "inside_the_model": artifact.metadata["form"]["dtype"] == "uint8",
-            "mean": artifact.metadata["form"]["mean"],
-            "std": artifact.metadata["form"]["std"],
-        },
-        "classes": card.classes,
-        "model": card.model_dump(mode="json", include={"arch", "parameters", "macs", "widths"}),
-        "data_fingerprint": report.data.fingerprint,
-        "lineage": lineage,
-        "libraries": report.libraries,
-        "edgekit": report.edgekit,
-        "gates": [gate.model_dump(mode="json") for gate in result.gates],
-        "verdict": "broken" if result.broken else "passed",
-    }
+    own = {name: artifact.files[name] for name in (runtime.file, *runtime.companions)}
+    return Manifest(
+        file=runtime.file,
+        files={**own, **(blob.files if blob else {})},
+        variant=result.row.variant,
+        runtime=runtime.name,
+        engine=runtime.engine,
+        compiled_for=blob.metadata if blob else None,
+        precision=metadata["precision"],
+        quantization=metadata.get("quantization"),
+        float_ops=metadata.get("float_ops"),
+        audit=metadata.get("audit"),
+        input=metadata.get("input", form),
+        output=metadata.get("output"),
+        preprocessing=Preprocessing(
+            image_size=card.image_size,
+            crop_pct=card.crop_pct,
+            inside_the_model=form.dtype == "uint8",
+            mean=form.mean,
+            std=form.std,
+        ),
+        classes=card.classes,
+        model=ModelFacts(
+            arch=card.arch, parameters=card.parameters, macs=card.macs, widths=card.widths
+        ),
+        data_fingerprint=report.data.fingerprint,
+        lineage=tuple(
+            LineageStep(id=step.id, key=step.key, digest=step.digest)
+            for step in _ancestors(build, report, result)
+        ),
+        libraries=report.libraries,
+        edgekit=report.edgekit,
+        gates=tuple(result.gates),
+        verdict="broken" if result.broken else "passed",
+    )
 
 
-def _ancestors(build: Build, report: Report, result: RowResult) -> list[Any]:
+def _ancestors(build: Build, report: Report, result: RowResult) -> list[StepRecord]:
     """The steps a model came through, first to last."""
     inputs = {step.id: step.inputs.values() for step in build.plan.steps}
     wanted, queue = set(), [result.row.model]

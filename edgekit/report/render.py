@@ -6,10 +6,10 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from edgekit.build_folder.report import Report
 from edgekit.evidence import Measurement
 from edgekit.model_metadata import Audit
 from edgekit.report.matrix import MatrixReport
-from edgekit.report.report import Report
 
 
 def render_markdown(report: Report) -> str:

@@ -15,9 +15,10 @@ from edgekit.cli import main
 from edgekit.devices.estimate.calibrate import calibration_path
 from edgekit.devices.estimate.latency_model import LatencyModel, ProbeSample, fit
 from edgekit.devices.estimate.workload import Workload, workload_of
-from edgekit.engine.artifact import sha256_of, write_atomically
+from edgekit.engine.artifact import write_atomically
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Layer
+from tests.build_folder.samples import sample_manifest, sample_report
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -161,11 +162,9 @@ def test_a_builds_folder_says_threads_and_processor(edgekit: Typed, model: Path)
     folder.mkdir(parents=True)
     model.rename(folder / RUNTIME.file)
     file = folder / RUNTIME.file
-    entry = {"sha256": sha256_of(file), "bytes": file.stat().st_size}
-    manifest = {"runtime": "onnxruntime", "precision": "int8", "file": file.name}
-    manifest |= {"files": {file.name: entry}, "lineage": [{"digest": "0"}]}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    (folder.parent / "report.json").write_text(json.dumps({"threads": 2, "cpu": "cortex-a72"}))
+    (folder / "manifest.json").write_text(sample_manifest(file, RUNTIME.name).model_dump_json())
+    report = sample_report().model_copy(update={"threads": 2, "cpu": "cortex-a72"})
+    (folder.parent / "report.json").write_text(report.model_dump_json())
     said = edgekit("estimate", str(folder), "--device", "pi5").out
     assert "2 threads" in said
     assert "on the build's target, if that is what the device has" in said

@@ -17,13 +17,10 @@ from edgekit.devices.bench.report import (
     DeviceReport,
     Energy,
     Identity,
-    InvalidityCause,
     LatencyUs,
     ProtocolFacts,
-    Reason,
     RuntimeFacts,
     Sustained,
-    Validity,
 )
 from edgekit.devices.bench.validity import UNPAUSED, result_reasons, timing_reasons, verdict
 from edgekit.devices.bundle.reference import FLOAT, MODEL, Reference, Setting
@@ -32,7 +29,7 @@ from edgekit.devices.engines import library_of
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import Timing
 from edgekit.evaluation.metrics import accuracy_of, ratio_of, share_of
-from edgekit.evidence import Evidence, Measurement
+from edgekit.evidence import Evidence, InvalidityCause, Measurement, Reason, Validity
 
 
 def assemble(

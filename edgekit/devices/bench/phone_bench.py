@@ -20,12 +20,9 @@ from edgekit.devices.bench.phone_golden import as_the_bundle, golden_of, refuse_
 from edgekit.devices.bench.report import (
     Correctness,
     DeviceReport,
-    InvalidityCause,
     LatencyUs,
     ProtocolFacts,
-    Reason,
     RuntimeFacts,
-    Validity,
 )
 from edgekit.devices.bench.validity import (
     LOST_TIME,
@@ -42,6 +39,7 @@ from edgekit.engine.action import Progress
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.metrics import DISTURBED
+from edgekit.evidence import InvalidityCause, Reason, Validity
 
 LEAST_TIME = 0.5
 """Of the seconds asked: what lies between two Invoke() counts for the tool, and is not told."""

@@ -5,7 +5,6 @@ A figure that could not be had is None, and `not_available` says why, under its 
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -13,37 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit.devices.agent_result import Delegate, DeviceState, Golden, Memory, ReportPart
 from edgekit.devices.bundle.subject import Subject
 from edgekit.evaluation.metrics import AccuracyChange
-from edgekit.evidence import Evidence, Measurement
-
-
-class Validity(StrEnum):
-    OK = "ok"
-    WARN = "warn"
-    INVALID = "invalid"
-
-
-class InvalidityCause(StrEnum):
-    """Why a run is doubted, by a name that a script can look for."""
-
-    THROTTLED = "throttled"
-    FREQUENCY_FELL = "frequency fell"
-    FALL_BACK = "fall-back"
-    PARTLY_DELEGATED = "partly delegated"
-    DRIFT = "drift"
-    SPREAD = "processes differ"
-    TOO_FEW_RUNS = "too few runs"
-    BUSY = "busy machine"
-    DIFFERS_FROM_HOST = "differs from the host"
-    WRONG_RESULT = "wrong result"
-    OTHER_PROCESSOR = "other processor"
-    UNWATCHED = "not watched"
-    SLOW_CLOCK = "slow clock"
-
-
-class Reason(ReportPart):
-    cause: InvalidityCause
-    validity: Validity
-    words: str
+from edgekit.evidence import Evidence, Measurement, Reason, Validity
 
 
 class Identity(ReportPart):

@@ -14,7 +14,6 @@ import numpy as np
 from edgekit.agent import agent
 from edgekit.data.images import spread
 from edgekit.devices.agent_result import AgentResult
-from edgekit.devices.bench.report import Validity
 from edgekit.devices.bench.validity import watched_reasons
 from edgekit.devices.bundle.bundle import IMAGES, JOB
 from edgekit.devices.device import Device, check_machine
@@ -23,7 +22,7 @@ from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Json
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import PROTOCOL, Candidate, MeasureResult, Timing
-from edgekit.evidence import Evidence
+from edgekit.evidence import Evidence, Validity
 from edgekit.runtimes import find_runtimes
 from edgekit.spec.target import Target, machine_of
 from edgekit.transports.base import Transport

@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
+from edgekit.build_folder.report import OnDeviceRecord
 from edgekit.data.images import spread
 from edgekit.devices.bench.bench import bench
-from edgekit.devices.bench.report import DeviceReport, InvalidityCause, Reason, Validity
+from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bench.timing_device import TimingDevice, no_result
 from edgekit.devices.bundle.bundle import Info, write_bundle
 from edgekit.devices.bundle.make import subject_of
@@ -22,8 +22,8 @@ from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import agent_digest
-from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, measurement
-from edgekit.evidence import Evidence, Measurement
+from edgekit.evaluation.metrics import measurement
+from edgekit.evidence import Evidence, InvalidityCause
 from edgekit.models.card import Card
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm, Runtime
@@ -117,37 +117,6 @@ class OnDevice(Action):
         labels = np.load(inputs["images"].file("labels.npy"))[chosen]
         scores = np.load(inputs["validation"].file("scores.npy"))[chosen]
         return write_bundle(folder, info, copied, few, labels, scores, beside)
-
-
-class OnDeviceRecord(BaseModel):
-    """What a build's report says of a row on the device; the whole report lies beside it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    device: str
-    cpu: str
-    library: str
-    started: str
-    """When it was measured: a row that is unchanged is not measured again."""
-    evidence: Evidence
-    threads: int
-    top1: Measurement
-    agreement: Measurement
-    """With the host's scores of the same file."""
-    change: AccuracyChange
-    """Against them, image by image."""
-    median: Measurement | None
-    """Milliseconds, between the lowest and the highest median of the processes; None in an
-    emulator."""
-    ratio: Measurement | None
-    """Against the float model on the device."""
-    validity: Validity
-    reasons: list[Reason]
-
-    @property
-    def latency(self) -> DeviceLatency | None:
-        """What gates on latency are held against; None in an emulator."""
-        return DeviceLatency(self.median, self.ratio) if self.median else None
 
 
 def read_device_report(artifact: Artifact) -> DeviceReport:

@@ -14,10 +14,10 @@ from edgekit.devices.agent_result import (
     Golden,
     Process,
 )
-from edgekit.devices.bench.report import Correctness, InvalidityCause, Reason, Validity
+from edgekit.devices.bench.report import Correctness
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.evaluation.metrics import DISTURBED
-from edgekit.evidence import Verdict
+from edgekit.evidence import InvalidityCause, Reason, Validity, Verdict
 
 CLOCK_FELL = 0.95
 """Of the highest clock seen: governors step by more than this, and a steady clock stays above."""

@@ -14,7 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.build_folder import AGAIN, MANIFEST, REPORT, built, published, record
+from edgekit.build_folder.manifest import TargetManifest
+from edgekit.build_folder.pairs import Asked, input_form
+from edgekit.build_folder.reading import (
+    BUILD_AGAIN,
+    MANIFEST,
+    REPORT,
+    artifact_of,
+    published,
+    read_manifest,
+    read_report,
+)
+from edgekit.build_folder.report import Report
 from edgekit.data.images import decode_folder, spread
 from edgekit.devices.bundle.bundle import Bundle, Info, opened, write_bundle
 from edgekit.devices.bundle.protocol import SLICE, Protocol
@@ -24,7 +35,6 @@ from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError
 from edgekit.evaluation.measure import Candidate, Ready, measure
 from edgekit.evaluation.validate import RESULT
-from edgekit.inspection.pairs import Asked, input_form
 from edgekit.models.card import Card
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import InputForm, Port, Runtime
@@ -93,16 +103,16 @@ def make_bundle(path: Path, store: Store, wanted: Wanted, into: Path) -> Bundle:
 def variant_of(path: Path) -> Path | None:
     """The variant's folder that is meant; None for a file from elsewhere."""
     folder = path.parent if path.is_file() else path
-    if not (folder / MANIFEST).exists():
+    manifest = read_manifest(folder)
+    if manifest is None:
         return None
-    manifest = record(folder / MANIFEST)
-    if "artifacts" not in manifest:
+    if not isinstance(manifest, TargetManifest):
         return folder
     if path.is_file():
         return None
-    if not manifest.get("choice"):
+    if not manifest.choice:
         raise InputError(f"{path}: none of its variants is the choice; name one of its folders")
-    return folder / str(manifest["choice"])
+    return folder / manifest.choice
 
 
 def _from_build(folder: Path, store: Store, wanted: Wanted, into: Path) -> Bundle:
@@ -113,45 +123,44 @@ def _from_build(folder: Path, store: Store, wanted: Wanted, into: Path) -> Bundl
             f"--{', --'.join(given)} of a file from elsewhere",
             hint="leave these options out",
         )
-    artifact, _ = built(folder, store)
+    artifact, _ = artifact_of(folder, store)
     manifest = published(folder)
-    report = record(folder.parent / REPORT)
-    if not report:
-        raise InputError(f"{folder.parent / REPORT} is not there", hint=AGAIN)
+    report = read_report(folder.parent)
+    if report is None:
+        raise InputError(f"{folder.parent / REPORT} is not there", hint=BUILD_AGAIN)
     runtime: Runtime = find_runtimes()[manifest.runtime]()
     images, labels, scores = _slice(artifact, report, store)
     card = Card.model_validate(artifact.metadata["card"])
+    lineage = [step.model_dump() for step in manifest.lineage]
     names = [*manifest.files, *(n for n in BROUGHT if (folder / n).exists())]
     info = Info(
-        name=report["recipe"],
-        target=report["target"],
-        machine=machine_of(report["isa"]),
-        cpu=report["cpu"],
-        threads=wanted.threads or report["threads"],
+        name=report.recipe,
+        target=report.target,
+        machine=machine_of(report.isa),
+        cpu=report.cpu,
+        threads=wanted.threads or report.threads,
         runtime=runtime.name,
-        device=report["device"] if runtime.name == "openvino" else "CPU",
+        device=report.device if runtime.name == "openvino" else "CPU",
         form=InputForm.model_validate(artifact.metadata["form"]),
-        subject=subject_of(
-            folder / runtime.file, runtime, manifest.precision, card, manifest.lineage
-        ),
+        subject=subject_of(folder / runtime.file, runtime, manifest.precision, card, lineage),
         classes=card.classes,
         images=len(images),
         labelled=True,
-        input_source=f"{len(images)} images of the {report['data']['evaluated_on']} split, spread "
+        input_source=f"{len(images)} images of the {report.data.evaluated_on} split, spread "
         "over its classes",
         input_sha256=hashlib.sha256(images.tobytes()).hexdigest(),
-        protocol=wanted.protocol.at(wanted.threads or report["threads"]),
+        protocol=wanted.protocol.at(wanted.threads or report.threads),
     )
     copied = {name: folder / name for name in names}
     return write_bundle(into, info, copied, images, labels, scores)
 
 
 def _slice(
-    artifact: Artifact, report: dict[str, Any], store: Store
+    artifact: Artifact, report: Report, store: Store
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]]:
     """Labelled images of the split the build was judged on, and the host's scores of this file."""
-    for step in report["steps"]:
-        validation = store.get(step["digest"])
+    for step in report.steps:
+        validation = store.get(step.digest)
         if not validation or RESULT not in validation.files:
             continue
         if artifact.digest not in validation.parents:

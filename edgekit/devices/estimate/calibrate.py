@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from edgekit import __version__
 from edgekit.agent import agent
 from edgekit.devices.agent_result import AgentResult
-from edgekit.devices.bench.report import Validity
 from edgekit.devices.bench.validity import timing_reasons
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.devices.device import Device
@@ -32,7 +31,7 @@ from edgekit.engine.action import Progress
 from edgekit.engine.artifact import write_atomically
 from edgekit.engine.store import Store, default_store
 from edgekit.errors import STORE_VARIABLE, DeviceError, Fault, InputError, storage_errors
-from edgekit.evidence import Evidence
+from edgekit.evidence import Evidence, Validity
 from edgekit.runtimes import find_runtimes
 
 SHORT = Protocol(warmup_runs=3, warmup_seconds=0.5, runs=20, seconds=2.0, processes=1)

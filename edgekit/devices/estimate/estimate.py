@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.build_folder import REPORT, published, record
+from edgekit.build_folder.reading import published, read_report
+from edgekit.build_folder.report import Report
 from edgekit.devices.bundle.make import variant_of
 from edgekit.devices.check import probe_python
 from edgekit.devices.device import Device
 from edgekit.devices.engines import library_of
 from edgekit.devices.estimate.calibrate import read_calibration
 from edgekit.devices.estimate.latency_model import NoEstimate, command, predict
-from edgekit.devices.estimate.roofline import Bound, bound_of
+from edgekit.devices.estimate.roofline import bound_of
 from edgekit.devices.estimate.workload import Workload, workload_of
 from edgekit.errors import DeviceError, EdgekitError, InputError
-from edgekit.evidence import Measurement
+from edgekit.evidence import Bound, Measurement
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.spec.target import Target
@@ -65,8 +65,8 @@ def estimate_on(
     Raises:
         InputError: `path` is none of these.
     """
-    runtime, file, facts = _located(path)
-    threads = threads or facts.get("threads") or THREADS
+    runtime, file, report = _located(path)
+    threads = threads or (report.threads if report else THREADS)
     workload, calibration = _workload(runtime, file), read_calibration(name)
     latency = library = None
     reason, advice = f"{name} is not calibrated", command(name, runtime.name, threads)
@@ -80,7 +80,8 @@ def estimate_on(
             reason = advice = ""
         except NoEstimate as error:
             reason, advice = error.message, error.hint or ""
-    cpu, whose = facts.get("cpu"), "the build's target, if that is what the device has"
+    cpu = report.cpu if report else None
+    whose = "the build's target, if that is what the device has"
     if isinstance(transport, Emulated):
         reason, advice = f"{name} is emulated: it has no latency", ""
         cpu, whose = transport.cpu, name
@@ -142,22 +143,21 @@ def _workload(runtime: Runtime, file: Path) -> Workload:
         raise InputError(error.message, hint=error.hint) from error
 
 
-def _located(path: Path) -> tuple[Runtime, Path, dict[str, Any]]:
-    """The model file that is meant, what runs it, and what its build says: threads and cpu."""
+def _located(path: Path) -> tuple[Runtime, Path, Report | None]:
+    """What runs the model file that is meant, the file, and its build's report, if it is of one."""
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     folder = variant_of(path)
     if folder:
-        facts = record(folder.parent / REPORT)
         runtime = find_runtimes()[published(folder).runtime]()
-        return runtime, folder / runtime.file, facts
+        return runtime, folder / runtime.file, read_report(folder.parent)
     known = {Path(r.file).suffix: r for r in find_runtimes().values()}
     if path.is_dir() or path.suffix not in known:
         raise InputError(
             f"{path} is neither a folder of a build nor a model file",
             hint=f"name build/<recipe>/<target>, a variant in it, or a file: {', '.join(known)}",
         )
-    return known[path.suffix](), path, {}
+    return known[path.suffix](), path, None
 
 
 def _library_on(name: str, transport: Transport, runtime: Runtime) -> str | None:

@@ -19,10 +19,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict
-
 from edgekit.devices.estimate.workload import Workload
-from edgekit.evidence import Evidence, Measurement
+from edgekit.evidence import Bound, Evidence, Measurement
 
 
 @dataclass(frozen=True)
@@ -42,20 +40,6 @@ PEAKS = {
     "cortex-a72": Peak(1.8, 4, {"int8": 8, "float32": 4}, 12.8e9, 1 << 20),
     "cortex-a76": Peak(2.4, 4, {"int8": 32, "float16": 16, "float32": 8}, 17.1e9, 4 << 20),
 }
-
-
-class Bound(BaseModel):
-    """What can be said of a file's latency where no device took part."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    macs: int
-    weight_bytes: int
-    activation_bytes: int
-    lower: Measurement | None
-    """Milliseconds: a lower bound, and no latency that is expected."""
-    reason: str = ""
-    """Why there is none."""
 
 
 def bound_of(workload: Workload, cpu: str | None, threads: int) -> Bound:

@@ -17,13 +17,13 @@ import pytest
 
 from edgekit.devices.bench.absent_fields import gaps
 from edgekit.devices.bench.bench import bench, import_result
-from edgekit.devices.bench.report import DeviceReport, InvalidityCause, Validity
+from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.bundle.pack import write_out
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.devices.device import Device
 from edgekit.errors import DeviceError, Fault, InputError, IntegrityError
-from edgekit.evidence import Evidence
+from edgekit.evidence import Evidence, InvalidityCause, Validity
 from edgekit.transports.fake import Fake
 from edgekit.transports.local import Local
 from tests.devices.tiny import QUICK, tiny_bundle

@@ -10,12 +10,12 @@ from edgekit.cli import cli
 from edgekit.devices.bench.absent_fields import gaps
 from edgekit.devices.bench.benchmark_model import Benchmark
 from edgekit.devices.bench.phone_bench import bench_phone
-from edgekit.devices.bench.report import DeviceReport, InvalidityCause, Validity
+from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.device import Device
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError
-from edgekit.evidence import Evidence
+from edgekit.evidence import Evidence, InvalidityCause, Validity
 from tests.devices.bench.phone_bundles import COUNT, make, phone_bundle
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from edgekit.build.plan import Plan, make_plan
 from edgekit.build.run import execute
+from edgekit.build_folder.report import Report
 from edgekit.devices.bench import validity
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.devices.bundle import protocol
@@ -21,7 +22,6 @@ from edgekit.errors import InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.evidence import Evidence
 from edgekit.report.publish import publish
-from edgekit.report.report import Report
 from edgekit.runtimes.base import Variant
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target

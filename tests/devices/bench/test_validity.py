@@ -16,11 +16,11 @@ from edgekit.devices.agent_result import (
     Memory,
     Process,
 )
-from edgekit.devices.bench.report import Correctness, InvalidityCause, Reason, Validity
+from edgekit.devices.bench.report import Correctness
 from edgekit.devices.bench.validity import golden_complaint, result_reasons, timing_reasons, verdict
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.evaluation.metrics import accuracy_of, share_of
-from edgekit.evidence import Evidence
+from edgekit.evidence import Evidence, InvalidityCause, Reason, Validity
 
 PROTOCOL = Protocol(runs=100, seconds=1.0, processes=2, threads=(4,))
 

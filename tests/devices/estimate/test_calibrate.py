@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from edgekit.devices.agent_result import AgentResult
-from edgekit.devices.bench.report import InvalidityCause, Reason, Validity
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.devices.device import Device
 from edgekit.devices.estimate import calibrate as room
@@ -21,7 +20,7 @@ from edgekit.devices.estimate.latency_model import FEATURES, LatencyModel
 from edgekit.devices.estimate.probes import PROBES, Probe
 from edgekit.engine.store import Store, default_store
 from edgekit.errors import DeviceError, Fault, InputError
-from edgekit.evidence import Evidence
+from edgekit.evidence import Evidence, InvalidityCause, Reason, Validity
 from edgekit.models import timm_models
 from edgekit.transports.fake import Fake
 from edgekit.transports.local import Local

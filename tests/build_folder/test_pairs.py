@@ -13,12 +13,12 @@ import pytest
 
 from edgekit.build.plan import make_plan
 from edgekit.build.run import execute
+from edgekit.build_folder.pairs import Asked, locate
 from edgekit.devices.bundle.make import Wanted, bundle_of
 from edgekit.devices.estimate.estimate import estimate_for
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError, IntegrityError
-from edgekit.inspection.pairs import Asked, locate
 from edgekit.report.publish import publish
 from edgekit.runtimes.base import Variant
 from edgekit.spec.recipe import load_recipe
@@ -176,7 +176,7 @@ def test_a_manifest_that_is_none(world: World, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("told", "error", "words"),
     [
-        ("{}", InputError, r"no manifest of a variant: runtime: Field required"),
+        ("{}", InputError, r"no manifest of a variant: file: Field required"),
         ("[]", InputError, r"manifest\.json cannot be read: a mapping expected"),
         (None, IntegrityError, r"model\.onnx is not the file that was built and judged"),
         ("gone", IntegrityError, r"model\.onnx is missing"),

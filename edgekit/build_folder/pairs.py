@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.build_folder import AGAIN, IMAGES, built
+from edgekit.build_folder.reading import BUILD_AGAIN, IMAGES, artifact_of
 from edgekit.data.images import decode_folder, spread
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
@@ -69,7 +69,7 @@ def locate(path: Path, store: Store, asked: Asked) -> Pair:
     """
     if asked.float_file is not None:
         return _given(path, asked.float_file, asked)
-    last, published = built(path, store)
+    last, published = artifact_of(path, store)
     line = list(_ancestors(last, store))
     original = next((a for a in line if a.metadata.get("precision") == "float32"), None)
     if original is last:
@@ -80,7 +80,7 @@ def locate(path: Path, store: Store, asked: Asked) -> Pair:
     if original is None:
         raise InputError(
             f"the float model that {path} was made from is not in the store {store.root}",
-            hint=f"{AGAIN}; or name the file with --float",
+            hint=f"{BUILD_AGAIN}; or name the file with --float",
         )
     runtime = next(r() for r in find_runtimes().values() if r.file in original.files)
     # What took over another runtime's file is compared as that file, which has its float twin.

@@ -1,0 +1,120 @@
+"""manifest.json: what a published folder holds, and what a person needs to use it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+
+from edgekit.engine.artifact import FileEntry, Json
+from edgekit.evaluation.gates import GateResult
+from edgekit.model_metadata import AppliedQuantization, Audit, FloatOps
+from edgekit.models.channel_widths import Widths
+from edgekit.models.source import Triple
+from edgekit.runtimes.base import InputForm, Port
+
+MANIFEST_SCHEMA: Literal[3] = 3
+
+
+class Preprocessing(BaseModel):
+    """How a photo becomes the model's input."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layout: Literal["NHWC"] = "NHWC"
+    colour: Literal["RGB"] = "RGB"
+    image_size: int
+    """Pixels of a side."""
+    crop_pct: float
+    """The centre crop's share of the resized image's shorter side."""
+    inside_the_model: bool
+    """The file takes raw uint8 pixels; mean and std are in it."""
+    mean: Triple
+    """Subtracted from pixels / 255, per RGB channel."""
+    std: Triple
+
+
+class ModelFacts(BaseModel):
+    """The network, as its card has it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    arch: str
+    parameters: int
+    macs: int
+    widths: Widths | None = None
+    """Of a pruned network alone; the key is missing elsewhere."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty_widths(self, dump: SerializerFunctionWrapHandler) -> Json:
+        fields: Json = dump(self)
+        if fields.get("widths") is None:
+            fields.pop("widths", None)
+        return fields
+
+
+class LineageStep(BaseModel):
+    """A step that the model came through."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    key: str
+    digest: str
+    """Of its artifact in the store."""
+
+
+class Manifest(BaseModel):
+    """One variant's folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[3] = MANIFEST_SCHEMA
+    file: str
+    """The model's, in this folder."""
+    files: dict[str, FileEntry]
+    """The model's files: itself, what must lie beside it, and the device's compiled blob."""
+    variant: str
+    runtime: str
+    engine: str
+    compiled_for: dict[str, str] | None
+    """The device and the versions of driver and compiler that made the blob."""
+    precision: str
+    quantization: AppliedQuantization | None
+    float_ops: FloatOps | None
+    audit: Audit | None
+    input: Port | InputForm
+    """Of a file that was not exported, how it is fed."""
+    output: Port | None
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    """In the order of the scores."""
+    model: ModelFacts
+    data_fingerprint: str
+    lineage: tuple[LineageStep, ...] = Field(min_length=1)
+    """First to last; the last one made this file."""
+    libraries: dict[str, str]
+    edgekit: str
+    gates: tuple[GateResult, ...]
+    verdict: Literal["passed", "broken"]
+
+
+class TargetManifest(BaseModel):
+    """A target's folder, with the manifest of every variant that ships."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[3] = MANIFEST_SCHEMA
+    recipe: str
+    target: str
+    choice: str | None
+    """The variant to take; None where none is."""
+    left_out: dict[str, str]
+    """Variants that do not ship, each with the reason."""
+    artifacts: dict[str, Manifest]

@@ -1,0 +1,142 @@
+"""Read what a build left: its manifests, its report, and the artifact behind a folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from edgekit.build_folder.manifest import Manifest, TargetManifest
+from edgekit.build_folder.report import Report
+from edgekit.engine.artifact import Artifact, sha256_of
+from edgekit.engine.store import Store
+from edgekit.errors import InputError, IntegrityError
+
+MANIFEST, REPORT, IMAGES = "manifest.json", "report.json", "images.npy"
+BUILD_AGAIN = "build it again: `edgekit build RECIPE --target TARGET`, with the same --store"
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def artifact_of(path: Path, store: Store) -> tuple[Artifact, Path | None]:
+    """The artifact behind a variant's folder or file, and the published file, if there is one.
+
+    Raises:
+        InputError: the path is of no build, of several variants, or of another store.
+        IntegrityError: the published files are not those that were built.
+    """
+    folder = path.parent if path.is_file() else path
+    manifest = read_manifest(folder)
+    file = None
+    if isinstance(manifest, TargetManifest):
+        names = ", ".join(sorted(manifest.artifacts))
+        raise InputError(f"{path} holds several variants", hint=f"name one of its folders: {names}")
+    if manifest is not None:
+        _verify(folder, manifest)
+        file = folder / manifest.file
+        if path.is_file() and path.name != manifest.file:
+            raise InputError(f"{path} is not the model: that is {file}")
+        digest = manifest.lineage[-1].digest
+    else:
+        digest = _last_measured(folder, path)
+    found = store.get(digest)
+    if found is None:
+        raise InputError(f"{path} was not built with the store {store.root}", hint=BUILD_AGAIN)
+    return found, file
+
+
+def _last_measured(folder: Path, path: Path) -> str:
+    """The digest of what a variant came to that broke a gate and so was not published."""
+    report = read_report(folder.parent)
+    rows = [row for row in report.rows if row.variant == folder.name] if report else []
+    if not rows:
+        raise InputError(
+            f"{path} is neither a variant's folder of a build nor the model in one",
+            hint="give build/<recipe>/<target>/<variant>, or name the float file with --float",
+        )
+    return rows[-1].artifact
+
+
+def published(folder: Path) -> Manifest:
+    """The manifest of a variant's folder, whose files are what it says.
+
+    Raises:
+        InputError: it is no manifest of a variant, or another version's.
+        IntegrityError: a file is missing, or another than the build made.
+    """
+    manifest = read_manifest(folder)
+    if not isinstance(manifest, Manifest):
+        raise InputError(f"{folder} is no variant's folder of a build", hint=BUILD_AGAIN)
+    _verify(folder, manifest)
+    return manifest
+
+
+def _verify(folder: Path, manifest: Manifest) -> None:
+    for name, entry in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise IntegrityError(f"{path} is missing", hint=BUILD_AGAIN)
+        if (found := sha256_of(path)) != entry.sha256:
+            raise IntegrityError(
+                f"{path} is not the file that was built and judged: its sha256 is {found[:16]}, "
+                f"the manifest says {entry.sha256[:16]}",
+                hint=f"{BUILD_AGAIN}; or take a file that you changed out of the build's folder",
+            )
+
+
+def read_manifest(folder: Path) -> Manifest | TargetManifest | None:
+    """The manifest of a variant's or of a target's folder; None where there is none.
+
+    Raises:
+        InputError: it is damaged, or another version of edgekit wrote it.
+    """
+    fields = _read_json(folder / MANIFEST)
+    if fields is None:
+        return None
+    if "artifacts" in fields:
+        return _parsed(folder / MANIFEST, fields, TargetManifest, "manifest of a target")
+    return _parsed(folder / MANIFEST, fields, Manifest, "manifest of a variant")
+
+
+def read_report(folder: Path) -> Report | None:
+    """The report in a target's folder; None where there is none.
+
+    Raises:
+        InputError: it is damaged, or another version of edgekit wrote it.
+    """
+    fields = _read_json(folder / REPORT)
+    return None if fields is None else _parsed(folder / REPORT, fields, Report, "report of a build")
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError as error:
+        raise InputError(f"{path} cannot be read: {error}", hint=BUILD_AGAIN) from error
+    if not isinstance(fields, dict):
+        raise InputError(f"{path} cannot be read: a mapping expected", hint=BUILD_AGAIN)
+    return fields
+
+
+def _parsed(path: Path, fields: dict[str, Any], model: type[Record], what: str) -> Record:
+    # The version first: of another version's file, the field that happens to differ says nothing.
+    current = model.model_fields["schema_version"].default
+    version = fields.get("schema_version", current)
+    if version != current:
+        raise InputError(
+            f"{path} was written by another version of edgekit (schema {version}; this one reads "
+            f"{current})",
+            hint=BUILD_AGAIN,
+        )
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{path} is no {what}: {where}: {first['msg']}", hint=BUILD_AGAIN
+        ) from error

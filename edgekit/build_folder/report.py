@@ -1,0 +1,162 @@
+"""report.json: all that a build found of one target. Every page is rendered from it alone."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.evaluation.gates import GateResult, Gates
+from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, Validation
+from edgekit.evaluation.validate import Choice
+from edgekit.evidence import Bound, Evidence, Measurement, Reason, Validity
+from edgekit.model_metadata import Audit, FloatOps, MixedPrecision, Search
+from edgekit.pruning.record import Pruned
+
+REPORT_SCHEMA: Literal[3] = 3
+
+
+class StepRecord(BaseModel):
+    """A step of the build: what it was, and whether it had to run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    key: str
+    digest: str
+    state: str
+    reason: str
+    seconds: float
+    """What it took when it ran, in this build or in the one whose result was reused."""
+
+
+class OnDeviceRecord(BaseModel):
+    """What a build's report says of a row on the device; the whole report lies beside it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str
+    cpu: str
+    library: str
+    started: str
+    """When it was measured: a row that is unchanged is not measured again."""
+    evidence: Evidence
+    threads: int
+    top1: Measurement
+    agreement: Measurement
+    """With the host's scores of the same file."""
+    change: AccuracyChange
+    """Against them, image by image."""
+    median: Measurement | None
+    """Milliseconds, between the lowest and the highest median of the processes; None in an
+    emulator."""
+    ratio: Measurement | None
+    """Against the float model on the device."""
+    validity: Validity
+    reasons: list[Reason]
+
+    @property
+    def latency(self) -> DeviceLatency | None:
+        """What gates on latency are held against; None in an emulator."""
+        return DeviceLatency(self.median, self.ratio) if self.median else None
+
+
+class RowRecord(BaseModel):
+    """One artifact, measured."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    stage: str
+    variant: str
+    runtime: str
+    precision: str
+    baseline: bool
+    last: bool
+    artifact: str
+    audit: Audit | None
+    """None for a float model, of which nothing was asked."""
+    float_ops: FloatOps | None
+    search: Search | None = None
+    """The ways that `method: auto` tried; None elsewhere."""
+    mixed: MixedPrecision | None = None
+    """What it gave back to float, and why."""
+    validation: Validation
+    gates: list[GateResult]
+    on_device: OnDeviceRecord | None = None
+    """The same file on a device of the user's."""
+
+
+class DataRecord(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    source: str
+    fingerprint: str
+    classes: list[str]
+    counts: dict[str, dict[str, int]]
+    evaluated_on: str
+    unreadable: list[str]
+
+
+class Report(BaseModel):
+    """One target of one build. `status` is broken if a gate stopped it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: Literal[3] = REPORT_SCHEMA
+    edgekit: str
+    created: str
+    recipe: str
+    arch: str
+    image_size: int
+    target: str
+    target_description: str
+    device: str
+    engine: str | None
+    cpu: str
+    isa: str | None
+    memory_mb: int | None
+    threads: int
+    """Threads that an application on the target gives to inference; host ratios use one."""
+    status: Literal["passed", "broken"]
+    broken: list[str]
+    evidence: Evidence
+    """Where accuracy and latency were seen."""
+    not_measured: list[str]
+    bounds: dict[str, Bound] = {}
+    """Of what shipped, by variant, where no device told its latency on the target's CPU."""
+    gates: Gates
+    data: DataRecord
+    rows: list[RowRecord]
+    pruned: list[Pruned] = []
+    """What was cut of the network on its way, and what each cut bought."""
+    left_out: dict[str, str]
+    """Alternatives that cannot ship, each with the reason."""
+    remarks: dict[str, str] = {}
+    """What a stage of the trunk has to say of its result, such as that it brought nothing."""
+    choice: Choice | None
+    use: str
+    """What to do with the files, in Markdown."""
+    environment: dict[str, Any]
+    libraries: dict[str, str]
+    steps: list[StepRecord]
+
+    @property
+    def not_compared(self) -> list[str]:
+        """What shipped and is no contender: it leaves normalisation, and its time, to the app."""
+        compared = self.choice.ratios if self.choice else {}
+        last = [row.variant for row in self.rows if row.last]
+        return [v for v in last if compared and v not in compared and v not in self.left_out]
+
+    @property
+    def device_facts(self) -> str:
+        """cortex-a76, armv8.2-a with dotprod, 4 threads, 4096 MB: as far as the target says."""
+        memory = f"{self.memory_mb} MB" if self.memory_mb else None
+        return "; ".join(filter(None, (self.cpu, self.isa, f"{self.threads} threads", memory)))
+
+    @property
+    def chosen(self) -> str | None:
+        """The variant to take: the fastest that passed, or the only one; None where none did."""
+        passed = [row.variant for row in self.rows if row.last and row.variant not in self.left_out]
+        if self.status == "broken" or not passed:
+            return None
+        return self.choice.fastest if self.choice else passed[0]
