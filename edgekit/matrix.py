@@ -28,7 +28,7 @@ from edgekit.models.source import ModelSource
 from edgekit.report.matrix import Cell, MatrixReport, MatrixRow
 from edgekit.report.render import render_matrix
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import Variant
+from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import AnySource, AnyStage, Recipe, conflicts
 from edgekit.spec.target import Target, load_target
 from edgekit.spec.yamlfile import Location, named_document, parse

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.runtimes.base import CalibrationMethod, Precision
+from edgekit.runtimes.contract.settings import CalibrationMethod, Precision
 
 Correction = Literal["equalise", "smooth", "adaround", "bias"]
 """equalise: cross-layer equalisation. smooth: SmoothQuant, behind a LayerNorm. adaround: weights

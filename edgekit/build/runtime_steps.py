@@ -11,7 +11,8 @@ from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.measure import drivers
 from edgekit.models import timm_models
 from edgekit.quantization.tensor_names import same_ranges
-from edgekit.runtimes.base import Runtime, Variant, library_errors
+from edgekit.runtimes.base import CompilesAhead, Runtime, TakesOver, library_errors
+from edgekit.runtimes.contract.settings import Variant
 from edgekit.stages.base import RuntimeStage
 
 
@@ -78,10 +79,10 @@ class Compile(Action):
         return {**metadata, "ranges": found}
 
 
-class Adopt(Action):
+class TakeOver(Action):
     """Another runtime's int8 file, taken over by this one, which may run it otherwise."""
 
-    def __init__(self, runtime: Runtime, maker: Runtime) -> None:
+    def __init__(self, runtime: TakesOver, maker: Runtime) -> None:
         self.runtime = runtime
         self.maker = maker
 
@@ -94,8 +95,8 @@ class Adopt(Action):
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         metadata = inputs["model"].metadata
-        with library_errors(self.runtime, "adopt", into):
-            self.runtime.adopt(inputs["model"].file(self.maker.file), into)
+        with library_errors(self.runtime, "take over", into):
+            self.runtime.take_over(inputs["model"].file(self.maker.file), into)
         found = audit(self.runtime.describe(into / self.runtime.file))
         return {**metadata, "audit": found.model_dump(mode="json")}
 
@@ -114,7 +115,7 @@ class Check(Action):
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         path = inputs["model"].file(self.runtime.file)
-        problems = self.runtime.refusals(path, self.device, self.engine)
+        problems = self.runtime.unsupported_reasons(path, self.device, self.engine)
         if problems:
             where = self.engine or self.device
             raise NotAsAsked(
@@ -128,7 +129,7 @@ class Precompile(Action):
     """The shipped file as the device's own compiler leaves it. It loads at once, and fits one
     version of the driver alone, so it lies beside the file and never instead of it."""
 
-    def __init__(self, runtime: Runtime, device: str) -> None:
+    def __init__(self, runtime: CompilesAhead, device: str) -> None:
         self.runtime = runtime
         self.device = device
 

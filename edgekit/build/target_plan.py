@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekit.build.draft import Draft
-from edgekit.build.runtime_steps import Adopt, Check, Compile, OnRuntime, Precompile
+from edgekit.build.runtime_steps import Check, Compile, OnRuntime, Precompile, TakeOver
 from edgekit.data.splits import CalibrationChoice, divide, pick_calibration
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.devices.bench.validate_on_device import OnDevice
@@ -19,7 +19,8 @@ from edgekit.evaluation.gates import Gates
 from edgekit.evaluation.measure import device_is_here
 from edgekit.evaluation.validate import Choose, Validate
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import Runtime, Variant
+from edgekit.runtimes.base import CompilesAhead, Runtime, TakesOver
+from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.compatibility import why_incompatible
 from edgekit.spec.recipe import Recipe
 from edgekit.spec.target import Target
@@ -202,9 +203,9 @@ class _VariantSteps:
                 inputs["source"] = self.draft.steps[source.model].inputs["model"]
             model = self._add(step, OnRuntime(stage, runtime, self.variant), inputs)
             if runtime.name != self.variant.runtime:
-                model = self._add(
-                    f"{prefix}/adopt", Adopt(self._runtime(), runtime), {"model": model}
-                )
+                own = self._runtime()
+                assert isinstance(own, TakesOver)  # a target refuses every other `via`
+                model = self._add(f"{prefix}/take-over", TakeOver(own, runtime), {"model": model})
             last = stage is stages[-1]
             if last:
                 self._check(model)
@@ -213,13 +214,13 @@ class _VariantSteps:
 
     def _check(self, model: str) -> None:
         """What the target would refuse is told before it is measured, and never passes."""
-        check = Check(self._runtime(), self.target.device, self.target.engine)
+        runtime = self._runtime()
+        check = Check(runtime, self.target.device, self.target.engine)
         folder = model.rpartition("/")[0]
         self._add(f"{folder}/check", check, {"model": model})
-        if self.device != "CPU" and check.runtime.blob:
-            self._add(
-                f"{folder}/{PRECOMPILE}", Precompile(check.runtime, self.device), {"model": model}
-            )
+        if self.device != "CPU" and isinstance(runtime, CompilesAhead):
+            ahead = Precompile(runtime, self.device)
+            self._add(f"{folder}/{PRECOMPILE}", ahead, {"model": model})
 
     def _runtime(self) -> Runtime:
         return find_runtimes()[self.variant.runtime]()

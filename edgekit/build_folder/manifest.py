@@ -17,7 +17,8 @@ from edgekit.evaluation.gates import GateResult
 from edgekit.model_metadata import AppliedQuantization, Audit, FloatOps
 from edgekit.models.channel_widths import Widths
 from edgekit.models.source import Triple
-from edgekit.runtimes.base import InputForm, Port
+from edgekit.runtimes.contract.description import Port
+from edgekit.runtimes.contract.forms import InputForm
 
 MANIFEST_SCHEMA: Literal[3] = 3
 

@@ -19,7 +19,8 @@ from edgekit.errors import EdgekitError, InputError
 from edgekit.models.card import Card
 from edgekit.models.source import Triple
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import InputForm, Runtime
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.forms import InputForm
 
 if TYPE_CHECKING:
     import numpy as np

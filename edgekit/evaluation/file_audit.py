@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edgekit.model_metadata import Audit
-from edgekit.runtimes.base import Description, Precision
+from edgekit.runtimes.contract.description import Description
+from edgekit.runtimes.contract.settings import Precision
 
 MENDS = {
     "half": "this runtime cannot keep the weights of these operators in float16",

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from edgekit.agent import agent
+from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Json, sha256_of
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.evidence import Evidence
-from edgekit.runtimes.base import InputForm, Progress
+from edgekit.runtimes.contract.forms import InputForm
 
 HOST_THREADS = 1
 """Host latency is a ratio; one thread keeps the scheduler's noise out of it."""

@@ -8,14 +8,13 @@ images of the training split.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit import stats
 from edgekit.agent.agent import prepare
-from edgekit.engine.action import Action, Context, Inputs
+from edgekit.engine.action import Action, Context, Inputs, Progress
 from edgekit.engine.artifact import Json
 from edgekit.errors import InputError
 from edgekit.evidence import Verdict
@@ -95,7 +94,7 @@ def _predict(
     card: Card,
     declared: Claim,
     images: NDArray[np.uint8],
-    progress: Callable[[int, int, str], None],
+    progress: Progress,
 ) -> Predicted:
     ranges: dict[str, tuple[Triple, Triple]] = {declared.range: (card.mean, card.std), **RANGES}
     orders: tuple[Channels, Channels] = ("rgb", "bgr")

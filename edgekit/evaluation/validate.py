@@ -41,7 +41,7 @@ from edgekit.models import foreign, timm_models
 from edgekit.models.card import Card
 from edgekit.models.source import Format
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import InputForm
+from edgekit.runtimes.contract.forms import InputForm
 
 FLOAT_SQNR_DB = 40.0
 HALF_SQNR_DB = 25.0
@@ -250,4 +250,4 @@ def read_choice(artifact: Artifact) -> Choice:
 
 def _bytes(runtime: str, artifact: Artifact) -> int:
     plugin = find_runtimes()[runtime]
-    return sum(artifact.file(n).stat().st_size for n in (plugin.file, *plugin.companions))
+    return sum(artifact.file(n).stat().st_size for n in plugin.files())

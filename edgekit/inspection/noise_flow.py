@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from edgekit import stats
 from edgekit.inspection.tensor_stats import TensorStats
-from edgekit.runtimes.base import Activation
+from edgekit.runtimes.contract.description import Activation
 
 LAYER_GAIN = 2.0
 """How many times a layer with weights amplifies the noise of its input at most; MobileNets and

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import stats
-from edgekit.runtimes.base import Activation
+from edgekit.runtimes.contract.description import Activation
 
 Values = NDArray[np.float32]
 Powers = NDArray[np.float64]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgekit.pruning.network import Network, WidthList
-from edgekit.runtimes.base import Layer
+from edgekit.runtimes.contract.microbenchmark import Layer
 
 LayerCost = Callable[[Layer], float]
 NORM_PARAMETERS = 2

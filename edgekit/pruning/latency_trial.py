@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.engine.action import Progress
 from edgekit.errors import NotAsAsked
 from edgekit.evaluation.measure import HERE, Candidate, Machine
 from edgekit.evaluation.metrics import is_disturbed, ratio_of
 from edgekit.evidence import Measurement
 from edgekit.models.card import Card
 from edgekit.pruning.table import KernelPrecision
-from edgekit.runtimes.base import InputForm, Progress, Quantization, Runtime
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.settings import Quantization
 
 CALIBRATION_IMAGES = 16
 """Enough for a file whose accuracy nobody asks for."""
@@ -89,7 +92,7 @@ class LatencyTrial:
             form = runtime.quantize(
                 compiled / runtime.file, card, self.images, asked, into, self.progress
             )
-        files = [into / name for name in (runtime.file, *runtime.companions)]
+        files = [into / name for name in runtime.files()]
         return File(into, form, sum(path.stat().st_size for path in files))
 
     def compare(self, pruned: File, dense: File) -> PruningGain:

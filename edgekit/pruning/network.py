@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from edgekit.pruning.groups import Group, is_depthwise
-from edgekit.runtimes.base import Layer
+from edgekit.runtimes.contract.microbenchmark import Layer
 
 WidthList = Sequence[int]
 """Of every group, in the order of `Network.groups`."""

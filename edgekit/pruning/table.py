@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.engine.action import Action, Context, Inputs
+from edgekit.engine.action import Action, Context, Inputs, Progress
 from edgekit.engine.artifact import Artifact, Json
 from edgekit.evaluation.measure import HERE, Candidate, Machine, Timing
 from edgekit.evaluation.metrics import is_disturbed
@@ -25,7 +25,9 @@ from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.pruning.groups import Dependencies
 from edgekit.pruning.network import LayerPart, Network, read_network
-from edgekit.runtimes.base import InputForm, Layer, Progress, Runtime
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.microbenchmark import Layer
 
 SHARES = (0.25, 0.625, 1.0)
 """Of a layer's channels, the widths at which it is timed."""
@@ -260,7 +262,7 @@ def _time(
         for number, layer in enumerate(layers):
             into = Path(folder, str(number))
             into.mkdir()
-            runtime.probe(layer, precision == "int8", into)
+            runtime.single_layer_model(layer, precision == "int8", into)
             candidates.append(Candidate(str(number), runtime.name, into / runtime.file, RAW))
             progress(number + 1, len(layers), f"write probes for {runtime.name}")
         images = Path(folder, "images.npy")

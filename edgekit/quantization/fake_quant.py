@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from edgekit.runtimes.base import CalibrationMethod
+    from edgekit.runtimes.contract.settings import CalibrationMethod
 
 CODES = 255
 """The largest of an activation's codes."""

@@ -21,7 +21,7 @@ from edgekit.evaluation.measure import Candidate, measure
 from edgekit.inspection.layerwise import Inspection, TensorReport, inspect_files
 from edgekit.model_metadata import FloatOp, MixedPrecision, MixedPrecisionStep, TrialResult
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
-from edgekit.runtimes.base import Activation
+from edgekit.runtimes.contract.description import Activation
 
 CLAMPS = {"RELU", "RELU6", "CLIP", "CLAMP"}
 MOST = 32

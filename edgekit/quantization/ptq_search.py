@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from edgekit.errors import Unsupported
 from edgekit.model_metadata import Correction, Search, TrialResult, Tried
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
-from edgekit.runtimes.base import CalibrationMethod, Quantization
+from edgekit.runtimes.contract.settings import CalibrationMethod, Quantization
 
 RANGES: tuple[tuple[CalibrationMethod, float], ...] = (
     ("minmax", 100),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.runtimes.base import CalibrationMethod
+from edgekit.runtimes.contract.settings import CalibrationMethod
 
 Range = tuple[float, float]
 BINS = 4096

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from edgekit.quantization.fake_quant import tensors
 from edgekit.quantization.ranges import Range
 from edgekit.quantization.trace import trace
-from edgekit.runtimes.base import InputForm, Runtime
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.forms import InputForm
 
 if TYPE_CHECKING:
     import torch

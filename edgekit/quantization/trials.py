@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from edgekit import stats
+from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Artifact
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
 from edgekit.evaluation.measure import Candidate, measure
@@ -22,7 +23,9 @@ from edgekit.models.card import Card
 from edgekit.quantization import ranges
 from edgekit.quantization.corrections import applicable, correct
 from edgekit.quantization.ranges import Histogram
-from edgekit.runtimes.base import InputForm, Progress, Quantization, Runtime, pixel_grid
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.forms import InputForm, pixel_grid
+from edgekit.runtimes.contract.settings import Quantization
 
 
 class QuantizationConfig(BaseModel):

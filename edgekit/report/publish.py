@@ -35,7 +35,8 @@ from edgekit.report.device import write_device_report
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import make_report
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import InputForm
+from edgekit.runtimes.base import CompilesAhead
+from edgekit.runtimes.contract.forms import InputForm
 
 BUILD_DIR = "--build-dir"
 FLOAT_FILE = "float.safetensors"
@@ -169,12 +170,12 @@ def _publish_row(build: Build, result: RowResult, report: Report, destination: P
     part = Path(tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.part-"))
     try:
         result.artifact.verify()
-        for name in (runtime.file, *runtime.companions):
+        for name in runtime.files():
             shutil.copyfile(result.artifact.file(name), part / name)
         blob = _blob(build, result)
-        if blob:
+        if blob and issubclass(runtime, CompilesAhead):
             blob.verify()
-            shutil.copyfile(blob.file(str(runtime.blob)), part / str(runtime.blob))
+            shutil.copyfile(blob.file(runtime.blob), part / runtime.blob)
         (part / "labels.txt").write_text("".join(f"{name}\n" for name in card.classes))
         if manifest.preprocessing.inside_the_model:
             _write_golden(build, result, part)
@@ -199,7 +200,7 @@ def _manifest(build: Build, result: RowResult, report: Report) -> Manifest:
     card = Card.model_validate(metadata["card"])
     form = InputForm.model_validate(metadata["form"])
     blob = _blob(build, result)
-    own = {name: artifact.files[name] for name in (runtime.file, *runtime.companions)}
+    own = {name: artifact.files[name] for name in runtime.files()}
     return Manifest(
         file=runtime.file,
         files={**own, **(blob.files if blob else {})},

@@ -11,7 +11,7 @@ from typing import Any
 
 from edgekit.errors import EdgekitError
 from edgekit.runtimes import _onnx_graph as graph
-from edgekit.runtimes.base import Description, Operator, Port, Work
+from edgekit.runtimes.contract.description import Description, Operator, Port, Work
 
 FLOAT_HEAVY = {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "Gemm", "FusedGemm"}
 FLOAT_HEAVY |= {"MatMul", "FusedMatMul", "Einsum"}

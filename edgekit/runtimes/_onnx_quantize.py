@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.runtimes import _onnx_graph as graph
-from edgekit.runtimes.base import InputForm, PixelGrid, Quantization, batches
+from edgekit.runtimes.contract.forms import InputForm, PixelGrid, batches
+from edgekit.runtimes.contract.settings import Quantization
 
 if TYPE_CHECKING:
     import numpy as np

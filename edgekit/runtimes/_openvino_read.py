@@ -10,7 +10,7 @@ from typing import Any
 
 from edgekit.errors import EdgekitError, MissingPackage
 from edgekit.runtimes import _openvino_graph as graph
-from edgekit.runtimes.base import Description, Operator, Port, Work
+from edgekit.runtimes.contract.description import Description, Operator, Port, Work
 
 PRECISIONS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
 """The library's names of the types of arithmetic; an operator of any other keeps its name."""
@@ -73,7 +73,7 @@ def load(path: Path) -> Any:
         raise EdgekitError(f"OpenVINO cannot load {path}: {error}") from error
 
 
-def refusals(path: Path, device: str) -> tuple[str, ...]:
+def unsupported_reasons(path: Path, device: str) -> tuple[str, ...]:
     """Why a device would not take the file, from the file alone; one line each."""
     model = load(path)
     found = _dynamic(model)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.runtimes import _openvino_graph as graph
 from edgekit.runtimes import _openvino_read as read
-from edgekit.runtimes.base import Activation, InputForm, batches, check_size
+from edgekit.runtimes.contract.description import Activation
+from edgekit.runtimes.contract.forms import InputForm, batches, check_size
 
 if TYPE_CHECKING:
     import numpy as np

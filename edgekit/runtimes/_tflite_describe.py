@@ -8,7 +8,7 @@ from typing import Any
 
 from edgekit.runtimes import _tflite as tflite
 from edgekit.runtimes._litert_tools import library, need
-from edgekit.runtimes.base import Description, Operator, Port, Work
+from edgekit.runtimes.contract.description import Description, Operator, Port, Work
 
 PRECISIONS = ("float16", "float32", "uint8", "int8", "int16", "int32", "int64")
 """The first of an operator's operand types is that of its arithmetic: one float operand makes it

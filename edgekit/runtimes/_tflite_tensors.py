@@ -10,7 +10,8 @@ from edgekit.errors import DeviceError
 from edgekit.runtimes import _tflite as tflite
 from edgekit.runtimes._litert_tools import library, need
 from edgekit.runtimes._tflite_describe import layer
-from edgekit.runtimes.base import Activation, InputForm, batches, check_size
+from edgekit.runtimes.contract.description import Activation
+from edgekit.runtimes.contract.forms import InputForm, batches, check_size
 
 if TYPE_CHECKING:
     import numpy as np

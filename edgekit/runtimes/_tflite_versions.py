@@ -53,7 +53,7 @@ of the schema's operators; `tests/runtimes/test_tflite_runtime.py` asks it again
 tflite-runtime, and versions only grow: what it lacks, no earlier one has."""
 
 
-def refusals(model: Any, engine: str | None) -> tuple[str, ...]:
+def unsupported_reasons(model: Any, engine: str | None) -> tuple[str, ...]:
     """Why an older interpreter would not run a model, one line for each operator it lacks.
 
     Args:

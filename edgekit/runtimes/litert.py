@@ -8,30 +8,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.engine.action import Progress
 from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.models.card import Card
 from edgekit.runtimes import _tflite as tflite
 from edgekit.runtimes import _tflite_edit as edit
-from edgekit.runtimes import _tflite_probe
+from edgekit.runtimes import _tflite_single_layer
 from edgekit.runtimes import _tflite_versions as versions
 from edgekit.runtimes._keras_to_tflite import convert
 from edgekit.runtimes._litert_tools import library, need
 from edgekit.runtimes._tflite_describe import describe
 from edgekit.runtimes._tflite_tensors import activations, tensors, weights
-from edgekit.runtimes.base import (
-    Activation,
-    Description,
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.description import Activation, Description
+from edgekit.runtimes.contract.forms import (
     InputForm,
     Io,
-    Layer,
     PixelGrid,
-    Progress,
-    Quantization,
-    Runtime,
     batches,
     pixel_grid,
     preprocessing,
 )
+from edgekit.runtimes.contract.microbenchmark import Layer
+from edgekit.runtimes.contract.settings import Quantization
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +54,7 @@ class LiteRT(Runtime):
     file = "model.tflite"
     libraries = ("litert-torch", "ai-edge-quantizer", "ai-edge-litert", "torch", "tensorflow")
     engine = "ai-edge-litert"
-    engines = ("tflite-runtime==2.14.0",)
+    older_engines = ("tflite-runtime==2.14.0",)
     reads = ("torch", "keras")
     precisions = ("int8", "float16")
     quantizers = ("ai-edge-quantizer",)
@@ -154,8 +153,8 @@ for i in np.argsort(-scores)[:5]:
         graph = model.subgraphs[0]
         return tuple(tflite.name(graph, graph.operators[i]) for i in tflite.float_ops(model))
 
-    def refusals(self, path: Path, device: str, engine: str | None) -> tuple[str, ...]:
-        return versions.refusals(tflite.read(path), engine)
+    def unsupported_reasons(self, path: Path, device: str, engine: str | None) -> tuple[str, ...]:
+        return versions.unsupported_reasons(tflite.read(path), engine)
 
     def describe(self, path: Path) -> Description:
         return describe(path)
@@ -171,8 +170,8 @@ for i in np.argsort(-scores)[:5]:
     ) -> Iterator[dict[str, NDArray[np.float32]]]:
         return tensors(path, form, images)
 
-    def probe(self, layer: Layer, integer: bool, into: Path) -> None:
-        _tflite_probe.write(layer, integer, into / self.file)
+    def single_layer_model(self, layer: Layer, integer: bool, into: Path) -> None:
+        _tflite_single_layer.write(layer, integer, into / self.file)
 
 
 def _from_torch(model: Any, card: Card, target: Path) -> None:

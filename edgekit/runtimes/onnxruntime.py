@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from edgekit.engine.action import Progress
 from edgekit.errors import InputError, MissingPackage, Unsupported
 from edgekit.models.card import Card
 from edgekit.models.source import Format
@@ -18,24 +19,16 @@ from edgekit.runtimes import (
     _onnx_export,
     _onnx_float_ops,
     _onnx_nncf,
-    _onnx_probe,
     _onnx_quantize,
+    _onnx_single_layer,
     _onnx_tensors,
 )
 from edgekit.runtimes import _onnx_graph as graph
-from edgekit.runtimes.base import (
-    Activation,
-    CalibrationMethod,
-    Description,
-    InputForm,
-    Io,
-    Layer,
-    Progress,
-    Quantization,
-    Runtime,
-    pixel_grid,
-    preprocessing,
-)
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.description import Activation, Description
+from edgekit.runtimes.contract.forms import InputForm, Io, pixel_grid, preprocessing
+from edgekit.runtimes.contract.microbenchmark import Layer
+from edgekit.runtimes.contract.settings import CalibrationMethod, Quantization
 
 if TYPE_CHECKING:
     import numpy as np
@@ -187,10 +180,10 @@ for i in np.argsort(-scores)[:5]:
             import onnxruntime  # noqa: F401
         return _onnx_tensors.tensors(path, form, images)
 
-    def probe(self, layer: Layer, integer: bool, into: Path) -> None:
-        with _packages("probe"):
+    def single_layer_model(self, layer: Layer, integer: bool, into: Path) -> None:
+        with _packages("write a layer"):
             import onnx  # noqa: F401
-        _onnx_probe.write(layer, integer, into / self.file)
+        _onnx_single_layer.write(layer, integer, into / self.file)
 
 
 def _read(model: Any, card: Card) -> Any:

@@ -12,35 +12,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from unittest.mock import patch
 
+from edgekit.engine.action import Progress
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
 from edgekit.models.card import Card
 from edgekit.models.source import Format
-from edgekit.runtimes import _onnx_probe, _openvino_tensors
+from edgekit.runtimes import _onnx_single_layer, _openvino_tensors
 from edgekit.runtimes import _openvino_convert as convert
 from edgekit.runtimes import _openvino_graph as graph
 from edgekit.runtimes import _openvino_read as read
-from edgekit.runtimes.base import (
-    Activation,
-    CalibrationMethod,
-    Description,
-    InputForm,
-    Io,
-    Layer,
-    Precision,
-    Progress,
-    Quantization,
-    Runtime,
-    batches,
-    pixel_grid,
-    preprocessing,
-)
+from edgekit.runtimes.base import CompilesAhead, TakesOver
+from edgekit.runtimes.contract.description import Activation, Description
+from edgekit.runtimes.contract.forms import InputForm, Io, batches, pixel_grid, preprocessing
+from edgekit.runtimes.contract.microbenchmark import Layer
+from edgekit.runtimes.contract.settings import CalibrationMethod, Precision, Quantization
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-class OpenVino(Runtime):
+class OpenVino(TakesOver, CompilesAhead):
     """openvino's own converters to compile, NNCF for int8."""
 
     version: ClassVar[int] = 2
@@ -50,9 +41,9 @@ class OpenVino(Runtime):
     libraries: ClassVar[tuple[str, ...]] = ("openvino", "nncf", "torch", "keras", "tensorflow")
     engine: ClassVar[str] = "openvino"
     devices: ClassVar[tuple[str, ...]] = ("CPU", "GPU", "NPU")
-    blob: ClassVar[str | None] = "model.blob"
+    blob: ClassVar[str] = "model.blob"
     reads: ClassVar[tuple[Format, ...]] = ("torch", "onnx", "keras")
-    adopts: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    takes_over_from: ClassVar[tuple[str, ...]] = ("onnxruntime",)
     precisions: ClassVar[tuple[Precision, ...]] = ("int8", "float16")
     quantizers: ClassVar[tuple[str, ...]] = ("nncf",)
     calibrations: ClassVar[tuple[CalibrationMethod, ...]] = (
@@ -145,9 +136,9 @@ for i in np.argsort(-scores)[:5]:
     def float_ops(self, source: Path) -> tuple[str, ...]:
         return graph.linear_attention(read.load(source))
 
-    def adopt(self, source: Path, into: Path) -> None:
+    def take_over(self, source: Path, into: Path) -> None:
         """Read an int8 .onnx file of ONNX Runtime's, whose input is normalised float32 NHWC."""
-        read.need("openvino", "adopt")
+        read.need("openvino", "take over")
         with _quiet():
             self._save(convert.from_file(source, None), into)
 
@@ -156,7 +147,7 @@ for i in np.argsort(-scores)[:5]:
 
         try:
             compiled = read.core().compile_model(read.load(path), device)
-            (into / "model.blob").write_bytes(compiled.export_model().getvalue())
+            (into / self.blob).write_bytes(compiled.export_model().getvalue())
         except RuntimeError as error:
             raise DeviceError(
                 f"the {device} cannot compile {path.name}: {str(error).strip().splitlines()[-1]}",
@@ -164,8 +155,8 @@ for i in np.argsort(-scores)[:5]:
             ) from error
         return dict(device_facts(device))
 
-    def refusals(self, path: Path, device: str, engine: str | None) -> tuple[str, ...]:
-        return read.refusals(path, device)
+    def unsupported_reasons(self, path: Path, device: str, engine: str | None) -> tuple[str, ...]:
+        return read.unsupported_reasons(path, device)
 
     def describe(self, path: Path) -> Description:
         return read.describe(path)
@@ -181,12 +172,12 @@ for i in np.argsort(-scores)[:5]:
     ) -> Iterator[dict[str, NDArray[np.float32]]]:
         return _openvino_tensors.tensors(path, form, images)
 
-    def probe(self, layer: Layer, integer: bool, into: Path) -> None:
-        openvino = read.need("openvino", "probe")
-        read.need("onnx", "probe")
+    def single_layer_model(self, layer: Layer, integer: bool, into: Path) -> None:
+        openvino = read.need("openvino", "single_layer_model")
+        read.need("onnx", "single_layer_model")
         with _quiet(), tempfile.TemporaryDirectory() as folder:
-            _onnx_probe.write(layer, integer, Path(folder) / "probe.onnx", float_frame=True)
-            self._save(openvino.convert_model(Path(folder) / "probe.onnx"), into)
+            _onnx_single_layer.write(layer, integer, Path(folder) / "layer.onnx", float_frame=True)
+            self._save(openvino.convert_model(Path(folder) / "layer.onnx"), into)
 
     def _save(self, model: Any, into: Path, float16: bool = False) -> None:
         import openvino

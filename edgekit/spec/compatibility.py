@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgekit.errors import EdgekitError, InputError
 from edgekit.models.source import NAMES, ModelSource
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import Variant
+from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.target import Target, known_targets, load_target
 
 

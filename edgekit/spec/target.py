@@ -18,7 +18,8 @@ from pydantic import (
 from edgekit.errors import InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import Variant
+from edgekit.runtimes.base import TakesOver
+from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.yamlfile import named_document, parse, suggestion
 
 
@@ -104,7 +105,7 @@ class Target(BaseModel):
     @classmethod
     def _engine_is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
         own = [find_runtimes()[name] for name in info.data.get("runtimes", find_runtimes())]
-        known = [engine for runtime in own for engine in runtime.engines] or ["none"]
+        known = [engine for runtime in own for engine in runtime.older_engines] or ["none"]
         if value is not None and value not in known:
             raise ValueError(f"nothing is known of {value}; known: {', '.join(known)}")
         return value
@@ -140,8 +141,9 @@ def _check(variant: Variant) -> None:
         if name not in known:
             raise ValueError(f"no runtime {name!r}; {suggestion(name, list(known))}")
     runtime = known[variant.runtime]
-    if variant.via and variant.via not in runtime.adopts:
-        offer = ", ".join(runtime.adopts) or "none"
+    takes = runtime.takes_over_from if issubclass(runtime, TakesOver) else ()
+    if variant.via and variant.via not in takes:
+        offer = ", ".join(takes) or "none"
         raise ValueError(f"{variant.runtime} takes over files of {offer}, not of {variant.via}")
     maker = known[variant.via or variant.runtime]
     offers = {"precision": maker.precisions, "quantizer": maker.quantizers}

@@ -13,7 +13,8 @@ from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.evaluation.gates import Gates
 from edgekit.evaluation.measure import Machine
-from edgekit.runtimes.base import Runtime, Variant
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.settings import Variant
 
 
 class Stage(BaseModel, Action):

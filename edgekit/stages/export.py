@@ -11,7 +11,9 @@ from edgekit.errors import Unsupported
 from edgekit.evaluation.file_audit import audit
 from edgekit.model_metadata import Audit
 from edgekit.models.card import Card
-from edgekit.runtimes.base import InputForm, Runtime, Variant
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.settings import Variant
 from edgekit.stages.base import RuntimeStage
 
 

@@ -25,7 +25,8 @@ from edgekit.quantization import ranges
 from edgekit.quantization.mixed_precision import in_float, search_mixed_precision
 from edgekit.quantization.ptq_search import search
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
-from edgekit.runtimes.base import CalibrationMethod, Precision, Quantization, Runtime, Variant
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.settings import CalibrationMethod, Precision, Quantization, Variant
 from edgekit.stages.base import RuntimeStage
 
 TRIAL_IMAGES = 64

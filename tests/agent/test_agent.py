@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from edgekit.agent import agent
 from edgekit.errors import DeviceError
 from edgekit.evaluation.measure import Candidate, measure
-from edgekit.runtimes.base import InputForm
+from edgekit.runtimes.contract.forms import InputForm
 
 RAW = InputForm(dtype="float32", mean=(0.0,) * 3, std=(1.0,) * 3)
 

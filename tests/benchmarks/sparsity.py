@@ -35,7 +35,8 @@ from edgekit.evidence import Evidence
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import Quantization, Runtime
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.settings import Quantization
 from edgekit.stages.sparsify import thin
 
 PATTERNS: dict[str, tuple[Any, ...]] = {

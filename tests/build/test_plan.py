@@ -19,7 +19,7 @@ from edgekit.errors import DataError, InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.models.checkpoint import NOTE
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import Variant
+from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import Recipe, load_recipe
 from edgekit.spec.target import Target
 

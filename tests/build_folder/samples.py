@@ -10,7 +10,7 @@ from edgekit.evaluation.metrics import AccuracyChange, Latency, Validation
 from edgekit.evaluation.validate import Choice
 from edgekit.evidence import Evidence, Measurement, Verdict
 from edgekit.model_metadata import Audit, FloatOps, TrialResult
-from edgekit.runtimes.base import InputForm
+from edgekit.runtimes.contract.forms import InputForm
 
 
 def figure(value: float, unit: str = "%", width: float = 1.0) -> Measurement:

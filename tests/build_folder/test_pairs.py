@@ -20,7 +20,7 @@ from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError, IntegrityError
 from edgekit.report.publish import publish
-from edgekit.runtimes.base import Variant
+from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target, load_target
 from tests.conftest import write_images

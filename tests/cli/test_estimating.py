@@ -17,7 +17,7 @@ from edgekit.devices.estimate.latency_model import LatencyModel, ProbeSample, fi
 from edgekit.devices.estimate.workload import Workload, workload_of
 from edgekit.engine.artifact import write_atomically
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import Layer
+from edgekit.runtimes.contract.microbenchmark import Layer
 from tests.build_folder.samples import sample_manifest, sample_report
 
 pytest.importorskip("onnx")
@@ -64,7 +64,7 @@ def edgekit(
 def model(tmp_path: Path) -> Path:
     """One int8 convolution of 3 x 3."""
     layer = Layer(kind="conv", kernel=3, height=16, width=16, cin=16, cout=32)
-    RUNTIME.probe(layer, True, tmp_path)
+    RUNTIME.single_layer_model(layer, True, tmp_path)
     return tmp_path / RUNTIME.file
 
 

@@ -12,7 +12,7 @@ from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
 from edgekit.devices.bundle.make import subject_of
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import InputForm
+from edgekit.runtimes.contract.forms import InputForm
 
 RAW = InputForm(dtype="float32", mean=(0.0,) * 3, std=(1.0,) * 3)
 QUICK = Protocol(

@@ -4,7 +4,7 @@ import pytest
 
 from edgekit.evaluation.file_audit import audit, complaint
 from edgekit.model_metadata import Audit
-from edgekit.runtimes.base import Description, Operator, Port
+from edgekit.runtimes.contract.description import Description, Operator, Port
 
 PORT = Port(name="image", shape=(1, 8, 8, 3), dtype="uint8")
 

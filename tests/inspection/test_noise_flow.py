@@ -9,7 +9,7 @@ import pytest
 
 from edgekit.inspection.noise_flow import NoiseFlow, ratio
 from edgekit.inspection.tensor_stats import TensorStats
-from edgekit.runtimes.base import Activation
+from edgekit.runtimes.contract.description import Activation
 
 RNG = np.random.default_rng(0)
 SIGNAL = RNG.normal(size=(4, 8, 8, 2)).astype(np.float32)

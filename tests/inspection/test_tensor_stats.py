@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgekit.inspection.tensor_stats import Factors, TensorStats
-from edgekit.runtimes.base import Activation
+from edgekit.runtimes.contract.description import Activation
 
 RNG = np.random.default_rng(0)
 

@@ -36,7 +36,7 @@ from edgekit.models.foreign import LoadForeign, content_digest
 from edgekit.models.source import RANGES, ModelSource
 from edgekit.report.publish import publish
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import Variant
+from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target
 

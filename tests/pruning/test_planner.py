@@ -7,7 +7,7 @@ from edgekit.pruning import cost
 from edgekit.pruning.groups import Group
 from edgekit.pruning.network import ChannelPort, LayerPart, Network
 from edgekit.pruning.planner import narrower, plan_cut
-from edgekit.runtimes.base import Layer
+from edgekit.runtimes.contract.microbenchmark import Layer
 
 
 def chain(widths: list[int], sizes: list[int]) -> Network:

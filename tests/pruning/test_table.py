@@ -25,7 +25,8 @@ from edgekit.pruning.table import (
     read_table,
 )
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import Layer, Runtime
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.microbenchmark import Layer
 from edgekit.transports.fake import Fake
 from tests.boards import board_of
 
@@ -52,7 +53,7 @@ def measured(network: Network) -> Table:
     written: list[Layer] = []
 
     class Pretence(find_runtimes()["onnxruntime"]):  # type: ignore[misc]
-        def probe(self, layer: Layer, integer: bool, into: Path) -> None:
+        def single_layer_model(self, layer: Layer, integer: bool, into: Path) -> None:
             assert integer
             written.append(layer)
 

@@ -16,7 +16,8 @@ from edgekit.model_metadata import TrialResult
 from edgekit.quantization import mixed_precision
 from edgekit.quantization.mixed_precision import search_mixed_precision
 from edgekit.quantization.trials import QuantizationConfig
-from edgekit.runtimes.base import Description, Operator, Port, Quantization
+from edgekit.runtimes.contract.description import Description, Operator, Port
+from edgekit.runtimes.contract.settings import Quantization
 
 WAY = QuantizationConfig(quantization=Quantization(quantizer="library", float_ops=("rule",)))
 NAMES = [f"op{i}" for i in range(12)]

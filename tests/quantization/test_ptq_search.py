@@ -11,7 +11,7 @@ from edgekit.errors import Unsupported
 from edgekit.model_metadata import TrialResult
 from edgekit.quantization.ptq_search import search
 from edgekit.quantization.trials import QuantizationConfig
-from edgekit.runtimes.base import Quantization
+from edgekit.runtimes.contract.settings import Quantization
 
 ASKED = Quantization(quantizer="library", float_ops=("div",))
 

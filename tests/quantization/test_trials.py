@@ -10,7 +10,7 @@ import pytest
 
 from edgekit.errors import DeviceError, EdgekitError, StorageError
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
-from edgekit.runtimes.base import Quantization
+from edgekit.runtimes.contract.settings import Quantization
 
 WAY = QuantizationConfig(quantization=Quantization(quantizer="library"))
 

@@ -16,7 +16,7 @@ from edgekit.engine.action import Context
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.report.publish import publish
-from edgekit.runtimes.base import Variant
+from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target
 

@@ -10,7 +10,8 @@ import numpy as np
 from edgekit.agent.agent import open_litert
 from edgekit.models.card import Card
 from edgekit.models.timm_models import create
-from edgekit.runtimes.base import InputForm, Quantization
+from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.settings import Quantization
 from edgekit.runtimes.litert import LiteRT
 
 RUNTIME = LiteRT()

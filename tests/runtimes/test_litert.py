@@ -16,7 +16,8 @@ from edgekit.errors import EdgekitError, InputError, MissingPackage
 from edgekit.models.card import Card
 from edgekit.models.timm_models import create
 from edgekit.runtimes import _tflite, litert
-from edgekit.runtimes.base import InputForm, Quantization, pixel_grid
+from edgekit.runtimes.contract.forms import InputForm, pixel_grid
+from edgekit.runtimes.contract.settings import Quantization
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("litert_torch")

@@ -12,7 +12,7 @@ import pytest
 from edgekit import stats
 from edgekit.errors import InputError, Unsupported
 from edgekit.runtimes import _tflite, litert
-from edgekit.runtimes.base import InputForm
+from edgekit.runtimes.contract.forms import InputForm
 from tests.runtimes.litert_models import (
     HALF,
     RUNTIME,
@@ -107,10 +107,10 @@ def test_an_int8_division_stops_the_model(
     path = tmp_path / "int8" / RUNTIME.file
     with pytest.raises(RuntimeError, match=r"div.*zero_point"):
         scores(path, form, IMAGES[:8])
-    refused = RUNTIME.refusals(path, "CPU", "tflite-runtime==2.14.0")
+    refused = RUNTIME.unsupported_reasons(path, "CPU", "tflite-runtime==2.14.0")
     assert len(refused) == 4
     assert all("DIV" in line and "int8" in line for line in refused)
-    assert RUNTIME.refusals(path, "CPU", None) == ()
+    assert RUNTIME.unsupported_reasons(path, "CPU", None) == ()
 
 
 def test_an_island_that_is_not_there_is_named(attention: Attention, tmp_path: Path) -> None:

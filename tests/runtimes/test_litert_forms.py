@@ -15,7 +15,7 @@ from edgekit.errors import EdgekitError, InputError, Unsupported, WeightsError
 from edgekit.models.card import Card
 from edgekit.models.timm_models import create
 from edgekit.runtimes import _tflite, _tflite_edit
-from edgekit.runtimes.base import InputForm, Io
+from edgekit.runtimes.contract.forms import InputForm, Io
 from tests.runtimes.litert_models import HALF, LABELS, RUNTIME, card, compiled, quantized, scores
 
 pytest.importorskip("litert_torch")
@@ -131,16 +131,16 @@ def test_channels_normalised_apart_have_no_integer_input(files: Files, tmp_path:
 
 
 def test_a_version_too_new_for_an_old_interpreter_is_named(files: Files, tmp_path: Path) -> None:
-    assert RUNTIME.refusals(files.path("int8"), "CPU", "tflite-runtime==2.14.0") == ()
+    assert RUNTIME.unsupported_reasons(files.path("int8"), "CPU", "tflite-runtime==2.14.0") == ()
     model = _tflite.read(files.path("int8"))
     code = model.operatorCodes[model.subgraphs[0].operators[1].opcodeIndex]
     kind = _tflite.kinds(model)[1]
     code.version = 99
     doctored = tmp_path / "model.tflite"
     _tflite_edit.write(model, doctored)
-    (line,) = RUNTIME.refusals(doctored, "CPU", "tflite-runtime==2.14.0")
+    (line,) = RUNTIME.unsupported_reasons(doctored, "CPU", "tflite-runtime==2.14.0")
     assert line.startswith(f"{kind} is in the file in version 99, tflite-runtime==2.14.0 knows")
-    assert RUNTIME.refusals(doctored, "CPU", "ai-edge-litert==2.3.0") == ()
+    assert RUNTIME.unsupported_reasons(doctored, "CPU", "ai-edge-litert==2.3.0") == ()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from edgekit.errors import InputError
 from edgekit.models.card import Card
 from edgekit.models.timm_models import create
 from edgekit.runtimes._onnx_float_ops import linear_attention
-from edgekit.runtimes.base import Quantization
+from edgekit.runtimes.contract.settings import Quantization
 from edgekit.runtimes.onnxruntime import OnnxRuntime
 
 torch = pytest.importorskip("torch")

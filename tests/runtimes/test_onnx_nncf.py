@@ -13,7 +13,9 @@ from edgekit.errors import Unsupported
 from edgekit.models.card import Card
 from edgekit.models.timm_models import create
 from edgekit.runtimes import _onnx_nncf
-from edgekit.runtimes.base import Description, InputForm, Quantization
+from edgekit.runtimes.contract.description import Description
+from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.settings import Quantization
 from edgekit.runtimes.onnxruntime import OnnxRuntime
 
 torch = pytest.importorskip("torch")

@@ -20,7 +20,8 @@ from edgekit.agent import agent
 from edgekit.errors import DeviceError, EdgekitError, MissingPackage, Unsupported
 from edgekit.models.card import Card
 from edgekit.models.timm_models import create
-from edgekit.runtimes.base import InputForm, Quantization, pixel_grid
+from edgekit.runtimes.contract.forms import InputForm, pixel_grid
+from edgekit.runtimes.contract.settings import Quantization
 from edgekit.runtimes.openvino import OpenVino
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -379,7 +380,7 @@ def test_an_int8_onnx_file_is_adopted(tmp_path: Path) -> None:
     asked = Quantization(quantizer="onnxruntime")
     source = tmp_path / "onnx" / other.file
     form = other.quantize(source, ALIKE, DULL, asked, tmp_path / "int8", lambda *_: None)
-    RUNTIME.adopt(tmp_path / "int8" / other.file, tmp_path / "adopted")
+    RUNTIME.take_over(tmp_path / "int8" / other.file, tmp_path / "adopted")
     RUNTIME.bake(tmp_path / "adopted" / RUNTIME.file, ALIKE, form, LABELS, tmp_path / "baked")
     described = RUNTIME.describe(tmp_path / "baked" / RUNTIME.file)
     assert described.float_heavy == []
@@ -448,13 +449,13 @@ def save(folder: Path, shape: list[int], dtype: str = "float32") -> Path:
 
 def test_refusals_name_what_a_device_does_not_take(build: Build, tmp_path: Path) -> None:
     for name in ("float", "grid-uint8", "float16-uint8"):
-        assert RUNTIME.refusals(build.path(name), "NPU", None) == ()
-    dynamic = RUNTIME.refusals(save(tmp_path, [1, -1, 8, 3]), "CPU", None)
+        assert RUNTIME.unsupported_reasons(build.path(name), "NPU", None) == ()
+    dynamic = RUNTIME.unsupported_reasons(save(tmp_path, [1, -1, 8, 3]), "CPU", None)
     assert "image" in dynamic[0]
     assert "[1,?,8,3]" in dynamic[0]
     wide = save(tmp_path, [1, 8, 8, 3], "float64")
-    assert RUNTIME.refusals(wide, "CPU", None) == ()
-    assert "does not compute in f64" in RUNTIME.refusals(wide, "NPU", None)[0]
+    assert RUNTIME.unsupported_reasons(wide, "CPU", None) == ()
+    assert "does not compute in f64" in RUNTIME.unsupported_reasons(wide, "NPU", None)[0]
 
 
 @pytest.mark.parametrize("device", ["AUTO", "AUTO:NPU,CPU", "HETERO:NPU,CPU", "MULTI:CPU"])

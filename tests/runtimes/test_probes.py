@@ -7,7 +7,8 @@ import pytest
 
 from edgekit.evaluation.measure import Candidate, measure
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import InputForm, Layer
+from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.microbenchmark import Layer
 
 LAYERS = {
     "stem": Layer(kind="conv", kernel=3, stride=2, height=33, width=33, cin=3, cout=16),
@@ -25,7 +26,7 @@ def test_a_probe_runs_its_layer_and_no_other(runtime: str, integer: bool, tmp_pa
     for name, layer in LAYERS.items():
         into = tmp_path / name
         into.mkdir()
-        own.probe(layer, integer, into)
+        own.single_layer_model(layer, integer, into)
         found = own.describe(into / own.file)
         heavy = [operator for operator in found.operators if operator.heavy]
         assert [operator.is_integer for operator in heavy] == [integer], name
@@ -40,7 +41,7 @@ def test_probes_are_fed_one_value_and_give_one(runtime: str, tmp_path: Path) -> 
     frame = Layer(kind="frame", height=8, width=8, cin=24, cout=24)
     for name, layer in {**LAYERS, "frame": frame}.items():
         (tmp_path / name).mkdir()
-        own.probe(layer, True, tmp_path / name)
+        own.single_layer_model(layer, True, tmp_path / name)
         candidates.append(Candidate(name, runtime, tmp_path / name / own.file, RAW))
     np.save(tmp_path / "images.npy", np.zeros((1, 1, 1, 1), np.uint8))
     names = tuple(candidate.id for candidate in candidates)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from edgekit.runtimes import _tflite, _tflite_edit, _tflite_versions, litert
-from edgekit.runtimes.base import InputForm
+from edgekit.runtimes.contract.forms import InputForm
 from tests.runtimes.litert_models import (
     HALF,
     LABELS,
@@ -130,7 +130,7 @@ def old_scores(python: Path, model: Path, folder: Path) -> Any:
 def test_todays_int8_files_run_there(
     shipped: dict[str, Path], old_python: Path, name: str, tmp_path: Path
 ) -> None:
-    assert RUNTIME.refusals(shipped[name], "CPU", ENGINE) == ()
+    assert RUNTIME.unsupported_reasons(shipped[name], "CPU", ENGINE) == ()
     found, expected = old_scores(old_python, shipped[name], tmp_path), None
     assert not isinstance(found, str), found
     expected = scores(shipped[name], RAW, IMAGES)
@@ -144,7 +144,7 @@ def test_todays_int8_files_run_there(
 def test_an_int8_division_is_refused_by_both(
     shipped: dict[str, Path], old_python: Path, tmp_path: Path
 ) -> None:
-    refused = RUNTIME.refusals(shipped["division"], "CPU", ENGINE)
+    refused = RUNTIME.unsupported_reasons(shipped["division"], "CPU", ENGINE)
     assert refused
     assert all("DIV" in line for line in refused)
     said = old_scores(old_python, shipped["division"], tmp_path)
@@ -162,7 +162,7 @@ def test_a_version_too_new_is_refused_by_both(
     assert code
     code.version = _tflite_versions.NEWEST[kind] + 1
     _tflite_edit.write(model, tmp_path / "model.tflite")
-    (line,) = RUNTIME.refusals(tmp_path / "model.tflite", "CPU", ENGINE)
+    (line,) = RUNTIME.unsupported_reasons(tmp_path / "model.tflite", "CPU", ENGINE)
     assert f"{kind} is in the file in version {code.version}" in line
     said = old_scores(old_python, tmp_path / "model.tflite", tmp_path)
     assert isinstance(said, str)

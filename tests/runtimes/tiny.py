@@ -10,7 +10,9 @@ import numpy as np
 
 from edgekit.models.card import Card
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import InputForm, Quantization, Runtime
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.settings import Quantization
 
 SIZE = 32
 LABELS = ("a", "b", "c")

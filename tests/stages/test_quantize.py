@@ -20,7 +20,7 @@ from edgekit.evaluation.gates import Gates
 from edgekit.model_metadata import FloatOp, MixedPrecision, Search, TrialResult
 from edgekit.quantization.trials import QuantizationConfig
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import Quantization, Variant
+from edgekit.runtimes.contract.settings import Quantization, Variant
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target
 from edgekit.stages import quantize

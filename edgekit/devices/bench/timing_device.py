@@ -138,7 +138,7 @@ class TimingDevice:
         with tarfile.open(folder / MODELS, "w") as archive:
             for number, candidate in enumerate(candidates):
                 runtime = find_runtimes()[candidate.runtime]
-                for name in (runtime.file, *runtime.companions):
+                for name in runtime.files():
                     archive.add(candidate.path.with_name(name), f"{number}/{name}")
                 model = {"id": candidate.id, "path": f"{number}/{runtime.file}"}
                 if candidate.runtime == "openvino":

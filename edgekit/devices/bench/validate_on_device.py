@@ -26,7 +26,8 @@ from edgekit.evaluation.metrics import measurement
 from edgekit.evidence import Evidence, InvalidityCause
 from edgekit.models.card import Card
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import InputForm, Runtime
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.forms import InputForm
 from edgekit.spec.target import machine_of
 from edgekit.stats import Interval
 
@@ -87,7 +88,7 @@ class OnDevice(Action):
         images = np.load(inputs["images"].file("images.npy"), mmap_mode="r")
         chosen = spread(len(images), SLICE)
         few = np.array(images[chosen])
-        copied = {name: model.file(name) for name in (runtime.file, *runtime.companions)}
+        copied = {name: model.file(name) for name in runtime.files()}
         beside = None
         if "baseline" in inputs and self.board.is_timed:
             names = {name: f"float-{name}" for name in copied}

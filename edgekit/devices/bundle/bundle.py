@@ -39,7 +39,7 @@ from edgekit.devices.bundle.subject import Subject
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import InputError, IntegrityError
 from edgekit.evidence import Evidence
-from edgekit.runtimes.base import InputForm
+from edgekit.runtimes.contract.forms import InputForm
 
 SUMS, INFO, JOB, SMOKE, RESULT = (
     "SHA256SUMS",

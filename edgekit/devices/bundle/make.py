@@ -37,7 +37,9 @@ from edgekit.evaluation.measure import Candidate, Ready, measure
 from edgekit.evaluation.validate import RESULT
 from edgekit.models.card import Card
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import InputForm, Port, Runtime
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.description import Port
+from edgekit.runtimes.contract.forms import InputForm
 from edgekit.spec.target import machine_of
 
 BROUGHT = (MANIFEST, "labels.txt", "classify.py")

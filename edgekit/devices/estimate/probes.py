@@ -18,7 +18,9 @@ from edgekit.engine.artifact import Artifact, Json, digest_of
 from edgekit.engine.store import Store
 from edgekit.models import timm_models
 from edgekit.models.card import Card
-from edgekit.runtimes.base import InputForm, Quantization, Runtime
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.settings import Quantization
 
 PRECISIONS = ("int8", "float32")
 HALF = (0.5, 0.5, 0.5)
@@ -155,7 +157,7 @@ def made(
         Unsupported, MissingPackage: the runtime cannot make them here.
     """
     artifact = _artifact(MakeProbe(probe, runtime), store, progress)
-    names = (runtime.file, *runtime.companions)
+    names = runtime.files()
     return [
         Made(
             probe=probe,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.runtimes.base import Description, Runtime
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.description import Description
 
 NEARLY_ALL = 0.95
 """Share of the multiply-accumulates that gives a file its precision; a build lets 5 % stay in

@@ -12,7 +12,7 @@ from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.devices.bundle.subject import Subject
 from edgekit.engine.artifact import sha256_of
-from edgekit.runtimes.base import InputForm
+from edgekit.runtimes.contract.forms import InputForm
 
 COUNT = 6
 RAW = InputForm(dtype="uint8", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))

@@ -22,7 +22,7 @@ from edgekit.errors import InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.evidence import Evidence
 from edgekit.report.publish import publish
-from edgekit.runtimes.base import Variant
+from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target
 from edgekit.transports.emulated import Emulated

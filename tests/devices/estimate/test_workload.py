@@ -10,7 +10,7 @@ from edgekit.devices.estimate.workload import summed, workload_of
 from edgekit.models.card import Card
 from edgekit.models.timm_models import count_macs, create
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import Description, Operator, Port
+from edgekit.runtimes.contract.description import Description, Operator, Port
 from tests.devices.estimate.workloads import workload
 
 SIZE = 64

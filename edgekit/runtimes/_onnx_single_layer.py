@@ -11,14 +11,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgekit.runtimes._layer import Layer
+from edgekit.runtimes.contract.microbenchmark import Layer
 
 SCALE = 1 / 64
 """Of all codes: any will do, since no value decides how long a layer takes."""
 
 
 def write(layer: Layer, integer: bool, target: Path, float_frame: bool = False) -> None:
-    """Write a probe; `integer` for uint8 activations and int8 weights per channel, as QDQ.
+    """Write a layer; `integer` for uint8 activations and int8 weights per channel, as QDQ.
 
     Args:
         float_frame: pad and cut in float, and quantise in between: OpenVINO takes a convolution for
@@ -27,7 +27,7 @@ def write(layer: Layer, integer: bool, target: Path, float_frame: bool = False) 
     import onnx
     from onnx import TensorProto, helper
 
-    graph = _Graph()
+    graph = _LayerGraph()
     shape = (layer.height, layer.width, layer.cin)
     value = "image"
     in_float = float_frame or not integer
@@ -61,7 +61,7 @@ def write(layer: Layer, integer: bool, target: Path, float_frame: bool = False) 
     onnx.save(model, target)
 
 
-def _layer(graph: _Graph, layer: Layer, integer: bool, value: str) -> str:
+def _layer(graph: _LayerGraph, layer: Layer, integer: bool, value: str) -> str:
     if integer:
         value = graph.add("DequantizeLinear", [value, *graph.grid()])
     value = graph.add(
@@ -75,7 +75,7 @@ def _layer(graph: _Graph, layer: Layer, integer: bool, value: str) -> str:
     return graph.add("QuantizeLinear", [value, *graph.grid()]) if integer else value
 
 
-class _Graph:
+class _LayerGraph:
     """Nodes and constants, each with a name of its own."""
 
     def __init__(self) -> None:

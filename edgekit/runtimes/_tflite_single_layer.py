@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.runtimes import _tflite_edit as edit
-from edgekit.runtimes._layer import Layer
 from edgekit.runtimes._litert_tools import need
+from edgekit.runtimes.contract.microbenchmark import Layer
 
 SCALE = 1 / 64
 """Of all codes: any will do, since no value decides how long a layer takes."""
@@ -31,10 +31,10 @@ VERSIONS = {"PAD": 2, "SLICE": 2, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3}
 
 
 def write(layer: Layer, integer: bool, target: Path) -> None:
-    """Write a probe; `integer` for int8 activations and int8 weights per channel."""
+    """Write a model of a layer; `integer` for int8 activations and int8 weights per channel."""
     import numpy as np
 
-    graph = _Graph(integer)
+    graph = _LayerModel(integer)
     image = graph.tensor("image", (1, 1, 1, 1), "UINT8", scales=[SCALE], zero_point=128)
     small = graph.activations("small", (1, 1, 1, 1))
     graph.operator("QUANTIZE" if integer else "CAST", [image], small)
@@ -53,7 +53,7 @@ def write(layer: Layer, integer: bool, target: Path) -> None:
     edit.write(graph.model([image], [code]), target)
 
 
-def _layer(graph: _Graph, layer: Layer, value: int) -> int:
+def _layer(graph: _LayerModel, layer: Layer, value: int) -> int:
     import numpy as np
 
     depthwise = layer.kind == "depthwise"
@@ -74,7 +74,7 @@ def _layer(graph: _Graph, layer: Layer, value: int) -> int:
     return output
 
 
-class _Graph:
+class _LayerModel:
     """A model of one subgraph, as the objects of the generated schema."""
 
     def __init__(self, integer: bool) -> None:

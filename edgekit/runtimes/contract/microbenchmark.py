@@ -1,11 +1,15 @@
-"""One layer of a network, as a runtime is asked to time it."""
+"""The third contract of a runtime: models of one layer, to learn how long that layer takes."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from edgekit.runtimes.contract.identity import Identity
 
 
 class Layer(BaseModel):
@@ -17,7 +21,7 @@ class Layer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["conv", "depthwise", "frame"]
-    """`frame` is no layer: what a probe costs before and after the layer it is made for."""
+    """`frame` is no layer: what a model of one layer costs before and after that layer."""
     kernel: int = 1
     stride: int = 1
     height: int
@@ -36,3 +40,17 @@ class Layer(BaseModel):
     @property
     def macs(self) -> int:
         return self.out_pixels * self.weights
+
+
+class Microbenchmark(Identity, ABC):
+    """Writes models of a single layer."""
+
+    @abstractmethod
+    def single_layer_model(self, layer: Layer, integer: bool, into: Path) -> None:
+        """Write a model of one layer to `into / self.file`.
+
+        It takes uint8 [1, 1, 1, 1] and gives one value, so that next to nothing is copied.
+
+        Args:
+            integer: int8 weights and 8-bit activations, as `quantize` makes them; else float32.
+        """

@@ -1,0 +1,102 @@
+"""What is inside a model file: its operators, its ports and its activations."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Work = Literal["conv", "depthwise", "dense", "product"]
+"""What multiply-accumulates are made of: `dense` are 1 x 1 convolutions and linear layers, and
+`product` is of two computed tensors, as in attention."""
+
+
+class Operator(BaseModel):
+    """One operator of the graph that really runs, after the runtime's own fusing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: str
+    written: str = ""
+    """What `Quantization.float_ops` calls it: its name in the file, before anything is fused. Empty
+    where the file has no such operator."""
+    precision: str
+    """int8, float32, ...: the type of its arithmetic."""
+    heavy: bool
+    """Convolutions and matrix products: where the time goes."""
+    macs: int = 0
+    """Multiply-accumulates for one image; 0 but for heavy operators."""
+    work: Work | None = None
+    """None but for heavy operators."""
+    weights: int = 0
+    """Bytes of the constants it reads."""
+    moved: int = 0
+    """Bytes of the activations it reads and writes for one image, as far as the file tells."""
+
+    @property
+    def is_integer(self) -> bool:
+        return self.precision.startswith(("int", "uint"))
+
+
+class Activation(BaseModel):
+    """A tensor that depends on the image, the operator that makes it, and its codes, if it has
+    any. It is called as in `Reader.tensors`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    operator: str
+    """What `Quantization.float_ops` calls its maker; empty for the image."""
+    layer: str
+    """The maker for a person to read."""
+    kind: str
+    inputs: tuple[str, ...]
+    """Names of the activations that the maker reads; constants are none."""
+    has_weights: bool
+    """The maker is a convolution or a matrix product with weights that are in the file."""
+    low: float | None = None
+    high: float | None = None
+    """The numbers that its lowest and its highest code stand for; None where it is in float."""
+    step: float | None = None
+    """Between two codes."""
+
+
+class Port(BaseModel):
+    """An input or output of a model file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+    """Of codes: a code stands for scale * (code - zero_point). None for numbers."""
+
+
+class Description(BaseModel):
+    """What is inside a model file, read from the file and from the runtime that loads it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: Port
+    output: Port
+    operators: tuple[Operator, ...]
+    per_channel: bool
+    """Weights have one scale for each output channel."""
+    outside_delegate: tuple[str, ...] = ()
+    """Operators that the runtime's fast path (XNNPACK) does not take."""
+    conversions: tuple[str, ...] = ()
+    """Quantise and dequantise operators that still run between others: what did not fuse."""
+    transposes: tuple[str, ...] = ()
+    """Operators that only move data to another layout."""
+
+    @property
+    def float_heavy(self) -> list[str]:
+        """Names of convolutions and matrix products that do not run in integers."""
+        return [o.name for o in self.operators if o.heavy and not o.is_integer]
+
+    def count(self) -> dict[str, int]:
+        return dict(Counter(f"{o.kind} {o.precision}" for o in self.operators))
