@@ -125,7 +125,6 @@ def _nothing_required(target: Target) -> Target:
 
 def run_matrix(
     matrix: Matrix,
-    base: Path,
     store: Store,
     observer: Observer,
     known: MatrixReport | None,
@@ -134,9 +133,7 @@ def run_matrix(
     """Measure every architecture, publishing the report after each one.
 
     Args:
-        base: the folder of the matrix file, to which relative paths refer.
         known: the last report; its lines are kept where their keys are unchanged.
-
     """
     targets = load_targets(matrix)
     before = {line.arch: line for line in known.lines} if known else {}
@@ -156,7 +153,7 @@ def run_matrix(
         open=[entry.arch for entry in matrix.architectures],
     )
     for arch, entry in zip(lines, matrix.architectures, strict=True):
-        lines[arch] = _line(matrix, entry, targets, base, store, observer, lines[arch], report)
+        lines[arch] = _line(matrix, entry, targets, store, observer, lines[arch], report)
         report.lines = [line for line in lines.values() if line]
         report.open = [name for name, line in lines.items() if not line]
         report.created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -168,7 +165,6 @@ def _line(
     matrix: Matrix,
     entry: MatrixEntry,
     targets: list[Target],
-    base: Path,
     store: Store,
     observer: Observer,
     known: MatrixRow | None,
@@ -184,7 +180,7 @@ def _line(
         epochs=next((getattr(s, "epochs", None) for s in recipe.stages if s.trains), None),
     )
     try:
-        plan = make_plan(recipe, base, targets, store)
+        plan = make_plan(recipe, targets, store)
         line.key = digest_of(plan.record())
         if known and known.key == line.key and _is_settled(known):
             return known.model_copy(update={"family": entry.family, "note": entry.note})

@@ -55,7 +55,6 @@ def run(
     seen = Counting()
     report = run_matrix(
         load_matrix(world / name),
-        world,
         Store(world / "store"),
         seen,
         known,

@@ -41,7 +41,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """build/mobilenet_int8/rpi, of the demo recipe."""
     root, store = tmp_path_factory.mktemp("same"), Store(default_store())
     recipe = load_recipe(RECIPE)
-    plan = make_plan(recipe, RECIPE.parent, [load_target("rpi")], store)
+    plan = make_plan(recipe, [load_target("rpi")], store)
     publish(execute(plan, store, Silent()), root)
     return root / recipe.name / "rpi"
 

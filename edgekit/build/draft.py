@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from edgekit.data.images import DecodeImages
 from edgekit.data.splits import CalibrationChoice, Inventory
@@ -18,7 +17,6 @@ class Draft:
     """Steps in the order they were added; an input must have been added before."""
 
     recipe: Recipe
-    base: Path
     inventory: Inventory
     steps: dict[str, Step] = field(default_factory=dict)
 

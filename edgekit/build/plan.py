@@ -51,8 +51,6 @@ RECORD = "plan.json"
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     recipe: Recipe
-    base: Path
-    """The folder of the recipe, to which its relative paths refer."""
     steps: tuple[Step, ...]
     targets: tuple[TargetPlan, ...]
     left_out: dict[str, str]
@@ -67,7 +65,6 @@ class Plan:
 
 def make_plan(
     recipe: Recipe,
-    base: Path,
     targets: list[Target],
     store: Store,
     last: Json | None = None,
@@ -87,9 +84,9 @@ def make_plan(
     names = [target.name for target in targets]
     if len(set(names)) < len(names):
         raise InputError(f"--target: a target is named twice: {', '.join(sorted(names))}")
-    inventory = _in_order(recipe, take_inventory(recipe.data, base, store.root / "digests"))
-    seen = _seen_images(recipe, base, inventory)
-    draft = Draft(recipe, base, inventory)
+    inventory = _in_order(recipe, take_inventory(recipe.data, store.root / "digests"))
+    seen = _seen_images(recipe, inventory)
+    draft = Draft(recipe, inventory)
     draft.add("splits", SplitData(recipe.data, inventory), {})
     judge = f"images/{recipe.data.evaluate_on}"
     draft.add(judge, draft.decode(recipe.data.evaluate_on), {"splits": "splits"})
@@ -112,7 +109,6 @@ def make_plan(
     steps = tuple(with_reasons(list(draft.steps.values()), store, last or {}, force))
     return Plan(
         recipe=recipe,
-        base=base,
         steps=steps,
         targets=planned,
         left_out=left_out,
@@ -154,7 +150,7 @@ def _refuse_idle_stages(recipe: Recipe, targets: list[Target]) -> None:
                 raise InputError(f"{target.name}: {error.message}", hint=error.hint) from None
 
 
-def _seen_images(recipe: Recipe, base: Path, inventory: Inventory) -> set[str]:
+def _seen_images(recipe: Recipe, inventory: Inventory) -> set[str]:
     """Images the weights have learned from, or will have: here, and in the files they come from.
 
     Raises:
@@ -166,8 +162,8 @@ def _seen_images(recipe: Recipe, base: Path, inventory: Inventory) -> set[str]:
         return {inventory.digests[sample.name][:SEEN_DIGITS] for sample in samples}
 
     judged = starts(splits[recipe.data.evaluate_on])
-    files = [recipe.model.weights_file(base)]
-    files += [path for stage in recipe.stages for path in stage.files(base).values()]
+    files = [recipe.model.weights_file()]
+    files += [path for stage in recipe.stages for path in stage.files().values()]
     seen: set[str] = set()
     for path in filter(None, files):
         known = seen_images(path)
@@ -191,9 +187,9 @@ def _plan_trunk(draft: Draft, machine: Machine) -> tuple[list[str], str]:
     """
     recipe = draft.recipe
     kind = LoadModel if recipe.model.format == "torch" else LoadForeign
-    load = kind(recipe.model, draft.base, recipe.data.image_size, recipe.data.crop_pct)
+    load = kind(recipe.model, recipe.data.image_size, recipe.data.crop_pct)
     trunk = [draft.add("source", load, {"splits": "splits"})]
-    if _is_unproven(recipe, draft.base):
+    if _is_unproven(recipe):
         _plan_source_check(draft)
     reference = trunk[0]
     for i, stage in enumerate(recipe.stages):
@@ -210,21 +206,21 @@ def _plan_trunk(draft: Draft, machine: Machine) -> tuple[list[str], str]:
             name = draft.free(f"{stage.stage}-{role}")
             inputs[role] = draft.add(name, action, {"model": trunk[-1]})
         given = {role: name for role, name in inputs.items() if role != "model"}
-        for role, action in stage.split_steps(draft.base, recipe.data.image_size).items():
+        for role, action in stage.split_steps(recipe.data.image_size).items():
             inputs[role] = draft.add(draft.free(role), action, {"splits": "splits", **given})
-        files = {name: sha256_of(path) for name, path in stage.files(draft.base).items()}
+        files = {name: sha256_of(path) for name, path in stage.files().items()}
         trunk.append(draft.add(draft.free(stage.stage), stage, inputs, files))
         if stage.trains and all(s.trains for s in recipe.stages[:i]):
             reference = trunk[-1]
     return trunk, reference
 
 
-def _is_unproven(recipe: Recipe, base: Path) -> bool:
+def _is_unproven(recipe: Recipe) -> bool:
     """Whether what the model expects is known from the recipe alone: its file is neither edgekit's
     own, whose card says it, nor trained further here."""
     if recipe.model.format != "torch":
         return True
-    file = recipe.model.weights_file(base) if recipe.model.is_file else None
+    file = recipe.model.weights_file() if recipe.model.is_file else None
     trained = any(stage.trains for stage in recipe.stages)
     return file is not None and not trained and not read_note(file)
 

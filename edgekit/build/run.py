@@ -204,7 +204,6 @@ def _run(
     context = Context(
         progress=lambda done, total, note: observer.progressed(step, done, total, note),
         partial=store.partial(step.key, parents, fresh=step.state is StepState.FORCED),
-        base=build.plan.base,
     )
     start = time.perf_counter()
     with store.workspace() as folder:

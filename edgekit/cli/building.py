@@ -138,7 +138,6 @@ def matrix(spec: Path, out: Path | None, store: Path | None, as_json: bool) -> N
     with Console(quiet=as_json) as console:
         report = run_matrix(
             wanted,
-            spec.parent,
             Store(store or default_store()),
             console,
             known,
@@ -176,7 +175,7 @@ def _plan(
         with contextlib.suppress(OSError, ValueError):
             last |= json.loads(record.read_text())
     board = _board(device, loaded) if device else None
-    return make_plan(parsed, recipe.parent, loaded, cache, last, force, board), cache
+    return make_plan(parsed, loaded, cache, last, force, board), cache
 
 
 def _board(device: str, targets: list[Target]) -> TimingDevice:

@@ -59,7 +59,7 @@ class CalibrationChoice:
     """So many images, those of a choice without it, are taken by another purpose."""
 
 
-def take_inventory(source: Source, base: Path, cache: Path) -> Inventory:
+def take_inventory(source: Source, cache: Path) -> Inventory:
     """List a source and hash its files; those whose state on the disk is unchanged are not read.
 
     The samples are sorted by name: the fingerprint knows no order, so the result must not either.
@@ -67,13 +67,14 @@ def take_inventory(source: Source, base: Path, cache: Path) -> Inventory:
     Raises:
         DataError: a file is missing or cannot be read, a label or a name contradicts the listing.
     """
-    with reading(base):
-        listing = source.listing(base)
+    with reading(Path()):
+        listing = source.listing()
         # Folder by folder, as paths are sorted: "a b/1" after "a/2".
         ordered = sorted(listing.samples, key=lambda s: s.name.split("/"))
         listing = replace(listing, samples=tuple(ordered))
         missing = [s for s in listing.samples if not s.path.is_file()]
-    memory = cache / f"{digest_of([str(base.resolve()), source.model_dump(mode='json')])[:16]}.json"
+    settings = source.model_dump(mode="json")
+    memory = cache / f"{digest_of([str(Path().resolve()), settings])[:16]}.json"
     try:
         known: dict[str, list[Any]] = json.loads(memory.read_text())
     except (OSError, ValueError):

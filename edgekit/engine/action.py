@@ -24,8 +24,6 @@ class Context:
     progress: Progress
     partial: Path
     """A folder that survives a kill and is dropped once the step is done."""
-    base: Path
-    """The folder of the recipe, to which relative paths refer."""
 
 
 class Action(ABC):

@@ -25,8 +25,8 @@ READERS: dict[Format, ModuleType] = {"onnx": _onnx, "keras": _keras}
 class LoadForeign(Action):
     """Check a model file and keep it with its card, taking RGB whatever it took before."""
 
-    def __init__(self, source: ModelSource, base: Path, image_size: int, crop_pct: float) -> None:
-        file = source.weights_file(base)
+    def __init__(self, source: ModelSource, image_size: int, crop_pct: float) -> None:
+        file = source.weights_file()
         assert file is not None  # only files have these formats
         self.source = source
         self.file = file

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from edgekit.engine.user_paths import resolved
 from edgekit.errors import MissingPackage, WeightsError
 
 PACKAGED = {
@@ -69,10 +70,13 @@ class ModelSource(BaseModel):
 
     @field_validator("weights")
     @classmethod
-    def _known_package(cls, value: str) -> str:
+    def _known_or_a_path(cls, value: str, info: ValidationInfo) -> str:
         if value.startswith("package:") and value.removeprefix("package:") not in PACKAGED:
             raise ValueError(f"no such weights package; known: {', '.join(PACKAGED)}")
-        return value
+        if not _is_file(value):
+            return value
+        # A / at the end says that it is a folder, and a Path forgets it.
+        return str(resolved(Path(value), info)) + "/" * value.endswith("/")
 
     @field_validator("arch")
     @classmethod
@@ -143,6 +147,11 @@ class ModelSource(BaseModel):
         return self.arch or Path(self.weights).stem
 
     @property
+    def weights_name(self) -> str:
+        """What messages call the weights: a file's name without its folder."""
+        return Path(self.weights).name if self.is_file else self.weights
+
+    @property
     def is_file(self) -> bool:
         """The weights are a file of the user's, not a package's or the hub's."""
         return _is_file(self.weights)
@@ -153,7 +162,7 @@ class ModelSource(BaseModel):
             return RANGES[self.input_range]
         return _triple(self.mean, mean), _triple(self.std, std)
 
-    def weights_file(self, base: Path, key: str = KEY) -> Path | None:
+    def weights_file(self, key: str = KEY) -> Path | None:
         """The file the weights are read from; None for `scratch` and `pretrained`.
 
         Args:
@@ -166,7 +175,7 @@ class ModelSource(BaseModel):
             return None
         if self.weights.startswith("package:"):
             return _packaged_file(self.weights.removeprefix("package:"), key)
-        path = base / Path(self.weights).expanduser()
+        path = Path(self.weights)
         if path.is_dir():
             return self._saved_model(path, key)
         if not path.is_file():

@@ -32,9 +32,9 @@ class LoadModel(Action):
 
     libraries = ("torch", "timm")
 
-    def __init__(self, source: ModelSource, base: Path, image_size: int, crop_pct: float) -> None:
+    def __init__(self, source: ModelSource, image_size: int, crop_pct: float) -> None:
         self.source = source
-        self.file = source.weights_file(base)
+        self.file = source.weights_file()
         self.image_size = image_size
         self.crop_pct = crop_pct
 
@@ -81,7 +81,7 @@ def load(
     if widths:
         resize(model, widths)
     if file:
-        load_into(model, _state(source, file), source.weights, source.head == "new")
+        load_into(model, _state(source, file), source.weights_name, source.head == "new")
     if source.head == "new" or source.weights == "scratch":
         reset_head(model)
     elif not file:
@@ -89,7 +89,7 @@ def load(
     known = read_card(file) if file else None
     if known and source.head == "keep" and known.classes != classes:
         raise WeightsError(
-            f"{source.weights} was trained on the classes {', '.join(known.classes)}; "
+            f"{source.weights_name} was trained on the classes {', '.join(known.classes)}; "
             f"the data has {', '.join(classes)}",
             hint="use the data it was made for, or set model.head: new and finetune",
         )
@@ -118,7 +118,7 @@ def load_backbone(
     last = classifiers(model)
     resize(model, {name: sizes for name, sizes in widths.items() if name not in last})
     if file:
-        load_into(model, _state(source, file), source.weights, new_head=True)
+        load_into(model, _state(source, file), source.weights_name, new_head=True)
     if model.pretrained_cfg.get("fixed_input_size"):
         # After the weights, whose position embeddings are of the size they were trained at.
         model.set_input_size(img_size=(image_size, image_size))

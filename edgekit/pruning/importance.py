@@ -8,14 +8,13 @@ bn_scale   the scale its batch normalisation gives it (Liu et al. 2017, network 
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgekit.engine.user_paths import UserFunction
 from edgekit.errors import InputError
 from edgekit.models.card import Card
 from edgekit.pruning.groups import Group, Member
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 Importance = dict[str, list[float]]
 """By the group's name one value a channel, 0 or more: the smaller, the sooner it goes."""
-Plugin = Callable[..., Any]
 TAYLOR_IMAGES = 512
 BATCH = 32
 NAMED = ("magnitude", "taylor", "bn_scale")
@@ -39,13 +37,13 @@ def importance_of(
     groups: Sequence[Group],
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
-    base: Path,
+    own: UserFunction | None = None,
 ) -> Importance:
     """The importance that a recipe names: one of `NAMED`, or a function of the user's.
 
     Args:
         images, labels: of the training split, uint8 (images, height, width, 3) and int64.
-        base: the recipe's folder, which is on the import path of a user's function.
+        own: the user's function, where `name` is none of `NAMED`.
 
     Raises:
         InputError: the user's function fails, or does not give every channel a number.
@@ -56,22 +54,23 @@ def importance_of(
         return {group.name: _bn_scale(model, group) for group in groups}
     if name == "taylor":
         return _taylor(model, card, groups, images, labels)
-    return _of_plugin(name, base, model, groups, images, labels)
+    assert own is not None
+    return _of_user(own, model, groups, images, labels)
 
 
-def plugin_files(name: str, base: Path) -> dict[str, Path]:
+def plugin_files(own: UserFunction) -> dict[str, Path]:
     """What a user's function may be read from: all modules and packages beside the recipe, since it
     may import any of them.
 
     Raises:
         InputError: it is not in the recipe's folder, where a change of it would be seen.
     """
-    module = name.split(":")[0]
+    base, module = own.folder, own.module
     place = base.joinpath(*module.split("."))
     package = (place / "__init__.py").is_file()
     if not package and not place.with_suffix(".py").is_file():
         raise InputError(
-            f"prune.importance: {name} is not in the recipe's folder: neither {place}.py nor "
+            f"prune.importance: {own.name} is not in the recipe's folder: neither {place}.py nor "
             f"{place / '__init__.py'} is there",
             hint="put the module or the package beside the recipe, so that a change of it is seen",
         )
@@ -190,28 +189,22 @@ def _mean_of_relative(rows: list[torch.Tensor], width: int) -> list[float]:
     return means
 
 
-def _of_plugin(
-    name: str,
-    base: Path,
+def _of_user(
+    own: UserFunction,
     model: Any,
     groups: Sequence[Group],
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
 ) -> Importance:
-    module_name, function_name = name.split(":")
-    sys.path.insert(0, str(base.resolve()))
     try:
-        function: Plugin = getattr(importlib.import_module(module_name), function_name)
-        values = function(model, groups, images, labels)
+        values = own(model, groups, images, labels)
     except (Exception, SystemExit) as error:
         raise InputError(
-            f"prune.importance: {name} failed: {type(error).__name__}: {error}",
-            hint=f"put {module_name}.py beside the recipe; the function takes (model, groups, "
+            f"prune.importance: {own.name} failed: {type(error).__name__}: {error}",
+            hint=f"put {own.module}.py beside the recipe; the function takes (model, groups, "
             "images, labels) and returns for each group's name a number for each channel",
         ) from error
-    finally:
-        sys.path.pop(0)
-    return {group.name: _checked(name, group, values) for group in groups}
+    return {group.name: _checked(own.name, group, values) for group in groups}
 
 
 def _checked(name: str, group: Group, values: Any) -> list[float]:

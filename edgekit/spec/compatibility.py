@@ -19,7 +19,7 @@ def why_incompatible(source: ModelSource, variant: Variant) -> str | None:
     able = readers(source)
     for name in filter(None, (variant.runtime, variant.via)):
         if name not in able:
-            return f"{name} does not read {NAMES[source.format]}, as {source.weights} is"
+            return f"{name} does not read {NAMES[source.format]}, as {source.weights_name} is"
     return None
 
 
@@ -43,7 +43,7 @@ def compatible_targets(
         places = _reachable(source)
         reasons = [f"{name}: {why}" for name, why in lost.items()]
         raise InputError(
-            f"model.weights: {source.weights} cannot be built for " + "; ".join(reasons),
+            f"model.weights: {source.weights_name} cannot be built for " + "; ".join(reasons),
             hint=f"{NAMES[source.format]} can be built for {', '.join(readers(source))}"
             + (f": the targets {', '.join(places)}" if places else "")
             + "; or give a model of another format",

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from edgekit.engine.user_paths import loaded_from
 from edgekit.errors import ConfigError, InputError, Problem
 
 Location = tuple[str | int, ...]
@@ -112,7 +113,7 @@ def parse(
         problems.append(Problem("", 1, f"a mapping of keys expected, not {document.data!r}"))
     else:
         try:
-            parsed = model.model_validate(document.data)
+            parsed = model.model_validate(document.data, context=loaded_from(document.path.parent))
             problems += [document.problem(*conflict) for conflict in conflicts(parsed)]
         except ValidationError as error:
             problems += [_problem(document, model, item) for item in _causes(error)]

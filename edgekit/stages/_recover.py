@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
@@ -42,7 +41,7 @@ class Recover(Supervised):
         return self
 
 
-def teacher_for(settings: Recover, dense: Any, card: Card, base: Path) -> Teacher | None:
+def teacher_for(settings: Recover, dense: Any, card: Card) -> Teacher | None:
     """The unpruned network, or the one that the settings name; None where it has no weight.
 
     Raises:
@@ -54,11 +53,11 @@ def teacher_for(settings: Recover, dense: Any, card: Card, base: Path) -> Teache
     source = settings.teacher
     if source is None:
         return Teacher(dense, card.mean, card.std, weight, temperature)
-    return named_teacher(source, "prune.recover.teacher", card, base, weight, temperature)
+    return named_teacher(source, "prune.recover.teacher", card, weight, temperature)
 
 
 def named_teacher(
-    source: ModelSource, setting: str, card: Card, base: Path, weight: float, temperature: float
+    source: ModelSource, setting: str, card: Card, weight: float, temperature: float
 ) -> Teacher:
     """The teacher that a recipe names under `setting`, with scores in the data's order of classes.
 
@@ -67,6 +66,6 @@ def named_teacher(
     """
     with of_a_teacher(setting):
         order = order_of(source, card.classes)
-        own, file = source.classes or card.classes, source.weights_file(base)
+        own, file = source.classes or card.classes, source.weights_file()
         model, mean, std = timm_models.load(source, file, own, card.image_size)
     return Teacher(model, mean, std, weight, temperature, order)

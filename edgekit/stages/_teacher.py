@@ -44,7 +44,6 @@ class TeacherScores(Action):
     def __init__(
         self,
         teacher: ModelSource,
-        base: Path,
         head: HeadKind,
         views: Views,
         image_size: int,
@@ -56,7 +55,7 @@ class TeacherScores(Action):
             teacher_image_size: what the views are resized to for the teacher.
         """
         self.teacher = teacher
-        self.file = teacher.weights_file(base)
+        self.file = teacher.weights_file()
         self.head = head
         self.views = views
         self.image_size = image_size

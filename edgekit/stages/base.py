@@ -41,7 +41,7 @@ class Stage(BaseModel, Action):
     def settings(self) -> Json:
         return self.model_dump(mode="json")
 
-    def files(self, base: Path) -> dict[str, Path]:
+    def files(self) -> dict[str, Path]:
         """Files the settings point to; their digests enter the key."""
         return {}
 
@@ -54,7 +54,7 @@ class Stage(BaseModel, Action):
         under which `run` finds their artifact. Their one input is that model."""
         return {}
 
-    def split_steps(self, base: Path, image_size: int) -> dict[str, Action]:
+    def split_steps(self, image_size: int) -> dict[str, Action]:
         """Steps of their own that read the data before this trunk stage, by the role under which
         `run` finds their artifact. Their inputs are the splits and the stage's own images."""
         return {}

@@ -68,13 +68,13 @@ class Distillation(Training, Stage):
             del fields["teacher"]["weights"]
         return fields
 
-    def files(self, base: Path) -> dict[str, Path]:
-        file = self.teacher.weights_file(base, "distill.teacher.weights")
+    def files(self) -> dict[str, Path]:
+        file = self.teacher.weights_file("distill.teacher.weights")
         return {"teacher": file} if file else {}
 
-    def split_steps(self, base: Path, image_size: int) -> dict[str, Action]:
+    def split_steps(self, image_size: int) -> dict[str, Action]:
         size = self.teacher_image_size
-        scores = TeacherScores(self.teacher, base, self.head, self.views, image_size, size)
+        scores = TeacherScores(self.teacher, self.head, self.views, image_size, size)
         return {SCORES: scores}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:

@@ -55,23 +55,23 @@ class Finetune(Supervised, Stage):
                 del fields["distill"]["teacher"]["weights"]
         return fields
 
-    def files(self, base: Path) -> dict[str, Path]:
+    def files(self) -> dict[str, Path]:
         key = "finetune.distill.teacher.weights"
-        teacher = self.distill.teacher.weights_file(base, key) if self.distill else None
+        teacher = self.distill.teacher.weights_file(key) if self.distill else None
         return {"teacher": teacher} if teacher else {}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         model, card = timm_models.restore(inputs["model"])
         images = np.load(inputs["train"].file("images.npy"), mmap_mode="r")
         labels = np.load(inputs["train"].file("labels.npy"))
-        teacher = self._teacher(card, context.base)
+        teacher = self._teacher(card)
         trainer = SupervisedTrainer("finetune", self, model, card, context, teacher)
         metadata = timm_models.save(trainer.run(images, labels), card, into)
         return {**metadata, "training": trainer.record}
 
-    def _teacher(self, card: Card, base: Path) -> Teacher | None:
+    def _teacher(self, card: Card) -> Teacher | None:
         if self.distill is None:
             return None
         asked = self.distill
         setting = "finetune.distill.teacher"
-        return named_teacher(asked.teacher, setting, card, base, asked.weight, asked.temperature)
+        return named_teacher(asked.teacher, setting, card, asked.weight, asked.temperature)

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, write_atomically
+from edgekit.engine.user_paths import UserFunction, folder_of
 from edgekit.errors import InputError
 from edgekit.evaluation.measure import HERE, Machine
 from edgekit.models import timm_models
@@ -70,6 +71,14 @@ class Prune(Stage):
     """Keep a cut that saves operations and no time."""
     _machine: Machine = PrivateAttr(HERE)
     """What layers and networks are timed on."""
+    _folder: Path = PrivateAttr(Path())
+
+    def model_post_init(self, context: Any) -> None:
+        self._folder = folder_of(context)
+
+    @property
+    def _user_function(self) -> UserFunction | None:
+        return None if self.importance in NAMED else UserFunction(self.importance, self._folder)
 
     @field_validator("runtime")
     @classmethod
@@ -105,10 +114,10 @@ class Prune(Stage):
         stage._machine = machine
         return stage
 
-    def files(self, base: Path) -> dict[str, Path]:
+    def files(self) -> dict[str, Path]:
         source = self.recover.teacher if self.recover else None
-        teacher = source and source.weights_file(base, "prune.recover.teacher.weights")
-        own = {} if self.importance in NAMED else plugin_files(self.importance, base)
+        teacher = source and source.weights_file("prune.recover.teacher.weights")
+        own = plugin_files(self._user_function) if self._user_function else {}
         return {**own, **({"teacher": teacher} if teacher else {})}
 
     def model_steps(self) -> dict[str, Action]:
@@ -176,7 +185,7 @@ class _Pruning:
         self.measure = cutting.cost_of(stage.by, self.network, table)
         self.total = self.measure.total(self.network.dense)
         recover = stage.recover
-        self.teacher = teacher_for(recover, dense, card, context.base) if recover else None
+        self.teacher = teacher_for(recover, dense, card) if recover else None
 
     def cut(self, number: int, model: Any, card: Card) -> tuple[Any, Card, PruningGain | None]:
         """The network after a cut: as it was left before a kill, or cut now and left so.
@@ -247,8 +256,8 @@ class _Pruning:
         return made, trial
 
     def _score(self, network: Network, model: Any, card: Card) -> Importance:
-        name, base = self.stage.importance, self.context.base
-        return importance_of(name, model, card, network.groups, self.images, self.labels, base)
+        name, own = self.stage.importance, self.stage._user_function
+        return importance_of(name, model, card, network.groups, self.images, self.labels, own)
 
     def recover(self, number: int, model: Any, card: Card) -> tuple[Any, Json]:
         settings = self.stage.recover

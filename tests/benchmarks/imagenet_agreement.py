@@ -53,7 +53,7 @@ def measure(folder: Path, store: Store, way: str) -> list[RowResult]:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "imagenet_agreement.yaml"
         path.write_text(yaml.safe_dump(recipe(folder, way)))
-        plan = make_plan(load_recipe(path), path.parent, [load_target("rpi")], store)
+        plan = make_plan(load_recipe(path), [load_target("rpi")], store)
         return execute(plan, store, Silent()).targets[0].rows
 
 

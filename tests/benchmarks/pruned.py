@@ -37,7 +37,7 @@ HEAD = """\
 
 def build(name: str) -> Build:
     path = RECIPES / f"{name}.yaml"
-    plan = make_plan(load_recipe(path), path.parent, [load_target("rpi")], Store(default_store()))
+    plan = make_plan(load_recipe(path), [load_target("rpi")], Store(default_store()))
     done = execute(plan, Store(default_store()), Silent())
     for target in done.targets:
         for fault in target.faults:

@@ -49,7 +49,7 @@ def build(name: str, settings: dict[str, Any], runtime: str) -> tuple[RowResult,
         path = Path(folder) / f"{name}.yaml"
         path.write_text(yaml.safe_dump(recipe))
         store = Store(default_store())
-        done = execute(make_plan(load_recipe(path), RECIPES, [target], store), store, Silent())
+        done = execute(make_plan(load_recipe(path), [target], store), store, Silent())
     result = done.targets[0]
     if result.faults:
         return result.faults[0]

@@ -64,7 +64,7 @@ def plan(recipe_path: Path, store: Store) -> Planner:
             text = text.replace(old, new)
         recipe_path.write_text(text)
         recipe = load_recipe(recipe_path)
-        return make_plan(recipe, recipe_path.parent, [*targets] or [target()], store, **options)
+        return make_plan(recipe, [*targets] or [target()], store, **options)
 
     return make
 
@@ -498,7 +498,7 @@ def test_moving_the_recipe_and_its_data_changes_no_key(
     (moved / "other.yaml").write_text(text)
     recipe = load_recipe(moved / "other.yaml")
     assert recipe.name == "other"
-    assert keys(make_plan(recipe, moved, [target()], store)) == before
+    assert keys(make_plan(recipe, [target()], store)) == before
 
 
 def test_planning_writes_nothing_but_the_digests(plan: Planner, store: Store) -> None:

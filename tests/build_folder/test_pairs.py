@@ -58,7 +58,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     for name, gates in (("tiny", ""), ("broken", "gates: {max_size_mb: 0.001}\n")):
         (made.root / f"{name}.yaml").write_text(RECIPE + gates)
         recipe = load_recipe(made.root / f"{name}.yaml")
-        build = execute(make_plan(recipe, made.root, [board], made.store), made.store, Silent())
+        build = execute(make_plan(recipe, [board], made.store), made.store, Silent())
         publish(build, made.root / "build")
     return made
 
@@ -228,7 +228,7 @@ def test_what_took_over_another_runtimes_file_is_compared_as_that(
         cpu="x86-64",
         threads=1,
     )
-    plan = make_plan(load_recipe(world.root / "tiny.yaml"), world.root, [board], world.store)
+    plan = make_plan(load_recipe(world.root / "tiny.yaml"), [board], world.store)
     publish(execute(plan, world.store, Silent()), tmp_path)
     pair = locate(tmp_path / "tiny/via/openvino-via-onnxruntime", world.store, Asked())
     assert pair.runtime.name == "onnxruntime"

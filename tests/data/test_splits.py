@@ -38,6 +38,11 @@ from tests.conftest import write_images
 CLASSES = ("a", "b", "c")
 
 
+@pytest.fixture(autouse=True)
+def _relative_paths_begin_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 def source_of(path: Path | str = ".", **fields: Any) -> ImageFolder:
     return ImageFolder(source="imagefolder", path=Path(path), image_size=32, **fields)
 
@@ -142,7 +147,7 @@ def test_a_single_class_is_refused(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "dataset/images/disc")
     source = source_of("dataset")
     with pytest.raises(DataError, match="1 class found: 'images'") as caught:
-        take_inventory(source, tmp_path, tmp_path / "cache")
+        take_inventory(source, tmp_path / "cache")
     assert "one folder too high" in str(caught.value.hint)
 
 
@@ -242,10 +247,10 @@ def test_nothing_to_calibrate_on_is_refused() -> None:
 def test_an_unchanged_file_is_not_read_again(images_folder: Path, tmp_path: Path) -> None:
     source, cache = source_of("images"), tmp_path / "digests"
     image = images_folder / "bar" / "00.png"
-    before = take_inventory(source, tmp_path, cache)
+    before = take_inventory(source, cache)
     (memory,) = cache.iterdir()
     memory.write_text(memory.read_text().replace(sha256_of(image), "remembered"))
-    assert take_inventory(source, tmp_path, cache).digests == {
+    assert take_inventory(source, cache).digests == {
         **before.digests,
         "bar/00.png": "remembered",
     }
@@ -256,11 +261,11 @@ def test_a_changed_file_is_read_again_even_if_its_size_and_time_are_set_back(
 ) -> None:
     source, cache = source_of("images"), tmp_path / "digests"
     image = images_folder / "bar" / "00.png"
-    before = take_inventory(source, tmp_path, cache)
+    before = take_inventory(source, cache)
     stat = image.stat()
     image.write_bytes(b"x" * stat.st_size)
     os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    after = take_inventory(source, tmp_path, cache)
+    after = take_inventory(source, cache)
     assert after.digests["bar/00.png"] == sha256_of(image) != before.digests["bar/00.png"]
     assert after.fingerprint != before.fingerprint
 
@@ -273,10 +278,10 @@ def test_the_order_of_a_listing_does_not_matter(tmp_path: Path) -> None:
 
     def order(rows: list[str]) -> list[str]:
         (tmp_path / "all.csv").write_text("path,label\n" + "".join(f"{n},{n[0]}\n" for n in rows))
-        listing = take_inventory(source_of("all.csv"), tmp_path, tmp_path / "digests").listing
+        listing = take_inventory(source_of("all.csv"), tmp_path / "digests").listing
         return [sample.name for sample in listing.samples]
 
-    by_folder = [s.name for s in source_of().listing(tmp_path).samples]
+    by_folder = [s.name for s in source_of().listing().samples]
     assert order(names) == order(names[::-1]) == by_folder
 
 
@@ -285,10 +290,10 @@ def test_a_damaged_digest_cache_is_made_again(
     images_folder: Path, tmp_path: Path, damage: bytes
 ) -> None:
     source, cache = source_of("images"), tmp_path / "digests"
-    before = take_inventory(source, tmp_path, cache)
+    before = take_inventory(source, cache)
     (memory,) = cache.iterdir()
     memory.write_bytes(damage)
-    assert take_inventory(source, tmp_path, cache) == before
+    assert take_inventory(source, cache) == before
     assert json.loads(memory.read_text())
 
 
@@ -296,7 +301,7 @@ def test_the_fingerprint_follows_content_and_labels_not_the_place(
     images_folder: Path, tmp_path: Path
 ) -> None:
     def fingerprint(folder: str) -> str:
-        return take_inventory(source_of(folder), tmp_path, tmp_path / "digests").fingerprint
+        return take_inventory(source_of(folder), tmp_path / "digests").fingerprint
 
     before = fingerprint("images")
     shutil.copytree(images_folder, tmp_path / "copy")
@@ -309,7 +314,7 @@ def test_listed_images_that_are_not_there_are_counted_and_named(tmp_path: Path) 
     rows = "".join(f"{i}.png,a\n" for i in range(7))
     (tmp_path / "all.csv").write_text("path,label\n" + rows)
     with pytest.raises(DataError, match=r"7 listed images do not exist: .*0\.png.* and 2 more"):
-        take_inventory(source_of("all.csv"), tmp_path, tmp_path / "digests")
+        take_inventory(source_of("all.csv"), tmp_path / "digests")
 
 
 @pytest.mark.parametrize(
@@ -323,7 +328,7 @@ def test_a_listing_that_contradicts_itself_is_refused(
     tmp_path: Path, samples: list[tuple[str, str, str]], message: str
 ) -> None:
     class Own(ImageFolder):
-        def listing(self, base: Path) -> Listing:
+        def listing(self) -> Listing:
             rows = tuple(Sample(name, tmp_path / file, label) for name, file, label in samples)
             return Listing(rows, ("a",))
 
@@ -331,7 +336,7 @@ def test_a_listing_that_contradicts_itself_is_refused(
         (tmp_path / file).write_bytes(file.encode())
     own = Own(source="imagefolder", path=Path(), image_size=32)
     with pytest.raises(DataError, match=message):
-        take_inventory(own, tmp_path, tmp_path / "digests")
+        take_inventory(own, tmp_path / "digests")
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch, method: str, victim: Path) -> None:
@@ -352,21 +357,21 @@ def test_a_file_that_may_not_be_read_is_named(
 ) -> None:
     forbid(monkeypatch, method, images_folder / "bar" / "07.png")
     with pytest.raises(DataError, match=r"bar/07\.png cannot be read: Permission denied"):
-        take_inventory(source_of("images"), tmp_path, tmp_path / "digests")
+        take_inventory(source_of(images_folder), tmp_path / "digests")
 
 
 # Decoding
 
 
 def context(tmp_path: Path) -> Context:
-    return Context(progress=lambda done, total, note: None, partial=tmp_path, base=tmp_path)
+    return Context(progress=lambda done, total, note: None, partial=tmp_path)
 
 
 def decoded(
     tmp_path: Path, split: str, choice: CalibrationChoice | None = None, **fields: Any
 ) -> tuple[np.ndarray, np.ndarray, Json]:
     source = source_of("images", **fields)
-    inventory = take_inventory(source, tmp_path, tmp_path / "digests")
+    inventory = take_inventory(source, tmp_path / "digests")
     into = tmp_path / "into"
     into.mkdir()
     metadata = DecodeImages(source, inventory, split, choice).run({}, into, context(tmp_path))
@@ -429,7 +434,7 @@ def damaged_calibration(images_folder: Path, tmp_path: Path, every_class: bool) 
     source, choice = source_of("images", unreadable="skip"), CalibrationChoice(4, every_class)
     for path in images_folder.glob("bar/*.png"):
         truncate(path)
-    inventory = take_inventory(source, tmp_path, tmp_path / "digests")
+    inventory = take_inventory(source, tmp_path / "digests")
     chosen = DecodeImages(source, inventory, "calibration", choice)
     (tmp_path / "into").mkdir()
     chosen.run({}, tmp_path / "into", context(tmp_path))
@@ -461,7 +466,7 @@ def test_a_file_that_changes_after_the_plan_is_an_integrity_error(
     images_folder: Path, tmp_path: Path, change: str
 ) -> None:
     source = source_of("images")
-    inventory = take_inventory(source, tmp_path, tmp_path / "digests")
+    inventory = take_inventory(source, tmp_path / "digests")
     victim = divide(inventory, source)["validation"][0].path
     victim.unlink() if change == "delete" else Image.new("RGB", (40, 40)).save(victim)
     (tmp_path / "into").mkdir()
@@ -475,7 +480,7 @@ def test_a_file_that_may_not_be_read_when_it_is_decoded_is_named(
     images_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = source_of("images", unreadable="skip")
-    inventory = take_inventory(source, tmp_path, tmp_path / "digests")
+    inventory = take_inventory(source, tmp_path / "digests")
     victim = divide(inventory, source)["validation"][0].path
     forbid(monkeypatch, "read_bytes", victim)
     (tmp_path / "into").mkdir()
@@ -485,7 +490,7 @@ def test_a_file_that_may_not_be_read_when_it_is_decoded_is_named(
 
 def test_splits_json_says_which_image_is_where(images_folder: Path, tmp_path: Path) -> None:
     source = source_of("images")
-    inventory = take_inventory(source, tmp_path, tmp_path / "digests")
+    inventory = take_inventory(source, tmp_path / "digests")
     metadata = SplitData(source, inventory).run({}, tmp_path, context(tmp_path))
     assert metadata["classes"] == ["bar", "disc"]
     assert metadata["counts"] == {

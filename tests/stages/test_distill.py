@@ -17,6 +17,7 @@ from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import StepState
 from edgekit.engine.store import Store
+from edgekit.engine.user_paths import loaded_from
 from edgekit.errors import DataError, InputError, WeightsError
 from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
@@ -44,7 +45,7 @@ def context(tmp_path: Path, name: str, stop_at: int = 10**9) -> Context:
 
     partial = tmp_path / f"{name}.partial"
     partial.mkdir(exist_ok=True)
-    return Context(progress=progress, partial=partial, base=tmp_path)
+    return Context(progress=progress, partial=partial)
 
 
 @pytest.fixture
@@ -87,8 +88,9 @@ def score(inputs: dict[str, Artifact], teacher: Path, store: Store, tmp_path: Pa
     """The scores that a stage prepares, as an artifact."""
 
     def run(name: str = "scores", stop_at: int = 10**9, **fields: object) -> Artifact:
-        stage = Distillation(**{"teacher": TEACHER, "epochs": 4, "views": VIEWS, **fields})
-        action = stage.split_steps(tmp_path, SIZE)[SCORES]
+        settings = {"teacher": TEACHER, "epochs": 4, "views": VIEWS, **fields}
+        stage = Distillation.model_validate(settings, context=loaded_from(tmp_path))
+        action = stage.split_steps(SIZE)[SCORES]
         with store.workspace() as folder:
             given = {"splits": inputs["splits"], "train": inputs["train"]}
             metadata = action.run(given, folder, context(tmp_path, name, stop_at))
@@ -103,7 +105,8 @@ def learn(inputs: dict[str, Artifact], tmp_path: Path) -> Student:
         into = tmp_path / name
         into.mkdir(exist_ok=True)
         settings = {"epochs": 4, "batch_size": 8, "learning_rate": 2e-3, "views": VIEWS}
-        stage = Distillation(**{"teacher": TEACHER, **settings, **fields})
+        fields = {"teacher": TEACHER, **settings, **fields}
+        stage = Distillation.model_validate(fields, context=loaded_from(tmp_path))
         stage.run({**inputs, SCORES: scores}, into, context(tmp_path, name, stop_at))
         return load_file(into / WEIGHTS_FILE)
 
@@ -207,7 +210,7 @@ def test_the_teachers_normalisation_is_its_own(score: Scorer) -> None:
 
 def test_a_teacher_that_is_not_there_is_named_as_in_the_recipe(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"^distill\.teacher\.weights: .*safetensors does not"):
-        Distillation.model_validate({"teacher": TEACHER, "epochs": 1}).files(tmp_path)
+        Distillation.model_validate({"teacher": TEACHER, "epochs": 1}).files()
 
 
 def test_a_teacher_of_other_classes_is_refused(score: Scorer, tmp_path: Path) -> None:
@@ -395,7 +398,7 @@ def plan(images_folder: Path, store: Store, write_recipe: Callable[..., Path]) -
             assert old in text
             text = text.replace(old, new)
         recipe = load_recipe(write_recipe(text))
-        return make_plan(recipe, images_folder.parent, [load_target("x86-cpu")], store)
+        return make_plan(recipe, [load_target("x86-cpu")], store)
 
     return make
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
+from edgekit.engine.user_paths import loaded_from
 from edgekit.errors import InputError, WeightsError
 from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
@@ -56,8 +57,9 @@ def train(inputs: dict[str, Artifact], tmp_path: Path) -> Callable[..., dict[str
         into, partial = tmp_path / name, tmp_path / f"{name}.partial"
         into.mkdir(exist_ok=True)
         partial.mkdir(exist_ok=True)
-        stage = Finetune(**{"epochs": 3, "batch_size": 8, "learning_rate": 2e-3, **settings})
-        stage.run(inputs, into, Context(progress=progress, partial=partial, base=tmp_path))
+        fields = {"epochs": 3, "batch_size": 8, "learning_rate": 2e-3, **settings}
+        stage = Finetune.model_validate(fields, context=loaded_from(tmp_path))
+        stage.run(inputs, into, Context(progress=progress, partial=partial))
         return load_file(into / WEIGHTS_FILE)
 
     return run
@@ -108,7 +110,7 @@ def test_a_teacher_shapes_the_weights(
 def test_the_teacher_file_enters_the_key(inputs: dict[str, Artifact], tmp_path: Path) -> None:
     weights = inputs["model"].file(WEIGHTS_FILE)
     stage = Finetune(epochs=1, distill={"teacher": {"arch": ARCH, "weights": str(weights)}})
-    assert stage.files(tmp_path) == {"teacher": weights}
+    assert stage.files() == {"teacher": weights}
     assert str(weights) not in str(stage.settings())
 
 
@@ -144,8 +146,9 @@ def test_a_teacher_of_other_classes_is_refused(
 def test_a_teacher_s_scores_are_taken_in_the_order_of_the_data_s_classes(tmp_path: Path) -> None:
     save_file(timm_models.create(ARCH, 2).state_dict(), tmp_path / "t.safetensors")
     teacher = {"arch": ARCH, "weights": "t.safetensors", "classes": ("bright", "dark")}
-    stage = Finetune.model_validate({"epochs": 1, "distill": {"teacher": teacher}})
-    found = stage._teacher(CARD, tmp_path)
+    settings = {"epochs": 1, "distill": {"teacher": teacher}}
+    stage = Finetune.model_validate(settings, context=loaded_from(tmp_path))
+    found = stage._teacher(CARD)
     assert found is not None
     assert found.order == (1, 0)
 

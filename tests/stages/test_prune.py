@@ -17,6 +17,7 @@ from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import Step
 from edgekit.engine.store import Store
+from edgekit.engine.user_paths import loaded_from
 from edgekit.errors import InputError, NotAsAsked, WeightsError
 from edgekit.evaluation.measure import HERE
 from edgekit.evidence import Evidence, Measurement
@@ -107,13 +108,19 @@ def prune(
         partial.mkdir(exist_ok=True)
         training = {"epochs": 2, "batch_size": 8}
         fields = {"keep": 0.6, "by": "macs", "runtime": "onnxruntime", "recover": training}
-        stage = Prune(**{**fields, **settings})
+        stage = Prune.model_validate({**fields, **settings}, context=loaded_from(tmp_path))
         with store.workspace() as folder:
-            context = Context(progress=progress, partial=partial, base=tmp_path)
+            context = Context(progress=progress, partial=partial)
             metadata = stage.run(inputs, folder, context)
             return store.commit(name, folder, metadata, (), 0)
 
     return run
+
+
+def stage_of(folder: Path, **fields: object) -> Prune:
+    """As it is read from a recipe in this folder."""
+    settings = {"keep": 0.5, "runtime": "litert", **fields}
+    return Prune.model_validate(settings, context=loaded_from(folder))
 
 
 def record(artifact: Artifact) -> Pruned:
@@ -165,8 +172,8 @@ def test_another_teacher_can_be_given(
     training = {"epochs": 2, "batch_size": 8}
     taught = prune("taught", recover={**training, "teacher": teacher})
     assert not same(taught, prune("plain"))
-    stage = Prune(keep=0.5, runtime="litert", recover={**training, "teacher": teacher})
-    assert stage.files(tmp_path) == {"teacher": tmp_path / WEIGHTS_FILE}
+    stage = stage_of(tmp_path, recover={**training, "teacher": teacher})
+    assert stage.files() == {"teacher": tmp_path / WEIGHTS_FILE}
     assert WEIGHTS_FILE not in str(stage.settings())
 
 
@@ -280,8 +287,8 @@ def test_importance_can_be_a_function_of_ones_own(
         prune("short", importance="worth:short", recover=None)
     with pytest.raises(InputError, match="worth:none failed: AttributeError"):
         prune("none", importance="worth:none", recover=None)
-    own = Prune(keep=0.5, runtime="litert", importance="worth:first")
-    assert own.files(tmp_path) == {"importance/worth.py": module}
+    own = stage_of(tmp_path, importance="worth:first")
+    assert own.files() == {"importance/worth.py": module}
 
 
 def test_all_that_the_importance_may_import_enters_the_key(tmp_path: Path) -> None:
@@ -290,11 +297,11 @@ def test_all_that_the_importance_may_import_enters_the_key(tmp_path: Path) -> No
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     for module in ("worth", "worth.deep", "worth.helper"):
-        own = Prune(keep=0.5, runtime="litert", importance=f"{module}:first")
-        assert own.files(tmp_path) == {f"importance/{name}": tmp_path / name for name in names}
-    elsewhere = Prune(keep=0.5, runtime="litert", importance="json.decoder:scan")
+        own = stage_of(tmp_path, importance=f"{module}:first")
+        assert own.files() == {f"importance/{name}": tmp_path / name for name in names}
+    elsewhere = stage_of(tmp_path, importance="json.decoder:scan")
     with pytest.raises(InputError, match=r"json\.decoder:scan is not in the recipe's folder"):
-        elsewhere.files(tmp_path)
+        elsewhere.files()
 
 
 def test_a_runtime_that_the_target_does_not_have_is_refused() -> None:
@@ -352,7 +359,7 @@ def test_a_plan_holds_a_pruned_network_to_the_dense_one(
         "  - prune: {keep: 0.6, runtime: litert}\n"
         "  - quantize: {samples: 8}\n"
     )
-    plan = make_plan(load_recipe(path), path.parent, [load_target("rpi")], store)
+    plan = make_plan(load_recipe(path), [load_target("rpi")], store)
     steps = {step.id: step for step in plan.steps}
     assert steps["prune-table"].inputs == {"model": "finetune"}
     assert steps["prune"].inputs["table"] == "prune-table"
@@ -376,7 +383,7 @@ def plan_with(
     )
 
     def plan(board: TimingDevice | None) -> dict[str, Step]:
-        made = make_plan(load_recipe(path), path.parent, [BOARD], store, board=board)
+        made = make_plan(load_recipe(path), [BOARD], store, board=board)
         return {step.id: step for step in made.steps}
 
     return plan
@@ -413,7 +420,7 @@ def test_the_record_says_on_which_device_a_cut_was_timed(
     stage = Prune(
         keep=0.6, by="macs", runtime="onnxruntime", precision="float32", recover=None, force=True
     ).timed_on(board)
-    context = Context(progress=lambda *_: None, partial=tmp_path, base=tmp_path)
+    context = Context(progress=lambda *_: None, partial=tmp_path)
     with store.workspace() as folder:
         metadata = stage.run(inputs, folder, context)
     done = Pruned.model_validate(metadata["pruning"])
@@ -431,5 +438,5 @@ def test_pruning_alone_has_seen_the_training_images(
         "stages:\n"
         "  - prune: {keep: 0.6, runtime: litert}\n"
     )
-    plan = make_plan(load_recipe(path), path.parent, [load_target("rpi")], store)
+    plan = make_plan(load_recipe(path), [load_target("rpi")], store)
     assert plan.seen

@@ -56,7 +56,7 @@ def inputs(store: Store, tmp_path: Path) -> dict[str, Artifact]:
 
 
 def quiet(partial: Path) -> Context:
-    return Context(progress=lambda *_: None, partial=partial, base=partial)
+    return Context(progress=lambda *_: None, partial=partial)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def train(inputs: dict[str, Artifact], store: Store, tmp_path: Path) -> Callable
 
         partial = tmp_path / f"{name}.partial"
         partial.mkdir(exist_ok=True)
-        context = Context(progress=progress, partial=partial, base=tmp_path)
+        context = Context(progress=progress, partial=partial)
         stage = Qat(**{"epochs": 3, "batch_size": 10, "samples": 8, **settings})
         made = keep(store, name, lambda folder: stage.run(inputs, folder, context))
         return made.metadata, timm_models.restore(made)[0]

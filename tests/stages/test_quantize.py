@@ -49,7 +49,7 @@ def built(world: Path, quantize: str, runtime: str, arch: str = "test_efficientn
     recipe = world / "tiny.yaml"
     recipe.write_text(TEXT.format(arch=arch, images=world / "images", quantize=quantize))
     target = Target(name="board", description="for tests", runtimes=(runtime,), cpu="x", threads=1)  # type: ignore[call-arg]
-    plan = make_plan(load_recipe(recipe), world, [target], Store(world / "store"))
+    plan = make_plan(load_recipe(recipe), [target], Store(world / "store"))
     return execute(plan, Store(world / "store"), Silent())
 
 

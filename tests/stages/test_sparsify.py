@@ -74,11 +74,10 @@ def test_a_target_that_gains_does_not_excuse_another(
     monkeypatch.setattr(find_runtimes()["openvino"], "gains_from", ("2:4",))
     recipe = load_recipe(write_recipe(RECIPE))
     only = [load_target("intel-npu"), load_target("rpi")]
-    base = images_folder.parent
-    steps = [step.id for step in make_plan(recipe, base, only[:1], store).steps]
+    steps = [step.id for step in make_plan(recipe, only[:1], store).steps]
     assert steps.index("finetune") < steps.index("sparsify")
     with pytest.raises(InputError, match=r"^rpi: sparsify"):
-        make_plan(recipe, base, only, store)
+        make_plan(recipe, only, store)
 
 
 def test_the_smallest_weights_of_each_layer_become_zero() -> None:
@@ -124,7 +123,7 @@ def test_the_stage_leaves_a_model_with_zeros(store: Store, tmp_path: Path) -> No
         dense = store.commit("model", folder, metadata, (), 0)
     into = tmp_path / "sparse"
     into.mkdir()
-    context = Context(progress=lambda *_: None, partial=tmp_path, base=tmp_path)
+    context = Context(progress=lambda *_: None, partial=tmp_path)
     metadata = Sparsify(share=0.5).run({"model": dense}, into, context)
     with store.workspace() as folder:
         (into / WEIGHTS_FILE).rename(folder / WEIGHTS_FILE)

@@ -53,11 +53,8 @@ class Source(BaseModel, ABC):
     """What to do about images that cannot be decoded: they are named and counted either way."""
 
     @abstractmethod
-    def listing(self, base: Path) -> Listing:
+    def listing(self) -> Listing:
         """List the images, without opening them.
-
-        Args:
-            base: the folder of the recipe, to which relative paths refer.
 
         Raises:
             DataError: the folder, a label or a class is missing.

@@ -32,7 +32,7 @@ class Elpv(Source):
             raise ValueError("functional_under must not be above defective_over")
         return self
 
-    def listing(self, base: Path) -> Listing:
+    def listing(self) -> Listing:
         spec = importlib.util.find_spec("elpv_dataset")
         if spec is None or not spec.submodule_search_locations:
             raise MissingPackage("elpv-dataset", "demo", "data.source: elpv")

@@ -6,11 +6,10 @@ import csv
 import functools
 import json
 from pathlib import Path
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from edgekit.data.sources.base import Listing, Sample, Source, SplitName
+from edgekit.engine.user_paths import UserPath
 from edgekit.errors import DataError
 
 SPLIT_FOLDERS: dict[str, SplitName] = {
@@ -27,15 +26,15 @@ SPLIT_FOLDERS: dict[str, SplitName] = {
 
 class ImageFolder(Source):
     source: Literal["imagefolder"]
-    path: Path = Field(strict=False)
+    path: UserPath
     """A folder, or a CSV file with the columns path, label and (optionally) split. In a folder,
     every file whose suffix Pillow reads is an image."""
-    classes: Annotated[Path, Field(strict=False)] | None = None
+    classes: UserPath | None = None
     """A file of class names in the order of the model's scores: one a line, or JSON, either a
     list or {name: [index, ...]}. Without it: the names of the class folders, sorted."""
 
-    def listing(self, base: Path) -> Listing:
-        root = base / self.path.expanduser()
+    def listing(self) -> Listing:
+        root = self.path
         if not root.exists():
             raise DataError(
                 f"data.path: {root} does not exist",
@@ -50,7 +49,7 @@ class ImageFolder(Source):
         found = {sample.label for sample in samples}
         if self.classes is None:
             return Listing(tuple(samples), tuple(sorted(found)))
-        classes = _class_names(base / self.classes.expanduser())
+        classes = _class_names(self.classes)
         twice = sorted(name for name in set(classes) if classes.count(name) > 1)
         if twice:
             raise DataError(f"{self.classes} names a class twice: {', '.join(twice[:5])}")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 import traceback
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from edgekit.data.sources.base import Listing, Source
+from edgekit.engine.user_paths import UserFunction, folder_of
 from edgekit.errors import DataError
 
 
@@ -20,15 +19,16 @@ class Python(Source):
     """`package.module:function`; called without arguments, it returns an
     `edgekit.data.sources.base.Listing`. The recipe's folder is on the import path."""
 
-    def listing(self, base: Path) -> Listing:
-        module_name, function_name = self.function.split(":")
-        sys.path.insert(0, str(base.resolve()))
+    _folder: Path = PrivateAttr(Path())
+
+    def model_post_init(self, context: Any) -> None:
+        self._folder = folder_of(context)
+
+    def listing(self) -> Listing:
         try:
-            listing = getattr(importlib.import_module(module_name), function_name)()
+            listing = UserFunction(self.function, self._folder)()
         except (Exception, SystemExit) as error:
             raise self._failure(error) from error
-        finally:
-            sys.path.pop(0)
         if not isinstance(listing, Listing):
             raise DataError(
                 f"{self.function} returned {type(listing).__name__}, an edgekit Listing expected"

@@ -178,6 +178,6 @@ def _artifact(action: MakeProbe, store: Store, progress: Progress) -> Artifact:
         if found:
             return found
         with store.workspace() as folder:
-            context = Context(progress=progress, partial=store.partial(key), base=Path())
+            context = Context(progress=progress, partial=store.partial(key))
             metadata = action.run({}, folder, context)
             return store.commit(key, folder, metadata, (), 0.0)

@@ -82,7 +82,7 @@ class Subject:
         target = Target(
             name="host", description="this machine", runtimes=(runtime,), cpu="host", threads=1
         )
-        return make_plan(loaded, self.base, [target], store, force=force)
+        return make_plan(loaded, [target], store, force=force)
 
 
 @dataclass(frozen=True)

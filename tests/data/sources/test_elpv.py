@@ -21,7 +21,7 @@ installed = pytest.mark.skipif(
 
 
 def listed(**fields: Any) -> Listing:
-    return Elpv(source="elpv", image_size=64, **fields).listing(Path())
+    return Elpv(source="elpv", image_size=64, **fields).listing()
 
 
 @installed

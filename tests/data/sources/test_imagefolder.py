@@ -11,12 +11,13 @@ import pytest
 
 from edgekit.data.sources.base import Listing
 from edgekit.data.sources.imagefolder import ImageFolder
+from edgekit.engine.user_paths import loaded_from
 from edgekit.errors import DataError
 
 
 def listed(base: Path, path: str = ".", **fields: Any) -> Listing:
-    source = ImageFolder(source="imagefolder", path=Path(path), image_size=32, **fields)
-    return source.listing(base)
+    settings = {"source": "imagefolder", "path": path, "image_size": 32, **fields}
+    return ImageFolder.model_validate(settings, context=loaded_from(base)).listing()
 
 
 def touch(root: Path, *names: str) -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from edgekit.data.sources.base import Listing
 from edgekit.data.sources.python import Python
+from edgekit.engine.user_paths import loaded_from
 from edgekit.errors import DataError
 
 MODULE = "own_cells"
@@ -52,7 +53,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def listed(base: Path, function: str) -> Listing:
-    return Python(source="python", image_size=32, function=function).listing(base)
+    settings = {"source": "python", "image_size": 32, "function": function}
+    return Python.model_validate(settings, context=loaded_from(base)).listing()
 
 
 def test_a_function_beside_the_recipe_is_found(folder: Path) -> None:

@@ -133,7 +133,7 @@ def test_the_fastest_is_chosen_as_the_device_runs_them(
         np.save(folder / "images.npy", np.zeros((20, 8, 8, 3), np.uint8))
         inputs["images"] = store.commit("images", folder, {}, (), 0)
     action = Choose(dict.fromkeys(("one", "other"), "onnxruntime"), machine=board)
-    context = Context(progress=lambda *_: None, partial=tmp_path, base=tmp_path)
+    context = Context(progress=lambda *_: None, partial=tmp_path)
     with store.workspace() as folder:
         choice = read_choice(
             store.commit("choice", folder, action.run(inputs, folder, context), (), 0)

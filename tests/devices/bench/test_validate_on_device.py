@@ -58,7 +58,7 @@ class World:
         )
         recipe = load_recipe(self.root / "tiny.yaml")
         given = TimingDevice("pi5", way, board)
-        return make_plan(recipe, self.root, [board], self.store, board=given)
+        return make_plan(recipe, [board], self.store, board=given)
 
     def build(self, way: Any, **words: Any) -> tuple[Report | None, list[str], Path]:
         build = execute(self.plan(way, **words), self.store, Silent())
