@@ -142,8 +142,8 @@ def _without_torch(recipe: Recipe) -> Iterator[tuple[Location, str]]:
             kind = NAMES[recipe.model.format]
             yield (
                 ("stages", i),
-                f"{stage.stage} needs a timm model, and {recipe.model.weights_name} is {kind}: remove "
-                "the stage, or give model.arch and its weights",
+                f"{stage.stage} needs a timm model, and {recipe.model.weights_name} is {kind}: "
+                "remove the stage, or give model.arch and its weights",
             )
 
 

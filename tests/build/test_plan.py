@@ -565,7 +565,7 @@ def test_gates_against_float_need_something_to_compare(plan: Planner) -> None:
 def test_the_recipe_is_kept_in_the_plan(plan: Planner, recipe_path: Path) -> None:
     planned = plan()
     assert isinstance(planned.recipe, Recipe)
-    assert planned.base == recipe_path.parent
+    assert planned.recipe.name == recipe_path.stem
 
 
 def test_variants_that_begin_alike_share_their_steps_and_rows(plan: Planner) -> None:

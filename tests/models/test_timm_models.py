@@ -409,9 +409,9 @@ def load(head):
     splits = Artifact(
         digest="", path=folder, files={}, metadata={"classes": ["a", "b"]}, parents=()
     )
-    context = Context(progress=print, partial=folder, base=folder)
+    context = Context(progress=print, partial=folder)
     source = ModelSource(arch="test_efficientnet", weights="pretrained", head=head)
-    LoadModel(source, folder, 32, 1.0).run({"splits": splits}, folder, context)
+    LoadModel(source, 32, 1.0).run({"splits": splits}, folder, context)
 
 load("new")
 said["stem"] = float(read_state(folder / "model.safetensors")["conv_stem.weight"].sum())

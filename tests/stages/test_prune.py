@@ -89,7 +89,7 @@ class Pretence:
 def prune(
     inputs: dict[str, Artifact], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Run:
-    monkeypatch.setattr(stages, "Workshop", Pretence)
+    monkeypatch.setattr(stages, "LatencyTrial", Pretence)
 
     def run(
         name: str, stop_at: int = 0, ratios: tuple[float, ...] = (0.5,), **settings: Any

@@ -219,7 +219,7 @@ def test_ranges_are_searched_anew_where_operators_alone_do_not_do(
     def try_out(way: QuantizationConfig) -> TrialResult:
         return TrialResult(sqnr_db=100 * (way.quantization.percentile - 99), images=4)
 
-    monkeypatch.setattr(quantize, "mix", walk)
+    monkeypatch.setattr(quantize, "search_mixed_precision", walk)
     monkeypatch.setattr(quantize, "search", ranges)
     monkeypatch.setattr(
         quantize, "in_float", lambda shop, way, given: way.keep_in_float(("rule", "div"))
@@ -247,7 +247,7 @@ def test_a_second_search_that_finds_no_file_leaves_the_first_walk(
     def refuse(*_: Any) -> Any:
         raise Unsupported("no way to int8 gives scores")
 
-    monkeypatch.setattr(quantize, "mix", lambda *_: (plain, told))
+    monkeypatch.setattr(quantize, "search_mixed_precision", lambda *_: (plain, told))
     monkeypatch.setattr(quantize, "search", refuse)
     monkeypatch.setattr(quantize, "in_float", lambda shop, way, given: way)
     begun = Search(tried=(), stop_at=99, ended="all")
