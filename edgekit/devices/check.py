@@ -15,9 +15,10 @@ from typing import Any
 
 from edgekit.devices.advice import LINKS, PROGRAMS, no_links, problems_of
 from edgekit.devices.agent_result import NOW_BITS
-from edgekit.devices.device import Device, free_bytes
+from edgekit.devices.device import Device
 from edgekit.devices.engines import ENGINES
 from edgekit.devices.facts import Checked, PythonThere, Throttling
+from edgekit.devices.files import free_bytes
 from edgekit.errors import DeviceError, Fault
 
 RUNTIMES = tuple(name for names in ENGINES.values() for name in names)

@@ -77,7 +77,8 @@ def _set_up(device: Device, runtimes: tuple[str, ...], on_message: Listener) -> 
         record = {wheel.path.name: sha256_of(wheel.path) for wheel in wheels[1:]}
         if _is_there(device, record) and _imports(device, "venv", wheels).code == 0:
             return done.model_copy(update={"was_there": True})
-        device.need(UNPACKED * sum(w.path.stat().st_size for w in wheels), "a venv with runtimes")
+        size = UNPACKED * sum(wheel.path.stat().st_size for wheel in wheels)
+        device.files.need(size, "a venv with runtimes")
         _install(device, wheels, record, on_message)
     return done
 

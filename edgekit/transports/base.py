@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from edgekit.evidence import Evidence
 
+DISK_FULL = "No space left on device"
+"""How a program on a device says so, in English: every command runs with LC_ALL=C."""
 Listener = Callable[[str], None]
 """Called with each line as it comes: of a command's output, or of what is being done."""
 

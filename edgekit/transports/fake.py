@@ -21,7 +21,7 @@ from pydantic import Field, PrivateAttr
 from edgekit.errors import DeviceError, Fault
 from edgekit.evidence import Evidence
 from edgekit.transports._here import Here
-from edgekit.transports.base import Completed, Listener
+from edgekit.transports.base import DISK_FULL, Completed, Listener
 
 
 class Fake(Here):
@@ -118,9 +118,7 @@ class Fake(Here):
         fitting = len(data) if free >= len(data) else int(free)
         self._write(data[:fitting], destination)
         if fitting < len(data):
-            raise DeviceError(
-                f"{self.address}: {destination}: No space left on device", fault=Fault.FULL
-            )
+            raise DeviceError(f"{self.address}: {destination}: {DISK_FULL}", fault=Fault.FULL)
 
     def pull(self, source: str, destination: Path) -> None:
         self._need_open()

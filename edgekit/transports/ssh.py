@@ -24,7 +24,7 @@ from pydantic import Field, PrivateAttr
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports._process import ENGLISH, run_process
 from edgekit.transports._ssh_faults import explain
-from edgekit.transports.base import Completed, Listener, Transport
+from edgekit.transports.base import DISK_FULL, Completed, Listener, Transport
 
 CONNECT_SECONDS = 10
 LOGIN_SECONDS = 60.0  # for all of it: jump hosts, a touch on a hardware key
@@ -233,7 +233,7 @@ class Ssh(Transport):
     def _check(self, done: Completed, path: str) -> None:
         if done.code == 0:
             return
-        full = "No space left on device" in done.err or "quota exceeded" in done.err
+        full = DISK_FULL in done.err or "quota exceeded" in done.err
         raise DeviceError(
             f"{self.address}: {path}: {(done.err.strip().splitlines() or ['failed'])[-1]}",
             hint="free some space on the device" if full else None,

@@ -1,25 +1,16 @@
-"""Files reach a device whole, or not at all, and the next try goes on."""
+"""The agent on a device: its crashes, and devices that restart under it."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from edgekit.devices import device as device_module
+from edgekit.devices import shell
 from edgekit.devices.agent_result import message_of
-from edgekit.devices.device import Device, free_bytes
-from edgekit.engine.artifact import sha256_of
+from edgekit.devices.device import Device
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports.fake import Fake
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "model.tflite"
-    path.write_bytes(bytes(range(256)) * 40)
-    return path
 
 
 @pytest.fixture
@@ -27,94 +18,11 @@ def way(tmp_path: Path) -> Fake:
     return Fake(root=str(tmp_path / "it's a device"))
 
 
-def files(way: Fake) -> list[str]:
-    return sorted(path.name for path in Path(way.root).glob("edgekit/files/*"))
-
-
-def a_day_later(way: Fake) -> None:
-    for path in Path(way.root).glob("edgekit/files/*.part"):
-        os.utime(path, (1, 1))
-
-
-def ensure(way: Fake, file: Path) -> str:
-    with Device("pi5", way) as device:
-        return device.ensure(file)
-
-
-def test_what_is_there_is_not_sent_again(way: Fake, file: Path) -> None:
-    place = ensure(way, file)
-    assert place == f"{way.root}/edgekit/files/{sha256_of(file)}"
-    assert sha256_of(Path(place)) == sha256_of(file)
-    way.cut_push_after = 0  # a second push would break
-    assert ensure(way, file) == place
-    assert files(way) == [sha256_of(file)]
-
-
-@pytest.mark.parametrize("count", [0, 1, 5000, 10239])
-def test_a_connection_cut_in_the_middle(way: Fake, file: Path, count: int) -> None:
-    way.cut_push_after = count
-    with pytest.raises(DeviceError) as raised:
-        ensure(way, file)
-    assert raised.value.fault is Fault.CONNECTION_LOST
-    assert sha256_of(file) not in files(way)
-    ensure(way, file)
-    assert sha256_of(file) in files(way)
-    a_day_later(way)
-    other = file.with_name("other")
-    other.write_text("another file")
-    ensure(way, other)
-    assert files(way) == sorted(map(sha256_of, (file, other))), "the broken part is cleared away"
-
-
-def test_what_no_release_holds_is_removed_after_a_week(way: Fake, file: Path) -> None:
-    ensure(way, file)
-    release = Path(way.root, "edgekit/models/net/releases/1")
-    held = file.with_name("held")
-    held.write_text("of a release")
-    ensure(way, held)
-    release.mkdir(parents=True)
-    (release / "SHA256SUMS").write_text(f"{sha256_of(held)}  model.tflite\n")
-    new = file.with_name("new")
-    new.write_text("another file")
-    for path in Path(way.root).glob("edgekit/files/*"):
-        os.utime(path, (1, 1))
-    with Device("pi5", way) as device, device.work({"new": new}):
-        pass
-    assert files(way) == sorted(map(sha256_of, (held, new)))
-
-
-def test_a_connection_cut_before_any_command(way: Fake, file: Path) -> None:
-    reference = Fake(root=way.root)
-    ensure(reference, file)
-    for number in range(1, len(reference.commands) + 1):
-        cut = Fake(root=f"{way.root}-{number}", cut_before=number)
-        with pytest.raises(DeviceError) as raised:
-            ensure(cut, file)
-        assert raised.value.fault is Fault.CONNECTION_LOST
-        assert ensure(cut, file).endswith(sha256_of(file))
-        assert [name for name in files(cut) if not name.endswith(".part")] == [sha256_of(file)]
-
-
-def test_another_one_s_push_is_left_alone(way: Fake, file: Path) -> None:
-    there = Path(way.root, f"edgekit/files/{sha256_of(file)}.12345678.part")
-    there.parent.mkdir(parents=True)
-    there.write_text("on its way")
-    ensure(way, file)
-    assert there.exists()
-
-
-def test_the_name_of_a_drive_may_have_spaces() -> None:
-    head = "Filesystem 1024-blocks Used Available Capacity Mounted on\n"
-    assert free_bytes(head + "//nas/my share 1000 990 10 99% /mnt/my share\n") == 10240
-    assert free_bytes(head + "tmpfs 1000 990 10 - /run\n") == 10240
-    assert free_bytes("df: not found") is None
-
-
 def test_a_device_that_restarts_is_waited_for(
     way: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It is not there for a while, and then it is another boot."""
-    monkeypatch.setattr(device_module, "RETURN_PAUSE", 0.0)
+    monkeypatch.setattr(shell, "RETURN_PAUSE", 0.0)
     away = [3]
 
     class Slow(Fake):
@@ -136,8 +44,8 @@ def test_a_device_that_restarts_is_waited_for(
 def test_a_device_that_stays_away(
     way: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(device_module, "RETURN_PAUSE", 0.0)
-    monkeypatch.setattr(device_module, "RETURN_SECONDS", 0.0)
+    monkeypatch.setattr(shell, "RETURN_PAUSE", 0.0)
+    monkeypatch.setattr(shell, "RETURN_SECONDS", 0.0)
     with Device("pi5", way) as device:
         way.cut_before = "agent.py"
         monkeypatch.setattr(Fake, "open", lambda _: way.run("true"))
@@ -161,31 +69,6 @@ def test_a_crash_keeps_all_that_was_said(way: Fake, tmp_path: Path) -> None:
     with Device("pi5", way) as device, pytest.raises(DeviceError, match=r"SIGSEGV.*last") as raised:
         device.run_agent(str(tmp_path), "job.json", lambda *_: None)
     assert str(raised.value.__cause__) == "first\nmiddle\nlast"
-
-
-def test_what_arrives_wrong_is_refused_and_removed(way: Fake, file: Path) -> None:
-    way.corrupt = True
-    with pytest.raises(DeviceError) as raised:
-        ensure(way, file)
-    assert raised.value.fault is Fault.HASH_MISMATCH
-    assert files(way) == []
-    ensure(way, file)
-
-
-def test_a_device_that_fills_up(way: Fake, file: Path) -> None:
-    way.capacity = 5000
-    with pytest.raises(DeviceError) as raised:
-        ensure(way, file)
-    assert raised.value.fault is Fault.FULL
-    assert files(way) == [], "nothing is left to fill it further"
-
-
-def test_what_cannot_fit_is_not_begun(way: Fake, file: Path) -> None:
-    way.answers["df -Pk"] = "Filesystem 1024-blocks Used Available\n/dev/root 99 9 19000 9% /\n"
-    with pytest.raises(DeviceError, match=r"needs 0\.0 MB, and 19\.5 MB are free") as raised:
-        ensure(way, file)
-    assert raised.value.fault is Fault.FULL
-    assert files(way) == []
 
 
 def test_a_command_that_fails_is_quoted(way: Fake) -> None:

@@ -11,7 +11,7 @@ from edgekit.devices.bench.assemble import assemble
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bundle.bundle import INFO, JOB, Bundle, opened
 from edgekit.devices.bundle.reference import MODEL
-from edgekit.devices.device import Device, check_machine
+from edgekit.devices.device import Device, check_machine, messages_to
 from edgekit.devices.lock import held
 from edgekit.engine.action import Progress
 from edgekit.engine.artifact import sha256_of
@@ -27,7 +27,7 @@ def bench(bundle: Bundle, device: Device, progress: Progress) -> DeviceReport:
             a report whose validity says so.
     """
     check_machine(device, bundle.info.machine, bundle.info.target)
-    with held(device, lambda words: progress(0, 1, words)), device.work(bundle.files) as folder:
+    with held(device, messages_to(progress)), device.work(bundle.files) as folder:
         raw = device.run_agent(folder, JOB, progress)
     transport = device.transport
     return judged(bundle, raw, device.name, transport.address, transport.evidence)

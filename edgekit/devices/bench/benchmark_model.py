@@ -103,7 +103,7 @@ def measure(device: Device, benchmark: Benchmark, model: Path) -> BenchmarkResul
     tool = benchmark.tool
     binary = installed(device, benchmark.binary)
     mask = fast_mask(device, benchmark.threads) if benchmark.pin else None
-    command = benchmark.command(binary, device.ensure(model), mask, ())
+    command = benchmark.command(binary, device.files.ensure(model), mask, ())
     limit = benchmark.warmup_seconds + 2 * ENOUGH * max(15.0, benchmark.seconds) + 120
     # Which of the two streams tells what differs between builds: they are made one.
     done = device.transport.run(f"{command} 2>&1", timeout=limit)
@@ -122,7 +122,7 @@ def measure(device: Device, benchmark: Benchmark, model: Path) -> BenchmarkResul
 
 def installed(device: Device, binary: Path) -> str:
     """Where the binary lies on the device, ready to run."""
-    there = device.ensure(binary)
+    there = device.files.ensure(binary)
     device.sh(f"chmod 755 {shlex.quote(there)}")
     return there
 

@@ -97,7 +97,7 @@ def scores(
             f"{list(inputs.shape)}"
         )
     folder = f"{device.home}/work/{uuid.uuid4().hex[:12]}"
-    binary, there = installed(device, benchmark.binary), there or device.ensure(model)
+    binary, there = installed(device, benchmark.binary), there or device.files.ensure(model)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as here:
         raw = Path(here) / "inputs.raw"
         raw.write_bytes(inputs.tobytes())
@@ -107,12 +107,12 @@ def scores(
         command = once.command(binary, there, None, _files(folder, head))
         device.sh(f"mkdir -p {shlex.quote(folder)}")
         try:
-            loop = _loop(folder, device.ensure(raw), len(inputs), inputs[0].nbytes, command)
+            loop = _loop(folder, device.files.ensure(raw), len(inputs), inputs[0].nbytes, command)
             log = _run_loop(device, benchmark.engine, loop, len(inputs), progress)
             device.transport.pull(f"{folder}/outputs.raw", Path(here) / "outputs.raw")
         finally:
             device.transport.run(f"rm -rf {shlex.quote(folder)}")
-            device.drop(raw)
+            device.files.drop(raw)
         applied(device.name, benchmark.engine, parse(log, device.name))
         content = (Path(here) / "outputs.raw").read_bytes()
     expected = len(inputs) * head.classes * np.dtype(head.dtype).itemsize

@@ -33,7 +33,7 @@ from edgekit.devices.bench.validity import (
 )
 from edgekit.devices.bundle.bundle import IMAGES, Bundle
 from edgekit.devices.bundle.reference import MODEL
-from edgekit.devices.device import Device
+from edgekit.devices.device import Device, messages_to
 from edgekit.devices.lock import held
 from edgekit.engine.action import Progress
 from edgekit.engine.artifact import sha256_of
@@ -84,8 +84,8 @@ def bench_phone(
     model = bundle.folder / bundle.info.subject.file
     asked, processes = as_the_bundle(bundle, benchmark), bundle.info.protocol.processes
     started, results = _now(), []
-    with held(device, lambda words: progress(0, 1, words)):
-        device.forget_old_files()
+    with held(device, messages_to(progress)):
+        device.files.remove_stale()
         before = ask(device)
         environment, board = board_of(before)
         found = _results(bundle, device, asked, progress) if asked.tool == "classic" else {}

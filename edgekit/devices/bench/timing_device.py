@@ -16,7 +16,7 @@ from edgekit.data.images import spread
 from edgekit.devices.agent_result import AgentResult
 from edgekit.devices.bench.validity import watched_reasons
 from edgekit.devices.bundle.bundle import IMAGES, JOB
-from edgekit.devices.device import Device, check_machine
+from edgekit.devices.device import Device, check_machine, messages_to
 from edgekit.devices.lock import held
 from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Json
@@ -113,18 +113,18 @@ class TimingDevice:
             files = self._files(candidates, images, Path(folder))
             with (
                 Device(self.name, self.transport) as device,
-                held(device, lambda words: progress(0, 1, words)),
+                held(device, messages_to(progress)),
             ):
                 check_machine(device, machine_of(self.target.isa), self.target.name)
                 size = files[MODELS].stat().st_size
-                device.need(2 * size, f"{len(candidates)} models, packed and unpacked,")
+                device.files.need(2 * size, f"{len(candidates)} models, packed and unpacked,")
                 progress(0, len(candidates), f"{self.name}: sending models")
                 try:
                     with device.work(files) as where:
                         device.sh(f"cd {shlex.quote(where)} && tar xf {MODELS}", timeout=300)
                         raw = device.run_agent(where, JOB, progress)
                 finally:
-                    device.drop(files[MODELS])
+                    device.files.drop(files[MODELS])
         self._hold_to_rules(raw)
         timings = {
             name: Timing(entry.load, entry.first, np.asarray(entry.rounds))

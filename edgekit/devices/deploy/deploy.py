@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -47,7 +47,7 @@ class DeployResult:
     device: str
     state: DeployState
     release: str
-    seconds: float
+    seconds: float = 0.0
     sent_bytes: int = 0
     golden_max_abs_diff: float | None = None
     error: EdgekitError | None = None
@@ -130,42 +130,46 @@ class Deployment:
         check_machine(device, self.bundle.info.machine, self.bundle.info.target, runner)
         need_links(device)
         if self.dry_run:
-            state, size, difference, note = self._compare(device)
+            result = self._compare(device)
         else:
             with held(device, self.on_message):
-                state, size, difference, note = self._deploy(device)
-        spent = time.monotonic() - begin
-        return DeployResult(device.name, state, self.release, spent, size, difference, note=note)
+                result = self._deploy(device)
+        return replace(result, seconds=time.monotonic() - begin)
 
-    def _compare(self, device: Device) -> Done:
-        place, sums = ReleaseStore(device, self.bundle.info.name), sums_of(self.bundle.files)
-        if place.current() == self.release and not place.damaged(self.release, sums):
-            return DeployState.UNCHANGED, 0, None, None
-        size = sum(path.stat().st_size for path in device.missing(list(self.bundle.files.values())))
-        device.need(size, self.bundle.info.name)
-        return DeployState.WOULD_DEPLOY, size, None, None
+    def _compare(self, device: Device) -> DeployResult:
+        """What a deployment would do."""
+        releases, files = ReleaseStore(device, self.bundle.info.name), self.bundle.files
+        if releases.current() == self.release and not releases.damaged(
+            self.release, sums_of(files)
+        ):
+            return DeployResult(device.name, DeployState.UNCHANGED, self.release)
+        missing = device.files.missing(list(files.values()))
+        size = sum(path.stat().st_size for path in missing)
+        device.files.need(size, self.bundle.info.name)
+        return DeployResult(device.name, DeployState.WOULD_DEPLOY, self.release, sent_bytes=size)
 
-    def _deploy(self, device: Device) -> Done:
-        state, size, _, _ = self._compare(device)
-        if state is DeployState.UNCHANGED:
-            return state, 0, None, None
-        place, files = ReleaseStore(device, self.bundle.info.name), self.bundle.files
+    def _deploy(self, device: Device) -> DeployResult:
+        planned = self._compare(device)
+        if planned.state is DeployState.UNCHANGED:
+            return planned
+        releases, files = ReleaseStore(device, self.bundle.info.name), self.bundle.files
         sums = sums_of(files)
-        with place.part(self.release) as part:
-            device.place(files, part)
-            place.check(part, sums)
+        with releases.part(self.release) as part:
+            device.files.lay_out(files, part)
+            releases.check(part, sums)
             golden = (self.trial or by_agent)(device, part)
             difference = prove(device, golden, self.bundle.info.subject.precision)
-            place.move_in(part, self.release, sums)
-        note = switched(place, self.release, self.on_message)
-        return DeployState.DEPLOYED, size, difference, note or place.tidied(self.keep)
+            releases.move_in(part, self.release, sums)
+        note = switched(releases, self.release, self.on_message)
+        return replace(
+            planned,
+            state=DeployState.DEPLOYED,
+            golden_max_abs_diff=difference,
+            note=note or releases.tidied(self.keep),
+        )
 
 
-Done = tuple[DeployState, int, float | None, str | None]
-"""The state, the bytes sent, the difference from the golden scores, and the note."""
-
-
-def switched(place: ReleaseStore, release: str, on_message: Listener) -> str | None:
+def switched(releases: ReleaseStore, release: str, on_message: Listener) -> str | None:
     """Switch, and where the connection breaks in it, look what came of it.
 
     Returns:
@@ -175,13 +179,13 @@ def switched(place: ReleaseStore, release: str, on_message: Listener) -> str | N
         DeviceError: another release is in use than this one, or nobody knows.
     """
     try:
-        place.switch(release)
+        releases.switch(release)
     except DeviceError as error:
-        if place.device.reach_again(on_message) is None:
+        if releases.device.reach_again(on_message) is None:
             error.hint = "whether it is in use now is not known: deploy it again, which changes "
             error.hint += "nothing where it is"
             raise
-        if place.current() != release:
+        if releases.current() != release:
             raise
         return f"it is in use, and then: {error.message}"
     return None
@@ -201,41 +205,47 @@ def roll_back(
     """
     begin = time.monotonic()
     with held(device, on_message):
-        place = ReleaseStore(device, name)
-        before = place.previous()
-        if before is None:
-            known = device.sh(
-                f"ls {shlex.quote(f'{device.home}/models')} 2>/dev/null || true"
-            ).split()
-            raise DeviceError(
-                f"{device.name}: {name} has no release before the one in use"
-                if name in known
-                else f"{device.name}: no model {name} was deployed there",
-                hint=f"`ls {place.folder}/releases` there shows what is kept"
-                if name in known
-                else suggestion(name, known),
-            )
-        if before == place.current():
-            raise DeviceError(
-                f"{device.name}: the release before the one in use is not known: a switch was "
-                "broken off",
-                hint=f"deploy the one you want; `ls {place.folder}/releases` there shows what is "
-                "kept",
-            )
-        folder = f"{place.folder}/releases/{before}"
-        place.check(folder, place.own_sums(before))
+        releases = ReleaseStore(device, name)
+        before = _release_before(releases)
+        folder = f"{releases.folder}/releases/{before}"
+        releases.check(folder, releases.own_sums(before))
         golden = (trial or by_agent)(device, folder)
-        difference = prove(device, golden, place.precision(before))
-        note = switched(place, before, on_message)
-    spent = time.monotonic() - begin
+        difference = prove(device, golden, releases.precision(before))
+        note = switched(releases, before, on_message)
     return DeployResult(
         device.name,
         DeployState.ROLLED_BACK,
         before,
-        spent,
+        time.monotonic() - begin,
         golden_max_abs_diff=difference,
         note=note,
     )
+
+
+def _release_before(releases: ReleaseStore) -> str:
+    """
+    Raises:
+        DeviceError: there is none, or it is not known.
+    """
+    device, name = releases.device, releases.name
+    kept = f"`ls {releases.folder}/releases` there shows what is kept"
+    before = releases.previous()
+    if before is None:
+        listed = device.sh(f"ls {shlex.quote(f'{device.home}/models')} 2>/dev/null || true")
+        known = listed.split()
+        if name in known:
+            message = f"{device.name}: {name} has no release before the one in use"
+            raise DeviceError(message, hint=kept)
+        raise DeviceError(
+            f"{device.name}: no model {name} was deployed there", hint=suggestion(name, known)
+        )
+    if before == releases.current():
+        raise DeviceError(
+            f"{device.name}: the release before the one in use is not known: a switch was broken "
+            "off",
+            hint=f"deploy the one you want; {kept}",
+        )
+    return before
 
 
 def prove(device: Device, golden: Golden, precision: str) -> float:

@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgekit.devices.bundle.bundle import INFO, NAME, SUMS, read_sums
-from edgekit.devices.device import OLD, Device
+from edgekit.devices.device import Device
+from edgekit.devices.files import DAY_OLD
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError
 
@@ -158,7 +159,7 @@ class ReleaseStore:
         """
         try:
             self._forget_releases(keep)
-            self.device.forget_old_files()
+            self.device.files.remove_stale()
         except DeviceError as error:
             return f"it is in use; older releases were not removed: {error.message}"
         return None
@@ -171,7 +172,7 @@ class ReleaseStore:
         for release in listed[keep:]:
             if release not in kept:
                 self.device.sh(f"rm -rf {self.path('releases', release)}")
-        self.device.sh(f"find {releases} -maxdepth 1 -name '.*.part' {OLD} -exec rm -rf {{}} +")
+        self.device.sh(f"find {releases} -maxdepth 1 -name '.*.part' {DAY_OLD} -exec rm -rf {{}} +")
 
 
 def _target(release: str) -> str:

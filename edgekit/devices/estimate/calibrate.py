@@ -15,7 +15,7 @@ from edgekit.agent import agent
 from edgekit.devices.agent_result import AgentResult
 from edgekit.devices.bench.validity import timing_reasons
 from edgekit.devices.bundle.protocol import Protocol
-from edgekit.devices.device import Device
+from edgekit.devices.device import Device, messages_to
 from edgekit.devices.engines import library_of
 from edgekit.devices.estimate.latency_model import (
     FEATURES,
@@ -64,7 +64,7 @@ def calibrate(
     raws: list[AgentResult] = []
     with TemporaryDirectory(prefix="edgekit-") as folder:
         sent = _lay_out(files, protocol, Path(folder))
-        with held(device, lambda words: progress(0, 1, words)), device.work(sent) as where:
+        with held(device, messages_to(progress)), device.work(sent) as where:
             for number, one in enumerate(files):
                 progress(number, len(files), f"{device.name}: {one.probe.label} {one.precision}")
                 raws.append(_measure(device, where, number, one, protocol))
