@@ -72,15 +72,15 @@ def deploy(
 
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, a bundle or a model file.
     """
-    from edgekit.devices.bench.phone_golden import phone_trial
+    from edgekit.devices.bench.phone_golden import phone_golden
     from edgekit.devices.bundle.make import bundle_of
     from edgekit.devices.deploy.deploy import Deployment, on_each
 
     transports = transports_of(devices)
     with bundle_of(artifact, store_of(store), wanted_of(**words)) as made:
         release = made.release()
-        trial = phone_trial(binary, made) if binary else None
-        deployment = Deployment(made, release, keep, dry_run, trial, on_stderr)
+        golden_runner = phone_golden(binary, made) if binary else None
+        deployment = Deployment(made, release, keep, dry_run, golden_runner, on_stderr)
         outcomes = on_each(transports, deployment.to, release)
     _tell(outcomes, as_json)
 
@@ -93,13 +93,13 @@ def deploy(
 @debug_option
 def rollback(name: str, devices: tuple[str, ...], binary: Path | None, as_json: bool) -> None:
     """Put the release before the one in use back in use. NAME is the recipe's."""
-    from edgekit.devices.bench.phone_golden import phone_trial
+    from edgekit.devices.bench.phone_golden import phone_golden
     from edgekit.devices.deploy.deploy import on_each, roll_back
 
-    trial = phone_trial(binary) if binary else None
+    golden_runner = phone_golden(binary) if binary else None
 
     def back(device: Device) -> DeployResult:
-        return roll_back(device, name, trial, on_stderr)
+        return roll_back(device, name, golden_runner, on_stderr)
 
     _tell(on_each(transports_of(devices), back), as_json)
 

@@ -122,8 +122,8 @@ def message_of(line: str) -> dict[str, Any] | None:
         message = json.loads(line)
     except ValueError:
         return None
-    told = isinstance(message, dict) and {"stage", "done", "total"} <= message.keys()
-    return message if told else None
+    is_progress = isinstance(message, dict) and {"stage", "done", "total"} <= message.keys()
+    return message if is_progress else None
 
 
 def read_result(name: str, text: str) -> AgentResult:
@@ -147,9 +147,9 @@ def read_result(name: str, text: str) -> AgentResult:
         ) from error
 
 
-def crash(name: str, code: int, words: str) -> DeviceError:
+def crash(name: str, code: int, stderr: str) -> DeviceError:
     """Why the agent ended, from what it said last."""
-    lines = words.strip().splitlines() or ["nothing was said"]
+    lines = stderr.strip().splitlines() or ["nothing was said"]
     last = lines[-1]
     if "No module named" in last:
         package = last.rpartition("'")[0].rpartition("'")[2]

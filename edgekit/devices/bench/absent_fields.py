@@ -8,7 +8,7 @@ from edgekit.devices.bench.report import DeviceReport
 from edgekit.evidence import Evidence
 
 EMULATED = "an emulator's wall time says nothing about a processor"
-WHY = {
+REASONS = {
     "device.emulator": "no emulator: the device runs by itself",
     "device.board": "the device has no /proc/device-tree/model and no DMI name",
     "device.soc": "the device has no device tree",
@@ -33,7 +33,7 @@ WHY = {
     "correctness.host_top1": "no labelled images: name a build's folder or a bundle with its slice",
     "correctness.change": "no labelled images: name a build's folder or a bundle with its slice",
 }
-STATE = {
+STATE_REASONS = {
     "temperature_c": "no vcgencmd and no /sys/class/thermal/thermal_zone0",
     "clocks_mhz": "no cpufreq in /sys",
     "governors": "no cpufreq in /sys",
@@ -46,39 +46,37 @@ MEASURED_WHEN_TIMED = {
     "protocol", "latency_us", "threads_us", "ratio", "memory", "before", "after", "watched",
     "runtime.affinity", "runtime.delegate", "energy", "sustained",
 }  # fmt: skip
+EMPTY_IF_UNKNOWN = {"samples", "clocks_mhz", "governors", "max_clocks_mhz", "isa", "watched"}
+"""Lists that are empty where a device does not tell."""
 
 
-def why_missing(report: DeviceReport, absent: dict[str, str]) -> dict[str, str]:
+def absence_reasons(report: DeviceReport, absent: dict[str, str]) -> dict[str, str]:
     """The reason, by path, of every figure that a report does not have.
 
     Args:
         absent: what was left out on purpose, and why.
     """
-    return {path: absent.get(path) or _why(path, report) for path in gaps(report)}
+    return {path: absent.get(path) or _reason(path, report) for path in absent_paths(report)}
 
 
-def _why(path: str, report: DeviceReport) -> str:
+def _reason(path: str, report: DeviceReport) -> str:
     if report.evidence is Evidence.EMULATED and path in MEASURED_WHEN_TIMED:
         return EMULATED
     if path == "watched" and report.latency_us:
         return "the run was over within a second"
-    if path in MEASURED_WHEN_TIMED - WHY.keys():
+    if path in MEASURED_WHEN_TIMED - REASONS.keys():
         return "latency was not asked for"
     room, _, name = path.partition(".")
-    return STATE[name] if room in ("before", "after") else WHY[path]
+    return STATE_REASONS[name] if room in ("before", "after") else REASONS[path]
 
 
-def gaps(report: BaseModel, prefix: str = "") -> list[str]:
+def absent_paths(report: BaseModel, prefix: str = "") -> list[str]:
     """The paths of all that a report does not have."""
     found = []
     for name in type(report).model_fields:
         value, path = getattr(report, name), f"{prefix}{name}"
-        if value is None or (value == [] and name in LISTS):
+        if value is None or (value == [] and name in EMPTY_IF_UNKNOWN):
             found.append(path)
         elif isinstance(value, BaseModel):
-            found += gaps(value, f"{path}.")
+            found += absent_paths(value, f"{path}.")
     return found
-
-
-LISTS = {"samples", "clocks_mhz", "governors", "max_clocks_mhz", "isa", "watched"}
-"""Lists that are empty where a device does not tell."""

@@ -22,10 +22,8 @@ STATUS = re.compile(r"Thermal Status: (\d+)")
 TEMPERATURE = re.compile(
     r"Temperature\{mValue=(\S+), mType=(-?\d+), mName=(.*?), mStatus=(-?\d+)\}"
 )
-
-
 CPU = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq"
-QUESTIONS = {
+COMMANDS = {
     "uptime": "cat /proc/uptime",
     "load": "cat /proc/loadavg",
     "memory": "cat /proc/meminfo",
@@ -104,15 +102,14 @@ class Heat(ReportPart):
 
 
 def ask(device: Device) -> dict[str, str]:
-    """The answers to all QUESTIONS, by their names."""
-    lines = [f"echo '== {name}'; {command} 2>/dev/null" for name, command in QUESTIONS.items()]
+    """The answers to all COMMANDS, by their names."""
+    lines = [f"echo '== {name}'; {command} 2>/dev/null" for name, command in COMMANDS.items()]
     answers = re.split(r"^== (\w+)$", device.sh("; ".join([*lines, "true"])), flags=re.MULTILINE)
     return {name: text.strip() for name, text in zip(answers[1::2], answers[2::2], strict=True)}
 
 
 def state_of(answers: dict[str, str]) -> DeviceState:
     battery = re.search(r"level: (\d+)", answers["battery"])
-    available = re.search(r"MemAvailable: +(\d+) kB", answers["memory"])
     return DeviceState(
         at=float((answers["uptime"].split() or ["0"])[0]),
         temperature_c=parse_heat(answers["heat"]).cpu_celsius,
@@ -120,38 +117,48 @@ def state_of(answers: dict[str, str]) -> DeviceState:
         governors=list(answers["governors"].split()),
         throttled=None,
         load_average=[float(x) for x in answers["load"].split()[:3]],
-        available_bytes=1024 * int(available[1]) if available else None,
+        available_bytes=_memory_bytes("MemAvailable", answers),
         watts=None,
         battery_percent=int(battery[1]) if battery else None,
     )
 
 
-def board_of(answers: dict[str, str]) -> tuple[dict[str, object], dict[str, object]]:
-    """`environment` and `board`, as the agent tells them of a device that runs Python."""
-    told = parse_properties(answers["properties"])
+def environment_of(answers: dict[str, str]) -> dict[str, object]:
+    """`environment`, as the agent tells it of a device that runs Python."""
+    phone = parse_properties(answers["properties"])
     parts = re.findall(r"CPU part\s*: (\w+)", answers["cpuinfo"])
-    features = re.search(r"Features\s*: (.*)", answers["cpuinfo"])
-    ram = re.search(r"MemTotal: +(\d+) kB", answers["memory"])
     # The fast cores of a phone come last.
     cpu = ARM_CORES.get(parts[-1]) if parts else None
-    environment = {
+    return {
         "machine": answers["machine"],
-        "cpu": cpu or told.soc or told.abi or answers["machine"],
+        "cpu": cpu or phone.soc or phone.abi or answers["machine"],
         "cores": len(parts) or answers["cpuinfo"].count("processor"),
         "python": None,
         "versions": {},
     }
-    return environment, {
-        "emulator": "Android emulator" if told.emulator else None,
-        "board": ", ".join(filter(None, (told.maker, told.model, told.build))) or None,
-        "soc": told.soc,
+
+
+def board_of(answers: dict[str, str]) -> dict[str, object]:
+    """`board`, as the agent tells it of a device that runs Python."""
+    phone = parse_properties(answers["properties"])
+    features = re.search(r"Features\s*: (.*)", answers["cpuinfo"])
+    return {
+        "emulator": "Android emulator" if phone.emulator else None,
+        "board": ", ".join(filter(None, (phone.maker, phone.model, phone.build))) or None,
+        "soc": phone.soc,
         "isa": features[1].split() if features else [],
-        "ram_bytes": 1024 * int(ram[1]) if ram else None,
-        "os": f"Android {told.android}" if told.android else None,
+        "ram_bytes": _memory_bytes("MemTotal", answers),
+        "os": f"Android {phone.android}" if phone.android else None,
         "kernel": answers["kernel"],
         "page_size": int(answers["page"] or 4096),
         "max_clocks_mhz": [int(khz) / 1000 for khz in answers["highest"].split()],
     }
+
+
+def _memory_bytes(name: str, answers: dict[str, str]) -> int | None:
+    """A line of /proc/meminfo."""
+    found = re.search(rf"{name}: +(\d+) kB", answers["memory"])
+    return 1024 * int(found[1]) if found else None
 
 
 def fast_mask(device: Device, threads: int) -> str | None:

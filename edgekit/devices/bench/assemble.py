@@ -1,4 +1,4 @@
-"""From the agent's raw result to a report: figures, correctness, validity, and what is missing."""
+"""From the agent's result to a report: figures, correctness, validity, and what is absent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgekit import __version__
 from edgekit.devices.agent_result import AgentResult, DeviceState, Process
-from edgekit.devices.bench.absent_fields import why_missing
+from edgekit.devices.bench.absent_fields import absence_reasons
 from edgekit.devices.bench.report import (
     Correctness,
     DeviceFacts,
@@ -33,68 +33,84 @@ from edgekit.evidence import Evidence, InvalidityCause, Measurement, Reason, Val
 
 
 def assemble(
-    raw: AgentResult, subject: Subject, setting: Setting, reference: Reference
+    result: AgentResult, subject: Subject, setting: Setting, reference: Reference
 ) -> DeviceReport:
     """
     Raises:
         DeviceError: scores of the device are no numbers.
     """
-    evidence = Evidence.EMULATED if raw.board["emulator"] else setting.evidence
-    timed = raw.protocol if evidence is not Evidence.EMULATED else None
-    processes = timed[setting.threads] if timed else []
-    correctness = _correctness(raw, reference, evidence, setting.device)
-    reasons = [
-        *result_reasons(correctness, subject.precision),
-        *_other_processor(raw, setting),
-    ]
-    if timed:
-        reasons += timing_reasons(raw, setting.protocol)
-    latency = _latency(processes) if processes else None
+    evidence = Evidence.EMULATED if result.board["emulator"] else setting.evidence
+    correctness = _correctness(result, reference, evidence, setting.device)
     report = DeviceReport(
         identity=Identity(
-            run=raw.id or "", started=raw.started, ended=raw.ended, edgekit=__version__,
-            agent=raw.agent, evidence=evidence,
+            run=result.id or "", started=result.started, ended=result.ended, edgekit=__version__,
+            agent=result.agent, evidence=evidence,
         ),
         artifact=subject,
-        device=_device(raw, setting),
-        runtime=_runtime(raw, setting, processes),
-        protocol=_protocol(setting) if timed else None,
-        latency_us=latency,
-        threads_us={n: _median_us(p) for n, p in sorted(timed.items())} if timed else None,
-        ratio=_ratio(raw, evidence) if timed else None,
-        sustained=_sustained(raw) if timed else None,
-        memory=processes[0].memory if processes else None,
-        before=raw.before,
-        after=raw.after,
-        watched=raw.watched,
+        device=_device(result, setting),
+        runtime=_runtime(result, setting, None),
+        protocol=None,
+        latency_us=None,
+        threads_us=None,
+        ratio=None,
+        sustained=None,
+        memory=None,
+        before=result.before,
+        after=result.after,
+        watched=result.watched,
         correctness=correctness,
-        energy=_energy(raw, latency, setting.threads),
-        validity=verdict(reasons),
-        reasons=reasons,
+        energy=None,
+        validity=Validity.OK,
+        reasons=[
+            *result_reasons(correctness, subject.precision), *_other_processor(result, setting)
+        ],
         not_available={},
     )  # fmt: skip
-    return report.model_copy(update={"not_available": why_missing(report, setting.absent)})
+    # An emulator's milliseconds are those of this machine.
+    if result.protocol and evidence is not Evidence.EMULATED:
+        report = _with_timings(report, result, setting)
+    report = report.model_copy(update={"validity": verdict(report.reasons)})
+    return report.model_copy(update={"not_available": absence_reasons(report, setting.absent)})
 
 
-def _device(raw: AgentResult, setting: Setting) -> DeviceFacts:
-    environment = raw.environment
+def _with_timings(report: DeviceReport, result: AgentResult, setting: Setting) -> DeviceReport:
+    processes = result.protocol[setting.threads]
+    latency = _latency(processes)
+    medians = {n: _median_us(each) for n, each in sorted(result.protocol.items())}
+    return report.model_copy(
+        update={
+            "runtime": _runtime(result, setting, processes[0]),
+            "protocol": _protocol(setting),
+            "latency_us": latency,
+            "threads_us": medians,
+            "ratio": _ratio(result, report.evidence),
+            "sustained": _sustained(result),
+            "memory": processes[0].memory,
+            "energy": _energy(result, latency, setting.threads),
+            "reasons": [*report.reasons, *timing_reasons(result, setting.protocol)],
+        }
+    )
+
+
+def _device(result: AgentResult, setting: Setting) -> DeviceFacts:
+    environment = result.environment
     facts = {key: environment[key] for key in ("machine", "cpu", "cores")}
-    return DeviceFacts(name=setting.device, address=setting.address, **facts, **raw.board)
+    return DeviceFacts(name=setting.device, address=setting.address, **facts, **result.board)
 
 
-def _runtime(raw: AgentResult, setting: Setting, processes: list[Process]) -> RuntimeFacts:
+def _runtime(result: AgentResult, setting: Setting, process: Process | None) -> RuntimeFacts:
     return RuntimeFacts(
         name=setting.runtime,
-        library=library_of(raw.environment, setting.runtime) or setting.runtime,
-        python=raw.environment["python"],
+        library=library_of(result.environment, setting.runtime) or setting.runtime,
+        python=result.environment["python"],
         threads=setting.threads,
-        affinity=processes[0].affinity if processes else None,
-        delegate=processes[0].delegate if processes else None,
+        affinity=process.affinity if process else None,
+        delegate=process.delegate if process else None,
     )
 
 
 def _protocol(setting: Setting) -> ProtocolFacts:
-    asked = setting.protocol
+    requested = setting.protocol
     return ProtocolFacts(
         timed_region="one inference: input set, model run, scores read; decoding and scaling of "
         "the image are not in it",
@@ -102,12 +118,12 @@ def _protocol(setting: Setting) -> ProtocolFacts:
         batch=1,
         input_source=setting.input_source,
         input_sha256=setting.input_sha256,
-        warmup_runs=asked.warmup_runs,
-        warmup_seconds=asked.warmup_seconds,
-        runs=asked.runs,
-        seconds=asked.seconds,
-        processes=asked.processes,
-        pinned=asked.pin,
+        warmup_runs=requested.warmup_runs,
+        warmup_seconds=requested.warmup_seconds,
+        runs=requested.runs,
+        seconds=requested.seconds,
+        processes=requested.processes,
+        pinned=requested.pin,
     )
 
 
@@ -136,42 +152,50 @@ def _median_us(processes: list[Process]) -> float:
     return 1e6 * float(np.median([np.median(p.samples) for p in processes]))
 
 
-def _ratio(raw: AgentResult, evidence: Evidence) -> Measurement | None:
-    if FLOAT not in raw.latency:
+def _ratio(result: AgentResult, evidence: Evidence) -> Measurement | None:
+    if FLOAT not in result.latency:
         return None
     own, other = (
         Timing(entry.load, entry.first, np.asarray(entry.rounds))
-        for entry in (raw.latency[MODEL], raw.latency[FLOAT])
+        for entry in (result.latency[MODEL], result.latency[FLOAT])
     )
     return ratio_of(own, other, evidence)
 
 
-def _sustained(raw: AgentResult) -> Sustained | None:
+def _sustained(result: AgentResult) -> Sustained | None:
     """The steady state is the last minute, or the last quarter of a shorter run."""
-    if raw.sustained is None:
+    if result.sustained is None:
         return None
-    windows = raw.sustained.windows
+    windows = result.sustained.windows
     total = windows[-1][0]
     minute = min(60.0, total / 4)
-    first = float(np.median([m for t, m, _ in windows if t <= minute] or [windows[0][1]]))
-    steady = float(np.median([m for t, m, _ in windows if t > total - minute]))
-    bits = [s.throttled for s in raw.watched if s.phase.startswith(UNPAUSED)]
-    known = [b for b in bits if b is not None]
+    begin = [seconds for ended, seconds, _ in windows if ended <= minute]
+    end = [seconds for ended, seconds, _ in windows if ended > total - minute]
+    # A model so slow that no window ended in the first minute: the first window stands for it.
+    first, steady = float(np.median(begin or [windows[0][1]])), float(np.median(end))
     return Sustained(
         seconds=total,
-        curve_us=[(round(t, 1), round(1e6 * m, 1)) for t, m, _ in windows],
+        curve_us=[(round(ended, 1), round(1e6 * seconds, 1)) for ended, seconds, _ in windows],
         first_minute_us=1e6 * first,
         steady_us=1e6 * steady,
         ratio=steady / first,
-        throttled=reduce(or_, known) if known else None,
+        throttled=_throttle_bits(result),
     )
 
 
-def _energy(raw: AgentResult, latency: LatencyUs | None, threads: int) -> Energy | None:
-    idle = raw.before.watts if raw.before else None
-    main = f"{threads} threads, "
-    busy = [s.watts for s in raw.watched if s.watts and s.phase.startswith(main) and _timed(s)]
-    if not latency or idle is None or not busy:
+def _throttle_bits(result: AgentResult) -> int | None:
+    """All that were set in the run without a pause; None where the device has none."""
+    states = [state for state in result.watched if state.phase.startswith(UNPAUSED)]
+    known = [state.throttled for state in states if state.throttled is not None]
+    return reduce(or_, known) if known else None
+
+
+def _energy(result: AgentResult, latency: LatencyUs, threads: int) -> Energy | None:
+    """By the readings of the runs at the target's number of threads."""
+    idle = result.before.watts if result.before else None
+    states = [s for s in result.watched if s.phase.startswith(f"{threads} threads, ")]
+    busy = [state.watts for state in states if state.watts and _timed(state)]
+    if idle is None or not busy:
         return None
     watts = float(np.mean(busy))
     return Energy(
@@ -188,12 +212,12 @@ def _timed(state: DeviceState) -> bool:
 
 
 def _correctness(
-    raw: AgentResult, reference: Reference, evidence: Evidence, device: str
+    result: AgentResult, reference: Reference, evidence: Evidence, device: str
 ) -> Correctness:
-    golden = raw.golden
-    if MODEL not in raw.scores or reference.host is None:
+    golden = result.golden
+    if MODEL not in result.scores or reference.host is None:
         return Correctness(golden=golden, agreement=None, top1=None, host_top1=None, change=None)
-    scores, host = _numbers(raw.scores_of(MODEL), device), reference.host
+    scores, host = _numbers(result.scores_of(MODEL), device), reference.host
     if reference.labels is None:
         same = int(np.sum(scores.argmax(axis=1) == host.argmax(axis=1)))
         agreement = share_of(same, len(host), evidence)
@@ -225,10 +249,10 @@ def _numbers(scores: NDArray[np.float32], device: str) -> NDArray[np.float32]:
     return scores
 
 
-def _other_processor(raw: AgentResult, setting: Setting) -> list[Reason]:
-    found = raw.environment["cpu"]
+def _other_processor(result: AgentResult, setting: Setting) -> list[Reason]:
+    found = result.environment["cpu"]
     known = setting.cpu and setting.cpu.startswith("cortex-")
     if not known or found == setting.cpu:
         return []
-    words = f"the device is a {found}, the target says {setting.cpu}"
-    return [Reason(cause=InvalidityCause.OTHER_PROCESSOR, validity=Validity.WARN, words=words)]
+    message = f"the device is a {found}, the target says {setting.cpu}"
+    return [Reason.warning(InvalidityCause.OTHER_PROCESSOR, message)]

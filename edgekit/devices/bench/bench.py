@@ -28,47 +28,58 @@ def bench(bundle: Bundle, device: Device, progress: Progress) -> DeviceReport:
     """
     check_machine(device, bundle.info.machine, bundle.info.target)
     with held(device, messages_to(progress)), device.work(bundle.files) as folder:
-        raw = device.run_agent(folder, JOB, progress)
+        result = device.run_agent(folder, JOB, progress)
     transport = device.transport
-    return judged(bundle, raw, device.name, transport.address, transport.evidence)
+    return judge(bundle, result, device.name, transport.address, transport.evidence)
 
 
-def judged(
-    bundle: Bundle, raw: AgentResult, device: str, address: str, evidence: Evidence
+def judge(
+    bundle: Bundle, result: AgentResult, device: str, address: str, evidence: Evidence
 ) -> DeviceReport:
-    """
+    """The report of what the agent left, once it is sure that it ran this bundle.
+
     Raises:
         IntegrityError: the result is another bundle's, another agent's or another file's, or
             lacks a part. DeviceError: it ran on another architecture than the bundle's.
     """
-    agent = sha256_of(bundle.folder / "agent.py")
-    if raw.id != bundle.id or raw.agent != agent:
-        raise IntegrityError(
-            "the result was made by another bundle"
-            if raw.id != bundle.id
-            else "the result was made by another agent than the bundle's",
-            hint="name the bundle it was made with: --bundle FOLDER",
-        )
-    if raw.models.get(MODEL) != bundle.info.subject.sha256:
-        raise IntegrityError(
-            f"{device} ran another file than {bundle.info.subject.file} of the bundle",
-            hint="a file was changed there: deploy it again",
-        )
-    wanted, found = bundle.info.machine, raw.environment.get("machine")
-    if wanted and wanted != found:
+    _check_origin(bundle, result, device)
+    expected, found = bundle.info.machine, result.environment.get("machine")
+    if expected and expected != found:
         raise DeviceError(
-            f"{device} ran it as {found}, and {bundle.info.target} is {wanted}",
+            f"{device} ran it as {found}, and {bundle.info.target} is {expected}",
             hint="run it on the device it is for, with a Python of its architecture",
             fault=Fault.WRONG_ARCHITECTURE,
         )
-    timed = raw.board["emulator"] or raw.protocol
-    if not (timed and raw.golden and raw.scores):
+    timed = result.board["emulator"] or result.protocol
+    if not (timed and result.golden and result.scores):
         raise IntegrityError(
             "the result lacks a part of what the bundle's job asks for",
             hint="run the whole job: sh run.sh",
         )
     setting = bundle.setting(device, address, evidence)
-    return assemble(raw, bundle.info.subject, setting, bundle.reference())
+    return assemble(result, bundle.info.subject, setting, bundle.reference())
+
+
+def _check_origin(bundle: Bundle, result: AgentResult, device: str) -> None:
+    """
+    Raises:
+        IntegrityError: the result is another bundle's, another agent's or another file's.
+    """
+    other = None
+    if result.id != bundle.id:
+        other = "bundle"
+    elif result.agent != sha256_of(bundle.folder / "agent.py"):
+        other = "agent than the bundle's"
+    if other:
+        raise IntegrityError(
+            f"the result was made by another {other}",
+            hint="name the bundle it was made with: --bundle FOLDER",
+        )
+    if result.models.get(MODEL) != bundle.info.subject.sha256:
+        raise IntegrityError(
+            f"{device} ran another file than {bundle.info.subject.file} of the bundle",
+            hint="a file was changed there: deploy it again",
+        )
 
 
 def import_result(path: Path, bundle_path: Path | None, device: str | None) -> DeviceReport:
@@ -84,7 +95,7 @@ def import_result(path: Path, bundle_path: Path | None, device: str | None) -> D
         DeviceError: it ran on another architecture, or its scores are no numbers.
     """
     try:
-        raw = read_result(str(path), path.read_text())
+        result = read_result(str(path), path.read_text())
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -105,11 +116,11 @@ def import_result(path: Path, bundle_path: Path | None, device: str | None) -> D
         )
     with ExitStack() as stack:
         bundle = stack.enter_context(opened(where))
-        name = device or _called(raw)
-        return judged(bundle, raw, name, "by way of run.sh", Evidence.MEASURED)
+        name = device or _device_name(result)
+        return judge(bundle, result, name, "by way of run.sh", Evidence.MEASURED)
 
 
-def _called(raw: AgentResult) -> str:
-    """raspberry-pi-5-model-b-rev-1.0, of a board's own words."""
-    words = str(raw.board.get("board") or raw.environment.get("cpu"))
-    return re.sub(r"[^a-z0-9_.]+", "-", words.lower()).strip("-.") or "device"
+def _device_name(result: AgentResult) -> str:
+    """raspberry-pi-5-model-b-rev-1.0, as a board calls itself."""
+    text = str(result.board.get("board") or result.environment.get("cpu"))
+    return re.sub(r"[^a-z0-9_.]+", "-", text.lower()).strip("-.") or "device"

@@ -27,10 +27,18 @@ FLAGS: dict[tuple[Tool, Engine], tuple[str, ...]] = {
     ("litert", "GPU"): ("--use_gpu=true",),
     ("litert", "NPU"): ("--use_npu=true",),
 }
-MARKS: dict[Tool, bytes] = {"litert": b"dispatch_library_path", "classic": b"input_layer_shape"}
+SIGNATURES: dict[Tool, bytes] = {
+    "litert": b"dispatch_library_path",
+    "classic": b"input_layer_shape",
+}
 """A flag by which a binary is known, LiteRT's first: its tool may know those of the other."""
-ENOUGH = 10
-"""A run is cut at so many times the seconds asked, where single inferences are that slow."""
+MAX_STRETCH = 10
+"""A run is cut at so many times the seconds requested, where single inferences are that slow."""
+FALL_BACK_SIGNS = ("CPU fallback", "Failed to apply")
+WRONG_PROCESSOR_SIGNS = ("Exec format", "not executable", "EM_")
+"""Of the kernel, of the shell, and of the linker, which names the ELF machine it expected."""
+CANNOT_EXECUTE = 126
+"""The exit code of POSIX shells for a file that is there and cannot be run."""
 
 
 class Benchmark(ReportPart):
@@ -52,7 +60,7 @@ class Benchmark(ReportPart):
             InputError: the file is neither of the two tools, or has no such delegate.
         """
         content = self.binary.read_bytes() if self.binary.is_file() else b""
-        tool = next((name for name, mark in MARKS.items() if mark in content), None)
+        tool = next((name for name, signature in SIGNATURES.items() if signature in content), None)
         if tool is None:
             raise InputError(
                 f"{self.binary} is no benchmark_model",
@@ -67,8 +75,8 @@ class Benchmark(ReportPart):
 
     def command(self, binary: str, model: str, mask: str | None, extra: tuple[str, ...]) -> str:
         """A line of shell."""
-        limit = max(150.0, ENOUGH * self.seconds)
-        words = [
+        limit = max(150.0, MAX_STRETCH * self.seconds)
+        arguments = [
             *(["taskset", mask] if mask else []),
             binary,
             f"--graph={model}",
@@ -81,7 +89,7 @@ class Benchmark(ReportPart):
             *FLAGS[self.tool, self.engine],
             *extra,
         ]
-        return shlex.join(words)
+        return shlex.join(arguments)
 
 
 class BenchmarkResult(ReportPart):
@@ -98,13 +106,13 @@ def measure(device: Device, benchmark: Benchmark, model: Path) -> BenchmarkResul
 
     Raises:
         InputError: the binary is none of the two tools.
-        DeviceError: it does not run there, or the delegate asked for executes nothing.
+        DeviceError: it does not run there, or the delegate requested executes nothing.
     """
     tool = benchmark.tool
     binary = installed(device, benchmark.binary)
     mask = fast_mask(device, benchmark.threads) if benchmark.pin else None
     command = benchmark.command(binary, device.files.ensure(model), mask, ())
-    limit = benchmark.warmup_seconds + 2 * ENOUGH * max(15.0, benchmark.seconds) + 120
+    limit = benchmark.warmup_seconds + 2 * MAX_STRETCH * max(15.0, benchmark.seconds) + 120
     # Which of the two streams tells what differs between builds: they are made one.
     done = device.transport.run(f"{command} 2>&1", timeout=limit)
     if done.code:
@@ -128,43 +136,51 @@ def installed(device: Device, binary: Path) -> str:
 
 
 def applied(name: str, engine: Engine, output: Output) -> Delegate:
-    """What ran the model; refuses what ran elsewhere than asked."""
+    """What ran the model.
+
+    Raises:
+        DeviceError: it ran elsewhere than requested.
+    """
     delegate = output.delegate(engine)
     if delegate.applied != delegate.asked:
         raise _fall_back(name, delegate.asked, output.unknown_flags)
     return delegate
 
 
-def _fall_back(name: str, asked: str, flags: str | None) -> DeviceError:
+def _fall_back(name: str, requested: str, flags: str | None) -> DeviceError:
     why = f"; this build does not know {flags}" if flags else ""
-    if asked == "XNNPACK":
+    if requested == "XNNPACK":
         hint = "a newer benchmark_model may run it; models with strings or of variable shape run "
         hint += "without XNNPACK only"
     else:
-        hint = f"the model or the device does not suit the {asked}'s delegate; ask for the CPU"
+        hint = f"the model or the device does not suit the {requested}'s delegate; ask for the CPU"
     return DeviceError(
-        f"{name}: {asked} was asked to run the model, and the plain CPU ran it{why}",
+        f"{name}: {requested} was asked to run the model, and the plain CPU ran it{why}",
         hint=hint,
         fault=Fault.FALL_BACK,
     )
 
 
-def failure(name: str, engine: Engine, code: int, words: str) -> DeviceError:
-    """What an exit code and the last words of the tool mean."""
-    lines = words.strip().splitlines() or ["nothing was said"]
-    if any("CPU fallback" in line or "Failed to apply" in line for line in lines):
+def failure(name: str, engine: Engine, code: int, output: str) -> DeviceError:
+    """What an exit code and the last lines of the tool mean."""
+    lines = output.strip().splitlines() or ["nothing was said"]
+    if _contains(output, FALL_BACK_SIGNS):
         return _fall_back(name, engine, None)
-    if code == 126 or any(sign in words for sign in ("Exec format", "not executable", "EM_")):
+    if code == CANNOT_EXECUTE or _contains(output, WRONG_PROCESSOR_SIGNS):
         return DeviceError(
             f"{name}: this benchmark_model is built for another processor: {lines[-1]}",
             hint="adb shell getprop ro.product.cpu.abi says which one it must be built for",
             fault=Fault.WRONG_ARCHITECTURE,
         )
-    errors = [line for line in lines if "ERROR" in line or "error" in line]
+    errors = [line for line in lines if _contains(line, ("ERROR", "error"))]
     error = DeviceError(
         f"{name}: benchmark_model ended with {code}: {(errors or lines)[-1]}",
         hint="--debug shows all it said",
         fault=Fault.CRASHED,
     )
-    error.__cause__ = EdgekitError(words.strip())
+    error.__cause__ = EdgekitError(output.strip())
     return error
+
+
+def _contains(text: str, signs: tuple[str, ...]) -> bool:
+    return any(sign in text for sign in signs)

@@ -14,7 +14,7 @@ tsl/util/stats_calculator.h and litert/tools/benchmark_litert_model.h. What matt
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, NamedTuple, TypedDict
 
 from edgekit.devices.agent_result import Delegate, ReportPart
 from edgekit.errors import DeviceError, EdgekitError, Fault
@@ -92,27 +92,32 @@ class Output(ReportPart):
     unknown_flags: str | None
     """What was asked in flags that this build does not know."""
 
-    def delegate(self, asked: str) -> Delegate:
-        """What was asked to run the model, and what does.
+    def delegate(self, engine: str) -> Delegate:
+        """What was requested to run the model, and what does.
 
         Args:
-            asked: CPU, GPU or NPU. The classic tool's CPU is XNNPACK, which is asked for by a flag.
+            engine: CPU, GPU or NPU. The classic tool's CPU is XNNPACK, which a flag requests.
         """
-        mine = [part for part in self.replaced if ("XNNPack" in part.delegate) == (asked == "CPU")]
-        name = "XNNPACK" if asked == "CPU" and self.tool == "classic" else asked
-        told = "XNNPACK" if asked == "CPU" else asked
-        refused = any(told in each for each in self.refused)
-        refused |= told.lower() in (self.unknown_flags or "").lower()
-        there = bool(mine) or any(told in each for each in self.applied)
-        # XNNPACK is a part of the tool: builds that say nothing of it run it.
-        ran = name if not refused and (there or asked == "CPU") else "CPU"
-        totals = [part.total for part in mine]
+        on_cpu = engine == "CPU"
+        taken = [part for part in self.replaced if ("XNNPack" in part.delegate) == on_cpu]
+        requested = "XNNPACK" if on_cpu and self.tool == "classic" else engine
+        totals = [part.total for part in taken if part.total is not None]
         return Delegate(
-            asked=name,
-            applied=ran,
-            nodes_delegated=sum(part.nodes for part in mine) if mine else None,
-            nodes_total=sum(t or 0 for t in totals) if totals and None not in totals else None,
+            asked=requested,
+            applied=requested if self._executes(engine, bool(taken)) else "CPU",
+            nodes_delegated=sum(part.nodes for part in taken) if taken else None,
+            nodes_total=sum(totals) if taken and len(totals) == len(taken) else None,
         )
+
+    def _executes(self, engine: str, took_nodes: bool) -> bool:
+        """Whether the delegate of an engine runs the model or a part of it."""
+        name = "XNNPACK" if engine == "CPU" else engine
+        if any(name in each for each in self.refused):
+            return False
+        if name.lower() in (self.unknown_flags or "").lower():
+            return False
+        # XNNPACK is a part of the tool: builds that say nothing of it run it.
+        return engine == "CPU" or took_nodes or any(name in each for each in self.applied)
 
 
 def parse(text: str, device: str) -> Output:
@@ -125,28 +130,51 @@ def parse(text: str, device: str) -> Output:
         DeviceError: it ended before its results, or contradicts itself.
     """
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    counts = [c for line in lines if not any(p in line for p in PROFILE) for c in _counts(line)]
-    litert = {m[1]: (1000 * float(m[2]), m[3]) for m in map(LITERT.search, lines) if m}
+    counts = _count_lines(lines)
+    litert = _litert_summary(lines)
     if {"Model initialization", "Inference (avg)"} <= litert.keys():
         return _litert(lines, litert, counts, device)
+    classic = _classic_summary(lines)
+    if "Inference (avg)" in classic and len(counts) >= 2:
+        return _classic(lines, classic, counts, device)
+    raise DeviceError(
+        f"{device}: benchmark_model ended before its results: "
+        f"{lines[-1] if lines else 'nothing was said'}",
+        hint="--debug shows all it said",
+        fault=Fault.CRASHED,
+    ) from EdgekitError(text.strip())
+
+
+def _count_lines(lines: list[str]) -> list[ReportedLatency | None]:
+    """The statistics of the warm-up, then those of the timed runs: without those of a profile,
+    which repeat the same form for every operator."""
+    return [
+        found for line in lines if not any(p in line for p in PROFILE) for found in _counts(line)
+    ]
+
+
+def _classic_summary(lines: list[str]) -> dict[str, float]:
+    """Microseconds by their names in the classic tool's last line."""
     summary = next((line for line in lines if "nference timings in us: " in line), "")
-    told = {name: float(value) for name, value in CLASSIC.findall(summary)}
-    if early := dict(EARLY.findall(summary)) if "no stats" in summary else None:
+    early = {name: float(value) for name, value in EARLY.findall(summary)}
+    if "no stats" in early:
         # Before 2020: Average inference timings in us: Warmup: 1, Init: 2, no stats: 3
-        told = {"Init": float(early["Init"]), "Inference (avg)": float(early["no stats"])}
-    if "Inference (avg)" not in told or len(counts) < 2:
-        last = lines[-1] if lines else "nothing was said"
-        raise DeviceError(
-            f"{device}: benchmark_model ended before its results: {last}",
-            hint="--debug shows all it said",
-            fault=Fault.CRASHED,
-        ) from EdgekitError(text.strip())
+        return {"Init": early["Init"], "Inference (avg)": early["no stats"]}
+    return {name: float(value) for name, value in CLASSIC.findall(summary)}
+
+
+def _classic(
+    lines: list[str],
+    summary: dict[str, float],
+    counts: list[ReportedLatency | None],
+    device: str,
+) -> Output:
     warmup, latency = counts[0], counts[-1]
-    _agree(latency, told["Inference (avg)"], 1.0, device)
+    _agree(latency, summary["Inference (avg)"], 1.0, device)
     return Output(
         tool="classic",
-        init=told["Init"],
-        first=told.get("First inference", warmup.first if warmup else None),
+        init=summary["Init"],
+        first=summary.get("First inference", warmup.first if warmup else None),
         warmup=warmup,
         latency=_some(latency, device),
         memory=_footprint(lines),
@@ -154,32 +182,49 @@ def parse(text: str, device: str) -> Output:
     )
 
 
+class _Average(NamedTuple):
+    """A line of LiteRT's summary."""
+
+    us: float
+    runs: int
+
+
+def _litert_summary(lines: list[str]) -> dict[str, _Average]:
+    """By their names in LiteRT's table, in which milliseconds stand."""
+    found = _matches(LITERT, lines)
+    return {m[1]: _Average(1000 * float(m[2]), int(m[3] or 0)) for m in found}
+
+
+def _litert_latency(summary: dict[str, _Average], phase: str) -> ReportedLatency | None:
+    """What the table says of a phase, Warmup or Inference; None where it made no runs."""
+    mean = summary.get(f"{phase} (avg)")
+    if mean is None or not mean.runs:
+        return None
+    names = [name for name in ("min", "max", "std") if f"{phase} ({name})" in summary]
+    rest = {name: summary[f"{phase} ({name})"].us for name in names}
+    return ReportedLatency(count=mean.runs, mean=mean.us, **rest)
+
+
 def _litert(
     lines: list[str],
-    told: dict[str, tuple[float, str | None]],
+    summary: dict[str, _Average],
     counts: list[ReportedLatency | None],
     device: str,
 ) -> Output:
-    def latency(kind: str) -> ReportedLatency | None:
-        mean, runs = told.get(f"{kind} (avg)", (0.0, None))
-        if not runs or runs == "0":
-            return None
-        rest = {name: told[f"{kind} ({name})"][0] for name in ("min", "max", "std")
-                if f"{kind} ({name})" in told}  # fmt: skip
-        return ReportedLatency(count=int(runs), mean=mean, **rest)
-
-    summary = _some(latency("Inference"), device)
+    warmup = _litert_latency(summary, "Warmup")
+    latency = _some(_litert_latency(summary, "Inference"), device)
     if len(counts) >= 2:
         # The lines of single statistics tell more: percentiles, and microseconds unrounded.
-        _agree(counts[-1], summary.mean, 10.0, device)
-        summary = counts[-1] or summary
-    memory = {m[1]: _bytes(m[2]) for m in map(LITERT_MEMORY.search, lines) if m}
+        _agree(counts[-1], latency.mean, 10.0, device)
+        warmup, latency = counts[0] or warmup, counts[-1] or latency
+    first = summary.get("Warmup (first)")
+    memory = {m[1]: _bytes(m[2]) for m in _matches(LITERT_MEMORY, lines)}
     return Output(
         tool="litert",
-        init=told["Model initialization"][0],
-        first=told["Warmup (first)"][0] if "Warmup (first)" in told else None,
-        warmup=(counts[0] if len(counts) >= 2 else None) or latency("Warmup"),
-        latency=summary,
+        init=summary["Model initialization"].us,
+        first=first.us if first else None,
+        warmup=warmup,
+        latency=latency,
         memory=Footprint(
             init=memory.get("Init footprint"),
             overall=memory.get("Overall footprint"),
@@ -222,8 +267,7 @@ def _some(latency: ReportedLatency | None, device: str) -> ReportedLatency:
 
 
 def _footprint(lines: list[str]) -> Footprint:
-    delta = next((m for m in map(FOOTPRINT.search, lines) if m), None)
-    peak = next((m for m in map(PEAK.search, lines) if m), None)
+    delta, peak = _first(FOOTPRINT, lines), _first(PEAK, lines)
     return Footprint(
         init=_bytes(delta[1]) if delta else None,
         overall=_bytes(delta[2]) if delta else None,
@@ -235,16 +279,32 @@ def _bytes(megabytes: str) -> int:
     return round(float(megabytes) * MEGABYTE)
 
 
-def _delegates(lines: list[str]) -> dict[str, object]:
-    refused = [m for m in map(NOT_APPLIED.search, lines) if m]
-    flags = next((m[1] for m in map(UNKNOWN_FLAGS.search, lines) if m), None)
+class _Delegates(TypedDict):
+    """The fields of `Output` that tell of delegates."""
+
+    replaced: list[Replaced]
+    applied: list[str]
+    refused: list[str]
+    unknown_flags: str | None
+
+
+def _delegates(lines: list[str]) -> _Delegates:
+    flags = _first(UNKNOWN_FLAGS, lines)
     return {
         "replaced": [
             Replaced(delegate=m[3], nodes=int(m[1]), total=int(m[2]) if m[2] else None)
-            for m in map(REPLACED.search, lines)
-            if m
+            for m in _matches(REPLACED, lines)
         ],
-        "applied": [m[1] for m in map(APPLIED.search, lines) if m],
-        "refused": [m[1] or m[2] or "GPU and NPU" for m in refused],
-        "unknown_flags": flags,
+        "applied": [m[1] for m in _matches(APPLIED, lines)],
+        # LiteRT's tool does not say which of the two it could not put the model on.
+        "refused": [m[1] or m[2] or "GPU and NPU" for m in _matches(NOT_APPLIED, lines)],
+        "unknown_flags": flags[1] if flags else None,
     }
+
+
+def _matches(pattern: re.Pattern[str], lines: list[str]) -> list[re.Match[str]]:
+    return [found for found in map(pattern.search, lines) if found]
+
+
+def _first(pattern: re.Pattern[str], lines: list[str]) -> re.Match[str] | None:
+    return next(iter(_matches(pattern, lines)), None)

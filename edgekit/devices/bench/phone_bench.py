@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from edgekit.devices.agent_result import AgentResult, Memory
-from edgekit.devices.bench.absent_fields import MEASURED_WHEN_TIMED, why_missing
-from edgekit.devices.bench.android import ask, board_of, parse_heat, state_of
+from edgekit.devices.bench.absent_fields import MEASURED_WHEN_TIMED, absence_reasons
+from edgekit.devices.bench.android import ask, board_of, environment_of, parse_heat, state_of
 from edgekit.devices.bench.assemble import assemble
 from edgekit.devices.bench.benchmark_model import Benchmark, BenchmarkResult, measure
-from edgekit.devices.bench.phone_golden import as_the_bundle, golden_of, refuse_others, scores_of
+from edgekit.devices.bench.benchmark_output import ReportedLatency
+from edgekit.devices.bench.phone_golden import golden_of, need_tflite, scores_of, with_protocol
 from edgekit.devices.bench.report import (
     Correctness,
     DeviceReport,
@@ -25,7 +26,7 @@ from edgekit.devices.bench.report import (
     RuntimeFacts,
 )
 from edgekit.devices.bench.validity import (
-    LOST_TIME,
+    MAX_MEAN,
     busy_before,
     delegate_reasons,
     spread_reasons,
@@ -41,8 +42,8 @@ from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.metrics import DISTURBED
 from edgekit.evidence import InvalidityCause, Reason, Validity
 
-LEAST_TIME = 0.5
-"""Of the seconds asked: what lies between two Invoke() counts for the tool, and is not told."""
+MIN_SECONDS = 0.5
+"""Of the seconds requested: what lies between two Invoke() counts for the tool, and is not told."""
 TOOL = "benchmark_model tells statistics only"
 NO_OUTPUTS = "LiteRT's benchmark_model gives no outputs: accuracy needs the classic one"
 ABSENT = {
@@ -80,19 +81,19 @@ def bench_phone(
         InputError: the bundle's model is no TFLite file, or the binary no benchmark_model.
         DeviceError: it does not run there, or the engine asked for executes nothing.
     """
-    refuse_others(bundle)
+    need_tflite(bundle)
     model = bundle.folder / bundle.info.subject.file
-    asked, processes = as_the_bundle(bundle, benchmark), bundle.info.protocol.processes
+    requested, processes = with_protocol(bundle, benchmark), bundle.info.protocol.processes
     started, results = _now(), []
     with held(device, messages_to(progress)):
         device.files.remove_stale()
         before = ask(device)
-        environment, board = board_of(before)
-        found = _results(bundle, device, asked, progress) if asked.tool == "classic" else {}
+        environment, board = environment_of(before), board_of(before)
+        found = _results(bundle, device, requested, progress) if requested.tool == "classic" else {}
         # In Android Studio's emulator nothing is timed.
         for number in range(0 if board["emulator"] else processes):
             progress(number, processes, f"{device.name}: latency")
-            results.append(measure(device, asked, model))
+            results.append(measure(device, requested, model))
         after = ask(device)
     raw = AgentResult(
         id=bundle.id,
@@ -106,14 +107,14 @@ def bench_phone(
         **found,
     )
     heat = [*_heat("before", before["heat"]), *_heat("after", after["heat"])] if results else []
-    return _report(bundle, device, raw, asked, results, heat)
+    return _report(bundle, device, raw, requested, results, heat)
 
 
 def _report(
     bundle: Bundle,
     device: Device,
     raw: AgentResult,
-    asked: Benchmark,
+    requested: Benchmark,
     results: list[BenchmarkResult],
     heat: list[Reason],
 ) -> DeviceReport:
@@ -122,15 +123,15 @@ def _report(
     absent = {**setting.absent, **ABSENT}
     if not results:
         absent = {path: why for path, why in absent.items() if path not in MEASURED_WHEN_TIMED}
-    if asked.tool == "litert":
+    if requested.tool == "litert":
         absent |= {f"correctness.{name}": NO_OUTPUTS for name in Correctness.model_fields}
     setting = replace(setting, absent=absent)
     report = assemble(raw, bundle.info.subject, setting, bundle.reference())
-    update = _figures(results, asked, bundle, device.name) if results else {}
-    reasons = [*report.reasons, *heat, *(_doubts(raw, results, asked) if results else ())]
-    update |= {"runtime": _runtime(asked, results), "reasons": reasons}
+    update = _figures(results, requested, bundle, device.name) if results else {}
+    reasons = [*report.reasons, *heat, *(_doubts(raw, results, requested) if results else ())]
+    update |= {"runtime": _runtime(requested, results), "reasons": reasons}
     report = report.model_copy(update=update | {"validity": verdict(reasons)})
-    return report.model_copy(update={"not_available": why_missing(report, absent)})
+    return report.model_copy(update={"not_available": absence_reasons(report, absent)})
 
 
 def _results(
@@ -144,12 +145,12 @@ def _results(
 
 
 def _figures(
-    results: list[BenchmarkResult], asked: Benchmark, bundle: Bundle, device: str
+    results: list[BenchmarkResult], requested: Benchmark, bundle: Bundle, device: str
 ) -> dict[str, Any]:
     memory = results[0].output.memory
     return {
         "latency_us": (latency := _latency(results, device)),
-        "threads_us": {asked.threads: latency.p50},
+        "threads_us": {requested.threads: latency.p50},
         "memory": Memory(
             baseline=0,
             loaded=memory.init,
@@ -162,10 +163,10 @@ def _figures(
             batch=1,
             input_source="random, by benchmark_model; scores are of " + bundle.info.input_source,
             input_sha256=None,
-            warmup_runs=asked.warmup_runs,
-            warmup_seconds=asked.warmup_seconds,
-            runs=asked.runs,
-            seconds=asked.seconds,
+            warmup_runs=requested.warmup_runs,
+            warmup_seconds=requested.warmup_seconds,
+            runs=requested.runs,
+            seconds=requested.seconds,
             processes=len(results),
             pinned=results[0].mask is not None,
         ),
@@ -174,8 +175,8 @@ def _figures(
 
 def _latency(results: list[BenchmarkResult], device: str) -> LatencyUs:
     """The figures of all processes: medians of their medians and percentiles, means by runs."""
-    told = [result.output.latency for result in results]
-    rows = np.array([[t.median, t.p95, t.min, t.max, t.std] for t in told], float)
+    latencies = [result.output.latency for result in results]
+    rows = np.array([[t.median, t.p95, t.min, t.max, t.std] for t in latencies], float)
     if np.isnan(rows).any():
         raise DeviceError(
             f"{device}: this benchmark_model tells no median",
@@ -183,7 +184,7 @@ def _latency(results: list[BenchmarkResult], device: str) -> LatencyUs:
             fault=Fault.WRONG_RESULT,
         )
     medians, p95, low, high, std = rows.T
-    runs, means = np.array([t.count for t in told]), np.array([t.mean for t in told])
+    runs, means = np.array([t.count for t in latencies]), np.array([t.mean for t in latencies])
     mean = float(np.average(means, weights=runs))
     variance = np.average(std**2 + (means - mean) ** 2, weights=runs)
     firsts = [r.output.first for r in results if r.output.first is not None]
@@ -203,13 +204,13 @@ def _latency(results: list[BenchmarkResult], device: str) -> LatencyUs:
     )
 
 
-def _runtime(asked: Benchmark, results: list[BenchmarkResult]) -> RuntimeFacts:
+def _runtime(requested: Benchmark, results: list[BenchmarkResult]) -> RuntimeFacts:
     mask = int(results[0].mask or "0", 16) if results else 0
     return RuntimeFacts(
         name="benchmark_model",
-        library=f"{asked.tool} benchmark_model, sha256 {sha256_of(asked.binary)}",
+        library=f"{requested.tool} benchmark_model, sha256 {sha256_of(requested.binary)}",
         python=None,
-        threads=asked.threads,
+        threads=requested.threads,
         affinity=[core for core in range(mask.bit_length()) if mask >> core & 1] or None,
         delegate=results[0].delegate if results else None,
     )
@@ -218,31 +219,52 @@ def _runtime(asked: Benchmark, results: list[BenchmarkResult]) -> RuntimeFacts:
 def _heat(when: str, text: str) -> Iterator[Reason]:
     heat = parse_heat(text)
     if heat.slows_down and heat.status is not None:
-        words = f"the phone's thermal status {when} the run was {heat.status.name.lower()}"
-        yield Reason(cause=InvalidityCause.THROTTLED, validity=Validity.INVALID, words=words)
+        status = heat.status.name.lower()
+        yield Reason.invalid(
+            InvalidityCause.THROTTLED, f"the phone's thermal status {when} the run was {status}"
+        )
 
 
-def _doubts(raw: AgentResult, results: list[BenchmarkResult], asked: Benchmark) -> Iterator[Reason]:
+def _doubts(
+    raw: AgentResult, results: list[BenchmarkResult], requested: Benchmark
+) -> Iterator[Reason]:
     yield from busy_before(raw)
     yield from delegate_reasons(results[0].delegate)
     for number, result in enumerate(results, 1):
-        latency = result.output.latency
-        seconds = 1e-6 * latency.count * latency.mean
-        if latency.count < asked.runs or seconds < LEAST_TIME * asked.seconds:
-            words = f"process {number} made {latency.count} runs in {seconds:.1f} s; "
-            words += f"{asked.runs} and {asked.seconds:g} s were asked"
-            yield Reason(cause=InvalidityCause.TOO_FEW_RUNS, validity=Validity.INVALID, words=words)
-        if latency.median and latency.mean > LOST_TIME * latency.median:
-            words = f"process {number} was disturbed: its mean is {latency.mean:.0f} us, its "
-            words += f"median {latency.median:.0f} us"
-            yield Reason(cause=InvalidityCause.BUSY, validity=Validity.INVALID, words=words)
-        elif (latency.p95 or 0.0) > DISTURBED * (latency.median or np.inf):
-            words = f"process {number} was disturbed: its 95th percentile is {latency.p95:.0f} us, "
-            words += f"its median {latency.median:.0f} us"
-            yield Reason(cause=InvalidityCause.BUSY, validity=Validity.WARN, words=words)
+        yield from _too_few_runs(number, result.output.latency, requested)
+        yield from _disturbed(number, result.output.latency)
     yield from spread_reasons([r.output.latency.median or 0.0 for r in results])
-    words = "benchmark_model runs by itself: clocks and heat are read before and after it only"
-    yield Reason(cause=InvalidityCause.UNWATCHED, validity=Validity.WARN, words=words)
+    yield Reason.warning(
+        InvalidityCause.UNWATCHED,
+        "benchmark_model runs by itself: clocks and heat are read before and after it only",
+    )
+
+
+def _too_few_runs(number: int, latency: ReportedLatency, requested: Benchmark) -> Iterator[Reason]:
+    seconds = 1e-6 * latency.count * latency.mean
+    if latency.count < requested.runs or seconds < MIN_SECONDS * requested.seconds:
+        yield Reason.invalid(
+            InvalidityCause.TOO_FEW_RUNS,
+            f"process {number} made {latency.count} runs in {seconds:.1f} s; {requested.runs} and "
+            f"{requested.seconds:g} s were asked",
+        )
+
+
+def _disturbed(number: int, latency: ReportedLatency) -> Iterator[Reason]:
+    median = latency.median or np.inf
+    if latency.mean > MAX_MEAN * median:
+        yield Reason.invalid(
+            InvalidityCause.BUSY,
+            f"process {number} was disturbed: its mean is {latency.mean:.0f} us, its median "
+            f"{median:.0f} us",
+        )
+    elif latency.p95 is not None and latency.p95 > DISTURBED * median:
+        # The rule is for the 90th percentile, which the tool does not tell: a warning only.
+        yield Reason.warning(
+            InvalidityCause.BUSY,
+            f"process {number} was disturbed: its 95th percentile is {latency.p95:.0f} us, its "
+            f"median {median:.0f} us",
+        )
 
 
 def _now() -> str:

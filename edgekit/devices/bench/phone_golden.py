@@ -19,31 +19,32 @@ from edgekit.engine.action import Progress
 from edgekit.errors import DeviceError, Fault, InputError
 
 
-def phone_trial(binary: Path, bundle: Bundle | None = None) -> Callable[[Device, str], Golden]:
-    """
+def phone_golden(binary: Path, bundle: Bundle | None = None) -> Callable[[Device, str], Golden]:
+    """What runs the golden images of a release in a folder of the device, without Python there.
+
     Args:
         binary: the benchmark_model to run there.
-        bundle: the release that is tried; where it is on the device only, it is read from there.
+        bundle: the release to run; where it is on the device only, it is read from there.
 
     Raises:
         InputError: the bundle's model is no TFLite file.
     """
     if bundle:
-        refuse_others(bundle)
+        need_tflite(bundle)
 
-    def trial(device: Device, folder: str) -> Golden:
+    def run_golden(device: Device, folder: str) -> Golden:
         with TemporaryDirectory(prefix="edgekit-") as here:
             release = bundle or _fetched(device, folder, Path(here))
-            refuse_others(release)
-            benchmark = as_the_bundle(release, Benchmark(binary=binary))
+            need_tflite(release)
+            benchmark = with_protocol(release, Benchmark(binary=binary))
             there = f"{folder}/{release.info.subject.file}"
             return golden_of(release, device, benchmark, lambda *_: None, there)
 
-    return trial
+    return run_golden
 
 
 def _fetched(device: Device, folder: str, here: Path) -> Bundle:
-    """What the trial needs of a release on the device."""
+    """What the golden run needs of a release on the device."""
     for name in (INFO, GOLDEN_INPUT, GOLDEN_SCORES):
         device.transport.pull(f"{folder}/{name}", here / name)
     release = Bundle(here)
@@ -52,7 +53,7 @@ def _fetched(device: Device, folder: str, here: Path) -> Bundle:
     return release
 
 
-def refuse_others(bundle: Bundle) -> None:
+def need_tflite(bundle: Bundle) -> None:
     """
     Raises:
         InputError: the bundle's model is no TFLite file.
@@ -64,17 +65,17 @@ def refuse_others(bundle: Bundle) -> None:
         )
 
 
-def as_the_bundle(bundle: Bundle, benchmark: Benchmark) -> Benchmark:
+def with_protocol(bundle: Bundle, benchmark: Benchmark) -> Benchmark:
     """With the threads, the runs and the seconds of a bundle."""
-    asked = bundle.info.protocol
+    protocol = bundle.info.protocol
     return benchmark.model_copy(
         update={
             "threads": bundle.info.threads,
-            "warmup_runs": asked.warmup_runs,
-            "warmup_seconds": asked.warmup_seconds,
-            "runs": asked.runs,
-            "seconds": asked.seconds,
-            "pin": asked.pin,
+            "warmup_runs": protocol.warmup_runs,
+            "warmup_seconds": protocol.warmup_seconds,
+            "runs": protocol.runs,
+            "seconds": protocol.seconds,
+            "pin": protocol.pin,
         }
     )
 
@@ -94,8 +95,8 @@ def golden_of(
     Raises:
         InputError, DeviceError: as `benchmark_scores.scores`; or scores that are no numbers.
     """
-    given = scores_of(GOLDEN_INPUT, bundle, device, benchmark, progress, there)
-    if not np.isfinite(given).all():
+    found = scores_of(GOLDEN_INPUT, bundle, device, benchmark, progress, there)
+    if not np.isfinite(found).all():
         raise DeviceError(
             f"{device.name}: scores of the golden images are no numbers",
             hint="the engine there cannot compute this model; ask for another one",
@@ -103,9 +104,9 @@ def golden_of(
         )
     expected = np.load(bundle.folder / GOLDEN_SCORES)
     return Golden(
-        max_abs_diff=float(np.abs(given - expected).max()),
+        max_abs_diff=float(np.abs(found - expected).max()),
         spread=float(np.ptp(expected)),
-        same_top1=int(np.sum(given.argmax(axis=1) == expected.argmax(axis=1))),
+        same_top1=int(np.sum(found.argmax(axis=1) == expected.argmax(axis=1))),
         images=len(expected),
     )
 

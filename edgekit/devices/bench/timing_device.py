@@ -28,9 +28,7 @@ from edgekit.spec.target import Target, machine_of
 from edgekit.transports.base import Transport
 
 MODELS = "models.tar"
-
-
-ASK = """
+FINGERPRINT = """
 import json, platform
 from importlib.metadata import version
 def read(path):
@@ -58,7 +56,7 @@ def fingerprint_of(name: str, transport: Transport) -> Json:
         DeviceError: it cannot be reached, or has no Python to run the agent with.
     """
     with Device(name, transport) as device:
-        done = device.transport.run(f"{device.python} -c {shlex.quote(ASK)}")
+        done = device.transport.run(f"{device.python} -c {shlex.quote(FINGERPRINT)}")
         if done.code:
             raise DeviceError(
                 f"{name}: no Python runs there to measure a build with: {done.err.strip()[-200:]}",
@@ -122,15 +120,15 @@ class TimingDevice:
                 try:
                     with device.work(files) as where:
                         device.sh(f"cd {shlex.quote(where)} && tar xf {MODELS}", timeout=300)
-                        raw = device.run_agent(where, JOB, progress)
+                        result = device.run_agent(where, JOB, progress)
                 finally:
                     device.files.drop(files[MODELS])
-        self._hold_to_rules(raw)
+        self._hold_to_rules(result)
         timings = {
             name: Timing(entry.load, entry.first, np.asarray(entry.rounds))
-            for name, entry in raw.latency.items()
+            for name, entry in result.latency.items()
         }
-        return MeasureResult(raw.environment, timings=timings)
+        return MeasureResult(result.environment, timings=timings)
 
     def _files(self, candidates: list[Candidate], images: Path, folder: Path) -> dict[str, Path]:
         """What the device is sent. A table has hundreds of models: they go as one file."""
@@ -153,21 +151,21 @@ class TimingDevice:
         made = {name: folder / name for name in (MODELS, IMAGES, JOB)}
         return {"agent.py": Path(agent.__file__), **made}
 
-    def _hold_to_rules(self, raw: AgentResult) -> None:
+    def _hold_to_rules(self, result: AgentResult) -> None:
         """
         Raises:
             DeviceError: the timings say nothing of the device.
         """
-        words = [r.words for r in watched_reasons(raw) if r.validity is Validity.INVALID]
-        if raw.board["emulator"]:
-            words.append(f"it is emulated by {raw.board['emulator']}, which has no latency")
-        if words:
-            raise no_result(self.name, "; ".join(words))
+        reasons = [r.words for r in watched_reasons(result) if r.validity is Validity.INVALID]
+        if result.board["emulator"]:
+            reasons.append(f"it is emulated by {result.board['emulator']}, which has no latency")
+        if reasons:
+            raise no_result(self.name, "; ".join(reasons))
 
 
-def no_result(device: str, words: str) -> DeviceError:
+def no_result(device: str, reason: str) -> DeviceError:
     return DeviceError(
-        f"the run on {device} is no result: {words}",
-        hint="mend the cause and build again; nothing else is done twice",
+        f"the run on {device} is no result: {reason}",
+        hint="fix the cause and build again; nothing else is done twice",
         fault=Fault.NO_RESULT,
     )

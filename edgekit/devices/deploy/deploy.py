@@ -114,7 +114,7 @@ class Deployment:
     release: str
     keep: int = KEEP
     dry_run: bool = False
-    trial: GoldenRunner | None = None
+    golden_runner: GoldenRunner | None = None
     """Where no Python runs; the agent, unless named."""
     on_message: Listener = ignore
     """Called with what is waited for."""
@@ -126,7 +126,7 @@ class Deployment:
             DeviceError: it could not be done; `current` there is what it was.
         """
         begin = time.monotonic()
-        runner: Runner = "shell" if self.trial else "python"
+        runner: Runner = "shell" if self.golden_runner else "python"
         check_machine(device, self.bundle.info.machine, self.bundle.info.target, runner)
         need_links(device)
         if self.dry_run:
@@ -157,7 +157,7 @@ class Deployment:
         with releases.part(self.release) as part:
             device.files.lay_out(files, part)
             releases.check(part, sums)
-            golden = (self.trial or by_agent)(device, part)
+            golden = (self.golden_runner or by_agent)(device, part)
             difference = prove(device, golden, self.bundle.info.subject.precision)
             releases.move_in(part, self.release, sums)
         note = switched(releases, self.release, self.on_message)
@@ -192,12 +192,15 @@ def switched(releases: ReleaseStore, release: str, on_message: Listener) -> str 
 
 
 def roll_back(
-    device: Device, name: str, trial: GoldenRunner | None = None, on_message: Listener = ignore
+    device: Device,
+    name: str,
+    golden_runner: GoldenRunner | None = None,
+    on_message: Listener = ignore,
 ) -> DeployResult:
     """Put the release before this one in use again, after it was checked and tried out.
 
     Args:
-        trial: as of a `Deployment`.
+        golden_runner: as of a `Deployment`.
         on_message: called with what is waited for.
 
     Raises:
@@ -209,7 +212,7 @@ def roll_back(
         before = _release_before(releases)
         folder = f"{releases.folder}/releases/{before}"
         releases.check(folder, releases.own_sums(before))
-        golden = (trial or by_agent)(device, folder)
+        golden = (golden_runner or by_agent)(device, folder)
         difference = prove(device, golden, releases.precision(before))
         note = switched(releases, before, on_message)
     return DeployResult(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.devices.bench.absent_fields import gaps
+from edgekit.devices.bench.absent_fields import absent_paths
 from edgekit.devices.bench.bench import bench, import_result
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bundle.bundle import Bundle
@@ -171,7 +171,7 @@ def test_every_field_is_there_or_its_absence_explained(report: DeviceReport, pat
 
 
 def test_whatever_is_missing_has_a_reason(report: DeviceReport) -> None:
-    assert set(gaps(report)) == set(report.not_available)
+    assert set(absent_paths(report)) == set(report.not_available)
     assert all(report.not_available.values())
 
 

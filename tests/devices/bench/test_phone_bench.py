@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgekit.cli import cli
-from edgekit.devices.bench.absent_fields import gaps
+from edgekit.devices.bench.absent_fields import absent_paths
 from edgekit.devices.bench.benchmark_model import Benchmark
 from edgekit.devices.bench.phone_bench import bench_phone
 from edgekit.devices.bench.report import DeviceReport
@@ -50,7 +50,7 @@ def test_the_report_of_a_phone(device: Device, tool: Path, bundle: Bundle) -> No
     assert {r.cause for r in report.reasons} >= {
         InvalidityCause.THROTTLED, InvalidityCause.PARTLY_DELEGATED, InvalidityCause.UNWATCHED
     }  # fmt: skip
-    assert set(report.not_available) == set(gaps(report))
+    assert set(report.not_available) == set(absent_paths(report))
     assert all(report.not_available.values())
     assert DeviceReport.model_validate_json(report.model_dump_json()) == report
 
@@ -111,7 +111,7 @@ def test_nothing_is_timed_in_the_emulator_of_android_studio(
     assert report.latency_us is None
     assert report.validity is Validity.OK
     assert report.correctness.agreement is not None
-    assert set(report.not_available) == set(gaps(report))
+    assert set(report.not_available) == set(absent_paths(report))
 
 
 def test_an_engine_that_executes_nothing_is_no_report(

@@ -72,9 +72,9 @@ def quick() -> Any:
     """A protocol of a second, on a machine that other tests keep busy: that it is followed, and
     what a busy machine does, are other tests'."""
     with pytest.MonkeyPatch.context() as patch:
-        for limit in ("DRIFT", "DISTURBED", "SPREAD", "LOST_TIME"):
+        for limit in ("MAX_DRIFT", "DISTURBED", "MAX_SPREAD", "MAX_MEAN"):
             patch.setattr(validity, limit, math.inf)
-        patch.setattr(validity, "CLOCK_FELL", 0.0)
+        patch.setattr(validity, "STEADY_CLOCK", 0.0)
         patch.setattr(
             protocol.Protocol,
             "at",
