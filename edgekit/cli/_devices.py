@@ -26,9 +26,8 @@ binary_option = click.option(
     type=FILE,
     help="Of a phone without Python: the benchmark_model to run there.",
 )
-
-
-LONGEST = 5 * 3600
+MAX_SUSTAINED = 5 * 3600
+"""Seconds: a lock on a device is stale after six hours."""
 
 
 def _seconds(_: Any, option: Any, text: str | None) -> float:
@@ -39,7 +38,7 @@ def _seconds(_: Any, option: Any, text: str | None) -> float:
     if not found:
         raise InputError(f"--{option.name}: a time such as 90s, 15m or 1h expected, not {text}")
     seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
-    if seconds > LONGEST:
+    if seconds > MAX_SUSTAINED:
         raise InputError(f"--{option.name}: 5h at most: the device is held for six")
     return seconds
 
@@ -77,16 +76,16 @@ def measuring(command: Callable[..., None]) -> Callable[..., None]:
     )
 
 
-def wanted_of(strict: bool = False, sustained: float = 0.0, **words: Any) -> Wanted:
+def wanted_of(strict: bool = False, sustained: float = 0.0, **options: Any) -> Wanted:
     from edgekit.devices.bundle.make import Wanted
     from edgekit.devices.bundle.protocol import STRICT, Protocol
 
     protocol = STRICT if strict else Protocol()
-    return Wanted(protocol.model_copy(update={"sustained_seconds": sustained}), **words)
+    return Wanted(protocol.model_copy(update={"sustained_seconds": sustained}), **options)
 
 
-def on_stderr(words: str) -> None:
-    click.echo(words, err=True)
+def on_stderr(message: str) -> None:
+    click.echo(message, err=True)
 
 
 def store_of(store: Path | None) -> Store:

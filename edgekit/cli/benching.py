@@ -42,7 +42,7 @@ def bench(
     out: Path | None,
     store: Path | None,
     as_json: bool,
-    **words: Any,
+    **options: Any,
 ) -> None:
     """Measure a model on a device: accuracy, latency, and whether to believe them.
 
@@ -64,7 +64,7 @@ def bench(
     if out:
         need_folder(out, "--out")
     transport = transports_of((device,))[device]
-    wanted, where = wanted_of(**words), store_of(store)
+    wanted, where = wanted_of(**options), store_of(store)
     with Console(quiet=as_json) as console, bundle_of(artifact, where, wanted) as made:
         with Device(device, transport) as opened:
             report = (
@@ -105,17 +105,17 @@ def _report(report: DeviceReport, folder: Path, as_json: bool) -> None:
     if as_json:
         click.echo(report.model_dump_json(indent=1))
     else:
-        for line in _told(report):
+        for line in _lines(report):
             click.echo(line)
         click.echo(f"Report: {page}")
     if report.invalid():
         raise DeviceError(
             f"the run on {report.device.name} is no result: {report.invalid()}",
-            hint=f"see {page}; mend the cause and measure again",
+            hint=f"see {page}; fix the cause and measure again",
         )
 
 
-def _told(report: DeviceReport) -> Iterator[str]:
+def _lines(report: DeviceReport) -> Iterator[str]:
     """A device report in a few lines."""
     from edgekit.report.render import interval
 

@@ -47,17 +47,17 @@ def _planned(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @_planned
-def build(as_json: bool, **words: Any) -> None:
+def build(as_json: bool, **options: Any) -> None:
     """Run a recipe for one or more targets, measuring every stage."""
     from edgekit.build.run import execute
     from edgekit.cli.console import Console
     from edgekit.report.publish import publish
 
-    need_folder(words["build_dir"], "--build-dir")
-    planned, cache = _plan(**words)
+    need_folder(options["build_dir"], "--build-dir")
+    planned, cache = _plan(**options)
     with Console(quiet=as_json) as console:
         result = execute(planned, cache, console)
-        published = publish(result, words["build_dir"])
+        published = publish(result, options["build_dir"])
         if len(published) > 1:
             console.comparison([report for report, _ in published], published[0][1].parent)
         console.left_out(planned.left_out)
@@ -91,9 +91,9 @@ def _raise_faults(result: Build, folders: list[Path]) -> None:
 
 @click.command()
 @_planned
-def plan(as_json: bool, **words: Any) -> None:
+def plan(as_json: bool, **options: Any) -> None:
     """Show every step, its key, and why it would run or be skipped."""
-    planned, _ = _plan(**words)
+    planned, _ = _plan(**options)
     rows = [
         {"step": s.id, "key": s.key, "state": str(s.state), "reason": s.reason}
         for s in planned.steps
@@ -174,11 +174,11 @@ def _plan(
         # It only explains what changed: without a readable one, the plan says "never built here".
         with contextlib.suppress(OSError, ValueError):
             last |= json.loads(record.read_text())
-    board = _board(device, loaded) if device else None
-    return make_plan(parsed, loaded, cache, last, force, board), cache
+    timing_device = _timing_device(device, loaded) if device else None
+    return make_plan(parsed, loaded, cache, last, force, timing_device), cache
 
 
-def _board(device: str, targets: list[Target]) -> TimingDevice:
+def _timing_device(device: str, targets: list[Target]) -> TimingDevice:
     from edgekit.devices.bench.timing_device import TimingDevice, fingerprint_of
     from edgekit.devices.inventory import find_device
 

@@ -14,14 +14,20 @@ from edgekit.build_folder.pairs import Pair
 from edgekit.build_folder.report import Report
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import Step
+from edgekit.evaluation.metrics import Validation
 from edgekit.inspection.causes import Cause
 from edgekit.inspection.layerwise import MATTERS, SOUND_DB, Inspection, TensorReport
 from edgekit.report.render import interval
 
-PLAIN_EVERY = 20.0  # seconds between progress lines where there is no terminal
-
-
-PLAIN_WIDTH = 160  # columns of a log file, where nothing is cut off
+PLAIN_SECONDS = 20.0
+"""Between progress lines where there is no terminal."""
+PLAIN_WIDTH = 160
+"""Columns of a log file, where nothing is cut off."""
+MAX_SHOWN = 3
+"""Operators named with each fix."""
+MIN_LOST_DB = 3.0
+MIN_NOISE_SHARE = 0.02
+"""A tensor is shown that loses as much, or at which this share of the noise arose."""
 
 
 class Console:
@@ -42,7 +48,7 @@ class Console:
             transient=True,
         )
         self.task: TaskID | None = None
-        self.said = 0.0
+        self.last_line = 0.0
         self.interrupted = False
 
     def __enter__(self) -> Console:
@@ -76,29 +82,29 @@ class Console:
 
     def started(self, step: Step) -> None:
         self._go_on()
-        self.said = time.monotonic()
+        self.last_line = time.monotonic()
         if self.live:
             self.task = self.bars.add_task("", step=step.id, note="", total=None)
         else:
             self._say(f"{step.id}: {step.reason}")
 
     def progressed(self, step: Step, done: int, total: int, note: str) -> None:
-        if self.live and self.task is not None:
-            self.bars.update(self.task, completed=done, total=total, note=note)
-        elif time.monotonic() - self.said > PLAIN_EVERY:
-            self.said = time.monotonic()
-            self._say(f"{step.id}: {done}/{total} {note}")
+        self._advance(done, total, note, f"{step.id}: {done}/{total} {note}")
 
     def working(self, done: int, total: int, note: str) -> None:
         """Progress of something that is no step of a plan."""
         self._go_on()
-        if self.live:
-            if self.task is None:
-                self.task = self.bars.add_task("", step="measure", note="", total=None)
+        if self.live and self.task is None:
+            self.task = self.bars.add_task("", step="measure", note="", total=None)
+        self._advance(done, total, note, f"{note}: {done}/{total}")
+
+    def _advance(self, done: int, total: int, note: str, line: str) -> None:
+        """Move the bar; where there is none, print a line now and then."""
+        if self.live and self.task is not None:
             self.bars.update(self.task, completed=done, total=total, note=note)
-        elif time.monotonic() - self.said > PLAIN_EVERY:
-            self.said = time.monotonic()
-            self._say(f"{note}: {done}/{total}")
+        elif time.monotonic() - self.last_line > PLAIN_SECONDS:
+            self.last_line = time.monotonic()
+            self._say(line)
 
     def finished(self, step: Step, artifact: Artifact, ran: bool) -> None:
         self._go_on()
@@ -119,16 +125,11 @@ class Console:
         for heading in ("top-1 %", "drop, points", "agree %", "MB", "latency ratio", "verdict"):
             table.add_column(heading, justify="right", no_wrap=True)
         for row in report.rows:
-            v = row.validation
             table.add_row(
                 row.variant,
                 f"{row.stage} {row.precision}",
-                f"{v.top1.value:.1f}",
-                interval(v.change.drop) if v.change else "reference",
-                f"{v.agreement.value:.1f}",
-                f"{v.size.value:.2f}",
-                interval(v.latency.ratio, 2) if v.latency.ratio else "reference",
-                v.latency.verdict or "",
+                *_validation_cells(row.validation),
+                row.validation.latency.verdict or "",
                 end_section=row.last,
             )
         self.out.print(table)
@@ -181,17 +182,8 @@ class Console:
         for heading in ("top-1 %", "drop, points", "agree %", "MB", "latency ratio"):
             table.add_column(heading, justify="right", no_wrap=True)
         for report in reports:
-            rows = [r for r in report.rows if r.last and r.variant == report.chosen]
-            cells = ["", "", "", "", ""]
-            if rows:
-                v = rows[0].validation
-                cells = [
-                    f"{v.top1.value:.1f}",
-                    interval(v.change.drop) if v.change else "reference",
-                    f"{v.agreement.value:.1f}",
-                    f"{v.size.value:.2f}",
-                    interval(v.latency.ratio, 2) if v.latency.ratio else "reference",
-                ]
+            chosen = [r for r in report.rows if r.last and r.variant == report.chosen]
+            cells = _validation_cells(chosen[0].validation) if chosen else [""] * 5
             table.add_row(report.target, report.status, report.chosen or "", *cells)
         self.out.print(table)
         first = reports[0]
@@ -207,20 +199,10 @@ class Console:
         self._say(f"Comparison: {folder / 'comparison.html'}; each target's report in its folder")
 
     def inspection(
-        self, pair: Pair, found: Inspection, findings: tuple[Cause, ...], everything: bool
+        self, pair: Pair, found: Inspection, causes: tuple[Cause, ...], everything: bool
     ) -> None:
         """Where a compressed file parts from its float original."""
-        table = Table(title=f"{pair.path} against {pair.float_path.name}")
-        table.add_column("operator", overflow="fold", min_width=28)
-        table.add_column("kind", no_wrap=True)
-        for heading in ("dB", "lost", "codes dB", "noise %", "clipped %", "dead", "float", "codes"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        wrong = {tensor.name for tensor in found.wrong}
-        for tensor in found.tensors:
-            if everything or tensor.name in wrong or _is_told(tensor, found):
-                style = "bold red" if tensor.name in wrong else None
-                table.add_row(*_cells(tensor), style=style)
-        self.out.print(table)
+        self.out.print(_inspection_table(pair, found, everything))
         self._say(
             f"{len(found.tensors)} tensors on {found.images} images ({pair.images_from}); "
             f"{found.fused} more are fused away. dB: signal to quantisation noise, the median over "
@@ -240,13 +222,16 @@ class Console:
             return
         first = found.wrong[0]
         self._say(f"It goes wrong first at {first.layer} ({first.kind}).")
-        for finding in findings:
-            told = [*zip(finding.layers, finding.symptoms, strict=True)]
-            for layer, symptom in told[:SHOWN]:
-                self._say(f"- {layer}: {symptom}.")
-            if len(told) > SHOWN:
-                self._say(f"- and {len(told) - SHOWN} more.")
-            self._say(f"  What usually mends it: {finding.mend}.")
+        for cause in causes:
+            self._cause(cause)
+
+    def _cause(self, cause: Cause) -> None:
+        shown = [*zip(cause.layers, cause.symptoms, strict=True)]
+        for layer, symptom in shown[:MAX_SHOWN]:
+            self._say(f"- {layer}: {symptom}.")
+        if len(shown) > MAX_SHOWN:
+            self._say(f"- and {len(shown) - MAX_SHOWN} more.")
+        self._say(f"  What usually fixes it: {cause.mend}.")
 
     def _busy(self, reports: list[Report]) -> None:
         if any(row.validation.latency.disturbed for report in reports for row in report.rows):
@@ -256,24 +241,44 @@ class Console:
         for stage, line in report.remarks.items():
             self._say(f"{stage}: {line}")
 
-    def left_out(self, reasons: dict[str, str], of: str = "") -> None:
+    def left_out(self, reasons: dict[str, str], prefix: str = "") -> None:
         for name, reason in reasons.items():
-            self._say(f"Left out: {of}{name}: {reason}")
+            self._say(f"Left out: {prefix}{name}: {reason}")
 
     def _say(self, line: str) -> None:
         self.out.print(line, soft_wrap=True, markup=False)
 
 
-SHOWN = 3  # operators told with each mend
-TOLD_DB = 3.0
-TOLD_SHARE = 0.02
-"""A tensor is shown that loses as much, or at which this share of the noise arose."""
+def _validation_cells(validation: Validation) -> list[str]:
+    """Top-1, drop, agreement, size and latency ratio."""
+    v = validation
+    return [
+        f"{v.top1.value:.1f}",
+        interval(v.change.drop) if v.change else "reference",
+        f"{v.agreement.value:.1f}",
+        f"{v.size.value:.2f}",
+        interval(v.latency.ratio, 2) if v.latency.ratio else "reference",
+    ]
 
 
-def _is_told(tensor: TensorReport, found: Inspection) -> bool:
-    loses = tensor.lost_db >= TOLD_DB and tensor.passed >= MATTERS and tensor.inherited_db > 0
+def _inspection_table(pair: Pair, found: Inspection, everything: bool) -> Table:
+    table = Table(title=f"{pair.path} against {pair.float_path.name}")
+    table.add_column("operator", overflow="fold", min_width=28)
+    table.add_column("kind", no_wrap=True)
+    for heading in ("dB", "lost", "codes dB", "noise %", "clipped %", "dead", "float", "codes"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    wrong = {tensor.name for tensor in found.wrong}
+    for tensor in found.tensors:
+        if everything or tensor.name in wrong or _is_shown(tensor, found):
+            style = "bold red" if tensor.name in wrong else None
+            table.add_row(*_cells(tensor), style=style)
+    return table
+
+
+def _is_shown(tensor: TensorReport, found: Inspection) -> bool:
+    loses = tensor.lost_db >= MIN_LOST_DB and tensor.passed >= MATTERS and tensor.inherited_db > 0
     is_an_end = tensor.name in (found.tensors[0].name, found.tensors[-1].name)
-    return is_an_end or loses or tensor.arose >= TOLD_SHARE
+    return is_an_end or loses or tensor.arose >= MIN_NOISE_SHARE
 
 
 def _cells(tensor: TensorReport) -> list[str]:

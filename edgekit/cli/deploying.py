@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=FILE, required=True, help="A folder to make, or a file that ends .tar.")
 @store_option
 @debug_option
-def bundle(artifact: Path, out: Path, store: Path | None, **words: Any) -> None:
+def bundle(artifact: Path, out: Path, store: Path | None, **options: Any) -> None:
     """Make a bundle to carry to a device: on it, `sh run.sh` checks and measures the model.
 
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, or a model file.
@@ -40,7 +40,7 @@ def bundle(artifact: Path, out: Path, store: Path | None, **words: Any) -> None:
     from edgekit.devices.bundle.make import bundle_of
     from edgekit.devices.bundle.pack import write_out
 
-    with bundle_of(artifact, store_of(store), wanted_of(**words)) as made:
+    with bundle_of(artifact, store_of(store), wanted_of(**options)) as made:
         write_out(made, out)
         click.echo(f"{out}: {made.info.subject.file}, {made.info.images} images, release "
                    f"{made.release()[:16]}")  # fmt: skip
@@ -66,7 +66,7 @@ def deploy(
     dry_run: bool,
     store: Path | None,
     as_json: bool,
-    **words: Any,
+    **options: Any,
 ) -> None:
     """Put a model in use on one or more devices, once it has given the golden scores there.
 
@@ -77,12 +77,12 @@ def deploy(
     from edgekit.devices.deploy.deploy import Deployment, on_each
 
     transports = transports_of(devices)
-    with bundle_of(artifact, store_of(store), wanted_of(**words)) as made:
+    with bundle_of(artifact, store_of(store), wanted_of(**options)) as made:
         release = made.release()
         golden_runner = phone_golden(binary, made) if binary else None
         deployment = Deployment(made, release, keep, dry_run, golden_runner, on_stderr)
-        outcomes = on_each(transports, deployment.to, release)
-    _tell(outcomes, as_json)
+        results = on_each(transports, deployment.to, release)
+    _report(results, as_json)
 
 
 @click.command()
@@ -101,24 +101,33 @@ def rollback(name: str, devices: tuple[str, ...], binary: Path | None, as_json: 
     def back(device: Device) -> DeployResult:
         return roll_back(device, name, golden_runner, on_stderr)
 
-    _tell(on_each(transports_of(devices), back), as_json)
+    _report(on_each(transports_of(devices), back), as_json)
 
 
-def _tell(outcomes: list[DeployResult], as_json: bool) -> None:
-    """A line a device; any failure is the command's."""
+def _report(results: list[DeployResult], as_json: bool) -> None:
+    """A line a device; any failure is the command's.
+
+    Raises:
+        DeviceError: all that failed, with the hint and the exit code of the first.
+    """
     if as_json:
-        click.echo(json.dumps([one.as_json() for one in outcomes], indent=1))
-    for one in outcomes if not as_json else ():
-        sent = f", {one.sent_bytes / 1e6:.2f} MB sent" if one.sent_bytes else ""
-        what = f" {one.release[:16]}{sent}, {one.seconds:.1f} s" if not one.error else ""
-        click.echo(f"{one.device}: {one.state}{what}")
-        if one.note:
-            on_stderr(f"{one.device}: {one.note}")
-    failed = [one for one in outcomes if one.error]
-    if not failed:
+        click.echo(json.dumps([one.as_json() for one in results], indent=1))
+    else:
+        for one in results:
+            _print(one)
+    errors = [one.error for one in results if one.error]
+    if not errors:
         return
-    words = "; ".join(e.message for one in failed if (e := one.error))
-    first = failed[0].error
-    failure = DeviceError(words, hint=first.hint if first else None)
-    failure.exit_code = first.exit_code if first else failure.exit_code
-    raise failure from first
+    failure = DeviceError("; ".join(e.message for e in errors), hint=errors[0].hint)
+    failure.exit_code = errors[0].exit_code
+    raise failure from errors[0]
+
+
+def _print(result: DeployResult) -> None:
+    line = f"{result.device}: {result.state}"
+    if not result.error:
+        sent = f", {result.sent_bytes / 1e6:.2f} MB sent" if result.sent_bytes else ""
+        line += f" {result.release[:16]}{sent}, {result.seconds:.1f} s"
+    click.echo(line)
+    if result.note:
+        on_stderr(f"{result.device}: {result.note}")

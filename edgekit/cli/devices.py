@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgekit.cli._devices import on_stderr
 from edgekit.cli._options import debug_option, json_option
 from edgekit.errors import DeviceError, Fault, InputError
 
@@ -39,15 +40,15 @@ def device() -> None:
 )
 @click.option("--unchecked", is_flag=True, help="Write the entry without reaching the device.")
 @debug_option
-def add(name: str, unchecked: bool, **words: Any) -> None:
+def add(name: str, unchecked: bool, **options: Any) -> None:
     """Add a device to the inventory, once it could be reached."""
     from edgekit.devices.device import Device
     from edgekit.devices.inventory import add_device, check_name, inventory_path
 
     check_name(name)
-    transport = _transport(**words)
+    transport = _transport(**options)
     if not unchecked:
-        transport.prepare(lambda line: click.echo(line, err=True))
+        transport.prepare(on_stderr)
         with Device(name, transport):
             pass
     add_device(name, transport)
@@ -56,7 +57,7 @@ def add(name: str, unchecked: bool, **words: Any) -> None:
 
 
 def _transport(
-    ssh: str | None, adb: str | None, local: bool, emulated: str | None, **words: Any
+    ssh: str | None, adb: str | None, local: bool, emulated: str | None, **options: Any
 ) -> Transport:
     """
     Raises:
@@ -66,22 +67,22 @@ def _transport(
 
     from edgekit.devices.inventory import find_transports
 
-    given = {"ssh": ssh, "adb": adb, "local": local or None, "emulated": emulated}
-    ways = [way for way, value in given.items() if value is not None]
-    if len(ways) != 1:
+    ways = {"ssh": ssh, "adb": adb, "local": local or None, "emulated": emulated}
+    passed = [way for way, value in ways.items() if value is not None]
+    if len(passed) != 1:
         raise InputError(
             "one of --ssh HOST, --adb SERIAL, --local and --emulated CPU is needed, and no more"
         )
-    way = ways[0]
+    way = passed[0]
     where = {"ssh": {"host": ssh}, "adb": {"serial": adb}, "emulated": {"cpu": emulated}}
-    fields = {key: value for key, value in words.items() if value not in (None, False)}
+    fields = {key: value for key, value in options.items() if value not in (None, False)}
     # The inventory is read from any folder.
     for key in fields.keys() & {"config", "identity"}:
         fields[key] = str(Path(fields[key]).expanduser().absolute())
     try:
         return find_transports()[way].model_validate({**where.get(way, {}), **fields})
     except ValidationError as error:
-        lines = [f"{_option(item)}: {_words(item)}" for item in error.errors()]
+        lines = [f"{_option(item)}: {_problem(item)}" for item in error.errors()]
         raise InputError(f"this is no device by --{way}: {'; '.join(lines)}") from None
 
 
@@ -96,7 +97,7 @@ def _option(item: Any) -> str:
     return f"--{NAMED_BY.get(field, field).replace('_', '-')}"
 
 
-def _words(item: Any) -> str:
+def _problem(item: Any) -> str:
     if item["type"] == "extra_forbidden":
         return "of no use here"
     if item["type"] == "string_pattern_mismatch":
@@ -130,7 +131,7 @@ def list_(as_json: bool) -> None:
 @json_option
 @debug_option
 def check(name: str, as_json: bool) -> None:
-    """Tell what a device has, what it lacks, and the commands that mend it."""
+    """Tell what a device has, what it lacks, and the commands that fix it."""
     from edgekit.devices.check import check as look
     from edgekit.devices.device import Device
     from edgekit.devices.inventory import find_device
@@ -145,7 +146,7 @@ def check(name: str, as_json: bool) -> None:
     if missing:
         raise DeviceError(
             f"{name}: " + "; ".join(problem.what for problem in missing),
-            hint=missing[0].mend,
+            hint=missing[0].fix,
             fault=_fault(checked),
         )
 
@@ -166,7 +167,7 @@ def _show(checked: Checked) -> None:
         click.echo(f"{field.removesuffix('_bytes').removesuffix('_c'):12}  {text}")
     for problem in checked.problems:
         mark = click.style("missing" if problem.blocks else "advice", bold=True)
-        click.echo(f"\n{mark}: {problem.what}\n  {problem.mend}")
+        click.echo(f"\n{mark}: {problem.what}\n  {problem.fix}")
 
 
 def _text(field: str, value: Any) -> str:
@@ -199,7 +200,7 @@ def setup(name: str, runtimes: tuple[str, ...]) -> None:
     from edgekit.devices.setup import DEFAULT, set_up
 
     with Device(name, find_device(name)) as opened:
-        done = set_up(opened, runtimes or DEFAULT, lambda line: click.echo(line, err=True))
+        done = set_up(opened, runtimes or DEFAULT, on_stderr)
     for note in done.notes:
         click.echo(f"note: {note}", err=True)
     packages = ", ".join(f"{package} {version}" for package, version in done.packages.items())

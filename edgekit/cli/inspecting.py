@@ -32,7 +32,7 @@ from edgekit.cli._options import FILE, debug_option, json_option, store_option, 
 @json_option
 @debug_option
 def inspect(
-    artifact: Path, store: Path | None, everything: bool, as_json: bool, **words: Any
+    artifact: Path, store: Path | None, everything: bool, as_json: bool, **options: Any
 ) -> None:
     """Compare a compressed model with its float original, operator by operator.
 
@@ -44,12 +44,12 @@ def inspect(
     from edgekit.inspection.causes import find_causes
     from edgekit.inspection.layerwise import inspect_files
 
-    pair = locate(artifact, Store(store or default_store()), Asked(**words))
+    pair = locate(artifact, Store(store or default_store()), Asked(**options))
     files = pair.float_path, pair.float_form, pair.path, pair.form
     found = inspect_files(pair.runtime, *files, pair.images, pair.rescaled)
-    findings = find_causes(found)
+    causes = find_causes(found)
     if not as_json:
-        Console().inspection(pair, found, findings, everything)
+        Console().inspection(pair, found, causes, everything)
         return
     value = {
         "file": str(pair.path),
@@ -58,7 +58,7 @@ def inspect(
         "sqnr_db": found.sqnr_db,
         "sound": found.is_sound,
         "wrong": [tensor.name for tensor in found.wrong],
-        "findings": [finding.model_dump(mode="json") for finding in findings],
+        "findings": [cause.model_dump(mode="json") for cause in causes],
         "inspection": found.model_dump(mode="json"),
     }
     click.echo(json.dumps(value, indent=1))

@@ -1,4 +1,4 @@
-"""What a checked device lacks, and the command that mends it; nothing of it is ever run."""
+"""What a checked device lacks, and the command that fixes it; nothing of it is ever run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgekit.devices.facts import Checked, DeviceProblem
 PROGRAMS = ("sha256sum", "tar", "df", "sync", "mv", "ln")
 """What edgekit calls on a device, all of it POSIX or coreutils."""
 OLDEST_PYTHON = (3, 9)
-SMALLEST_SPACE = 300_000_000
+MIN_SPACE = 300_000_000
 """Bytes for the agent, its runtimes and a few models."""
 GOVERNOR = (
     "on the device: echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/"
@@ -20,8 +20,6 @@ ONLY_32_BITS = (
     "one only tflite-runtime runs, up to Python 3.11: `sudo apt-get install python3-numpy`, "
     "`pip install tflite-runtime` there, and name that Python with `python` in the inventory"
 )
-
-
 LINKS = (
     "on a board: sudo apt-get install coreutils; on a phone: a newer Android; on a FAT or network "
     "drive: name another `home` in the inventory"
@@ -41,7 +39,7 @@ def problems_of(checked: Checked, has_links: bool) -> list[DeviceProblem]:
     return [
         *_system(checked, has_links),
         *_python(checked),
-        *_calm(checked),
+        *_disturbances(checked),
     ]
 
 
@@ -50,27 +48,27 @@ def _system(checked: Checked, has_links: bool) -> Iterator[DeviceProblem]:
         yield DeviceProblem(
             what="unsupported: a 32-bit OS; onnxruntime, ai-edge-litert and openvino have no "
             "packages for it",
-            mend=ONLY_32_BITS,
+            fix=ONLY_32_BITS,
         )
     missing = [name for name in PROGRAMS if name not in (checked.programs or PROGRAMS)]
     if missing:
         packages = sorted({"tar" if name == "tar" else "coreutils" for name in missing})
         yield DeviceProblem(
             what=f"programs are missing: {', '.join(missing)}",
-            mend="a newer Android"
+            fix="a newer Android"
             if _is_android(checked)
             else f"on the device: sudo apt-get install {' '.join(packages)}",
         )
     elif not has_links:
         yield DeviceProblem(
             what=no_links(checked.home),
-            mend=LINKS,
+            fix=LINKS,
         )
-    if checked.free_bytes is not None and checked.free_bytes < SMALLEST_SPACE:
+    if checked.free_bytes is not None and checked.free_bytes < MIN_SPACE:
         yield DeviceProblem(
             what=f"{checked.free_bytes / 1e6:.0f} MB are free in {checked.home}, "
-            f"{SMALLEST_SPACE / 1e6:.0f} MB are wanted",
-            mend="free some space there, or name another `home` in the inventory",
+            f"{MIN_SPACE / 1e6:.0f} MB are wanted",
+            fix="free some space there, or name another `home` in the inventory",
         )
 
 
@@ -84,48 +82,48 @@ def _python(checked: Checked) -> Iterator[DeviceProblem]:
     if python is None and _is_android(checked):
         yield DeviceProblem(
             what="Android has no Python: models run there with a benchmark_model of yours",
-            mend="edgekit bench MODEL --benchmark-binary FILE",
+            fix="edgekit bench MODEL --benchmark-binary FILE",
             blocks=False,
         )
         return
     if python is None:
         yield DeviceProblem(
             what=f"no Python runs there: {checked.unread.get('python')}",
-            mend="on the device: sudo apt-get install python3; or, if the inventory names another "
+            fix="on the device: sudo apt-get install python3; or, if the inventory names another "
             "with `python`, name one that is there",
         )
         return
     if tuple(map(int, python.version.split(".")[:2])) < OLDEST_PYTHON:
         yield DeviceProblem(
             what=f"{python.path} is Python {python.version}, older than 3.9",
-            mend="install a newer one and name it with `python` in the inventory",
+            fix="install a newer one and name it with `python` in the inventory",
         )
         return
     if "numpy" not in python.packages:
-        yield DeviceProblem(what=f"numpy is not installed for {python.path}", mend=setup)
+        yield DeviceProblem(what=f"numpy is not installed for {python.path}", fix=setup)
     if not python.packages.keys() - {"numpy"}:
-        yield DeviceProblem(what=f"no runtime is installed for {python.path}", mend=setup)
+        yield DeviceProblem(what=f"no runtime is installed for {python.path}", fix=setup)
 
 
-def _calm(checked: Checked) -> Iterator[DeviceProblem]:
+def _disturbances(checked: Checked) -> Iterator[DeviceProblem]:
     """What would disturb a measurement."""
     strange = [name for name in checked.governors or [] if name != "performance"]
     if strange:
         yield DeviceProblem(
             what=f"the governor is {', '.join(strange)}: clocks change during a measurement",
-            mend=GOVERNOR,
+            fix=GOVERNOR,
             blocks=False,
         )
     if checked.throttling and checked.throttling.now:
         yield DeviceProblem(
             what=f"it is throttled now: {', '.join(checked.throttling.now)}",
-            mend="under-voltage wants a stronger power supply, heat a heat sink or a fan; see "
+            fix="under-voltage wants a stronger power supply, heat a heat sink or a fan; see "
             "`vcgencmd get_throttled` there",
             blocks=False,
         )
     elif checked.throttling and checked.throttling.since_boot:
         yield DeviceProblem(
             what=f"since it started there was: {', '.join(checked.throttling.since_boot)}",
-            mend="restart it to clear this: sudo reboot",
+            fix="restart it to clear this: sudo reboot",
             blocks=False,
         )

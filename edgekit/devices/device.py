@@ -105,8 +105,8 @@ class Device(DeviceShell):
         except DeviceError as error:
             raise self.restart_error(on_message) or error from None
         if done.code:
-            error = self.restart_error(on_message) or crash(self.name, done.code, done.err)
-            raise error from EdgekitError((done.out + done.err).strip())
+            failure = self.restart_error(on_message) or crash(self.name, done.code, done.err)
+            raise failure from EdgekitError((done.out + done.err).strip())
         with tempfile.TemporaryDirectory(prefix="edgekit-") as here:
             result = Path(here) / "result.json"
             self.transport.pull(f"{folder}/result.json", result)

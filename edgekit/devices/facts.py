@@ -65,6 +65,7 @@ class DeviceProblem(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     what: str
-    mend: str
+    fix: str
+    """A command, or what to do."""
     blocks: bool = True
-    """Whether it must be mended before models run there; False for advice."""
+    """Whether it must be fixed before models run there; False for advice."""

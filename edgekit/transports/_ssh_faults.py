@@ -1,4 +1,4 @@
-"""What the words of a failed ssh mean, and what mends it."""
+"""What the output of a failed ssh means, and what fixes it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from edgekit.errors import DeviceError, Fault
 
 @dataclass(frozen=True)
 class _Sign:
-    words: re.Pattern[str]
+    pattern: re.Pattern[str]
     fault: Fault
     message: str
     hint: str
 
 
-def _sign(words: str, fault: Fault, message: str, hint: str) -> _Sign:
-    return _Sign(re.compile(words, re.IGNORECASE), fault, message, hint)
+def _sign(pattern: str, fault: Fault, message: str, hint: str) -> _Sign:
+    return _Sign(re.compile(pattern, re.IGNORECASE), fault, message, hint)
 
 
 # The first that is found counts: a changed key is "verification failed" as well.
@@ -84,7 +84,7 @@ LOST = _sign(
 )
 
 
-def explain(address: str, host: str, words: str, *, was_open: bool = False) -> DeviceError:
+def explain(address: str, host: str, output: str, *, was_open: bool = False) -> DeviceError:
     """The error for what ssh said.
 
     Args:
@@ -92,8 +92,8 @@ def explain(address: str, host: str, words: str, *, was_open: bool = False) -> D
         was_open: the connection stood before, so whatever ssh says means that it broke.
     """
     signs = () if was_open else (*SIGNS, LOST)
-    sign = next((s for s in signs if s.words.search(words)), LOST if was_open else None)
-    last = _last(words)
+    sign = next((s for s in signs if s.pattern.search(output)), LOST if was_open else None)
+    last = _last(output)
     if sign is None:
         return DeviceError(
             f"{address}: ssh failed: {last}",
@@ -101,7 +101,7 @@ def explain(address: str, host: str, words: str, *, was_open: bool = False) -> D
             fault=Fault.UNREACHABLE,
         )
     # ssh says itself which file and which entry are to be removed.
-    forget = re.search(r"^\s*(ssh-keygen .*-R .*?)\s*$", words, re.MULTILINE)
+    forget = re.search(r"^\s*(ssh-keygen .*-R .*?)\s*$", output, re.MULTILINE)
     name = host.rpartition("@")[2]
     hint = sign.hint.format(
         host=host, forget=forget[1] if forget else f"ssh-keygen -R {shlex.quote(name)}"
@@ -111,8 +111,8 @@ def explain(address: str, host: str, words: str, *, was_open: bool = False) -> D
     )
 
 
-def _last(words: str) -> str:
-    lines = [line.strip() for line in words.splitlines() if line.strip("@ \r")]
+def _last(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip("@ \r")]
     # The client of a master that is gone speaks of its own way round it.
     lines = [line for line in lines if "UNKNOWN port" not in line]
     return lines[-1] if lines else ""

@@ -17,7 +17,7 @@ from pydantic import Field, PrivateAttr
 
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports._process import run_process
-from edgekit.transports.base import Completed, Listener, Transport
+from edgekit.transports.base import DISK_FULL, Completed, Listener, Transport
 
 TRANSFER_SECONDS = 900.0
 SETTLE_SECONDS = 8.0
@@ -35,6 +35,7 @@ STATES = {
 """What `adb devices` says of a device that lets nothing run, and what to do."""
 LOST = ("closed", "EOF", "protocol fault", "not found", "offline", "couldn't read from device",
         "no response", "connect failed", "Connection reset", "Broken pipe")  # fmt: skip
+NO_SPACE = "free some space there, or name another folder with `home` in the inventory"
 
 
 class Adb(Transport):
@@ -127,27 +128,29 @@ class Adb(Transport):
         if done.code:
             raise self._failure("adb devices", done)
         lines = [line.split(maxsplit=1) for line in done.out.splitlines()[1:]]
-        return {words[0]: words[1] for words in lines if len(words) == 2 and words[0] != "*"}
+        # Lines that begin with * are about the server that adb has just started.
+        return {line[0]: line[1] for line in lines if len(line) == 2 and line[0] != "*"}
 
     def _failure(self, what: str, done: Completed) -> DeviceError:
-        """What adb means by its last words."""
-        words = (done.err + done.out).strip().splitlines() or ["adb said nothing"]
-        last = next((line for line in words if "error" in line), words[-1])
+        """What adb means by its last lines."""
+        lines = (done.err + done.out).strip().splitlines() or ["adb said nothing"]
+        last = next((line for line in lines if "error" in line), lines[-1])
         # Clients of before 2020 have words of their own for it.
         last = last.replace("does not exist", "No such file or directory")
-        if "No space left" in last or "Read-only file system" in last:
-            return DeviceError(
-                f"{self.address}: {what}: {last}",
-                hint="free some space there, or name another folder with `home` in the inventory",
-                fault=Fault.FULL if "No space left" in last else Fault.OTHER,
-            )
-        if "unauthorized" in last:
-            return DeviceError(
-                f"{self.address}: {what}: {last}", hint=STATES["unauthorized"], fault=Fault.REFUSED
-            )
-        lost = done.code == 0 or any(sign in last for sign in LOST)
-        return DeviceError(
-            f"{self.address}: {what}: {'the connection was lost: ' if lost else ''}{last}",
-            hint="look at the cable, and at `adb devices`; then try again" if lost else None,
-            fault=Fault.CONNECTION_LOST if lost else Fault.OTHER,
-        )
+        fault, hint, note = _meaning(last, done.code)
+        return DeviceError(f"{self.address}: {what}: {note}{last}", hint=hint, fault=fault)
+
+
+def _meaning(line: str, code: int) -> tuple[Fault, str | None, str]:
+    """The fault, what to do about it, and what to say before the line."""
+    if DISK_FULL in line:
+        return Fault.FULL, NO_SPACE, ""
+    if "Read-only file system" in line:
+        return Fault.OTHER, NO_SPACE, ""
+    if "unauthorized" in line:
+        return Fault.REFUSED, STATES["unauthorized"], ""
+    # Only failures are asked about: a code of 0 came of a connection that broke.
+    if code == 0 or any(sign in line for sign in LOST):
+        hint = "look at the cable, and at `adb devices`; then try again"
+        return Fault.CONNECTION_LOST, hint, "the connection was lost: "
+    return Fault.OTHER, None, ""

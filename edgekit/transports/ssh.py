@@ -70,10 +70,10 @@ class Ssh(Transport):
         self._folder = _short_folder()
         try:
             # The remote `cat` ends with this process, however it ends, and the master with it.
-            words = [*self._command("yes"), f"echo {GREETING.decode().strip()}; exec cat"]
+            arguments = [*self._command("yes"), f"echo {GREETING.decode().strip()}; exec cat"]
             with (self._folder / MASTER_LOG).open("wb") as log:
                 self._master = subprocess.Popen(
-                    words,
+                    arguments,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
@@ -119,10 +119,10 @@ class Ssh(Transport):
             shutil.rmtree(folder, ignore_errors=True)
 
     def _end(self, master: subprocess.Popen[bytes], folder: Path) -> None:
-        words = ["ssh", "-S", _escaped(folder / "way"), "-O", "exit", "--", self.host]
+        arguments = ["ssh", "-S", _escaped(folder / "way"), "-O", "exit", "--", self.host]
         none = subprocess.DEVNULL
         try:
-            subprocess.run(words, stdin=none, stdout=none, stderr=none, timeout=5)
+            subprocess.run(arguments, stdin=none, stdout=none, stderr=none, timeout=5)
             master.wait(timeout=5)
         except subprocess.TimeoutExpired:
             master.kill()
@@ -151,14 +151,14 @@ class Ssh(Transport):
         }
         if master == "no":
             options["ProxyCommand"] = "false"
-        words = ["ssh", *(f"-o{key}={value}" for key, value in options.items())]
+        arguments = ["ssh", *(f"-o{key}={value}" for key, value in options.items())]
         if self.config:
-            words += ["-F", str(Path(self.config).expanduser())]
+            arguments += ["-F", str(Path(self.config).expanduser())]
         if self.port:
-            words += ["-p", str(self.port)]
+            arguments += ["-p", str(self.port)]
         if self.identity:
-            words += ["-i", str(Path(self.identity).expanduser()), "-oIdentitiesOnly=yes"]
-        return [*words, "--", self.host]
+            arguments += ["-i", str(Path(self.identity).expanduser()), "-oIdentitiesOnly=yes"]
+        return [*arguments, "--", self.host]
 
     def _await_greeting(self, master: subprocess.Popen[bytes]) -> None:
         assert master.stdout
@@ -175,11 +175,11 @@ class Ssh(Transport):
                 master.wait()
                 raise explain(self.address, self.host, self._master_log())
             read += chunk
-        words = read.partition(GREETING)[0].decode(errors="replace").strip()
-        if words:
+        noise = read.partition(GREETING)[0].decode(errors="replace").strip()
+        if noise:
             # It would stand before the output of each command, and before each file.
             raise DeviceError(
-                f"{self.address}: a start-up file of its shell prints {words[:80]!r}",
+                f"{self.address}: a start-up file of its shell prints {noise[:80]!r}",
                 hint="let it print for people alone: `case $- in *i*) ;; *) return;; esac` above "
                 "that line, which is mostly in ~/.bashrc",
                 fault=Fault.UNREACHABLE,

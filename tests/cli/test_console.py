@@ -65,7 +65,7 @@ PAIR: Any = SimpleNamespace(
 )
 
 
-def test_an_inspection_names_the_place_the_symptom_and_the_mend(
+def test_an_inspection_names_the_place_the_symptom_and_the_fix(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     harmless = tensor("harmless", "Conv", 40.0)
@@ -75,7 +75,7 @@ def test_an_inspection_names_the_place_the_symptom_and_the_mend(
     said = capsys.readouterr().out
     assert "It goes wrong first at bad (Mul)." in said
     assert "- bad: 2.00% of its values" in said
-    assert "What usually mends it: another quantize.calibration" in said
+    assert "What usually fixes it: another quantize.calibration" in said
     assert "harmless" not in said
     with Console() as console:
         console.inspection(PAIR, found, find_causes(found), everything=True)
@@ -88,4 +88,4 @@ def test_a_sound_inspection_says_so(capsys: pytest.CaptureFixture[str]) -> None:
         console.inspection(PAIR, found, find_causes(found), everything=False)
     said = capsys.readouterr().out
     assert "Nothing goes wrong" in said
-    assert "mends" not in said
+    assert "fixes" not in said

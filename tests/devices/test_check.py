@@ -107,7 +107,7 @@ def test_a_temperature_of_sys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "blocks", "what", "mend"),
+    ("answers", "blocks", "what", "fix"),
     [
         ({"LONG_BIT": "32\n"}, True, "unsupported: a 32-bit OS", "tflite-runtime"),
         ({"import json": python(packages={"numpy": "2"})}, True, "no runtime", "device setup pi5"),
@@ -124,13 +124,13 @@ def test_a_temperature_of_sys(tmp_path: Path) -> None:
         ({"get_throttled": "80000\n"}, False, "soft temperature limit", "reboot"),
     ],
 )
-def test_each_lack_has_what_mends_it(
-    tmp_path: Path, answers: dict[str, str | Completed], blocks: bool, what: str, mend: str
+def test_each_lack_has_what_fixes_it(
+    tmp_path: Path, answers: dict[str, str | Completed], blocks: bool, what: str, fix: str
 ) -> None:
     found = seen(tmp_path, answers)
     (problem,) = found.problems
     assert what in problem.what
-    assert mend in problem.mend
+    assert fix in problem.fix
     assert problem.blocks is blocks
     assert found.is_fit is not blocks
 
@@ -144,7 +144,7 @@ def test_a_device_without_space_or_programs(tmp_path: Path) -> None:
         found = check(device)
     programs, space = found.problems
     assert "sha256sum" in programs.what
-    assert "coreutils" in programs.mend
+    assert "coreutils" in programs.fix
     assert "102 MB are free" in space.what
 
 
@@ -159,7 +159,7 @@ def test_a_phone_needs_no_python(tmp_path: Path) -> None:
     found = seen(tmp_path, {"import json": NONE, "os-release": "PRETTY_NAME=Android 15\n"})
     assert found.os == "Android 15"
     assert found.is_fit
-    assert "--benchmark-binary" in found.problems[0].mend
+    assert "--benchmark-binary" in found.problems[0].fix
 
 
 def test_a_broken_connection_is_no_missing_value(tmp_path: Path) -> None:

@@ -101,12 +101,11 @@ class Output(ReportPart):
         on_cpu = engine == "CPU"
         taken = [part for part in self.replaced if ("XNNPack" in part.delegate) == on_cpu]
         requested = "XNNPACK" if on_cpu and self.tool == "classic" else engine
-        totals = [part.total for part in taken if part.total is not None]
         return Delegate(
             asked=requested,
             applied=requested if self._executes(engine, bool(taken)) else "CPU",
             nodes_delegated=sum(part.nodes for part in taken) if taken else None,
-            nodes_total=sum(totals) if taken and len(totals) == len(taken) else None,
+            nodes_total=_all_nodes(taken),
         )
 
     def _executes(self, engine: str, took_nodes: bool) -> bool:
@@ -118,6 +117,13 @@ class Output(ReportPart):
             return False
         # XNNPACK is a part of the tool: builds that say nothing of it run it.
         return engine == "CPU" or took_nodes or any(name in each for each in self.applied)
+
+
+def _all_nodes(taken: list[Replaced]) -> int | None:
+    """How many nodes the graphs have that a delegate took nodes of; None where the tool leaves one
+    out."""
+    totals = [part.total for part in taken if part.total is not None]
+    return sum(totals) if taken and len(totals) == len(taken) else None
 
 
 def parse(text: str, device: str) -> Output:

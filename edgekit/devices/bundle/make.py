@@ -44,8 +44,6 @@ from edgekit.spec.target import machine_of
 
 BROUGHT = (MANIFEST, "labels.txt", "classify.py")
 RANDOM_INPUTS = 16
-
-
 USUAL = Protocol()
 
 
@@ -68,7 +66,7 @@ def bundle_of(path: Path, store: Store, wanted: Wanted) -> Iterator[Bundle]:
     bundle that a folder or a tar is.
 
     Raises:
-        InputError: it is none of these, or something is missing, with what mends it.
+        InputError: it is none of these, or something is missing, with what fixes it.
     """
     if (path / "bundle.json").exists() or path.suffix == ".tar":
         if wanted != Wanted():
@@ -118,13 +116,7 @@ def variant_of(path: Path) -> Path | None:
 
 
 def _from_build(folder: Path, store: Store, wanted: Wanted, into: Path) -> Bundle:
-    given = [name for name in ("images", "mean", "std") if getattr(wanted, name) is not None]
-    if given:
-        raise InputError(
-            f"{folder} is of a build, which knows its images and its input: "
-            f"--{', --'.join(given)} of a file from elsewhere",
-            hint="leave these options out",
-        )
+    _refuse_feeding(folder, wanted)
     artifact, _ = artifact_of(folder, store)
     manifest = published(folder)
     report = read_report(folder.parent)
@@ -155,6 +147,20 @@ def _from_build(folder: Path, store: Store, wanted: Wanted, into: Path) -> Bundl
     )
     copied = {name: folder / name for name in names}
     return write_bundle(into, info, copied, images, labels, scores)
+
+
+def _refuse_feeding(folder: Path, wanted: Wanted) -> None:
+    """
+    Raises:
+        InputError: an option that tells how a file from elsewhere is fed.
+    """
+    passed = [name for name in ("images", "mean", "std") if getattr(wanted, name) is not None]
+    if passed:
+        raise InputError(
+            f"{folder} is of a build, which knows its images and its input: "
+            f"--{', --'.join(passed)} of a file from elsewhere",
+            hint="leave these options out",
+        )
 
 
 def _slice(
@@ -214,21 +220,8 @@ def subject_of(
 
 def _from_file(path: Path, wanted: Wanted, into: Path) -> Bundle:
     """A model file from elsewhere: held against this machine's scores of it."""
-    runtimes = [r() for r in find_runtimes().values() if Path(r.file).suffix == path.suffix]
-    if not runtimes:
-        known = ", ".join(sorted(Path(r.file).suffix for r in find_runtimes().values()))
-        raise InputError(f"{path} is no model file that is known: {known}")
-    runtime = runtimes[0]
-    try:
-        description = runtime.describe(path)
-    except EdgekitError as error:
-        raise InputError(error.message, hint=error.hint) from error
-    port = description.input
-    if not all(side > 0 for side in port.shape) or port.shape[:1] != (1,):
-        raise InputError(
-            f"{path} takes {port.shape}; fixed sides and a batch of 1 expected",
-            hint="export it with static shapes, one image at a time",
-        )
+    runtime = _runtime_of(path)
+    port = _fixed_input(path, runtime)
     form, inputs, source = _inputs(path, port, wanted)
     np.save(into / "inputs.npy", inputs)
     candidate = Candidate("model", runtime.name, path, form or Ready())
@@ -236,12 +229,13 @@ def _from_file(path: Path, wanted: Wanted, into: Path) -> Bundle:
         [candidate], into / "inputs.npy", lambda *_: None, score=("model",), latency=False
     )
     (into / "inputs.npy").unlink()
+    threads = wanted.threads or 1
     info = Info(
         name=_name_of(path),
         target=None,
         machine=None,
         cpu=None,
-        threads=wanted.threads or 1,
+        threads=threads,
         runtime=runtime.name,
         form=form,
         subject=subject_of(path, runtime, None, None, None),
@@ -250,11 +244,41 @@ def _from_file(path: Path, wanted: Wanted, into: Path) -> Bundle:
         labelled=False,
         input_source=source,
         input_sha256=hashlib.sha256(inputs.tobytes()).hexdigest(),
-        protocol=wanted.protocol.at(wanted.threads or 1),
+        protocol=wanted.protocol.at(threads),
     )
     beside = [path.with_suffix(Path(name).suffix) for name in runtime.companions]
     copied = {file.name: file for file in (path, *beside)}
     return write_bundle(into, info, copied, inputs, None, outcome.scores["model"])
+
+
+def _runtime_of(path: Path) -> Runtime:
+    """
+    Raises:
+        InputError: no runtime has files of this suffix.
+    """
+    by_suffix = {Path(runtime.file).suffix: runtime for runtime in find_runtimes().values()}
+    if path.suffix not in by_suffix:
+        known = ", ".join(sorted(by_suffix))
+        raise InputError(f"{path} is no model file that is known: {known}")
+    return by_suffix[path.suffix]()
+
+
+def _fixed_input(path: Path, runtime: Runtime) -> Port:
+    """What a model file takes.
+
+    Raises:
+        InputError: the file is no model, or its input has sides that are not fixed.
+    """
+    try:
+        port = runtime.describe(path).input
+    except EdgekitError as error:
+        raise InputError(error.message, hint=error.hint) from error
+    if not all(side > 0 for side in port.shape) or port.shape[:1] != (1,):
+        raise InputError(
+            f"{path} takes {port.shape}; fixed sides and a batch of 1 expected",
+            hint="export it with static shapes, one image at a time",
+        )
+    return port
 
 
 def _name_of(path: Path) -> str:

@@ -158,7 +158,7 @@ def _measure(device: Device, where: str, number: int, one: Made, protocol: Proto
     raise DeviceError(
         f"{device.name} is not calibrated: {one.probe.label} in {one.precision} on {one.runtime} "
         f"gave no result in {TRIES} tries: {words}",
-        hint="mend the cause (cooling, power, other jobs) and calibrate again; the probes are kept",
+        hint="fix the cause (cooling, power, other jobs) and calibrate again; the probes are kept",
         fault=Fault.NO_RESULT,
     )
 

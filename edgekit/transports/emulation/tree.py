@@ -179,12 +179,12 @@ def _wrapper(cpu: CpuName, tree: Path, name: str) -> str:
 def _run(command: Sequence[str]) -> None:
     """
     Raises:
-        DeviceError: it failed, with its last words.
+        DeviceError: it failed, with the last line it printed.
     """
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
-        words = (done.stderr + done.stdout).strip().splitlines() or ["nothing was said"]
+        lines = (done.stderr + done.stdout).strip().splitlines() or ["nothing was said"]
         raise DeviceError(
-            f"the arm64 tree could not be made: {words[-1]}",
+            f"the arm64 tree could not be made: {lines[-1]}",
             hint=f"needs a network; the command was: {shlex.join(command)}",
         )

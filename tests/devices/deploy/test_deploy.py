@@ -334,7 +334,7 @@ def test_a_device_that_cannot_switch_a_link_is_sent_nothing(old: Bundle, tmp_pat
     assert not Path(way.root, "edgekit/files").exists()
 
 
-def test_a_damaged_release_in_use_is_mended_in_its_place(old: Bundle, tmp_path: Path) -> None:
+def test_a_damaged_release_in_use_is_repaired_in_its_place(old: Bundle, tmp_path: Path) -> None:
     way = board(tmp_path / "pi")
     deploy(old, way)
     model = Path(way.root, "edgekit/models/means/current", old.info.subject.file)
