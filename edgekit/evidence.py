@@ -79,6 +79,16 @@ class Reason(BaseModel):
     validity: Validity
     words: str
 
+    @classmethod
+    def warning(cls, cause: InvalidityCause, message: str) -> Reason:
+        """Why a figure is to be read with care."""
+        return cls(cause=cause, validity=Validity.WARN, words=message)
+
+    @classmethod
+    def invalid(cls, cause: InvalidityCause, message: str) -> Reason:
+        """Why a run is no result."""
+        return cls(cause=cause, validity=Validity.INVALID, words=message)
+
 
 class Bound(BaseModel):
     """What can be said of a file's latency where no device took part."""

@@ -40,7 +40,7 @@ from edgekit.engine.action import Progress
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.metrics import DISTURBED
-from edgekit.evidence import InvalidityCause, Reason, Validity
+from edgekit.evidence import InvalidityCause, Reason
 
 MIN_SECONDS = 0.5
 """Of the seconds requested: what lies between two Invoke() counts for the tool, and is not told."""

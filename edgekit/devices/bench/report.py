@@ -14,16 +14,6 @@ from edgekit.devices.bundle.subject import Subject
 from edgekit.evaluation.metrics import AccuracyChange
 from edgekit.evidence import Evidence, Measurement, Reason, Validity
 
-    @classmethod
-    def warning(cls, cause: InvalidityCause, message: str) -> Reason:
-        """Why a figure is to be read with care."""
-        return cls(cause=cause, validity=Validity.WARN, words=message)
-
-    @classmethod
-    def invalid(cls, cause: InvalidityCause, message: str) -> Reason:
-        """Why a run is no result."""
-        return cls(cause=cause, validity=Validity.INVALID, words=message)
-
 
 class Identity(ReportPart):
     run: str
