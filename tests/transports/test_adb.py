@@ -48,8 +48,8 @@ def test_files_travel_whole(connect: Connect, tmp_path: Path) -> None:
     source, back = tmp_path / "a b'c.bin", tmp_path / "back"
     source.write_bytes(bytes(range(256)) * 2000)
     with Device("phone", transport) as device:
-        there = device.ensure(source)
-        assert device.ensure(source) == there
+        there = device.files.ensure(source)
+        assert device.files.ensure(source) == there
         transport.pull(there, back)
         with pytest.raises(DeviceError, match="nothing-here"):
             transport.pull(f"{device.home}/nothing-here", back)
@@ -65,10 +65,10 @@ def test_a_cut_in_the_middle_of_a_push_is_named_and_mended(
     with Device("phone", transport) as device:
         phone.cut_after = 300_000
         with pytest.raises(DeviceError) as caught:
-            device.ensure(source)
+            device.files.ensure(source)
         assert caught.value.fault is Fault.CONNECTION_LOST
     with Device("phone", transport) as device:
-        there = Path(device.ensure(source))
+        there = Path(device.files.ensure(source))
         assert there.read_bytes() == source.read_bytes()
         others = {path.suffix for path in there.parent.iterdir() if path != there}
         assert others <= {".part"}, "what broke off is tidied away a day later"
@@ -87,7 +87,7 @@ def test_a_full_device_is_named(connect: Connect, tmp_path: Path) -> None:
     source.write_bytes(b"x" * 500_000)
     phone.full_after = 100_000
     with Device("phone", transport) as device, pytest.raises(DeviceError) as caught:
-        device.ensure(source)
+        device.files.ensure(source)
     assert caught.value.fault is Fault.FULL
     assert "No space left" in caught.value.message
 

@@ -15,7 +15,7 @@ from tests.devices.bench.phone_bundles import phone_bundle
 
 
 def deploy(bundle: Bundle, device: Device, tool: Path) -> DeployResult:
-    return Deployment(bundle, bundle.release(), trial=phone_golden(tool, bundle)).to(device)
+    return Deployment(bundle, bundle.release(), golden_runner=phone_golden(tool, bundle)).to(device)
 
 
 def test_deploy_and_roll_back(device: Device, tool: Path, model: Path, tmp_path: Path) -> None:
