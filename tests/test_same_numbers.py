@@ -12,7 +12,7 @@ from edgekit.build.run import execute
 from edgekit.devices.bench.bench import bench
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bundle.bundle import Bundle
-from edgekit.devices.bundle.make import Wanted, make_bundle
+from edgekit.devices.bundle.make import BundleOptions, make_bundle
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.devices.deploy.deploy import Deployment, DeployState, on_each
 from edgekit.devices.device import Device
@@ -48,7 +48,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def bundle_for(built: Path, runtime: str, into: Path) -> Bundle:
     into.mkdir()
-    return make_bundle(built / runtime, Store(default_store()), Wanted(Protocol()), into)
+    return make_bundle(built / runtime, Store(default_store()), BundleOptions(Protocol()), into)
 
 
 def measured(way: Transport, bundle: Bundle) -> DeviceReport:

@@ -13,7 +13,7 @@ from edgekit.cli._options import FILE, triple
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
-    from edgekit.devices.bundle.make import Wanted
+    from edgekit.devices.bundle.make import BundleOptions
     from edgekit.engine.store import Store
     from edgekit.transports.base import Transport
 
@@ -76,12 +76,12 @@ def measuring(command: Callable[..., None]) -> Callable[..., None]:
     )
 
 
-def wanted_of(strict: bool = False, sustained: float = 0.0, **options: Any) -> Wanted:
-    from edgekit.devices.bundle.make import Wanted
+def bundle_options(strict: bool = False, sustained: float = 0.0, **options: Any) -> BundleOptions:
+    from edgekit.devices.bundle.make import BundleOptions
     from edgekit.devices.bundle.protocol import STRICT, Protocol
 
     protocol = STRICT if strict else Protocol()
-    return Wanted(protocol.model_copy(update={"sustained_seconds": sustained}), **options)
+    return BundleOptions(protocol.model_copy(update={"sustained_seconds": sustained}), **options)
 
 
 def on_stderr(message: str) -> None:

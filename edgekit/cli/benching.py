@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli._devices import binary_option, measuring, store_of, transports_of, wanted_of
+from edgekit.cli._devices import binary_option, bundle_options, measuring, store_of, transports_of
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
 from edgekit.errors import DeviceError, InputError, need_folder, storage_errors
 
@@ -64,8 +64,8 @@ def bench(
     if out:
         need_folder(out, "--out")
     transport = transports_of((device,))[device]
-    wanted, where = wanted_of(**options), store_of(store)
-    with Console(quiet=as_json) as console, bundle_of(artifact, where, wanted) as made:
+    made_with, cache = bundle_options(**options), store_of(store)
+    with Console(quiet=as_json) as console, bundle_of(artifact, cache, made_with) as made:
         with Device(device, transport) as opened:
             report = (
                 bench_phone(made, opened, tool, console.working)

@@ -10,13 +10,13 @@ import click
 
 from edgekit.cli._devices import (
     binary_option,
+    bundle_options,
     device_option,
     feeding,
     measuring,
     on_stderr,
     store_of,
     transports_of,
-    wanted_of,
 )
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
 from edgekit.errors import DeviceError
@@ -38,10 +38,10 @@ def bundle(artifact: Path, out: Path, store: Path | None, **options: Any) -> Non
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, or a model file.
     """
     from edgekit.devices.bundle.make import bundle_of
-    from edgekit.devices.bundle.pack import write_out
+    from edgekit.devices.bundle.pack import pack_bundle
 
-    with bundle_of(artifact, store_of(store), wanted_of(**options)) as made:
-        write_out(made, out)
+    with bundle_of(artifact, store_of(store), bundle_options(**options)) as made:
+        pack_bundle(made, out)
         click.echo(f"{out}: {made.info.subject.file}, {made.info.images} images, release "
                    f"{made.release()[:16]}")  # fmt: skip
     if out.suffix != ".tar":
@@ -77,7 +77,7 @@ def deploy(
     from edgekit.devices.deploy.deploy import Deployment, on_each
 
     transports = transports_of(devices)
-    with bundle_of(artifact, store_of(store), wanted_of(**options)) as made:
+    with bundle_of(artifact, store_of(store), bundle_options(**options)) as made:
         release = made.release()
         golden_runner = phone_golden(binary, made) if binary else None
         deployment = Deployment(made, release, keep, dry_run, golden_runner, on_stderr)

@@ -197,10 +197,10 @@ def setup(name: str, runtimes: tuple[str, ...]) -> None:
     """Make a venv with pinned runtimes in the device's folder; its own Python is not touched."""
     from edgekit.devices.device import Device
     from edgekit.devices.inventory import find_device
-    from edgekit.devices.setup import DEFAULT, set_up
+    from edgekit.devices.setup import DEFAULT_RUNTIMES, set_up
 
     with Device(name, find_device(name)) as opened:
-        done = set_up(opened, runtimes or DEFAULT, on_stderr)
+        done = set_up(opened, runtimes or DEFAULT_RUNTIMES, on_stderr)
     for note in done.notes:
         click.echo(f"note: {note}", err=True)
     packages = ", ".join(f"{package} {version}" for package, version in done.packages.items())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgekit.devices.estimate.estimate import Estimate
     from edgekit.devices.estimate.latency_model import LatencyModel
 
-DEFAULT = ("litert", "onnxruntime")
+DEFAULT_RUNTIMES = ("litert", "onnxruntime")
 threads_option = click.option("--threads", type=click.IntRange(1, 64), help="Of the inference.")
 
 
@@ -34,13 +34,13 @@ def calibrate(device: str, runtimes: tuple[str, ...], threads: int, as_json: boo
     from edgekit.devices.inventory import find_device
     from edgekit.engine.store import Store, default_store
 
-    chosen, transport = _runtimes(runtimes or DEFAULT), find_device(device)
+    chosen, transport = _runtimes(runtimes or DEFAULT_RUNTIMES), find_device(device)
     with Console(quiet=as_json) as console, Device(device, transport) as opened:
         found = run(opened, chosen, threads, Store(default_store()), console.working)
     if as_json:
         click.echo(found.model_dump_json(indent=1))
         return
-    for line in _calibrated(found):
+    for line in _calibration_lines(found):
         click.echo(line)
     click.echo(f"Kept: {calibration_path(device)}")
 
@@ -75,7 +75,7 @@ def estimate(
     if as_json:
         click.echo(found.model_dump_json(indent=1))
         return
-    for line in _estimated(found):
+    for line in _estimate_lines(found):
         click.echo(line)
 
 
@@ -91,7 +91,7 @@ def _runtimes(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _calibrated(found: LatencyModel) -> Iterator[str]:
+def _calibration_lines(found: LatencyModel) -> Iterator[str]:
     yield f"{found.device}: {found.cpu}, {found.cores} cores, kernel {found.kernel}"
     for one in found.fits:
         span = [sample.seconds for sample in one.samples]
@@ -105,7 +105,7 @@ def _calibrated(found: LatencyModel) -> Iterator[str]:
         yield f"warn: {line}"
 
 
-def _estimated(found: Estimate) -> Iterator[str]:
+def _estimate_lines(found: Estimate) -> Iterator[str]:
     from edgekit.report.render import interval
 
     work = found.workload

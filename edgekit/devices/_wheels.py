@@ -23,7 +23,7 @@ MODULES = {
     "onnxruntime": "onnxruntime",
     "openvino": "openvino",
 }
-OLDEST_GLIBC = 17
+MIN_GLIBC = 17
 """Minor version of the glibc 2.x of manylinux2014, the oldest platform with wheels of interest."""
 
 
@@ -58,12 +58,12 @@ def platforms(python: PythonThere) -> list[str]:
             fault=Fault.WRONG_ARCHITECTURE,
         )
     newest = int(python.glibc.split(".")[1])
-    tags = [f"manylinux_2_{minor}" for minor in range(newest, OLDEST_GLIBC - 1, -1)]
+    tags = [f"manylinux_2_{minor}" for minor in range(newest, MIN_GLIBC - 1, -1)]
     return [f"{tag}_{python.machine}" for tag in [*tags, "manylinux2014"]]
 
 
 @contextmanager
-def fetched(python: PythonThere, runtimes: tuple[str, ...]) -> Iterator[list[Wheel]]:
+def fetch_wheels(python: PythonThere, runtimes: tuple[str, ...]) -> Iterator[list[Wheel]]:
     """numpy, the runtimes and the installer itself (pip) as wheels for a Python elsewhere.
 
     At the versions of this machine, so that both run the same code; where there is no such wheel
@@ -95,16 +95,16 @@ def _first(names: tuple[str, ...], python: PythonThere, folder: Path) -> Wheel:
     """The first of some packages, at this machine's version or else the newest, that has a wheel
     for that Python."""
     missed: list[str] = []
-    said = ""
+    error = ""
     for name in names:
         for requirement in dict.fromkeys([_as_here(name), name]):
-            paths, said = _download([requirement], python, folder / name)
+            paths, error = _download([requirement], python, folder / name)
             if name in paths:
                 return Wheel(name, paths[name], _note(missed, python))
             missed.append(requirement)
     raise DeviceError(
         f"no wheel of {' or '.join(names)} for Python {python.version} on {python.machine} with "
-        f"glibc {python.glibc}: {said}",
+        f"glibc {python.glibc}: {error}",
         hint="is this machine on the network? Else choose other runtimes with --runtime, or a "
         "newer OS on the device",
         fault=Fault.MISSING_RUNTIME,
@@ -121,15 +121,17 @@ def _note(missed: list[str], python: PythonThere) -> str | None:
 def _download(
     requirements: list[str], python: PythonThere, folder: Path
 ) -> tuple[dict[str, Path], str]:
-    """The wheels by package, none of them where one is missing, and pip's last word."""
+    """The wheels by package, none of them where one is missing, and pip's last error."""
     shutil.rmtree(folder, ignore_errors=True)
     major, minor = python.version.split(".")[:2]
-    words = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+    arguments = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
              "--no-deps", "--only-binary=:all:", "--dest", str(folder), "--implementation", "cp",
              "--python-version", f"{major}.{minor}", "--abi", f"cp{major}{minor}",
              "--abi", "abi3", "--abi", "none"]  # fmt: skip
-    words += [word for tag in platforms(python) for word in ("--platform", tag)]
-    done = subprocess.run([*words, *requirements], capture_output=True, text=True, errors="replace")
+    arguments += [part for tag in platforms(python) for part in ("--platform", tag)]
+    done = subprocess.run(
+        [*arguments, *requirements], capture_output=True, text=True, errors="replace"
+    )
     if "No module named pip" in done.stderr:
         raise InputError(
             f"{sys.executable} has no pip, which fetches the wheels",

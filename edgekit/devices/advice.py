@@ -8,7 +8,7 @@ from edgekit.devices.facts import Checked, DeviceProblem
 
 PROGRAMS = ("sha256sum", "tar", "df", "sync", "mv", "ln")
 """What edgekit calls on a device, all of it POSIX or coreutils."""
-OLDEST_PYTHON = (3, 9)
+MIN_PYTHON = (3, 9)
 MIN_SPACE = 300_000_000
 """Bytes for the agent, its runtimes and a few models."""
 GOVERNOR = (
@@ -93,7 +93,7 @@ def _python(checked: Checked) -> Iterator[DeviceProblem]:
             "with `python`, name one that is there",
         )
         return
-    if tuple(map(int, python.version.split(".")[:2])) < OLDEST_PYTHON:
+    if tuple(map(int, python.version.split(".")[:2])) < MIN_PYTHON:
         yield DeviceProblem(
             what=f"{python.path} is Python {python.version}, older than 3.9",
             fix="install a newer one and name it with `python` in the inventory",

@@ -39,18 +39,18 @@ class _Fact:
     read: Callable[[str], Any]
 
 
-def _text(said: str) -> str:
-    return said.replace("\0", "").strip() or _nothing()
+def _text(output: str) -> str:
+    return output.replace("\0", "").strip() or _nothing()
 
 
 def _nothing() -> Any:
     raise ValueError("it says nothing")
 
 
-def _temperature(said: str) -> float:
+def _temperature(output: str) -> float:
     """`temp=48.3'C` of vcgencmd, or thousandths of a degree of /sys."""
-    given = re.search(r"temp=([\d.]+)", said)
-    return float(given[1]) if given else int(said) / 1000
+    found = re.search(r"temp=([\d.]+)", output)
+    return float(found[1]) if found else int(output) / 1000
 
 
 FACTS = {
@@ -59,7 +59,7 @@ FACTS = {
     "os": _Fact(
         "cat /etc/os-release 2>/dev/null || "
         "{ v=$(getprop ro.build.version.release) && echo PRETTY_NAME=Android $v; }",
-        lambda said: re.findall(r'^PRETTY_NAME="?([^"\n]+)', said, re.MULTILINE)[0],
+        lambda output: re.findall(r'^PRETTY_NAME="?([^"\n]+)', output, re.MULTILINE)[0],
     ),
     "kernel": _Fact("uname -sr", _text),
     "board": _Fact(
@@ -70,7 +70,8 @@ FACTS = {
     # Not nproc, which goes by OMP_NUM_THREADS.
     "cores": _Fact("getconf _NPROCESSORS_ONLN", int),
     "memory_bytes": _Fact(
-        "cat /proc/meminfo", lambda said: 1024 * int(re.findall(r"MemTotal:\s+(\d+) kB", said)[0])
+        "cat /proc/meminfo",
+        lambda output: 1024 * int(re.findall(r"MemTotal:\s+(\d+) kB", output)[0]),
     ),
     "temperature_c": _Fact(
         "vcgencmd measure_temp 2>/dev/null || cat /sys/class/thermal/thermal_zone0/temp",
@@ -78,7 +79,7 @@ FACTS = {
     ),
     "governors": _Fact(
         "cat /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",
-        lambda said: sorted(set(said.split())) or _nothing(),
+        lambda output: sorted(set(output.split())) or _nothing(),
     ),
     "throttling": _Fact(
         "vcgencmd get_throttled 2>/dev/null || "
@@ -118,13 +119,13 @@ def check(device: Device) -> Checked:
     """Ask an open device for all there is to know before a model goes there.
 
     Raises:
-        DeviceError: the connection broke. Nothing else: what cannot be read is told in `unread`.
+        DeviceError: the connection broke. What cannot be read has its reason in `unread`.
     """
     checked = Checked(name=device.name, address=device.transport.address, home=device.home)
     facts = FACTS | {
         "free_bytes": _Fact(
             f"df -Pk {shlex.quote(device.home)}",
-            lambda said: free_bytes(said) or _nothing(),
+            lambda output: free_bytes(output) or _nothing(),
         )
     }
     for name, fact in facts.items():
@@ -149,23 +150,23 @@ def probe_python(device: Device, python: str) -> PythonThere:
         DeviceError: it does not run.
     """
     try:
-        said = device.sh(f"{python} -c {shlex.quote(PROBE)}", timeout=120)
+        output = device.sh(f"{python} -c {shlex.quote(PROBE)}", timeout=120)
     except DeviceError as error:
         if error.fault is not Fault.OTHER:
             raise
-        words = error.message.rpartition(" ended with ")[2]
-        raise DeviceError(f"{device.name}: {python} does not run: {words}") from error
+        why = error.message.rpartition(" ended with ")[2]
+        raise DeviceError(f"{device.name}: {python} does not run: {why}") from error
     try:
-        return PythonThere.model_validate(json.loads(said.strip().splitlines()[-1]))
+        return PythonThere.model_validate(json.loads(output.strip().splitlines()[-1]))
     except (ValueError, IndexError) as error:
-        raise DeviceError(f"{device.name}: {python} said {said.strip()[:60]!r}") from error
+        raise DeviceError(f"{device.name}: {python} said {output.strip()[:60]!r}") from error
 
 
 def _read(device: Device, fact: _Fact) -> tuple[Any, str | None]:
     done = device.transport.run(fact.command)
     if done.code:
-        words = done.err.strip().splitlines()
-        return None, words[-1] if words else f"`{fact.command}` ended with {done.code}"
+        lines = done.err.strip().splitlines()
+        return None, lines[-1] if lines else f"`{fact.command}` ended with {done.code}"
     try:
         return fact.read(done.out), None
     except (ValueError, IndexError) as error:

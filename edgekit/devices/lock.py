@@ -26,7 +26,7 @@ STALE_SECONDS = 6 * 3600
 PAUSE_SECONDS = 1.0
 EMPTY_TRIES = 10
 """After so many looks a lock that names nobody is taken: its device died between two writes."""
-NOW = "{ cut -d. -f1 /proc/uptime 2>/dev/null || date +%s; }"
+UPTIME = "{ cut -d. -f1 /proc/uptime 2>/dev/null || date +%s; }"
 """Seconds that only grow: a board without a clock leaps when it finds the network."""
 
 _held: set[str] = set()
@@ -111,7 +111,7 @@ def _acquire(device: Device, token: str, on_message: Listener) -> None:
     end = shlex.quote(f"\t{_me()} {os.getpid()}\t{token}")
     # A lock that could not be filled in is nobody's: it would be waited for.
     command = (
-        f"now=$({NOW}); if mkdir {lock} 2>/dev/null; then "
+        f"now=$({UPTIME}); if mkdir {lock} 2>/dev/null; then "
         f"printf '%s%s%s' {begin} $now {end} > {lock}/holder || {{ rm -rf {lock}; exit 1; }}; "
         f"elif test -d {lock}; then echo $now; cat {lock}/holder 2>/dev/null || true; "
         # It was let go between the two looks, or it cannot be made at all: mkdir says why.

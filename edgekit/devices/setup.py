@@ -12,7 +12,7 @@ import shlex
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.devices._wheels import MODULES, Wheel, fetched
+from edgekit.devices._wheels import MODULES, Wheel, fetch_wheels
 from edgekit.devices.check import probe_python
 from edgekit.devices.device import Device
 from edgekit.devices.engines import ENGINES
@@ -24,9 +24,9 @@ from edgekit.evidence import Evidence
 from edgekit.spec.yamlfile import suggestion
 from edgekit.transports.base import Completed, Listener, ignore
 
-DEFAULT = ("litert", "onnxruntime")
+DEFAULT_RUNTIMES = ("litert", "onnxruntime")
 RECORD = "edgekit.json"
-UNPACKED = 4
+UNPACKED_RATIO = 4
 """Times the bytes of its wheel that a package takes once it is installed, at most."""
 
 
@@ -44,7 +44,7 @@ class SetUp(BaseModel):
 
 
 def set_up(
-    device: Device, runtimes: tuple[str, ...] = DEFAULT, on_message: Listener = ignore
+    device: Device, runtimes: tuple[str, ...] = DEFAULT_RUNTIMES, on_message: Listener = ignore
 ) -> SetUp:
     """Make, or make anew, the venv of an open device.
 
@@ -67,7 +67,7 @@ def _set_up(device: Device, runtimes: tuple[str, ...], on_message: Listener) -> 
     _recover(device)
     python = _base_python(device)
     on_message(f"fetching wheels for Python {python.version} on {python.machine}")
-    with fetched(python, runtimes) as wheels:
+    with fetch_wheels(python, runtimes) as wheels:
         done = SetUp(
             python=f"{device.home}/venv/bin/python",
             packages={wheel.package: wheel.version for wheel in wheels[1:]},
@@ -77,7 +77,7 @@ def _set_up(device: Device, runtimes: tuple[str, ...], on_message: Listener) -> 
         record = {wheel.path.name: sha256_of(wheel.path) for wheel in wheels[1:]}
         if _is_there(device, record) and _imports(device, "venv", wheels).code == 0:
             return done.model_copy(update={"was_there": True})
-        size = UNPACKED * sum(wheel.path.stat().st_size for wheel in wheels)
+        size = UNPACKED_RATIO * sum(wheel.path.stat().st_size for wheel in wheels)
         device.files.need(size, "a venv with runtimes")
         _install(device, wheels, record, on_message)
     return done
@@ -132,7 +132,7 @@ def _install(
             "--disable-pip-version-check --no-index --no-deps --require-hashes -r wanted.txt",
             timeout=1800,
         )
-    _try(device, packages)
+    _check_imports(device, packages)
     text = shlex.quote(json.dumps(record, sort_keys=True))
     # They are installed now, and a small card has better use for the space.
     sent = " ".join(f"files/{sha256_of(wheel.path)}" for wheel in wheels)
@@ -143,7 +143,7 @@ def _install(
     )
 
 
-def _try(device: Device, packages: list[Wheel]) -> None:
+def _check_imports(device: Device, packages: list[Wheel]) -> None:
     """
     Raises:
         DeviceError: a module cannot be imported; the new venv is gone, the old one untouched.

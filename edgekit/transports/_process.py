@@ -42,7 +42,7 @@ def run_process(
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
-                env=os.environ | ENGLISH,
+                env=os.environ | ENGLISH_LOCALE,
                 start_new_session=True,
             )
     except FileNotFoundError as error:
@@ -93,5 +93,5 @@ def run_process(
 
 
 PACKAGES = {"ssh": "openssh-client", "adb": "adb"}
-ENGLISH = {"LC_ALL": "C"}
-"""Programs are understood by their words. Python takes UTF-8 for its files all the same."""
+ENGLISH_LOCALE = {"LC_ALL": "C"}
+"""Programs are understood by what they print. Python takes UTF-8 for its files all the same."""

@@ -21,7 +21,7 @@ from edgekit.transports.base import DISK_FULL, Completed, Listener, Transport
 
 TRANSFER_SECONDS = 900.0
 SETTLE_SECONDS = 8.0
-PASSING = ("offline", "connecting", "authorizing")
+TRANSIENT_STATES = ("offline", "connecting", "authorizing")
 """States that a device passes through as it comes back."""
 STATES = {
     "unauthorized": "confirm the dialog on the phone (`Allow USB debugging?`), then try again",
@@ -33,8 +33,10 @@ STATES = {
     "bootloader": "restart the phone into Android: fastboot reboot",
 }
 """What `adb devices` says of a device that lets nothing run, and what to do."""
-LOST = ("closed", "EOF", "protocol fault", "not found", "offline", "couldn't read from device",
-        "no response", "connect failed", "Connection reset", "Broken pipe")  # fmt: skip
+LOST_SIGNS = (
+    "closed", "EOF", "protocol fault", "not found", "offline", "couldn't read from device",
+    "no response", "connect failed", "Connection reset", "Broken pipe",
+)  # fmt: skip
 NO_SPACE = "free some space there, or name another folder with `home` in the inventory"
 
 
@@ -118,7 +120,7 @@ class Adb(Transport):
         while True:
             states = self._states()
             state = states.get(self.serial)
-            if state not in PASSING or time.monotonic() > until:
+            if state not in TRANSIENT_STATES or time.monotonic() > until:
                 return state, states
             time.sleep(0.2)
 
@@ -150,7 +152,7 @@ def _meaning(line: str, code: int) -> tuple[Fault, str | None, str]:
     if "unauthorized" in line:
         return Fault.REFUSED, STATES["unauthorized"], ""
     # Only failures are asked about: a code of 0 came of a connection that broke.
-    if code == 0 or any(sign in line for sign in LOST):
+    if code == 0 or any(sign in line for sign in LOST_SIGNS):
         hint = "look at the cable, and at `adb devices`; then try again"
         return Fault.CONNECTION_LOST, hint, "the connection was lost: "
     return Fault.OTHER, None, ""

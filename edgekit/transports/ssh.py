@@ -22,7 +22,7 @@ from typing import Literal
 from pydantic import Field, PrivateAttr
 
 from edgekit.errors import DeviceError, Fault
-from edgekit.transports._process import ENGLISH, run_process
+from edgekit.transports._process import ENGLISH_LOCALE, run_process
 from edgekit.transports._ssh_faults import explain
 from edgekit.transports.base import DISK_FULL, Completed, Listener, Transport
 
@@ -30,7 +30,7 @@ CONNECT_SECONDS = 10
 LOGIN_SECONDS = 60.0  # for all of it: jump hosts, a touch on a hardware key
 GREETING = b"edgekit is connected\n"
 # ssh adds 17 characters to a socket's path, and a socket's path ends at 104 on some systems.
-LONGEST_FOLDER = 60
+MAX_FOLDER_LENGTH = 60
 
 MASTER_LOG = "master.log"
 OWN_255 = "edgekit: the command itself ended with 255"
@@ -77,7 +77,7 @@ class Ssh(Transport):
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
-                    env=os.environ | ENGLISH,
+                    env=os.environ | ENGLISH_LOCALE,
                     start_new_session=True,
                 )
             self._await_greeting(self._master)
@@ -243,7 +243,7 @@ class Ssh(Transport):
 
 def _short_folder() -> Path:
     """A private folder whose path leaves room for a socket's name."""
-    longest = len(tempfile.gettempdir()) > LONGEST_FOLDER
+    longest = len(tempfile.gettempdir()) > MAX_FOLDER_LENGTH
     return Path(tempfile.mkdtemp(prefix="edgekit-", dir="/tmp" if longest else None))
 
 

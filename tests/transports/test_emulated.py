@@ -12,7 +12,7 @@ from edgekit.errors import DeviceError
 from edgekit.evidence import Evidence
 from edgekit.transports.emulated import Emulated
 from edgekit.transports.emulation import tree
-from edgekit.transports.emulation.cpus import KNOWN
+from edgekit.transports.emulation.cpus import CPU_FACTS
 from tests.emulated import emulated
 
 SEEN = """
@@ -60,7 +60,11 @@ def test_python_there_is_an_arm_python(cpu: Any, tmp_path: Path) -> None:
     assert seen["exe"].startswith("qemu-aarch64")
     # The files describe the very CPU that qemu emulates: else a kernel ends in SIGILL.
     announced = {name for bit, name in enumerate(HWCAP.split()) if seen["hwcap"] >> bit & 1}
-    assert set(seen["features"].split()) == announced == set(KNOWN[seen["marker"]].features.split())
+    assert (
+        set(seen["features"].split())
+        == announced
+        == set(CPU_FACTS[seen["marker"]].features.split())
+    )
 
 
 @pytest.mark.slow

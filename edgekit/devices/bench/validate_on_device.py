@@ -39,27 +39,27 @@ class OnDevice(Action):
 
     libraries = ("numpy", "scipy")
 
-    def __init__(self, board: TimingDevice, runtime: str) -> None:
-        self.board = board
+    def __init__(self, device: TimingDevice, runtime: str) -> None:
+        self.device = device
         self.runtime = runtime
-        self.protocol = Protocol().at(board.target.threads)
+        self.protocol = Protocol().at(device.target.threads)
 
     def settings(self) -> Json:
-        protocol = self.protocol.model_dump(mode="json") if self.board.is_timed else None
+        protocol = self.protocol.model_dump(mode="json") if self.device.is_timed else None
         own = {"runtime": self.runtime, "protocol": protocol, "agent": agent_digest()}
-        return {**self.board.identity(), **own}
+        return {**self.device.identity(), **own}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         runtime = find_runtimes()[self.runtime]()
         with TemporaryDirectory(prefix="edgekit-") as folder:
             bundle = self._bundle(inputs, runtime, Path(folder))
-            with Device(self.board.name, self.board.transport) as device:
+            with Device(self.device.name, self.device.transport) as device:
                 report = bench(bundle, device, context.progress)
         if report.invalid():
-            raise no_result(self.board.name, report.invalid())
+            raise no_result(self.device.name, report.invalid())
         self._hold_to_target(report)
         (into / DEVICE_REPORT).write_text(report.model_dump_json(indent=1))
-        return {"device": self.board.name}
+        return {"device": self.device.name}
 
     def _hold_to_target(self, report: DeviceReport) -> None:
         """
@@ -67,17 +67,17 @@ class OnDevice(Action):
             DeviceError: what was measured is another processor than the target's, or an emulator
                 that the inventory takes for a device.
         """
-        found, target = report.device, self.board.target
-        if self.board.is_timed and report.evidence is Evidence.EMULATED:
+        found, target = report.device, self.device.target
+        if self.device.is_timed and report.evidence is Evidence.EMULATED:
             raise DeviceError(
-                f"{self.board.name} is emulated by {found.emulator}: it has no latency",
+                f"{self.device.name} is emulated by {found.emulator}: it has no latency",
                 hint=f"edgekit device add NAME --emulated {found.cpu}",
                 fault=Fault.WRONG_ARCHITECTURE,
             )
         other = [r.words for r in report.reasons if r.cause is InvalidityCause.OTHER_PROCESSOR]
         if other:
             raise DeviceError(
-                f"{self.board.name}: {other[0]}",
+                f"{self.device.name}: {other[0]}",
                 hint=f"build for the target of that processor, or give a target file with `cpu: "
                 f"{found.cpu}` instead of {target.name}",
                 fault=Fault.WRONG_ARCHITECTURE,
@@ -90,20 +90,20 @@ class OnDevice(Action):
         few = np.array(images[chosen])
         copied = {name: model.file(name) for name in runtime.files()}
         beside = None
-        if "baseline" in inputs and self.board.is_timed:
+        if "baseline" in inputs and self.device.is_timed:
             names = {name: f"float-{name}" for name in copied}
             copied |= {names[name]: inputs["baseline"].file(name) for name in names}
             form = InputForm.model_validate(inputs["baseline"].metadata["form"])
             beside = names[runtime.file], form
         lineage = [{"digest": digest} for digest in (*model.parents, model.digest)]
         info = Info(
-            name=self.board.target.name,
-            target=self.board.target.name,
-            machine=machine_of(self.board.target.isa),
-            cpu=self.board.target.cpu,
-            threads=self.board.target.threads,
+            name=self.device.target.name,
+            target=self.device.target.name,
+            machine=machine_of(self.device.target.isa),
+            cpu=self.device.target.cpu,
+            threads=self.device.target.threads,
             runtime=self.runtime,
-            device=self.board.target.device if self.runtime == "openvino" else "CPU",
+            device=self.device.target.device if self.runtime == "openvino" else "CPU",
             form=InputForm.model_validate(model.metadata["form"]),
             subject=subject_of(
                 model.file(runtime.file), runtime, model.metadata["precision"], card, lineage

@@ -42,16 +42,16 @@ from edgekit.runtimes.contract.description import Port
 from edgekit.runtimes.contract.forms import InputForm
 from edgekit.spec.target import machine_of
 
-BROUGHT = (MANIFEST, "labels.txt", "classify.py")
+BUILD_FILES = (MANIFEST, "labels.txt", "classify.py")
 RANDOM_INPUTS = 16
-USUAL = Protocol()
+DEFAULT_PROTOCOL = Protocol()
 
 
 @dataclass(frozen=True)
-class Wanted:
+class BundleOptions:
     """What the command line says beside the file."""
 
-    protocol: Protocol = USUAL
+    protocol: Protocol = DEFAULT_PROTOCOL
     threads: int | None = None
     """Instead of the target's; 1 where there is no target: 2 and 4 are measured beside it."""
     images: Path | None = None
@@ -61,7 +61,7 @@ class Wanted:
 
 
 @contextmanager
-def bundle_of(path: Path, store: Store, wanted: Wanted) -> Iterator[Bundle]:
+def bundle_of(path: Path, store: Store, options: BundleOptions) -> Iterator[Bundle]:
     """The bundle of a variant's folder, of a target's folder (its choice), of a model file; or the
     bundle that a folder or a tar is.
 
@@ -69,7 +69,7 @@ def bundle_of(path: Path, store: Store, wanted: Wanted) -> Iterator[Bundle]:
         InputError: it is none of these, or something is missing, with what fixes it.
     """
     if (path / "bundle.json").exists() or path.suffix == ".tar":
-        if wanted != Wanted():
+        if options != BundleOptions():
             raise InputError(
                 f"{path} is a bundle: what it is fed with and how it is measured was fixed when it "
                 "was made",
@@ -79,16 +79,20 @@ def bundle_of(path: Path, store: Store, wanted: Wanted) -> Iterator[Bundle]:
             yield bundle
         return
     with TemporaryDirectory(prefix="edgekit-") as folder:
-        yield make_bundle(path, store, wanted, Path(folder))
+        yield make_bundle(path, store, options, Path(folder))
 
 
-def make_bundle(path: Path, store: Store, wanted: Wanted, into: Path) -> Bundle:
-    """Make one in an empty folder. See `bundle_of`."""
+def make_bundle(path: Path, store: Store, options: BundleOptions, into: Path) -> Bundle:
+    """Make one in an empty folder.
+
+    Raises:
+        InputError: as `bundle_of`.
+    """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     variant = variant_of(path)
     if variant:
-        return _from_build(variant, store, wanted, into)
+        return _from_build(variant, store, options, into)
     if path.is_dir():
         inside = sorted(p.parent.name for p in path.glob("*/manifest.json"))
         raise InputError(
@@ -97,11 +101,15 @@ def make_bundle(path: Path, store: Store, wanted: Wanted, into: Path) -> Bundle:
             if inside
             else "name build/<recipe>/<target>, one of its variants, a bundle or a model file",
         )
-    return _from_file(path, wanted, into)
+    return _from_file(path, options, into)
 
 
 def variant_of(path: Path) -> Path | None:
-    """The variant's folder that is meant; None for a file from elsewhere."""
+    """The variant's folder that is meant; None for a file from elsewhere.
+
+    Raises:
+        InputError: it is a target's folder in which no variant is the choice.
+    """
     folder = path.parent if path.is_file() else path
     manifest = read_manifest(folder)
     if manifest is None:
@@ -115,8 +123,8 @@ def variant_of(path: Path) -> Path | None:
     return folder / manifest.choice
 
 
-def _from_build(folder: Path, store: Store, wanted: Wanted, into: Path) -> Bundle:
-    _refuse_feeding(folder, wanted)
+def _from_build(folder: Path, store: Store, options: BundleOptions, into: Path) -> Bundle:
+    _refuse_feeding(folder, options)
     artifact, _ = artifact_of(folder, store)
     manifest = published(folder)
     report = read_report(folder.parent)
@@ -126,13 +134,13 @@ def _from_build(folder: Path, store: Store, wanted: Wanted, into: Path) -> Bundl
     images, labels, scores = _slice(artifact, report, store)
     card = Card.model_validate(artifact.metadata["card"])
     lineage = [step.model_dump() for step in manifest.lineage]
-    names = [*manifest.files, *(n for n in BROUGHT if (folder / n).exists())]
+    names = [*manifest.files, *(n for n in BUILD_FILES if (folder / n).exists())]
     info = Info(
         name=report.recipe,
         target=report.target,
         machine=machine_of(report.isa),
         cpu=report.cpu,
-        threads=wanted.threads or report.threads,
+        threads=options.threads or report.threads,
         runtime=runtime.name,
         device=report.device if runtime.name == "openvino" else "CPU",
         form=InputForm.model_validate(artifact.metadata["form"]),
@@ -143,18 +151,18 @@ def _from_build(folder: Path, store: Store, wanted: Wanted, into: Path) -> Bundl
         input_source=f"{len(images)} images of the {report.data.evaluated_on} split, spread "
         "over its classes",
         input_sha256=hashlib.sha256(images.tobytes()).hexdigest(),
-        protocol=wanted.protocol.at(wanted.threads or report.threads),
+        protocol=options.protocol.at(options.threads or report.threads),
     )
     copied = {name: folder / name for name in names}
     return write_bundle(into, info, copied, images, labels, scores)
 
 
-def _refuse_feeding(folder: Path, wanted: Wanted) -> None:
+def _refuse_feeding(folder: Path, options: BundleOptions) -> None:
     """
     Raises:
         InputError: an option that tells how a file from elsewhere is fed.
     """
-    passed = [name for name in ("images", "mean", "std") if getattr(wanted, name) is not None]
+    passed = [name for name in ("images", "mean", "std") if getattr(options, name) is not None]
     if passed:
         raise InputError(
             f"{folder} is of a build, which knows its images and its input: "
@@ -218,18 +226,18 @@ def subject_of(
     )
 
 
-def _from_file(path: Path, wanted: Wanted, into: Path) -> Bundle:
+def _from_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
     """A model file from elsewhere: held against this machine's scores of it."""
     runtime = _runtime_of(path)
     port = _fixed_input(path, runtime)
-    form, inputs, source = _inputs(path, port, wanted)
+    form, inputs, source = _inputs(path, port, options)
     np.save(into / "inputs.npy", inputs)
     candidate = Candidate("model", runtime.name, path, form or Ready())
     outcome = measure(
         [candidate], into / "inputs.npy", lambda *_: None, score=("model",), latency=False
     )
     (into / "inputs.npy").unlink()
-    threads = wanted.threads or 1
+    threads = options.threads or 1
     info = Info(
         name=_name_of(path),
         target=None,
@@ -244,7 +252,7 @@ def _from_file(path: Path, wanted: Wanted, into: Path) -> Bundle:
         labelled=False,
         input_source=source,
         input_sha256=hashlib.sha256(inputs.tobytes()).hexdigest(),
-        protocol=wanted.protocol.at(threads),
+        protocol=options.protocol.at(threads),
     )
     beside = [path.with_suffix(Path(name).suffix) for name in runtime.companions]
     copied = {file.name: file for file in (path, *beside)}
@@ -286,7 +294,9 @@ def _name_of(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem).lstrip(".-") or "model"
 
 
-def _inputs(path: Path, port: Port, wanted: Wanted) -> tuple[InputForm | None, NDArray[Any], str]:
+def _inputs(
+    path: Path, port: Port, options: BundleOptions
+) -> tuple[InputForm | None, NDArray[Any], str]:
     """What a file from elsewhere is run on: the user's images where it takes square RGB ones, in
     either order of axes; else random numbers, which are enough to time it and to compare scores.
 
@@ -294,7 +304,7 @@ def _inputs(path: Path, port: Port, wanted: Wanted) -> tuple[InputForm | None, N
         the form of raw pixels, None where the inputs lie ready; the inputs, (inputs, ...); and
         where they are from.
     """
-    if wanted.images is None:
+    if options.images is None:
         random = np.random.default_rng(0)
         shape = (RANDOM_INPUTS, *port.shape[1:])
         if np.issubdtype(np.dtype(port.dtype), np.integer):
@@ -309,8 +319,8 @@ def _inputs(path: Path, port: Port, wanted: Wanted) -> tuple[InputForm | None, N
             f"{path} takes {port.shape}, and --images gives square RGB images",
             hint="leave --images out: random inputs are enough to time it",
         )
-    form = input_form(path, port.dtype, Asked(mean=wanted.mean, std=wanted.std))
-    images = decode_folder(wanted.images, port.shape[2], 1.0, SLICE)
+    form = input_form(path, port.dtype, Asked(mean=options.mean, std=options.std))
+    images = decode_folder(options.images, port.shape[2], 1.0, SLICE)
     source = f"{len(images)} images of a folder of the user's"
     if last:
         return form, images, source

@@ -1,4 +1,4 @@
-"""Lay a bundle where a stick or another way will carry it."""
+"""Pack a bundle as a tar or a folder, for a stick or another way to the device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgekit.devices.bundle.bundle import INFO, SUMS, Bundle, read_sums
 from edgekit.errors import InputError, storage_errors
 
 
-def write_out(bundle: Bundle, out: Path) -> None:
+def pack_bundle(bundle: Bundle, out: Path) -> None:
     """Write a bundle as a tar, or as a folder that `run.sh` runs in.
 
     Raises:

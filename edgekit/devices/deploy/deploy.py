@@ -28,7 +28,7 @@ from edgekit.transports.base import Listener, Transport, ignore
 
 GoldenRunner = Callable[[Device, str], Golden]
 """Runs the golden images of a release, given the folder it lies in."""
-KEEP = 3
+KEPT_RELEASES = 3
 WAKE_SECONDS = 0.2
 
 
@@ -112,7 +112,7 @@ class Deployment:
 
     bundle: Bundle
     release: str
-    keep: int = KEEP
+    keep: int = KEPT_RELEASES
     dry_run: bool = False
     golden_runner: GoldenRunner | None = None
     """Where no Python runs; the agent, unless named."""

@@ -34,9 +34,9 @@ from edgekit.errors import STORE_VARIABLE, DeviceError, Fault, InputError, stora
 from edgekit.evidence import Evidence, Validity
 from edgekit.runtimes import find_runtimes
 
-SHORT = Protocol(warmup_runs=3, warmup_seconds=0.5, runs=20, seconds=2.0, processes=1)
+PROTOCOL = Protocol(warmup_runs=3, warmup_seconds=0.5, runs=20, seconds=2.0, processes=1)
 """One process a probe: that there are many takes the place of several processes of each."""
-TRIES = 3
+MAX_TRIES = 3
 """Of a probe, before what disturbed it is taken for the device's state."""
 IMAGES = 4
 
@@ -60,16 +60,16 @@ def calibrate(
     if len(probes) <= len(FEATURES) + 1:
         raise InputError(f"{len(probes)} probes; more than {len(FEATURES) + 1} are needed")
     files = list(_make(probes, runtimes, store, progress))
-    protocol = SHORT.model_copy(update={"threads": (threads,)})
-    raws: list[AgentResult] = []
+    protocol = PROTOCOL.model_copy(update={"threads": (threads,)})
+    results: list[AgentResult] = []
     with TemporaryDirectory(prefix="edgekit-") as folder:
         sent = _lay_out(files, protocol, Path(folder))
         with held(device, messages_to(progress)), device.work(sent) as where:
             for number, one in enumerate(files):
                 progress(number, len(files), f"{device.name}: {one.probe.label} {one.precision}")
-                raws.append(_measure(device, where, number, one, protocol))
+                results.append(_measure(device, where, number, one, protocol))
     path = calibration_path(device.name)
-    found = merged(read_calibration(device.name), _found(device, files, raws, protocol))
+    found = merged(read_calibration(device.name), _found(device, files, results, protocol))
     with storage_errors(path, STORE_VARIABLE):
         write_atomically(path, found.model_dump_json(indent=1))
     return found
@@ -146,29 +146,32 @@ def _job(number: int) -> str:
 
 
 def _measure(device: Device, where: str, number: int, one: Made, protocol: Protocol) -> AgentResult:
-    words = ""
-    for _ in range(TRIES):
-        raw = device.run_agent(where, _job(number), lambda *_: None)
-        if raw.board["emulator"]:
+    message = ""
+    for _ in range(MAX_TRIES):
+        result = device.run_agent(where, _job(number), lambda *_: None)
+        if result.board["emulator"]:
             _refuse_unmeasured(Evidence.EMULATED, device.name)
-        reasons = timing_reasons(raw, protocol)
-        words = "; ".join(r.words for r in reasons if r.validity is Validity.INVALID)
-        if not words:
-            return raw
+        reasons = timing_reasons(result, protocol)
+        message = "; ".join(r.words for r in reasons if r.validity is Validity.INVALID)
+        if not message:
+            return result
     raise DeviceError(
         f"{device.name} is not calibrated: {one.probe.label} in {one.precision} on {one.runtime} "
-        f"gave no result in {TRIES} tries: {words}",
+        f"gave no result in {MAX_TRIES} tries: {message}",
         hint="fix the cause (cooling, power, other jobs) and calibrate again; the probes are kept",
         fault=Fault.NO_RESULT,
     )
 
 
 def _found(
-    device: Device, files: list[Made], raws: list[AgentResult], protocol: Protocol
+    device: Device, files: list[Made], results: list[AgentResult], protocol: Protocol
 ) -> LatencyModel:
-    threads, last = protocol.threads[0], raws[-1]
+    threads, last = protocol.threads[0], results[-1]
     doubts = [
-        r for raw in raws for r in timing_reasons(raw, protocol) if r.validity is Validity.WARN
+        r
+        for result in results
+        for r in timing_reasons(result, protocol)
+        if r.validity is Validity.WARN
     ]
     return LatencyModel(
         edgekit=__version__,
@@ -179,18 +182,18 @@ def _found(
         kernel=last.board["kernel"],
         environment=last.environment,
         warnings=tuple({r.cause: r.words for r in doubts}.values()),
-        fits=tuple(_fits(files, raws, threads)),
+        fits=tuple(_fits(files, results, threads)),
     )
 
 
-def _fits(files: list[Made], raws: list[AgentResult], threads: int) -> Iterator[Fit]:
+def _fits(files: list[Made], results: list[AgentResult], threads: int) -> Iterator[Fit]:
     groups: dict[tuple[str, str], list[ProbeSample]] = {}
     libraries = {}
-    for one, raw in zip(files, raws, strict=True):
-        seconds = float(np.median(raw.protocol[threads][0].samples))
+    for one, result in zip(files, results, strict=True):
+        seconds = float(np.median(result.protocol[threads][0].samples))
         sample = ProbeSample(probe=one.probe.label, workload=one.workload, seconds=seconds)
         groups.setdefault((one.runtime, one.precision), []).append(sample)
-        libraries[one.runtime] = str(library_of(raw.environment, one.runtime))
+        libraries[one.runtime] = str(library_of(result.environment, one.runtime))
     for (runtime, precision), samples in groups.items():
         yield fit(
             tuple(samples),
@@ -198,5 +201,5 @@ def _fits(files: list[Made], raws: list[AgentResult], threads: int) -> Iterator[
             library=libraries[runtime],
             precision=precision,
             threads=threads,
-            measured=raws[-1].ended,
+            measured=results[-1].ended,
         )

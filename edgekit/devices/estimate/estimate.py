@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -67,39 +68,24 @@ def estimate_on(
     """
     runtime, file, report = _located(path)
     threads = threads or (report.threads if report else THREADS)
-    workload, calibration = _workload(runtime, file), read_calibration(name)
-    latency = library = None
-    reason, advice = f"{name} is not calibrated", command(name, runtime.name, threads)
-    if calibration and calibration.address != transport.address:
-        reason = f"{name} was {calibration.address} when it was calibrated"
-        calibration = None
-    if calibration:
-        library = _library_on(name, transport, runtime)
-        try:
-            latency = predict(calibration, workload, runtime.name, threads, library)
-            reason = advice = ""
-        except NoEstimate as error:
-            reason, advice = error.message, error.hint or ""
-    cpu = report.cpu if report else None
-    whose = "the build's target, if that is what the device has"
+    model = _Model(runtime, file, _workload(runtime, file), threads)
     if isinstance(transport, Emulated):
-        reason, advice = f"{name} is emulated: it has no latency", ""
-        cpu, whose = transport.cpu, name
-    if calibration:
-        cpu, whose = calibration.cpu, name
-    return Estimate(
-        file=str(file),
-        runtime=runtime.name,
-        precision=workload.precision,
-        threads=threads,
-        workload=workload,
-        latency=latency,
-        library=library,
-        reason=reason,
-        advice=advice,
-        bound=None if latency else bound_of(workload, cpu, threads),
-        bound_of="" if latency else whose,
-    )
+        return model.bounded(transport.cpu, name, f"{name} is emulated: it has no latency", "")
+    calibration = read_calibration(name)
+    if calibration is None or calibration.address != transport.address:
+        reason = f"{name} is not calibrated"
+        if calibration:
+            reason = f"{name} was {calibration.address} when it was calibrated"
+        whose = "the build's target, if that is what the device has"
+        advice = command(name, runtime.name, threads)
+        return model.bounded(report.cpu if report else None, whose, reason, advice)
+    library = _library_on(name, transport, runtime)
+    try:
+        latency = predict(calibration, model.workload, runtime.name, threads, library)
+    except NoEstimate as error:
+        bounded = model.bounded(calibration.cpu, name, error.message, error.hint or "")
+        return bounded.model_copy(update={"library": library})
+    return model.estimated(latency, library)
 
 
 def estimate_for(path: Path, target: Target, threads: int | None = None) -> Estimate:
@@ -115,19 +101,38 @@ def estimate_for(path: Path, target: Target, threads: int | None = None) -> Esti
             f"{file.name} is of {runtime.name}, and target {target.name} runs {', '.join(known)}",
             hint="name a file of one of these, or another target",
         )
-    threads, workload = threads or target.threads, _workload(runtime, file)
-    return Estimate(
-        file=str(file),
-        runtime=runtime.name,
-        precision=workload.precision,
-        threads=threads,
-        workload=workload,
-        latency=None,
-        reason="no device was named",
-        advice=command("NAME", runtime.name, threads),
-        bound=bound_of(workload, target.cpu if target.device == "CPU" else None, threads),
-        bound_of=target.name,
-    )
+    model = _Model(runtime, file, _workload(runtime, file), threads or target.threads)
+    advice = command("NAME", runtime.name, model.threads)
+    cpu = target.cpu if target.device == "CPU" else None
+    return model.bounded(cpu, target.name, "no device was named", advice)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The file that is asked about, and on how many threads it would run."""
+
+    runtime: Runtime
+    file: Path
+    workload: Workload
+    threads: int
+
+    def estimated(self, latency: Measurement | None, library: str | None) -> Estimate:
+        return Estimate(
+            file=str(self.file),
+            runtime=self.runtime.name,
+            precision=self.workload.precision,
+            threads=self.threads,
+            workload=self.workload,
+            latency=latency,
+            library=library,
+            bound=None,
+        )
+
+    def bounded(self, cpu: str | None, whose: str, reason: str, advice: str) -> Estimate:
+        """No latency: what any model takes at least on a processor."""
+        bound = bound_of(self.workload, cpu, self.threads)
+        absent = {"reason": reason, "advice": advice, "bound": bound, "bound_of": whose}
+        return self.estimated(None, None).model_copy(update=absent)
 
 
 def _workload(runtime: Runtime, file: Path) -> Workload:

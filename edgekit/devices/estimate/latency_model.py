@@ -22,11 +22,11 @@ from edgekit.evidence import Evidence, Measurement
 
 FEATURES = ("conv", "depthwise", "dense", "weights", "moved", "operators")
 KINDS = {f"multiply-accumulates of kind {kind}": kind for kind in FEATURES[:3]}
-REACH = 2.0
+EXTRAPOLATION = 2.0
 """Times the largest probe, and below the smallest, as far as the sum is trusted."""
-COVERED = 0.9
+COVERAGE = 0.9
 """Share of the left-out probes whose error the interval holds."""
-USELESS = 0.5
+MAX_ERROR = 0.5
 """Error from which on nothing is predicted: the interval would reach to twice the value."""
 Vector = NDArray[np.float64]
 
@@ -74,9 +74,9 @@ class Fit(BaseModel):
 
     @cached_property
     def error(self) -> float:
-        """What `COVERED` of the left-out probes stay within."""
+        """What `COVERAGE` of the left-out probes stay within."""
         errors = np.abs([*self.errors.values()])
-        return float(np.percentile(errors, 100 * COVERED, method="higher"))
+        return float(np.percentile(errors, 100 * COVERAGE, method="higher"))
 
     def seconds(self, workload: Workload) -> float:
         return float(features(workload) @ np.array([self.seconds_per[f] for f in FEATURES]))
@@ -157,7 +157,7 @@ def predict(
     chosen = _chosen(calibration, workload.precision, runtime, threads)
     _check_library(calibration, chosen, library)
     _check_range(chosen, workload)
-    if chosen.error >= USELESS:
+    if chosen.error >= MAX_ERROR:
         raise NoEstimate(
             f"the calibration of {calibration.device} is of no use: of the probes left out, one in "
             f"ten was predicted more than {100 * chosen.error:.0f} % wrong",
@@ -214,11 +214,11 @@ def _check_range(chosen: Fit, workload: Workload) -> None:
     seen = [_extent(sample.workload) for sample in chosen.samples]
     for what, here in _extent(workload).items():
         least, most = min(each[what] for each in seen), max(each[what] for each in seen)
-        fewest = 0 if what in KINDS else least / REACH  # a network may have none of a kind
-        if not fewest <= here <= most * REACH:
+        fewest = 0 if what in KINDS else least / EXTRAPOLATION  # a network may have none of a kind
+        if not fewest <= here <= most * EXTRAPOLATION:
             raise NoEstimate(
                 f"it has {here:.3g} {what}; the probes have {least:.3g} to {most:.3g}, and are "
-                f"trusted from {fewest:.3g} to {most * REACH:.3g}",
+                f"trusted from {fewest:.3g} to {most * EXTRAPOLATION:.3g}",
                 hint="measure it: edgekit bench",
             )
 

@@ -23,7 +23,7 @@ from edgekit.runtimes.contract.forms import InputForm
 from edgekit.runtimes.contract.settings import Quantization
 
 PRECISIONS = ("int8", "float32")
-HALF = (0.5, 0.5, 0.5)
+MID_GREY = (0.5, 0.5, 0.5)
 """Mean and standard deviation: so the int8 file takes pixels as they are, like those that ship."""
 CALIBRATION_IMAGES = 4
 
@@ -101,9 +101,11 @@ class MakeProbe(Action):
         forms = {"float32": runtime.compile(model, card, folders["float32"], context.progress)}
         shape = (CALIBRATION_IMAGES, probe.image_size, probe.image_size, 3)
         images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-        asked = Quantization(quantizer=runtime.quantizers[0], calibration=runtime.calibrations[0])
+        requested = Quantization(
+            quantizer=runtime.quantizers[0], calibration=runtime.calibrations[0]
+        )
         forms["int8"] = runtime.quantize(
-            source, card, images, asked, folders["int8"], context.progress
+            source, card, images, requested, folders["int8"], context.progress
         )
         works = {name: workload_of(runtime, folders[name] / runtime.file) for name in PRECISIONS}
         return {
@@ -117,8 +119,8 @@ def _card(probe: Probe, model: Any) -> Card:
         arch=probe.arch,
         classes=tuple(map(str, range(probe.classes))),
         image_size=probe.image_size,
-        mean=HALF,
-        std=HALF,
+        mean=MID_GREY,
+        std=MID_GREY,
         crop_pct=1.0,
         parameters=sum(p.numel() for p in model.parameters()),
         macs=timm_models.count_macs(model, probe.image_size),

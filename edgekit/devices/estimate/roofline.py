@@ -60,6 +60,11 @@ def bound_of(workload: Workload, cpu: str | None, threads: int) -> Bound:
 
 
 def _lower(workload: Workload, cpu: str, peak: Peak, threads: int) -> Measurement:
+    """time >= max(arithmetic / peak of the cores, bytes from memory / bandwidth): the two may
+    overlap in full, so the larger one alone is sure. Each type of arithmetic has a peak of its own,
+    and they take turns on the same pipes: their cycles add up. Activations are left out of the
+    bytes, for fused operators may keep them in a cache; so are as many weights as the caches hold.
+    """
     cores = min(threads, peak.cores)
     best = max(peak.macs_a_cycle.values())
     cycles = sum(macs / _rate(peak, name, best) for name, macs in workload.by_precision.items())
@@ -76,7 +81,8 @@ def _lower(workload: Workload, cpu: str, peak: Peak, threads: int) -> Measuremen
 
 
 def _rate(peak: Peak, precision: str, best: int) -> int:
-    """Half floats run as floats where there is no arithmetic of their own."""
+    """Half floats run as floats where there is no arithmetic of their own. A type that is not known
+    gets the best rate: the bound stays one."""
     if precision == "float16":
         return peak.macs_a_cycle.get("float16", peak.macs_a_cycle["float32"])
     return peak.macs_a_cycle.get(precision, best)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.description import Description
 
-NEARLY_ALL = 0.95
+MAIN_SHARE = 0.95
 """Share of the multiply-accumulates that gives a file its precision; a build lets 5 % stay in
 float."""
 
@@ -40,7 +40,7 @@ class Workload(BaseModel):
     def precision(self) -> str:
         """int8, float32, float16; `mixed` where no type has nearly all of the work."""
         for name, macs in self.by_precision.items():
-            if macs >= NEARLY_ALL * self.macs:
+            if macs >= MAIN_SHARE * self.macs:
                 return name
         return "mixed"
 

@@ -33,7 +33,7 @@ ARMV8_2 = (
     "fp asimd aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp"
 )
 # Clocks of the Raspberry Pi 3B+, 4B and 5.
-KNOWN: dict[CpuName, Cpu] = {
+CPU_FACTS: dict[CpuName, Cpu] = {
     "cortex-a53": Cpu("0xd03", "0x0", 4, ARMV8, 1_400_000, 600_000),
     "cortex-a72": Cpu("0xd08", "0x0", 3, ARMV8, 1_800_000, 600_000),
     "cortex-a76": Cpu("0xd0b", "0x4", 1, ARMV8_2, 2_400_000, 1_500_000),
@@ -42,7 +42,7 @@ KNOWN: dict[CpuName, Cpu] = {
 
 def describe(name: CpuName, root: Path) -> None:
     """Write <root>/proc/cpuinfo, <root>/proc/device-tree and <root>/sys/devices/system/cpu."""
-    cpu = KNOWN[name]
+    cpu = CPU_FACTS[name]
     for path, text in _files(name, cpu).items():
         file = root / path
         file.parent.mkdir(parents=True, exist_ok=True)

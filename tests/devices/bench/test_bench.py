@@ -19,7 +19,7 @@ from edgekit.devices.bench.absent_fields import absent_paths
 from edgekit.devices.bench.bench import bench, import_result
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bundle.bundle import Bundle
-from edgekit.devices.bundle.pack import write_out
+from edgekit.devices.bundle.pack import pack_bundle
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.devices.device import Device
 from edgekit.errors import DeviceError, Fault, InputError, IntegrityError
@@ -225,7 +225,7 @@ def carried(tmp_path: Path) -> Callable[..., Path]:
     """The result that run.sh leaves on a stick."""
 
     def carry(bundle: Bundle, name: str = "stick") -> Path:
-        write_out(bundle, tmp_path / name)
+        pack_bundle(bundle, tmp_path / name)
         words = ["sh", str(tmp_path / name / "run.sh"), sys.executable]
         subprocess.run(words, check=True, capture_output=True)
         return tmp_path / name / "result.json"
@@ -243,13 +243,13 @@ def test_by_way_of_a_stick(carried: Callable[..., Path], tmp_path: Path) -> None
     home = result.rename(tmp_path / "result.json")
     with pytest.raises(InputError, match="is not beside it"):
         import_result(home, None, "x")
-    write_out(bundle, tmp_path / "means.tar")
+    pack_bundle(bundle, tmp_path / "means.tar")
     assert import_result(home, tmp_path / "means.tar", "x").latency_us
 
 
 def test_a_result_of_another_bundle(carried: Callable[..., Path], tmp_path: Path) -> None:
     result = carried(tiny_bundle(tmp_path / "bundle"))
-    write_out(tiny_bundle(tmp_path / "other", seed=1), tmp_path / "other-stick")
+    pack_bundle(tiny_bundle(tmp_path / "other", seed=1), tmp_path / "other-stick")
     with pytest.raises(IntegrityError, match="was made by another bundle"):
         import_result(result, tmp_path / "other-stick", "x")
 

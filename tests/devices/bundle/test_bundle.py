@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.devices.bundle.bundle import Bundle, opened, read_sums
-from edgekit.devices.bundle.make import Wanted, bundle_of
-from edgekit.devices.bundle.pack import write_out
+from edgekit.devices.bundle.make import BundleOptions, bundle_of
+from edgekit.devices.bundle.pack import pack_bundle
 from edgekit.devices.bundle.protocol import STRICT
 from edgekit.engine.store import Store
 from edgekit.errors import InputError, IntegrityError
@@ -34,7 +34,7 @@ def test_the_same_bundle_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_the_release_is_the_sha256_of_the_tar(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "bundle")
-    write_out(bundle, tmp_path / "means.tar")
+    pack_bundle(bundle, tmp_path / "means.tar")
     assert hashlib.sha256((tmp_path / "means.tar").read_bytes()).hexdigest() == bundle.release()
     with opened(tmp_path / "means.tar") as again:
         assert again.release() == bundle.release()
@@ -54,7 +54,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 def test_a_tar_that_was_cut_off_is_no_bundle(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "bundle")
-    write_out(bundle, tmp_path / "means.tar")
+    pack_bundle(bundle, tmp_path / "means.tar")
     whole = (tmp_path / "means.tar").read_bytes()
     (tmp_path / "cut.tar").write_bytes(whole[: len(whole) // 2])
     with pytest.raises((IntegrityError, InputError)), opened(tmp_path / "cut.tar"):
@@ -75,23 +75,23 @@ def test_a_tar_with_paths_that_lead_out_is_not_unpacked(tmp_path: Path) -> None:
 
 
 def test_it_is_laid_out_over_an_older_one_and_nothing_else(tmp_path: Path) -> None:
-    write_out(tiny_bundle(tmp_path / "first"), tmp_path / "stick")
+    pack_bundle(tiny_bundle(tmp_path / "first"), tmp_path / "stick")
     newer = tiny_bundle(tmp_path / "second", seed=1)
-    write_out(newer, tmp_path / "stick")
+    pack_bundle(newer, tmp_path / "stick")
     assert Bundle(tmp_path / "stick").id == newer.id
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("dear")
     with pytest.raises(InputError, match="holds other files"):
-        write_out(newer, tmp_path / "other")
+        pack_bundle(newer, tmp_path / "other")
     assert (tmp_path / "other" / "letter.txt").read_text() == "dear"
 
 
 def test_a_result_that_was_not_taken_home_is_kept(tmp_path: Path) -> None:
-    write_out(tiny_bundle(tmp_path / "first"), tmp_path / "stick")
+    pack_bundle(tiny_bundle(tmp_path / "first"), tmp_path / "stick")
     result = tmp_path / "stick" / "result.json"
     result.write_text("an hour of measuring")
     with pytest.raises(InputError, match=r"holds result\.json") as raised:
-        write_out(tiny_bundle(tmp_path / "second", seed=1), tmp_path / "stick")
+        pack_bundle(tiny_bundle(tmp_path / "second", seed=1), tmp_path / "stick")
     assert f"edgekit import {result}" in (raised.value.hint or "")
     assert result.read_text() == "an hour of measuring"
     Bundle(tmp_path / "stick").verify()
@@ -103,7 +103,7 @@ def test_nothing_is_written_beside_the_folder(tmp_path: Path) -> None:
     mount = tmp_path / "media" / "stick"
     mount.mkdir(parents=True)
     inode, before = mount.stat().st_ino, mount.parent.stat().st_mtime_ns
-    write_out(bundle, mount)
+    pack_bundle(bundle, mount)
     assert (mount.stat().st_ino, mount.parent.stat().st_mtime_ns) == (inode, before)
     assert {path.name for path in mount.iterdir()} == set(bundle.files)
     assert os.access(mount / "run.sh", os.X_OK)
@@ -111,9 +111,9 @@ def test_nothing_is_written_beside_the_folder(tmp_path: Path) -> None:
 
 def test_how_a_bundle_is_measured_is_not_asked_again(tmp_path: Path) -> None:
     bundle, store = tiny_bundle(tmp_path / "bundle"), Store(tmp_path / "store")
-    with bundle_of(bundle.folder, store, Wanted()) as found:
+    with bundle_of(bundle.folder, store, BundleOptions()) as found:
         assert found.id == bundle.id
-    for wanted in (Wanted(STRICT), Wanted(threads=2), Wanted(images=tmp_path)):
+    for wanted in (BundleOptions(STRICT), BundleOptions(threads=2), BundleOptions(images=tmp_path)):
         with (
             pytest.raises(InputError, match="was fixed when it was made"),
             bundle_of(bundle.folder, store, wanted),
@@ -124,7 +124,7 @@ def test_how_a_bundle_is_measured_is_not_asked_again(tmp_path: Path) -> None:
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "letter").write_text("dear")
     with pytest.raises(InputError, match="letter is a file"):
-        write_out(tiny_bundle(tmp_path / "bundle"), tmp_path / "letter")
+        pack_bundle(tiny_bundle(tmp_path / "bundle"), tmp_path / "letter")
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../outside", "a/b", "..", ".hidden", "-rf", ""])
@@ -160,7 +160,7 @@ def run_sh(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_run_sh_measures_without_edgekit(tmp_path: Path) -> None:
-    write_out(tiny_bundle(tmp_path / "bundle"), tmp_path / "a stick")
+    pack_bundle(tiny_bundle(tmp_path / "bundle"), tmp_path / "a stick")
     done = run_sh(tmp_path / "a stick")
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "a stick" / "result.json").read_text())
@@ -172,7 +172,7 @@ def test_run_sh_measures_without_edgekit(tmp_path: Path) -> None:
 
 
 def test_run_sh_refuses_a_damaged_bundle(tmp_path: Path) -> None:
-    write_out(tiny_bundle(tmp_path / "bundle"), tmp_path / "stick")
+    pack_bundle(tiny_bundle(tmp_path / "bundle"), tmp_path / "stick")
     (tmp_path / "stick" / "agent.py").write_text("print('something else')")
     done = run_sh(tmp_path / "stick")
     assert done.returncode == 4
@@ -181,7 +181,7 @@ def test_run_sh_refuses_a_damaged_bundle(tmp_path: Path) -> None:
 
 
 def test_run_sh_refuses_another_architecture_before_it_measures(tmp_path: Path) -> None:
-    write_out(tiny_bundle(tmp_path / "bundle", machine="sparc"), tmp_path / "stick")
+    pack_bundle(tiny_bundle(tmp_path / "bundle", machine="sparc"), tmp_path / "stick")
     done = run_sh(tmp_path / "stick")
     assert done.returncode == 5
     assert f"runs as {platform.machine()}, and this bundle is for sparc" in done.stderr
@@ -189,7 +189,7 @@ def test_run_sh_refuses_another_architecture_before_it_measures(tmp_path: Path) 
 
 
 def test_run_sh_leaves_no_older_result_where_it_fails(tmp_path: Path) -> None:
-    write_out(tiny_bundle(tmp_path / "bundle"), tmp_path / "stick")
+    pack_bundle(tiny_bundle(tmp_path / "bundle"), tmp_path / "stick")
     (tmp_path / "stick" / "result.json").write_text("of an hour ago")
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\ntest "$1" = -c && exec {sys.executable} "$@"\nexit 1\n')

@@ -72,7 +72,7 @@ def quick(patched: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory)
     """Few runs, which a busy machine may disturb: whether they are valid is tested apart."""
     patched.setenv("EDGEKIT_STORE", str(tmp_path_factory.mktemp("store")))
     short = Protocol(warmup_runs=1, warmup_seconds=0, runs=3, seconds=0.01, processes=1)
-    patched.setattr(room, "SHORT", short)
+    patched.setattr(room, "PROTOCOL", short)
     patched.setattr(timm_models, "create", tiny)
     patched.setattr(room, "timing_reasons", lambda raw, protocol: iter(()))
 
@@ -134,10 +134,10 @@ def test_a_second_one_compiles_nothing_and_tries_a_disturbed_probe_again(
         raise AssertionError("a probe was made again")
 
     monkeypatch.setattr(probe_room.MakeProbe, "run", compiles)
-    judged = disturbed(monkeypatch, times=room.TRIES - 1)
+    judged = disturbed(monkeypatch, times=room.MAX_TRIES - 1)
     again = run(here)
     assert [one.key for one in again.fits] == [one.key for one in found.fits]
-    taken = judged[room.TRIES - 1].protocol[1][0].samples
+    taken = judged[room.MAX_TRIES - 1].protocol[1][0].samples
     assert again.fits[0].samples[0].seconds == pytest.approx(np.median(taken))
 
 
@@ -154,7 +154,7 @@ def test_a_probe_that_stays_disturbed_refuses_the_calibration(
         run(here)
     assert raised.value.fault is Fault.NO_RESULT
     assert TINY[0].label in raised.value.message
-    assert len(judged) == room.TRIES
+    assert len(judged) == room.MAX_TRIES
     assert calibration_path("here").read_bytes() == before, "the earlier one stays"
 
 
