@@ -75,7 +75,11 @@ def open_onnxruntime(path: str, threads: int, exact: bool) -> Run:
 
 
 def litert() -> Any:
-    """The module of LiteRT, or of its predecessor where a board has only that."""
+    """The module of LiteRT, or of its predecessor where a board has only that.
+
+    Raises:
+        ModuleNotFoundError: it has neither.
+    """
     if importlib.util.find_spec("ai_edge_litert"):
         return importlib.import_module("ai_edge_litert.interpreter")
     if importlib.util.find_spec("tflite_runtime"):
@@ -147,8 +151,10 @@ def device_facts(device: str) -> Json:
 DEVICE_FACTS = (
     "FULL_DEVICE_NAME", "NPU_DRIVER_VERSION", "NPU_COMPILER_VERSION", "NPU_COMPILER_TYPE"
 )  # fmt: skip
-# OpenVINO reports its import to its maker, unless the package it reports with is missing.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+# OpenVINO reports its import to its maker, unless the package it reports with is missing: None
+# among the modules stands for one that cannot be imported.
+modules: dict[str, Any] = sys.modules
+modules.setdefault("openvino_telemetry", None)
 LEAST_ROUNDS = 60
 """Of an interleaved run, however slow the models: with fewer the interval claims too much."""
 OPENERS = {"onnxruntime": open_onnxruntime, "litert": open_litert, "openvino": open_openvino}

@@ -95,6 +95,10 @@ def store_of(store: Path | None) -> Store:
 
 
 def transports_of(names: tuple[str, ...]) -> dict[str, Transport]:
+    """
+    Raises:
+        InputError: a device is not in the inventory, or named twice.
+    """
     from edgekit.devices.inventory import find_device
 
     if len(set(names)) < len(names):

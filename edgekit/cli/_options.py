@@ -17,7 +17,11 @@ store_option = click.option("--store", type=FILE, default=None, help="The cache 
 
 
 def triple(_: Any, option: Any, text: str | None) -> tuple[float, float, float] | None:
-    """One number for all channels, or three."""
+    """One number for all channels, or three.
+
+    Raises:
+        InputError: it is neither.
+    """
     if text is None:
         return None
     try:

@@ -132,12 +132,12 @@ def matrix(spec: Path, out: Path | None, store: Path | None, as_json: bool) -> N
     from edgekit.engine.store import Store, default_store
     from edgekit.matrix import load_matrix, publish_matrix, read_matrix_report, run_matrix
 
-    wanted = load_matrix(spec)
-    folder = out or Path("build/matrix") / wanted.name
+    matrix_spec = load_matrix(spec)
+    folder = out or Path("build/matrix") / matrix_spec.name
     known = read_matrix_report(folder / "matrix.json")
     with Console(quiet=as_json) as console:
         report = run_matrix(
-            wanted,
+            matrix_spec,
             Store(store or default_store()),
             console,
             known,

@@ -72,15 +72,15 @@ def fetch_wheels(python: PythonThere, runtimes: tuple[str, ...]) -> Iterator[lis
     Raises:
         DeviceError: a package has no wheel that fits, or cannot be fetched.
     """
-    wanted = [("pip",), ("numpy",), *(ENGINES[name] for name in runtimes)]
+    packages = [("pip",), ("numpy",), *(ENGINES[name] for name in runtimes)]
     with tempfile.TemporaryDirectory(prefix="edgekit-wheels-") as name:
         folder = Path(name)
         # All in one call of pip, which is slow to start; one by one only where that fails.
-        paths, _ = _download([_as_here(names[0]) for names in wanted], python, folder / "all")
-        if len(paths) == len(wanted):
-            yield [Wheel(names[0], paths[names[0]]) for names in wanted]
+        paths, _ = _download([_as_here(names[0]) for names in packages], python, folder / "all")
+        if len(paths) == len(packages):
+            yield [Wheel(names[0], paths[names[0]]) for names in packages]
         else:
-            yield [_first(names, python, folder) for names in wanted]
+            yield [_first(names, python, folder) for names in packages]
 
 
 def _as_here(package: str) -> str:

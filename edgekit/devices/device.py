@@ -119,19 +119,19 @@ def messages_to(progress: Progress) -> Listener:
 
 
 def check_machine(
-    device: Device, wanted: str | None, target: str | None, runner: Runner = "python"
+    device: Device, expected: str | None, target: str | None, runner: Runner = "python"
 ) -> None:
     """
     Args:
-        wanted: the target's architecture; None where it is not known.
+        expected: the target's architecture; None where it is not known.
 
     Raises:
         DeviceError: what will run the model there is of another architecture than the target.
     """
     found = device.machine() if runner == "python" else device.sh("uname -m").strip()
-    if wanted and found != wanted:
+    if expected and found != expected:
         raise DeviceError(
-            f"{device.name} is {found}, and {target} is {wanted}",
+            f"{device.name} is {found}, and {target} is {expected}",
             hint="choose the target that the device is: `edgekit device check "
             f"{device.name}` says what that is",
             fault=Fault.WRONG_ARCHITECTURE,

@@ -122,14 +122,14 @@ def _install(
     with device.work({wheel.path.name: wheel.path for wheel in wheels}) as folder:
         on_message("installing")
         _new_venv(device)
-        wanted = " ".join(
+        requirements = " ".join(
             shlex.quote(f"./{w.path.name} --hash=sha256:{sha256_of(w.path)}") for w in packages
         )
         new = shlex.quote(f"{device.home}/venv.new/bin/python")
         device.sh(
-            f"cd {shlex.quote(folder)} && printf '%s\\n' {wanted} > wanted.txt && "
+            f"cd {shlex.quote(folder)} && printf '%s\\n' {requirements} > requirements.txt && "
             f"{new} {installer.path.name}/pip --isolated --no-cache-dir install --quiet "
-            "--disable-pip-version-check --no-index --no-deps --require-hashes -r wanted.txt",
+            "--disable-pip-version-check --no-index --no-deps --require-hashes -r requirements.txt",
             timeout=1800,
         )
     _check_imports(device, packages)

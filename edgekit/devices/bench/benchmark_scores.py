@@ -41,7 +41,7 @@ class OutputHead(ReportPart):
     classes: int
 
     @classmethod
-    def of(cls, model: Path) -> OutputHead:
+    def read(cls, model: Path) -> OutputHead:
         from ai_edge_litert.interpreter import Interpreter
 
         interpreter = Interpreter(model_path=str(model))
@@ -90,7 +90,7 @@ def scores(
             hint="for accuracy name the classic one: "
             "https://ai.google.dev/edge/litert/models/measurement",
         )
-    head = OutputHead.of(model)
+    head = OutputHead.read(model)
     if list(inputs.shape[1:]) != head.shape[1:] or inputs.dtype.name != head.takes:
         raise InputError(
             f"{model} takes {head.takes} inputs of {head.shape}, not {inputs.dtype.name} of "
@@ -99,20 +99,22 @@ def scores(
     folder = f"{device.home}/work/{uuid.uuid4().hex[:12]}"
     binary, there = installed(device, benchmark.binary), there or device.files.ensure(model)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as here:
-        raw = Path(here) / "inputs.raw"
-        raw.write_bytes(inputs.tobytes())
+        packed = Path(here) / "inputs.raw"
+        packed.write_bytes(inputs.tobytes())
         once = benchmark.model_copy(
             update={"warmup_runs": 0, "warmup_seconds": 0.0, "runs": 1, "seconds": 0.0}
         )
         command = once.command(binary, there, None, _files(folder, head))
         device.sh(f"mkdir -p {shlex.quote(folder)}")
         try:
-            loop = _loop(folder, device.files.ensure(raw), len(inputs), inputs[0].nbytes, command)
+            loop = _loop(
+                folder, device.files.ensure(packed), len(inputs), inputs[0].nbytes, command
+            )
             log = _run_loop(device, benchmark.engine, loop, len(inputs), progress)
             device.transport.pull(f"{folder}/outputs.raw", Path(here) / "outputs.raw")
         finally:
             device.transport.run(f"rm -rf {shlex.quote(folder)}")
-            device.files.drop(raw)
+            device.files.drop(packed)
         applied(device.name, benchmark.engine, parse(log, device.name))
         content = (Path(here) / "outputs.raw").read_bytes()
     expected = len(inputs) * head.classes * np.dtype(head.dtype).itemsize
@@ -150,9 +152,9 @@ def _loop(folder: str, inputs: str, count: int, size: int, command: str) -> str:
 
 def _run_loop(device: Device, engine: Engine, loop: str, count: int, progress: Progress) -> str:
     def on_line(line: str) -> None:
-        words = line.split()
-        if len(words) == 2 and words[0] == "image" and words[1].isdigit():
-            progress(int(words[1]), count, f"{device.name}: scores")
+        kind, _, number = line.partition(" ")
+        if kind == "image" and number.isdigit():
+            progress(int(number), count, f"{device.name}: scores")
 
     done = device.transport.run(loop, timeout=None, on_line=on_line)
     if done.code:

@@ -95,7 +95,7 @@ def bench_phone(
             progress(number, processes, f"{device.name}: latency")
             results.append(measure(device, requested, model))
         after = ask(device)
-    raw = AgentResult(
+    agent_result = AgentResult(
         id=bundle.id,
         agent=sha256_of(benchmark.binary),
         started=started,
@@ -107,13 +107,13 @@ def bench_phone(
         **found,
     )
     heat = [*_heat("before", before["heat"]), *_heat("after", after["heat"])] if results else []
-    return _report(bundle, device, raw, requested, results, heat)
+    return _report(bundle, device, agent_result, requested, results, heat)
 
 
 def _report(
     bundle: Bundle,
     device: Device,
-    raw: AgentResult,
+    agent_result: AgentResult,
     requested: Benchmark,
     results: list[BenchmarkResult],
     heat: list[Reason],
@@ -126,9 +126,13 @@ def _report(
     if requested.tool == "litert":
         absent |= {f"correctness.{name}": NO_OUTPUTS for name in Correctness.model_fields}
     setting = replace(setting, absent=absent)
-    report = assemble(raw, bundle.info.subject, setting, bundle.reference())
+    report = assemble(agent_result, bundle.info.subject, setting, bundle.reference())
     update = _figures(results, requested, bundle, device.name) if results else {}
-    reasons = [*report.reasons, *heat, *(_doubts(raw, results, requested) if results else ())]
+    reasons = [
+        *report.reasons,
+        *heat,
+        *(_doubts(agent_result, results, requested) if results else ()),
+    ]
     update |= {"runtime": _runtime(requested, results), "reasons": reasons}
     report = report.model_copy(update=update | {"validity": verdict(reasons)})
     return report.model_copy(update={"not_available": absence_reasons(report, absent)})
@@ -226,9 +230,9 @@ def _heat(when: str, text: str) -> Iterator[Reason]:
 
 
 def _doubts(
-    raw: AgentResult, results: list[BenchmarkResult], requested: Benchmark
+    agent_result: AgentResult, results: list[BenchmarkResult], requested: Benchmark
 ) -> Iterator[Reason]:
-    yield from busy_before(raw)
+    yield from busy_before(agent_result)
     yield from delegate_reasons(results[0].delegate)
     for number, result in enumerate(results, 1):
         yield from _too_few_runs(number, result.output.latency, requested)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from edgekit.data.images import spread
 from edgekit.devices.bench.bench import bench
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bench.timing_device import TimingDevice, no_result
-from edgekit.devices.bundle.bundle import Info, write_bundle
+from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
 from edgekit.devices.bundle.make import subject_of
 from edgekit.devices.bundle.protocol import SLICE, Protocol
 from edgekit.devices.device import Device
@@ -83,7 +82,7 @@ class OnDevice(Action):
                 fault=Fault.WRONG_ARCHITECTURE,
             )
 
-    def _bundle(self, inputs: Inputs, runtime: Runtime, folder: Path) -> Any:
+    def _bundle(self, inputs: Inputs, runtime: Runtime, folder: Path) -> Bundle:
         model, card = inputs["model"], Card.model_validate(inputs["model"].metadata["card"])
         images = np.load(inputs["images"].file("images.npy"), mmap_mode="r")
         chosen = spread(len(images), SLICE)

@@ -5,11 +5,11 @@ import json, sys, time
 stage, last = None, 0
 for line in sys.stdin:
     try:
-        told = json.loads(line)
+        message = json.loads(line)
         now = time.monotonic()
-        if told["stage"] != stage or now - last > 15:
-            print(told["stage"], told["done"], "of", told["total"], flush=True)
-            stage, last = told["stage"], now
+        if message["stage"] != stage or now - last > 15:
+            print(message["stage"], message["done"], "of", message["total"], flush=True)
+            stage, last = message["stage"], now
     except (ValueError, KeyError, TypeError):
         pass
 """

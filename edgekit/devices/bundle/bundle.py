@@ -181,7 +181,7 @@ class Bundle:
 class _Sink(io.RawIOBase):
     """A file that keeps the digest of what is written to it."""
 
-    def __init__(self, digest: Any) -> None:
+    def __init__(self, digest: hashlib._Hash) -> None:
         self.digest = digest
 
     def write(self, data: Any) -> int:

@@ -22,7 +22,7 @@ def phone_bundle(into: Path, model: Path, seed: int = 3) -> Bundle:
     from ai_edge_litert.interpreter import Interpreter
 
     images = np.random.default_rng(seed).integers(0, 256, (COUNT, 16, 16, 3)).astype(np.uint8)
-    interpreter, head = Interpreter(str(model)), OutputHead.of(model)
+    interpreter, head = Interpreter(str(model)), OutputHead.read(model)
     interpreter.allocate_tensors()
     rows = []
     for image in images:

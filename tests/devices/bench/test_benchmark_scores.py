@@ -26,7 +26,7 @@ def test_scores_over_adb_are_those_of_the_host(device: Device, tool: Path, model
     assert steps == [1, 2, 3, 4, 5]
     interpreter = Interpreter(str(model))
     interpreter.allocate_tensors()
-    head = OutputHead.of(model)
+    head = OutputHead.read(model)
     for row, image in zip(found, inputs, strict=True):
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
         interpreter.invoke()
