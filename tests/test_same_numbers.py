@@ -12,7 +12,8 @@ from edgekit.build.run import execute
 from edgekit.devices.bench.bench import bench
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bundle.bundle import Bundle
-from edgekit.devices.bundle.make import BundleOptions, make_bundle
+from edgekit.devices.bundle.make import make_bundle
+from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.devices.deploy.deploy import Deployment, DeployState, on_each
 from edgekit.devices.device import Device

@@ -13,7 +13,7 @@ from edgekit.cli._options import FILE, triple
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
-    from edgekit.devices.bundle.make import BundleOptions
+    from edgekit.devices.bundle.options import BundleOptions
     from edgekit.engine.store import Store
     from edgekit.transports.base import Transport
 
@@ -77,7 +77,7 @@ def measuring(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def bundle_options(strict: bool = False, sustained: float = 0.0, **options: Any) -> BundleOptions:
-    from edgekit.devices.bundle.make import BundleOptions
+    from edgekit.devices.bundle.options import BundleOptions
     from edgekit.devices.bundle.protocol import STRICT, Protocol
 
     protocol = STRICT if strict else Protocol()

@@ -17,7 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))  # a script sees its own folder alone
 
 from edgekit.devices.bundle.bundle import Bundle
-from edgekit.devices.bundle.make import Wanted, make_bundle
+from edgekit.devices.bundle.make import make_bundle
+from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.devices.deploy.deploy import Deployment, DeployResult, DeployState, on_each
 from edgekit.engine.store import Store, default_store
@@ -50,7 +51,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "bundle").mkdir()
-        wanted = Wanted(Protocol(), threads=1)
+        wanted = BundleOptions(Protocol(), threads=1)
         bundle = make_bundle(asked.artifact, Store(default_store()), wanted, root / "bundle")
         # The devices are this machine: its architecture is not the target's.
         bundle.info = bundle.info.model_copy(update={"machine": None})

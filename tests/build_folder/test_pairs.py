@@ -14,7 +14,8 @@ import pytest
 from edgekit.build.plan import make_plan
 from edgekit.build.run import execute
 from edgekit.build_folder.pairs import Asked, locate
-from edgekit.devices.bundle.make import Wanted, bundle_of
+from edgekit.devices.bundle.make import bundle_of
+from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.estimate.estimate import estimate_for
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
@@ -200,7 +201,7 @@ def test_a_published_folder_that_was_changed(
         model.write_bytes(content)
     with pytest.raises(error, match=words):
         locate(folder, world.store, Asked())
-    with pytest.raises(error, match=words), bundle_of(folder, world.store, Wanted()):
+    with pytest.raises(error, match=words), bundle_of(folder, world.store, BundleOptions()):
         pass
     with pytest.raises(error, match=words):
         estimate_for(folder, load_target("rpi5"), None)

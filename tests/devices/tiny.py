@@ -9,8 +9,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
-from edgekit.devices.bundle.make import subject_of
 from edgekit.devices.bundle.protocol import Protocol
+from edgekit.devices.bundle.subject import subject_of
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.forms import InputForm
 

@@ -16,9 +16,9 @@ from edgekit.devices.bench.report import (
     DeviceFacts,
     DeviceReport,
     Energy,
-    Identity,
     LatencyUs,
     ProtocolFacts,
+    RunIdentity,
     RuntimeFacts,
     Sustained,
 )
@@ -42,7 +42,7 @@ def assemble(
     evidence = Evidence.EMULATED if result.board["emulator"] else setting.evidence
     correctness = _correctness(result, reference, evidence, setting.device)
     report = DeviceReport(
-        identity=Identity(
+        identity=RunIdentity(
             run=result.id or "", started=result.started, ended=result.ended, edgekit=__version__,
             agent=result.agent, evidence=evidence,
         ),

@@ -14,7 +14,8 @@ from pydantic import Field
 
 from edgekit.devices.agent_result import Delegate, ReportPart
 from edgekit.devices.bench.android import fast_mask
-from edgekit.devices.bench.benchmark_output import Output, Tool, parse
+from edgekit.devices.bench.benchmark_output import Output, Tool
+from edgekit.devices.bench.benchmark_parser import parse
 from edgekit.devices.device import Device
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, EdgekitError, Fault, InputError

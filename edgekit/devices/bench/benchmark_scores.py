@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgekit.devices.agent_result import ReportPart
 from edgekit.devices.bench.benchmark_model import Benchmark, Engine, applied, failure, installed
-from edgekit.devices.bench.benchmark_output import parse
+from edgekit.devices.bench.benchmark_parser import parse
 from edgekit.devices.device import Device
 from edgekit.engine.action import Progress
 from edgekit.errors import DeviceError, Fault, InputError

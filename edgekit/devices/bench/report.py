@@ -15,7 +15,7 @@ from edgekit.evaluation.metrics import AccuracyChange
 from edgekit.evidence import Evidence, Measurement, Reason, Validity
 
 
-class Identity(ReportPart):
+class RunIdentity(ReportPart):
     run: str
     started: str
     ended: str
@@ -124,7 +124,7 @@ class DeviceReport(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     schema_version: Literal[1] = 1
-    identity: Identity
+    identity: RunIdentity
     artifact: Subject
     device: DeviceFacts
     runtime: RuntimeFacts

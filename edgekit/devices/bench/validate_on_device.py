@@ -14,8 +14,8 @@ from edgekit.devices.bench.bench import bench
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bench.timing_device import TimingDevice, no_result
 from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
-from edgekit.devices.bundle.make import subject_of
 from edgekit.devices.bundle.protocol import SLICE, Protocol
+from edgekit.devices.bundle.subject import subject_of
 from edgekit.devices.device import Device
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.build_folder.manifest import TargetManifest
-from edgekit.build_folder.pairs import Asked, input_form
 from edgekit.build_folder.reading import (
     BUILD_AGAIN,
     MANIFEST,
@@ -26,38 +22,23 @@ from edgekit.build_folder.reading import (
     read_report,
 )
 from edgekit.build_folder.report import Report
-from edgekit.data.images import decode_folder, spread
+from edgekit.data.images import spread
 from edgekit.devices.bundle.bundle import Bundle, Info, opened, write_bundle
-from edgekit.devices.bundle.protocol import SLICE, Protocol
-from edgekit.devices.bundle.subject import Subject
-from edgekit.engine.artifact import Artifact, sha256_of
+from edgekit.devices.bundle.from_file import bundle_of_file
+from edgekit.devices.bundle.options import BundleOptions
+from edgekit.devices.bundle.protocol import SLICE
+from edgekit.devices.bundle.subject import subject_of
+from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
-from edgekit.errors import EdgekitError, InputError
-from edgekit.evaluation.measure import Candidate, Ready, measure
+from edgekit.errors import InputError
 from edgekit.evaluation.validate import RESULT
 from edgekit.models.card import Card
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
-from edgekit.runtimes.contract.description import Port
 from edgekit.runtimes.contract.forms import InputForm
 from edgekit.spec.target import machine_of
 
 BUILD_FILES = (MANIFEST, "labels.txt", "classify.py")
-RANDOM_INPUTS = 16
-DEFAULT_PROTOCOL = Protocol()
-
-
-@dataclass(frozen=True)
-class BundleOptions:
-    """What the command line says beside the file."""
-
-    protocol: Protocol = DEFAULT_PROTOCOL
-    threads: int | None = None
-    """Instead of the target's; 1 where there is no target: 2 and 4 are measured beside it."""
-    images: Path | None = None
-    """A folder of images, for a file from elsewhere."""
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
 
 
 @contextmanager
@@ -101,7 +82,7 @@ def make_bundle(path: Path, store: Store, options: BundleOptions, into: Path) ->
             if inside
             else "name build/<recipe>/<target>, one of its variants, a bundle or a model file",
         )
-    return _from_file(path, options, into)
+    return bundle_of_file(path, options, into)
 
 
 def variant_of(path: Path) -> Path | None:
@@ -194,134 +175,3 @@ def _slice(
         f"the store {store.root} has not kept the images this model was judged by",
         hint="build it again: `edgekit build RECIPE --target TARGET`, with the same --store",
     )
-
-
-def subject_of(
-    path: Path,
-    runtime: Runtime,
-    precision: str | None,
-    card: Card | None,
-    lineage: list[dict[str, Any]] | None,
-) -> Subject:
-    """A model file as a report names it.
-
-    Args:
-        precision, card, lineage: None for a file from elsewhere; then its operators tell.
-    """
-    operators = runtime.describe(path).operators
-    precisions: dict[str, int] = {}
-    for operator in operators:
-        precisions[operator.precision] = precisions.get(operator.precision, 0) + 1
-    integer = any(operator.heavy and operator.is_integer for operator in operators)
-    return Subject(
-        file=path.name,
-        sha256=sha256_of(path),
-        bytes=path.stat().st_size,
-        format=runtime.name,
-        precision=precision or ("int8" if integer else "float32"),
-        operators=dict(sorted(precisions.items())),
-        macs=card.macs if card else sum(o.macs for o in operators) or None,
-        parameters=card.parameters if card else None,
-        lineage=lineage,
-    )
-
-
-def _from_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
-    """A model file from elsewhere: held against this machine's scores of it."""
-    runtime = _runtime_of(path)
-    port = _fixed_input(path, runtime)
-    form, inputs, source = _inputs(path, port, options)
-    np.save(into / "inputs.npy", inputs)
-    candidate = Candidate("model", runtime.name, path, form or Ready())
-    outcome = measure(
-        [candidate], into / "inputs.npy", lambda *_: None, score=("model",), latency=False
-    )
-    (into / "inputs.npy").unlink()
-    threads = options.threads or 1
-    info = Info(
-        name=_name_of(path),
-        target=None,
-        machine=None,
-        cpu=None,
-        threads=threads,
-        runtime=runtime.name,
-        form=form,
-        subject=subject_of(path, runtime, None, None, None),
-        classes=(),
-        images=len(inputs),
-        labelled=False,
-        input_source=source,
-        input_sha256=hashlib.sha256(inputs.tobytes()).hexdigest(),
-        protocol=options.protocol.at(threads),
-    )
-    beside = [path.with_suffix(Path(name).suffix) for name in runtime.companions]
-    copied = {file.name: file for file in (path, *beside)}
-    return write_bundle(into, info, copied, inputs, None, outcome.scores["model"])
-
-
-def _runtime_of(path: Path) -> Runtime:
-    """
-    Raises:
-        InputError: no runtime has files of this suffix.
-    """
-    by_suffix = {Path(runtime.file).suffix: runtime for runtime in find_runtimes().values()}
-    if path.suffix not in by_suffix:
-        known = ", ".join(sorted(by_suffix))
-        raise InputError(f"{path} is no model file that is known: {known}")
-    return by_suffix[path.suffix]()
-
-
-def _fixed_input(path: Path, runtime: Runtime) -> Port:
-    """What a model file takes.
-
-    Raises:
-        InputError: the file is no model, or its input has sides that are not fixed.
-    """
-    try:
-        port = runtime.describe(path).input
-    except EdgekitError as error:
-        raise InputError(error.message, hint=error.hint) from error
-    if not all(side > 0 for side in port.shape) or port.shape[:1] != (1,):
-        raise InputError(
-            f"{path} takes {port.shape}; fixed sides and a batch of 1 expected",
-            hint="export it with static shapes, one image at a time",
-        )
-    return port
-
-
-def _name_of(path: Path) -> str:
-    """Of the file, as a folder on any device can be called: my_model of `my model.onnx`."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem).lstrip(".-") or "model"
-
-
-def _inputs(
-    path: Path, port: Port, options: BundleOptions
-) -> tuple[InputForm | None, NDArray[Any], str]:
-    """What a file from elsewhere is run on: the user's images where it takes square RGB ones, in
-    either order of axes; else random numbers, which are enough to time it and to compare scores.
-
-    Returns:
-        the form of raw pixels, None where the inputs lie ready; the inputs, (inputs, ...); and
-        where they are from.
-    """
-    if options.images is None:
-        random = np.random.default_rng(0)
-        shape = (RANDOM_INPUTS, *port.shape[1:])
-        if np.issubdtype(np.dtype(port.dtype), np.integer):
-            info = np.iinfo(np.dtype(port.dtype))
-            numbers: NDArray[Any] = random.integers(info.min, info.max, shape, port.dtype)
-        else:
-            numbers = random.standard_normal(shape).astype(port.dtype)
-        return None, numbers, f"{RANDOM_INPUTS} random inputs, seed 0"
-    last = port.shape[1:] == (port.shape[1], port.shape[1], 3)
-    if not last and port.shape[1:] != (3, port.shape[2], port.shape[2]):
-        raise InputError(
-            f"{path} takes {port.shape}, and --images gives square RGB images",
-            hint="leave --images out: random inputs are enough to time it",
-        )
-    form = input_form(path, port.dtype, Asked(mean=options.mean, std=options.std))
-    images = decode_folder(options.images, port.shape[2], 1.0, SLICE)
-    source = f"{len(images)} images of a folder of the user's"
-    if last:
-        return form, images, source
-    return None, np.ascontiguousarray(form.prepare(images).transpose(0, 3, 1, 2)), source

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.devices.bundle.bundle import Bundle, opened, read_sums
-from edgekit.devices.bundle.make import BundleOptions, bundle_of
+from edgekit.devices.bundle.make import bundle_of
+from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.bundle.pack import pack_bundle
 from edgekit.devices.bundle.protocol import STRICT
 from edgekit.engine.store import Store

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.devices.agent_result import Delegate
-from edgekit.devices.bench.benchmark_output import ReportedLatency, parse
+from edgekit.devices.bench.benchmark_output import ReportedLatency
+from edgekit.devices.bench.benchmark_parser import parse
 from edgekit.errors import DeviceError, Fault
 from tests.devices.bench import benchmark_logs as logs
 

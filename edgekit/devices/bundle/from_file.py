@@ -1,0 +1,132 @@
+"""Make a bundle of a model file from elsewhere: held against this machine's scores of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.build_folder.pairs import Asked, input_form
+from edgekit.data.images import decode_folder
+from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
+from edgekit.devices.bundle.options import BundleOptions
+from edgekit.devices.bundle.protocol import SLICE
+from edgekit.devices.bundle.subject import subject_of
+from edgekit.errors import EdgekitError, InputError
+from edgekit.evaluation.measure import Candidate, Ready, measure
+from edgekit.runtimes import find_runtimes
+from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.description import Port
+from edgekit.runtimes.contract.forms import InputForm
+
+RANDOM_INPUTS = 16
+
+
+def bundle_of_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
+    """The bundle of a model file, made in an empty folder.
+
+    Raises:
+        InputError: it is no model file that is known, its sides are not fixed, or it takes no
+            images.
+    """
+    runtime = _runtime_of(path)
+    port = _fixed_input(path, runtime)
+    form, inputs, source = _inputs(path, port, options)
+    np.save(into / "inputs.npy", inputs)
+    candidate = Candidate("model", runtime.name, path, form or Ready())
+    outcome = measure(
+        [candidate], into / "inputs.npy", lambda *_: None, score=("model",), latency=False
+    )
+    (into / "inputs.npy").unlink()
+    threads = options.threads or 1
+    info = Info(
+        name=_name_of(path),
+        target=None,
+        machine=None,
+        cpu=None,
+        threads=threads,
+        runtime=runtime.name,
+        form=form,
+        subject=subject_of(path, runtime, None, None, None),
+        classes=(),
+        images=len(inputs),
+        labelled=False,
+        input_source=source,
+        input_sha256=hashlib.sha256(inputs.tobytes()).hexdigest(),
+        protocol=options.protocol.at(threads),
+    )
+    beside = [path.with_suffix(Path(name).suffix) for name in runtime.companions]
+    copied = {file.name: file for file in (path, *beside)}
+    return write_bundle(into, info, copied, inputs, None, outcome.scores["model"])
+
+
+def _runtime_of(path: Path) -> Runtime:
+    """
+    Raises:
+        InputError: no runtime has files of this suffix.
+    """
+    by_suffix = {Path(runtime.file).suffix: runtime for runtime in find_runtimes().values()}
+    if path.suffix not in by_suffix:
+        known = ", ".join(sorted(by_suffix))
+        raise InputError(f"{path} is no model file that is known: {known}")
+    return by_suffix[path.suffix]()
+
+
+def _fixed_input(path: Path, runtime: Runtime) -> Port:
+    """What a model file takes.
+
+    Raises:
+        InputError: the file is no model, or its input has sides that are not fixed.
+    """
+    try:
+        port = runtime.describe(path).input
+    except EdgekitError as error:
+        raise InputError(error.message, hint=error.hint) from error
+    if not all(side > 0 for side in port.shape) or port.shape[:1] != (1,):
+        raise InputError(
+            f"{path} takes {port.shape}; fixed sides and a batch of 1 expected",
+            hint="export it with static shapes, one image at a time",
+        )
+    return port
+
+
+def _name_of(path: Path) -> str:
+    """Of the file, as a folder on any device can be called: my_model of `my model.onnx`."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem).lstrip(".-") or "model"
+
+
+def _inputs(
+    path: Path, port: Port, options: BundleOptions
+) -> tuple[InputForm | None, NDArray[Any], str]:
+    """What a file from elsewhere is run on: the user's images where it takes square RGB ones, in
+    either order of axes; else random numbers, which are enough to time it and to compare scores.
+
+    Returns:
+        the form of raw pixels, None where the inputs lie ready; the inputs, (inputs, ...); and
+        where they are from.
+    """
+    if options.images is None:
+        random = np.random.default_rng(0)
+        shape = (RANDOM_INPUTS, *port.shape[1:])
+        if np.issubdtype(np.dtype(port.dtype), np.integer):
+            info = np.iinfo(np.dtype(port.dtype))
+            numbers: NDArray[Any] = random.integers(info.min, info.max, shape, port.dtype)
+        else:
+            numbers = random.standard_normal(shape).astype(port.dtype)
+        return None, numbers, f"{RANDOM_INPUTS} random inputs, seed 0"
+    last = port.shape[1:] == (port.shape[1], port.shape[1], 3)
+    if not last and port.shape[1:] != (3, port.shape[2], port.shape[2]):
+        raise InputError(
+            f"{path} takes {port.shape}, and --images gives square RGB images",
+            hint="leave --images out: random inputs are enough to time it",
+        )
+    form = input_form(path, port.dtype, Asked(mean=options.mean, std=options.std))
+    images = decode_folder(options.images, port.shape[2], 1.0, SLICE)
+    source = f"{len(images)} images of a folder of the user's"
+    if last:
+        return form, images, source
+    return None, np.ascontiguousarray(form.prepare(images).transpose(0, 3, 1, 2)), source
