@@ -6,12 +6,16 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports.base import Completed, Listener
+
+PACKAGES = {"ssh": "openssh-client", "adb": "adb"}
+ENGLISH_LOCALE = {"LC_ALL": "C"}
+"""Programs are understood by what they print. Python takes UTF-8 for its files all the same."""
 
 
 def run_process(
@@ -33,9 +37,32 @@ def run_process(
         DeviceError: the time is over, or the program is not installed.
         Exception: what `on_line` raised, once the program has ended.
     """
+    process = _start(command, device, source, sink)
+    output = _Output(process, on_line)
+    try:
+        code = process.wait(timeout)
+        output.join()
+    except subprocess.TimeoutExpired as error:
+        raise DeviceError(
+            f"{device}: no answer within {timeout:g} seconds: {command[-1][:200]}",
+            hint="the device hangs or is overloaded; try again, or restart it",
+            fault=Fault.NO_ANSWER,
+        ) from error
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if output.failure:
+        raise output.failure
+    return Completed(code, "".join(output.out), "".join(output.err))
+
+
+def _start(
+    command: Sequence[str], device: str, source: Path | None, sink: Path | None
+) -> subprocess.Popen[str]:
     try:
         with ExitStack() as files:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 command,
                 stdin=files.enter_context(source.open("rb")) if source else subprocess.DEVNULL,
                 stdout=files.enter_context(sink.open("wb")) if sink else subprocess.PIPE,
@@ -51,47 +78,36 @@ def run_process(
             hint=f"install it, e.g. on Debian: apt-get install {PACKAGES.get(command[0], '')}",
             fault=Fault.MISSING_PROGRAM,
         ) from error
-    out: list[str] = []
-    err: list[str] = []
-    failures: list[Exception] = []
 
-    def read_out() -> None:
-        for line in process.stdout or ():
-            out.append(line)
+
+class _Output:
+    """What a process prints, read by a thread for each stream: one that is full stops it."""
+
+    def __init__(self, process: subprocess.Popen[str], on_line: Listener | None) -> None:
+        self.out: list[str] = []
+        self.err: list[str] = []
+        self.failure: Exception | None = None
+        """What the listener raised first."""
+        self.on_line = on_line
+        self.threads = [
+            threading.Thread(target=self._read_out, args=(process.stdout or (),), daemon=True),
+            threading.Thread(target=self.err.extend, args=(process.stderr or (),), daemon=True),
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def join(self) -> None:
+        """Wait for the rest. What the process leaves in the background may hold the streams open:
+        not for its end."""
+        for thread in self.threads:
+            thread.join(timeout=5)
+
+    def _read_out(self, stream: Iterable[str]) -> None:
+        for line in stream:
+            self.out.append(line)
             # Whatever the listener does: a pipe that nobody reads stops the program.
             try:
-                if on_line and not failures:
-                    on_line(line.rstrip("\n"))
+                if self.on_line and not self.failure:
+                    self.on_line(line.rstrip("\n"))
             except Exception as error:
-                failures.append(error)
-
-    def read_err() -> None:
-        assert process.stderr is not None
-        err.extend(process.stderr)
-
-    readers = [threading.Thread(target=read, daemon=True) for read in (read_out, read_err)]
-    for reader in readers:
-        reader.start()
-    try:
-        code = process.wait(timeout)
-        # What it leaves in the background may hold them open: don't wait for its end.
-        for reader in readers:
-            reader.join(timeout=5)
-    except subprocess.TimeoutExpired as error:
-        raise DeviceError(
-            f"{device}: no answer within {timeout:g} seconds: {command[-1][:200]}",
-            hint="the device hangs or is overloaded; try again, or restart it",
-            fault=Fault.NO_ANSWER,
-        ) from error
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    if failures:
-        raise failures[0]
-    return Completed(code, "".join(out), "".join(err))
-
-
-PACKAGES = {"ssh": "openssh-client", "adb": "adb"}
-ENGLISH_LOCALE = {"LC_ALL": "C"}
-"""Programs are understood by what they print. Python takes UTF-8 for its files all the same."""
+                self.failure = error

@@ -84,18 +84,7 @@ def scores(
         DeviceError: it does not run there, the delegate asked for executes nothing, or there are
             more or fewer scores than images.
     """
-    if benchmark.tool != "classic":
-        raise InputError(
-            f"{benchmark.binary} is LiteRT's benchmark_model, which gives no outputs",
-            hint="for accuracy name the classic one: "
-            "https://ai.google.dev/edge/litert/models/measurement",
-        )
-    head = OutputHead.read(model)
-    if list(inputs.shape[1:]) != head.shape[1:] or inputs.dtype.name != head.takes:
-        raise InputError(
-            f"{model} takes {head.takes} inputs of {head.shape}, not {inputs.dtype.name} of "
-            f"{list(inputs.shape)}"
-        )
+    head = _head_for(inputs, benchmark, model)
     folder = f"{device.home}/work/{uuid.uuid4().hex[:12]}"
     binary, there = installed(device, benchmark.binary), there or device.files.ensure(model)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as here:
@@ -117,14 +106,42 @@ def scores(
             device.files.drop(packed)
         applied(device.name, benchmark.engine, parse(log, device.name))
         content = (Path(here) / "outputs.raw").read_bytes()
-    expected = len(inputs) * head.classes * np.dtype(head.dtype).itemsize
+    _check_size(content, len(inputs), head, device.name)
+    return head.scores(content)
+
+
+def _head_for(inputs: NDArray[Any], benchmark: Benchmark, model: Path) -> OutputHead:
+    """
+    Raises:
+        InputError: the tool gives no outputs, or the model takes other inputs.
+    """
+    if benchmark.tool != "classic":
+        raise InputError(
+            f"{benchmark.binary} is LiteRT's benchmark_model, which gives no outputs",
+            hint="for accuracy name the classic one: "
+            "https://ai.google.dev/edge/litert/models/measurement",
+        )
+    head = OutputHead.read(model)
+    if list(inputs.shape[1:]) != head.shape[1:] or inputs.dtype.name != head.takes:
+        raise InputError(
+            f"{model} takes {head.takes} inputs of {head.shape}, not {inputs.dtype.name} of "
+            f"{list(inputs.shape)}"
+        )
+    return head
+
+
+def _check_size(content: bytes, images: int, head: OutputHead, device: str) -> None:
+    """
+    Raises:
+        DeviceError: there are more or fewer scores than images.
+    """
+    expected = images * head.classes * np.dtype(head.dtype).itemsize
     if len(content) != expected:
         raise DeviceError(
-            f"{device.name}: benchmark_model wrote {len(content)} bytes of scores, not {expected}",
+            f"{device}: benchmark_model wrote {len(content)} bytes of scores, not {expected}",
             hint="an old build without --output_filepath? name a newer one",
             fault=Fault.WRONG_RESULT,
         )
-    return head.scores(content)
 
 
 def _files(folder: str, head: OutputHead) -> tuple[str, ...]:
