@@ -127,13 +127,11 @@ def remove_device(name: str, path: Path | None = None) -> None:
     path = path or inventory_path()
     with _locked(path):
         before = _text(path)
-        document = Document(path) if before else None
-        data = document.data if document and isinstance(document.data, dict) else {}
-        if document is None or name not in data:
-            raise InputError(f"no device {name!r} in {path}; {suggestion(name, list(data))}")
-        root: Any = yaml.compose(before, Loader=yaml.SafeLoader)
-        key, value = next(pair for pair in root.value if str(pair[0].value) == name)
-        first, last = key.start_mark.line, _last_line(value)
+        data = Document(path).data if before else {}
+        names = list(data) if isinstance(data, dict) else []
+        if name not in names:
+            raise InputError(f"no device {name!r} in {path}; {suggestion(name, names)}")
+        first, last = _lines_of(name, before)
         lines = before.splitlines(keepends=True)
         after = "".join(lines[:first] + lines[last + 1 :])
         expected = {other: entry for other, entry in _loaded(before).items() if other != name}
@@ -204,6 +202,13 @@ def _loaded(text: str) -> dict[str, Any]:
     if not isinstance(entries, dict):
         raise yaml.YAMLError("no mapping")
     return {str(name): entry for name, entry in entries.items()}
+
+
+def _lines_of(name: str, text: str) -> tuple[int, int]:
+    """The first and the last line of an entry, from 0."""
+    root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    key, value = next(pair for pair in root.value if str(pair[0].value) == name)
+    return key.start_mark.line, _last_line(value)
 
 
 def _last_line(node: yaml.Node) -> int:
