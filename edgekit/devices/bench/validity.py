@@ -1,8 +1,8 @@
 """Whether a run on a device is a result: what makes it doubtful, and what makes it none (pure).
 
 A doubt that can only make a figure too high is a warning; one that can hide what the device really
-takes makes the run no result. docs/decisions/0015-devices.md says why drift is judged one-sided, and
-where the limits of agreement and of golden scores come from.
+takes makes the run no result. docs/decisions/0015-devices.md says why drift is judged one-sided,
+and where the limits of agreement and of golden scores come from.
 """
 
 from __future__ import annotations

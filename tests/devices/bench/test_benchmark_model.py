@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from edgekit.devices.bench.android import ask, board_of, parse_heat, parse_properties, state_of
+from edgekit.devices.bench.android import (
+    ask,
+    board_of,
+    environment_of,
+    parse_heat,
+    parse_properties,
+    state_of,
+)
 from edgekit.devices.bench.benchmark_model import Benchmark, measure
 from edgekit.devices.device import Device
 from edgekit.engine.artifact import sha256_of
@@ -85,7 +92,7 @@ def test_what_a_phone_tells_of_itself(device: Device) -> None:
     answers = ask(device)
     assert parse_properties(answers["properties"]).model == "Pixel 9"
     assert parse_heat(answers["heat"]).slows_down
-    environment, board = board_of(answers)
+    environment, board = environment_of(answers), board_of(answers)
     assert environment["machine"] == os.uname().machine
     assert board["kernel"] == os.uname().release
     state = state_of(answers)
