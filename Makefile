@@ -28,7 +28,7 @@ demo: venv
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy edgekit
+	$(BIN)/mypy edgekit tests
 
 # Two processes of one thread each; a file's tests share what they build, so they stay together.
 test: lint

@@ -49,5 +49,6 @@ def test_an_unknown_kind_of_evidence_is_refused() -> None:
 
 
 def test_a_figure_cannot_be_changed_afterwards() -> None:
+    frozen: Any = figure()
     with pytest.raises(ValidationError, match="frozen"):
-        figure().value = 2.0  # type: ignore[misc]
+        frozen.value = 2.0

@@ -1,6 +1,7 @@
 """The agent runs by itself: a job in, a result out, on the runtimes that are installed."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -59,8 +60,8 @@ def test_a_device_interleaves_on_its_fastest_cores(
     asked: dict[str, Any], pinned: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bound: list[set[int]] = []
-    monkeypatch.setattr(agent.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
-    monkeypatch.setattr(agent.os, "sched_setaffinity", lambda _, cores: bound.append(cores))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: bound.append(cores))
     monkeypatch.setattr(agent, "max_clocks", lambda: {0: 18, 1: 18, 2: 24, 3: 24})
     monkeypatch.setattr(agent, "measure_latency", lambda job: {"bound": [*bound]})
     job = {"threads": 2, "interleaved": True, **asked}
@@ -92,7 +93,8 @@ def test_the_file_runs_alone(model: Path, images: Path, tmp_path: Path) -> None:
     )
     alone = tmp_path / "agent.py"
     alone.write_text(Path(agent.__file__).read_text())
-    words = [sys.executable, "-I", alone, tmp_path / "job.json", tmp_path / "result.json"]
+    words = [sys.executable, "-I", str(alone)]
+    words += [str(tmp_path / name) for name in ("job.json", "result.json")]
     subprocess.run(words, check=True, capture_output=True)
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["environment"]["versions"]["onnxruntime"]

@@ -7,6 +7,7 @@ overhead; speed.py compares the two.
 import random
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
 from elpv_dataset.utils import load_dataset
-from onnxruntime.quantization import CalibrationDataReader, QuantType, quant_pre_process
+from onnxruntime.quantization import QuantType, quant_pre_process
 from onnxruntime.quantization import quantize_static as quantize_onnx
 from PIL import Image
 from safetensors.torch import load_file
@@ -28,6 +29,8 @@ from safetensors.torch import load_file
 SIZE, CALIBRATION, VALIDATION = 160, 256, 556
 SECONDS, WARM_UP, ROUNDS, RUNS = 6.0, 0.5, 300, 3  # of latency a validation, edgekit's protocol
 WEIGHTS = Path(__file__).parents[2] / "recipes/weights/mobilenetv4_conv_small_elpv.safetensors"
+Run = Callable[[np.ndarray], np.ndarray]
+Opener = Callable[[str], Run]
 
 
 class Nhwc(torch.nn.Module):
@@ -36,26 +39,34 @@ class Nhwc(torch.nn.Module):
         self.model = model
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.model(image.permute(0, 3, 1, 2))
+        scores: torch.Tensor = self.model(image.permute(0, 3, 1, 2))
+        return scores
 
 
-class Reader(CalibrationDataReader):
+class Reader:
+    """ONNX Runtime takes whatever has `get_next` for a CalibrationDataReader."""
+
     def __init__(self, images: np.ndarray) -> None:
         self.rows = iter(images)
 
-    def get_next(self) -> dict | None:
+    def get_next(self) -> dict[str, np.ndarray] | None:
         row = next(self.rows, None)
         return None if row is None else {"image": row[None]}
 
 
-def open_onnx(path: str):
+def open_onnx(path: str) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options)
-    return lambda image: session.run(None, {"image": image})[0]
+
+    def run(image: np.ndarray) -> np.ndarray:
+        scores: np.ndarray = session.run(None, {"image": image})[0]
+        return scores
+
+    return run
 
 
-def open_litert(path: str):
+def open_litert(path: str) -> Run:
     interpreter = Interpreter(path, num_threads=1)
     interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]
@@ -67,12 +78,13 @@ def open_litert(path: str):
             image = np.clip(np.round(image / scale) + zero_point, -128, 127).astype(np.int8)
         interpreter.set_tensor(source["index"], image)
         interpreter.invoke()
-        return interpreter.get_tensor(sink)
+        scores: np.ndarray = interpreter.get_tensor(sink)
+        return scores
 
     return run
 
 
-def evaluate(opener, path: str, images: np.ndarray) -> np.ndarray:
+def evaluate(opener: Opener, path: str, images: np.ndarray) -> np.ndarray:
     def work(part: np.ndarray) -> np.ndarray:
         run = opener(path)
         return np.concatenate([run(image[None]) for image in part])
@@ -81,7 +93,7 @@ def evaluate(opener, path: str, images: np.ndarray) -> np.ndarray:
         return np.concatenate(list(pool.map(work, np.array_split(images, 2))))
 
 
-def time_pair(opener, paths: list[str], image: np.ndarray) -> None:
+def time_pair(opener: Opener, paths: list[str], image: np.ndarray) -> None:
     runs = [opener(path) for path in paths]
     warm = time.perf_counter() + WARM_UP
     while time.perf_counter() < warm:
@@ -99,7 +111,7 @@ def time_pair(opener, paths: list[str], image: np.ndarray) -> None:
 def main() -> None:
     images, probability, _ = load_dataset()
     images = [images[i] for i in np.flatnonzero((probability < 0.2) | (probability > 0.8))]
-    small = [Image.fromarray(i).convert("RGB").resize((SIZE, SIZE)) for i in images]
+    small = [np.asarray(Image.fromarray(i).convert("RGB").resize((SIZE, SIZE))) for i in images]
     pixels = ((np.stack(small) - 127.5) / 127.5).astype(np.float32)
     validation, calibration = pixels[:VALIDATION], pixels[-CALIBRATION:]
     model = timm.create_model("mobilenetv4_conv_small", num_classes=2).eval()

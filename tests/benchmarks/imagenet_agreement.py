@@ -9,6 +9,7 @@ index. Builds for the Raspberry Pi and prints a Markdown table.
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -19,7 +20,7 @@ from edgekit.engine.store import Store, default_store
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import load_target
 
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "ptq": {"samples": 300},
     "corrected": {"samples": 200, "calibration": "mse", "corrections": ["bias"]},
     "auto": {"samples": 200, "held_back": 100, "method": "auto"},
@@ -27,7 +28,7 @@ SETTINGS = {
 """Of the quantize stage."""
 
 
-def recipe(folder: Path, way: str) -> dict:
+def recipe(folder: Path, way: str) -> dict[str, Any]:
     return {
         "model": {
             "arch": "tf_efficientnet_lite0",

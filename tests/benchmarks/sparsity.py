@@ -101,6 +101,7 @@ def rows(runtime: Runtime, precision: str, card: Card, images: np.ndarray, folde
     for candidate in [again, *candidates[1:]]:
         latency = latency_of(timings[candidate.id], timings[DENSE], Evidence.HOST)
         ratio = latency.ratio
+        assert ratio
         note = ", disturbed" if latency.disturbed else ""
         whole, packed = sizes(runtime, candidate.path)
         first, first_packed = sizes(runtime, dense.path)

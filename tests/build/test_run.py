@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,8 +71,9 @@ def copy(world: tuple[Path, Path], tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-def report(folder: Path) -> dict:
-    return json.loads((folder / "build/tiny/board/report.json").read_text())
+def report(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "build/tiny/board/report.json").read_text())
+    return found
 
 
 def states(folder: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from edgekit.data.images import TRAIN_MARGIN, DecodeImages, decode
-from edgekit.data.sources.base import Listing, Sample
+from edgekit.data.sources.base import Listing, Sample, SplitName
 from edgekit.data.sources.imagefolder import ImageFolder
 from edgekit.data.splits import (
     CalibrationChoice,
@@ -37,6 +37,8 @@ from tests.conftest import write_images
 
 CLASSES = ("a", "b", "c")
 
+Row = tuple[str, str, SplitName | None]
+
 
 @pytest.fixture(autouse=True)
 def _relative_paths_begin_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,10 +49,10 @@ def source_of(path: Path | str = ".", **fields: Any) -> ImageFolder:
     return ImageFolder(source="imagefolder", path=Path(path), image_size=32, **fields)
 
 
-def inventory_of(rows: list[tuple[str, str, str | None]]) -> Inventory:
+def inventory_of(rows: list[Row]) -> Inventory:
     """From (content, label, split): as if a file with that content had been listed."""
     samples = tuple(
-        Sample(f"{i}.png", Path(f"/data/{i}.png"), label, split)  # type: ignore[arg-type]
+        Sample(f"{i}.png", Path(f"/data/{i}.png"), label, split)
         for i, (_, label, split) in enumerate(rows)
     )
     digests = {
@@ -88,7 +90,7 @@ SHARES = st.floats(0.05, 0.95)
 @settings(deadline=None)
 @given(listings(), SHARES, st.integers(0, 5))
 def test_splits_hold_every_image_once_and_every_class_in_both(
-    rows: list[tuple[str, str, None]], share: float, seed: int
+    rows: list[Row], share: float, seed: int
 ) -> None:
     inventory = inventory_of(rows)
     source = source_of(validation_share=share, seed=seed)
@@ -107,9 +109,7 @@ def test_splits_hold_every_image_once_and_every_class_in_both(
 
 @settings(deadline=None)
 @given(listings(), SHARES, st.randoms(use_true_random=False))
-def test_order_and_names_do_not_matter(
-    rows: list[tuple[str, str, None]], share: float, random: Any
-) -> None:
+def test_order_and_names_do_not_matter(rows: list[Row], share: float, random: Any) -> None:
     source = source_of(validation_share=share)
     first = inventory_of(rows)
     shuffled = list(rows)
@@ -121,7 +121,7 @@ def test_order_and_names_do_not_matter(
 @settings(deadline=None)
 @given(listings(), SHARES)
 def test_an_added_image_moves_at_most_one_other_and_only_of_its_class(
-    rows: list[tuple[str, str, None]], share: float
+    rows: list[Row], share: float
 ) -> None:
     source = source_of(validation_share=share)
     before, after = inventory_of(rows), inventory_of([*rows, ("new", rows[0][1], None)])
@@ -164,7 +164,7 @@ def test_the_same_image_in_two_splits_is_refused_with_both_names() -> None:
 
 
 @pytest.mark.parametrize("split", [None, "train"])
-def test_one_image_with_two_labels_is_refused_with_both_names(split: str | None) -> None:
+def test_one_image_with_two_labels_is_refused_with_both_names(split: SplitName | None) -> None:
     inventory = inventory_of([("x", "a", split), ("y", "a", split), ("x", "b", split)])
     with pytest.raises(DataError, match=r"0\.png is 'a', .*2\.png is 'b'"):
         divide(inventory, source_of())
@@ -186,9 +186,7 @@ def test_evaluation_on_a_split_that_is_not_there_is_refused() -> None:
 # Calibration
 
 
-def chosen_of(
-    rows: list[tuple[str, str, str | None]], count: int, every_class: bool = True
-) -> list[Sample]:
+def chosen_of(rows: list[Row], count: int, every_class: bool = True) -> list[Sample]:
     inventory = inventory_of(rows)
     splits = divide(inventory, source_of())
     choice = CalibrationChoice(count, every_class)
@@ -198,7 +196,7 @@ def chosen_of(
 @settings(deadline=None)
 @given(listings(), st.integers(3, 60))
 def test_calibration_comes_from_training_and_holds_every_class_in_its_share(
-    rows: list[tuple[str, str, None]], count: int
+    rows: list[Row], count: int
 ) -> None:
     inventory = inventory_of(list(rows))
     train = divide(inventory, source_of())["train"]
@@ -215,13 +213,13 @@ def test_calibration_comes_from_training_and_holds_every_class_in_its_share(
 
 
 def test_a_calibration_split_of_ones_own_is_used_alone() -> None:
-    rows: list[tuple[str, str, str | None]] = [(f"t{i}", "a", "train") for i in range(9)]
+    rows: list[Row] = [(f"t{i}", "a", "train") for i in range(9)]
     rows += [("v", "a", "validation"), ("c", "a", "calibration"), ("d", "a", "calibration")]
     assert {s.split for s in chosen_of(rows, 5)} == {"calibration"}
 
 
 def test_a_validated_class_that_calibration_lacks_is_refused_unless_allowed() -> None:
-    rows: list[tuple[str, str, str | None]]
+    rows: list[Row]
     rows = [("x", "a", "train"), ("y", "a", "validation"), ("z", "b", "validation")]
     with pytest.raises(DataError, match="no image of 1 classes: b"):
         chosen_of(rows, 5)
@@ -438,7 +436,8 @@ def damaged_calibration(images_folder: Path, tmp_path: Path, every_class: bool) 
     chosen = DecodeImages(source, inventory, "calibration", choice)
     (tmp_path / "into").mkdir()
     chosen.run({}, tmp_path / "into", context(tmp_path))
-    return np.load(tmp_path / "into" / "labels.npy")
+    labels: np.ndarray = np.load(tmp_path / "into" / "labels.npy")
+    return labels
 
 
 def test_a_class_that_skipping_takes_from_calibration_is_refused_unless_allowed(

@@ -33,7 +33,8 @@ interpreter.set_tensor(source["index"], pixels)
 
 
 def run(runs: int, seconds: float) -> list[int]:
-    samples, start = [], time.perf_counter()
+    samples: list[int] = []
+    start = time.perf_counter()
     while len(samples) < runs or time.perf_counter() - start < seconds:
         before = time.perf_counter()
         interpreter.invoke()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -191,7 +192,10 @@ contents = st.one_of(values, st.lists(values, max_size=3), st.dictionaries(st.te
     st.data(),
 )
 def test_removing_changes_nothing_else(
-    tmp_path_factory: pytest.TempPathFactory, data: dict, flow: bool | None, draw: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory,
+    data: dict[str, Any],
+    flow: bool | None,
+    draw: st.DataObject,
 ) -> None:
     path = tmp_path_factory.mktemp("inventory") / "devices.yaml"
     before = yaml.safe_dump(data, default_flow_style=flow, allow_unicode=True)

@@ -106,7 +106,7 @@ def python_of(way: Fake) -> Path:
 
 
 def works(way: Fake) -> bool:
-    words = [python_of(way), "-c", "import numpy, ai_edge_litert.interpreter, onnxruntime"]
+    words = [str(python_of(way)), "-c", "import numpy, ai_edge_litert.interpreter, onnxruntime"]
     return subprocess.run(words, capture_output=True).returncode == 0
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from edgekit.evaluation.file_audit import audit, complaint
 from edgekit.model_metadata import Audit
+from edgekit.runtimes.base import Precision
 from edgekit.runtimes.contract.description import Description, Operator, Port
 
 PORT = Port(name="image", shape=(1, 8, 8, 3), dtype="uint8")
@@ -41,7 +42,7 @@ def test_what_computes_in_float_is_counted_and_conversions_are_not() -> None:
     ],
 )
 def test_what_is_not_as_asked_is_named_with_its_mend(
-    operators: list[tuple[str, str, int]], precision: str, says: str
+    operators: list[tuple[str, str, int]], precision: Precision, says: str
 ) -> None:
     wrong = complaint(found(*operators), precision, True, 0.05)
     assert wrong
@@ -56,7 +57,9 @@ def test_what_is_not_as_asked_is_named_with_its_mend(
         ([("Conv", "float16", 9), ("Add", "float32", 0)], "float16"),
     ],
 )
-def test_what_is_as_asked_passes(operators: list[tuple[str, str, int]], precision: str) -> None:
+def test_what_is_as_asked_passes(
+    operators: list[tuple[str, str, int]], precision: Precision
+) -> None:
     assert complaint(found(*operators), precision, True, 0.05) is None
 
 

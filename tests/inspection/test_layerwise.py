@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from edgekit.errors import InputError
 from edgekit.inspection.causes import KEEP_IN_FLOAT, find_causes
@@ -14,7 +15,6 @@ from edgekit.inspection.layerwise import Inspection, inspect_files
 from edgekit.quantization import ranges
 from tests.runtimes.tiny import IMAGES, LABELS, Made, card, made, network
 
-torch = pytest.importorskip("torch")
 pytest.importorskip("onnxslim")
 
 

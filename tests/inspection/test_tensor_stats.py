@@ -19,7 +19,7 @@ def activation(low: float | None = None, high: float | None = None) -> Activatio
 
 
 def tally(
-    original: NDArray[np.float32], compressed: NDArray[np.float32], codes: Activation | None = None
+    original: NDArray[np.float64], compressed: NDArray[np.float64], codes: Activation | None = None
 ) -> TensorStats:
     """Of images along the first axis; channels are the last axis."""
     result = TensorStats(codes or activation(), channel_axis=3)

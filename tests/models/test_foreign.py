@@ -28,7 +28,7 @@ from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, InputError, WeightsError
 from edgekit.evaluation import measure, source_check
-from edgekit.evaluation.source_check import Claim, assign, choose, undecided
+from edgekit.evaluation.source_check import Claim, Predicted, assign, choose, undecided
 from edgekit.evidence import Verdict
 from edgekit.models import _keras, foreign, timm_models
 from edgekit.models.card import Card
@@ -99,7 +99,7 @@ def net(pixels: tuple[NDArray[np.uint8], NDArray[np.int64]]) -> torch.nn.Sequent
     optimizer = torch.optim.Adam(model.parameters(), 2e-2)
     for _ in range(150):
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(model(x), y).backward()
+        torch.autograd.backward(torch.nn.functional.cross_entropy(model(x), y))
         optimizer.step()
     model.eval()
     assert (model(x).argmax(1) == y).float().mean() > 0.95
@@ -118,17 +118,21 @@ class Before(torch.nn.Module):
         return self.after(scores) if self.after else scores
 
 
+def parameter(module: torch.nn.Module, name: str) -> torch.Tensor:
+    return module.get_parameter(name)
+
+
 def in_bgr(net: torch.nn.Sequential) -> torch.nn.Sequential:
     """The same network, whose first convolution takes B, G, R."""
     twin = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, stride=2), *list(net)[1:])
-    twin[0].load_state_dict({"weight": net[0].weight[:, BGR], "bias": net[0].bias})
+    twin[0].load_state_dict({"weight": parameter(net[0], "weight")[:, BGR], "bias": net[0].bias})
     return twin.eval()
 
 
 def in_bgr_bytes(net: torch.nn.Sequential) -> torch.nn.Sequential:
     """The same network, which takes B, G, R from 0 to 255."""
     twin = in_bgr(net)
-    twin[0].load_state_dict({"weight": twin[0].weight / 255, "bias": twin[0].bias})
+    twin[0].load_state_dict({"weight": parameter(twin[0], "weight") / 255, "bias": twin[0].bias})
     return twin
 
 
@@ -196,7 +200,8 @@ def scores_of(artifact: Artifact, images: NDArray[np.uint8]) -> NDArray[np.float
 def expected(net: Module, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     x = torch.from_numpy((images / 255).astype(np.float32)).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        return net(x).numpy()
+        scores: NDArray[np.float32] = net(x).numpy()
+    return scores
 
 
 Pixels = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -511,18 +516,16 @@ def test_a_real_lambda_layer_does_not_run(tmp_path: Path) -> None:
 def test_a_saved_model_that_calls_python_or_files_is_refused(tmp_path: Path) -> None:
     tensorflow = _keras._need("tensorflow")
 
-    class Reader(tensorflow.Module):
-        @tensorflow.function(
-            input_signature=[tensorflow.TensorSpec([None, SIZE, SIZE, 3], name="x")]
+    def read(x: Any) -> Any:
+        text = tensorflow.io.read_file("/etc/hostname")
+        return tensorflow.reduce_mean(x, (1, 2)) + float(1) * tensorflow.cast(
+            tensorflow.strings.length(text), tensorflow.float32
         )
-        def __call__(self, x: Any) -> Any:
-            text = tensorflow.io.read_file("/etc/hostname")
-            return tensorflow.reduce_mean(x, (1, 2)) + float(1) * tensorflow.cast(
-                tensorflow.strings.length(text), tensorflow.float32
-            )
 
-    module = Reader()
-    tensorflow.saved_model.save(module, str(tmp_path / "m"), signatures=module.__call__)
+    spec = tensorflow.TensorSpec([None, SIZE, SIZE, 3], name="x")
+    module = tensorflow.Module()
+    module.read = tensorflow.function(read, input_signature=[spec])
+    tensorflow.saved_model.save(module, str(tmp_path / "m"), signatures=module.read)
     with pytest.raises(WeightsError, match="ReadFile"):
         kept(tmp_path / "m", tmp_path, classes=("a", "b", "c"))
 
@@ -584,11 +587,13 @@ def test_each_half_of_the_images_holds_every_class() -> None:
 def test_what_the_images_cannot_tell_is_named() -> None:
     labels = np.arange(100) % 10
     wrong = (labels + 1) % 10
-    predicted = {(r, c): wrong for r in RANGES for c in ("rgb", "bgr")}
+    predicted: Predicted = {(r, c): wrong for r in RANGES for c in ("rgb", "bgr")}
     predicted[DECLARED.range, DECLARED.channels] = labels
     assert undecided(predicted, labels, DECLARED) == []
     nearly = np.where(labels == 3, wrong, labels)[:8]
-    few = {key: nearly if key == ("imagenet", "rgb") else v[:8] for key, v in predicted.items()}
+    few: Predicted = {
+        key: nearly if key == ("imagenet", "rgb") else v[:8] for key, v in predicted.items()
+    }
     assert "imagenet" in undecided(few, labels[:8], DECLARED)
 
 
@@ -598,7 +603,9 @@ def test_a_model_that_guesses_is_not_told_to_change_anything() -> None:
     verdicts = []
     for _ in range(60):
         labels = rng.integers(0, 10, 100)
-        predicted = {(r, c): rng.integers(0, 10, 100) for r in RANGES for c in ("rgb", "bgr")}
+        predicted: Predicted = {
+            (r, c): rng.integers(0, 10, 100) for r in RANGES for c in ("rgb", "bgr")
+        }
         verdicts.append(choose(predicted, labels, DECLARED, 10)[1])
     assert verdicts.count(Verdict.BETTER) <= 5
 
@@ -837,4 +844,4 @@ def test_a_suffix_that_hides_a_folder_or_no_suffix_is_explained(tmp_path: Path) 
         ("checkpoint", {"input_range": "0..1"}, "without a suffix"),
     ):
         with pytest.raises(WeightsError, match=words):
-            ModelSource(weights=name, **fields).weights_file()
+            ModelSource.model_validate(dict(weights=name, **fields)).weights_file()

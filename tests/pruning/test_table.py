@@ -27,6 +27,7 @@ from edgekit.pruning.table import (
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.microbenchmark import Layer
+from edgekit.runtimes.onnxruntime import OnnxRuntime
 from edgekit.transports.fake import Fake
 from tests.boards import board_of
 
@@ -52,7 +53,7 @@ def own_seconds(layer: Layer) -> float:
 def measured(network: Network) -> Table:
     written: list[Layer] = []
 
-    class Pretence(find_runtimes()["onnxruntime"]):  # type: ignore[misc]
+    class Pretence(OnnxRuntime):
         def single_layer_model(self, layer: Layer, integer: bool, into: Path) -> None:
             assert integer
             written.append(layer)

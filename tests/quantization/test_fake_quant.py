@@ -10,6 +10,7 @@ from edgekit.models import timm_models
 from edgekit.quantization import fake_quant
 from edgekit.quantization.fold_batch_norm import fold_batch_norm
 from edgekit.quantization.trace import trace
+from edgekit.runtimes.base import CalibrationMethod
 
 SIZE = 32
 
@@ -32,7 +33,9 @@ def images() -> list[torch.Tensor]:
     return [torch.randn(1, 3, SIZE, SIZE) for _ in range(4)]
 
 
-def simulated(model: Any, images: list[torch.Tensor], method: str = "minmax") -> tuple[Any, Any]:
+def simulated(
+    model: Any, images: list[torch.Tensor], method: CalibrationMethod = "minmax"
+) -> tuple[Any, Any]:
     folded = fold_batch_norm(model, SIZE)
     seen = trace(folded, SIZE)
     ranges = fake_quant.observe(folded, seen, images, method)

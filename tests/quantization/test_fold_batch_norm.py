@@ -24,6 +24,8 @@ def lived_in(model: Any) -> Any:
             if module.affine:
                 nn.init.uniform_(module.weight, 0.5, 1.5)
                 nn.init.normal_(module.bias, std=0.2)
+            assert module.running_mean is not None
+            assert module.running_var is not None
             module.running_mean.normal_(std=0.2)
             module.running_var.uniform_(0.5, 1.5)
     return model.eval()

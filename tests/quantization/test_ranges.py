@@ -6,6 +6,7 @@ from hypothesis.extra import numpy as arrays
 
 from edgekit.quantization import ranges
 from edgekit.quantization.ranges import Histogram, choose, collect
+from edgekit.runtimes.base import CalibrationMethod
 
 finite = st.floats(-1e4, 1e4, allow_nan=False, width=32)
 images = st.lists(arrays.arrays(np.float32, st.integers(1, 40), elements=finite), min_size=1)
@@ -32,9 +33,9 @@ def test_no_value_is_lost_however_the_limit_grows(values: list[np.ndarray]) -> N
 @settings(deadline=None, max_examples=60)
 @given(images, st.sampled_from(sorted(ranges.METHODS)))
 def test_every_range_holds_zero_and_lies_in_what_was_seen(
-    values: list[np.ndarray], method: str
+    values: list[np.ndarray], method: CalibrationMethod
 ) -> None:
-    low, high = choose(histogram(*values), method)  # type: ignore[arg-type]
+    low, high = choose(histogram(*values), method)
     together = np.concatenate(values)
     assert min(0.0, float(together.min())) - 1e-3 <= low <= 0 <= high
     assert high <= max(0.0, float(together.max())) + 1e-3
@@ -60,12 +61,12 @@ def error_of(values: np.ndarray, ends: tuple[float, float]) -> float:
 
 
 @pytest.mark.parametrize("method", ["mse", "entropy"])
-def test_an_outlier_does_not_take_the_codes_of_all_others(method: str) -> None:
+def test_an_outlier_does_not_take_the_codes_of_all_others(method: CalibrationMethod) -> None:
     rng = np.random.default_rng(0)
     body = np.abs(rng.normal(0, 1, (100, 16_000)))
     outlier = np.append(body[0], 12.0)
     found = histogram(outlier, *body)
-    better = choose(found, method)  # type: ignore[arg-type]
+    better = choose(found, method)
     assert choose(found, "minmax")[1] == 12
     assert better[1] < 7
     assert error_of(body, better) < error_of(body, (0, 12))

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from edgekit.models import timm_models
+from edgekit.quantization.fake_quant import LARGEST as LARGEST_CODE
 from edgekit.quantization.fold_batch_norm import fold_batch_norm
 from edgekit.quantization.rounding import (
-    LARGEST_CODE,
     Moments,
     adaround,
     correct_bias,
@@ -80,6 +80,8 @@ class Net(nn.Module):
 def net() -> Any:
     torch.manual_seed(0)
     model = Net().eval()
+    assert model.norm.running_mean is not None
+    assert model.norm.running_var is not None
     model.norm.running_mean.normal_(std=0.3)
     model.norm.running_var.uniform_(0.5, 2)
     return fold_batch_norm(model, 16)
@@ -111,7 +113,8 @@ def test_the_mean_output_is_the_float_one_again(net: Any, batches: list[torch.Te
 
     def mean(model: Any) -> torch.Tensor:
         with torch.no_grad():
-            return model.norm(model.conv(images)).mean(dim=(0, 2, 3))
+            normed: torch.Tensor = model.norm(model.conv(images))
+            return normed.mean(dim=(0, 2, 3))
 
     corrected = copy.deepcopy(coarse)
     count = correct_bias(corrected, 16, batches, meant)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from edgekit.quantization import fake_quant, tensor_names
 from edgekit.quantization import ranges as choices
@@ -14,14 +15,13 @@ from edgekit.quantization.fold_batch_norm import fold_batch_norm
 from edgekit.quantization.trace import trace
 from tests.runtimes.tiny import IMAGES, SIZE, Made, card, made
 
-torch = pytest.importorskip("torch")
 NEEDS = {"onnxruntime": "onnxslim", "litert": "litert_torch", "openvino": "nncf"}
 LAYERS = ("first", "deep", "second", "head")
 
 
 def network() -> Any:
     """BatchNorm, ReLU, hard-swish, a depthwise convolution and a residual sum."""
-    nn = torch.nn
+    from torch import nn
 
     class Net(nn.Module):
         def __init__(self) -> None:
@@ -45,6 +45,8 @@ def network() -> Any:
     for norm in (model.first_norm, model.deep_norm):
         torch.nn.init.uniform_(norm.weight, 0.5, 2.0)
         torch.nn.init.normal_(norm.bias, std=0.3)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         norm.running_mean.normal_(std=0.1)
         norm.running_var.uniform_(0.05, 2.0)
     return model
@@ -61,7 +63,7 @@ def snapped() -> Any:
 @pytest.fixture(scope="module")
 def ranges(snapped: Any) -> dict[str, tuple[float, float]]:
     planes = torch.from_numpy((IMAGES / 127.5 - 1).astype(np.float32)).permute(0, 3, 1, 2)
-    return fake_quant.observe(snapped, trace(snapped, SIZE), planes.split(1), "mse")
+    return fake_quant.observe(snapped, trace(snapped, SIZE), torch.split(planes, 1), "mse")
 
 
 @pytest.fixture(scope="module", params=sorted(NEEDS))

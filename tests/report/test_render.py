@@ -13,6 +13,8 @@ from edgekit.pruning.record import GroupCut, Pruned
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from tests.build_folder.samples import figure, row, sample_report
 
+Render = Callable[[Report], str]
+
 
 @pytest.fixture
 def report() -> Report:
@@ -26,7 +28,7 @@ def test_json_round_trip_renders_the_same(report: Report) -> None:
 
 
 @pytest.mark.parametrize("render", [render_html, render_markdown])
-def test_every_row_figure_and_doubt_is_on_the_page(report: Report, render) -> None:
+def test_every_row_figure_and_doubt_is_on_the_page(report: Report, render: Render) -> None:
     page = render(report)
     for word in (
         "litert",
@@ -50,7 +52,7 @@ def test_every_row_figure_and_doubt_is_on_the_page(report: Report, render) -> No
 
 
 @pytest.mark.parametrize("render", [render_html, render_markdown])
-def test_a_bound_is_called_one(report: Report, render) -> None:
+def test_a_bound_is_called_one(report: Report, render: Render) -> None:
     lower = Measurement(
         value=0.31, unit="ms", evidence=Evidence.ESTIMATED, method="roofline, a lower bound"
     )
@@ -139,7 +141,7 @@ def cut(forced: bool) -> Pruned:
 
 @pytest.mark.parametrize("render", [render_markdown, render_html])
 def test_a_cut_is_shown_with_what_it_promised_and_what_it_bought(
-    report: Report, render: Callable[[Report], str]
+    report: Report, render: Render
 ) -> None:
     assert "What was cut" not in render(report)
     page = render(report.model_copy(update={"pruned": [cut(forced=False)]}))
@@ -151,9 +153,7 @@ def test_a_cut_is_shown_with_what_it_promised_and_what_it_bought(
 
 
 @pytest.mark.parametrize("render", [render_markdown, render_html])
-def test_a_cut_is_shown_with_the_machine_it_was_timed_on(
-    report: Report, render: Callable[[Report], str]
-) -> None:
+def test_a_cut_is_shown_with_the_machine_it_was_timed_on(report: Report, render: Render) -> None:
     page = render(report.model_copy(update={"pruned": [cut(forced=False)]}))
     assert "int8 on litert, timed on the build machine (1 thread), before" in page
     there = cut(forced=False).model_copy(update={"machine": "pi5", "threads": 4})

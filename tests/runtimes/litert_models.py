@@ -56,10 +56,11 @@ def trained(arch: str, epochs: int = 6) -> Any:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     model.train()
     for _ in range(epochs):
-        for chosen in torch.randperm(len(pixels)).split(32):
+        for chosen in torch.split(torch.randperm(len(pixels)), 32):
             optimizer.zero_grad()
             wanted = torch.from_numpy(classes)[chosen]
-            torch.nn.functional.cross_entropy(model(pixels[chosen]), wanted).backward()
+            loss = torch.nn.functional.cross_entropy(model(pixels[chosen]), wanted)
+            torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from edgekit.errors import EdgekitError, InputError, MissingPackage
 from edgekit.models.card import Card
@@ -19,7 +20,6 @@ from edgekit.runtimes import _tflite, litert
 from edgekit.runtimes.contract.forms import InputForm, pixel_grid
 from edgekit.runtimes.contract.settings import Quantization
 
-torch = pytest.importorskip("torch")
 pytest.importorskip("litert_torch")
 pytest.importorskip("ai_edge_quantizer")
 
@@ -302,7 +302,7 @@ def test_faults_are_told(build: Build, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_an_operator_that_cannot_be_converted_is_named(tmp_path: Path) -> None:
-    class Odd(torch.nn.Module):  # type: ignore[misc,name-defined]
+    class Odd(torch.nn.Module):
         def forward(self, x: Any) -> Any:
             return torch.linalg.eigvalsh(x[0] @ x[0].transpose(1, 2))
 
@@ -312,7 +312,7 @@ def test_an_operator_that_cannot_be_converted_is_named(tmp_path: Path) -> None:
 
 
 def test_a_line_that_cannot_be_traced_is_quoted(tmp_path: Path) -> None:
-    class Branch(torch.nn.Module):  # type: ignore[misc,name-defined]
+    class Branch(torch.nn.Module):
         def forward(self, x: Any) -> Any:
             return x.mean((2, 3)) if x.sum() > 0 else x.amax((2, 3))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from edgekit import stats
 from edgekit.errors import InputError, Unsupported
@@ -25,7 +26,6 @@ from tests.runtimes.litert_models import (
     trained,
 )
 
-torch = pytest.importorskip("torch")
 pytest.importorskip("litert_torch")
 pytest.importorskip("ai_edge_quantizer")
 
@@ -150,7 +150,7 @@ def test_each_hard_swish_in_int8_leaves_the_delegate(
     assert len(mended.conversions) == 4
 
 
-class ClassToken(torch.nn.Module):  # type: ignore[misc,name-defined]
+class ClassToken(torch.nn.Module):
     """Padded max pooling, as in a ResNet, then a stored token before the patches, as in a ViT."""
 
     def __init__(self) -> None:
@@ -183,7 +183,7 @@ def test_what_the_quantizer_cannot_do_stays_in_float_and_the_rest_does_not(
         quantized(source, its_card, CALIBRATION[:8], tmp_path / "trap")
 
 
-class Softmax(torch.nn.Module):  # type: ignore[misc,name-defined]
+class Softmax(torch.nn.Module):
     """Attention with a softmax between two products of computed tensors."""
 
     def __init__(self) -> None:

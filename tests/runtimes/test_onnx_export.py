@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.models.card import Card
@@ -14,7 +15,6 @@ from edgekit.models.timm_models import create
 from edgekit.runtimes import _onnx_export
 from edgekit.runtimes.onnxruntime import OnnxRuntime
 
-torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxslim")

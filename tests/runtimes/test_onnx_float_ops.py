@@ -137,6 +137,7 @@ def graph_of(*lines: str) -> Any:
 
 
 def test_divisions_that_int8_can_bear_are_no_island() -> None:
+    normalised: tuple[str, ...]
     normalised = ("s = ReduceMean <axes=[1]> (x)", "d = Sub(x, s)", "q = Mul(d, d)")
     normalised += ("v = ReduceMean <axes=[1]> (q)", "r = Sqrt(v)", "y = Div(d, r)")
     softmax = ("m = MatMul(x, x)", "e = Exp(m)", "t = Add(e, c)", "y = Div(e, t)")

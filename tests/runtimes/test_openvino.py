@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from edgekit.agent import agent
@@ -24,8 +25,8 @@ from edgekit.runtimes.contract.forms import InputForm, pixel_grid
 from edgekit.runtimes.contract.settings import Quantization
 from edgekit.runtimes.openvino import OpenVino
 
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-torch = pytest.importorskip("torch")
+loaded_modules: dict[str, Any] = sys.modules
+loaded_modules.setdefault("openvino_telemetry", None)
 openvino = pytest.importorskip("openvino")
 pytest.importorskip("nncf")
 
@@ -333,7 +334,7 @@ def test_islands_that_do_not_exist_are_an_error(build: Build, tmp_path: Path) ->
         RUNTIME.quantize(build.path("float"), ALIKE, DULL, asked, tmp_path, lambda *_: None)
 
 
-class Pieces(torch.nn.Module):  # type: ignore[misc,name-defined]
+class Pieces(torch.nn.Module):
     """Softmax, LayerNorm and an L2 norm written out: divisions that are no linear attention."""
 
     def __init__(self) -> None:
@@ -429,7 +430,7 @@ def test_a_keras_file_is_compiled(tmp_path: Path) -> None:
 
 
 def test_an_operator_that_is_not_known_is_named(tmp_path: Path) -> None:
-    class Unknown(torch.nn.Module):  # type: ignore[misc,name-defined]
+    class Unknown(torch.nn.Module):
         def forward(self, x: Any) -> Any:
             return torch.linalg.eigvals(x[:, 0, :8, :8]).real
 
@@ -481,6 +482,7 @@ def test_a_blob_is_what_the_device_runs_and_says_whose_it_is(build: Build, tmp_p
     facts = RUNTIME.precompile(build.path("grid-uint8"), "CPU", tmp_path)
     assert facts["FULL_DEVICE_NAME"]
     assert facts["NPU_DRIVER_VERSION"].startswith("not available: ")
+    assert RUNTIME.blob
     core = openvino.Core()
     loaded = core.import_model((tmp_path / RUNTIME.blob).read_bytes(), "CPU")
     np.testing.assert_allclose(

@@ -84,8 +84,8 @@ def old_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tflite-runtime")
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
-    asked = [python, "-m", "pip", "install", "--quiet", "--only-binary=:all:", ENGINE, "numpy<2"]
-    done = subprocess.run(asked, capture_output=True, text=True)
+    install = ["-m", "pip", "install", "--quiet", "--only-binary=:all:", ENGINE, "numpy<2"]
+    done = subprocess.run([str(python), *install], capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"pip cannot fetch {ENGINE}: {done.stderr.strip().splitlines()[-1]}")
     return python
@@ -119,7 +119,8 @@ def _ship(source: Path, arch: str, folder: Path, float_ops: tuple[str, ...]) -> 
 def old_scores(python: Path, model: Path, folder: Path) -> Any:
     """Scores by tflite-runtime; what it says instead, where it refuses."""
     np.save(folder / "images.npy", IMAGES)
-    script = [python, "-c", RUN, model, folder / "images.npy", folder / "scores.npy"]
+    script = [str(python), "-c", RUN, str(model)]
+    script += [str(folder / name) for name in ("images.npy", "scores.npy")]
     done = subprocess.run(script, capture_output=True, text=True)
     if done.returncode:
         return done.stderr
@@ -186,7 +187,7 @@ def test_the_table_is_what_the_interpreter_registers(old_python: Path, tmp_path:
     assert probe.count(struct.pack("<i", KIND)) == probe.count(struct.pack("<i", VERSION)) == 1
     (tmp_path / "probe.tflite").write_bytes(probe)
     kinds = {k: v for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
-    script = [old_python, "-c", textwrap.dedent(ASK), tmp_path / "probe.tflite"]
+    script = [str(old_python), "-c", textwrap.dedent(ASK), str(tmp_path / "probe.tflite")]
     asked = [*script, json.dumps(kinds), str(KIND), str(VERSION)]
     done = subprocess.run(asked, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == _tflite_versions.NEWEST

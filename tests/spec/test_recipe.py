@@ -237,8 +237,10 @@ def test_lists_and_whole_numbers_may_stand_for_tuples_and_floats(write_recipe: W
     finetune = "- finetune: {epochs: 2, learning_rate: 1, augment: {scale: [0.5, 1]}}"
     text = GOOD.replace("- quantize", f"{finetune}\n  - quantize")
     recipe = load_recipe(write_recipe(text.replace("weights:", "mean: [0, 0.5, 1]\n  weights:")))
-    assert recipe.model.mean == (0, 0.5, 1)
-    assert recipe.stages[0].augment.scale == (0.5, 1)
+    assert recipe.model.mean == (0.0, 0.5, 1.0)
+    (finetuned, *_) = recipe.stages
+    assert isinstance(finetuned, Finetune)
+    assert finetuned.augment.scale == (0.5, 1)
 
 
 def test_a_recipe_without_stages_is_refused(write_recipe: Write) -> None:
@@ -312,8 +314,8 @@ def accepts(schema: dict[str, Any], value: Any) -> bool:
             return False
         if ("enum" in rule and value not in rule["enum"]) or value != rule.get("const", value):
             return False
-        kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int}
-        kinds |= {"number": int | float, "null": type(None)}
+        kinds: dict[str, Any] = {"object": dict, "array": list, "string": str, "boolean": bool}
+        kinds |= {"integer": int, "number": (int, float), "null": type(None)}
         if "type" in rule and not isinstance(value, kinds[rule["type"]]):
             return False
         if value is not None and isinstance(value, int | float):

@@ -36,6 +36,7 @@ CARD = Card(
 )  # fmt: skip
 TEACHER = {"arch": ARCH, "weights": "teacher.safetensors"}
 VIEWS = {"count": 2, "rotate": 20, "vertical_flip": True}
+MakePlan = Callable[..., Plan]
 
 
 def context(tmp_path: Path, name: str, stop_at: int = 10**9) -> Context:
@@ -101,14 +102,17 @@ def score(inputs: dict[str, Artifact], teacher: Path, store: Store, tmp_path: Pa
 
 @pytest.fixture
 def learn(inputs: dict[str, Artifact], tmp_path: Path) -> Student:
-    def run(name: str, scores: Artifact, stop_at: int = 10**9, **fields: object) -> dict:
+    def run(
+        name: str, scores: Artifact, stop_at: int = 10**9, **fields: object
+    ) -> dict[str, torch.Tensor]:
         into = tmp_path / name
         into.mkdir(exist_ok=True)
         settings = {"epochs": 4, "batch_size": 8, "learning_rate": 2e-3, "views": VIEWS}
         fields = {"teacher": TEACHER, **settings, **fields}
         stage = Distillation.model_validate(fields, context=loaded_from(tmp_path))
         stage.run({**inputs, SCORES: scores}, into, context(tmp_path, name, stop_at))
-        return load_file(into / WEIGHTS_FILE)
+        weights: dict[str, torch.Tensor] = load_file(into / WEIGHTS_FILE)
+        return weights
 
     return run
 
@@ -118,7 +122,8 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def loaded(scores: Artifact) -> np.ndarray:
-    return np.load(scores.file(SCORES_FILE))
+    values: np.ndarray = np.load(scores.file(SCORES_FILE))
+    return values
 
 
 # Views
@@ -388,7 +393,7 @@ stages:
 
 
 @pytest.fixture
-def plan(images_folder: Path, store: Store, write_recipe: Callable[..., Path]) -> Callable:
+def plan(images_folder: Path, store: Store, write_recipe: Callable[..., Path]) -> MakePlan:
     torch.manual_seed(0)
     torch.save(timm_models.create("test_vit", 3).state_dict(), images_folder.parent / "teacher.pt")
 
@@ -407,7 +412,7 @@ def keys(plan: Plan) -> dict[str, str]:
     return {step.id: step.key for step in plan.steps}
 
 
-def test_the_scores_stand_before_the_stage_and_are_its_input(plan: Callable) -> None:
+def test_the_scores_stand_before_the_stage_and_are_its_input(plan: MakePlan) -> None:
     steps = {step.id: step for step in plan().steps}
     order = list(steps)
     assert order.index("images/train") < order.index(SCORES) < order.index("distill")
@@ -424,7 +429,7 @@ def test_the_scores_stand_before_the_stage_and_are_its_input(plan: Callable) -> 
         ("mean: 0.5", "mean: 0.4"),
     ],
 )
-def test_another_student_costs_no_teacher_time(plan: Callable, old: str, new: str) -> None:
+def test_another_student_costs_no_teacher_time(plan: MakePlan, old: str, new: str) -> None:
     before, after = keys(plan()), keys(plan((old, new)))
     assert before[SCORES] == after[SCORES]
     assert before["distill"] != after["distill"]
@@ -441,11 +446,11 @@ def test_another_student_costs_no_teacher_time(plan: Callable, old: str, new: st
         ("path: images", "path: images, validation_share: 0.3"),
     ],
 )
-def test_other_views_or_another_teacher_are_scored_anew(plan: Callable, old: str, new: str) -> None:
+def test_other_views_or_another_teacher_are_scored_anew(plan: MakePlan, old: str, new: str) -> None:
     assert keys(plan())[SCORES] != keys(plan((old, new)))[SCORES]
 
 
-def test_the_teachers_content_counts_and_not_its_place(plan: Callable, tmp_path: Path) -> None:
+def test_the_teachers_content_counts_and_not_its_place(plan: MakePlan, tmp_path: Path) -> None:
     before = keys(plan())
     (tmp_path / "teacher.pt").rename(tmp_path / "moved.pt")
     assert keys(plan(("teacher.pt", "moved.pt"))) == before
@@ -455,7 +460,7 @@ def test_the_teachers_content_counts_and_not_its_place(plan: Callable, tmp_path:
 
 
 def test_a_teacher_that_has_seen_the_judging_images_is_refused(
-    plan: Callable, tmp_path: Path
+    plan: MakePlan, tmp_path: Path
 ) -> None:
     import json
 
@@ -473,7 +478,7 @@ def test_a_teacher_that_has_seen_the_judging_images_is_refused(
 
 
 def test_built_scores_are_cached_when_the_learning_rate_changes(
-    plan: Callable, store: Store
+    plan: MakePlan, store: Store
 ) -> None:
     from dataclasses import replace
 

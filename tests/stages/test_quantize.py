@@ -48,7 +48,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(world: Path, quantize: str, runtime: str, arch: str = "test_efficientnet") -> Build:
     recipe = world / "tiny.yaml"
     recipe.write_text(TEXT.format(arch=arch, images=world / "images", quantize=quantize))
-    target = Target(name="board", description="for tests", runtimes=(runtime,), cpu="x", threads=1)  # type: ignore[call-arg]
+    target = Target(name="board", description="for tests", runtimes=(runtime,), cpu="x", threads=1)
     plan = make_plan(load_recipe(recipe), [target], Store(world / "store"))
     return execute(plan, Store(world / "store"), Silent())
 

@@ -97,7 +97,8 @@ def test_each_group_keeps_its_largest(pattern: str, kept: int, group: int) -> No
     layer = torch.nn.Conv2d(16, 3, 3)
 
     def groups() -> torch.Tensor:
-        return layer.weight.detach().movedim(1, -1).unflatten(-1, (-1, group)).clone().abs()
+        weight = layer.weight.detach().movedim(1, -1)
+        return torch.unflatten(weight, -1, (-1, group)).clone().abs()
 
     before = groups()
     thin(layer, pattern)

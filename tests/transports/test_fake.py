@@ -105,7 +105,10 @@ def test_a_push_that_arrives_wrong(root: str, file: Path) -> None:
 
 
 def test_canned_answers(root: str) -> None:
-    answers = {"get_throttled": "throttled=0x50005\n", "pmic": Completed(127, "", "not found")}
+    answers: dict[str, str | Completed] = {
+        "get_throttled": "throttled=0x50005\n",
+        "pmic": Completed(127, "", "not found"),
+    }
     told: list[str] = []
     with Fake(root=root, answers=answers) as way:
         assert way.run("vcgencmd get_throttled", on_line=told.append).out == "throttled=0x50005\n"

@@ -41,7 +41,8 @@ def nhwc(model: Any) -> Any:
             self.model = model
 
         def forward(self, image: torch.Tensor) -> torch.Tensor:
-            return self.model(image.permute(0, 3, 1, 2))
+            scores: torch.Tensor = self.model(image.permute(0, 3, 1, 2))
+            return scores
 
     return Nhwc().eval()
 
@@ -90,9 +91,8 @@ def float_litert(given: Given, into: Path) -> Path:
 
 def feed_onnx(given: Given) -> Any:
     """The calibration images as ONNX Runtime reads them."""
-    from onnxruntime.quantization import CalibrationDataReader
 
-    class Reader(CalibrationDataReader):
+    class Reader:  # whatever has `get_next` is a CalibrationDataReader
         def __init__(self) -> None:
             self.rows = iter(given.calibration)
 
@@ -106,9 +106,8 @@ def feed_onnx(given: Given) -> Any:
 def feed_onnx_in_parts(given: Given) -> Any:
     """The same, so that quantize_static can ask for a part: the percentile keeps all activations
     of what it reads at once, 13 GB and more for 300 images."""
-    from onnxruntime.quantization import CalibrationDataReader
 
-    class Reader(CalibrationDataReader):
+    class Reader:  # whatever has `get_next` is a CalibrationDataReader
         def __len__(self) -> int:
             return len(given.calibration)
 

@@ -43,7 +43,7 @@ def fit(model: Any, given: Given, epochs: int, learning_rate: float) -> None:
             x = torch.stack([augment(image) for image in x.permute(0, 3, 1, 2)])
             loss = cross_entropy(model(x), y)
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
 

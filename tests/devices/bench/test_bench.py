@@ -73,6 +73,7 @@ def test_latency_is_raw_and_summed_up(report: DeviceReport) -> None:
     assert times
     assert len(times.samples) == len(times.medians) == 2
     assert min(map(len, times.samples)) >= 20
+    assert times.p90 is not None
     assert times.min <= times.p50 <= times.p90 <= times.p95 <= times.max
     assert set(report.threads_us or {}) >= {1}
     assert report.sustained

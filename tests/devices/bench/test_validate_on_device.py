@@ -161,7 +161,7 @@ def test_a_connection_that_breaks_ends_the_target(world: World, tmp_path: Path) 
 
 
 def test_the_choice_is_the_devices(world: World, here: Local) -> None:
-    two = {"alternatives": (Variant(runtime="onnxruntime", quantizer="nncf"),)}
+    two: dict[str, Any] = {"alternatives": (Variant(runtime="onnxruntime", quantizer="nncf"),)}
     for way, is_devices in ((here, True), (Emulated(cpu="cortex-a76"), False)):
         plan = world.plan(way, **two)
         (choose,) = (step for step in plan.steps if step.id == "board/choose")

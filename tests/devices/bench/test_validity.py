@@ -203,7 +203,7 @@ def test_a_device_that_tells_nothing() -> None:
 def compared(wrong: int, images: int = 256) -> Correctness:
     """Scores of which the class of so many images is not the host's, and is wrong."""
     labels = np.zeros(images, np.int64)
-    host = np.tile(np.float32([1, 0]), (images, 1))
+    host = np.tile(np.array([1, 0], np.float32), (images, 1))
     scores = host.copy()
     scores[:wrong] = [0, 1]
     found = accuracy_of(scores, host, labels, ("a", "b"), False, Evidence.MEASURED)

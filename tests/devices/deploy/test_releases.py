@@ -76,7 +76,7 @@ def cut_everywhere(
         deploy(wanted, counted)
         for number in range(1, len(counted.commands) + 1, stride):
             root = copied(tmp_path / "before", tmp_path / "cut")
-            way = Fake(root=root, python=python, **{when: number})
+            way = Fake.model_validate({"root": root, "python": python, when: number})
             try:
                 outcome = deploy(wanted, way)
             except DeviceError:

@@ -147,7 +147,7 @@ def test_what_the_probes_do_not_cover_is_refused(
 ) -> None:
     sizes = {"dense": 10**8, "conv": 0, "weights": 10**6, "moved": 10**6, "operators": 60}
     sizes |= {"conv": 10**7} if "dense" not in change else {}
-    work = workload(**{**sizes, **change})
+    work = workload(precision="int8", **(sizes | change))
     with pytest.raises(NoEstimate, match=words) as raised:
         predict(calibration(fitted(samples())), work, runtime, threads, library)
     assert raised.value.hint
@@ -183,5 +183,8 @@ def test_a_second_calibration_keeps_what_it_does_not_measure() -> None:
     assert merged(calibration(one, four), calibration(newer)).fits == (one, newer)
     other = fitted(samples(), threads=4, library="rt 2.0")
     assert merged(calibration(one), calibration(other)).fits == (other,), "one is of rt 1.0"
-    for other in (calibration(newer, cpu="cortex-a72"), calibration(newer, address="pi@there")):
-        assert merged(calibration(one, four), other) == other
+    for elsewhere in (
+        calibration(newer, cpu="cortex-a72"),
+        calibration(newer, address="pi@there"),
+    ):
+        assert merged(calibration(one, four), elsewhere) == elsewhere

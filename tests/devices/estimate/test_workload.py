@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_every_runtime_tells_the_same_of_a_model(name: str, tmp_path: Path) -> N
     assert found.moved > 2 * 4 * sum(m.out_channels * m.seen for m in _convolutions(model))
 
 
-def _convolutions(model) -> list:
+def _convolutions(model: Any) -> list[Any]:
     """Those of a torch model, each with its number of output pixels as `seen`."""
     import torch
 
