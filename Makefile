@@ -5,7 +5,7 @@ RECIPE := recipes/mobilenet_int8.yaml
 # torch's OpenMP threads must not spin while another process needs the core.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help venv demo test test-slow test-all lint clean
+.PHONY: help venv demo test test-slow test-all test-runtimes lint clean
 
 help:
 	@echo "make demo      install, build the demo recipe for the Raspberry Pi, say where the report is"
@@ -38,6 +38,15 @@ test-slow: venv
 	$(BIN)/pytest -m slow
 
 test-all: test test-slow
+
+# What another Python must hold at least: the runtimes install, and what plans, times and runs on
+# devices passes. In a folder of its own: make VENV=.venv313 PYTHON=python3.13 test-runtimes
+test-runtimes:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[rpi,intel-npu]' \
+	  hypothesis pytest pytest-timeout
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" \
+	  tests/spec tests/build/test_plan.py tests/agent tests/devices tests/report
 
 clean:
 	rm -rf build dist $(VENV)

@@ -4,6 +4,8 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from collections import defaultdict
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,36 @@ def test_imports_run_one_way(path: Path) -> None:
         other = room(imported) if imported.startswith("edgekit.") else ""
         if other in floor and other != own:
             assert floor[other] <= floor[own], f"{own} imports {other}"
+
+
+def imported_modules(path: Path, known: set[str]) -> set[str]:
+    """The package's own files that a file names as it is loaded or as its types are checked."""
+    body = ast.parse(path.read_text()).body
+    # `if TYPE_CHECKING:` counts: two files that need each other's types are one thought in two.
+    nodes = body + [node for branch in body if isinstance(branch, ast.If) for node in branch.body]
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found & known - {name_of(path)}
+
+
+def test_no_file_imports_itself_through_others() -> None:
+    """Not for types either. A circle raises CycleError, which names its files."""
+    known = {name_of(path) for path in modules()}
+    graph = {name_of(path): imported_modules(path, known) for path in modules()}
+    assert set(TopologicalSorter(graph).static_order()) == known
+
+
+def test_a_public_class_has_a_name_of_its_own() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(name_of(path))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)

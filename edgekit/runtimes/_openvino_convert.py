@@ -19,7 +19,7 @@ def from_torch(model: Any, card: Card) -> Any:
     import openvino
     import torch
 
-    class Nhwc(torch.nn.Module):
+    class TracedNhwc(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.model = model
@@ -31,7 +31,7 @@ def from_torch(model: Any, card: Card) -> Any:
     try:
         with torch.no_grad():
             trace: Any = torch.jit.trace  # untyped
-            traced = trace(Nhwc().eval(), torch.zeros(shape), check_trace=False)
+            traced = trace(TracedNhwc().eval(), torch.zeros(shape), check_trace=False)
         converted = openvino.convert_model(traced, input=shape)
     except Exception as error:  # the library's exceptions have no common base of their own
         raise _unsupported(card.arch, error) from error
