@@ -301,47 +301,58 @@ def test_what_is_written_is_what_is_held(write_recipe: Write, stages: list[Any])
     assert accepts(recipe_schema(), written)
 
 
+KINDS: dict[str, Any] = {
+    "object": dict, "array": list, "string": str, "boolean": bool, "integer": int,
+    "number": (int, float), "null": type(None),
+}  # fmt: skip
+
+
 def accepts(schema: dict[str, Any], value: Any) -> bool:
     """Whether a JSON Schema takes a value: the keywords that pydantic writes, no more."""
-    definitions = schema.get("$defs", {})
-
-    def holds(rule: dict[str, Any], value: Any) -> bool:
-        if "$ref" in rule:
-            return holds(definitions[rule["$ref"].rpartition("/")[2]], value)
-        if "anyOf" in rule and not any(holds(r, value) for r in rule["anyOf"]):
-            return False
-        if "oneOf" in rule and sum(holds(r, value) for r in rule["oneOf"]) != 1:
-            return False
-        if ("enum" in rule and value not in rule["enum"]) or value != rule.get("const", value):
-            return False
-        kinds: dict[str, Any] = {"object": dict, "array": list, "string": str, "boolean": bool}
-        kinds |= {"integer": int, "number": (int, float), "null": type(None)}
-        if "type" in rule and not isinstance(value, kinds[rule["type"]]):
-            return False
-        if value is not None and isinstance(value, int | float):
-            low, high = rule.get("minimum", value), rule.get("maximum", value)
-            over, under = rule.get("exclusiveMinimum"), rule.get("exclusiveMaximum")
-            inside = (over is None or value > over) and (under is None or value < under)
-            if not (inside and low <= value <= high):
-                return False
-        if isinstance(value, dict):
-            known = rule.get("properties", {})
-            others = rule.get("additionalProperties", True)
-            return set(rule.get("required", [])) <= set(value) and all(
-                holds(known[k], v)
-                if k in known
-                else others and (others is True or holds(others, v))
-                for k, v in value.items()
-            )
-        if isinstance(value, list) and len(value) < rule.get("minItems", 0):
-            return False
-        return not isinstance(value, list) or all(holds(rule.get("items", {}), v) for v in value)
-
     try:
         import jsonschema
     except ImportError:
-        return holds(schema, value)
+        return holds(schema, value, schema.get("$defs", {}))
     return bool(jsonschema.Draft202012Validator(schema).is_valid(value))
+
+
+def holds(rule: dict[str, Any], value: Any, definitions: dict[str, Any]) -> bool:
+    if "$ref" in rule:
+        return holds(definitions[rule["$ref"].rpartition("/")[2]], value, definitions)
+    if "anyOf" in rule and not any(holds(r, value, definitions) for r in rule["anyOf"]):
+        return False
+    if "oneOf" in rule and sum(holds(r, value, definitions) for r in rule["oneOf"]) != 1:
+        return False
+    if ("enum" in rule and value not in rule["enum"]) or value != rule.get("const", value):
+        return False
+    if "type" in rule and not isinstance(value, KINDS[rule["type"]]):
+        return False
+    if isinstance(value, int | float):
+        return within(rule, value)
+    if isinstance(value, dict):
+        return entries_hold(rule, value, definitions)
+    if isinstance(value, list):
+        items = rule.get("items", {})
+        enough = len(value) >= rule.get("minItems", 0)
+        return enough and all(holds(items, v, definitions) for v in value)
+    return True
+
+
+def within(rule: dict[str, Any], value: float) -> bool:
+    low, high = rule.get("minimum", value), rule.get("maximum", value)
+    over, under = rule.get("exclusiveMinimum"), rule.get("exclusiveMaximum")
+    inside = (over is None or value > over) and (under is None or value < under)
+    return bool(inside and low <= value <= high)
+
+
+def entries_hold(rule: dict[str, Any], value: dict[str, Any], definitions: dict[str, Any]) -> bool:
+    known, others = rule.get("properties", {}), rule.get("additionalProperties", True)
+    return set(rule.get("required", [])) <= set(value) and all(
+        holds(known[k], v, definitions)
+        if k in known
+        else others and (others is True or holds(others, v, definitions))
+        for k, v in value.items()
+    )
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
