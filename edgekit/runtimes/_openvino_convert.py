@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,8 @@ def from_torch(model: Any, card: Card) -> Any:
         with torch.no_grad():
             trace: Any = torch.jit.trace  # untyped
             traced = trace(TracedNhwc().eval(), torch.zeros(shape), check_trace=False)
-        converted = openvino.convert_model(traced, input=shape)
+        with _tensorflow_out_of_sight():
+            converted = openvino.convert_model(traced, input=shape)
     except Exception as error:  # the library's exceptions have no common base of their own
         raise _unsupported(card.arch, error) from error
     modules: dict[str, str] = {}
@@ -41,6 +45,22 @@ def from_torch(model: Any, card: Card) -> Any:
         module = node.scopeName().rpartition("__module.model.")[2]
         modules |= {output.debugName(): module for output in node.outputs()}
     return _finish(converted, card.arch, set(), modules)
+
+
+@contextmanager
+def _tensorflow_out_of_sight() -> Iterator[None]:
+    """Convert a torch model as if TensorFlow were not loaded.
+
+    Where it is, OpenVINO 2026.4 asks it first whether the model is one of its own, by a function
+    that runs `exec("del tensorflow")`. Since Python 3.13 (PEP 667) that is a NameError, and no
+    torch model could be converted after one for LiteRT.
+    """
+    held = sys.modules.pop("tensorflow", None)
+    try:
+        yield
+    finally:
+        if held is not None:
+            sys.modules["tensorflow"] = held
 
 
 def from_file(path: Path, card: Card | None) -> Any:

@@ -10,6 +10,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from edgekit.agent import agent
 from edgekit.errors import DeviceError, EdgekitError, MissingPackage, Unsupported
 from edgekit.models.card import Card
 from edgekit.models.timm_models import create
+from edgekit.runtimes import _openvino_convert
 from edgekit.runtimes.contract.forms import InputForm, pixel_grid
 from edgekit.runtimes.contract.settings import Quantization
 from edgekit.runtimes.openvino import OpenVino
@@ -138,6 +140,18 @@ def test_the_float_model_computes_what_torch_computes(build: Build) -> None:
     assert (described.output.name, described.output.shape) == ("scores", (1, 2))
     assert len(described.float_heavy) == 47
     assert not described.per_channel
+
+
+def test_a_loaded_tensorflow_is_not_asked_about_a_torch_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """OpenVINO's question to it fails on Python 3.13, and here on any."""
+    stand_in = ModuleType("tensorflow")
+    monkeypatch.setitem(sys.modules, "tensorflow", stand_in)
+    model = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    converted = _openvino_convert.from_torch(model, ALIKE)
+    assert len(converted.outputs) == 1
+    assert sys.modules["tensorflow"] is stand_in
 
 
 def test_multiply_accumulates_are_torchs(build: Build) -> None:
