@@ -189,5 +189,6 @@ def test_every_runtime_fulfils_its_contract(name: str) -> None:
     assert runtime.file.startswith("model.")
     assert runtime.calibrations
     assert runtime.engine in runtime.libraries
+    assert runtime.engine == next(iter(runtime.engine_modules))
     assert len(runtime.example.strip().splitlines()) <= 12
     compile(runtime.example, name, "exec")

@@ -196,8 +196,9 @@ def _text(field: str, value: Any) -> str:
 def setup(name: str, runtimes: tuple[str, ...]) -> None:
     """Make a venv with pinned runtimes in the device's folder; its own Python is not touched."""
     from edgekit.devices.device import Device
+    from edgekit.devices.engines import DEFAULT_RUNTIMES
     from edgekit.devices.inventory import find_device
-    from edgekit.devices.setup import DEFAULT_RUNTIMES, set_up
+    from edgekit.devices.setup import set_up
 
     with Device(name, find_device(name)) as opened:
         done = set_up(opened, runtimes or DEFAULT_RUNTIMES, on_stderr)

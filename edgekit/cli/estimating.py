@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from edgekit.devices.estimate.estimate import Estimate
     from edgekit.devices.estimate.latency_model import LatencyModel
 
-DEFAULT_RUNTIMES = ("litert", "onnxruntime")
 threads_option = click.option("--threads", type=click.IntRange(1, 64), help="Of the inference.")
 
 
@@ -29,6 +28,7 @@ def calibrate(device: str, runtimes: tuple[str, ...], threads: int, as_json: boo
     """Measure probe models on a device, so that `estimate` can tell what others would take."""
     from edgekit.cli.console import Console
     from edgekit.devices.device import Device
+    from edgekit.devices.engines import DEFAULT_RUNTIMES
     from edgekit.devices.estimate.calibrate import calibrate as run
     from edgekit.devices.estimate.calibrate import calibration_path
     from edgekit.devices.inventory import find_device

@@ -16,13 +16,6 @@ from edgekit.devices.engines import ENGINES
 from edgekit.devices.facts import PythonThere
 from edgekit.errors import DeviceError, Fault, InputError
 
-MODULES = {
-    "numpy": "numpy",
-    "ai-edge-litert": "ai_edge_litert.interpreter",
-    "tflite-runtime": "tflite_runtime.interpreter",
-    "onnxruntime": "onnxruntime",
-    "openvino": "openvino",
-}
 MIN_GLIBC = 17
 """Minor version of the glibc 2.x of manylinux2014, the oldest platform with wheels of interest."""
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from edgekit.devices.engines import option_for
 from edgekit.errors import DeviceError, Fault
 
 
@@ -112,10 +113,6 @@ class AgentResult(ReportPart):
         return found
 
 
-OPTIONS = {"openvino": " --runtime openvino"}
-"""Of `device setup`, for what it does not install unasked."""
-
-
 def message_of(line: str) -> dict[str, Any] | None:
     """A line of progress; None for what a library printed in between."""
     try:
@@ -155,7 +152,7 @@ def crash(name: str, code: int, stderr: str) -> DeviceError:
         package = last.rpartition("'")[0].rpartition("'")[2]
         return DeviceError(
             f"{name}: {package} is not installed for the Python that runs there",
-            hint=f"edgekit device setup {name}{OPTIONS.get(package, '')}",
+            hint=f"edgekit device setup {name}{option_for(package)}",
             fault=Fault.MISSING_RUNTIME,
         )
     signals = {132: "SIGILL, an instruction it does not have", 137: "SIGKILL, mostly for want of "

@@ -16,12 +16,10 @@ from typing import Any
 from edgekit.devices.advice import LINKS, PROGRAMS, no_links, problems_of
 from edgekit.devices.agent_result import NOW_BITS
 from edgekit.devices.device import Device
-from edgekit.devices.engines import ENGINES
+from edgekit.devices.engines import DISTRIBUTIONS
 from edgekit.devices.facts import Checked, PythonThere, Throttling
 from edgekit.devices.files import free_bytes
 from edgekit.errors import DeviceError, Fault
-
-RUNTIMES = tuple(name for names in ENGINES.values() for name in names)
 
 
 def decode_throttled(word: str) -> Throttling:
@@ -99,7 +97,7 @@ try:
 except ImportError:  # before Python 3.8
     def version(name): raise Exception
 found = {{}}
-for name in ("numpy",) + {RUNTIMES!r}:
+for name in {DISTRIBUTIONS!r}:
     try:
         found[name] = version(name)
     except Exception:

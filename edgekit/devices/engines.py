@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from edgekit.engine.artifact import Json
+from edgekit.runtimes import find_runtimes
 
-ENGINES = {
-    "litert": ("ai-edge-litert", "tflite-runtime"),
-    "onnxruntime": ("onnxruntime",),
-    "openvino": ("openvino",),
-}
+ENGINES = {name: tuple(plugin.engine_modules) for name, plugin in find_runtimes().items()}
 """Of a runtime, the distributions that give it; the latter where there is no former."""
+DISTRIBUTIONS = ("numpy", *(name for names in ENGINES.values() for name in names))
+"""Those whose versions a device is asked for."""
+MODULES = {"numpy": "numpy"} | {
+    distribution: module
+    for plugin in find_runtimes().values()
+    for distribution, module in plugin.engine_modules.items()
+}
+"""By distribution the module that is imported of it."""
+DEFAULT_RUNTIMES = tuple(name for name, plugin in find_runtimes().items() if plugin.set_up_unasked)
+"""What a device is set up with where none is named."""
+
+
+def option_for(module: str) -> str:
+    """The option of `device setup` that installs a module; empty where it is installed unasked."""
+    for name, plugin in find_runtimes().items():
+        packages = {path.split(".")[0] for path in plugin.engine_modules.values()}
+        if module in packages and not plugin.set_up_unasked:
+            return f" --runtime {name}"
+    return ""
 
 
 def library_of(environment: Json, runtime: str) -> str | None:

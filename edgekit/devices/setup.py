@@ -12,10 +12,10 @@ import shlex
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.devices._wheels import MODULES, Wheel, fetch_wheels
+from edgekit.devices._wheels import Wheel, fetch_wheels
 from edgekit.devices.check import probe_python
 from edgekit.devices.device import Device
-from edgekit.devices.engines import ENGINES
+from edgekit.devices.engines import DEFAULT_RUNTIMES, ENGINES, MODULES
 from edgekit.devices.facts import PythonThere
 from edgekit.devices.lock import held
 from edgekit.engine.artifact import sha256_of
@@ -24,7 +24,6 @@ from edgekit.evidence import Evidence
 from edgekit.spec.yamlfile import suggestion
 from edgekit.transports.base import Completed, Listener, ignore
 
-DEFAULT_RUNTIMES = ("litert", "onnxruntime")
 RECORD = "edgekit.json"
 UNPACKED_RATIO = 4
 """Times the bytes of its wheel that a package takes once it is installed, at most."""

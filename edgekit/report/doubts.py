@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgekit.build.run import Build, TargetResult
 from edgekit.evidence import Evidence
+from edgekit.runtimes import find_runtimes
 
 BUSY = (
     "The latency of {rows}, though it was tried three times: other jobs were at work, and the "
@@ -65,7 +66,7 @@ def _not_measured(target: TargetResult) -> list[str]:
         return doubts
     environment = target.rows[-1].validation.environment
     int8 = environment.get("int8_instructions", [])
-    saturates = not int8 and any(row.row.runtime == "openvino" for row in target.rows)
+    saturates = not int8 and any(find_runtimes()[row.row.runtime].saturates for row in target.rows)
     doubts += [SATURATES] if saturates else []
     if spec.device != "CPU":
         return [

@@ -8,7 +8,7 @@ the input is float32, already normalised; afterwards it is raw uint8 RGB.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
@@ -25,6 +25,13 @@ class Runtime(Compiler, Reader, Microbenchmark):
 
     engine: ClassVar[str]
     """The distribution that runs the model on the device."""
+    engine_modules: ClassVar[Mapping[str, str]]
+    """The module to import, by each distribution that can run the model on a device: `engine`
+    first, the next one where no wheel of that fits."""
+    set_up_unasked: ClassVar[bool] = True
+    """`device setup` and `calibrate` take it where no runtime is named."""
+    saturates: ClassVar[bool] = False
+    """Its int8 sums saturate on x86 processors without int8 dot-product instructions."""
     devices: ClassVar[tuple[str, ...]] = ("CPU",)
     """What it can run on, in a target's words."""
     gains_from: ClassVar[tuple[str, ...]] = ()
@@ -32,6 +39,11 @@ class Runtime(Compiler, Reader, Microbenchmark):
     with (tests/benchmarks/sparsity.py)."""
     example: ClassVar[str]
     """A program of ten lines that runs the shipped file with numpy and the runtime alone."""
+
+    @classmethod
+    def device_for(cls, device: str) -> str:
+        """A target's device if the runtime can run on it; else the CPU, on which all run."""
+        return device if device in cls.devices else "CPU"
 
 
 class TakesOver(Runtime):

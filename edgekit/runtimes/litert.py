@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekit.engine.action import Progress
 from edgekit.errors import EdgekitError, InputError, Unsupported
@@ -54,6 +54,10 @@ class LiteRT(Runtime):
     file = "model.tflite"
     libraries = ("litert-torch", "ai-edge-quantizer", "ai-edge-litert", "torch", "tensorflow")
     engine = "ai-edge-litert"
+    engine_modules: ClassVar[Mapping[str, str]] = {
+        "ai-edge-litert": "ai_edge_litert.interpreter",
+        "tflite-runtime": "tflite_runtime.interpreter",
+    }
     older_engines = ("tflite-runtime==2.14.0",)
     reads = ("torch", "keras")
     precisions = ("int8", "float16")

@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -53,6 +53,7 @@ class OnnxRuntime(Runtime):
     )
     reads: ClassVar[tuple[Format, ...]] = ("torch", "onnx", "keras")
     engine: ClassVar[str] = "onnxruntime"
+    engine_modules: ClassVar[Mapping[str, str]] = {"onnxruntime": "onnxruntime"}
     quantizers: ClassVar[tuple[str, ...]] = tuple(QUANTIZERS)
     calibrations: ClassVar[tuple[CalibrationMethod, ...]] = ("minmax", "moving_average")
 

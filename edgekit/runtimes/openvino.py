@@ -7,7 +7,7 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from unittest.mock import patch
@@ -40,6 +40,9 @@ class OpenVino(TakesOver, CompilesAhead):
     companions: ClassVar[tuple[str, ...]] = ("model.bin",)
     libraries: ClassVar[tuple[str, ...]] = ("openvino", "nncf", "torch", "keras", "tensorflow")
     engine: ClassVar[str] = "openvino"
+    engine_modules: ClassVar[Mapping[str, str]] = {"openvino": "openvino"}
+    set_up_unasked: ClassVar[bool] = False
+    saturates: ClassVar[bool] = True
     devices: ClassVar[tuple[str, ...]] = ("CPU", "GPU", "NPU")
     blob: ClassVar[str] = "model.blob"
     reads: ClassVar[tuple[Format, ...]] = ("torch", "onnx", "keras")

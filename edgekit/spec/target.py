@@ -70,7 +70,7 @@ class Target(BaseModel):
         import jinja2
 
         try:
-            self.use_for("recipe", 224, 1.0, 2, ["litert"])
+            self.use_for("recipe", 224, 1.0, 2, list(self.runtimes))
         except jinja2.TemplateError as error:
             raise ValueError(f"use: {error}") from error
         return self

@@ -58,7 +58,7 @@ def need_tflite(bundle: Bundle) -> None:
     Raises:
         InputError: the bundle's model is no TFLite file.
     """
-    if bundle.info.runtime != "litert":
+    if Path(bundle.info.subject.file).suffix != ".tflite":
         raise InputError(
             f"benchmark_model runs TFLite files, and {bundle.info.subject.file} is none",
             hint="name the variant of LiteRT, e.g. build/<recipe>/android/litert",

@@ -17,6 +17,7 @@ from edgekit.devices.agent_result import AgentResult
 from edgekit.devices.bench.validity import watched_reasons
 from edgekit.devices.bundle.bundle import IMAGES, JOB
 from edgekit.devices.device import Device, check_machine, messages_to
+from edgekit.devices.engines import DISTRIBUTIONS
 from edgekit.devices.lock import held
 from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Json
@@ -41,11 +42,11 @@ def known(name):
         return version(name)
     except Exception:
         return None
-names = "numpy", "ai-edge-litert", "tflite-runtime", "onnxruntime", "openvino"
+names = DISTRIBUTIONS
 print(json.dumps({"versions": {name: known(name) for name in names}, "kernel": platform.release(),
                   "python": platform.python_version(), "id": read("/etc/machine-id"),
                   "serial": read("/proc/device-tree/serial-number")}))
-"""
+""".replace("DISTRIBUTIONS", repr(DISTRIBUTIONS))
 """Printed in one line by the Python that will run the agent."""
 
 
@@ -139,8 +140,8 @@ class TimingDevice:
                 for name in runtime.files():
                     archive.add(candidate.path.with_name(name), f"{number}/{name}")
                 model = {"id": candidate.id, "path": f"{number}/{runtime.file}"}
-                if candidate.runtime == "openvino":
-                    model["device"] = self.target.device
+                if len(runtime.devices) > 1:
+                    model["device"] = runtime.device_for(self.target.device)
                 form = candidate.form.model_dump(mode="json")
                 models.append({**model, "runtime": runtime.name, "form": form})
         pixels = np.load(images, mmap_mode="r")

@@ -102,7 +102,7 @@ class OnDevice(Action):
             cpu=self.device.target.cpu,
             threads=self.device.target.threads,
             runtime=self.runtime,
-            device=self.device.target.device if self.runtime == "openvino" else "CPU",
+            device=runtime.device_for(self.device.target.device),
             form=InputForm.model_validate(model.metadata["form"]),
             subject=subject_of(
                 model.file(runtime.file), runtime, model.metadata["precision"], card, lineage

@@ -123,7 +123,7 @@ def _from_build(folder: Path, store: Store, options: BundleOptions, into: Path) 
         cpu=report.cpu,
         threads=options.threads or report.threads,
         runtime=runtime.name,
-        device=report.device if runtime.name == "openvino" else "CPU",
+        device=runtime.device_for(report.device),
         form=InputForm.model_validate(artifact.metadata["form"]),
         subject=subject_of(folder / runtime.file, runtime, manifest.precision, card, lineage),
         classes=card.classes,
