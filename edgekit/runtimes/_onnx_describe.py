@@ -71,31 +71,36 @@ def _operators(running: Any, facts: _Facts) -> tuple[Operator, ...]:
     codes = {i.name for i in running.input if i.type.tensor_type.elem_type == TensorProto.UINT8}
     operators = []
     for node in running.node:
-        kind, heavy = node.op_type, node.op_type in HEAVY
-        moves = not heavy and kind not in CONVERSIONS and node.input and node.input[0] in codes
-        int8 = moves or kind in INT8_HEAVY or kind.startswith("QLinear")
-        # A QGemm with fewer than nine inputs has no output scale: it gives floats.
-        if (
-            moves
-            or kind == "QuantizeLinear"
-            or kind.startswith("QLinear")
-            or (kind == "QGemm" and len(node.input) == 9)
-        ):
+        kind = node.op_type
+        is_light = kind not in HEAVY and kind not in CONVERSIONS
+        moves_codes = bool(is_light and node.input and node.input[0] in codes)
+        if moves_codes or _makes_codes(node):
             codes.update(node.output)
-        operators.append(
-            Operator(
-                name=_name(node),
-                kind=kind,
-                written=facts.written(node) if heavy else _name(node),
-                precision="int8" if int8 else "float32",
-                heavy=heavy,
-                macs=facts.macs(node) if heavy else 0,
-                work=facts.work(node) if heavy else None,
-                weights=facts.weights(node),
-                moved=facts.moved(node, 1 if int8 else 4),
-            )
-        )
+        is_int8 = moves_codes or kind in INT8_HEAVY or kind.startswith("QLinear")
+        operators.append(_operator(node, is_int8, facts))
     return tuple(operators)
+
+
+def _makes_codes(node: Any) -> bool:
+    """A QGemm with fewer than nine inputs has no output scale: it gives floats."""
+    kind = node.op_type
+    is_whole_gemm = kind == "QGemm" and len(node.input) == 9
+    return kind == "QuantizeLinear" or kind.startswith("QLinear") or is_whole_gemm
+
+
+def _operator(node: Any, is_int8: bool, facts: _Facts) -> Operator:
+    heavy = node.op_type in HEAVY
+    return Operator(
+        name=_name(node),
+        kind=node.op_type,
+        written=facts.written(node) if heavy else _name(node),
+        precision="int8" if is_int8 else "float32",
+        heavy=heavy,
+        macs=facts.macs(node) if heavy else 0,
+        work=facts.work(node) if heavy else None,
+        weights=facts.weights(node),
+        moved=facts.moved(node, 1 if is_int8 else 4),
+    )
 
 
 def _name(node: Any) -> str:

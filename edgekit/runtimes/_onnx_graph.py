@@ -14,26 +14,41 @@ QDQ = ("QuantizeLinear", "DequantizeLinear")
 
 def pool_globally(model: Any) -> Any:
     """Write averages over height and width as GlobalAveragePool: ReduceMean has no int8 kernel."""
-    from onnx import helper, numpy_helper, shape_inference
+    from onnx import shape_inference
 
     inferred = shape_inference.infer_shapes(model).graph
     rank = {v.name: len(v.type.tensor_type.shape.dim) for v in inferred.value_info}
     constants = {i.name: i for i in model.graph.initializer}
-    nodes = []
+    nodes: list[Any] = []
     for node in model.graph.node:
-        axes = constants.get(node.input[1]) if len(node.input) > 1 else None
-        spatial = axes and sorted(numpy_helper.to_array(axes).ravel() % 4) == [2, 3]
-        if node.op_type != "ReduceMean" or rank.get(node.input[0]) != 4 or not spatial:
-            nodes.append(node)
-            continue
-        keeps = all(a.i for a in node.attribute if a.name == "keepdims")
-        (x, y), pooled = (node.input[0], node.output[0]), f"{node.output[0]}_pooled"
-        pool = helper.make_node("GlobalAveragePool", [x], [y if keeps else pooled], node.name)
-        nodes.append(pool)
-        if not keeps:
-            nodes.append(helper.make_node("Flatten", [pooled], [y], f"{node.name}_flatten"))
+        is_of_planes = rank.get(node.input[0]) == 4 if node.op_type == "ReduceMean" else False
+        pools = is_of_planes and _is_over_height_and_width(node, constants)
+        nodes += _global_pooling(node) if pools else [node]
     set_nodes(model.graph, nodes)
     return model
+
+
+def _is_over_height_and_width(mean: Any, constants: dict[str, Any]) -> bool:
+    """Whether a ReduceMean's axes are the last two of four, counted from either end."""
+    from onnx import numpy_helper
+
+    axes = constants.get(mean.input[1]) if len(mean.input) > 1 else None
+    return axes is not None and sorted(numpy_helper.to_array(axes).ravel() % 4) == [2, 3]
+
+
+def _global_pooling(mean: Any) -> list[Any]:
+    """The nodes that stand for a ReduceMean; one that keeps no dimensions needs a Flatten."""
+    from onnx import helper
+
+    keeps = all(a.i for a in mean.attribute if a.name == "keepdims")
+    (x, y), pooled = (mean.input[0], mean.output[0]), f"{mean.output[0]}_pooled"
+    pool = helper.make_node("GlobalAveragePool", [x], [y if keeps else pooled], mean.name)
+    flatten = helper.make_node("Flatten", [pooled], [y], f"{mean.name}_flatten")
+    return [pool] if keeps else [pool, flatten]
+
+
+def _readers(graph: Any, tensor: str) -> list[Any]:
+    return [node for node in graph.node if tensor in node.input]
 
 
 def set_nodes(graph: Any, nodes: list[Any]) -> None:
@@ -60,6 +75,20 @@ def rename_ends(model: Any, source: str, sink: str, planar: bool) -> Any:
 
     graph = model.graph
     inside = {source: f"model_{source}" if planar else INPUT, sink: f"model_{sink}"}
+    # First, since a model may call something else `image` or `scores` already.
+    _rename_tensors(graph, inside)
+    value = next(v for v in graph.input if v.name == source)
+    value.name = INPUT
+    if planar:
+        _take_channels_last(graph, value, inside[source])
+    graph.node.append(helper.make_node("Flatten", [inside[sink]], [OUTPUT], "to_row"))
+    result = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, None)
+    graph.output[0].CopyFrom(result)
+    return shape_inference.infer_shapes(model)
+
+
+def _rename_tensors(graph: Any, inside: dict[str, str]) -> None:
+    """Rename what nodes read and write, and make way for the names of the two ends."""
     for node in graph.node:
         for names in (node.input, node.output):
             for i, name in enumerate(names):
@@ -67,21 +96,18 @@ def rename_ends(model: Any, source: str, sink: str, planar: bool) -> Any:
     for constant in graph.initializer:
         if constant.name in (INPUT, OUTPUT):
             constant.name = f"model_{constant.name}"
-    value = next(v for v in graph.input if v.name == source)
-    value.name = INPUT
-    if planar:
-        dims = value.type.tensor_type.shape.dim
-        _, channels, height, width = (d.dim_value for d in dims)
-        for dim, size in zip(dims[1:], (height, width, channels), strict=True):
-            dim.dim_value = size
-        planes = helper.make_node(
-            "Transpose", [INPUT], [inside[source]], "to_planes", perm=[0, 3, 1, 2]
-        )
-        set_nodes(graph, [planes, *graph.node])
-    graph.node.append(helper.make_node("Flatten", [inside[sink]], [OUTPUT], "to_row"))
-    result = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, None)
-    graph.output[0].CopyFrom(result)
-    return shape_inference.infer_shapes(model)
+
+
+def _take_channels_last(graph: Any, value: Any, planes: str) -> None:
+    """Make an NCHW input NHWC, and transpose it to `planes` in front of everything."""
+    from onnx import helper
+
+    dims = value.type.tensor_type.shape.dim
+    _, channels, height, width = (d.dim_value for d in dims)
+    for dim, size in zip(dims[1:], (height, width, channels), strict=True):
+        dim.dim_value = size
+    move = helper.make_node("Transpose", [INPUT], [planes], "to_planes", perm=[0, 3, 1, 2])
+    set_nodes(graph, [move, *graph.node])
 
 
 def pixels(graph: Any) -> str:
@@ -92,18 +118,17 @@ def pixels(graph: Any) -> str:
 
 
 def take_codes(graph: Any, grid: PixelGrid | None) -> bool:
-    """Feed pixels to the first DequantizeLinear, where they are the codes it expects."""
-    import numpy as np
-    from onnx import numpy_helper
+    """Feed pixels to the first DequantizeLinear, where they are the codes it expects.
 
+    Returns:
+        whether they are; else the graph stays as it is.
+    """
     name = pixels(graph)
-    quantizers = [n for n in graph.node if name in n.input]
-    if grid is None or [n.op_type for n in quantizers] != ["QuantizeLinear"]:
+    readers = _readers(graph, name)
+    if grid is None or [node.op_type for node in readers] != ["QuantizeLinear"]:
         return False
-    quantizer = quantizers[0]
-    constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
-    scale, zero_point = (constants[name] for name in quantizer.input[1:3])
-    if scale != np.float32(grid.scale) or zero_point != grid.zero_point:
+    (quantizer,) = readers
+    if not _is_on_grid(graph, quantizer, grid):
         return False
     codes = quantizer.output[0]
     graph.node.remove(quantizer)
@@ -111,6 +136,16 @@ def take_codes(graph: Any, grid: PixelGrid | None) -> bool:
         node.input[:] = [name if i == codes else i for i in node.input]
     forget(graph, {name, codes})
     return True
+
+
+def _is_on_grid(graph: Any, quantizer: Any, grid: PixelGrid) -> bool:
+    """Whether a QuantizeLinear has exactly the scale (as float32) and the zero point of a grid."""
+    import numpy as np
+    from onnx import numpy_helper
+
+    constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    scale, zero_point = (constants[name] for name in quantizer.input[1:3])
+    return bool(scale == np.float32(grid.scale) and zero_point == grid.zero_point)
 
 
 def normalize_in_front(graph: Any, form: InputForm) -> None:
@@ -200,32 +235,54 @@ def ranges_of_written_out(
 def fold_scales(graph: Any, names: Iterable[str]) -> None:
     """Drop the quantised multiplications called `names`, whose second factor is a constant.
 
-    The same codes at that many times the scale are the product, so that no kernel need run.
+        codes -> DequantizeLinear -> Mul by a constant -> QuantizeLinear -> DequantizeLinear ...
+
+    The same codes at that many times the scale are the product, so that no kernel need run: the
+    last DequantizeLinear reads the first one's codes, with the product as its scale.
     """
-    import numpy as np
     from onnx import numpy_helper
 
     maker: dict[str, Any] = {name: node for node in graph.node for name in node.output}
     constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
-    wanted, dropped = set(names), []
+    wanted = set(names)
+    dropped: set[str] = set()
     for times in [node for node in graph.node if node.name in wanted]:
-        before, factor = [maker.get(name) for name in times.input]
-        after = [node for node in graph.node if times.output[0] in node.input]
-        if [n and n.op_type for n in (before, factor, *after)] != [*QDQ[1:] * 2, QDQ[0]]:
+        around = _quantisers_around(graph, maker, times)
+        if around is None:  # it stayed in float, or something else reads the product as well
             continue
-        assert before is not None
-        assert factor is not None
+        before, factor, after = around
         codes, scale, zero_point = before.input
-        value, step, origin = (constants[name].astype(np.float32) for name in factor.input)
-        product = numpy_helper.from_array(constants[scale] * (value - origin) * step)
+        product = numpy_helper.from_array(_product(constants[scale], factor, constants))
         product.name = f"{times.name}_scale"
         graph.initializer.append(product)
-        for reader in [node for node in graph.node if after[0].output[0] in node.input]:
-            del reader.input[:]
-            reader.input.extend([codes, product.name, zero_point])
-        dropped += [times.name, after[0].name]
+        for reader in _readers(graph, after.output[0]):
+            reader.input[:] = [codes, product.name, zero_point]
+        dropped |= {times.name, after.name}
+    # Not within the loop: `set_nodes` copies nodes, and `maker` would point to those of before.
     set_nodes(graph, [node for node in graph.node if node.name not in dropped])
+    # Where nothing else read them, the two dequantisers in front and their constants are idle now.
     drop_unread(graph)
+
+
+def _product(scale: Any, dequantizer: Any, constants: dict[str, Any]) -> Any:
+    """A scale times what the code of a constant stands for, in float32. The constant was quantised
+    too: it is not the factor of the float file any more."""
+    import numpy as np
+
+    code, step, zero_point = (constants[name].astype(np.float32) for name in dequantizer.input)
+    return scale * (code - zero_point) * step
+
+
+def _quantisers_around(
+    graph: Any, maker: dict[str, Any], times: Any
+) -> tuple[Any, Any, Any] | None:
+    """The dequantisers of a multiplication's two factors and the one quantiser that reads it; None
+    where it is not quantised so."""
+    before, factor = (maker.get(name) for name in times.input)
+    readers = _readers(graph, times.output[0])
+    quantize, dequantize = QDQ
+    kinds = [node.op_type if node else None for node in (before, factor, *readers)]
+    return (before, factor, readers[0]) if kinds == [dequantize, dequantize, quantize] else None
 
 
 def name_nodes(graph: Any) -> None:
@@ -242,18 +299,27 @@ def name_nodes(graph: Any) -> None:
 
 def drop_unread(graph: Any) -> None:
     """Drop the nodes and constants whose results nothing reads."""
+    read = _drop_idle_nodes(graph)
+    for constant in [i for i in graph.initializer if i.name not in read]:
+        graph.initializer.remove(constant)
+    made = {name for node in graph.node for name in node.output}
+    forget(graph, {value.name for value in graph.value_info} - made)
+
+
+def _drop_idle_nodes(graph: Any) -> set[str]:
+    """Round by round, since a node may be read by idle ones alone.
+
+    Returns:
+        the tensors that are still read.
+    """
     results = {value.name for value in graph.output}
     while True:
         read = {name for node in graph.node for name in node.input} | results
         idle = [node for node in graph.node if read.isdisjoint(node.output)]
         if not idle:
-            break
+            return read
         for node in idle:
             graph.node.remove(node)
-    for constant in [i for i in graph.initializer if i.name not in read]:
-        graph.initializer.remove(constant)
-    made = {name for node in graph.node for name in node.output}
-    forget(graph, {value.name for value in graph.value_info} - made)
 
 
 def forget(graph: Any, names: set[str]) -> None:

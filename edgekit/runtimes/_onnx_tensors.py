@@ -33,7 +33,7 @@ def passed_on(model_graph: Any) -> dict[str, str]:
     Returns:
         the name in the float file, and the name of the tensor here; constants are not among them.
     """
-    view = _View(model_graph)
+    view = _GraphView(model_graph)
     found: dict[str, str] = {}
     for name in view.computed:
         node = view.computed[name]
@@ -47,7 +47,7 @@ def passed_on(model_graph: Any) -> dict[str, str]:
     return found
 
 
-class _View:
+class _GraphView:
     """A graph's nodes by what they make, and the names its tensors have in the float file."""
 
     def __init__(self, model_graph: Any) -> None:
@@ -113,9 +113,9 @@ class _View:
 
 
 def activations(path: Path) -> tuple[Activation, ...]:
-    """See `Runtime.activations`."""
+    """See `Reader.activations`."""
     model_graph = _read(path).graph
-    view = _View(model_graph)
+    view = _GraphView(model_graph)
     return tuple(view.activation(*pair) for pair in passed_on(model_graph).items())
 
 
@@ -131,29 +131,43 @@ def _read(path: Path) -> Any:
 
 
 def weights(path: Path) -> dict[str, NDArray[np.float32]]:
-    """See `Runtime.weights`. ONNX Runtime itself turns codes into what they stand for."""
+    """See `Reader.weights`. ONNX Runtime itself turns codes into what they stand for."""
     import numpy as np
     from onnx import numpy_helper
 
     model = _read(path)
-    view = _View(model.graph)
-    layers = {}
-    for node in model.graph.node:
-        constant = [name for name in node.input[:2] if name and name not in view.computed]
-        if node.op_type in LAYERS and len(constant) == 1:
-            layers[node.name] = constant[0]
+    view = _GraphView(model.graph)
+    layers = _weights_of_layers(model.graph, view)
     stored = {n: numpy_helper.to_array(c) for n, c in view.constants.items()}
     found: dict[str, Any] = {
         op: np.float32(stored[name]) for op, name in layers.items() if name in stored
     }
+    # What is no constant itself is dequantised from one.
     coded = {op: name for op, name in layers.items() if name not in stored}
-    if coded:
-        session = _session(path, model, set(coded.values()))
-        source = session.get_inputs()[0]
-        blank = np.zeros(source.shape, np.uint8 if "uint8" in source.type else np.float32)
-        values = session.run([*coded.values()], {source.name: blank})
-        found |= dict(zip(coded, values, strict=True))
-    return found
+    return found | _constants_made(path, model, coded)
+
+
+def _weights_of_layers(model_graph: Any, view: _GraphView) -> dict[str, str]:
+    """By layer the tensor of its weights: the one of its first two that no image changes."""
+    layers = {}
+    for node in model_graph.node:
+        constant = [name for name in node.input[:2] if name and name not in view.computed]
+        if node.op_type in LAYERS and len(constant) == 1:
+            layers[node.name] = constant[0]
+    return layers
+
+
+def _constants_made(path: Path, model: Any, wanted: dict[str, str]) -> dict[str, Any]:
+    """Tensors that nodes make of constants, by the same keys: the session is run on no image."""
+    import numpy as np
+
+    if not wanted:
+        return {}
+    session = _session(path, model, set(wanted.values()))
+    source = session.get_inputs()[0]
+    blank = np.zeros(source.shape, np.uint8 if "uint8" in source.type else np.float32)
+    values = session.run([*wanted.values()], {source.name: blank})
+    return dict(zip(wanted, values, strict=True))
 
 
 def _session(path: Path, model: Any, shown: set[str]) -> Any:
@@ -179,7 +193,7 @@ def _session(path: Path, model: Any, shown: set[str]) -> Any:
 def tensors(
     path: Path, form: InputForm, images: NDArray[np.uint8]
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """See `Runtime.tensors`. The graph runs as it is written: nothing is fused, and codes are
+    """See `Reader.tensors`. The graph runs as it is written: nothing is fused, and codes are
     turned back into real values at every DequantizeLinear."""
     import numpy as np
 

@@ -114,17 +114,29 @@ def _layout(shape: Any, path: Path, card: Card | None) -> tuple[str, list[int]]:
     found = [d.get_length() if d.is_static else 0 for d in shape] if shape.rank.is_static else []
     size = card.image_size if card else 0
     for layout, channels in (("NHWC", 3), ("NCHW", 1)):
-        if len(found) == 4 and found[channels] == 3:
-            static = [extent or size for extent in found]
-            static[0] = 1
-            sides = {static[i] for i in (1, 2, 3) if i != channels}
-            if found[0] in (0, 1) and 0 not in sides and (not size or sides == {size}):
-                return layout, static
+        static = _static(found, channels, size)
+        if static:
+            return layout, static
     wanted = f"one image of {size}x{size} pixels" if size else "one image"
     raise Unsupported(
         f"{path.name} takes {shape}, not {wanted} with three channels",
         hint="give the image size that the model was made for",
     )
+
+
+def _static(shape: list[int], channels: int, size: int) -> list[int] | None:
+    """The shape of one RGB image, if a shape with `channels` at that place can be one.
+
+    Args:
+        shape: with 0 for what is not fixed.
+        size: of the image, 0 where it is not known.
+    """
+    if len(shape) != 4 or shape[0] not in (0, 1) or shape[channels] != 3:
+        return None
+    static = [1, *(extent or size for extent in shape[1:])]
+    sides = {static[i] for i in (1, 2, 3) if i != channels}
+    fits = 0 not in sides and (not size or sides == {size})
+    return static if fits else None
 
 
 def _finish(model: Any, name: str, known: set[str], scopes: dict[str, str]) -> Any:

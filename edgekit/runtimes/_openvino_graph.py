@@ -174,19 +174,8 @@ def tidy(model: Any, known: set[str], scopes: dict[str, str] | None = None) -> N
     """
     ordered, live = model.get_ordered_ops(), computed(model)
     inner = [op for op in ordered if op.get_type_name() not in ENDS]
-    names: dict[str, str] = {}
-    places: dict[str, str] = {}
-    for op in reversed(inner):
-        own, kind, unique = op.get_friendly_name(), op.get_type_name(), op.get_name()
-        made_by = _scope(op, scopes or {})
-        if own in known or "/" in own:
-            names[unique] = _shorten(own, kind)
-        else:
-            beside = min(places.get(reader.get_name(), "") for reader, _ in consumers(op))
-            names[unique] = "/".join(filter(None, (made_by or beside, kind)))
-        # Farther back than one operator is another layer, but for what makes the weights.
-        if own in known or "/" in own or made_by or unique not in live:
-            places[unique] = names[unique].rpartition("/")[0]
+    # All names are chosen before any is given: they are chosen by those that the model has now.
+    names = _lasting_names(inner, live, known, scopes or {})
     taken = {INPUT}
     for op in inner:
         name = first = names[op.get_name()]
@@ -196,7 +185,31 @@ def tidy(model: Any, known: set[str], scopes: dict[str, str] | None = None) -> N
             name = f"{first}_{number}"
         taken.add(name)
         op.set_friendly_name(name)
+    # Last, since constants and ends are called after the operators beside them.
     _name_the_rest(ordered)
+
+
+def _lasting_names(
+    inner: list[Any], live: set[str], known: set[str], scopes: dict[str, str]
+) -> dict[str, str]:
+    """A name for each operator, by its unique one; several may get the same.
+
+    From the last operator to the first, since a made-up one is called after what reads it.
+    """
+    names: dict[str, str] = {}
+    places: dict[str, str] = {}
+    for op in reversed(inner):
+        own, kind, unique = op.get_friendly_name(), op.get_type_name(), op.get_name()
+        is_lasting, made_by = own in known or "/" in own, _scope(op, scopes)
+        if is_lasting:
+            names[unique] = _shorten(own, kind)
+        else:
+            beside = min(places.get(reader.get_name(), "") for reader, _ in consumers(op))
+            names[unique] = "/".join(filter(None, (made_by or beside, kind)))
+        # Farther back than one operator is another layer, but for what makes the weights.
+        if is_lasting or made_by or unique not in live:
+            places[unique] = names[unique].rpartition("/")[0]
+    return names
 
 
 def _name_the_rest(ordered: list[Any]) -> None:
@@ -261,18 +274,24 @@ def set_ranges(model: Any, ranges: dict[str, tuple[float, float]]) -> None:
         before = op.input_value(0)
         port = before.get_index()
         source = before.get_node().get_friendly_name() + (f".{port}" if port else "")
-        if source not in ranges or op.get_attributes()["levels"] != LEVELS:
-            continue
-        low, high = ranges[source]
-        was = [float(end.get_data().min()) for end in sources(op)[1:3]]
-        if was[0] < 0 and abs(was[0] * 127 / 128 + was[1]) < 1e-4 * was[1]:
-            high = max(high, -low * 127 / 128) or 1e-6
-            low = -high * 128 / 127
-        else:
-            step = max(high - low, 1e-6) / (LEVELS - 1)
-            zero_point = round(-low / step)
-            low, high = -zero_point * step, (LEVELS - 1 - zero_point) * step
-        _set_ranges(op, {1: low, 2: high, 3: low, 4: high})
+        if source in ranges and op.get_attributes()["levels"] == LEVELS:
+            low, high = _ends_like(op, *ranges[source])
+            _set_ranges(op, {1: low, 2: high, 3: low, 4: high})
+
+
+def _ends_like(quantizer: Any, low: float, high: float) -> tuple[float, float]:
+    """The least range that holds `low` to `high` and suits a quantiser.
+
+    NNCF's symmetric ones have 128 levels below zero and 127 above it; in any other, the range is
+    moved until zero is a level.
+    """
+    was_low, was_high = (float(end.get_data().min()) for end in sources(quantizer)[1:3])
+    if was_low < 0 and abs(was_low * 127 / 128 + was_high) < 1e-4 * was_high:
+        high = max(high, -low * 127 / 128) or 1e-6
+        return -high * 128 / 127, high
+    step = max(high - low, 1e-6) / (LEVELS - 1)
+    zero_point = round(-low / step)
+    return -zero_point * step, (LEVELS - 1 - zero_point) * step
 
 
 def take_codes(model: Any, grid: PixelGrid | None) -> bool:

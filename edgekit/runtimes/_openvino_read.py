@@ -18,7 +18,7 @@ PRECISIONS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int
 
 HEAVY = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "ScaledDotProductAttention"}
 CONVERTS = {"FakeQuantize", "Convert"}
-MOVES = {"Transpose", "Reorder"}
+LAYOUT_CHANGES = {"Transpose", "Reorder"}
 NPU_LACKS = {
     *("BinaryConvolution", "Col2Im", "CTCLoss", "GenerateProposals", "MatrixNms"),
     *("MulticlassNms", "Multinomial", "SearchSorted", "Unique"),
@@ -110,28 +110,42 @@ def _dynamic(model: Any) -> tuple[str, ...]:
 
 
 def describe(path: Path) -> Description:
+    """See `Reader.describe`.
+
+    Raises:
+        EdgekitError: the file cannot be read, or not be compiled here.
+    """
     model = load(path)
     running = _running(model, path)
     made = {op.get_friendly_name(): op for op in model.get_ops()}
     live = graph.computed(running)
-    # A `_fake` reorder reads memory in another order, and moves none.
-    nodes = [
-        op
-        for op in running.get_ordered_ops()
-        if op.get_name() in live
-        and _fact(op, "layerType") not in {"Input", "Output"}
-        and "_fake" not in op.get_friendly_name()
-    ]
-    changes = [op for op in nodes if _changes_type(op, made)]
-    moves = [op for op in nodes if op not in changes and _fact(op, "layerType") in MOVES]
+    nodes = [op for op in running.get_ordered_ops() if op.get_name() in live and _works(op)]
     return Description(
         input=_port(model.input(0)),
         output=_port(model.output(0)),
         operators=tuple(_operator(op, made, live) for op in nodes),
         per_channel=_is_per_channel(model),
-        conversions=tuple(_label(op, made) for op in changes if not _is_at_an_end(op)),
-        transposes=tuple(_label(op, made) for op in moves),
+        conversions=_conversions(nodes, made),
+        transposes=_transposes(nodes, made),
     )
+
+
+def _conversions(nodes: list[Any], made: dict[str, Any]) -> tuple[str, ...]:
+    changes = (op for op in nodes if _changes_type(op, made) and not _is_at_an_end(op))
+    return tuple(_label(op, made) for op in changes)
+
+
+def _transposes(nodes: list[Any], made: dict[str, Any]) -> tuple[str, ...]:
+    """A reorder that changes the type as well counts as a conversion alone."""
+    moves = (op for op in nodes if _fact(op, "layerType") in LAYOUT_CHANGES)
+    return tuple(_label(op, made) for op in moves if not _changes_type(op, made))
+
+
+def _works(op: Any) -> bool:
+    """Whether a running node does anything; a `_fake` reorder reads memory in another order, and
+    moves none."""
+    is_end = _fact(op, "layerType") in {"Input", "Output"}
+    return not is_end and "_fake" not in op.get_friendly_name()
 
 
 def _running(model: Any, path: Path) -> Any:
@@ -151,26 +165,35 @@ def _fact(op: Any, key: str) -> str:
 
 
 def _operator(op: Any, made: dict[str, Any], live: set[str]) -> Operator:
-    kind, parts = _fact(op, "layerType"), _originals(op, made)
-    heavy = [part for part in parts if graph.is_heavy(part)]
-    if not heavy and kind in HEAVY:
-        heavy = _heavy_before(parts)
+    kind = _fact(op, "layerType")
+    heavy = _heavy_parts(kind, _originals(op, made))
     sources = [port.get_source_output() for port in op.inputs()]
-    precision = _fact(op, "runtimePrecision")
-    precision = PRECISIONS.get(precision, precision)
-    if precision == "float32" and any(_weight_type(part) == "f16" for part in heavy):
-        precision = "float16"  # what the file holds; this CPU widens it
+    flows = [port for port in (*sources, *op.outputs()) if port.get_node().get_name() in live]
     return Operator(
         name=_name(op, made),
         kind=kind,
         written=heavy[0].get_friendly_name() if heavy else _name(op, made),
-        precision=precision,
+        precision=_precision(op, heavy),
         heavy=bool(heavy) or kind in HEAVY,
-        macs=sum(graph.macs(part) for part in heavy),
+        macs=sum(map(graph.macs, heavy)),
         work=_work(heavy[0]) if heavy else None,
         weights=sum(_bytes(p) for p in sources if p.get_node().get_name() not in live),
-        moved=sum(_bytes(p) for p in (*sources, *op.outputs()) if p.get_node().get_name() in live),
+        moved=sum(map(_bytes, flows)),
     )
+
+
+def _precision(op: Any, heavy: list[Any]) -> str:
+    """Of a running operator's arithmetic; or what the file holds, where this CPU widens it."""
+    name = _fact(op, "runtimePrecision")
+    precision = PRECISIONS.get(name, name)
+    is_half = precision == "float32" and any(_weight_type(part) == "f16" for part in heavy)
+    return "float16" if is_half else precision
+
+
+def _heavy_parts(kind: str, parts: list[Any]) -> list[Any]:
+    """The heavy operators of the file among those that were fused into a running one."""
+    heavy = [part for part in parts if graph.is_heavy(part)]
+    return heavy or (_heavy_before(parts) if kind in HEAVY else [])
 
 
 def _heavy_before(parts: list[Any]) -> list[Any]:

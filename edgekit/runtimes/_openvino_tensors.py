@@ -59,7 +59,7 @@ def names(model: Any) -> dict[tuple[str, int], tuple[str, Any]]:
 
 
 def activations(path: Path) -> tuple[Activation, ...]:
-    """See `Runtime.activations`."""
+    """See `Reader.activations`."""
     model = read.load(path)
     called, live = names(model), graph.computed(model)
     found = []
@@ -88,7 +88,7 @@ def activations(path: Path) -> tuple[Activation, ...]:
 
 
 def weights(path: Path) -> dict[str, NDArray[np.float32]]:
-    """See `Runtime.weights`. OpenVINO itself turns codes into what they stand for."""
+    """See `Reader.weights`. OpenVINO itself turns codes into what they stand for."""
     import numpy as np
 
     model = read.load(path)
@@ -154,7 +154,7 @@ def _normalised(model: Any) -> dict[str, str]:
 def tensors(
     path: Path, form: InputForm, images: NDArray[np.uint8]
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """See `Runtime.tensors`. The CPU plug-in runs it, in float32 where it is not quantised."""
+    """See `Reader.tensors`. The CPU plug-in runs it, in float32 where it is not quantised."""
     import numpy as np
 
     model = read.load(path)

@@ -14,7 +14,8 @@ LAYERS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
 """Operators with weights, always the second operand; but a FULLY_CONNECTED may also multiply two
 computed tensors, as attention does."""
 HEAVY = LAYERS | {"BATCH_MATMUL"}
-JOINS = {"CONCATENATION", "SELECT", "SELECT_V2"}
+NEEDS_COMPUTED = {"CONCATENATION", "SELECT", "SELECT_V2"}
+"""Operators that ai-edge-quantizer takes only where none of their operands is stored."""
 SCOPE_LENGTH = 10_000
 """ai-edge-quantizer compares no more of a name than this."""
 
@@ -97,21 +98,27 @@ def beyond_int8(model: Any) -> list[int]:
     - CONCATENATION or SELECT with a stored operand, such as the class token of a ViT or the mask of
       an adaptive pooling: the quantizer gives the operand a scale of another rank, and stops.
     """
-    import numpy as np
-
-    graph, names, computed = model.subgraphs[0], kinds(model), producers(model.subgraphs[0])
+    graph, names = model.subgraphs[0], kinds(model)
+    computed = {*producers(graph), *(int(t) for t in graph.inputs)}
     found, endless = set(), set()
     for i, op in enumerate(graph.operators):
-        stored = [int(t) for t in op.inputs if t not in {*computed, *graph.inputs}]
-        if names[i] in JOINS and stored:
+        if names[i] in NEEDS_COMPUTED and not computed.issuperset(map(int, op.inputs)):
             found.add(i)
-        if names[i] == "PADV2" and len(op.inputs) > 2 and op.inputs[2] in stored:
-            data = model.buffers[graph.tensors[op.inputs[2]].buffer].data
-            if not np.isfinite(np.frombuffer(bytes(data), np.float32)).all():
-                found.add(i)
-                endless.add(int(op.outputs[0]))
+        if names[i] == "PADV2" and _pads_with_no_number(model, op, computed):
+            found.add(i)
+            endless.add(int(op.outputs[0]))
     readers = {i for i, op in enumerate(graph.operators) if endless & {int(t) for t in op.inputs}}
     return sorted(found | readers)
+
+
+def _pads_with_no_number(model: Any, op: Any, computed: set[int]) -> bool:
+    """Whether the constant that a PADV2 pads with is stored, and not finite."""
+    import numpy as np
+
+    if len(op.inputs) < 3 or op.inputs[2] in computed:
+        return False
+    data = model.buffers[model.subgraphs[0].tensors[op.inputs[2]].buffer].data
+    return not np.isfinite(np.frombuffer(bytes(data), np.float32)).all()
 
 
 def unpacked(model: Any) -> dict[int, int]:

@@ -69,22 +69,27 @@ def _delegated(path: Path, operators: int) -> set[int]:
 def _operator(
     graph: Any, op: Any, kind: str, unpacked: dict[int, int], computed: set[int]
 ) -> Operator:
-    read = [int(i) for i in op.inputs if i >= 0]
-    constants = [unpacked.get(i, i) for i in read if i not in computed]
-    flows = [i for i in read if i in computed] + [int(i) for i in op.outputs]
-    operands = [graph.tensors[unpacked.get(int(i), int(i))] for i in op.inputs if i >= 0]
-    types = [tflite.dtype(tensor) for tensor in operands]
+    read = [int(i) for i in op.inputs if i >= 0]  # -1 stands for an operand that is left out
+    stored = [unpacked.get(i, i) for i in read if i not in computed]
+    flows = [*(i for i in read if i in computed), *map(int, op.outputs)]
+    is_heavy = kind in tflite.HEAVY
     return Operator(
         name=layer(tflite.name(graph, op)),
         kind=kind,
         written=tflite.name(graph, op),
-        precision=next((p for p in PRECISIONS if p in types), "none"),
-        heavy=kind in tflite.HEAVY,
+        precision=_precision(graph, [unpacked.get(i, i) for i in read]),
+        heavy=is_heavy,
         macs=tflite.macs(graph, op, kind),
-        work=_work(graph, op, kind, computed) if kind in tflite.HEAVY else None,
-        weights=sum(_bytes(graph.tensors[i]) for i in constants),
-        moved=sum(_bytes(graph.tensors[i]) for i in flows),
+        work=_work(graph, op, kind, computed) if is_heavy else None,
+        weights=_bytes(graph, stored),
+        moved=_bytes(graph, flows),
     )
+
+
+def _precision(graph: Any, operands: list[int]) -> str:
+    """Of an operator's arithmetic, from the types of what it reads."""
+    types = {tflite.dtype(graph.tensors[i]) for i in operands}
+    return next((p for p in PRECISIONS if p in types), "none")
 
 
 def _work(graph: Any, op: Any, kind: str, computed: set[int]) -> Work:
@@ -97,9 +102,13 @@ def _work(graph: Any, op: Any, kind: str, computed: set[int]) -> Work:
     return "conv" if len(shape) == 4 and math.prod(shape[1:3]) > 1 else "dense"
 
 
-def _bytes(tensor: Any) -> int:
-    shape = [] if tensor.shape is None else [int(size) for size in tensor.shape]
-    return math.prod(shape) * BYTES.get(tflite.dtype(tensor), 4)
+def _bytes(graph: Any, tensors: list[int]) -> int:
+    """Of some tensors together."""
+    total = 0
+    for tensor in (graph.tensors[i] for i in tensors):
+        shape = [] if tensor.shape is None else [int(size) for size in tensor.shape]
+        total += math.prod(shape) * BYTES.get(tflite.dtype(tensor), 4)
+    return total
 
 
 def _per_channel(graph: Any, operators: list[tuple[Any, str]]) -> bool:

@@ -55,7 +55,7 @@ def names(model: Any) -> dict[int, str]:
 
 
 def activations(path: Path) -> tuple[Activation, ...]:
-    """See `Runtime.activations`."""
+    """See `Reader.activations`."""
     model = tflite.read(path)
     graph, called, kinds = model.subgraphs[0], names(model), tflite.kinds(model)
     makers = {
@@ -86,7 +86,7 @@ def activations(path: Path) -> tuple[Activation, ...]:
 
 
 def weights(path: Path) -> dict[str, NDArray[np.float32]]:
-    """See `Runtime.weights`."""
+    """See `Reader.weights`."""
     model = tflite.read(path)
     graph, called, unpacked = model.subgraphs[0], names(model), tflite.unpacked(model)
     interpreter, found = _interpreter(path), {}
@@ -138,7 +138,7 @@ def _codes(tensor: Any) -> dict[str, float]:
 def tensors(
     path: Path, form: InputForm, images: NDArray[np.uint8]
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """See `Runtime.tensors`. Values are in LiteRT's layout, NHWC. LiteRT's own kernels compute
+    """See `Reader.tensors`. Values are in LiteRT's layout, NHWC. LiteRT's own kernels compute
     them: XNNPACK keeps what happens inside its partitions to itself.
 
     Raises:
