@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.inspection.layerwise import DROP_DB, EIGHT_BITS_DB, Inspection, TensorReport
-from edgekit.inspection.noise_flow import JOINS, MOVES, SUMS
+from edgekit.runtimes.contract.operator_kinds import DIVISIONS, JOINS, MOVES, SUMS, is_clamp
 
 CLIPPED = 0.001
 """Share of values outside of the codes' range from which clipping is no accident."""
@@ -29,8 +29,6 @@ BIAS = 0.5
 SPREAD_SHARE = 0.5
 SPREAD_COUNT = 5
 """Where the loss is spread: the operators looked at make this share of it, and are no more."""
-CLAMPS = {"CLIP", "CLAMP", "RELU", "RELU6", "RELU_N1_TO_1", "HARDSIGMOID", "MINIMUM"}
-DIVISIONS = {"DIV", "DIVIDE"}
 NORMALISATIONS = {"LAYERNORMALIZATION", "MVN", "SQUARED_DIFFERENCE", "SQUAREDDIFFERENCE"}
 NORMALISATIONS |= {"SUB", "SUBTRACT", "RSQRT", "SQRT", "POW", "L2_NORMALIZATION"}
 LAYER_DB = 3.0
@@ -181,7 +179,7 @@ def _clamp_behind(tensor: TensorReport, inspection: Inspection) -> TensorReport 
     assert tensor.code_low is not None
     assert tensor.code_high is not None
     for reader in inspection.tensors:
-        if reader.inputs == (tensor.name,) and reader.kind.upper() in CLAMPS:
+        if reader.inputs == (tensor.name,) and is_clamp(reader.kind):
             kept = reader.high - reader.low
             wide = tensor.code_high - tensor.code_low >= 2 * kept
             return reader if wide else None

@@ -21,17 +21,11 @@ from numpy.typing import NDArray
 from edgekit import stats
 from edgekit.inspection.tensor_stats import TensorStats
 from edgekit.runtimes.contract.description import Activation
+from edgekit.runtimes.contract.operator_kinds import JOINS, MOVES, SUMS
 
 LAYER_GAIN = 2.0
 """How many times a layer with weights amplifies the noise of its input at most; MobileNets and
 EfficientNets do so by 1.2 to 1.4. What is beyond is laid to its weights."""
-SUMS = {"ADD", "SUB", "SUBTRACT", "SUM", "ADD_N"}
-JOINS = {"CONCAT", "CONCATENATION", "PACK"}
-"""Kinds of operators, in any runtime's spelling, in which noise adds up as powers."""
-MOVES = {"RESHAPE", "TRANSPOSE", "FLATTEN", "SQUEEZE", "UNSQUEEZE", "EXPAND_DIMS", "IDENTITY"}
-MOVES |= {"SLICE", "STRIDED_SLICE", "STRIDEDSLICE", "SPLIT", "SPLIT_V", "VARIADICSPLIT", "GATHER"}
-MOVES |= {"PAD", "PADV2", "MAXPOOL", "MAX_POOL_2D", "RELU", "CLIP", "CLAMP", "RELU6"}
-"""Kinds that give values they were given, or constants: codes stay as they are."""
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from edgekit.inspection.layerwise import Inspection, TensorReport, inspect_files
 from edgekit.model_metadata import FloatOp, MixedPrecision, MixedPrecisionStep, TrialResult
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
 from edgekit.runtimes.contract.description import Activation
+from edgekit.runtimes.contract.operator_kinds import is_clamp
 
-CLAMPS = {"RELU", "RELU6", "CLIP", "CLAMP"}
 MOST = 32
 """Operators in float at most: beyond, another architecture or float16 serves better."""
 MARGIN_DB = 1.0
@@ -227,7 +227,7 @@ def _fused(activations: tuple[Activation, ...]) -> dict[str, tuple[str, ...]]:
     found = {}
     for each in activations:
         chain = [each.operator]
-        while each.kind.upper() in CLAMPS and each.inputs and each.inputs[0] in makers:
+        while is_clamp(each.kind) and len(each.inputs) == 1 and each.inputs[0] in makers:
             each = makers[each.inputs[0]]
             chain.append(each.operator)
         found[chain[0]] = tuple(name for name in chain if name)

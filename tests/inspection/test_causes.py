@@ -100,6 +100,13 @@ def test_a_clamp_behind_that_cuts_what_was_given_codes() -> None:
     assert not any("clamp" in m for m in mends(lossy("a", kind="Conv", **wide), used, SCORES))
 
 
+def test_a_hard_sigmoid_that_uses_the_range_it_is_given_is_no_clamp() -> None:
+    """It cuts at -3 and 3, and gives a sixth: its range says nothing of what it keeps."""
+    behind = tensor("b", "HardSigmoid", 10.0, inputs=("a",), low=0.0, high=1.0)
+    given = {"low": -3.0, "high": 3.0, "code_low": -3.0, "code_high": 3.0, "deviation": 1.5}
+    assert mends(lossy("a", kind="Conv", **given), behind, SCORES) == [IN_FLOAT]
+
+
 def test_a_sum_of_ranges_that_differ() -> None:
     narrow, wide = tensor("n", low=-0.1, high=0.1), tensor("w", low=-9.0, high=9.0)
     both = lossy("a", kind="Add", inputs=("n", "w"))

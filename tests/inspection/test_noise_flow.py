@@ -106,3 +106,11 @@ def test_the_same_weights_in_two_files() -> None:
     assert ratio(weights, weights) == 0
     assert ratio(weights, weights * np.float32(1.1)) == pytest.approx(0.01, rel=1e-3)
     assert ratio(weights, weights.T) == 0
+
+
+@pytest.mark.parametrize("kind", ["RELU6", "RELU_N1_TO_1", "MINIMUM", "Max"])
+def test_a_clamp_in_any_spelling_hands_on_the_codes_it_was_given(kind: str) -> None:
+    grid = {"low": -4.0, "high": 4.0, "step": 8 / 255}
+    before, behind = made("x", "Conv", "w", **grid), made("y", kind, "x", **grid)
+    found = flow((made("w", "input"), 60), (before, 40), (behind, 40))
+    assert found.shares["y"].own == 0
