@@ -16,7 +16,7 @@ from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import Step
 from edgekit.evaluation.metrics import Validation
 from edgekit.inspection.causes import Cause
-from edgekit.inspection.layerwise import MATTERS, SOUND_DB, Inspection, TensorReport
+from edgekit.inspection.layerwise import MIN_SHARE_THROUGH, SOUND_DB, Inspection, TensorReport
 from edgekit.report.render import interval
 
 PLAIN_SECONDS = 20.0
@@ -231,7 +231,7 @@ class Console:
             self._say(f"- {layer}: {symptom}.")
         if len(shown) > MAX_SHOWN:
             self._say(f"- and {len(shown) - MAX_SHOWN} more.")
-        self._say(f"  What usually fixes it: {cause.mend}.")
+        self._say(f"  What usually fixes it: {cause.fix}.")
 
     def _busy(self, reports: list[Report]) -> None:
         if any(row.validation.latency.disturbed for report in reports for row in report.rows):
@@ -276,9 +276,13 @@ def _inspection_table(pair: Pair, found: Inspection, everything: bool) -> Table:
 
 
 def _is_shown(tensor: TensorReport, found: Inspection) -> bool:
-    loses = tensor.lost_db >= MIN_LOST_DB and tensor.passed >= MATTERS and tensor.inherited_db > 0
+    loses = (
+        tensor.lost_db >= MIN_LOST_DB
+        and tensor.share_through >= MIN_SHARE_THROUGH
+        and tensor.inherited_db > 0
+    )
     is_an_end = tensor.name in (found.tensors[0].name, found.tensors[-1].name)
-    return is_an_end or loses or tensor.arose >= MIN_NOISE_SHARE
+    return is_an_end or loses or tensor.share_added >= MIN_NOISE_SHARE
 
 
 def _cells(tensor: TensorReport) -> list[str]:
@@ -289,7 +293,7 @@ def _cells(tensor: TensorReport) -> list[str]:
         f"{tensor.sqnr_db:.1f}",
         f"{tensor.lost_db:.1f} by {tensor.cause}" if tensor.lost_db >= 1 else "",
         f"{tensor.codes_db:.1f}" if tensor.codes_db is not None else "float",
-        f"{100 * tensor.arose:.0f}",
+        f"{100 * tensor.share_added:.0f}",
         f"{100 * tensor.clipped:.2f}" if tensor.clipped else "",
         f"{tensor.dead}/{tensor.channels}" if tensor.dead else "",
         f"{tensor.low:.2g}..{tensor.high:.2g}",

@@ -58,8 +58,8 @@ def inspect(
         "sqnr_db": found.sqnr_db,
         "sound": found.is_sound,
         "wrong": [tensor.name for tensor in found.wrong],
-        "findings": [cause.model_dump(mode="json") for cause in causes],
-        "inspection": found.model_dump(mode="json"),
+        "findings": [cause.model_dump(mode="json", by_alias=True) for cause in causes],
+        "inspection": found.model_dump(mode="json", by_alias=True),
     }
     click.echo(json.dumps(value, indent=1))
 

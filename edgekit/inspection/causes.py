@@ -1,6 +1,6 @@
-"""Why a compressed file goes wrong where it does, and what usually mends it.
+"""Why a compressed file goes wrong where it does, and what usually fixes it.
 
-A mend is named only where its symptom was measured. What is looked at are the operators where it
+A fix is named only where its symptom was measured. What is looked at are the operators where it
 goes wrong, the place where the noise that they pass on arose, and, where the loss is spread over
 many, those at which most of it arose.
 """
@@ -9,22 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit.inspection.layerwise import DROP_DB, EIGHT_BITS_DB, Inspection, TensorReport
 from edgekit.runtimes.contract.operator_kinds import DIVISIONS, JOINS, MOVES, SUMS, is_clamp
 
-CLIPPED = 0.001
+CLIPPED_SHARE = 0.001
 """Share of values outside of the codes' range from which clipping is no accident."""
-ZEROED = 0.05
+ZEROED_SHARE = 0.05
 """Share of a divisor's values that may be lost to zero."""
-UNEVEN = 8.0
+UNEVEN_RATIO = 8.0
 """Three bits: what is this many times narrower than its neighbour keeps five of eight bits."""
-WIDE = 20.0
+WIDE_RANGE = 20.0
 """Standard deviations in the range of the codes; a normal distribution takes up 8 to 10."""
-DEAD = 0.05
+DEAD_SHARE = 0.05
 """Share of channels."""
-BIAS = 0.5
+BIAS_SHARE = 0.5
 """Share of the noise."""
 SPREAD_SHARE = 0.5
 SPREAD_COUNT = 5
@@ -45,7 +45,7 @@ KEEP_IN_FLOAT = (
 
 
 class Cause(BaseModel):
-    """What usually mends it, and the operators that show what asks for that, first to last."""
+    """What usually fixes it, and the operators that show what asks for that, first to last."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,26 +55,26 @@ class Cause(BaseModel):
     """The same for a person to read."""
     symptoms: tuple[str, ...]
     """What was measured at each of them."""
-    mend: str
+    fix: str = Field(serialization_alias="mend")
 
 
 def find_causes(inspection: Inspection) -> tuple[Cause, ...]:
-    """What is wrong and what may mend it, in the order of the graph; nothing of a sound file."""
+    """What is wrong and what may fix it, in the order of the graph; nothing of a sound file."""
     found: dict[str, Cause] = {}
     wrong = inspection.wrong
     if wrong and not wrong[0].goes_wrong:
         found[SPREAD] = _spread(wrong[0])
     for tensor in _suspects(inspection):
-        for symptom, mend in _symptoms(tensor, inspection):
-            before = found.get(mend) or Cause(operators=(), layers=(), symptoms=(), mend=mend)
-            told = dict(zip(before.operators, before.symptoms, strict=True))
-            known = told.get(tensor.operator)
-            told[tensor.operator] = f"{known}; {symptom}" if known else symptom
-            found[mend] = Cause(
-                operators=tuple(told),
+        for symptom, fix in _symptoms(tensor, inspection):
+            before = found.get(fix) or Cause(operators=(), layers=(), symptoms=(), fix=fix)
+            symptoms = dict(zip(before.operators, before.symptoms, strict=True))
+            known = symptoms.get(tensor.operator)
+            symptoms[tensor.operator] = f"{known}; {symptom}" if known else symptom
+            found[fix] = Cause(
+                operators=tuple(symptoms),
                 layers=before.layers if known else (*before.layers, tensor.layer),
-                symptoms=tuple(told.values()),
-                mend=mend,
+                symptoms=tuple(symptoms.values()),
+                fix=fix,
             )
     return tuple(found.values())
 
@@ -85,9 +85,9 @@ def _spread(most: TensorReport) -> Cause:
         layers=(most.layer,),
         symptoms=(
             f"the loss is spread: no operator loses {DROP_DB:g} dB of what it gets, and each "
-            f"amplifies the noise before it; most of it, {most.arose:.0%}, arose here",
+            f"amplifies the noise before it; most of it, {most.share_added:.0%}, arose here",
         ),
-        mend=SPREAD,
+        fix=SPREAD,
     )
 
 
@@ -98,23 +98,23 @@ def _suspects(inspection: Inspection) -> list[TensorReport]:
     chosen = {tensor.name for each in wrong for tensor in (each, inspection.origin(each))}
     if not wrong[0].goes_wrong:
         whole = 0.0
-        ranked = sorted(inspection.tensors, key=lambda tensor: -tensor.arose)
+        ranked = sorted(inspection.tensors, key=lambda tensor: -tensor.share_added)
         for tensor in ranked[:SPREAD_COUNT]:
             if whole < SPREAD_SHARE:
                 chosen.add(tensor.name)
-                whole += tensor.arose
+                whole += tensor.share_added
     return [tensor for tensor in inspection.tensors if tensor.name in chosen]
 
 
 def _symptoms(tensor: TensorReport, inspection: Inspection) -> Iterator[tuple[str, str]]:
-    """What a tensor shows, each with its mend."""
+    """What a tensor shows, each with its fix."""
     if tensor.operator and (_is_poor(tensor) or tensor.cause == "codes"):
         yield from _of_codes(tensor, inspection)
     if tensor.cause == "weights" and tensor.lost_db >= LAYER_DB:
         yield from _of_weights(tensor, inspection)
     if tensor.cause == "inputs" and tensor.goes_wrong:
         yield _of_inputs(tensor, inspection)
-    if tensor.dead >= DEAD * tensor.channels:
+    if tensor.dead >= DEAD_SHARE * tensor.channels:
         yield (
             f"{tensor.dead} of its {tensor.channels} channels, alive in float, are the same in all "
             "images",
@@ -129,49 +129,66 @@ def _is_poor(tensor: TensorReport) -> bool:
 
 def _of_codes(tensor: TensorReport, inspection: Inspection) -> Iterator[tuple[str, str]]:
     """Its own range is to blame: too narrow, or too wide for most of what it holds."""
-    assert tensor.code_low is not None
-    assert tensor.code_high is not None
-    ends = f"{tensor.code_low:.3g} to {tensor.code_high:.3g}"
-    if tensor.clipped and tensor.clipped >= CLIPPED and tensor.clipping >= 0.5:
-        yield (
-            f"{tensor.clipped:.2%} of its values, {tensor.low:.3g} to {tensor.high:.3g}, lie "
-            f"outside of what its codes hold, {ends}",
-            "another quantize.calibration: minmax or mse, a percentile nearer to 100, or more "
-            "samples",
-        )
-        return
-    clamp = _clamp_behind(tensor, inspection)
-    parts = _uneven_inputs(tensor, inspection)
-    width = (tensor.code_high - tensor.code_low) / tensor.deviation if tensor.deviation else 0.0
-    if clamp:
-        yield (
+    found = _of_clipping(tensor) or _of_width(tensor, inspection)
+    if found:
+        yield found
+
+
+def _ends(tensor: TensorReport) -> str:
+    """Of what its codes can stand for."""
+    return f"{tensor.code_low:.3g} to {tensor.code_high:.3g}"
+
+
+def _of_clipping(tensor: TensorReport) -> tuple[str, str] | None:
+    if not tensor.clipped or tensor.clipped < CLIPPED_SHARE or tensor.clipping < 0.5:
+        return None
+    return (
+        f"{tensor.clipped:.2%} of its values, {tensor.low:.3g} to {tensor.high:.3g}, lie "
+        f"outside of what its codes hold, {_ends(tensor)}",
+        "another quantize.calibration: minmax or mse, a percentile nearer to 100, or more samples",
+    )
+
+
+def _of_width(tensor: TensorReport, inspection: Inspection) -> tuple[str, str] | None:
+    """What makes the range so wide; the first that applies, from what one operator can fix to what
+    only float can."""
+    ends = _ends(tensor)
+    if clamp := _clamp_behind(tensor, inspection):
+        return (
             f"its codes span {ends}, and {clamp.layer} behind it keeps {clamp.low:.3g} to "
             f"{clamp.high:.3g}",
             "a quantiser that joins the clamp to the layer before it, as edgekit's defaults do",
         )
-    elif _feeds_a_division(tensor, inspection):
-        yield (
+    if _feeds_a_division(tensor, inspection):
+        return (
             f"it feeds a division, and eight bits of {ends} leave {tensor.codes_db:.1f} dB",
             KEEP_IN_FLOAT,
         )
-    elif parts >= UNEVEN:
-        yield (
+    if (parts := _uneven_inputs(tensor, inspection)) >= UNEVEN_RATIO:
+        return (
             f"what it joins differs {parts:.0f}-fold in range, and shares the codes of {ends}",
             IN_FLOAT,
         )
-    elif width >= WIDE:
-        yield (
+    if (width := _deviations(tensor)) >= WIDE_RANGE:
+        return (
             f"its codes span {ends}, {width:.0f} standard deviations: most values share a few "
             "codes",
             "quantize.calibration: percentile or mse, or the operator in float",
         )
-    elif tensor.spread >= UNEVEN:
-        yield (
-            f"its widest channel is {tensor.spread:.0f} times wider than the median one",
-            EQUALISE,
-        )
-    elif _is_poor(tensor):
-        yield (f"eight bits of {ends} leave {tensor.codes_db:.1f} dB", IN_FLOAT)
+    if tensor.spread >= UNEVEN_RATIO:
+        widest = f"its widest channel is {tensor.spread:.0f} times wider than the median one"
+        return widest, EQUALISE
+    if _is_poor(tensor):
+        return f"eight bits of {ends} leave {tensor.codes_db:.1f} dB", IN_FLOAT
+    return None
+
+
+def _deviations(tensor: TensorReport) -> float:
+    """How many standard deviations of its values its codes span."""
+    assert tensor.code_low is not None
+    assert tensor.code_high is not None
+    span = tensor.code_high - tensor.code_low
+    return span / tensor.deviation if tensor.deviation else 0.0
 
 
 def _clamp_behind(tensor: TensorReport, inspection: Inspection) -> TensorReport | None:
@@ -213,7 +230,7 @@ def _of_weights(tensor: TensorReport, inspection: Inspection) -> Iterator[tuple[
             f"{tensor.lost_db:.1f} dB",
             "quantize.per_channel: true",
         )
-    elif tensor.bias >= BIAS:
+    elif tensor.bias >= BIAS_SHARE:
         yield (
             f"{tensor.bias:.0%} of its noise is a constant shift of each channel",
             "quantize.corrections: [bias]",
@@ -228,19 +245,21 @@ def _of_weights(tensor: TensorReport, inspection: Inspection) -> Iterator[tuple[
 def _of_inputs(tensor: TensorReport, inspection: Inspection) -> tuple[str, str]:
     """It makes more of the noise that its inputs bring."""
     origin = inspection.origin(tensor)
-    told = f"it takes in {tensor.inherited_db:.1f} dB and gives {tensor.sqnr_db:.1f}"
+    levels = f"it takes in {tensor.inherited_db:.1f} dB and gives {tensor.sqnr_db:.1f}"
     where = f"most of the noise arose at {origin.layer} ({origin.kind})"
     kind = tensor.kind.upper()
     if kind in DIVISIONS:
         lost = _zeroed_before(tensor, inspection)
-        zeros = f"; {lost:.0%} of the values that feed it round to zero" if lost >= ZEROED else ""
+        zeros = (
+            f"; {lost:.0%} of the values that feed it round to zero" if lost >= ZEROED_SHARE else ""
+        )
         return (
-            f"a division: {told}{zeros}; {where}",
+            f"a division: {levels}{zeros}; {where}",
             KEEP_IN_FLOAT,
         )
     if kind in NORMALISATIONS:
-        return (f"a normalisation: {told}; {where}", IN_FLOAT)
-    return (f"{told}; {where}", IN_FLOAT)
+        return (f"a normalisation: {levels}; {where}", IN_FLOAT)
+    return (f"{levels}; {where}", IN_FLOAT)
 
 
 def _zeroed_before(tensor: TensorReport, inspection: Inspection) -> float:

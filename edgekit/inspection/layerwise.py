@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit.errors import InputError
 from edgekit.inspection.noise_flow import NoiseFlow, decibels, ratio
@@ -20,11 +20,11 @@ SOUND_DB = 20.0
 """Scores with this much signal over noise decide as the float file's do, near ties aside."""
 DROP_DB = 6.0
 """What one bit less costs: an operator that loses as much at once is where it goes wrong."""
-MATTERS = 0.03
+MIN_SHARE_THROUGH = 0.03
 """Share of the scores' noise that must pass through an operator for its loss to matter."""
 EIGHT_BITS_DB = 30.0
 """About what eight bits leave of an activation; above it nothing is lost yet."""
-HALF = 0.5
+MAJOR_SHARE = 0.5
 """Share of the scores' noise that makes the operator where it arose go wrong, whatever it lost."""
 IMAGE_CHANNELS = 3
 """The axis of the image's channels, in every runtime."""
@@ -62,9 +62,9 @@ class TensorReport(BaseModel):
     cause: ErrorSource
     """Where most of what was lost here comes from: its own `codes`, its maker's `weights`, or the
     `inputs`, whose noise its maker passed on or amplified."""
-    arose: float
+    share_added: float = Field(serialization_alias="arose")
     """Share of the scores' noise that arose here, from 0 to 1; they add up to 1."""
-    passed: float
+    share_through: float = Field(serialization_alias="passed")
     """Share of the scores' noise that arose here or before, and came this way."""
     low: float
     high: float
@@ -96,8 +96,12 @@ class TensorReport(BaseModel):
 
         What gets more noise than signal cannot go wrong any more.
         """
-        drops = self.lost_db >= DROP_DB and self.passed >= MATTERS and self.inherited_db > 0
-        return bool(self.operator) and (drops or self.arose >= HALF)
+        drops = (
+            self.lost_db >= DROP_DB
+            and self.share_through >= MIN_SHARE_THROUGH
+            and self.inherited_db > 0
+        )
+        return bool(self.operator) and (drops or self.share_added >= MAJOR_SHARE)
 
 
 class Inspection(BaseModel):
@@ -133,20 +137,20 @@ class Inspection(BaseModel):
             fresh = {name for name in waiting.pop().inputs if name not in before}
             before |= fresh
             waiting += [by_name[name] for name in fresh]
-        return max((by_name[name] for name in sorted(before)), key=lambda each: each.arose)
+        return max((by_name[name] for name in sorted(before)), key=lambda each: each.share_added)
 
     @property
     def wrong(self) -> tuple[TensorReport, ...]:
         """Where it goes wrong, the first place first; empty where the scores are sound.
 
-        Every operator that loses DROP_DB or more at once while MATTERS of the scores' noise came
-        through it, or at which HALF of that noise arose; else, where the loss is spread over many,
-        the place at which most of it arose.
+        Every operator that loses DROP_DB or more at once while MIN_SHARE_THROUGH of the scores'
+        noise came through it, or at which MAJOR_SHARE of that noise arose; else, where the loss is
+        spread over many, the place at which most of it arose.
         """
         if self.is_sound:
             return ()
         found = tuple(tensor for tensor in self.tensors if tensor.goes_wrong)
-        return found or (max(self.tensors, key=lambda tensor: tensor.arose),)
+        return found or (max(self.tensors, key=lambda tensor: tensor.share_added),)
 
 
 def inspect_files(
@@ -172,17 +176,17 @@ def inspect_files(
         DeviceError: the compressed file stops at an image.
     """
     run = _Run(runtime, (float_path, float_form), (compressed_path, compressed_form), images)
-    tallies = run.tallies(run.factors() if rescaled else {})
+    tensor_stats = run.tensor_stats(run.factors() if rescaled else {})
     before = {} if rescaled else runtime.weights(float_path)
     after = {} if rescaled else runtime.weights(compressed_path)
     weights = {op: ratio(before[op], after[op]) for op in before.keys() & after.keys()}
-    flow = NoiseFlow(run.made, tallies, weights)
+    flow = NoiseFlow(run.made, tensor_stats, weights)
     return Inspection(
         runtime=runtime.name,
         images=len(images),
         per_channel=runtime.describe(compressed_path).per_channel,
         tensors=tuple(_reports(flow)),
-        fused=len(run.made) - len(tallies),
+        fused=len(run.made) - len(tensor_stats),
     )
 
 
@@ -216,14 +220,14 @@ class _Run:
                 if original[name].size and np.isfinite(original[name]).all():
                     yield name, original[name], compressed[name]
 
-    def tallies(self, factors: dict[str, Values]) -> dict[str, TensorStats]:
+    def tensor_stats(self, factors: dict[str, Values]) -> dict[str, TensorStats]:
         """What is kept of each tensor, in the order they are made."""
         found: dict[str, TensorStats] = {}
         for name, original, compressed in self.pairs():
             if name not in found:
                 found[name] = TensorStats(self.codes[name], self._axis(name), factors.get(name))
             found[name].add(original, compressed)
-        whole = {name for name, tally in found.items() if tally.images == len(self.images)}
+        whole = {name for name, stats in found.items() if stats.images == len(self.images)}
         if len(whole) < 2:
             raise self._no_pair()
         return {name: found[name] for name in self.made if name in whole}
@@ -251,11 +255,15 @@ class _Run:
 
 
 def _reports(flow: NoiseFlow) -> Iterator[TensorReport]:
-    passed = flow.passed()
-    for name, tally in flow.tallies.items():
-        activation, share, brought = flow.made[name], flow.shares[name], flow.brought[name]
-        inherited_db = decibels(sum(brought.values()))
-        arose = (share.own + share.weights) / share.total if share.total else 0.0
+    through = flow.share_through()
+    for name, stats in flow.tensor_stats.items():
+        activation, share, arriving = (
+            flow.made[name],
+            flow.shares[name],
+            flow.noise_from_inputs[name],
+        )
+        inherited_db = decibels(sum(arriving.values()))
+        added = (share.own + share.weights) / share.total if share.total else 0.0
         parts = {"codes": share.own, "weights": share.weights, "inputs": share.inherited}
         weights = flow.makers[name].weights if flow.makers[name].known else None
         yield TensorReport(
@@ -264,26 +272,26 @@ def _reports(flow: NoiseFlow) -> Iterator[TensorReport]:
             layer=activation.layer,
             kind=activation.kind,
             inputs=flow.makers[name].sources,
-            sqnr_db=tally.sqnr_db,
-            codes_db=tally.codes_db,
+            sqnr_db=stats.sqnr_db,
+            codes_db=stats.codes_db,
             weights_db=None if weights is None else decibels(weights),
             inherited_db=inherited_db,
-            lost_db=min(inherited_db, EIGHT_BITS_DB) - tally.sqnr_db,
-            noisiest=max(brought, key=brought.__getitem__, default=None),
+            lost_db=min(inherited_db, EIGHT_BITS_DB) - stats.sqnr_db,
+            noisiest=max(arriving, key=arriving.__getitem__, default=None),
             cause=max(CAUSES, key=parts.__getitem__),
-            arose=passed[name] * arose,
-            passed=passed[name],
-            low=tally.range[0],
-            high=tally.range[1],
-            code_low=tally.codes.low,
-            code_high=tally.codes.high,
-            clipped=tally.clipped_share,
-            zeroed=tally.zeroed_share,
-            clipping=tally.clipping_share,
-            channels=tally.channels,
-            dead=tally.dead[0],
-            dead_in_float=tally.dead[1],
-            spread=tally.channel_spread,
-            deviation=tally.deviation,
-            bias=tally.bias_share,
+            share_added=through[name] * added,
+            share_through=through[name],
+            low=stats.range[0],
+            high=stats.range[1],
+            code_low=stats.codes.low,
+            code_high=stats.codes.high,
+            clipped=stats.clipped_share,
+            zeroed=stats.zeroed_share,
+            clipping=stats.clipping_share,
+            channels=stats.channels,
+            dead=stats.dead[0],
+            dead_in_float=stats.dead[1],
+            spread=stats.channel_spread,
+            deviation=stats.deviation,
+            bias=stats.bias_share,
         )

@@ -47,17 +47,17 @@ class NoiseFlow:
     def __init__(
         self,
         made: dict[str, Activation],
-        tallies: dict[str, TensorStats],
+        tensor_stats: dict[str, TensorStats],
         weights: dict[str, float],
     ) -> None:
         self.made = made
-        self.tallies = tallies
+        self.tensor_stats = tensor_stats
         self.weights = weights
         """Noise over signal of the weights of each layer, as far as it is known."""
-        self.ratios = {name: linear(tally.sqnr_db) for name, tally in tallies.items()}
-        self.makers = {name: self._maker(name) for name in tallies}
-        self.brought = {name: self._brought(name) for name in tallies}
-        self.shares = {name: self._share(name) for name in tallies}
+        self.ratios = {name: linear(each.sqnr_db) for name, each in tensor_stats.items()}
+        self.makers = {name: self._maker(name) for name in tensor_stats}
+        self.noise_from_inputs = {name: self._noise_from_inputs(name) for name in tensor_stats}
+        self.shares = {name: self._share(name) for name in tensor_stats}
 
     def _maker(self, name: str) -> Maker:
         """What lies between a tensor and the nearest ones before it that both files have."""
@@ -67,28 +67,34 @@ class NoiseFlow:
             kinds.add(activation.kind.upper())
             if activation.has_weights:
                 layers.add(activation.operator)
-            sources += [source for source in activation.inputs if source in self.tallies]
-            waiting += [i for i in activation.inputs if i in self.made and i not in self.tallies]
+            sources += [source for source in activation.inputs if source in self.tensor_stats]
+            waiting += [
+                i for i in activation.inputs if i in self.made and i not in self.tensor_stats
+            ]
         noise = sum(self.weights.get(layer, 0.0) for layer in layers)
         known = layers <= self.weights.keys()
         return Maker(tuple(dict.fromkeys(sources)), noise if layers else None, known, kinds)
 
-    def _brought(self, name: str) -> dict[str, float]:
+    def _noise_from_inputs(self, name: str) -> dict[str, float]:
         """Noise over signal that each input brings, if nothing is added."""
-        here, maker, found = self.tallies[name], self.makers[name], {}
+        here, maker, found = self.tensor_stats[name], self.makers[name], {}
         for source in maker.sources:
-            tally, noise = self.tallies[source], self.ratios[source]
+            before, noise = self.tensor_stats[source], self.ratios[source]
             if maker.sums:
                 # A smaller summand is repeated; a part of a concatenation is not.
-                times = max(1.0, here.size / tally.size) if maker.kinds & SUMS else 1.0
-                added = stats.decibels(here.signal, tally.noise * times)
+                times = max(1.0, here.size / before.size) if maker.kinds & SUMS else 1.0
+                added = stats.decibels(here.signal, before.noise * times)
                 noise = linear(float(np.median(added)))
             found[source] = noise
         return found
 
     def _share(self, name: str) -> Share:
         """What its codes and weights explain of a tensor's noise; the rest came in."""
-        total, codes_db, maker = self.ratios[name], self.tallies[name].codes_db, self.makers[name]
+        total, codes_db, maker = (
+            self.ratios[name],
+            self.tensor_stats[name].codes_db,
+            self.makers[name],
+        )
         if not maker.sources:
             return Share(total, 0.0, 0.0)
         own = 0.0 if codes_db is None or self._keeps_codes(name) else linear(codes_db)
@@ -97,26 +103,26 @@ class NoiseFlow:
         own, weights = own * fits, weights * fits
         inherited = max(total - own - weights, 0.0)
         if maker.weights is not None:
-            # Weights that answer to what their inputs have in common make more noise than told.
-            inherited = min(inherited, LAYER_GAIN * sum(self.brought[name].values()))
+            # Weights that answer to what their inputs have in common make more noise than that.
+            inherited = min(inherited, LAYER_GAIN * sum(self.noise_from_inputs[name].values()))
             weights = max(total - own - inherited, 0.0)
         return Share(own, weights, inherited)
 
     def _keeps_codes(self, name: str) -> bool:
         """Whether a tensor holds codes of its source, which were rounded there."""
         maker = self.makers[name]
-        grids = [_grid(self.tallies[each].codes) for each in (name, *maker.sources)]
+        grids = [_grid(self.tensor_stats[each].codes) for each in (name, *maker.sources)]
         return maker.kinds <= MOVES and len(set(grids)) == 1
 
-    def passed(self) -> dict[str, float]:
+    def share_through(self) -> dict[str, float]:
         """For each tensor the share of the scores' noise that came through it."""
-        found = dict.fromkeys(self.tallies, 0.0)
-        found[[*self.tallies][-1]] = 1.0
-        for name in reversed(self.tallies):
-            share, brought = self.shares[name], self.brought[name]
-            whole = share.total * sum(brought.values())
+        found = dict.fromkeys(self.tensor_stats, 0.0)
+        found[[*self.tensor_stats][-1]] = 1.0
+        for name in reversed(self.tensor_stats):
+            share, arriving = self.shares[name], self.noise_from_inputs[name]
+            whole = share.total * sum(arriving.values())
             if whole:
-                for source, part in brought.items():
+                for source, part in arriving.items():
                     found[source] += found[name] * share.inherited * part / whole
         return found
 
@@ -146,7 +152,7 @@ def linear(decibels: float) -> float:
 
 
 def ratio(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
-    """Noise over signal of the same weights in two files; none told where they are not the same."""
+    """Noise over signal of the same weights in two files; 0 where they are not the same."""
     power = float(np.square(before).sum())
     if before.shape != after.shape or not power:
         return 0.0

@@ -105,7 +105,7 @@ class _MixedSearch:
         shares: dict[str, tuple[str, float]] = {}
         for tensor in inspection.tensors:
             known = shares.get(tensor.operator, ("", 0.0))[1]
-            shares[tensor.operator] = (tensor.kind, known + tensor.arose)
+            shares[tensor.operator] = (tensor.kind, known + tensor.share_added)
         bad = (t for t in inspection.tensors if t.goes_wrong and not inspection.is_sound)
         behind = dict.fromkeys(name for t in bad for name in self.behind(t, inspection))
         wrong = self.free(behind, operators)

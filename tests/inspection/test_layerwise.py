@@ -61,7 +61,7 @@ def test_a_sound_file_is_told_tensor_by_tensor(build: Made, name: str) -> None:
     kinds = [tensor.kind for tensor in found.tensors]
     assert kinds[-1] in ("Gemm", "MatMul", "Flatten")
     assert "Conv" in kinds
-    assert sum(tensor.arose for tensor in found.tensors) == pytest.approx(1, abs=0.02)
+    assert sum(tensor.share_added for tensor in found.tensors) == pytest.approx(1, abs=0.02)
     names = [tensor.name for tensor in found.tensors]
     for i, tensor in enumerate(found.tensors):
         assert set(tensor.inputs) <= set(names[:i])
@@ -78,7 +78,7 @@ def test_the_other_runtimes_are_told_alike(name: str, tmp_path: Path) -> None:
     build.quantize("int8")
     found = inspect(build, "int8")
     assert found.is_sound
-    assert sum(tensor.arose for tensor in found.tensors) == pytest.approx(1, abs=0.02)
+    assert sum(tensor.share_added for tensor in found.tensors) == pytest.approx(1, abs=0.02)
     assert {tensor.channels for tensor in found.tensors} >= {3, 8}
     assert sum(tensor.weights_db is not None for tensor in found.tensors) >= 3
     assert any(tensor.codes_db is not None for tensor in found.tensors)
@@ -91,7 +91,7 @@ def test_ranges_that_clip_ask_for_another_calibration(build: Made) -> None:
     assert first.cause == "codes"
     assert first.clipped is not None
     assert first.clipped > 0.05
-    assert any("another quantize.calibration" in finding.mend for finding in find_causes(found))
+    assert any("another quantize.calibration" in finding.fix for finding in find_causes(found))
 
 
 def chain(factors: Any) -> Any:
@@ -118,7 +118,7 @@ def test_one_scale_for_uneven_channels_asks_for_one_each(tmp_path: Path) -> None
     assert not found.is_sound
     layer = next(tensor for tensor in found.tensors if tensor.weights_db is not None)
     assert layer.dead > 0
-    assert any("per_channel" in finding.mend for finding in find_causes(found))
+    assert any("per_channel" in finding.fix for finding in find_causes(found))
 
 
 def test_channels_that_were_rescaled_on_purpose_are_no_loss(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_the_division_of_linear_attention_is_named_with_its_mend(tmp_path: Path)
     found = inspect(build, "int8")
     assert not found.is_sound
     assert found.wrong[0].operator in float_ops
-    finding = next(f for f in find_causes(found) if f.mend == KEEP_IN_FLOAT)
+    finding = next(f for f in find_causes(found) if f.fix == KEEP_IN_FLOAT)
     assert set(finding.operators) <= {*float_ops}
 
     build.quantize("kept", float_ops=float_ops)

@@ -36,7 +36,7 @@ def flow(*tensors: tuple[Activation, float], **weights: float) -> NoiseFlow:
 
 
 def arose(found: NoiseFlow) -> dict[str, float]:
-    passed = found.passed()
+    passed = found.share_through()
     return {
         name: passed[name] * (share.own + share.weights) / share.total
         for name, share in found.shares.items()

@@ -68,7 +68,9 @@ class Shop:
 
 def tensor(name: str, arose: float = 0.0, **facts: Any) -> Any:
     plain = {"cause": "codes", "inputs": (), "goes_wrong": False}
-    return SimpleNamespace(name=name, operator=name, kind="ADD", arose=arose, **{**plain, **facts})
+    return SimpleNamespace(
+        name=name, operator=name, kind="ADD", share_added=arose, **{**plain, **facts}
+    )
 
 
 @pytest.fixture(autouse=True)
