@@ -34,7 +34,7 @@ class Draft:
             "action": type(action).__name__,
             "version": action.version,
             "settings": action.settings(),
-            "libraries": library_versions(action.libraries),
+            "libraries": library_versions(action.used_libraries()),
             "inputs": {role: self.steps[name].key for role, name in inputs.items()},
             "files": files or {},
         }

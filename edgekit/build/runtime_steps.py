@@ -24,9 +24,8 @@ class OnRuntime(Action):
         self.runtime = runtime
         self.variant = variant
 
-    @property
-    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
-        return (*self.stage.libraries, *self.runtime.libraries)
+    def used_libraries(self) -> tuple[str, ...]:
+        return (*self.stage.used_libraries(), *self.runtime.libraries)
 
     def settings(self) -> Json:
         return {
@@ -47,8 +46,7 @@ class Compile(Action):
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
 
-    @property
-    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+    def used_libraries(self) -> tuple[str, ...]:
         return self.runtime.libraries
 
     def settings(self) -> Json:
@@ -86,8 +84,7 @@ class TakeOver(Action):
         self.runtime = runtime
         self.maker = maker
 
-    @property
-    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+    def used_libraries(self) -> tuple[str, ...]:
         return self.runtime.libraries
 
     def settings(self) -> Json:
@@ -133,8 +130,7 @@ class Precompile(Action):
         self.runtime = runtime
         self.device = device
 
-    @property
-    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+    def used_libraries(self) -> tuple[str, ...]:
         return (self.runtime.engine,)
 
     def settings(self) -> Json:

@@ -35,7 +35,11 @@ class Action(ABC):
 
     version: ClassVar[int] = 1
     libraries: ClassVar[tuple[str, ...]] = ()
-    """Distributions whose version changes the result."""
+    """Distributions whose version changes the result, whatever the settings."""
+
+    def used_libraries(self) -> tuple[str, ...]:
+        """`libraries`; an action whose settings choose others overrides it."""
+        return self.libraries
 
     @abstractmethod
     def settings(self) -> Json:

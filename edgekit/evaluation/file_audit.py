@@ -6,14 +6,14 @@ from edgekit.model_metadata import Audit
 from edgekit.runtimes.contract.description import Description
 from edgekit.runtimes.contract.settings import Precision
 
-MENDS = {
+FIXES = {
     "half": "this runtime cannot keep the weights of these operators in float16",
     "float": "no integer kernel takes these operators: another quantiser, runtime or architecture "
     "may, or raise quantize.max_float_macs to accept it",
     "nothing": "report it: this architecture's operators are not known to the runtime's audit",
     "channels": "set quantize.per_channel to what this architecture's operators allow",
 }
-SHOWN = 5
+MAX_NAMED = 5
 
 
 def audit(description: Description) -> Audit:
@@ -37,7 +37,7 @@ def audit(description: Description) -> Audit:
 def complaint(
     found: Audit, precision: Precision, per_channel: bool, max_float_macs: float
 ) -> tuple[str, str] | None:
-    """What of the file is not as asked, and the usual mend; None where all is.
+    """What of the file is not as asked, and the usual fix; None where all is.
 
     Args:
         max_float_macs: share of the multiply-accumulates that may stay in float, from 0 to 1.
@@ -45,22 +45,22 @@ def complaint(
     if precision == "float16":
         halves = any(name.endswith(" float16") for name in found.operators)
         lacking = "float16 asked, and no operator has such weights"
-        return None if halves else (lacking, MENDS["half"])
+        return None if halves else (lacking, FIXES["half"])
     if not found.heavy:
-        return "int8 asked, and no convolution or matrix product was found at all", MENDS["nothing"]
+        return "int8 asked, and no convolution or matrix product was found at all", FIXES["nothing"]
     if found.quantized_macs is None:
         share, what = len(found.float_heavy) / found.heavy, "convolutions and matrix products"
     else:
         share, what = 1 - found.quantized_macs, "multiply-accumulates"
     if share > max_float_macs + 1e-9:  # 1 - 0.95 is a little more than 0.05
-        names = ", ".join(found.float_heavy[:SHOWN])
-        more = len(found.float_heavy) - SHOWN
+        names = ", ".join(found.float_heavy[:MAX_NAMED])
+        more = len(found.float_heavy) - MAX_NAMED
         return (
             f"int8 asked, and {100 * share:.1f} % of the {what} stayed in float "
             f"(at most {100 * max_float_macs:g} %): {names}"
             + (f" and {more} more" if more > 0 else ""),
-            MENDS["float"],
+            FIXES["float"],
         )
     if found.per_channel != per_channel:
-        return f"per_channel: {per_channel} asked, {found.per_channel} found", MENDS["channels"]
+        return f"per_channel: {per_channel} asked, {found.per_channel} found", FIXES["channels"]
     return None

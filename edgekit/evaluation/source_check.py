@@ -53,8 +53,7 @@ class CheckSource(Action):
         self.format = format
         self.name = name
 
-    @property
-    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+    def used_libraries(self) -> tuple[str, ...]:
         return (*foreign.libraries(self.format), "numpy", "scipy")
 
     def settings(self) -> Json:

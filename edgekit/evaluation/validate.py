@@ -59,8 +59,7 @@ class ReferenceScores(Action):
     def __init__(self, format: Format = "torch") -> None:
         self.format = format
 
-    @property
-    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+    def used_libraries(self) -> tuple[str, ...]:
         return foreign.libraries(self.format)
 
     def settings(self) -> Json:

@@ -209,7 +209,11 @@ class _Run:
         )
 
     def pairs(self) -> Iterator[tuple[str, Values, Values]]:
-        """What both files made of each image, tensor by tensor."""
+        """What both files made of each image, tensor by tensor.
+
+        Raises:
+            InputError: a tensor has two shapes: one file was not made from the other.
+        """
         files = (self.runtime.tensors(*file, self.images) for file in self.files)
         for original, compressed in zip(*files, strict=True):
             known = self.made.keys() & self.codes.keys()
@@ -221,7 +225,11 @@ class _Run:
                     yield name, original[name], compressed[name]
 
     def tensor_stats(self, factors: dict[str, Values]) -> dict[str, TensorStats]:
-        """What is kept of each tensor, in the order they are made."""
+        """What is kept of each tensor, in the order they are made.
+
+        Raises:
+            InputError: the files have fewer than two tensors in common.
+        """
         found: dict[str, TensorStats] = {}
         for name, original, compressed in self.pairs():
             if name not in found:

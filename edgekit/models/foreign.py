@@ -33,8 +33,7 @@ class LoadForeign(Action):
         self.image_size = image_size
         self.crop_pct = crop_pct
 
-    @property
-    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+    def used_libraries(self) -> tuple[str, ...]:
         return libraries(self.source.format)
 
     def settings(self) -> Json:

@@ -108,8 +108,7 @@ class LatencyTable(Action):
         self.precision: KernelPrecision = precision
         self.machine = machine
 
-    @property
-    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+    def used_libraries(self) -> tuple[str, ...]:
         return (*self.runtime.libraries, self.runtime.engine, "torch-pruning")
 
     def settings(self) -> Json:

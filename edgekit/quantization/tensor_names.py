@@ -23,7 +23,7 @@ from edgekit.runtimes.contract.forms import InputForm
 if TYPE_CHECKING:
     import torch
 
-Values = dict[str, NDArray[np.float32]]
+TensorsByName = dict[str, NDArray[np.float32]]
 PROBES = 2
 """Images; that both agree is no accident."""
 BLOCK = 8
@@ -54,7 +54,7 @@ def same_ranges(
     return {name: ranges[point] for name, point in found.items()}
 
 
-def match(points: list[Values], made: list[Values]) -> dict[str, str]:
+def match(points: list[TensorsByName], made: list[TensorsByName]) -> dict[str, str]:
     """The point of each tensor that has one, by the tensor's name.
 
     Args:

@@ -17,7 +17,11 @@ from edgekit.models._tensorflow import make_way
 
 
 def need(module: str) -> Any:
-    """Import a library that may be absent."""
+    """Import a library that may be absent.
+
+    Raises:
+        MissingPackage: it is, with the extra that installs it.
+    """
     package = module.split(".")[0]
     if package in ("tensorflow", "keras"):
         make_way()
@@ -43,6 +47,9 @@ def library(
     Args:
         kind: what a failure is raised as, e.g. Unsupported where the model is to blame.
         hint: where the libraries say nothing that helps.
+
+    Raises:
+        EdgekitError: of the given kind, for whatever the libraries raise.
     """
     with tempfile.TemporaryFile() as log:
         sys.stdout.flush()

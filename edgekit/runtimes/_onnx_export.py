@@ -227,6 +227,9 @@ def finish(model: Any, card: Card) -> Any:
     """Simplify and optimise a float model, as a session would do when it loads the file.
 
     Done here, the names of the nodes are those that the quantiser sees and that `describe` gives.
+
+    Raises:
+        Unsupported: onnxslim cannot simplify the model, or the optimised one is not valid.
     """
     import onnxslim
 

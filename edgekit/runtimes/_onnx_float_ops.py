@@ -7,7 +7,7 @@ from typing import Any
 
 PRODUCTS = {"MatMul", "Einsum"}
 LAYERS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
-"""Operators with weights of their own, which int8 suits: an island ends before them."""
+"""Operators with weights of their own, which int8 suits: float operators end before them."""
 SAME_VALUES = {"Slice", "Split", "Gather", "Transpose", "Reshape", "Squeeze", "Unsqueeze"}
 SAME_VALUES |= {"Expand", "Identity", "Cast", "Flatten"}
 GUARDS = {"Add", "Max", "Clip"}
@@ -20,18 +20,18 @@ def linear_attention(graph: Any) -> tuple[str, ...]:
     Linear attention ends in a division by a sum of products of activations, q @ (k' @ 1). Other
     divisions have another denominator: layer normalisation a square root, an L2 norm a reduction,
     a scale a constant; softmax is a node of its own. From the division back, everything up to the
-    layers that make Q, K and V is one island: the denominator spans several powers of ten, and
+    layers that make Q, K and V stays in float: the denominator spans several powers of ten, and
     with eight bits of it, or of the products that make it, quotients are lost.
     """
-    view = _View(graph)
+    flow = _Dataflow(graph)
     inside: set[int] = set()
     for node in graph.node:
-        if node.op_type == "Div" and view.is_sum_of_products(node.input[1]):
-            inside.update(view.back_to_layers(node))
+        if node.op_type == "Div" and flow.is_sum_of_products(node.input[1]):
+            inside.update(flow.back_to_layers(node))
     return tuple(node.name for i, node in enumerate(graph.node) if i in inside)
 
 
-class _View:
+class _Dataflow:
     """Who makes a tensor, and which tensors are computed and not constant."""
 
     def __init__(self, graph: Any) -> None:

@@ -18,7 +18,11 @@ from edgekit.runtimes import _openvino_read as read
 
 
 def from_torch(model: Any, card: Card) -> Any:
-    """The torch model as an OpenVINO model that takes NHWC."""
+    """The torch model as an OpenVINO model that takes NHWC.
+
+    Raises:
+        Unsupported: an operator that the converter does not know, by its name.
+    """
     import openvino
     import torch
 
@@ -64,7 +68,11 @@ def _tensorflow_out_of_sight() -> Iterator[None]:
 
 
 def from_file(path: Path, card: Card | None) -> Any:
-    """An .onnx file or a Keras model as an OpenVINO model that takes NHWC, one float32 image."""
+    """An .onnx file or a Keras model as an OpenVINO model that takes NHWC, one float32 image.
+
+    Raises:
+        Unsupported: the converter does not take it, or it is no classifier of RGB images.
+    """
     import openvino
     from openvino.preprocess import PrePostProcessor
 
@@ -109,7 +117,7 @@ def _layout(shape: Any, path: Path, card: Card | None) -> tuple[str, list[int]]:
     """Where the channels of an image input are, and its static shape.
 
     Raises:
-        Unsupported: it takes no RGB image, or not of the size asked for.
+        Unsupported: it takes no RGB image, or not of the size that the card names.
     """
     found = [d.get_length() if d.is_static else 0 for d in shape] if shape.rank.is_static else []
     size = card.image_size if card else 0

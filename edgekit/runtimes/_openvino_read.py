@@ -39,8 +39,12 @@ def need(name: str, step: str) -> Any:
 
     OpenVINO and NNCF report each import and call to their maker unless the package they report
     with is missing: for them it is.
+
+    Raises:
+        MissingPackage: it is not installed, with the extra that installs it.
     """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    missing: Any = None  # how Python marks a module that an import must not find
+    sys.modules.setdefault("openvino_telemetry", missing)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -197,7 +201,7 @@ def _heavy_parts(kind: str, parts: list[Any]) -> list[Any]:
 
 
 def _heavy_before(parts: list[Any]) -> list[Any]:
-    """Of a layer that was fused with its bias, and is told by the bias alone."""
+    """Of a layer that was fused with its bias, and is named by the bias alone."""
     for op in parts:
         while op.inputs() and not graph.is_heavy(op):
             op = op.input_value(0).get_node()

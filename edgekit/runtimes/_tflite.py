@@ -21,7 +21,11 @@ SCOPE_LENGTH = 10_000
 
 
 def read(path: Path) -> Any:
-    """The flatbuffer of a model as objects."""
+    """The flatbuffer of a model as objects.
+
+    Raises:
+        EdgekitError: the file is no LiteRT model, or is damaged.
+    """
     with path.open("rb") as stream:
         if stream.read(8)[4:] != b"TFL3":
             raise EdgekitError(f"{path} is not a LiteRT model")

@@ -79,7 +79,11 @@ class CompilesAhead(Runtime):
 @contextmanager
 def library_errors(runtime: Identity, step: str, into: Path) -> Iterator[None]:
     """What a runtime's library raises, in whatever way, is that this model cannot be built for it:
-    it ends one variant, and the other variants and targets go on."""
+    it ends one variant, and the other variants and targets go on.
+
+    Raises:
+        Unsupported: for any exception but edgekit's own and those of storage and memory.
+    """
     try:
         with storage_errors(into):
             yield

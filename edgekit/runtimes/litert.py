@@ -285,7 +285,7 @@ def _range_of(grid: PixelGrid) -> dict[str, Any]:
 
 
 def _ends(low: float, high: float) -> dict[str, Any]:
-    """A range in the quantizer's words."""
+    """A range as the quantizer takes it."""
     import numpy as np
 
     return {"min": np.array([low]), "max": np.array([high])}

@@ -240,7 +240,7 @@ def _quantize(
 
 
 def _advanced(nncf: Any, settings: Quantization) -> Any:
-    """NNCF's words for the calibration: how ranges are read from an image, and joined.
+    """NNCF's parameters of the calibration: how ranges are read from an image, and joined.
 
     Its average is over the extremes of all images; its percentile is taken in each image, and
     averaged likewise.
@@ -269,7 +269,7 @@ def _advanced(nncf: Any, settings: Quantization) -> Any:
 
 @contextlib.contextmanager
 def _no_bars() -> Iterator[None]:
-    """NNCF draws progress bars of its own, which cannot be asked not to."""
+    """NNCF draws progress bars of its own, which no option turns off."""
     from functools import partialmethod
 
     from nncf.common.logging.track_progress import track

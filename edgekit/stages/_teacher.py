@@ -61,8 +61,7 @@ class TeacherScores(Action):
         self.image_size = image_size
         self.size = teacher_image_size or image_size
 
-    @property
-    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+    def used_libraries(self) -> tuple[str, ...]:
         return ("torch", "timm", "torchvision", *(["scikit-learn"] * (self.head == "linear")))
 
     def settings(self) -> Json:

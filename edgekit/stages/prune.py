@@ -95,8 +95,7 @@ class Prune(Stage):
             raise ValueError(f"{known} or package.module:function expected, not {value!r}")
         return value
 
-    @property
-    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+    def used_libraries(self) -> tuple[str, ...]:
         runtime = find_runtimes()[self.runtime]
         own = ("torch", "timm", "torchvision", "torch-pruning")
         return (*own, *(name for name in runtime.libraries if name not in own))

@@ -63,6 +63,10 @@ class Compiler(Identity, ABC):
 
         Returns:
             the form of the input, which is that of the pixel grid where there is one.
+
+        Raises:
+            Unsupported: a precision, a calibration or ranges that this runtime does not offer.
+            InputError: images of another size, or `float_ops` that the model does not have.
         """
 
     @abstractmethod
@@ -83,4 +87,6 @@ class Compiler(Identity, ABC):
 
         Raises:
             Unsupported: this runtime or this model cannot have such an input or output.
+            InputError: not as many labels as scores.
+            EdgekitError: the source is baked already, or cannot be read.
         """

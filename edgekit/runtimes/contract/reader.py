@@ -66,7 +66,7 @@ class Reader(Identity, ABC):
 
         The rule is about linear attention, softmax(QK)V without the softmax: its normaliser
         divides by a sum of products, which the eight bits of a code can bring down to zero. Every
-        operator between the convolutions that make Q, K and V and the division is one island.
+        operator between the convolutions that make Q, K and V and the division stays in float.
         """
 
     def unsupported_reasons(self, path: Path, device: str, engine: str | None) -> tuple[str, ...]:
