@@ -4,8 +4,8 @@ import pytest
 
 from edgekit.evaluation.file_audit import audit, complaint
 from edgekit.model_metadata import Audit
-from edgekit.runtimes.base import Precision
 from edgekit.runtimes.contract.description import Description, Operator, Port
+from edgekit.runtimes.contract.settings import Precision
 
 PORT = Port(name="image", shape=(1, 8, 8, 3), dtype="uint8")
 

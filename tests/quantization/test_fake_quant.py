@@ -10,7 +10,7 @@ from edgekit.models import timm_models
 from edgekit.quantization import fake_quant
 from edgekit.quantization.fold_batch_norm import fold_batch_norm
 from edgekit.quantization.trace import trace
-from edgekit.runtimes.base import CalibrationMethod
+from edgekit.runtimes.contract.settings import CalibrationMethod
 
 SIZE = 32
 

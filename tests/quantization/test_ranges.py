@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as arrays
 
 from edgekit.quantization import ranges
 from edgekit.quantization.ranges import Histogram, choose, collect
-from edgekit.runtimes.base import CalibrationMethod
+from edgekit.runtimes.contract.settings import CalibrationMethod
 
 finite = st.floats(-1e4, 1e4, allow_nan=False, width=32)
 images = st.lists(arrays.arrays(np.float32, st.integers(1, 40), elements=finite), min_size=1)
