@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
 
 from edgekit import __version__
+from edgekit.build.draft import SOURCE, SPLITS
 from edgekit.build.plan import make_plan
 from edgekit.build.run import Build, RowResult, TargetResult, execute
 from edgekit.engine.action import library_versions
@@ -196,9 +197,9 @@ def _line(
         return line
     line.seconds = round(time.perf_counter() - start, 1)
     line.cells = [cell for target in build.targets for cell in _cells(target)]
-    card = build.artifacts["source"].metadata["card"]
+    card = build.artifacts[SOURCE].metadata["card"]
     line.parameters, line.macs = card["parameters"], card["macs"]
-    counts = build.artifacts["splits"].metadata["counts"]
+    counts = build.artifacts[SPLITS].metadata["counts"]
     report.images = {split: sum(classes.values()) for split, classes in counts.items()}
     judged = counts[recipe.data.evaluate_on].values()
     report.majority = 100 * max(judged) / sum(judged)

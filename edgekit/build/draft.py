@@ -9,7 +9,14 @@ from edgekit.data.splits import CalibrationChoice, Inventory
 from edgekit.engine.action import Action, library_versions
 from edgekit.engine.artifact import Json
 from edgekit.engine.step import Step
+from edgekit.engine.step_id import StepId
 from edgekit.spec.recipe import Recipe
+
+SPLITS = StepId("splits")
+SOURCE = StepId("source")
+CHECK_SOURCE = StepId("check-source")
+REFERENCE = StepId("reference")
+"""Scores of the float model on the evaluation images."""
 
 
 @dataclass
@@ -18,18 +25,19 @@ class Draft:
 
     recipe: Recipe
     inventory: Inventory
-    steps: dict[str, Step] = field(default_factory=dict)
+    steps: dict[StepId, Step] = field(default_factory=dict)
 
     def add(
         self,
-        id: str,
+        id: StepId,
         action: Action,
-        inputs: dict[str, str],
+        inputs: dict[str, StepId],
         files: Json | None = None,
         owner: str = "",
-        twins_in: str | None = None,
-    ) -> str:
-        """Add a step and return its id, or that of an equal one whose id starts with `twins_in`."""
+        shared: bool = False,
+    ) -> StepId:
+        """Add a step and return its id; where it may be `shared`, that of an equal step of the same
+        target, if there is one."""
         components = {
             "action": type(action).__name__,
             "version": action.version,
@@ -39,21 +47,20 @@ class Draft:
             "files": files or {},
         }
         step = Step(id=id, action=action, inputs=inputs, components=components, owner=owner)
-        if twins_in is not None:
-            for other in self.steps.values():
-                if other.id.startswith(twins_in) and other.components == components:
-                    return other.id
+        for other in self.steps.values() if shared else ():
+            if other.id.target == id.target and other.components == components:
+                return other.id
         self.steps[id] = step
         return id
 
     def decode(self, split: str, calibration: CalibrationChoice | None = None) -> DecodeImages:
         return DecodeImages(self.recipe.data, self.inventory, split, calibration)
 
-    def free(self, name: str) -> str:
+    def free(self, name: str) -> StepId:
         """`finetune`, then `finetune-2`, ..."""
         number = 2
-        free = name
+        free = StepId(name)
         while free in self.steps:
-            free = f"{name}-{number}"
+            free = StepId(f"{name}-{number}")
             number += 1
         return free

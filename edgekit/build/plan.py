@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgekit.build.draft import Draft
+from edgekit.build.draft import CHECK_SOURCE, REFERENCE, SOURCE, SPLITS, Draft
 from edgekit.build.target_plan import TargetPlan, plan_target
 from edgekit.data.sources.base import Sample
 from edgekit.data.splits import (
@@ -32,6 +32,7 @@ from edgekit.data.splits import (
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.artifact import Json, sha256_of
 from edgekit.engine.step import Step, with_reasons
+from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.errors import InputError, WeightsError
 from edgekit.evaluation import source_check
@@ -44,6 +45,7 @@ from edgekit.runtimes import find_runtimes
 from edgekit.spec.compatibility import compatible_targets
 from edgekit.spec.recipe import Recipe
 from edgekit.spec.target import Target
+from edgekit.stages.base import Stage
 
 RECORD = "plan.json"
 
@@ -87,14 +89,15 @@ def make_plan(
     inventory = _in_order(recipe, take_inventory(recipe.data, store.root / "digests"))
     seen = _seen_images(recipe, inventory)
     draft = Draft(recipe, inventory)
-    draft.add("splits", SplitData(recipe.data, inventory), {})
-    judge = f"images/{recipe.data.evaluate_on}"
-    draft.add(judge, draft.decode(recipe.data.evaluate_on), {"splits": "splits"})
+    draft.add(SPLITS, SplitData(recipe.data, inventory), {})
+    judge = StepId(f"images/{recipe.data.evaluate_on}")
+    draft.add(judge, draft.decode(recipe.data.evaluate_on), {"splits": SPLITS})
     trunk, reference = _plan_trunk(draft, board if board and board.is_timed else HERE)
     scores = ReferenceScores(recipe.model.format)
-    draft.add("reference", scores, {"model": reference, "images": judge})
+    draft.add(REFERENCE, scores, {"model": reference, "images": judge})
     kept = trunk[trunk.index(reference) :]
-    taken = {step.split("/")[0] for step in draft.steps} & set(names)
+    # Their steps would be printed alike.
+    taken = {name for name in names if any(f"{s}/".startswith(f"{name}/") for s in draft.steps)}
     if taken:
         raise InputError(
             f"a target cannot be named {', '.join(sorted(taken))}: a step bears that name",
@@ -179,7 +182,7 @@ def _seen_images(recipe: Recipe, inventory: Inventory) -> set[str]:
     return seen | (starts(splits["train"]) if learned else set())
 
 
-def _plan_trunk(draft: Draft, machine: Machine) -> tuple[list[str], str]:
+def _plan_trunk(draft: Draft, machine: Machine) -> tuple[list[StepId], StepId]:
     """Steps that leave a float model, and the one that is the float reference.
 
     Args:
@@ -188,31 +191,34 @@ def _plan_trunk(draft: Draft, machine: Machine) -> tuple[list[str], str]:
     recipe = draft.recipe
     kind = LoadModel if recipe.model.format == "torch" else LoadForeign
     load = kind(recipe.model, recipe.data.image_size, recipe.data.crop_pct)
-    trunk = [draft.add("source", load, {"splits": "splits"})]
+    trunk = [draft.add(SOURCE, load, {"splits": SPLITS})]
     if _is_unproven(recipe):
         _plan_source_check(draft)
     reference = trunk[0]
     for i, stage in enumerate(recipe.stages):
         if stage.scope != "trunk":
             continue
-        stage = stage.timed_on(machine)
-        inputs = {"model": trunk[-1]}
-        if stage.images:
-            name = f"images/{stage.images}"
-            if name not in draft.steps:
-                draft.add(name, draft.decode(stage.images), {"splits": "splits"})
-            inputs[stage.images] = name
-        for role, action in stage.model_steps().items():
-            name = draft.free(f"{stage.stage}-{role}")
-            inputs[role] = draft.add(name, action, {"model": trunk[-1]})
-        given = {role: name for role, name in inputs.items() if role != "model"}
-        for role, action in stage.split_steps(recipe.data.image_size).items():
-            inputs[role] = draft.add(draft.free(role), action, {"splits": "splits", **given})
-        files = {name: sha256_of(path) for name, path in stage.files().items()}
-        trunk.append(draft.add(draft.free(stage.stage), stage, inputs, files))
+        trunk.append(_plan_trunk_stage(draft, stage.timed_on(machine), trunk[-1]))
         if stage.trains and all(s.trains for s in recipe.stages[:i]):
             reference = trunk[-1]
     return trunk, reference
+
+
+def _plan_trunk_stage(draft: Draft, stage: Stage, model: StepId) -> StepId:
+    """A stage that all targets share, after the steps of its own that it asks for."""
+    inputs = {"model": model}
+    if stage.images:
+        images = StepId(f"images/{stage.images}")
+        if images not in draft.steps:
+            draft.add(images, draft.decode(stage.images), {"splits": SPLITS})
+        inputs[stage.images] = images
+    for role, action in stage.model_steps().items():
+        inputs[role] = draft.add(draft.free(f"{stage.stage}-{role}"), action, {"model": model})
+    of_the_data = {role: id for role, id in inputs.items() if role != "model"}
+    for role, action in stage.split_steps(draft.recipe.data.image_size).items():
+        inputs[role] = draft.add(draft.free(role), action, {"splits": SPLITS, **of_the_data})
+    files = {name: sha256_of(path) for name, path in stage.files().items()}
+    return draft.add(draft.free(stage.stage), stage, inputs, files)
 
 
 def _is_unproven(recipe: Recipe) -> bool:
@@ -227,10 +233,10 @@ def _is_unproven(recipe: Recipe) -> bool:
 
 def _plan_source_check(draft: Draft) -> None:
     """Whether a file from elsewhere is what the recipe says, asked of training images."""
-    recipe, name = draft.recipe, "images/check-source"
+    recipe, name = draft.recipe, StepId("images/check-source")
     choice = CalibrationChoice(source_check.IMAGES, every_class=False)
     splits = divide(draft.inventory, recipe.data)
     pick_calibration(splits, draft.inventory.digests, choice, recipe.data.evaluate_on)
-    draft.add(name, draft.decode("calibration", choice), {"splits": "splits"})
+    draft.add(name, draft.decode("calibration", choice), {"splits": SPLITS})
     check = source_check.CheckSource(recipe.model.format, Path(recipe.model.weights).name)
-    draft.add("check-source", check, {"model": "source", "images": name})
+    draft.add(CHECK_SOURCE, check, {"model": SOURCE, "images": name})

@@ -1,18 +1,18 @@
-"""Execute a plan: the only executor loop. Look the key up, or run, write to temp, hash, rename."""
+"""Run a plan and judge it: what broke a gate ends its target, what else fails is left out."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
 from edgekit.build.plan import Plan
 from edgekit.build.target_plan import Row, TargetPlan
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bench.validate_on_device import OnDevice, read_device_report, record_of
-from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
+from edgekit.engine.executor import Executor
 from edgekit.engine.observer import Observer
-from edgekit.engine.step import Step, StepState
+from edgekit.engine.step import Step
+from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.errors import (
     DeviceError,
@@ -64,8 +64,8 @@ class TargetResult:
 @dataclass
 class Build:
     plan: Plan
-    artifacts: dict[str, Artifact] = field(default_factory=dict)
-    ran: set[str] = field(default_factory=set)
+    artifacts: dict[StepId, Artifact] = field(default_factory=dict)
+    ran: set[StepId] = field(default_factory=set)
     targets: list[TargetResult] = field(default_factory=list)
 
 
@@ -77,136 +77,110 @@ def execute(plan: Plan, store: Store, observer: Observer) -> Build:
 
     Returns:
         the build, complete unless one of its targets has `faults`.
+
+    Raises:
+        EdgekitError: a step that all targets share failed, or the machine itself did.
     """
-    build = Build(
-        plan,
-        targets=[
-            TargetResult(target, left_out=dict(target.unreachable)) for target in plan.targets
-        ],
-    )
-    targets = {target.plan.target.name: target for target in build.targets}
+    executor = Executor(store, observer)
+    runs = {
+        target.target.name: _TargetRun(
+            executor, TargetResult(target, left_out=dict(target.unreachable))
+        )
+        for target in plan.targets
+    }
     for step in plan.steps:
-        target = targets.get(step.id.split("/")[0])
-        if target is None:
-            build.artifacts[step.id] = _perform(step, step.inputs, build, store, observer)
-        elif not target.faults:
-            _advance(step, target, build, store, observer)
-    return build
+        if step.id.target:
+            runs[step.id.target].advance(step)
+        else:
+            executor.perform(step)
+    results = [run.result for run in runs.values()]
+    return Build(plan, executor.artifacts, executor.ran, results)
 
 
-def _advance(
-    step: Step, target: TargetResult, build: Build, store: Store, observer: Observer
-) -> None:
-    """One step of a target; what fails in it is the target's fault or leaves the variant out."""
-    if step.id == target.plan.choice:
-        _choose(step, target, build, store, observer)
-        return
-    variant = step.owner.partition("/")[2]
-    if variant not in target.left_out:
-        missing = [name for name in step.inputs.values() if name not in build.artifacts]
-        if missing:
-            owner = missing[0].split("/")[1]
-            why = target.left_out.get(owner, "it could not be made")
-            target.left_out[variant] = f"needs {missing[0]}: {why}"
-    if variant in target.left_out:
-        return
-    # What ails a device ails every variant: none is left out for it.
-    required = variant in target.plan.target.runtimes or isinstance(step.action, OnDevice)
-    try:
-        build.artifacts[step.id] = _perform(step, step.inputs, build, store, observer)
-    except (StorageError, IntegrityError, MissingPackage):
-        raise  # of the machine, not of the variant
-    except EdgekitError as error:
-        observer.failed(step, error.message)
-        if required and not isinstance(error, NotAsAsked):
-            target.error = error
-        _fail(target, variant, required, f"{step.id.rpartition('/')[2]}: {_told(error)}")
-        return
-    row = next((row for row in target.plan.rows if row.judged == step.id), None)
-    if row:
-        result = _judged(row, target.plan, build)
-        target.rows.append(result)
-        if result.broken:
-            figures = "; ".join(map(str, result.broken))
-            _fail(target, variant, required, f"{row.stage}: {figures}")
+@dataclass
+class _TargetRun:
+    """A target while its steps run: what fails is its fault, or leaves a variant out."""
+
+    executor: Executor
+    result: TargetResult
+
+    def advance(self, step: Step) -> None:
+        """Run one step of the target, unless a fault or a variant left out makes it idle."""
+        if self.result.faults:
+            return
+        if step.id == self.result.plan.choice:
+            self._choose(step)
+        elif not self._is_left_out(step) and self._perform(step):
+            self._judge(step)
+
+    def _is_left_out(self, step: Step) -> bool:
+        """Whether its variant is out; it is from now on where what it needs was not made."""
+        left_out = self.result.left_out
+        missing = [id for id in step.inputs.values() if id not in self.executor.artifacts]
+        if missing and step.owner not in left_out:
+            why = left_out.get(missing[0].variant, "it could not be made")
+            left_out[step.owner] = f"needs {missing[0]}: {why}"
+        return step.owner in left_out
+
+    def _perform(self, step: Step) -> bool:
+        try:
+            self.executor.perform(step)
+        except (StorageError, IntegrityError, MissingPackage):
+            raise  # of the machine, not of the variant
+        except EdgekitError as error:
+            self.executor.observer.failed(step, error.message)
+            required = self._is_required(step)
+            if required and not isinstance(error, NotAsAsked):
+                self.result.error = error
+            self._fail(step.owner, required, f"{step.id.name}: {_with_hint(error)}")
+            return False
+        return True
+
+    def _judge(self, step: Step) -> None:
+        """Hold the row that is complete with this step, if there is one, to the gates."""
+        plan = self.result.plan
+        row = next((row for row in plan.rows if row.judged == step.id), None)
+        if row is None:
+            return
+        found = _judged(row, plan, self.executor.artifacts)
+        self.result.rows.append(found)
+        if found.broken:
+            figures = "; ".join(map(str, found.broken))
+            self._fail(step.owner, self._is_required(step), f"{row.stage}: {figures}")
+
+    def _is_required(self, step: Step) -> bool:
+        # What ails a device ails every variant: none is left out for it.
+        return step.owner in self.result.plan.target.runtimes or isinstance(step.action, OnDevice)
+
+    def _fail(self, variant: str, required: bool, reason: str) -> None:
+        if required:
+            self.result.faults.append(f"{variant} {reason}")
+        else:
+            self.result.left_out[variant] = reason
+
+    def _choose(self, step: Step) -> None:
+        """Measure what passed in one run; where that fails, nothing has been chosen."""
+        contenders = self.result.shipped.keys() & step.inputs.keys()
+        if len(contenders) < 2:
+            return
+        kept = {role: id for role, id in step.inputs.items() if role in ("images", *contenders)}
+        try:
+            self.result.choice = read_choice(self.executor.perform(step, kept))
+        except DeviceError as error:
+            self.result.error = error
+            self.result.faults.append(f"choose: {_with_hint(error)}")
 
 
-def _choose(
-    step: Step, target: TargetResult, build: Build, store: Store, observer: Observer
-) -> None:
-    """Measure what passed in one run; where that fails, nothing has been chosen."""
-    contenders = target.shipped.keys() & step.inputs.keys()
-    if len(contenders) < 2:
-        return
-    kept = {role: i for role, i in step.inputs.items() if role in ("images", *contenders)}
-    try:
-        build.artifacts[step.id] = _perform(step, kept, build, store, observer)
-    except DeviceError as error:
-        target.error = error
-        target.faults.append(f"choose: {_told(error)}")
-        return
-    target.choice = read_choice(build.artifacts[step.id])
-
-
-def _told(error: EdgekitError) -> str:
-    """What failed, and the usual mend."""
+def _with_hint(error: EdgekitError) -> str:
+    """What failed, and the usual fix."""
     return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
-def _fail(target: TargetResult, variant: str, required: bool, reason: str) -> None:
-    if required:
-        target.faults.append(f"{variant} {reason}")
-    else:
-        target.left_out[variant] = reason
-
-
-def _judged(row: Row, target: TargetPlan, build: Build) -> RowResult:
-    validation = read_validation(build.artifacts[row.validation])
-    report = read_device_report(build.artifacts[row.on_device]) if row.on_device else None
+def _judged(row: Row, target: TargetPlan, artifacts: dict[StepId, Artifact]) -> RowResult:
+    validation = read_validation(artifacts[row.validation])
+    report = read_device_report(artifacts[row.on_device]) if row.on_device else None
     # The float reference cannot lose against itself; it is judged only where it is what ships.
     gates = target.gates_for(row.variant) if row.last or not row.baseline else Gates()
     found = record_of(report) if report else None
     results = judge(gates, gate_figures(validation, found.latency if found else None), row.last)
-    return RowResult(row, build.artifacts[row.model], validation, results, report)
-
-
-def _perform(
-    step: Step, named: dict[str, str], build: Build, store: Store, observer: Observer
-) -> Artifact:
-    """Find or make the artifact of a step from its inputs, which are `named` by role."""
-    inputs = {role: build.artifacts[name] for role, name in named.items()}
-    parents = tuple(sorted(artifact.digest for artifact in inputs.values()))
-
-    def cached() -> Artifact | None:
-        # A step above may have run again and given another result: then this one must too.
-        found = None if step.state is StepState.FORCED else store.find(step.key)
-        return found if found and found.parents == parents else None
-
-    found = cached()
-    if not found:
-        with store.lock(step.key, waiting=lambda: observer.waiting(step)):
-            # Another build may have run the step while this one waited for the lock.
-            found = cached()
-            if not found:
-                found = _run(step, inputs, build, store, observer)
-                build.ran.add(step.id)
-    observer.finished(step, found, ran=step.id in build.ran)
-    return found
-
-
-def _run(
-    step: Step, inputs: dict[str, Artifact], build: Build, store: Store, observer: Observer
-) -> Artifact:
-    observer.started(step)
-    for artifact in inputs.values():
-        artifact.verify()
-    parents = tuple(sorted(artifact.digest for artifact in inputs.values()))
-    context = Context(
-        progress=lambda done, total, note: observer.progressed(step, done, total, note),
-        partial=store.partial(step.key, parents, fresh=step.state is StepState.FORCED),
-    )
-    start = time.perf_counter()
-    with store.workspace() as folder:
-        metadata = step.action.run(inputs, folder, context)
-        seconds = time.perf_counter() - start
-        return store.commit(step.key, folder, metadata, parents, seconds)
+    return RowResult(row, artifacts[row.model], validation, results, report)

@@ -10,6 +10,7 @@ from typing import Any
 
 from edgekit.engine.action import Action
 from edgekit.engine.artifact import Json, digest_of
+from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.errors import InputError
 
@@ -30,12 +31,12 @@ class StepState(StrEnum):
 class Step:
     """One action with its inputs, by role, and everything its key is made of."""
 
-    id: str
+    id: StepId
     action: Action
-    inputs: dict[str, str]
+    inputs: dict[str, StepId]
     components: Json
     owner: str = ""
-    """`<target>/<variant>` of the row it is for; empty for what all share."""
+    """The variant of the row it is for; empty for what all share."""
     state: StepState = StepState.NEW
     reason: str = ""
 
@@ -52,17 +53,17 @@ def with_reasons(
     Raises:
         InputError: `force` names a step that is not there.
     """
-    known = {part for step in steps for part in (step.id, step.id.rsplit("/", 1)[-1])}
+    known = {str(name) for step in steps for name in (step.id, step.id.name)}
     unknown = [name for name in force if name not in known]
     if unknown:
         raise InputError(
             f"--force: no step {', '.join(unknown)}", hint=f"steps: {', '.join(sorted(known))}"
         )
-    running: set[str] = set()
-    forced: set[str] = set()
+    running: set[StepId] = set()
+    forced: set[StepId] = set()
     for step in steps:
         state, reason = _why(step, store, last, running)
-        if step.id in force or step.id.rsplit("/", 1)[-1] in force:
+        if {step.id, step.id.name} & {*force}:
             state, reason = StepState.FORCED, "--force"
         elif forced & set(step.inputs.values()):
             state, reason = StepState.FORCED, "follows a forced step"
@@ -73,7 +74,7 @@ def with_reasons(
         yield replace(step, state=state, reason=reason)
 
 
-def _why(step: Step, store: Store, last: Json, running: set[str]) -> tuple[StepState, str]:
+def _why(step: Step, store: Store, last: Json, running: set[StepId]) -> tuple[StepState, str]:
     if store.find(step.key):
         return StepState.CACHED, "unchanged"
     before = last.get(step.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgekit.build.draft import CHECK_SOURCE, SPLITS
 from edgekit.build.run import Build, TargetResult
 from edgekit.evidence import Evidence
 from edgekit.runtimes import find_runtimes
@@ -20,7 +21,7 @@ SATURATES = (
 
 def _undecided(build: Build) -> list[str]:
     """What the images could not tell of a model from elsewhere: there the recipe's word stands."""
-    check = build.artifacts.get("check-source")
+    check = build.artifacts.get(CHECK_SOURCE)
     found = check.metadata["source_check"] if check else {"undecided": []}
     if not found["undecided"]:
         return []
@@ -39,7 +40,7 @@ def _no_better_than_guessing(build: Build, target: TargetResult) -> list[str]:
     """A network that has not learned anything loses nothing in int8 either."""
     if not target.rows:
         return []
-    counts = build.artifacts["splits"].metadata["counts"][build.plan.recipe.data.evaluate_on]
+    counts = build.artifacts[SPLITS].metadata["counts"][build.plan.recipe.data.evaluate_on]
     share = 100 * max(counts.values()) / sum(counts.values())
     top1 = target.rows[0].validation.top1
     if top1.low is None or top1.low > share:

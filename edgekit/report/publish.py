@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from edgekit.build.draft import SPLITS
 from edgekit.build.plan import RECORD, Plan
 from edgekit.build.run import Build, RowResult, TargetResult
 from edgekit.build.target_plan import PRECOMPILE
@@ -28,6 +29,7 @@ from edgekit.build_folder.manifest import (
 from edgekit.build_folder.reading import MANIFEST, REPORT
 from edgekit.build_folder.report import Report, StepRecord
 from edgekit.engine.artifact import Artifact, sha256_of, write_atomically
+from edgekit.engine.step_id import StepId
 from edgekit.errors import storage_errors
 from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.models.checkpoint import NOTE, read_note
@@ -147,7 +149,7 @@ def _publish_trunk(build: Build, folder: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    splits = build.artifacts["splits"].file("splits.json")
+    splits = build.artifacts[SPLITS].file("splits.json")
     write_atomically(folder / "splits.json", splits.read_text())
     trunk = [a for a in build.artifacts.values() if WEIGHTS_FILE in a.files]
     if not trunk:  # the recipe's model is a file from elsewhere
@@ -190,7 +192,7 @@ def _publish_row(build: Build, result: RowResult, report: Report, destination: P
 
 def _blob(build: Build, result: RowResult) -> Artifact | None:
     """What the target's device made of the file, where this machine has the device."""
-    return build.artifacts.get(f"{result.row.model.rpartition('/')[0]}/{PRECOMPILE}")
+    return build.artifacts.get(result.row.model.sibling(PRECOMPILE))
 
 
 def _manifest(build: Build, result: RowResult, report: Report) -> Manifest:
@@ -250,7 +252,7 @@ def _ancestors(build: Build, report: Report, result: RowResult) -> list[StepReco
 
 def _write_golden(build: Build, result: RowResult, folder: Path) -> None:
     """The first evaluation image and its scores: what a device must give back."""
-    judge = f"images/{build.plan.recipe.data.evaluate_on}"
+    judge = StepId(f"images/{build.plan.recipe.data.evaluate_on}")
     images = np.load(build.artifacts[judge].file("images.npy"), mmap_mode="r")
     scores = np.load(build.artifacts[result.row.validation].file("scores.npy"))
     np.save(folder / "golden_input.npy", images[:1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from edgekit import __version__
+from edgekit.build.draft import SPLITS
 from edgekit.build.run import Build, RowResult, TargetResult
 from edgekit.build_folder.report import DataRecord, Report, RowRecord, StepRecord
 from edgekit.devices.bench.validate_on_device import record_of
@@ -58,7 +59,7 @@ def _use(build: Build, target: TargetResult) -> str:
         recipe=recipe.name,
         size=recipe.data.image_size,
         crop=recipe.data.crop_pct,
-        classes=len(build.artifacts["splits"].metadata["classes"]),
+        classes=len(build.artifacts[SPLITS].metadata["classes"]),
         variants=list(target.shipped),
     )
 
@@ -92,7 +93,7 @@ def _row(result: RowResult) -> RowRecord:
 
 
 def _data(build: Build) -> DataRecord:
-    splits = build.artifacts["splits"].metadata
+    splits = build.artifacts[SPLITS].metadata
     unreadable = [
         row
         for name, artifact in build.artifacts.items()
@@ -119,7 +120,7 @@ def _libraries(target: TargetResult) -> dict[str, str]:
 
 
 def _steps(build: Build, target: TargetResult) -> list[StepRecord]:
-    others = {t.plan.target.name for t in build.targets} - {target.plan.target.name}
+    own = ("", target.plan.target.name)
     return [
         StepRecord(
             id=step.id,
@@ -129,7 +130,7 @@ def _steps(build: Build, target: TargetResult) -> list[StepRecord]:
             seconds=build.artifacts[step.id].seconds,
         )
         for step in build.plan.steps
-        if step.id in build.artifacts and step.id.split("/")[0] not in others
+        if step.id in build.artifacts and step.id.target in own
     ]
 
 

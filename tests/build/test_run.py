@@ -170,7 +170,7 @@ def test_json_prints_the_report_and_nothing_else(world: tuple[Path, Path]) -> No
     done = edgekit(
         "build", "tiny.yaml", "--target", "board.yaml", "--json", cwd=world[0], store=world[1]
     )
-    assert json.loads(done.stdout)["schema_version"] == 2
+    assert json.loads(done.stdout)["schema_version"] == 3
 
 
 def test_a_broken_gate_stops_with_3_and_keeps_what_was_shipped(
