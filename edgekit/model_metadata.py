@@ -83,6 +83,10 @@ class TrialResult(BaseModel):
     """Percent of the images on which it names the float model's class."""
     failure: str = ""
 
+    def holds(self, stop_at: float) -> bool:
+        """Whether at least so many percent of the images agree."""
+        return self.agreement is not None and self.agreement >= stop_at
+
 
 class FloatOps(BaseModel):
     """Operators that stay in float by rule, and the two trials that decided it."""
@@ -95,17 +99,18 @@ class FloatOps(BaseModel):
 
 
 class Tried(BaseModel):
-    """A way and what came of it."""
+    """A configuration and what came of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     way: str
+    """The configuration in words."""
     trial: TrialResult
     chosen: bool = False
 
 
 class Search(BaseModel):
-    """All ways that were tried, in their order, and why no more were."""
+    """All configurations that were tried, in their order, and why no more were."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -113,6 +118,11 @@ class Search(BaseModel):
     stop_at: float | None
     """Percent of agreement at which the search was to stop."""
     ended: str
+
+    @property
+    def best(self) -> Tried:
+        """The one that was chosen."""
+        return next(row for row in self.tried if row.chosen)
 
     def then(self, other: Search) -> Search:
         """Both, one after the other: what the second one chose counts."""
@@ -134,14 +144,14 @@ class MixedPrecisionStep(BaseModel):
 
 
 class FloatOp(BaseModel):
-    """An operator that stays in float, and why."""
+    """An operator that was returned to float, and why."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     operator: str
     kind: str
     arose: float
-    """Share of the scores' noise that arose at it, from 0 to 1, when it was given back."""
+    """Share of the scores' noise that arose at it, from 0 to 1, when it was last in int8."""
     wrong: bool = False
     """It went wrong in int8, or fed what did."""
     back_in_int8: TrialResult | None = None
@@ -149,13 +159,16 @@ class FloatOp(BaseModel):
 
 
 class MixedPrecision(BaseModel):
+    """What a search for the fewest operators in float saw."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     stop_at: float
     """Percent of the judged images that were to agree."""
     reached: bool
     tried: tuple[FloatOp, ...]
-    """All that were given back, whether they stay so or not."""
+    """All that were returned to float, whether they stay so or not."""
     curve: tuple[MixedPrecisionStep, ...]
+    """All sets that were tried, by their number of operators."""
     kept: tuple[FloatOp, ...]
     ended: str

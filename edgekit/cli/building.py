@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgekit.cli._devices import on_stderr
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
 from edgekit.errors import GateBroken, InputError, need_folder
 
@@ -165,7 +166,7 @@ def _plan(
     names = list(known_targets()) if targets == ("all",) else list(targets)
     if len(set(names)) < len(names):
         raise InputError("--target: a target is named twice")
-    parsed = load_recipe(recipe)
+    parsed = load_recipe(recipe, on_stderr)
     loaded = [load_target(name) for name in names]
     cache = Store(store or default_store())
     last: dict[str, Any] = {}

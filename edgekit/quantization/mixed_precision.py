@@ -1,300 +1,243 @@
-"""Mixed precision: the fewest operators in float with which int8 holds what is asked of it.
-
-An inspection of the int8 file says where it goes wrong, and how much of the scores' noise arose at
-each operator. In that order operators are given back to float, twice as many each time and each
-time after a new inspection, since noise hides what comes after it, until the images that judge
-agree; then each is tried in int8 again, from the last of them on, and stays in float only where
-that would break what is asked. What the float operators cost is measured, not estimated.
-"""
+"""Mixed precision: the fewest operators in float with which int8 holds what is requested."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 
 from edgekit import stats
 from edgekit.errors import DeviceError, Unsupported
-from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.measure import Candidate, measure
 from edgekit.inspection.layerwise import Inspection, TensorReport, inspect_files
-from edgekit.model_metadata import FloatOp, MixedPrecision, MixedPrecisionStep, TrialResult
+from edgekit.model_metadata import FloatOp, MixedPrecision, MixedPrecisionStep
+from edgekit.quantization.float_budget import FloatBudget
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
-from edgekit.runtimes.contract.description import Activation
-from edgekit.runtimes.contract.operator_kinds import is_clamp
 
-MOST = 32
-"""Operators in float at most: beyond, another architecture or float16 serves better."""
 MARGIN_DB = 1.0
 """Where not enough is reached, fewer operators are preferred that are no worse than this."""
-INSPECTED = 32
-"""Images that the inspection looks at."""
+INSPECTED_IMAGES = 32
+INT8, BEST = "int8", "best"
+"""The two files that are timed: none in float, and the one that is chosen."""
 
 
-@dataclass
-class _MixedSearch:
-    workshop: QuantizationTrials
-    way: QuantizationConfig
-    """Everything in int8 but the operators that it keeps in float."""
-    stop_at: float
-    max_float_macs: float
-    base: float
-    """Share of the multiply-accumulates that `way` itself has in float, from 0 to 1: of its own
-    operators in float, and of what has no integer kernel."""
-    macs: dict[str, int]
-    fused: dict[str, tuple[str, ...]]
-    """The operators that run as one with an operator and go back to float with it: a clamp's
-    layer."""
-    points: dict[frozenset[str], MixedPrecisionStep] = field(default_factory=dict)
-    blamed: dict[str, FloatOp] = field(default_factory=dict)
-    """Operators, by what was last found of them while they were in int8."""
-    order: list[str] = field(default_factory=list)
-    """As the last inspection ranked them."""
+class MixedPrecisionSearch:
+    """A search in five phases.
 
-    def point(self, operators: tuple[str, ...]) -> MixedPrecisionStep:
-        key = frozenset(operators)
-        if key not in self.points:
-            trial = self.workshop.try_out(self.keep_in_float(operators))
-            share = self.float_share(operators)
-            self.points[key] = MixedPrecisionStep(
-                operators=operators, float_macs=share, trial=trial
+    1. Inspect: compare the int8 file with its float twin, tensor by tensor. The operators that
+       are still in int8 are ranked: those that fail first, then by the scores' noise that arose at
+       each.
+    2. Grow: return the first of the ranking to float, all that fail or else as many as are there
+       already, and inspect again, until `stop_at` holds or nothing more may go to float.
+    3. Halve: of that order, find the shortest beginning that holds.
+    4. Drop: try each of those left in int8 again, and leave it there where the rest holds.
+    5. Time: measure the chosen file against the one with none in float.
+
+    Growing inspects anew each time since noise hides what comes after it: of an operator whose
+    input is noise already, nobody can say what it does itself. It doubles so that many operators
+    take few inspections, which are the dear part; halving takes back what the last doubling
+    overshot, for a trial each time, and leaves fewer to drop, which takes a trial an operator. Drop
+    comes after halving because the ranking is by noise, not by need: an operator early in it may
+    have been passed the noise of a later one. It begins with the last, of which least is known to
+    be needed. What operators cost is measured at the end, on the two files that matter: share of
+    multiply-accumulates does not tell the time of conversions between int8 and float.
+
+    Args:
+        config: the best with everything in int8 but what it keeps in float; it does not hold.
+        stop_at: percent of the judged images on which int8 must name the float model's class.
+        max_float_macs: share of the multiply-accumulates that may run in float, from 0 to 1.
+        warm_start: what an earlier search, with other ranges, returned to float. This one begins
+            with them, and is the last: what does not reach `stop_at` is cut down all the same.
+    """
+
+    def __init__(
+        self,
+        trials: QuantizationTrials,
+        config: QuantizationConfig,
+        stop_at: float,
+        max_float_macs: float,
+        warm_start: tuple[FloatOp, ...] = (),
+    ) -> None:
+        self.trials = trials
+        self.config = config
+        self.stop_at = stop_at
+        self.budget = FloatBudget(trials, config, max_float_macs)
+        self.is_last = bool(warm_start)
+        self.suspects = {each.operator: each for each in warm_start}
+        """Operators, by what was last seen of each while it was in int8."""
+        self.ranking: list[str] = []
+        """Operators in int8 as the last inspection ranked them."""
+        self.order = tuple(self.suspects)
+        """Operators that were returned to float, the first one first."""
+        self.too_few = 0
+        """So many of `order`, from its beginning, do not hold."""
+        self.steps: dict[frozenset[str], MixedPrecisionStep] = {}
+
+    def run(self) -> tuple[QuantizationConfig, MixedPrecision | None]:
+        """Search.
+
+        Returns:
+            the configuration with the fewest operators in float, and what was seen; the given one
+            and None where the int8 file stops while it is inspected.
+        """
+        try:
+            self._grow()
+        except (DeviceError, Unsupported):
+            return self.config, None
+        tried = self._seen_of(self.order)
+        best = self._time(self._fewest())
+        reached = self._holds(best)  # fewer may, where with other ranges more did not
+        return self.budget.with_float(best.operators), MixedPrecision(
+            stop_at=self.stop_at,
+            reached=reached,
+            tried=tried,
+            curve=tuple(sorted(self.steps.values(), key=lambda step: len(step.operators))),
+            kept=self._seen_of(best.operators),
+            ended=f"{len(best.operators)} operators in float hold {self.stop_at:g} %"
+            if reached
+            else f"{len(self.order)} operators in float do not reach {self.stop_at:g} %: the "
+            "fewest that do as well are kept",
+        )
+
+    def _inspect(self) -> int:
+        """Phase 1: rank what is in int8 while `order` is in float; how many of it fail."""
+        inspection = inspect_files(
+            self.trials.runtime,
+            self.trials.float_file(self.config.corrections),
+            self.trials.calibrated_form,
+            self.trials.keep(self.budget.with_float(self.order)),
+            self.trials.calibrated_form,
+            self.trials.judged[:INSPECTED_IMAGES],
+        )
+        failing = dict.fromkeys(_failing(inspection))
+        noise: dict[str, float] = {}
+        for tensor in inspection.tensors:
+            noise[tensor.operator] = noise.get(tensor.operator, 0.0) + tensor.share_added
+        noisy = sorted((name for name in noise if noise[name] > 0), key=lambda name: -noise[name])
+        kinds = {tensor.operator: tensor.kind for tensor in inspection.tensors}
+        self.ranking = self.budget.available(dict.fromkeys((*failing, *noisy)), self.order)
+        for name in self.ranking:
+            self.suspects[name] = FloatOp(
+                operator=name, kind=kinds[name], arose=noise[name], wrong=name in failing
             )
-        return self.points[key]
+        return sum(name in failing for name in self.ranking)
 
-    def keep_in_float(self, operators: tuple[str, ...]) -> QuantizationConfig:
-        return _adding(self.way, _whole(self.fused, operators))
-
-    def float_share(self, operators: tuple[str, ...]) -> float:
-        added = {*_whole(self.fused, operators)} - {*self.way.quantization.float_ops}
-        total = sum(self.macs.values())
-        return self.base + sum(self.macs.get(name, 0) for name in added) / total if total else 0.0
-
-    def holds(self, point: MixedPrecisionStep) -> bool:
-        agreement = point.trial.agreement
-        return agreement is not None and agreement >= self.stop_at
-
-    def next_ones(self, operators: tuple[str, ...]) -> list[str]:
-        """What to give back next: where it goes wrong; else as many again, by their noise.
+    def _grow(self) -> None:
+        """Phase 2.
 
         Raises:
             DeviceError, Unsupported: not even the first file can be inspected.
         """
-        wrong = 0
+        self._step(())  # the first step of the curve, to which the chosen one is compared
+        while not self._holds(self._step(self.order)):
+            longer = self.budget.extended(self.order, self._next_operators())
+            self.too_few = len(self.order)
+            if len(longer) == self.too_few:
+                return
+            self.order = longer
+
+    def _next_operators(self) -> list[str]:
+        failing = 0
         try:
-            # A set with which no file can be made is passed: more in float may do.
-            if not self.order or self.point(operators).trial.sqnr_db is not None:
-                self.order, wrong = self.ranked(operators)
+            # A set with which no file can be made is passed by the ranking before: with more in
+            # float there may be one.
+            if not self.ranking or self._step(self.order).trial.sqnr_db is not None:
+                failing = self._inspect()
         except (DeviceError, Unsupported):
-            if not self.order:
+            if not self.ranking:
                 raise
-        return self.free(self.order, operators)[: wrong or max(1, len(operators))]
+        ranked = self.budget.available(self.ranking, self.order)
+        return ranked[: failing or max(1, len(self.order))]
 
-    def ranked(self, operators: tuple[str, ...]) -> tuple[list[str], int]:
-        """Operators in int8: those at which the file goes wrong, then by the noise that arose at
-        them; and how many go wrong."""
-        shop = self.workshop
-        inspection = inspect_files(
-            shop.runtime,
-            shop.float_file(self.way.corrections),
-            shop.calibrated_form,
-            shop.keep(self.keep_in_float(operators)),
-            shop.calibrated_form,
-            shop.judged[:INSPECTED],
-        )
-        shares: dict[str, tuple[str, float]] = {}
-        for tensor in inspection.tensors:
-            known = shares.get(tensor.operator, ("", 0.0))[1]
-            shares[tensor.operator] = (tensor.kind, known + tensor.share_added)
-        bad = (t for t in inspection.tensors if t.goes_wrong and not inspection.is_sound)
-        behind = dict.fromkeys(name for t in bad for name in self.behind(t, inspection))
-        wrong = self.free(behind, operators)
-        noisy = sorted((n for n in shares if shares[n][1] > 0), key=lambda n: -shares[n][1])
-        order = self.free(dict.fromkeys((*wrong, *noisy)), operators)
-        for name in order:
-            kind, arose = shares[name]
-            self.blamed[name] = FloatOp(operator=name, kind=kind, arose=arose, wrong=name in behind)
-        return order, len(wrong)
+    def _fewest(self) -> MixedPrecisionStep:
+        """Phases 3 and 4; where `stop_at` is not reached, there is nothing to halve."""
+        if self._holds(self._step(self.order)):
+            return self._drop(self._halve(), self._holds)
+        floor = max(_sqnr_db(step) for step in self.steps.values()) - MARGIN_DB
+        good = (step for step in self.steps.values() if _sqnr_db(step) >= floor)
+        best = min(good, key=lambda step: len(step.operators))
+        if not self.is_last:  # ranges are searched anew first, with all of `tried` in float
+            return best
+        floor = _sqnr_db(best) - MARGIN_DB
+        return self._drop(best.operators, lambda step: _sqnr_db(step) >= floor)
 
-    def free(self, names: Iterable[str], operators: tuple[str, ...]) -> list[str]:
-        """Those that are in int8, and may be in float."""
-        done = {"", *self.keep_in_float(operators).quantization.float_ops}
-        return [
-            name
-            for name in names
-            if name not in done and self.float_share((*operators, name)) <= self.max_float_macs
+    def _halve(self) -> tuple[str, ...]:
+        """Phase 3: between a beginning that does not hold and the whole, which does."""
+        enough = len(self.order)
+        while enough - self.too_few > 1:
+            middle = (self.too_few + enough) // 2
+            if self._holds(self._step(self.order[:middle])):
+                enough = middle
+            else:
+                self.too_few = middle
+        return self.order[:enough]
+
+    def _drop(
+        self, operators: tuple[str, ...], holds: Callable[[MixedPrecisionStep], bool]
+    ) -> MixedPrecisionStep:
+        """Phase 4; what comes of it without each of those that stay is noted with them."""
+        left = operators
+        for name in reversed(operators):
+            fewer = self._step(tuple(other for other in left if other != name))
+            if holds(fewer):
+                left = fewer.operators
+            else:
+                update = {"back_in_int8": fewer.trial}
+                self.suspects[name] = self.suspects[name].model_copy(update=update)
+        return self._step(left)
+
+    def _time(self, best: MixedPrecisionStep) -> MixedPrecisionStep:
+        """Phase 5: the step with its latency, where both files run."""
+        before = self._step(())
+        if not best.operators or None in (before.trial.sqnr_db, best.trial.sqnr_db):
+            return best
+        candidates = [
+            Candidate(
+                name,
+                self.trials.runtime.name,
+                self.trials.keep(self.budget.with_float(step.operators)),
+                self.trials.calibrated_form,
+            )
+            for name, step in ((INT8, before), (BEST, best))
         ]
+        timings = measure(candidates, self.trials.judged_file, self.trials.progress).timings
+        ratio, _ = stats.median_ratio(timings[BEST].medians, timings[INT8].medians)
+        timed = best.model_copy(update={"latency_ratio": round(ratio, 3)})
+        self.steps[frozenset(best.operators)] = timed
+        return timed
 
-    def behind(self, tensor: TensorReport, inspection: Inspection) -> tuple[str, ...]:
-        """The operator of a tensor that goes wrong, and those that made its inputs: where a
-        division amplifies the noise of codes, it is these codes that are at fault."""
-        if tensor.cause != "inputs":
-            return (tensor.operator,)
-        makers = (each.operator for each in inspection.tensors if each.name in tensor.inputs)
-        return (tensor.operator, *makers)
+    def _step(self, operators: tuple[str, ...]) -> MixedPrecisionStep:
+        """What comes of these operators in float; a set is tried once, in whatever order."""
+        key = frozenset(operators)
+        if key not in self.steps:
+            trial = self.trials.try_out(self.budget.with_float(operators))
+            self.steps[key] = MixedPrecisionStep(
+                operators=operators, float_macs=self.budget.share(operators), trial=trial
+            )
+        return self.steps[key]
 
-    def kept(self, operator: str, back_in_int8: TrialResult | None) -> FloatOp:
-        return self.blamed[operator].model_copy(update={"back_in_int8": back_in_int8})
+    def _holds(self, step: MixedPrecisionStep) -> bool:
+        return step.trial.holds(self.stop_at)
 
-    def grown(self, operators: tuple[str, ...], names: Iterable[str]) -> tuple[str, ...]:
-        """As many of the names besides as may stay in float."""
-        for name in names:
-            more = (*operators, name)
-            if len(more) <= MOST and self.float_share(more) <= self.max_float_macs:
-                operators = more
-        return operators
-
-
-def search_mixed_precision(
-    workshop: QuantizationTrials,
-    way: QuantizationConfig,
-    stop_at: float,
-    max_float_macs: float,
-    given: tuple[FloatOp, ...] = (),
-) -> tuple[QuantizationConfig, MixedPrecision | None]:
-    """Give operators back to float until `stop_at` holds.
-
-    Args:
-        way: the best with everything in int8, which does not hold it.
-        max_float_macs: share of the multiply-accumulates that may stay in float, from 0 to 1.
-        given: what an earlier walk, with other ranges, gave back: this one begins with them.
-
-    Returns:
-        the way with the fewest found, and what was seen; the way as it was and None where the
-        int8 file stops while it is inspected.
-    """
-    float_file = workshop.float_file(way.corrections)
-    macs = {o.written: o.macs for o in workshop.runtime.describe(float_file).operators}
-    fused = _fused(workshop.runtime.activations(float_file))
-    int8_file = workshop.keep(way)
-    integer = audit(workshop.runtime.describe(int8_file)).quantized_macs
-    base = 0.0 if integer is None else 1 - integer
-    mixer = _MixedSearch(workshop, way, stop_at, max_float_macs, base, macs, fused)
-    mixer.blamed = {each.operator: each for each in given}
-    try:
-        enough, order = _enough(mixer, tuple(mixer.blamed))
-    except (DeviceError, Unsupported):
-        return way, None
-    tried = tuple(mixer.kept(name, None) for name in order)
-    if enough is not None:
-        best, kept = _fewest(mixer, enough, mixer.holds)
-    else:
-        best = _fewest_of_the_clearest(mixer)
-        kept = tuple(mixer.kept(name, None) for name in best.operators)
-        if given:  # the last walk
-            floor = _clearness(best) - MARGIN_DB
-            best, kept = _fewest(mixer, best.operators, lambda point: _clearness(point) >= floor)
-    reached = mixer.holds(best)  # fewer may, where with other ranges more did not
-    ended = (
-        f"{len(best.operators)} operators in float hold {stop_at:g} %"
-        if reached
-        else f"{len(order)} operators in float do not reach {stop_at:g} %: the fewest that do as "
-        "well are kept"
-    )
-    chosen = mixer.keep_in_float(best.operators)
-    curve = _with_cost(mixer, best)
-    return chosen, MixedPrecision(
-        stop_at=stop_at,
-        reached=reached,
-        tried=tried,
-        curve=curve,
-        kept=kept,
-        ended=ended,
-    )
+    def _seen_of(self, operators: tuple[str, ...]) -> tuple[FloatOp, ...]:
+        return tuple(self.suspects[name] for name in operators)
 
 
-def in_float(
-    workshop: QuantizationTrials, way: QuantizationConfig, given: tuple[FloatOp, ...]
-) -> QuantizationConfig:
-    """A way with operators given back to float."""
-    fused = _fused(workshop.runtime.activations(workshop.float_file(way.corrections)))
-    return _adding(way, _whole(fused, tuple(each.operator for each in given)))
+def _failing(inspection: Inspection) -> list[str]:
+    """Operators that go wrong, and those that made their inputs: where a division amplifies the
+    noise of codes, it is these codes that are at fault."""
+    names = []
+    for tensor in inspection.tensors if not inspection.is_sound else ():
+        if tensor.goes_wrong:
+            names += [tensor.operator, *_makers_of_inputs(tensor, inspection)]
+    return names
 
 
-def _adding(way: QuantizationConfig, operators: tuple[str, ...]) -> QuantizationConfig:
-    return way.keep_in_float((*way.quantization.float_ops, *operators))
+def _makers_of_inputs(tensor: TensorReport, inspection: Inspection) -> list[str]:
+    if tensor.cause != "inputs":
+        return []
+    return [each.operator for each in inspection.tensors if each.name in tensor.inputs]
 
 
-def _whole(fused: dict[str, tuple[str, ...]], operators: tuple[str, ...]) -> tuple[str, ...]:
-    parts = (part for name in operators for part in fused.get(name, (name,)))
-    return tuple(dict.fromkeys(parts))
-
-
-def _fused(activations: tuple[Activation, ...]) -> dict[str, tuple[str, ...]]:
-    """A layer's output is clamped before it is quantised: with a clamp alone in float, the layer
-    would be quantised to values that are then cut off."""
-    makers = {each.name: each for each in activations}
-    found = {}
-    for each in activations:
-        chain = [each.operator]
-        while is_clamp(each.kind) and len(each.inputs) == 1 and each.inputs[0] in makers:
-            each = makers[each.inputs[0]]
-            chain.append(each.operator)
-        found[chain[0]] = tuple(name for name in chain if name)
-    return found
-
-
-def _fewest_of_the_clearest(mixer: _MixedSearch) -> MixedPrecisionStep:
-    clearest = max(map(_clearness, mixer.points.values()))
-    good = (p for p in mixer.points.values() if _clearness(p) >= clearest - MARGIN_DB)
-    return min(good, key=lambda point: len(point.operators))
-
-
-def _clearness(point: MixedPrecisionStep) -> float:
-    return -math.inf if point.trial.sqnr_db is None else point.trial.sqnr_db
-
-
-def _enough(
-    mixer: _MixedSearch, order: tuple[str, ...]
-) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """The shortest beginning that holds, found by growing and halving, and the whole order."""
-    low = 0
-    mixer.point(())
-    while not mixer.holds(mixer.point(order)):
-        names = mixer.next_ones(order)
-        low, order = len(order), mixer.grown(order, names)
-        if len(order) == low:
-            return None, order
-    high = len(order)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if mixer.holds(mixer.point(order[:middle])):
-            high = middle
-        else:
-            low = middle
-    return order[:high], order
-
-
-def _fewest(
-    mixer: _MixedSearch, enough: tuple[str, ...], holds: Callable[[MixedPrecisionStep], bool]
-) -> tuple[MixedPrecisionStep, tuple[FloatOp, ...]]:
-    """Drop each operator that is not needed, the last one first, and say what holds the rest."""
-    left = enough
-    returned: dict[str, TrialResult] = {}
-    for name in reversed(enough):
-        fewer = tuple(other for other in left if other != name)
-        point = mixer.point(fewer)
-        if holds(point):
-            left = fewer
-        else:
-            returned[name] = point.trial
-    return mixer.point(left), tuple(mixer.kept(name, returned.get(name)) for name in left)
-
-
-def _with_cost(mixer: _MixedSearch, best: MixedPrecisionStep) -> tuple[MixedPrecisionStep, ...]:
-    """The points by their number of operators; the first and the chosen one are timed."""
-    shop = mixer.workshop
-    order = sorted(mixer.points.values(), key=lambda p: len(p.operators))
-    ends = {"int8": mixer.points[frozenset()], "best": best}
-    files: dict[str, Path] = {}
-    for name, point in ends.items():
-        if point.trial.sqnr_db is not None:
-            files[name] = shop.keep(mixer.keep_in_float(point.operators))
-    if len(files) < 2 or best.operators == ():
-        return tuple(order)
-    form, runtime = shop.calibrated_form, shop.runtime.name
-    candidates = [Candidate(name, runtime, path, form) for name, path in files.items()]
-    timings = measure(candidates, shop.judged_file, shop.progress).timings
-    ratio, _ = stats.median_ratio(timings["best"].medians, timings["int8"].medians)
-    timed = best.model_copy(update={"latency_ratio": round(ratio, 3)})
-    return tuple(timed if point is best else point for point in order)
+def _sqnr_db(step: MixedPrecisionStep) -> float:
+    """Of the scores; less than any number where the file does not run."""
+    return -math.inf if step.trial.sqnr_db is None else step.trial.sqnr_db

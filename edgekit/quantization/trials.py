@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from edgekit.runtimes.contract.settings import Quantization
 
 
 class QuantizationConfig(BaseModel):
-    """One way to quantise: what is done to the float model, and how ranges are found."""
+    """What is done to the float model before int8, and how ranges are found."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,25 +37,29 @@ class QuantizationConfig(BaseModel):
     corrections: tuple[Correction, ...] = ()
 
     def keep_in_float(self, operators: tuple[str, ...]) -> QuantizationConfig:
-        """The same way, with these operators in float and no others."""
-        asked = self.quantization.model_copy(update={"float_ops": operators})
-        return self.model_copy(update={"quantization": asked})
+        """The same, with these operators in float and no others."""
+        quantization = self.quantization.model_copy(update={"float_ops": operators})
+        return self.model_copy(update={"quantization": quantization})
 
     @property
     def label(self) -> str:
-        """mse; percentile 99.99 + bias; mse + adaround + bias, 3 operators in float."""
-        asked = self.quantization
-        method: str = asked.calibration
+        """For a person to read.
+
+        >>> quantization = Quantization(quantizer="q", calibration="mse", float_ops=("div", "mul"))
+        >>> QuantizationConfig(quantization=quantization, corrections=("adaround", "bias")).label
+        'mse + adaround + bias, 2 operators in float'
+        """
+        method: str = self.quantization.calibration
         if method == "percentile":
-            method = f"percentile {asked.percentile:g}"
+            method = f"percentile {self.quantization.percentile:g}"
         text = " + ".join((method, *self.corrections))
-        count = len(asked.float_ops)
+        count = len(self.quantization.float_ops)
         return f"{text}, {count} operator{'s' * (count > 1)} in float" if count else text
 
 
 @dataclass
 class QuantizationTrials:
-    """Makes and judges ways; what two of them share is made once.
+    """Makes and judges configurations; what two of them share is made once.
 
     Args:
         compiled: the float model on the runtime, as `compile` left it.
@@ -122,12 +126,12 @@ class QuantizationTrials:
             path, total = self.float_file(corrections), len(self.images)
             tensors = self.runtime.tensors(path, self.calibrated_form, self.images)
 
-            def told() -> Any:
+            def counted() -> Iterator[dict[str, NDArray[np.float32]]]:
                 for done, image in enumerate(tensors, start=1):
                     self.progress(done, total, "collecting ranges")
                     yield image
 
-            self._histograms[corrections] = ranges.collect(told())
+            self._histograms[corrections] = ranges.collect(counted())
         return self._histograms[corrections]
 
     @cached_property
@@ -136,27 +140,29 @@ class QuantizationTrials:
         found = self.compiled.metadata.get("ranges") or {}
         return {name: (low, high) for name, (low, high) in found.items()}
 
-    def quantize(self, way: QuantizationConfig, into: Path) -> InputForm:
+    def quantize(self, config: QuantizationConfig, into: Path) -> InputForm:
         """Make it; ranges that its runtime's own library cannot find are found here."""
-        asked, path = way.quantization, self.float_file(way.corrections)
-        trained = {} if asked.quantizer != self.runtime.quantizers[0] else self.trained_ranges
-        if asked.precision == "int8" and (self.finds_ranges(asked) or trained):
+        settings, path = config.quantization, self.float_file(config.corrections)
+        # A second quantiser takes no ranges, whoever found them.
+        takes_ranges = settings.quantizer == self.runtime.quantizers[0]
+        trained = self.trained_ranges if takes_ranges else {}
+        if settings.precision == "int8" and (self.finds_ranges(settings) or trained):
             found = {
-                name: ranges.choose(histogram, asked.calibration, asked.percentile)
-                for name, histogram in self.histograms(way.corrections).items()
+                name: ranges.choose(histogram, settings.calibration, settings.percentile)
+                for name, histogram in self.histograms(config.corrections).items()
             }
-            asked = asked.model_copy(update={"ranges": found | trained})
-        return self.runtime.quantize(path, self.card, self.images, asked, into, self.progress)
+            settings = settings.model_copy(update={"ranges": found | trained})
+        return self.runtime.quantize(path, self.card, self.images, settings, into, self.progress)
 
-    def finds_ranges(self, asked: Quantization) -> bool:
+    def finds_ranges(self, settings: Quantization) -> bool:
         """Whether the calibration is edgekit's own and not the library's."""
-        return asked.calibration not in self.runtime.calibrations
+        return settings.calibration not in self.runtime.calibrations
 
-    def try_out(self, way: QuantizationConfig) -> TrialResult:
+    def try_out(self, config: QuantizationConfig) -> TrialResult:
         """That a file cannot be made, or does not run, is a result here: int8 breaks some operators
         so, and libraries say it in ways of their own."""
         try:
-            return self.judge(way)
+            return self.judge(config)
         except (DeviceError, Unsupported) as error:
             failure = error.message
         except EdgekitError:
@@ -171,7 +177,7 @@ class QuantizationTrials:
             failure = f"{type(error).__name__}: {str(error).strip() or 'no words'}".splitlines()[0]
         return TrialResult(sqnr_db=None, images=len(self.judged), failure=failure)
 
-    def judge(self, way: QuantizationConfig) -> TrialResult:
+    def judge(self, config: QuantizationConfig) -> TrialResult:
         """Quantise, and hold the scores against the float model's.
 
         Raises:
@@ -179,7 +185,7 @@ class QuantizationTrials:
         """
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             into = Path(folder)
-            form = self.quantize(way, into)
+            form = self.quantize(config, into)
             scores = self._scores(into / self.runtime.file, form)
         count = len(self.judged)
         if not np.isfinite(scores).all():
@@ -192,10 +198,10 @@ class QuantizationTrials:
             agreement=round(100 * float(same), 2),
         )
 
-    def keep(self, way: QuantizationConfig) -> Path:
-        """The int8 file, kept until the workshop closes."""
+    def keep(self, config: QuantizationConfig) -> Path:
+        """The int8 file, kept as long as `folder` is."""
         into = Path(tempfile.mkdtemp(dir=self.folder))
-        self.quantize(way, into)
+        self.quantize(config, into)
         return into / self.runtime.file
 
     @cached_property

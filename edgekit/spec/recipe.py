@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
@@ -159,13 +159,23 @@ def _strange_runtimes(recipe: Recipe) -> Iterator[tuple[Location, str]]:
                 yield where, f"no runtime {name!r}; {suggestion(name, known)}"
 
 
-def load_recipe(path: Path) -> Recipe:
+def load_recipe(path: Path, note: Callable[[str], None] = lambda line: None) -> Recipe:
     """Read a recipe.
+
+    Args:
+        note: takes a line for the user about each key that is read under its old name.
 
     Raises:
         ConfigError: every problem in the file, with its line.
     """
-    return parse(named_document(path), Recipe, conflicts)
+    document = named_document(path)
+    recipe = parse(document, Recipe, conflicts)
+    for i, stage in enumerate(recipe.stages):
+        for old, new in stage.renamed.items():
+            where = ("stages", i, stage.stage, old)
+            if where in document.lines:
+                note(f"{path}, line {document.line(where)}: {stage.stage}.{old} is now {new}")
+    return recipe
 
 
 def recipe_schema() -> dict[str, Any]:

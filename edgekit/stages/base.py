@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json
@@ -35,8 +35,20 @@ class Stage(BaseModel, Action):
     """No other trunk stage may follow: it would undo what this one does to the weights."""
     images: ClassVar[Literal["train", "calibration"] | None] = None
     """The split whose decoded images the stage reads."""
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Keys that older recipes use, each with its new name; both mean the same."""
 
     stage: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_new_names(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        for old, new in cls.renamed.items():
+            if old in fields and new in fields:
+                raise ValueError(f"{old} is the old name of {new}: remove {old}")
+        return {cls.renamed.get(key, key): value for key, value in fields.items()}
 
     def settings(self) -> Json:
         return self.model_dump(mode="json")

@@ -7,7 +7,7 @@ part of the training split, never on the images that judge the result.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -17,13 +17,12 @@ from pydantic import Field, model_validator
 
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
-from edgekit.errors import InputError, Unsupported
+from edgekit.errors import InputError
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.gates import Gates
-from edgekit.model_metadata import Correction, FloatOps, MixedPrecision, Search
+from edgekit.model_metadata import Correction, FloatOps
 from edgekit.quantization import ranges
-from edgekit.quantization.mixed_precision import in_float, search_mixed_precision
-from edgekit.quantization.ptq_search import search
+from edgekit.quantization.auto import AutoResult, AutoSearch
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.settings import CalibrationMethod, Precision, Quantization, Variant
@@ -31,15 +30,16 @@ from edgekit.stages.base import RuntimeStage
 
 TRIAL_IMAGES = 64
 PLAIN_MARGIN_DB = 1.0
-"""Plain int8 is preferred where it is no worse than this: an island costs time."""
-OF_THE_SEARCH = ("calibration", "percentile", "corrections")
-"""Settings that `method: auto` finds by itself."""
-FOR_THE_SEARCH = ("held_back", "stop_at", "mixed")
-"""Settings that nothing but `method: auto` reads."""
+"""Plain int8 is preferred where it is no worse than this: operators in float cost time."""
+SEARCHED_SETTINGS = ("calibration", "percentile", "corrections")
+"""What `method: auto` finds by itself."""
+SEARCH_SETTINGS = ("held_back", "stop_at", "mixed")
+"""What nothing but `method: auto` reads."""
 
 
 class Quantize(RuntimeStage):
     version: ClassVar[int] = 7
+    renamed: ClassVar[Mapping[str, str]] = {"islands": "float_ops"}
     images: ClassVar[Literal["train", "calibration"] | None] = "calibration"
 
     stage: Literal["quantize"] = "quantize"
@@ -75,22 +75,27 @@ class Quantize(RuntimeStage):
     """Share of the multiply-accumulates that may run in float, those of `float_ops` included."""
 
     @model_validator(mode="after")
-    def _one_who_decides(self) -> Quantize:
-        given = [name for name in OF_THE_SEARCH if name in self.model_fields_set]
-        if self.method == "auto" and given:
-            raise ValueError(f"method: auto finds {', '.join(given)} by itself: remove the one")
-        idle = [name for name in FOR_THE_SEARCH if name in self.model_fields_set]
-        if self.method != "auto" and idle:
-            raise ValueError(f"{', '.join(idle)} is for method: auto alone")
-        if self.corrections and self.precision != "int8":
-            raise ValueError(f"corrections are for int8, not for {self.precision}")
-        if "adaround" in self.corrections and not self.per_channel:
-            raise ValueError("adaround needs per_channel: true: its grid has a step a channel")
-        if self.method == "auto" and self.precision != "int8":
-            raise ValueError(
-                f"method: auto searches for int8; {self.precision} has nothing to find"
-            )
+    def _settings_agree(self) -> Quantize:
+        if found := [*self._idle_settings(), *self._impossible_corrections()]:
+            raise ValueError("; ".join(found))
         return self
+
+    def _idle_settings(self) -> Iterator[str]:
+        searches = self.method == "auto"
+        names = SEARCHED_SETTINGS if searches else SEARCH_SETTINGS
+        idle = ", ".join(name for name in names if name in self.model_fields_set)
+        if searches and idle:
+            yield f"method: auto finds {idle} by itself: remove the one"
+        elif idle:
+            yield f"{idle} is for method: auto alone"
+        if searches and self.precision != "int8":
+            yield f"method: auto searches for int8; {self.precision} has nothing to find"
+
+    def _impossible_corrections(self) -> Iterator[str]:
+        if self.corrections and self.precision != "int8":
+            yield f"corrections are for int8, not for {self.precision}"
+        if "adaround" in self.corrections and not self.per_channel:
+            yield "adaround needs per_channel: true: its grid has a step a channel"
 
     @property
     def holds_back(self) -> int:
@@ -105,29 +110,17 @@ class Quantize(RuntimeStage):
         if self.method != "auto" or self.stop_at is not None:
             return self
         drop, agreement = gates.max_accuracy_drop, gates.min_agreement
-        asked = [100 - drop] if drop is not None else []
-        asked += [agreement] if agreement is not None else []
-        return self.model_copy(update={"stop_at": max(asked)}) if asked else self
+        least = [agreement] if agreement is not None else []
+        least += [100 - drop] if drop is not None else []
+        return self.model_copy(update={"stop_at": max(least)}) if least else self
 
-    def asked(self, runtime: Runtime, variant: Variant) -> Quantization:
-        """What is asked of one runtime.
+    def quantization_for(self, runtime: Runtime, variant: Variant) -> Quantization:
+        """What is requested of one runtime.
 
         Raises:
             InputError: the runtime does not offer the precision or the calibration method.
         """
         quantizer = variant.quantizer or runtime.quantizers[0]
-        offered = [*runtime.calibrations]
-        if quantizer == runtime.quantizers[0]:  # another one takes no ranges from elsewhere
-            offered += [name for name in ranges.METHODS if name not in offered]
-        calibration = self.calibration
-        if isinstance(calibration, dict):
-            calibration = calibration.get(runtime.name)
-        if calibration is not None and calibration not in offered:
-            raise InputError(
-                f"quantize.calibration: {runtime.name} does not offer {calibration}",
-                hint=f"it offers {', '.join(offered)}; a mapping such as "
-                f"{{{runtime.name}: {offered[0]}}} sets each runtime's own",
-            )
         precision = variant.precision or self.precision
         if precision not in runtime.precisions:
             raise InputError(
@@ -137,106 +130,99 @@ class Quantize(RuntimeStage):
         return Quantization(
             precision=precision,
             quantizer=quantizer,
-            calibration=calibration or runtime.calibrations[0],
+            calibration=self._calibration_on(runtime, quantizer),
             percentile=self.percentile,
             per_channel=self.per_channel,
         )
 
+    def _calibration_on(self, runtime: Runtime, quantizer: str) -> CalibrationMethod:
+        offered = [*runtime.calibrations]
+        if quantizer == runtime.quantizers[0]:  # another one takes no ranges from elsewhere
+            offered += [name for name in ranges.METHODS if name not in offered]
+        requested = self.calibration
+        if isinstance(requested, dict):
+            requested = requested.get(runtime.name)
+        if requested is None:
+            return runtime.calibrations[0]
+        if requested not in offered:
+            raise InputError(
+                f"quantize.calibration: {runtime.name} does not offer {requested}",
+                hint=f"it offers {', '.join(offered)}; a mapping such as "
+                f"{{{runtime.name}: {offered[0]}}} sets each runtime's own",
+            )
+        return requested
+
     def settings_for(self, runtime: Runtime, variant: Variant) -> Json:
-        asked = self.asked(runtime, variant)
+        requested = self.quantization_for(runtime, variant)
         own = {"stage", "max_float_macs"}
-        if asked.precision == "int8":
+        if requested.precision == "int8":
             own |= {"method", "corrections", "float_ops"}
-            own |= {*FOR_THE_SEARCH} if self.method == "auto" else set()
-        # What is asked names no operators yet: `float_ops` is the setting.
-        fields = asked.model_dump(mode="json", exclude={"ranges", "float_ops"})
+            own |= {*SEARCH_SETTINGS} if self.method == "auto" else set()
+        # What is requested names no operators yet: `float_ops` is the setting.
+        fields = requested.model_dump(mode="json", exclude={"ranges", "float_ops"})
         return {**self.model_dump(mode="json", include=own), **fields}
 
     def apply(
         self, runtime: Runtime, variant: Variant, inputs: Inputs, into: Path, context: Context
     ) -> Json:
-        asked = self.asked(runtime, variant)
-        int8 = asked.precision == "int8"
-        searches = self.method == "auto" and int8
-        with _workshop(runtime, inputs, context) as workshop:
-            way = QuantizationConfig(
-                quantization=asked, corrections=self.corrections if int8 else ()
-            )
-            float_ops = self._float_ops(workshop, way)
-            way = way.keep_in_float(float_ops.operators)
-            found = mixed = None
-            if searches:
-                way, found = search(workshop, way.quantization, self.stop_at)
-                if self._falls_short(found):
-                    way, found, mixed = self._mixed(workshop, way, found)
-            form = workshop.quantize(way, into)
-            images = len(workshop.images)
+        requested = self.quantization_for(runtime, variant)
+        int8 = requested.precision == "int8"
+        config = QuantizationConfig(
+            quantization=requested, corrections=self.corrections if int8 else ()
+        )
+        found: AutoResult | None = None
+        with _trials(runtime, inputs, context) as trials:
+            float_ops = self._float_ops(trials, config)
+            config = config.keep_in_float(float_ops.operators)
+            if self.method == "auto" and int8:
+                found = self._auto(trials).run(config.quantization)
+                config = found.config
+            form = trials.quantize(config, into)
+            images = len(trials.images)
         read = audit(runtime.describe(into / runtime.file))
+        mixed = found and found.mixed
         return {
             **inputs["model"].metadata,
             "form": form.model_dump(mode="json"),
-            "precision": asked.precision,
-            "quantization": self._record(way, images),
+            "precision": requested.precision,
+            "quantization": self._record(config, images),
             "float_ops": float_ops.model_dump(mode="json"),
-            "search": found and found.model_dump(mode="json"),
+            "search": found and found.search.model_dump(mode="json"),
             "mixed": mixed and mixed.model_dump(mode="json"),
             "audit": read.model_dump(mode="json"),
         }
 
-    def _mixed(
-        self, workshop: QuantizationTrials, way: QuantizationConfig, found: Search
-    ) -> tuple[QuantizationConfig, Search, MixedPrecision | None]:
-        """Operators in float; and where these do not do, ranges anew: those that were found were
-        the best of a network that was broken."""
-        assert self.stop_at is not None
-        chosen, mixed = search_mixed_precision(workshop, way, self.stop_at, self.max_float_macs)
-        if not mixed or mixed.reached or not mixed.tried:
-            return chosen, found, mixed
-        rule = way.quantization.float_ops
-        floats = in_float(workshop, way, mixed.tried)
-        try:
-            way, again = search(workshop, floats.quantization, self.stop_at, way.corrections)
-            way, more = search_mixed_precision(
-                workshop, way.keep_in_float(rule), self.stop_at, self.max_float_macs, mixed.tried
-            )
-        except Unsupported:  # with all of them in float no file can be made
-            return chosen, found, mixed
-        before, after = workshop.try_out(chosen).sqnr_db, workshop.try_out(way).sqnr_db
-        if more is None or after is None:
-            return chosen, found, mixed
-        if not more.reached and before is not None and before > after:
-            return chosen, found, mixed
-        return way, found.then(again), more
+    def _auto(self, trials: QuantizationTrials) -> AutoSearch:
+        return AutoSearch(
+            trials=trials,
+            stop_at=self.stop_at,
+            max_float_macs=self.max_float_macs,
+            mixes=self.mixed == "auto",
+        )
 
-    def _falls_short(self, found: Search) -> bool:
-        """Whether a gate would break."""
-        if self.stop_at is None or self.mixed == "none":
-            return False
-        best = next(row.trial for row in found.tried if row.chosen)
-        return best.agreement is None or best.agreement < self.stop_at
-
-    def _record(self, way: QuantizationConfig, images: int) -> Json:
-        """What was asked, as later steps and the manifest read it."""
-        asked_for = way.quantization.model_dump(mode="json", exclude={"ranges"})
-        if way.quantization.precision == "float16":  # weights alone change: no image is looked at
-            asked_for |= {"calibration": None, "percentile": None, "float_ops": []}
+    def _record(self, config: QuantizationConfig, images: int) -> Json:
+        """What was requested, as later steps and the manifest read it."""
+        requested = config.quantization.model_dump(mode="json", exclude={"ranges"})
+        if config.quantization.precision == "float16":  # weights alone change: no image is read
+            requested |= {"calibration": None, "percentile": None, "float_ops": []}
             images = 0
         return {
-            **asked_for,
-            "corrections": list(way.corrections),
+            **requested,
+            "corrections": list(config.corrections),
             "max_float_macs": self.max_float_macs,
             "images": images,
         }
 
-    def _float_ops(self, workshop: QuantizationTrials, way: QuantizationConfig) -> FloatOps:
+    def _float_ops(self, trials: QuantizationTrials, config: QuantizationConfig) -> FloatOps:
         """The operators to keep in float: those the rule names, unless plain int8 does as well."""
-        int8 = way.quantization.precision == "int8"
-        source = workshop.compiled.file(workshop.runtime.file)
-        named = workshop.runtime.float_ops(source) if self.float_ops == "auto" and int8 else ()
+        int8 = config.quantization.precision == "int8"
+        source = trials.compiled.file(trials.runtime.file)
+        named = trials.runtime.float_ops(source) if self.float_ops == "auto" and int8 else ()
         if not named:
             return FloatOps(operators=())
-        plain = workshop.try_out(way)
-        kept = workshop.judge(way.keep_in_float(named))
+        plain = trials.try_out(config)
+        # Not `try_out`: what the rule names must run, and where it does not, the reason is told.
+        kept = trials.judge(config.keep_in_float(named))
         enough = plain.sqnr_db is not None and (
             kept.sqnr_db is None or plain.sqnr_db > kept.sqnr_db - PLAIN_MARGIN_DB
         )
@@ -244,7 +230,7 @@ class Quantize(RuntimeStage):
 
 
 @contextmanager
-def _workshop(runtime: Runtime, inputs: Inputs, context: Context) -> Iterator[QuantizationTrials]:
+def _trials(runtime: Runtime, inputs: Inputs, context: Context) -> Iterator[QuantizationTrials]:
     """Calibration images judge too where none are held back: they choose between two forms."""
     images = np.load(inputs["calibration"].file("images.npy"))
     held: Any = inputs.get("held_back")

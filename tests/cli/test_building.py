@@ -191,6 +191,16 @@ def test_plan_runs_nothing(folder: Path, tmp_path: Path) -> None:
     assert {step["state"] for step in steps} == {"new"}
     assert not (tmp_path / "s/objects").exists()
     assert not (folder / "build").exists()
+    assert done.stderr == ""
+
+
+def test_a_key_under_its_old_name_is_told_once(folder: Path, tmp_path: Path) -> None:
+    old = RECIPE.replace("quantize: {", "quantize: {islands: none, ")
+    assert old != RECIPE
+    (folder / "recipe.yaml").write_text(old)
+    done = edgekit("plan", "recipe.yaml", "--target", "board.yaml", cwd=folder, store=tmp_path)
+    assert done.stderr.count("quantize.islands is now float_ops") == 1
+    assert "islands" not in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The walk to the fewest operators in float, with trials that are given."""
+"""The search for the fewest operators in float, with trials that are given."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from hypothesis import strategies as st
 from edgekit.errors import DeviceError
 from edgekit.model_metadata import TrialResult
 from edgekit.quantization import mixed_precision
-from edgekit.quantization.mixed_precision import search_mixed_precision
+from edgekit.quantization.mixed_precision import MixedPrecisionSearch
 from edgekit.quantization.trials import QuantizationConfig
 from edgekit.runtimes.contract.description import Description, Operator, Port
 from edgekit.runtimes.contract.settings import Quantization
 
-WAY = QuantizationConfig(quantization=Quantization(quantizer="library", float_ops=("rule",)))
+CONFIG = QuantizationConfig(quantization=Quantization(quantizer="library", float_ops=("rule",)))
 NAMES = [f"op{i}" for i in range(12)]
 
 
-class Shop:
+class Trials:
     """Operators that hold 100 % in float once all of `culprits` are among them."""
 
     def __init__(self, culprits: set[str], macs: dict[str, int] | None = None) -> None:
         self.culprits = culprits
-        self.trials = 0
+        self.count = 0
         self.judged = np.zeros((4, 2, 2, 3), np.uint8)
         self.judged_file, self.calibrated_form, self.progress = Path("images.npy"), None, None
         sizes = macs or {}
@@ -54,12 +54,12 @@ class Shop:
     def float_file(self, corrections: object) -> Path:
         return Path("float")
 
-    def keep(self, way: QuantizationConfig) -> Path:
-        return Path(f"{len(way.quantization.float_ops)}")
+    def keep(self, config: QuantizationConfig) -> Path:
+        return Path(f"{len(config.quantization.float_ops)}")
 
-    def try_out(self, way: QuantizationConfig) -> TrialResult:
-        self.trials += 1
-        kept = set(way.quantization.float_ops)
+    def try_out(self, config: QuantizationConfig) -> TrialResult:
+        self.count += 1
+        kept = set(config.quantization.float_ops)
         assert "rule" in kept
         found = len(kept & self.culprits)
         agreement = 100.0 if found == len(self.culprits) else 60.0 + found
@@ -103,124 +103,126 @@ def noise(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @given(st.sets(st.sampled_from(NAMES), min_size=1))
 @settings(deadline=None)
 def test_exactly_what_is_needed_stays_in_float(culprits: set[str]) -> None:
-    shop: Any = Shop(culprits)
-    way, found = search_mixed_precision(shop, WAY, 99, 1.0)
+    trials: Any = Trials(culprits)
+    config, found = MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run()
     assert found is not None
-    assert set(way.quantization.float_ops) == {"rule", *culprits}
+    assert set(config.quantization.float_ops) == {"rule", *culprits}
     assert {kept.operator for kept in found.kept} == culprits
     for kept in found.kept:
         assert kept.back_in_int8
         assert (kept.back_in_int8.agreement or 0) < 99
     assert "hold 99 %" in found.ended
-    assert shop.trials <= 2 * len(NAMES)
+    assert trials.count <= 2 * len(NAMES)
 
 
-def test_the_curve_goes_from_none_to_all_and_the_chosen_point_is_timed() -> None:
-    shop: Any = Shop({"op1", "op2"})
-    _, found = search_mixed_precision(shop, WAY, 99, 1.0)
+def test_the_curve_goes_from_none_to_all_and_the_chosen_step_is_timed() -> None:
+    trials: Any = Trials({"op1", "op2"})
+    _, found = MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run()
     assert found is not None
     assert found.curve[0].operators == ()
-    timed = [point for point in found.curve if point.latency_ratio is not None]
-    assert [set(point.operators) for point in timed] == [{"op1", "op2"}]
+    timed = [step for step in found.curve if step.latency_ratio is not None]
+    assert [set(step.operators) for step in timed] == [{"op1", "op2"}]
     assert timed[0].latency_ratio == pytest.approx(1.3 / 1.1, abs=1e-3)
     assert timed[0].float_macs == pytest.approx(3 / 13)
 
 
 def test_operators_that_cost_too_much_are_passed_over() -> None:
-    shop: Any = Shop({"op0", "op3"}, {"op0": 1000})
-    way, found = search_mixed_precision(shop, WAY, 99, 0.05)
+    trials: Any = Trials({"op0", "op3"}, {"op0": 1000})
+    config, found = MixedPrecisionSearch(trials, CONFIG, 99, 0.05).run()
     assert found is not None
-    assert "op0" not in way.quantization.float_ops
+    assert "op0" not in config.quantization.float_ops
     assert "do not reach 99 %" in found.ended
-    assert "op3" in way.quantization.float_ops
+    assert "op3" in config.quantization.float_ops
 
 
-def test_what_goes_wrong_is_given_back_first_and_a_division_s_inputs_with_it(
+def test_what_goes_wrong_is_returned_to_float_first_and_a_division_s_inputs_with_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tensors = [tensor(n, arose=1 / (i + 1)) for i, n in enumerate(NAMES)]
     division = tensor("op10", cause="inputs", inputs=("op8",), goes_wrong=True)
     found = SimpleNamespace(tensors=[*tensors, division], is_sound=False)
     monkeypatch.setattr(mixed_precision, "inspect_files", lambda *_: found)
-    shop: Any = Shop({"op8", "op10"})
-    way, told = search_mixed_precision(shop, WAY, 99, 1.0)
-    assert told is not None
-    assert all(each.wrong for each in told.kept)
-    assert set(way.quantization.float_ops) == {"rule", "op8", "op10"}
-    assert shop.trials == 4  # none, both, and either alone
+    trials: Any = Trials({"op8", "op10"})
+    config, seen = MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run()
+    assert seen is not None
+    assert all(each.wrong for each in seen.kept)
+    assert set(config.quantization.float_ops) == {"rule", "op8", "op10"}
+    assert trials.count == 4  # none, both, and either alone
 
 
 def test_noise_that_noise_hid_is_found_by_the_next_inspection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def inspect(*asked: Any) -> Any:
-        revealed = "op11" if int(asked[3].name) > 1 else "op0"
+    def inspect(*files: Any) -> Any:
+        revealed = "op11" if int(files[3].name) > 1 else "op0"
         return SimpleNamespace(tensors=[tensor(revealed, arose=1.0)], is_sound=False)
 
     monkeypatch.setattr(mixed_precision, "inspect_files", inspect)
-    shop: Any = Shop({"op0", "op11"})
-    way, found = search_mixed_precision(shop, WAY, 99, 1.0)
+    trials: Any = Trials({"op0", "op11"})
+    config, found = MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run()
     assert found is not None
-    assert set(way.quantization.float_ops) == {"rule", "op0", "op11"}
+    assert set(config.quantization.float_ops) == {"rule", "op0", "op11"}
 
 
-def test_a_set_that_cannot_be_made_does_not_end_the_walk() -> None:
+def test_a_set_that_cannot_be_made_does_not_end_the_search() -> None:
     """With op0 alone in float no file can be made; with both it can."""
-    shop: Any = Shop({"op0", "op1"})
-    judge, keep = shop.try_out, shop.keep
+    trials: Any = Trials({"op0", "op1"})
+    judge, keep = trials.try_out, trials.keep
 
-    def refused(way: QuantizationConfig) -> bool:
-        return {*way.quantization.float_ops} == {"rule", "op0"}
+    def refused(config: QuantizationConfig) -> bool:
+        return {*config.quantization.float_ops} == {"rule", "op0"}
 
-    def try_out(way: QuantizationConfig) -> TrialResult:
-        return TrialResult(sqnr_db=None, images=4, failure="no") if refused(way) else judge(way)
+    def try_out(config: QuantizationConfig) -> TrialResult:
+        return (
+            TrialResult(sqnr_db=None, images=4, failure="no") if refused(config) else judge(config)
+        )
 
-    def kept(way: QuantizationConfig) -> Path:
-        if refused(way):
+    def kept(config: QuantizationConfig) -> Path:
+        if refused(config):
             raise RuntimeError("library says no")
-        found: Path = keep(way)
+        found: Path = keep(config)
         return found
 
-    shop.try_out, shop.keep = try_out, kept
-    way, found = search_mixed_precision(shop, WAY, 99, 1.0)
+    trials.try_out, trials.keep = try_out, kept
+    config, found = MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run()
     assert found is not None
     assert found.reached
-    assert set(way.quantization.float_ops) == {"rule", "op0", "op1"}
+    assert set(config.quantization.float_ops) == {"rule", "op0", "op1"}
 
 
-def test_a_walk_with_other_ranges_begins_with_what_was_given_back() -> None:
-    first: Any = Shop({"op9", "elsewhere"})
-    _, found = search_mixed_precision(first, WAY, 99, 1.0)
+def test_a_search_with_other_ranges_begins_with_what_was_returned_to_float() -> None:
+    first: Any = Trials({"op9", "elsewhere"})
+    _, found = MixedPrecisionSearch(first, CONFIG, 99, 1.0).run()
     assert found is not None
     assert not found.reached
-    shop: Any = Shop({"op9"})
-    way, found = search_mixed_precision(shop, WAY, 99, 1.0, found.tried)
+    trials: Any = Trials({"op9"})
+    config, found = MixedPrecisionSearch(trials, CONFIG, 99, 1.0, found.tried).run()
     assert found is not None
     assert found.reached
-    assert set(way.quantization.float_ops) == {"rule", "op9"}
+    assert set(config.quantization.float_ops) == {"rule", "op9"}
 
 
 def test_of_what_is_not_enough_the_fewest_of_the_best_are_kept() -> None:
-    shop: Any = Shop({"op0", "op1", "elsewhere"})
-    way, found = search_mixed_precision(shop, WAY, 99, 1.0)
+    trials: Any = Trials({"op0", "op1", "elsewhere"})
+    config, found = MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run()
     assert found is not None
     assert len(found.curve[-1].operators) == len(NAMES)
-    assert set(way.quantization.float_ops) == {"rule", "op0", "op1"}
+    assert set(config.quantization.float_ops) == {"rule", "op0", "op1"}
     assert "do not reach 99 %" in found.ended
 
 
 def test_a_clamp_takes_its_layer_with_it() -> None:
-    shop: Any = Shop({"op1", "conv"})
+    trials: Any = Trials({"op1", "conv"})
 
     def made(name: str, kind: str, *inputs: str) -> Any:
         return SimpleNamespace(name=name, operator=name, kind=kind, inputs=inputs)
 
     graph = (made("image", ""), made("conv", "Conv", "image"), made("op1", "Clip", "conv"))
-    shop.runtime.activations = lambda path: graph
-    way, found = search_mixed_precision(shop, WAY, 99, 1.0)
+    trials.runtime.activations = lambda path: graph
+    config, found = MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run()
     assert found is not None
     assert [kept.operator for kept in found.kept] == ["op1"]
-    assert way.quantization.float_ops == ("rule", "op1", "conv")
+    assert config.quantization.float_ops == ("rule", "op1", "conv")
 
 
 def test_a_file_that_stops_while_it_is_inspected_is_left_as_it_was(
@@ -230,5 +232,5 @@ def test_a_file_that_stops_while_it_is_inspected_is_left_as_it_was(
         raise DeviceError("division by zero")
 
     monkeypatch.setattr(mixed_precision, "inspect_files", stop)
-    shop: Any = Shop({"op1"})
-    assert search_mixed_precision(shop, WAY, 99, 1.0) == (WAY, None)
+    trials: Any = Trials({"op1"})
+    assert MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run() == (CONFIG, None)

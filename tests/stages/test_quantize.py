@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,15 +14,13 @@ from edgekit.build.run import Build, execute
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
-from edgekit.errors import ConfigError, DataError, InputError, Unsupported
+from edgekit.errors import ConfigError, DataError, InputError
 from edgekit.evaluation.gates import Gates
-from edgekit.model_metadata import FloatOp, MixedPrecision, Search, TrialResult
-from edgekit.quantization.trials import QuantizationConfig
+from edgekit.quantization.auto import AutoSearch
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.contract.settings import Quantization, Variant
-from edgekit.spec.recipe import load_recipe
+from edgekit.runtimes.contract.settings import Variant
+from edgekit.spec.recipe import load_recipe, recipe_schema
 from edgekit.spec.target import Target
-from edgekit.stages import quantize
 from edgekit.stages.quantize import Quantize
 from tests.conftest import write_images
 
@@ -115,13 +112,13 @@ def test_gates_say_where_to_stop(gates: dict[str, float], stop_at: float | None)
 def test_operators_that_need_not_stay_in_float_go_back(
     world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The walk through mixed precision on real files, of a network that eight bits do not break."""
-    monkeypatch.setattr(Quantize, "_falls_short", lambda self, found: True)
-    asked = f"{AUTO}, stop_at: 60, max_float_macs: 0.5"
-    found = quantized(built(world, asked, "onnxruntime")).metadata
+    """Mixed precision on real files, of a network that eight bits do not break."""
+    monkeypatch.setattr(AutoSearch, "falls_short", lambda self, record: True)
+    settings = f"{AUTO}, stop_at: 60, max_float_macs: 0.5"
+    found = quantized(built(world, settings, "onnxruntime")).metadata
     mixed = found["mixed"]
-    assert [len(point["operators"]) for point in mixed["curve"]] == [0]
-    assert all(point["trial"]["agreement"] >= 60 for point in mixed["curve"])
+    assert [len(step["operators"]) for step in mixed["curve"]] == [0]
+    assert all(step["trial"]["agreement"] >= 60 for step in mixed["curve"])
     assert mixed["kept"] == []
     assert found["quantization"]["float_ops"] == []
     assert "0 operators in float hold 60 %" in mixed["ended"]
@@ -146,20 +143,21 @@ def test_corrections_can_be_asked_for(world: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ("method: auto, calibration: mse", "auto finds calibration by itself"),
         ("method: auto, corrections: [bias]", "auto finds corrections by itself"),
         ("method: auto, precision: float16", "auto searches for int8"),
         ("corrections: [bais]", "corrections"),
         ("held_back: 3", "held_back"),
+        ("islands: none, float_ops: auto", "islands is the old name of float_ops: remove islands"),
     ],
 )
 def test_settings_that_contradict_are_told(
-    write_recipe: Callable[..., Path], settings: str, said: str
+    write_recipe: Callable[..., Path], settings: str, message: str
 ) -> None:
     path = write_recipe(TEXT.format(arch="test_efficientnet", images=".", quantize=settings))
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         load_recipe(path)
 
 
@@ -172,85 +170,20 @@ def test_the_second_quantiser_takes_no_ranges_from_elsewhere() -> None:
     runtime: Any = find_runtimes()["onnxruntime"]()
     variant = Variant(runtime="onnxruntime", quantizer="nncf")
     with pytest.raises(InputError, match="does not offer mse"):
-        Quantize(calibration="mse").asked(runtime, variant)
-    assert Quantize(calibration="mse").asked(runtime, Variant(runtime="onnxruntime"))
+        Quantize(calibration="mse").quantization_for(runtime, variant)
+    assert Quantize(calibration="mse").quantization_for(runtime, Variant(runtime="onnxruntime"))
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "reached", "kept_walk"),
-    [(10.0, 23.0, False, 23.0), (23.0, 10.0, False, 23.0), (23.0, 22.0, True, 22.0)],
-)
-def test_ranges_are_searched_anew_where_operators_alone_do_not_do(
-    first: float, second: float, reached: bool, kept_walk: float, monkeypatch: pytest.MonkeyPatch
+def test_the_old_name_of_float_ops_means_the_same_and_is_told_once(
+    write_recipe: Callable[..., Path],
 ) -> None:
-    """And the better of both walks is kept; what holds is better than what is clearer."""
-    plain = QuantizationConfig(
-        quantization=Quantization(quantizer="q", float_ops=("rule",)), corrections=("bias",)
-    )
-    kept = FloatOp(operator="div", kind="DIV", arose=0.0)
-    walks = iter((first, second))
-    asked: list[Any] = []
-
-    def walk(
-        shop: Any, way: QuantizationConfig, *rest: Any
-    ) -> tuple[QuantizationConfig, MixedPrecision]:
-        sqnr = next(walks)
-        asked.append((way.quantization.float_ops, *rest[2:]))
-        told = MixedPrecision(
-            stop_at=99,
-            reached=reached and sqnr == second,
-            tried=(kept,),
-            curve=(),
-            kept=(),
-            ended=str(sqnr),
-        )
-        percentile = {"percentile": 99 + sqnr / 100}
-        return way.model_copy(
-            update={"quantization": way.quantization.model_copy(update=percentile)}
-        ), told
-
-    def ranges(shop: Any, quantization: Any, stop_at: float, corrections: Any) -> Any:
-        assert corrections == ("bias",)
-        assert quantization.float_ops == ("rule", "div")
-        return plain.model_copy(update={"quantization": quantization}), Search(
-            tried=(), stop_at=99, ended="ranges"
-        )
-
-    def try_out(way: QuantizationConfig) -> TrialResult:
-        return TrialResult(sqnr_db=100 * (way.quantization.percentile - 99), images=4)
-
-    monkeypatch.setattr(quantize, "search_mixed_precision", walk)
-    monkeypatch.setattr(quantize, "search", ranges)
-    monkeypatch.setattr(
-        quantize, "in_float", lambda shop, way, given: way.keep_in_float(("rule", "div"))
-    )
-    shop: Any = SimpleNamespace(try_out=try_out)
-    stage = Quantize(method="auto", stop_at=99)
-    begun = Search(tried=(), stop_at=99, ended="all")
-    way, found, mixed = stage._mixed(shop, plain, begun)
-    assert asked == [(("rule",),), (("rule",), (kept,))]
-    assert mixed is not None
-    assert mixed.ended == str(kept_walk)
-    assert try_out(way).sqnr_db == pytest.approx(kept_walk)
-    assert found.ended == ("ranges" if kept_walk == second else "all")
-
-
-def test_a_second_search_that_finds_no_file_leaves_the_first_walk(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    plain = QuantizationConfig(quantization=Quantization(quantizer="q"))
-    kept = FloatOp(operator="div", kind="DIV", arose=0.0)
-    told = MixedPrecision(
-        stop_at=99, reached=False, tried=(kept,), curve=(), kept=(), ended="first"
-    )
-
-    def refuse(*_: Any) -> Any:
-        raise Unsupported("no way to int8 gives scores")
-
-    monkeypatch.setattr(quantize, "search_mixed_precision", lambda *_: (plain, told))
-    monkeypatch.setattr(quantize, "search", refuse)
-    monkeypatch.setattr(quantize, "in_float", lambda shop, way, given: way)
-    begun = Search(tried=(), stop_at=99, ended="all")
-    nothing: Any = None
-    stage = Quantize(method="auto", stop_at=99)
-    assert stage._mixed(nothing, plain, begun) == (plain, begun, told)
+    notes: list[str] = []
+    path = write_recipe(TEXT.format(arch="x", images=".", quantize="islands: none"))
+    old = load_recipe(path, notes.append)
+    assert notes == [f"{path}, line 5: quantize.islands is now float_ops"]
+    path = write_recipe(TEXT.format(arch="x", images=".", quantize="float_ops: none"))
+    assert load_recipe(path, notes.append) == old
+    assert len(notes) == 1
+    fields = recipe_schema()["$defs"]["Quantize"]["properties"]
+    assert "float_ops" in fields
+    assert "islands" not in fields

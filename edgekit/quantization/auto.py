@@ -1,0 +1,108 @@
+"""`method: auto`: from the cheapest configuration to mixed precision, until one holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from edgekit.errors import Unsupported
+from edgekit.model_metadata import MixedPrecision, Search
+from edgekit.quantization.float_budget import return_to_float
+from edgekit.quantization.mixed_precision import MixedPrecisionSearch
+from edgekit.quantization.ptq_search import search
+from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
+from edgekit.runtimes.contract.settings import Quantization
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoResult:
+    """The configuration that is chosen, and how it was found."""
+
+    config: QuantizationConfig
+    search: Search
+    mixed: MixedPrecision | None = None
+    """None where no operators were returned to float."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoSearch:
+    """The whole of `method: auto`, in five phases; each begins where the one before falls short.
+
+    1. Configurations: ranges, then corrections, with all in int8 but what a rule keeps in float.
+    2. Float operators: the fewest with which the best of them holds.
+    3. Ranges anew, with all operators in float that phase 2 tried.
+    4. Float operators anew, with these ranges and beginning with these operators.
+    5. Choose between the results of phases 2 and 4.
+
+    Ranges are searched anew since phase 1 judged them by the scores of a network that some
+    operators had broken: the best of noise is an accident. Once what broke it is in float, the
+    scores tell ranges apart. Corrections are not searched anew: they make another float file, in
+    which operators may have other names. All that was tried is in float in phase 3, also what
+    phase 2 then did without, for the clearest view; phase 4 takes back what is not needed.
+    """
+
+    trials: QuantizationTrials
+    stop_at: float | None
+    """Percent of the judged images that must agree; None: phase 1 tries all, and is the last."""
+    max_float_macs: float
+    """Share of the multiply-accumulates that may run in float, from 0 to 1."""
+    mixes: bool = True
+    """Whether phases 2 to 5 may return operators to float."""
+
+    def run(self, quantization: Quantization) -> AutoResult:
+        """Search.
+
+        Args:
+            quantization: what holds for every configuration, such as operators that a rule keeps
+                in float.
+
+        Raises:
+            Unsupported: no configuration of phase 1 gives scores.
+        """
+        config, record = search(self.trials, quantization, self.stop_at)
+        first = AutoResult(config=config, search=record)
+        if self.stop_at is None or not self.mixes or not self.falls_short(record):
+            return first
+        return self.with_float_ops(first, self.stop_at)
+
+    def falls_short(self, record: Search) -> bool:
+        """Whether the best of phase 1 would break a gate."""
+        return self.stop_at is not None and not record.best.trial.holds(self.stop_at)
+
+    def with_float_ops(self, first: AutoResult, stop_at: float) -> AutoResult:
+        """Phases 2 to 5, from what phase 1 found."""
+        config, mixed = MixedPrecisionSearch(
+            self.trials, first.config, stop_at, self.max_float_macs
+        ).run()
+        second = replace(first, config=config, mixed=mixed)
+        if not mixed or mixed.reached or not mixed.tried:
+            return second
+        try:
+            fourth = self._ranges_anew(first, mixed, stop_at)
+        except Unsupported:  # with all of them in float no file can be made
+            return second
+        return fourth if self._is_better(fourth, second) else second
+
+    def _ranges_anew(self, first: AutoResult, mixed: MixedPrecision, stop_at: float) -> AutoResult:
+        """Phases 3 and 4.
+
+        Raises:
+            Unsupported: no configuration with these operators in float gives scores.
+        """
+        rule = first.config.quantization.float_ops
+        names = tuple(each.operator for each in mixed.tried)
+        in_float = return_to_float(self.trials, first.config, names)
+        config, ranges = search(
+            self.trials, in_float.quantization, stop_at, first.config.corrections
+        )
+        config, again = MixedPrecisionSearch(
+            self.trials, config.keep_in_float(rule), stop_at, self.max_float_macs, mixed.tried
+        ).run()
+        return AutoResult(config=config, search=first.search.then(ranges), mixed=again)
+
+    def _is_better(self, fourth: AutoResult, second: AutoResult) -> bool:
+        """Phase 5: what reaches `stop_at` is better than what is clearer."""
+        before = self.trials.try_out(second.config).sqnr_db
+        after = self.trials.try_out(fourth.config).sqnr_db
+        if fourth.mixed is None or after is None:
+            return False
+        return fourth.mixed.reached or before is None or after >= before
