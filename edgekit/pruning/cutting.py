@@ -19,7 +19,7 @@ from edgekit.pruning.network import Network, read_network
 from edgekit.pruning.planner import PruningPlan
 from edgekit.pruning.table import Table
 
-ATTEMPTS = 4
+MAX_CUTS = 4
 """Cuts that are tried before what the table promises is left at what the runtime gives."""
 Score = Callable[[Network, Any, Card], Importance]
 
@@ -62,7 +62,7 @@ def cut(
     Args:
         budget: in the unit of `by`: seconds, operations or parameters.
         total: of the network that was never cut, in the same unit.
-        keep: what the user asked to be left of it, as a share.
+        keep: what the user requested to be left of it, as a share.
 
     Raises:
         TooDeep: not as much can be cut.

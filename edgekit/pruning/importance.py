@@ -27,7 +27,7 @@ Importance = dict[str, list[float]]
 """By the group's name one value a channel, 0 or more: the smaller, the sooner it goes."""
 TAYLOR_IMAGES = 512
 BATCH = 32
-NAMED = ("magnitude", "taylor", "bn_scale")
+CRITERIA = ("magnitude", "taylor", "bn_scale")
 
 
 def importance_of(
@@ -39,11 +39,11 @@ def importance_of(
     labels: NDArray[np.int64],
     own: UserFunction | None = None,
 ) -> Importance:
-    """The importance that a recipe names: one of `NAMED`, or a function of the user's.
+    """The importance that a recipe names: one of `CRITERIA`, or a function of the user's.
 
     Args:
         images, labels: of the training split, uint8 (images, height, width, 3) and int64.
-        own: the user's function, where `name` is none of `NAMED`.
+        own: the user's function, where `name` is none of `CRITERIA`.
 
     Raises:
         InputError: the user's function fails, or does not give every channel a number.
@@ -125,7 +125,7 @@ def _taylor(
     for x, y in _batches(card, images, labels):
         model.zero_grad(set_to_none=True)
         with torch.enable_grad():
-            F.cross_entropy(model(x), y).backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(F.cross_entropy(model(x), y))
         for group in groups:
             total[group.name] += _first_order(model, group).abs()
         count += 1

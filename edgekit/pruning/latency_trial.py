@@ -24,7 +24,7 @@ from edgekit.runtimes.contract.settings import Quantization
 
 CALIBRATION_IMAGES = 16
 """Enough for a file whose accuracy nobody asks for."""
-REPEATS = 2
+MAX_REPEATS = 2
 """Times that a disturbed latency is measured again before it is left at that."""
 
 
@@ -47,7 +47,7 @@ class PruningGain(BaseModel):
 
 @dataclass(frozen=True)
 class File:
-    """A compiled network, in a folder that lasts as long as the workshop."""
+    """A compiled network, in a folder that lasts as long as the trial."""
 
     folder: Path
     form: InputForm
@@ -86,11 +86,11 @@ class LatencyTrial:
         form = runtime.compile(model, card, into, self.progress)
         if self.precision == "int8":
             compiled, into = into, Path(tempfile.mkdtemp(dir=self.folder))
-            asked = Quantization(
+            settings = Quantization(
                 quantizer=runtime.quantizers[0], calibration=runtime.calibrations[0]
             )
             form = runtime.quantize(
-                compiled / runtime.file, card, self.images, asked, into, self.progress
+                compiled / runtime.file, card, self.images, settings, into, self.progress
             )
         files = [into / name for name in runtime.files()]
         return File(into, form, sum(path.stat().st_size for path in files))
@@ -102,7 +102,7 @@ class LatencyTrial:
             Candidate("pruned", name, pruned.folder / file, pruned.form),
             Candidate("dense", name, dense.folder / file, dense.form),
         ]
-        for _ in range(1 + REPEATS):
+        for _ in range(1 + MAX_REPEATS):
             images = self.folder / "images.npy"
             timings = self.machine.time(candidates, images, self.progress).timings
             disturbed = any(map(is_disturbed, timings.values()))

@@ -29,15 +29,15 @@ from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.forms import InputForm
 from edgekit.runtimes.contract.microbenchmark import Layer
 
-SHARES = (0.25, 0.625, 1.0)
+WIDTH_SHARES = (0.25, 0.625, 1.0)
 """Of a layer's channels, the widths at which it is timed."""
-STEP = 8
+WIDTH_STEP = 8
 """Measured widths are multiples of this: others may run in slower kernels."""
-FRAMES = 5
+FRAME_SIZES = 5
 """Sizes at which the probe's own time is measured."""
-TABLE = "table.json"
+TABLE_FILE = "table.json"
 KernelPrecision = Literal["int8", "float32"]
-RAW = InputForm(dtype="uint8", mean=(0.0,) * 3, std=(1.0,) * 3)
+RAW_INPUT = InputForm(dtype="uint8", mean=(0.0,) * 3, std=(1.0,) * 3)
 
 
 class TimedLayer(BaseModel):
@@ -113,14 +113,14 @@ class LatencyTable(Action):
 
     def settings(self) -> Json:
         own = {"runtime": self.runtime.name, "precision": self.precision}
-        grid = {"shares": SHARES, "step": STEP, "frames": FRAMES}
+        grid = {"shares": WIDTH_SHARES, "step": WIDTH_STEP, "frames": FRAME_SIZES}
         return {**own, **grid, **self.machine.identity()}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
         model, card = timm_models.restore(inputs["model"])
         network = network_of(model, card)
         table = measure_table(network, self.runtime, self.precision, self.machine, context.progress)
-        (into / TABLE).write_text(table.model_dump_json())
+        (into / TABLE_FILE).write_text(table.model_dump_json())
         return {"layers": len(table.entries), "disturbed": table.disturbed}
 
 
@@ -130,7 +130,7 @@ def network_of(model: Any, card: Card) -> Network:
 
 
 def read_table(artifact: Artifact) -> Table:
-    return Table.model_validate_json(artifact.file(TABLE).read_bytes())
+    return Table.model_validate_json(artifact.file(TABLE_FILE).read_bytes())
 
 
 def measure_table(
@@ -217,7 +217,10 @@ def _grid(part: LayerPart) -> Grid:
 
 
 def _widths(channels: int) -> tuple[int, ...]:
-    rounded = {max(STEP, round(share * channels / STEP) * STEP) for share in SHARES[:-1]}
+    rounded = {
+        max(WIDTH_STEP, round(share * channels / WIDTH_STEP) * WIDTH_STEP)
+        for share in WIDTH_SHARES[:-1]
+    }
     return tuple(sorted({width for width in rounded if width < channels} | {channels}))
 
 
@@ -233,7 +236,7 @@ def _values(layer: Layer) -> int:
 def _frames(layers: set[Layer]) -> list[Layer]:
     """Probes without a layer, from the smallest input to the largest."""
     shapes = sorted({(a.height, a.width, a.cin) for a in layers}, key=lambda s: s[0] * s[1] * s[2])
-    chosen = {round(i * (len(shapes) - 1) / (FRAMES - 1)) for i in range(FRAMES)}
+    chosen = {round(i * (len(shapes) - 1) / (FRAME_SIZES - 1)) for i in range(FRAME_SIZES)}
     return [
         Layer(kind="frame", height=height, width=width, cin=cin, cout=cin)
         for height, width, cin in (shapes[i] for i in sorted(chosen))
@@ -262,7 +265,7 @@ def _time(
             into = Path(folder, str(number))
             into.mkdir()
             runtime.single_layer_model(layer, precision == "int8", into)
-            candidates.append(Candidate(str(number), runtime.name, into / runtime.file, RAW))
+            candidates.append(Candidate(str(number), runtime.name, into / runtime.file, RAW_INPUT))
             progress(number + 1, len(layers), f"write probes for {runtime.name}")
         images = Path(folder, "images.npy")
         np.save(images, np.zeros((8, 1, 1, 1), np.uint8))

@@ -56,17 +56,17 @@ def correct(
     if links:
         progress(0, 1, "equalising channels")
         equalise(folded, links, batches)
-    meant = {name: layer.weight.data.clone() for name, layer in layers(folded).items()}
+    original = {name: layer.weight.data.clone() for name, layer in layers(folded).items()}
     if "adaround" in corrections:
         round_weights(folded, batches, lambda done, total: progress(done, total, "rounding"))
     if "bias" in corrections:
         progress(0, 1, "correcting biases")
-        correct_bias(folded, card.image_size, batches, meant)
+        correct_bias(folded, card.image_size, batches, original)
     return folded
 
 
 class _Batches:
-    """Normalised images as torch takes them, as often as they are asked for."""
+    """Normalised images as torch takes them, anew at each turn."""
 
     def __init__(self, images: NDArray[np.uint8], form: InputForm) -> None:
         self.images = images

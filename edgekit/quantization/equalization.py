@@ -16,9 +16,9 @@ from edgekit.quantization.trace import Call, Trace, trace, watch
 if TYPE_CHECKING:
     import torch
 
-DEAD = 1e-6
+DEAD_CHANNEL = 1e-6
 """What a channel reaches that never lives."""
-LARGEST_FACTOR = 8.0
+MAX_FACTOR = 8.0
 """Beyond it, weights of the second layer would lose more than activations win."""
 
 
@@ -110,13 +110,13 @@ def equalise(model: Any, links: list[Link], batches: Iterable[torch.Tensor]) -> 
             plain = all(t.groups == t.in_channels == t.out_channels for t in takers if depthwise)
             if not plain:
                 continue
-            alive = reach[link.call] > DEAD
+            alive = reach[link.call] > DEAD_CHANNEL
             if not alive.any():
                 continue
-            size = reach[link.call].clamp_min(DEAD)
+            size = reach[link.call].clamp_min(DEAD_CHANNEL)
             factor = size if depthwise else (size / _columns(takers)).sqrt()
             factor = factor / factor[alive].log().mean().exp()
-            factor = factor.clamp(1 / LARGEST_FACTOR, LARGEST_FACTOR)
+            factor = factor.clamp(1 / MAX_FACTOR, MAX_FACTOR)
             factor = torch.where(alive, factor, torch.ones_like(factor))
             _scale(modules, link, takers, factor, depthwise)
 

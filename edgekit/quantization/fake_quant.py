@@ -2,7 +2,8 @@
 
 Weights: symmetric int8, one scale for each output channel, its largest weight over 127. All three
 runtimes' quantisers choose exactly this, so that weights which lie on the grid survive them.
-Activations: eight bits, one scale and zero point for each tensor of the deployed graph (points.py).
+Activations: eight bits, one scale and zero point for each tensor of the graph that is deployed
+(quantizer_placement.py).
 Rounding passes gradients straight through; the ends of the ranges learn with the weights
 (Esser et al. 2020, "Learned step size quantization"; both ends as in Jain et al. 2020, "TQT").
 """
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import EdgekitError
-from edgekit.quantization.quantizer_placement import LAYERS, points
+from edgekit.quantization.quantizer_placement import LAYERS, quantizer_positions
 from edgekit.quantization.ranges import Range, choose, collect
 from edgekit.quantization.trace import IMAGE, Call, Trace, watch
 
@@ -24,23 +25,25 @@ if TYPE_CHECKING:
 
     from edgekit.runtimes.contract.settings import CalibrationMethod
 
-CODES = 255
+MAX_CODE = 255
 """The largest of an activation's codes."""
-LARGEST = 127
+MAX_WEIGHT = 127
 """The largest of a weight's integers; -128 is left out, so that the grid is symmetric."""
-PACE = 10.0
+RANGE_RATE_FACTOR = 10.0
 """How much faster the ends of ranges learn than weights, relative to their size."""
-TINY = 1e-12
+MIN_RANGE = 1e-12
+"""Nothing smaller is a range or a step of its own: it would be divided by."""
 
 
 def simulator(model: Any, seen: Trace, ranges: dict[str, Range]) -> Any:
     """A torch module that gives a model's scores under int8, and trains.
 
     Args:
-        model: folded (fold.py), in eval mode; it is trained in place, and stays in eval mode:
-            its statistics are frozen.
+        model: folded (fold_batch_norm.py), in eval mode; it is trained in place, and stays in eval
+            mode: its statistics are frozen.
         seen: its trace.
-        ranges: of activations, by the names that `points` gives. One that is missing stays float.
+        ranges: of activations, by the names that `quantizer_positions` gives. One that is missing
+            stays float.
 
     Returns:
         a module that takes what the model takes. `ends()` are its ranges; `learn_ranges` says
@@ -48,7 +51,7 @@ def simulator(model: Any, seen: Trace, ranges: dict[str, Range]) -> Any:
     """
     import torch
 
-    named = [(index, name) for index, name in points(seen).items() if name in ranges]
+    named = [(index, name) for index, name in quantizer_positions(seen).items() if name in ranges]
     place = {index: i for i, (index, _) in enumerate(named)}
     held = weight_names(model, seen)
 
@@ -70,13 +73,13 @@ def simulator(model: Any, seen: Trace, ranges: dict[str, Range]) -> Any:
             """The ranges whose ends are codes, and zero too."""
             with torch.no_grad():
                 scales, zeros = self._grid()
-            codes = zeros.round().clamp(0, CODES)
-            low, high = -codes * scales, (CODES - codes) * scales
+            codes = zeros.round().clamp(0, MAX_CODE)
+            low, high = -codes * scales, (MAX_CODE - codes) * scales
             return {name: (float(low[i]), float(high[i])) for i, (_, name) in enumerate(named)}
 
         def _grid(self) -> tuple[torch.Tensor, torch.Tensor]:
-            low, high = (self.start * (PACE * self.moved.view(-1, 2)).exp()).unbind(1)
-            scales = (high - low) / CODES
+            low, high = (self.start * (RANGE_RATE_FACTOR * self.moved.view(-1, 2)).exp()).unbind(1)
+            scales = (high - low) / MAX_CODE
             return scales, -low / scales
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -125,14 +128,14 @@ def fake_weight(weight: torch.Tensor) -> torch.Tensor:
     scales = weight_scales(weight)
     zeros = torch.zeros_like(scales, dtype=torch.int32)
     rounded: torch.Tensor = torch.fake_quantize_per_channel_affine(
-        weight, scales, zeros, 0, -LARGEST, LARGEST
+        weight, scales, zeros, 0, -MAX_WEIGHT, MAX_WEIGHT
     )
     return rounded
 
 
 def weight_scales(weight: torch.Tensor) -> torch.Tensor:
     """One for each output channel: its largest absolute weight over 127."""
-    return weight.detach().flatten(1).abs().amax(1).clamp(min=TINY) / LARGEST
+    return weight.detach().flatten(1).abs().amax(1).clamp(min=MIN_RANGE) / MAX_WEIGHT
 
 
 def snap(model: Any, names: Iterable[str]) -> None:
@@ -152,18 +155,18 @@ def fake_activation(x: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor) ->
 
     if scale.requires_grad:
         learned: torch.Tensor = torch._fake_quantize_learnable_per_tensor_affine(
-            x, scale, zero, 0, CODES, 1.0
+            x, scale, zero, 0, MAX_CODE, 1.0
         )
         return learned
-    code = zero.round().clamp(0, CODES).to(torch.int32)
-    fixed: torch.Tensor = torch.fake_quantize_per_tensor_affine(x, scale, code, 0, CODES)
+    code = zero.round().clamp(0, MAX_CODE).to(torch.int32)
+    fixed: torch.Tensor = torch.fake_quantize_per_tensor_affine(x, scale, code, 0, MAX_CODE)
     return fixed
 
 
 def observe(
     model: Any, seen: Trace, images: Iterable[torch.Tensor], method: CalibrationMethod
 ) -> dict[str, Range]:
-    """Ranges of a float model's activations, by point.
+    """Ranges of a float model's activations, by quantizer position.
 
     Args:
         images: normalised, each (1, 3, size, size).
@@ -172,16 +175,16 @@ def observe(
     found = collect(tensors(model, seen, images))
     chosen = {name: choose(histogram, method) for name, histogram in found.items()}
     # What was zero for every image has no range, and no use.
-    return {name: ends for name, ends in chosen.items() if ends[1] - ends[0] > TINY}
+    return {name: ends for name, ends in chosen.items() if ends[1] - ends[0] > MIN_RANGE}
 
 
 def tensors(
     model: Any, seen: Trace, images: Iterable[torch.Tensor]
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """What a float model holds at each point, one image after the other."""
+    """What a float model holds at each quantizer position, one image after the other."""
     import torch
 
-    names = points(seen)
+    names = quantizer_positions(seen)
     for x in images:
         held = {names[IMAGE]: x.numpy()}
 

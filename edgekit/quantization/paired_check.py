@@ -13,7 +13,7 @@ from edgekit import stats
 from edgekit.evidence import Verdict
 
 PairedOutcome = Literal["better", "worse", "nothing to gain"]
-TOLD: dict[Verdict, PairedOutcome] = {
+OUTCOMES: dict[Verdict, PairedOutcome] = {
     Verdict.BETTER: "better",
     Verdict.WORSE: "worse",
     Verdict.CANNOT_TELL: "nothing to gain",
@@ -24,12 +24,12 @@ REMARKS: dict[PairedOutcome, str] = {
     "nothing to gain": "Training for int8 brought nothing that these images could show, so the "
     "weights before it are kept",
 }
-NEGLIGIBLE = 1e-6
+MIN_DIVERGENCE = 1e-6
 """Nats; divergences below it are all alike."""
 Scores = NDArray[np.float32]
 
 
-class Figures(BaseModel):
+class SimulatedAccuracy(BaseModel):
     """Of one network at int8, in simulation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,15 +42,15 @@ class Figures(BaseModel):
     """Mean Kullback-Leibler divergence from the float network's scores, in nats."""
 
 
-class Judgement(BaseModel):
+class PairedComparison(BaseModel):
     """What training for int8 brought, against the same network quantised as it was."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     verdict: PairedOutcome
     images: int
-    ptq: Figures
-    qat: Figures
+    ptq: SimulatedAccuracy
+    qat: SimulatedAccuracy
     gain: tuple[float, float, float]
     """In points of top-1, with its 95 % interval."""
     ratio: tuple[float, float, float]
@@ -77,7 +77,7 @@ class Judgement(BaseModel):
 
 def paired_check(
     reference: Scores, ptq: Scores, qat: Scores, labels: NDArray[np.int64]
-) -> Judgement:
+) -> PairedComparison:
     """Better where more labels are right, or where the scores are closer to the float network's,
     on a typical image and on the mean, and no fewer labels are right. Worse where fewer are right,
     or where no more are and the scores are further from the float network's on a typical image.
@@ -92,25 +92,25 @@ def paired_check(
     right = [scores.argmax(1) == labels for scores in (ptq, qat)]
     change = stats.paired_accuracy(right[0], right[1])
     apart = [divergences(reference, scores) for scores in (ptq, qat)]
-    typical = stats.paired_mean(*(np.log(np.maximum(d, NEGLIGIBLE)) for d in apart))
+    typical = stats.paired_mean(*(np.log(np.maximum(d, MIN_DIVERGENCE)) for d in apart))
     verdict = change.verdict if change.verdict is not Verdict.CANNOT_TELL else typical.verdict
     further = apart[1].mean() > apart[0].mean()
     if verdict is Verdict.BETTER and change.verdict is not Verdict.BETTER and further:
         verdict = Verdict.CANNOT_TELL
     same = [scores.argmax(1) == reference.argmax(1) for scores in (ptq, qat)]
-    figures = [
-        Figures(
+    found = [
+        SimulatedAccuracy(
             top1=100 * float(right[i].mean()),
             agreement=100 * float(same[i].mean()),
             divergence=float(apart[i].mean()),
         )
         for i in range(2)
     ]
-    return Judgement(
-        verdict=TOLD[verdict],
+    return PairedComparison(
+        verdict=OUTCOMES[verdict],
         images=len(labels),
-        ptq=figures[0],
-        qat=figures[1],
+        ptq=found[0],
+        qat=found[1],
         gain=(-change.drop, -change.high, -change.low),
         ratio=tuple(float(np.exp(-end)) for end in (typical.drop, typical.high, typical.low)),
     )

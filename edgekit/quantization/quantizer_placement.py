@@ -10,8 +10,9 @@ from edgekit.quantization.trace import IMAGE, Call, Trace
 
 LAYERS = {"conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear"}
 SUMS = {"add", "radd", "iadd"}
-CLAMPS = {"relu", "relu6"}
+FUSED_ACTIVATIONS = {"relu", "relu6"}
 QUOTIENTS = {"div", "truediv", "true_divide", "rtruediv", "itruediv"}
+# Not pooling of means: its result holds numbers that its input did not.
 MOVES = {
     "adaptive_max_pool2d", "chunk", "clone", "contiguous", "detach", "expand", "flatten", "float",
     "get", "getitem", "max_pool2d", "movedim", "narrow", "pad", "permute", "repeat",
@@ -22,9 +23,9 @@ MOVES = {
 INPUT = "image"
 
 
-def points(trace: Trace) -> dict[int, str]:
-    """Names of the tensors that an int8 graph quantises, by the index of the call that makes
-    them; IMAGE is the input.
+def quantizer_positions(trace: Trace) -> dict[int, str]:
+    """Where quantizers stand: names of the tensors that an int8 graph quantises, by the index of
+    the call that makes them; IMAGE is the input.
 
     A name is the module's, with the function: `blocks.1.0.conv_pw.conv2d`. Names of a module that
     calls a function twice are numbered.
@@ -48,7 +49,7 @@ def _fuses_on(trace: Trace, call: Call, float_ops: set[int]) -> bool:
         return False
     if after.function == "batch_norm":
         return call.function in LAYERS
-    return after.activation in CLAMPS and call.function in LAYERS | SUMS | {"batch_norm"}
+    return after.activation in FUSED_ACTIVATIONS and call.function in LAYERS | SUMS | {"batch_norm"}
 
 
 def _float_ops(trace: Trace) -> set[int]:

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgekit.quantization.fake_quant import LARGEST as LARGEST_CODE
-from edgekit.quantization.fake_quant import weight_scales
+from edgekit.quantization.fake_quant import MAX_WEIGHT, weight_scales
 from edgekit.quantization.fold_batch_norm import pairs
 
 if TYPE_CHECKING:
@@ -21,13 +20,14 @@ if TYPE_CHECKING:
     Batches = Iterable[torch.Tensor]
     """Normalised images, float32 (n, 3, height, width), the same ones at each turn."""
 
-POSITIONS = 64
+SAMPLED_POSITIONS = 64
 """Of a feature map that are sampled from each image."""
 STEPS = 300
 WARM_UP = 0.2
 """Share of the steps before directions are pushed to a decision."""
-PUSH = 0.1
-STRETCH = (-0.1, 1.1)
+DECISION_WEIGHT = 0.1
+"""Of the loss that pushes directions to up or down, against the layer's own: the paper's lambda."""
+SIGMOID_ENDS = (-0.1, 1.1)
 """The sigmoid of a direction is stretched to these ends, so that 0 and 1 are reached."""
 
 
@@ -49,11 +49,11 @@ def nearest(weight: torch.Tensor) -> torch.Tensor:
     import torch
 
     step = grid(weight)
-    return torch.round(weight / step).clamp(-LARGEST_CODE, LARGEST_CODE) * step
+    return torch.round(weight / step).clamp(-MAX_WEIGHT, MAX_WEIGHT) * step
 
 
 def correct_bias(
-    model: Any, image_size: int, batches: Batches, meant: dict[str, torch.Tensor]
+    model: Any, image_size: int, batches: Batches, original: dict[str, torch.Tensor]
 ) -> int:
     """Give each layer's bias what rounding its weights takes from its mean output, in place
     (Nagel et al. 2019, "Data-free quantization", measured on images instead of derived).
@@ -63,7 +63,7 @@ def correct_bias(
 
     Args:
         model: folded, so that a layer's bias is its BatchNorm's or its own.
-        meant: the weights as they were before any rounding, by layer.
+        original: the weights as they were before any rounding, by layer.
 
     Returns:
         how many layers were corrected; one without any bias cannot be.
@@ -73,7 +73,7 @@ def correct_bias(
     modules = dict(model.named_modules())
     holders = {p.name: modules[p.norm or p.name] for p in pairs(model, image_size)}
     holders = {name: m for name, m in holders.items() if getattr(m, "bias", None) is not None}
-    lost = {name: meant[name] - nearest(modules[name].weight.data) for name in holders}
+    lost = {name: original[name] - nearest(modules[name].weight.data) for name in holders}
     shifts: dict[str, torch.Tensor] = {}
     rows: dict[str, int] = {}
 
@@ -171,13 +171,15 @@ def _patches(module: Any, x: torch.Tensor, generator: torch.Generator) -> torch.
 
     if isinstance(module, torch.nn.Linear):
         rows = x.reshape(-1, x.shape[-1])
-        return rows[torch.randperm(len(rows), generator=generator)[: len(x) * POSITIONS]][None]
+        return rows[torch.randperm(len(rows), generator=generator)[: len(x) * SAMPLED_POSITIONS]][
+            None
+        ]
     (height, width), (down, right) = module.kernel_size, module.stride
     if min(x.shape[2] - height, x.shape[3] - width) < 0:  # the padding is most of what it sees
         x = torch.nn.functional.pad(x, (width // 2, width // 2, height // 2, height // 2))
     windows = x.unfold(2, height, down).unfold(3, width, right)  # a view: nothing is copied yet
     down, across = windows.shape[2:4]
-    chosen = torch.randperm(down * across, generator=generator)[:POSITIONS]
+    chosen = torch.randperm(down * across, generator=generator)[:SAMPLED_POSITIONS]
     taken = windows[:, :, chosen // across, chosen % across]  # (n, channels, chosen, h, w)
     n, channels = taken.shape[:2]
     split = taken.reshape(n, module.groups, channels // module.groups, len(chosen), -1)
@@ -218,7 +220,7 @@ def adaround(weight: torch.Tensor, moments: Moments, steps: int = STEPS) -> torc
     scaled = (weight / step).reshape(len(covariance), -1, covariance.shape[-1])
     floor = torch.floor(scaled)
     rest = scaled - floor
-    low, high = STRETCH
+    low, high = SIGMOID_ENDS
     # Errors are counted in codes; with inputs of mean power 1, all layers weigh alike.
     covariance = covariance / covariance.diagonal(dim1=1, dim2=2).mean().clamp_min(1e-12)
     direction = torch.logit((rest.clamp(1e-4, 1 - 1e-4) - low) / (high - low)).requires_grad_()
@@ -228,14 +230,14 @@ def adaround(weight: torch.Tensor, moments: Moments, steps: int = STEPS) -> torc
         loss = _change(up - rest, covariance).sum()
         if i > WARM_UP * steps:
             power = 20 - 18 * (i / steps - WARM_UP) / (1 - WARM_UP)
-            loss = loss + PUSH * (1 - (2 * up - 1).abs().pow(power)).sum()
+            loss = loss + DECISION_WEIGHT * (1 - (2 * up - 1).abs().pow(power)).sum()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         optimizer.step()
     with torch.no_grad():
-        learned = (floor + (direction >= 0)).clamp(-LARGEST_CODE, LARGEST_CODE)
+        learned = (floor + (direction >= 0)).clamp(-MAX_WEIGHT, MAX_WEIGHT)
         learned = torch.where(rest == 0, scaled, learned)
-        plain = torch.round(scaled).clamp(-LARGEST_CODE, LARGEST_CODE)
+        plain = torch.round(scaled).clamp(-MAX_WEIGHT, MAX_WEIGHT)
         gains = _change(learned - scaled, covariance) < _change(plain - scaled, covariance)
         codes = torch.where(gains[..., None], learned, plain)
         return codes.reshape(weight.shape) * step

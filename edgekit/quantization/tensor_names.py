@@ -1,6 +1,6 @@
-"""Which tensors of a compiled float model are which points of the torch model it was made of.
+"""Which tensors of a compiled float model are which tensors of the torch model it was made of.
 
-A converter renames, fuses and turns layouts round, so the tensors are told by what they hold: the
+A converter renames, fuses and turns layouts round, so tensors are recognised by their values: the
 same images run through both, and two tensors are the same if the same values are in them, in
 whatever order.
 """
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import torch
 
 TensorsByName = dict[str, NDArray[np.float32]]
-PROBES = 2
+PROBE_IMAGES = 2
 """Images; that both agree is no accident."""
-BLOCK = 8
+BLOCK_PIXELS = 8
 TOLERANCE = 1e-3
 """Of the largest value: two runtimes add up the same numbers in another order."""
 
@@ -34,33 +34,33 @@ TOLERANCE = 1e-3
 def same_ranges(
     model: Any, runtime: Runtime, path: Path, form: InputForm, ranges: dict[str, Range]
 ) -> dict[str, Range]:
-    """The ranges of a torch model's points, by the names of the tensors of a compiled model.
+    """Ranges of a torch model's quantizer positions, by the tensors' names in a compiled model.
 
     Args:
-        model: the torch model in eval mode, whose points (points.py) the ranges belong to.
+        model: the torch model in eval mode, whose quantizer positions the ranges belong to.
         path: the float file that the runtime's `compile` made of it.
         form: of that file's input.
 
     Returns:
-        a range for each tensor that holds what a point holds; several may be one point, as a
-        reshaped tensor is. Where a converter left no such tensor, its point is missing.
+        a range for each tensor that holds what a position holds; several may be one position, as
+        a reshaped tensor is. Where a converter left no such tensor, its position is missing.
     """
     size = _image_size(runtime, path)
     images = probes(size)
     planes = _planes(form.prepare(images))
-    points = list(tensors(model, trace(model, size), planes))
+    held = list(tensors(model, trace(model, size), planes))
     made = list(runtime.tensors(path, form, images))
-    found = match([{n: v for n, v in p.items() if n in ranges} for p in points], made)
-    return {name: ranges[point] for name, point in found.items()}
+    found = matching_names([{n: v for n, v in p.items() if n in ranges} for p in held], made)
+    return {name: ranges[position] for name, position in found.items()}
 
 
-def match(points: list[TensorsByName], made: list[TensorsByName]) -> dict[str, str]:
-    """The point of each tensor that has one, by the tensor's name.
+def matching_names(positions: list[TensorsByName], made: list[TensorsByName]) -> dict[str, str]:
+    """The quantizer position of each tensor that has one, by the tensor's name.
 
     Args:
-        points, made: values by name, one dictionary for each image.
+        positions, made: values by name, one dictionary for each image.
     """
-    known = [{name: np.sort(v, axis=None) for name, v in image.items()} for image in points]
+    known = [{name: np.sort(v, axis=None) for name, v in image.items()} for image in positions]
     by_size: dict[int, list[str]] = {}
     for name, values in known[0].items():
         by_size.setdefault(values.size, []).append(name)
@@ -68,9 +68,9 @@ def match(points: list[TensorsByName], made: list[TensorsByName]) -> dict[str, s
     for name, values in made[0].items():
         candidates = by_size.get(values.size, [])
         tensor = [np.sort(image[name], axis=None) for image in made] if candidates else []
-        for point in candidates:
-            if all(_same(k[point], t) for k, t in zip(known, tensor, strict=True)):
-                found[name] = point
+        for position in candidates:
+            if all(_same(k[position], t) for k, t in zip(known, tensor, strict=True)):
+                found[name] = position
                 break
     return found
 
@@ -83,9 +83,9 @@ def _same(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
 def probes(size: int) -> NDArray[np.uint8]:
     """Images of noisy blocks, uint8 (images, size, size, 3): every tensor holds something else."""
     rng = np.random.default_rng(0)
-    count = -(-size // BLOCK)
-    blocks = rng.integers(20, 236, (PROBES, count, count, 3))
-    smooth = blocks.repeat(BLOCK, axis=1).repeat(BLOCK, axis=2)[:, :size, :size]
+    count = -(-size // BLOCK_PIXELS)
+    blocks = rng.integers(20, 236, (PROBE_IMAGES, count, count, 3))
+    smooth = blocks.repeat(BLOCK_PIXELS, axis=1).repeat(BLOCK_PIXELS, axis=2)[:, :size, :size]
     noisy: NDArray[np.uint8] = (smooth + rng.integers(-20, 21, smooth.shape)).astype(np.uint8)
     return noisy
 

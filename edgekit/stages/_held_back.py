@@ -18,7 +18,7 @@ from edgekit.models.card import Card
 if TYPE_CHECKING:
     import torch
 
-AT_ONCE = 32
+BATCH = 32
 """Images that are scored together."""
 
 
@@ -53,14 +53,14 @@ class Halves:
     def _judged(self) -> torch.Tensor:
         import torch
 
-        return torch.cat(list(self.views(self.held, AT_ONCE)))
+        return torch.cat(list(self.views(self.held, BATCH)))
 
     def scores(self, model: Any) -> NDArray[np.float32]:
         """Of a torch module for the images that are held back: (images, classes)."""
         import torch
 
         with torch.no_grad():
-            found = [model(x) for x in torch.split(self._judged, AT_ONCE)]
+            found = [model(x) for x in torch.split(self._judged, BATCH)]
         return np.asarray(torch.cat(found).numpy())
 
 

@@ -143,7 +143,7 @@ class Trainer(ABC):
                     hint=f"lower {self.name}.learning_rate (now {training.learning_rate})",
                 )
             self.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             self.optimizer.step()
             self.average.update(self.model)
             total += float(loss.detach())

@@ -70,8 +70,8 @@ class Finetune(Supervised, Stage):
         return {**metadata, "training": trainer.record}
 
     def _teacher(self, card: Card) -> Teacher | None:
-        if self.distill is None:
+        distill = self.distill
+        if distill is None:
             return None
-        asked = self.distill
         setting = "finetune.distill.teacher"
-        return named_teacher(asked.teacher, setting, card, asked.weight, asked.temperature)
+        return named_teacher(distill.teacher, setting, card, distill.weight, distill.temperature)

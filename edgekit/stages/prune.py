@@ -27,7 +27,7 @@ from edgekit.evaluation.measure import HERE, Machine
 from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.pruning import cutting
-from edgekit.pruning.importance import NAMED, Importance, importance_of, plugin_files
+from edgekit.pruning.importance import CRITERIA, Importance, importance_of, plugin_files
 from edgekit.pruning.latency_trial import LatencyTrial, PruningGain, buys_time, middle, refuse_idle
 from edgekit.pruning.network import Network
 from edgekit.pruning.record import Budget, Pruned, cuts_of
@@ -38,8 +38,8 @@ from edgekit.stages._recover import Recover, teacher_for
 from edgekit.stages._supervised import SupervisedTrainer
 from edgekit.stages.base import Stage
 
-PLUGIN = re.compile(r"\w+(\.\w+)*:\w+")
-CUT = "cut.json"
+FUNCTION_NAME = re.compile(r"\w+(\.\w+)*:\w+")
+CUT_FILE = "cut.json"
 """Written last: a folder without it is half a cut."""
 
 
@@ -78,7 +78,7 @@ class Prune(Stage):
 
     @property
     def _user_function(self) -> UserFunction | None:
-        return None if self.importance in NAMED else UserFunction(self.importance, self._folder)
+        return None if self.importance in CRITERIA else UserFunction(self.importance, self._folder)
 
     @field_validator("runtime")
     @classmethod
@@ -90,8 +90,8 @@ class Prune(Stage):
     @field_validator("importance")
     @classmethod
     def _known_importance(cls, value: str) -> str:
-        if value not in NAMED and not PLUGIN.fullmatch(value):
-            known = ", ".join(NAMED)
+        if value not in CRITERIA and not FUNCTION_NAME.fullmatch(value):
+            known = ", ".join(CRITERIA)
             raise ValueError(f"{known} or package.module:function expected, not {value!r}")
         return value
 
@@ -192,8 +192,8 @@ class _Pruning:
         A cut rests on timings, which never come out the same twice: it is not made again.
         """
         folder = self.context.partial / f"cut-{number}"
-        if (folder / CUT).is_file():
-            known = _Left.model_validate_json((folder / CUT).read_text())
+        if (folder / CUT_FILE).is_file():
+            known = _Left.model_validate_json((folder / CUT_FILE).read_text())
             return (
                 timm_models.rebuild(known.card, folder / WEIGHTS_FILE),
                 known.card,
@@ -207,7 +207,7 @@ class _Pruning:
             made, trial = self._to_measured(model, card)
         folder.mkdir(parents=True, exist_ok=True)
         timm_models.save(made.model, made.card, folder)
-        write_atomically(folder / CUT, _Left(card=made.card, trial=trial).model_dump_json())
+        write_atomically(folder / CUT_FILE, _Left(card=made.card, trial=trial).model_dump_json())
         return made.model, made.card, trial
 
     def _to_budget(self, model: Any, card: Card, budget: float) -> cutting.Cut:
@@ -230,16 +230,16 @@ class _Pruning:
         aim = stage.keep
         with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
             pixels = middle(self.images, self.card.image_size)
-            say, machine = self.context.progress, stage._machine
-            shop = LatencyTrial(runtime, stage.precision, pixels, Path(folder), say, machine)
+            progress, machine = self.context.progress, stage._machine
+            trials = LatencyTrial(runtime, stage.precision, pixels, Path(folder), progress, machine)
             with library_errors(runtime, "compile", Path(folder)):
-                dense = shop.compile(self.dense, self.card)
+                dense = trials.compile(self.dense, self.card)
             made = self._to_budget(model, card, stage.keep * self.total)
-            for attempt in range(1, cutting.ATTEMPTS + 1):
+            for attempt in range(1, cutting.MAX_CUTS + 1):
                 with library_errors(runtime, "compile", Path(folder)):
-                    trial = shop.compare(shop.compile(made.model, made.card), dense)
+                    trial = trials.compare(trials.compile(made.model, made.card), dense)
                 shown, predicted = trial.shown(stage.by), made.cost / self.total
-                if shown is None or shown <= stage.keep or attempt == cutting.ATTEMPTS:
+                if shown is None or shown <= stage.keep or attempt == cutting.MAX_CUTS:
                     break
                 lower = cutting.aim_lower(aim, predicted, shown, stage.keep)
                 if lower is None:

@@ -5,12 +5,12 @@ import torch
 from torch import nn
 
 from edgekit.models import timm_models
-from edgekit.quantization.quantizer_placement import points
+from edgekit.quantization.quantizer_placement import quantizer_positions
 from edgekit.quantization.trace import IMAGE, trace
 
 
 def named(arch: str, size: int = 64) -> set[str]:
-    return set(points(trace(timm_models.create(arch, 5), size)).values())
+    return set(quantizer_positions(trace(timm_models.create(arch, 5), size)).values())
 
 
 def test_a_hard_swish_network_has_tensors_before_and_after_each_activation() -> None:
@@ -34,7 +34,7 @@ def test_a_linear_attention_stays_float_up_to_its_quotient() -> None:
 
 @pytest.mark.parametrize("arch", ["mobilenetv4_conv_small", "efficientvit_m0", "convnext_atto"])
 def test_no_two_points_share_a_name(arch: str) -> None:
-    names = Counter(points(trace(timm_models.create(arch, 5), 96)).values())
+    names = Counter(quantizer_positions(trace(timm_models.create(arch, 5), 96)).values())
     assert max(names.values()) == 1
 
 
@@ -63,7 +63,7 @@ def test_operators_in_place_and_twice_are_told_apart() -> None:
     assert seen.calls[1].inputs == (0, IMAGE)
     assert seen.calls[3].inputs == (2, IMAGE)
     # The sum takes the ReLU with it; moving data makes no tensor of its own.
-    assert points(seen) == {
+    assert quantizer_positions(seen) == {
         IMAGE: "image", 0: "conv.conv2d", 2: "relu", 3: "add", 4: "mul", 7: "mean",
     }  # fmt: skip
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from edgekit.models import timm_models
-from edgekit.quantization.fake_quant import LARGEST as LARGEST_CODE
+from edgekit.quantization.fake_quant import MAX_WEIGHT
 from edgekit.quantization.fold_batch_norm import fold_batch_norm
 from edgekit.quantization.rounding import (
     Moments,
@@ -55,7 +55,7 @@ def test_adaround_changes_the_output_less_than_rounding_to_the_nearest(groups: i
     assert torch.equal(grid(rounded), grid(weight))
     assert torch.allclose(codes(rounded), codes(rounded).round(), atol=1e-4)
     assert float((codes(rounded) - weight / grid(weight)).abs().max()) <= 1.0001
-    assert float(codes(rounded).abs().max()) <= LARGEST_CODE + 1e-4
+    assert float(codes(rounded).abs().max()) <= MAX_WEIGHT + 1e-4
 
 
 class Net(nn.Module):

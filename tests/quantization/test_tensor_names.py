@@ -91,10 +91,10 @@ def test_every_point_is_found_in_the_compiled_file(
     path, form = build.path("float"), build.forms["float"]
     found = tensor_names.same_ranges(snapped, build.runtime, path, form, ranges)
     assert set(found) <= set(build.tensors("float", IMAGES[:1])[0])
-    points = {"image", "relu.relu", "deep_norm.batch_norm", "swish.hardswish", "second.conv2d",
+    positions = {"image", "relu.relu", "deep_norm.batch_norm", "swish.hardswish", "second.conv2d",
               "add", "mean", "head.linear"}  # fmt: skip
-    assert set(ranges) == points
-    assert set(found.values()) == {ranges[name] for name in points}
+    assert set(ranges) == positions
+    assert set(found.values()) == {ranges[name] for name in positions}
 
 
 def test_the_integers_of_the_weights_are_the_same_in_every_file(build: Made, snapped: Any) -> None:
@@ -211,18 +211,20 @@ READERS = {"onnxruntime": of_onnx, "litert": of_tflite, "openvino": of_openvino}
 
 def test_tensors_of_one_size_are_told_apart_by_their_values() -> None:
     rng = np.random.default_rng(0)
-    points = [{n: rng.normal(size=(1, 2, 3, 4)).astype(np.float32) for n in "ab"} for _ in range(2)]
+    positions = [
+        {n: rng.normal(size=(1, 2, 3, 4)).astype(np.float32) for n in "ab"} for _ in range(2)
+    ]
     made_ = [
         {"turned": p["b"].transpose(0, 2, 3, 1), "flat": p["a"].ravel(), "else": p["a"] * 1.01}
-        for p in points
+        for p in positions
     ]
-    assert tensor_names.match(points, made_) == {"turned": "b", "flat": "a"}
-    made_[1]["flat"] = points[1]["a"] * 2
-    assert tensor_names.match(points, made_) == {"turned": "b"}
+    assert tensor_names.matching_names(positions, made_) == {"turned": "b", "flat": "a"}
+    made_[1]["flat"] = positions[1]["a"] * 2
+    assert tensor_names.matching_names(positions, made_) == {"turned": "b"}
 
 
 def test_probes_are_images_of_any_size() -> None:
     found = tensor_names.probes(33)
-    assert found.shape == (tensor_names.PROBES, 33, 33, 3)
+    assert found.shape == (tensor_names.PROBE_IMAGES, 33, 33, 3)
     assert found.dtype == np.uint8
     assert len(np.unique(found)) > 200
