@@ -19,12 +19,15 @@ from edgekit import __version__
 from edgekit.build.draft import SOURCE, SPLITS
 from edgekit.build.plan import make_plan
 from edgekit.build.run import Build, RowResult, TargetResult, execute
+from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import digest_of, write_atomically
 from edgekit.engine.observer import Observer
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError, StorageError, storage_errors
 from edgekit.evaluation.gates import Gates
+from edgekit.model_metadata import CompiledMetadata
+from edgekit.models.metadata import FloatMetadata
 from edgekit.models.source import ModelSource
 from edgekit.report.matrix import Cell, MatrixReport, MatrixRow
 from edgekit.report.render import render_matrix
@@ -197,9 +200,9 @@ def _line(
         return line
     line.seconds = round(time.perf_counter() - start, 1)
     line.cells = [cell for target in build.targets for cell in _cells(target)]
-    card = build.artifacts[SOURCE].metadata["card"]
-    line.parameters, line.macs = card["parameters"], card["macs"]
-    counts = build.artifacts[SPLITS].metadata["counts"]
+    card = build.artifacts[SOURCE].described_by(FloatMetadata).card
+    line.parameters, line.macs = card.parameters, card.macs
+    counts = build.artifacts[SPLITS].described_by(SplitsMetadata).counts
     report.images = {split: sum(classes.values()) for split, classes in counts.items()}
     judged = counts[recipe.data.evaluate_on].values()
     report.majority = 100 * max(judged) / sum(judged)
@@ -230,11 +233,12 @@ def _cells(target: TargetResult) -> Iterator[Cell]:
 
 
 def _measured(target: str, variant: str, result: RowResult) -> Cell:
-    validation, metadata = result.validation, result.artifact.metadata
+    validation = result.validation
+    metadata = result.artifact.described_by(CompiledMetadata)
     return Cell(
         target=target,
         variant=variant,
-        precision=metadata["precision"],
+        precision=metadata.precision,
         top1=validation.top1,
         agreement=validation.agreement,
         sqnr_db=validation.sqnr_db,
@@ -242,8 +246,8 @@ def _measured(target: str, variant: str, result: RowResult) -> Cell:
         size_ratio=validation.size_ratio.value if validation.size_ratio else None,
         latency=None if validation.latency.disturbed else validation.latency.ratio,
         verdict=validation.latency.verdict,
-        audit=metadata.get("audit"),
-        float_ops=metadata.get("float_ops"),
+        audit=metadata.audit,
+        float_ops=metadata.float_ops,
     )
 
 

@@ -9,6 +9,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.engine.artifact import Metadata
+from edgekit.models.card import Card
+from edgekit.runtimes.contract.description import Port
+from edgekit.runtimes.contract.forms import InputForm
 from edgekit.runtimes.contract.settings import CalibrationMethod, Precision
 
 Correction = Literal["equalise", "smooth", "adaround", "bias"]
@@ -172,3 +176,26 @@ class MixedPrecision(BaseModel):
     """All sets that were tried, by their number of operators."""
     kept: tuple[FloatOp, ...]
     ended: str
+
+
+class CompiledMetadata(Metadata):
+    """Of a model in a runtime's own format, from the float file to the one that ships."""
+
+    card: Card
+    form: InputForm
+    """How an image is fed to it."""
+    precision: str
+    """float32, or what the quantize stage was to make of it."""
+    quantization: AppliedQuantization | None = None
+    """None for a float model, of which nothing was requested."""
+    float_ops: FloatOps | None = None
+    search: Search | None = None
+    """What `method: auto` tried."""
+    mixed: MixedPrecision | None = None
+    """What it gave back to float, and why."""
+    audit: Audit | None = None
+    ranges: dict[str, tuple[float, float]] | None = None
+    """Of a network trained for int8, by tensor of the file."""
+    input: Port | None = None
+    """Of the file that ships."""
+    output: Port | None = None

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgekit.engine.action import Action, Context, Inputs
-from edgekit.engine.artifact import Json
+from edgekit.engine.artifact import Json, Metadata
 from edgekit.errors import NotAsAsked, Unsupported
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.measure import drivers
+from edgekit.model_metadata import CompiledMetadata
 from edgekit.models import timm_models
+from edgekit.models.metadata import FloatMetadata
 from edgekit.quantization.tensor_names import same_ranges
 from edgekit.runtimes.base import CompilesAhead, Runtime, TakesOver, library_errors
 from edgekit.runtimes.contract.settings import Variant
@@ -35,7 +37,7 @@ class OnRuntime(Action):
             "runtime_version": self.runtime.version,
         }
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> CompiledMetadata:
         with library_errors(self.runtime, self.stage.stage, into):
             return self.stage.apply(self.runtime, self.variant, inputs, into, context)
 
@@ -52,19 +54,15 @@ class Compile(Action):
     def settings(self) -> Json:
         return {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> CompiledMetadata:
         model, card = timm_models.restore(inputs["model"])
         with library_errors(self.runtime, "compile", into):
             form = self.runtime.compile(model, card, into, context.progress)
         if not card.macs:  # of a file from elsewhere, whose operators are counted in the result
             operators = self.runtime.describe(into / self.runtime.file).operators
             card = card.model_copy(update={"macs": sum(o.macs for o in operators)})
-        metadata = {
-            "card": card.model_dump(mode="json"),
-            "form": form.model_dump(mode="json"),
-            "precision": "float32",
-        }
-        trained = inputs["model"].metadata.get("ranges")
+        metadata = CompiledMetadata(card=card, form=form, precision="float32")
+        trained = inputs["model"].described_by(FloatMetadata).ranges
         if not trained:
             return metadata
         found = same_ranges(model, self.runtime, into / self.runtime.file, form, trained)
@@ -74,7 +72,7 @@ class Compile(Action):
                 f"{self.runtime.name}'s file",
                 hint="leave the qat stage out for this architecture and runtime",
             )
-        return {**metadata, "ranges": found}
+        return metadata.updated(ranges=found)
 
 
 class TakeOver(Action):
@@ -90,12 +88,12 @@ class TakeOver(Action):
     def settings(self) -> Json:
         return {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        metadata = inputs["model"].metadata
+    def run(self, inputs: Inputs, into: Path, context: Context) -> CompiledMetadata:
+        metadata = inputs["model"].described_by(CompiledMetadata)
         with library_errors(self.runtime, "take over", into):
             self.runtime.take_over(inputs["model"].file(self.maker.file), into)
         found = audit(self.runtime.describe(into / self.runtime.file))
-        return {**metadata, "audit": found.model_dump(mode="json")}
+        return metadata.updated(audit=found)
 
 
 class Check(Action):
@@ -110,7 +108,7 @@ class Check(Action):
         identity = {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
         return {**identity, "device": self.device, "engine": self.engine}
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Metadata:
         path = inputs["model"].file(self.runtime.file)
         problems = self.runtime.unsupported_reasons(path, self.device, self.engine)
         if problems:
@@ -119,7 +117,15 @@ class Check(Action):
                 f"{self.runtime.file} would not run with {where}: {'; '.join(problems[:5])}",
                 hint="choose another architecture, or another variant for this target",
             )
-        return {"device": self.device, "engine": self.engine}
+        return Metadata()
+
+
+class BlobMetadata(Metadata):
+    """Of a file that a device's own compiler left."""
+
+    device: str
+    facts: dict[str, str]
+    """Versions of its driver and compiler."""
 
 
 class Precompile(Action):
@@ -137,6 +143,6 @@ class Precompile(Action):
         identity = {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
         return {**identity, "device": self.device, "drivers": drivers(self.device)}
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> BlobMetadata:
         facts = self.runtime.precompile(inputs["model"].file(self.runtime.file), self.device, into)
-        return {"device": self.device, **facts}
+        return BlobMetadata(device=self.device, facts=facts)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.build_folder.reading import BUILD_AGAIN, IMAGES, artifact_of
-from edgekit.data.images import decode_folder, spread
+from edgekit.data.images import ImagesMetadata, decode_folder, spread
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError
-from edgekit.models.card import Card
+from edgekit.model_metadata import CompiledMetadata
 from edgekit.models.source import Triple
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
@@ -72,7 +72,7 @@ def locate(path: Path, store: Store, asked: Asked) -> Pair:
         return _given(path, asked.float_file, asked)
     last, published = artifact_of(path, store)
     line = list(_ancestors(last, store))
-    original = next((a for a in line if a.metadata.get("precision") == "float32"), None)
+    original = next((a for a in line if _precision(a) == "float32"), None)
     if original is last:
         raise InputError(
             f"{path} is a float file: there is nothing to compare it with",
@@ -87,14 +87,15 @@ def locate(path: Path, store: Store, asked: Asked) -> Pair:
     # What took over another runtime's file is compared as that file, which has its float twin.
     compressed = next(a for a in line if runtime.file in a.files)
     shipped = published if compressed is last else None
-    card = Card.model_validate(original.metadata["card"])
+    float_model = original.described_by(CompiledMetadata)
+    card = float_model.card
     images, source = _images(line, card.image_size, card.crop_pct, path, asked)
     return Pair(
         runtime=runtime,
         float_path=original.file(runtime.file),
-        float_form=InputForm.model_validate(original.metadata["form"]),
+        float_form=float_model.form,
         path=shipped or compressed.file(runtime.file),
-        form=InputForm.model_validate(compressed.metadata["form"]),
+        form=compressed.described_by(CompiledMetadata).form,
         images=images,
         images_from=source,
         rescaled=bool(RESCALES & {*_corrections(compressed)}),
@@ -102,8 +103,21 @@ def locate(path: Path, store: Store, asked: Asked) -> Pair:
 
 
 def _corrections(compressed: Artifact) -> list[str]:
-    quantization = compressed.metadata.get("quantization") or {}
-    return [*quantization.get("corrections", ())]
+    quantization = compressed.described_by(CompiledMetadata).quantization
+    return [*quantization.corrections] if quantization else []
+
+
+def _precision(artifact: Artifact) -> str | None:
+    """Of a compiled model; None for what is none."""
+    if not artifact.is_described_by(CompiledMetadata):
+        return None
+    return artifact.described_by(CompiledMetadata).precision
+
+
+def _is_calibration(artifact: Artifact) -> bool:
+    if IMAGES not in artifact.files:
+        return False
+    return artifact.described_by(ImagesMetadata).split == "calibration"
 
 
 def _ancestors(artifact: Artifact, store: Store) -> Iterator[Artifact]:
@@ -126,8 +140,7 @@ def _images(
 
     if asked.images is not None:
         return decode_folder(asked.images, size, crop_pct, asked.samples), str(asked.images)
-    is_kept = (a for a in line if IMAGES in a.files and a.metadata["split"] == "calibration")
-    kept = next(is_kept, None)
+    kept = next(filter(_is_calibration, line), None)
     if kept is None:
         raise InputError(
             f"no calibration images of {path} are in the store",

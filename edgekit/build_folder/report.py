@@ -11,7 +11,7 @@ from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, Validation
 from edgekit.evaluation.validate import Choice
 from edgekit.evidence import Bound, Evidence, Measurement, Reason, Validity
 from edgekit.model_metadata import Audit, FloatOps, MixedPrecision, Search
-from edgekit.pruning.record import Pruned
+from edgekit.models.pruned import Pruned
 
 REPORT_SCHEMA: Literal[3] = 3
 

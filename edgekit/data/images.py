@@ -22,7 +22,7 @@ from edgekit.data.splits import (
     reading,
 )
 from edgekit.engine.action import Action, Context, Inputs
-from edgekit.engine.artifact import Json
+from edgekit.engine.artifact import Json, Metadata
 from edgekit.errors import DataError, IntegrityError
 
 if TYPE_CHECKING:
@@ -33,6 +33,16 @@ TRAIN_MARGIN = 1.15
 """Training images are stored this much larger, so that random crops have room."""
 LONGEST = 20
 """Sides further apart than this are no picture; and all of it is resized before it is cropped."""
+
+
+class ImagesMetadata(Metadata):
+    """Of the decoded images of a split."""
+
+    split: str
+    images: int
+    """Those that could be read."""
+    unreadable: tuple[str, ...]
+    """The others, each with the reason."""
 
 
 class DecodeImages(Action):
@@ -61,7 +71,7 @@ class DecodeImages(Action):
             "calibration": asdict(self.calibration) if self.calibration else None,
         }
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> ImagesMetadata:
         import numpy as np
 
         samples = self._samples()
@@ -93,11 +103,11 @@ class DecodeImages(Action):
         index = {name: i for i, name in enumerate(self.inventory.listing.classes)}
         labels = [index[s.label] for s in samples if s.name not in bad]
         np.save(into / "labels.npy", np.asarray(labels, np.int64))
-        return {
-            "split": self.split,
-            "images": readable,
-            "unreadable": [f"{sample.name}: {why}" for sample, why in faults],
-        }
+        return ImagesMetadata(
+            split=self.split,
+            images=readable,
+            unreadable=tuple(f"{sample.name}: {why}" for sample, why in faults),
+        )
 
     def _samples(self) -> list[Sample]:
         splits = divide(self.inventory, self.source)

@@ -22,7 +22,7 @@ from typing import Any
 
 from edgekit.data.sources.base import Listing, Sample, Source
 from edgekit.engine.action import Action, Context, Inputs
-from edgekit.engine.artifact import Json, digest_of, sha256_of, write_atomically
+from edgekit.engine.artifact import Json, Metadata, digest_of, sha256_of, write_atomically
 from edgekit.errors import DataError, storage_errors
 
 SHOWN = 5  # file names in a message before "and N more"
@@ -198,6 +198,16 @@ def pick_calibration(
     return chosen[choice.after :]
 
 
+class SplitsMetadata(Metadata):
+    """Of a data set that was divided."""
+
+    classes: tuple[str, ...]
+    fingerprint: str
+    """Of all images and their labels."""
+    counts: dict[str, dict[str, int]]
+    """Images of each class in each split."""
+
+
 class SplitData(Action):
     """Write splits.json: which image is in which split."""
 
@@ -210,7 +220,7 @@ class SplitData(Action):
         fields = self.source.model_dump(mode="json", include=chosen)
         return {**fields, "fingerprint": self.inventory.fingerprint}
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> SplitsMetadata:
         splits = divide(self.inventory, self.source)
         counts = {name: Counter(s.label for s in split) for name, split in splits.items()}
         rows = {
@@ -218,11 +228,11 @@ class SplitData(Action):
             for name, split in splits.items()
         }
         (into / "splits.json").write_text(json.dumps(rows, indent=0))
-        return {
-            "classes": list(self.inventory.listing.classes),
-            "fingerprint": self.inventory.fingerprint,
-            "counts": {name: dict(count) for name, count in counts.items()},
-        }
+        return SplitsMetadata(
+            classes=self.inventory.listing.classes,
+            fingerprint=self.inventory.fingerprint,
+            counts={name: dict(count) for name, count in counts.items()},
+        )
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import ClassVar
 
-from edgekit.engine.artifact import Artifact, Json
+from edgekit.engine.artifact import Artifact, Json, Metadata
 
 Inputs = Mapping[str, Artifact]
 Progress = Callable[[int, int, str], None]
@@ -27,7 +27,7 @@ class Context:
 
 
 class Action(ABC):
-    """Takes artifacts, leaves files in a folder and returns metadata.
+    """Takes artifacts, leaves files in a folder and returns its metadata.
 
     Equal settings, versions, libraries and inputs must give an equal result: that is what the
     cache relies on. Raise `version` whenever the same settings would give another result.
@@ -46,7 +46,7 @@ class Action(ABC):
         """Everything of this action that enters its key."""
 
     @abstractmethod
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Metadata:
         """Do the work: write files into the empty folder `into`, return the metadata."""
 
 

@@ -1,4 +1,4 @@
-"""Artifacts: a folder with a digest, parents and metadata."""
+"""Artifacts: a folder with a digest, parents and metadata of a kind that its maker declares."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from edgekit.errors import IntegrityError
 
@@ -23,6 +23,28 @@ class FileEntry(BaseModel):
     bytes: int
 
 
+class Metadata(BaseModel):
+    """What an action says of its artifact; each kind of artifact is a class of its own.
+
+    As it stands it is that of artifacts whose files say everything.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def updated(self, **fields: object) -> Self:
+        """The same, but for these fields."""
+        return self.model_validate(dict(self) | fields)
+
+    def record(self) -> Json:
+        """As it is stored: without the fields that say nothing, so that a new optional field
+        leaves the digests of what does not use it as they were."""
+        fields = self.model_dump(mode="json")
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+Kind = TypeVar("Kind", bound=Metadata)
+
+
 class Artifact(BaseModel):
     """What a step made. `digest` covers the files, the metadata and the parents."""
 
@@ -34,6 +56,36 @@ class Artifact(BaseModel):
     metadata: Json
     parents: tuple[str, ...]
     seconds: float = 0.0
+    _described: dict[type[Metadata], Metadata] = PrivateAttr(default_factory=dict)
+
+    def described_by(self, kind: type[Kind]) -> Kind:
+        """Its metadata, as the class that its maker wrote them with.
+
+        Raises:
+            IntegrityError: another version of edgekit wrote them, or they are of another kind.
+        """
+        if kind not in self._described:
+            try:
+                self._described[kind] = kind.model_validate(self.metadata)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(map(str, first["loc"]))
+                raise IntegrityError(
+                    f"{self.path / RECORD} is no {kind.__name__} of this version of edgekit: "
+                    f"{where}: {first['msg']}",
+                    hint=f"another version made it: delete {self.path} and build again",
+                ) from error
+        found = self._described[kind]
+        assert isinstance(found, kind)
+        return found
+
+    def is_described_by(self, kind: type[Metadata]) -> bool:
+        """Whether its metadata are of this kind."""
+        try:
+            self.described_by(kind)
+        except IntegrityError:
+            return False
+        return True
 
     def file(self, name: str) -> Path:
         """The path of one of its files.

@@ -28,7 +28,7 @@ from edgekit.engine.artifact import (
     RECORD,
     Artifact,
     FileEntry,
-    Json,
+    Metadata,
     digest_of,
     record_of,
     sha256_of,
@@ -124,7 +124,7 @@ class Store:
         return folder
 
     def commit(
-        self, key: str, folder: Path, metadata: Json, parents: tuple[str, ...], seconds: float
+        self, key: str, folder: Path, metadata: Metadata, parents: tuple[str, ...], seconds: float
     ) -> Artifact:
         """Move a finished workspace into the store and record that `key` leads to it."""
         with storage_errors(self.root):
@@ -133,7 +133,7 @@ class Store:
                 for p in sorted(folder.rglob("*"))
                 if p.is_file()
             }
-            record = record_of(files, metadata, parents)
+            record = record_of(files, metadata.record(), parents)
             digest = digest_of(record)
             (folder / RECORD).write_text(json.dumps(record, indent=1))
             self._publish(folder, digest)

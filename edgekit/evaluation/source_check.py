@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit import stats
 from edgekit.agent.agent import prepare
 from edgekit.engine.action import Action, Context, Inputs, Progress
-from edgekit.engine.artifact import Json
+from edgekit.engine.artifact import Json, Metadata
 from edgekit.errors import InputError
 from edgekit.evidence import Verdict
 from edgekit.models import foreign, timm_models
@@ -44,10 +44,20 @@ class Claim:
         return sum(other)
 
 
+class SourceCheckMetadata(Metadata):
+    """What the images said of the declared input."""
+
+    images: int
+    right: float
+    """Share of them that the model classifies rightly with it."""
+    undecided: tuple[str, ...]
+    """Other inputs that would do no worse, as far as the images tell."""
+
+
 class CheckSource(Action):
     """Compare the declared input and class order with the alternatives, on labelled images."""
 
-    version = 2
+    version = 3
 
     def __init__(self, format: Format, name: str) -> None:
         self.format = format
@@ -59,7 +69,7 @@ class CheckSource(Action):
     def settings(self) -> Json:
         return {"name": self.name, "ranges": RANGES}
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> SourceCheckMetadata:
         import numpy as np
 
         model, card = timm_models.restore(inputs["model"])
@@ -75,8 +85,11 @@ class CheckSource(Action):
         }
         if verdict is Verdict.BETTER:
             raise _mismatch(self.name, card, declared, best, order, right, len(labels))
-        found = {"images": len(labels), "right": right[declared]}
-        return {"source_check": {**found, "undecided": undecided(predicted, labels, declared)}}
+        return SourceCheckMetadata(
+            images=len(labels),
+            right=right[declared],
+            undecided=tuple(undecided(predicted, labels, declared)),
+        )
 
 
 Predicted = dict[tuple[str, Channels], Any]

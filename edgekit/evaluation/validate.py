@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit import stats
 from edgekit.engine.action import Action, Context, Inputs
-from edgekit.engine.artifact import Artifact, Json
+from edgekit.engine.artifact import Artifact, Json, Metadata
 from edgekit.errors import NotAsAsked
 from edgekit.evaluation.file_audit import complaint
 from edgekit.evaluation.measure import (
@@ -36,9 +36,8 @@ from edgekit.evaluation.metrics import (
     ratio_of,
 )
 from edgekit.evidence import Evidence, Measurement
-from edgekit.model_metadata import Audit
+from edgekit.model_metadata import CompiledMetadata
 from edgekit.models import foreign, timm_models
-from edgekit.models.card import Card
 from edgekit.models.source import Format
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.forms import InputForm
@@ -65,7 +64,7 @@ class ReferenceScores(Action):
     def settings(self) -> Json:
         return {}
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Metadata:
         model, card = timm_models.restore(inputs["model"])
         images = np.load(inputs["images"].file("images.npy"), mmap_mode="r")
         form = InputForm(dtype="float32", mean=card.mean, std=card.std)
@@ -74,7 +73,7 @@ class ReferenceScores(Action):
             rows.append(score(form.prepare(images[i : i + 32])))
             context.progress(min(i + 32, len(images)), len(images), "score the float model")
         np.save(into / "scores.npy", np.concatenate(rows).astype(np.float32))
-        return {"card": inputs["model"].metadata["card"]}
+        return Metadata()
 
 
 class Validate(Action):
@@ -92,7 +91,7 @@ class Validate(Action):
         ours = {"runtime": self.runtime, "baseline": self.baseline, "device": self.device}
         return {**ours, **measuring_identity(self.device)}
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Metadata:
         _hold_to_order(self.runtime, inputs["model"])
         images = inputs["images"].file("images.npy")
         labels = np.load(inputs["images"].file("labels.npy"))
@@ -117,7 +116,7 @@ class Validate(Action):
         if self.baseline:
             least = FLOAT_SQNR_DB if self.device == "CPU" else HALF_SQNR_DB
             _hold_to_source(self.runtime, reference, scores, least)
-        card = Card.model_validate(inputs["model"].metadata["card"])
+        card = inputs["model"].described_by(CompiledMetadata).card
         size = _bytes(self.runtime, inputs["model"])
         small = None if self.baseline else size / _bytes(self.runtime, inputs["baseline"])
         result = Validation(
@@ -134,7 +133,7 @@ class Validate(Action):
         )
         np.save(into / "scores.npy", scores)
         (into / RESULT).write_text(result.model_dump_json(indent=1))
-        return {}
+        return Metadata()
 
 
 def _hold_to_order(runtime: str, model: Artifact) -> None:
@@ -144,10 +143,12 @@ def _hold_to_order(runtime: str, model: Artifact) -> None:
     Raises:
         NotAsAsked: it is not.
     """
-    asked = model.metadata.get("quantization")
-    if asked:
-        found = Audit.model_validate(model.metadata["audit"])
-        wrong = complaint(found, asked["precision"], asked["per_channel"], asked["max_float_macs"])
+    metadata = model.described_by(CompiledMetadata)
+    requested, found = metadata.quantization, metadata.audit
+    if requested and found:
+        wrong = complaint(
+            found, requested.precision, requested.per_channel, requested.max_float_macs
+        )
         if wrong:
             raise NotAsAsked(f"{runtime}: {wrong[0]}", hint=wrong[1])
 
@@ -207,7 +208,7 @@ class Choose(Action):
         own = {"runtimes": self.runtimes, "device": self.device, "agent": agent_digest()}
         return {**own, **self.machine.identity()}
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Metadata:
         images = inputs["images"].file("images.npy")
         candidates = [
             candidate(name, self.runtimes[name], artifact, self.device)
@@ -217,7 +218,7 @@ class Choose(Action):
         timings = self.machine.time(candidates, images, context.progress).timings
         choice = choice_of(timings, self.machine.evidence)
         (into / CHOICE).write_text(choice.model_dump_json(indent=1))
-        return {}
+        return Metadata()
 
 
 def choice_of(timings: dict[str, Timing], evidence: Evidence) -> Choice:
@@ -232,7 +233,7 @@ def choice_of(timings: dict[str, Timing], evidence: Evidence) -> Choice:
 
 
 def candidate(name: str, runtime: str, artifact: Artifact, device: str = "CPU") -> Candidate:
-    form = InputForm.model_validate(artifact.metadata["form"])
+    form = artifact.described_by(CompiledMetadata).form
     path = artifact.file(find_runtimes()[runtime].file)
     return Candidate(name, runtime, path, form, device)
 

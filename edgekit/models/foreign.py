@@ -7,10 +7,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, digest_of, sha256_of
 from edgekit.models import _keras, _onnx
 from edgekit.models.card import Card
+from edgekit.models.metadata import FloatMetadata
 from edgekit.models.source import Format, ModelSource
 
 if TYPE_CHECKING:
@@ -43,8 +45,8 @@ class LoadForeign(Action):
         name = {"name": self.source.label}
         return {**chosen, **name, "weights": content_digest(self.file), **input_settings}
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
-        classes = tuple(inputs["splits"].metadata["classes"])
+    def run(self, inputs: Inputs, into: Path, context: Context) -> FloatMetadata:
+        classes = inputs["splits"].described_by(SplitsMetadata).classes
         context.progress(0, 1, f"check {self.file.name}")
         reader = READERS[self.source.format]
         count, channels = len(classes), self.source.channels
@@ -63,7 +65,7 @@ class LoadForeign(Action):
             channels=self.source.channels,
         )
         context.progress(1, 1, f"check {self.file.name}")
-        return {"card": card.model_dump(mode="json"), "file": file}
+        return FloatMetadata(card=card, file=file)
 
 
 def libraries(format: Format) -> tuple[str, ...]:

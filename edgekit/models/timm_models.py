@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
+from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json, sha256_of
 from edgekit.errors import InputError, WeightsError
@@ -19,6 +20,7 @@ from edgekit.models.checkpoint import (
     read_state,
     rename_lite,
 )
+from edgekit.models.metadata import FloatMetadata
 from edgekit.models.source import TORCHVISION, ModelSource, Triple
 
 if TYPE_CHECKING:
@@ -45,10 +47,10 @@ class LoadModel(Action):
         input_settings = {"image_size": self.image_size, "crop_pct": self.crop_pct}
         return {**chosen, "weights": weights, **input_settings}
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> FloatMetadata:
         import torch
 
-        classes = tuple(inputs["splits"].metadata["classes"])
+        classes = inputs["splits"].described_by(SplitsMetadata).classes
         torch.manual_seed(0)  # an untrained head is the same in every build
         model, mean, std = load(self.source, self.file, classes, self.image_size)
         card = Card(
@@ -224,21 +226,22 @@ def reset_head(model: Any) -> None:
     torch.nn.init.zeros_(head.bias)
 
 
-def save(model: Any, card: Card, into: Path) -> Json:
+def save(model: Any, card: Card, into: Path) -> FloatMetadata:
     """Write model.safetensors, its card inside, and return the metadata of the artifact."""
     from safetensors.torch import save_file
 
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(state, into / WEIGHTS_FILE, metadata={NOTE: card.model_dump_json()})
-    return {"card": card.model_dump(mode="json")}
+    return FloatMetadata(card=card)
 
 
 def restore(artifact: Artifact) -> tuple[Any, Card]:
     """The float model of an artifact and its card: a torch model in eval mode, or the path of an
     .onnx file, a .keras or .h5 file or the folder of a SavedModel."""
-    card = Card.model_validate(artifact.metadata["card"])
-    if card.format != "torch":
-        return artifact.path / artifact.metadata["file"], card
+    metadata = artifact.described_by(FloatMetadata)
+    card = metadata.card
+    if metadata.file is not None:
+        return artifact.path / metadata.file, card
     return rebuild(card, artifact.file(WEIGHTS_FILE)), card
 
 

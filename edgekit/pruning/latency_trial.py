@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from edgekit.engine.action import Progress
 from edgekit.errors import NotAsAsked
@@ -17,7 +16,7 @@ from edgekit.evaluation.measure import HERE, Candidate, Machine
 from edgekit.evaluation.metrics import is_disturbed, ratio_of
 from edgekit.evidence import Measurement
 from edgekit.models.card import Card
-from edgekit.pruning.table import KernelPrecision
+from edgekit.models.pruned import KernelPrecision, PruningGain
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.forms import InputForm
 from edgekit.runtimes.contract.settings import Quantization
@@ -26,23 +25,6 @@ CALIBRATION_IMAGES = 16
 """Enough for a file whose accuracy nobody asks for."""
 MAX_REPEATS = 2
 """Times that a disturbed latency is measured again before it is left at that."""
-
-
-class PruningGain(BaseModel):
-    """A pruned network against the dense one, both compiled for a runtime."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    latency: Measurement
-    """Ratio to the dense network's."""
-    size: float
-    """Ratio of the files' bytes."""
-    disturbed: bool
-    """The machine was busy while it was timed."""
-
-    def shown(self, by: str) -> float | None:
-        """What the runtime shows to be left of a budget's measure; None for those it does not."""
-        return {"latency": self.latency.value, "size": self.size}.get(by)
 
 
 @dataclass(frozen=True)

@@ -1,72 +1,12 @@
-"""What a pruned network says of itself: what was cut, what was promised and what came of it."""
+"""What was cut of a network, group by group."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from edgekit.evaluation.measure import HERE
 from edgekit.models.channel_widths import sizes
-from edgekit.pruning.latency_trial import PruningGain
+from edgekit.models.pruned import GroupCut
 from edgekit.pruning.network import Network
-from edgekit.pruning.table import KernelPrecision
-
-Budget = Literal["latency", "macs", "parameters", "size"]
-
-
-class GroupCut(BaseModel):
-    """Channels that were cut together."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    """The layer that makes them."""
-    layers: int
-    before: int
-    after: int
-
-
-class Pruned(BaseModel):
-    """A cut, from the dense network to the pruned one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    by: Budget
-    keep: float
-    runtime: str
-    precision: KernelPrecision
-    importance: str
-    round_to: int
-    groups: tuple[GroupCut, ...]
-    predicted: float
-    """What the planner expected of the measure that the budget is in, as a share."""
-    macs: tuple[int, int]
-    """Before and after."""
-    parameters: tuple[int, int]
-    trial: PruningGain
-    machine: str = HERE.name
-    """What the layers and the networks were timed on: this one, or a device of the inventory."""
-    threads: int = HERE.threads
-    table: dict[str, int] | None
-    """Of the latency table: layers, rounds, probes that were disturbed; None for other budgets."""
-    forced: bool
-    """Kept although it bought no time."""
-
-    @property
-    def changed(self) -> tuple[GroupCut, ...]:
-        return tuple(group for group in self.groups if group.after < group.before)
-
-    @property
-    def remark(self) -> str | None:
-        """What was asked and what came out, where the runtime shows more left than asked."""
-        shown = self.trial.shown(self.by)
-        if shown is None or shown <= self.keep:
-            return None
-        return (
-            f"keep asked for {100 * self.keep:g} % of the {self.by}; {self.precision} on "
-            f"{self.runtime} shows {100 * shown:.1f} % after the deepest cut that was tried"
-        )
 
 
 def cuts_of(network: Network, model: Any) -> tuple[GroupCut, ...]:

@@ -12,17 +12,18 @@ import tempfile
 from bisect import bisect_right
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.engine.action import Action, Context, Inputs, Progress
-from edgekit.engine.artifact import Artifact, Json
+from edgekit.engine.artifact import Artifact, Json, Metadata
 from edgekit.evaluation.measure import HERE, Candidate, Machine, Timing
 from edgekit.evaluation.metrics import is_disturbed
 from edgekit.models import timm_models
 from edgekit.models.card import Card
+from edgekit.models.pruned import KernelPrecision
 from edgekit.pruning.groups import Dependencies
 from edgekit.pruning.network import LayerPart, Network, read_network
 from edgekit.runtimes.base import Runtime
@@ -36,7 +37,6 @@ WIDTH_STEP = 8
 FRAME_SIZES = 5
 """Sizes at which the probe's own time is measured."""
 TABLE_FILE = "table.json"
-KernelPrecision = Literal["int8", "float32"]
 RAW_INPUT = InputForm(dtype="uint8", mean=(0.0,) * 3, std=(1.0,) * 3)
 
 
@@ -96,6 +96,14 @@ class Table(BaseModel):
         return self._by_place[_place_of(layer)].at(layer.cin, layer.cout)
 
 
+class TableMetadata(Metadata):
+    """Of a latency table."""
+
+    layers: int
+    disturbed: int
+    """Probes that other jobs disturbed."""
+
+
 class LatencyTable(Action):
     """Measure the table of a torch model's layers on a runtime of a machine."""
 
@@ -116,12 +124,12 @@ class LatencyTable(Action):
         grid = {"shares": WIDTH_SHARES, "step": WIDTH_STEP, "frames": FRAME_SIZES}
         return {**own, **grid, **self.machine.identity()}
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> TableMetadata:
         model, card = timm_models.restore(inputs["model"])
         network = network_of(model, card)
         table = measure_table(network, self.runtime, self.precision, self.machine, context.progress)
         (into / TABLE_FILE).write_text(table.model_dump_json())
-        return {"layers": len(table.entries), "disturbed": table.disturbed}
+        return TableMetadata(layers=len(table.entries), disturbed=table.disturbed)
 
 
 def network_of(model: Any, card: Card) -> Network:

@@ -17,7 +17,7 @@ from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Artifact
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
 from edgekit.evaluation.measure import Candidate, measure
-from edgekit.model_metadata import Correction, TrialResult
+from edgekit.model_metadata import CompiledMetadata, Correction, TrialResult
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.quantization import ranges
@@ -82,7 +82,7 @@ class QuantizationTrials:
 
     @cached_property
     def card(self) -> Card:
-        return Card.model_validate(self.compiled.metadata["card"])
+        return self.compiled.described_by(CompiledMetadata).card
 
     @cached_property
     def calibrated_form(self) -> InputForm:
@@ -137,7 +137,7 @@ class QuantizationTrials:
     @cached_property
     def trained_ranges(self) -> dict[str, ranges.Range]:
         """Ranges that were trained with the weights, by tensor; empty without a qat stage."""
-        found = self.compiled.metadata.get("ranges") or {}
+        found = self.compiled.described_by(CompiledMetadata).ranges or {}
         return {name: (low, high) for name, (low, high) in found.items()}
 
     def quantize(self, config: QuantizationConfig, into: Path) -> InputForm:
@@ -206,7 +206,7 @@ class QuantizationTrials:
 
     @cached_property
     def float_form(self) -> InputForm:
-        return InputForm.model_validate(self.compiled.metadata["form"])
+        return self.compiled.described_by(CompiledMetadata).form
 
     @cached_property
     def float_scores(self) -> NDArray[np.float32]:

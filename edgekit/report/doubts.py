@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from edgekit.build.draft import CHECK_SOURCE, SPLITS
 from edgekit.build.run import Build, TargetResult
+from edgekit.data.splits import SplitsMetadata
+from edgekit.evaluation.source_check import SourceCheckMetadata
 from edgekit.evidence import Evidence
 from edgekit.runtimes import find_runtimes
 
@@ -22,12 +24,14 @@ SATURATES = (
 def _undecided(build: Build) -> list[str]:
     """What the images could not tell of a model from elsewhere: there the recipe's word stands."""
     check = build.artifacts.get(CHECK_SOURCE)
-    found = check.metadata["source_check"] if check else {"undecided": []}
-    if not found["undecided"]:
+    if check is None:
+        return []
+    found = check.described_by(SourceCheckMetadata)
+    if not found.undecided:
         return []
     return [
-        f"The input of {build.plan.recipe.model.label}: on {found['images']} training images "
-        f"{', '.join(found['undecided'])} would do no worse than what the recipe says. Its word is "
+        f"The input of {build.plan.recipe.model.label}: on {found.images} training images "
+        f"{', '.join(found.undecided)} would do no worse than what the recipe says. Its word is "
         "taken; more images would tell."
     ]
 
@@ -40,7 +44,8 @@ def _no_better_than_guessing(build: Build, target: TargetResult) -> list[str]:
     """A network that has not learned anything loses nothing in int8 either."""
     if not target.rows:
         return []
-    counts = build.artifacts[SPLITS].metadata["counts"][build.plan.recipe.data.evaluate_on]
+    splits = build.artifacts[SPLITS].described_by(SplitsMetadata)
+    counts = splits.counts[build.plan.recipe.data.evaluate_on]
     share = 100 * max(counts.values()) / sum(counts.values())
     top1 = target.rows[0].validation.top1
     if top1.low is None or top1.low > share:

@@ -18,6 +18,7 @@ from filelock import FileLock
 from edgekit.build.draft import SPLITS
 from edgekit.build.plan import RECORD, Plan
 from edgekit.build.run import Build, RowResult, TargetResult
+from edgekit.build.runtime_steps import BlobMetadata
 from edgekit.build.target_plan import PRECOMPILE
 from edgekit.build_folder.manifest import (
     LineageStep,
@@ -31,14 +32,14 @@ from edgekit.build_folder.report import Report, StepRecord
 from edgekit.engine.artifact import Artifact, sha256_of, write_atomically
 from edgekit.engine.step_id import StepId
 from edgekit.errors import storage_errors
-from edgekit.models.card import WEIGHTS_FILE, Card
+from edgekit.model_metadata import CompiledMetadata
+from edgekit.models.card import WEIGHTS_FILE
 from edgekit.models.checkpoint import NOTE, read_note
 from edgekit.report.device import write_device_report
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import make_report
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import CompilesAhead
-from edgekit.runtimes.contract.forms import InputForm
 
 BUILD_DIR = "--build-dir"
 FLOAT_FILE = "float.safetensors"
@@ -166,7 +167,7 @@ def _publish_trunk(build: Build, folder: Path) -> None:
 def _publish_row(build: Build, result: RowResult, report: Report, destination: Path) -> Manifest:
     """One variant's folder: model, manifest, labels, a golden input and scores, an example."""
     runtime = find_runtimes()[result.row.runtime]
-    card = Card.model_validate(result.artifact.metadata["card"])
+    card = result.artifact.described_by(CompiledMetadata).card
     manifest = _manifest(build, result, report)
     destination.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.part-"))
@@ -195,12 +196,16 @@ def _blob(build: Build, result: RowResult) -> Artifact | None:
     return build.artifacts.get(result.row.model.sibling(PRECOMPILE))
 
 
+def _compiled_for(blob: Artifact) -> dict[str, str]:
+    metadata = blob.described_by(BlobMetadata)
+    return {"device": metadata.device, **metadata.facts}
+
+
 def _manifest(build: Build, result: RowResult, report: Report) -> Manifest:
     runtime = find_runtimes()[result.row.runtime]
     artifact = result.artifact
-    metadata = artifact.metadata
-    card = Card.model_validate(metadata["card"])
-    form = InputForm.model_validate(metadata["form"])
+    metadata = artifact.described_by(CompiledMetadata)
+    card, form = metadata.card, metadata.form
     blob = _blob(build, result)
     own = {name: artifact.files[name] for name in runtime.files()}
     return Manifest(
@@ -209,13 +214,13 @@ def _manifest(build: Build, result: RowResult, report: Report) -> Manifest:
         variant=result.row.variant,
         runtime=runtime.name,
         engine=runtime.engine,
-        compiled_for=blob.metadata if blob else None,
-        precision=metadata["precision"],
-        quantization=metadata.get("quantization"),
-        float_ops=metadata.get("float_ops"),
-        audit=metadata.get("audit"),
-        input=metadata.get("input", form),
-        output=metadata.get("output"),
+        compiled_for=_compiled_for(blob) if blob else None,
+        precision=metadata.precision,
+        quantization=metadata.quantization,
+        float_ops=metadata.float_ops,
+        audit=metadata.audit,
+        input=metadata.input or form,
+        output=metadata.output,
         preprocessing=Preprocessing(
             image_size=card.image_size,
             crop_pct=card.crop_pct,
@@ -256,10 +261,11 @@ def _write_golden(build: Build, result: RowResult, folder: Path) -> None:
     images = np.load(build.artifacts[judge].file("images.npy"), mmap_mode="r")
     scores = np.load(build.artifacts[result.row.validation].file("scores.npy"))
     np.save(folder / "golden_input.npy", images[:1])
-    codes = result.artifact.metadata["output"]
-    if codes["scale"] is not None:
-        scores = np.round(scores / codes["scale"]) + codes["zero_point"]
-    np.save(folder / "golden_scores.npy", scores[:1].astype(codes["dtype"]))
+    port = result.artifact.described_by(CompiledMetadata).output
+    assert port is not None  # only an exported file takes raw pixels
+    if port.scale is not None:
+        scores = np.round(scores / port.scale) + port.zero_point
+    np.save(folder / "golden_scores.npy", scores[:1].astype(port.dtype))
 
 
 def _swap(part: Path, destination: Path) -> None:

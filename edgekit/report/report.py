@@ -8,9 +8,13 @@ from edgekit import __version__
 from edgekit.build.draft import SPLITS
 from edgekit.build.run import Build, RowResult, TargetResult
 from edgekit.build_folder.report import DataRecord, Report, RowRecord, StepRecord
+from edgekit.data.images import ImagesMetadata
+from edgekit.data.splits import SplitsMetadata
 from edgekit.devices.bench.validate_on_device import record_of
 from edgekit.engine.action import library_versions
 from edgekit.engine.step import Step, StepState
+from edgekit.model_metadata import CompiledMetadata
+from edgekit.models.metadata import FloatMetadata
 from edgekit.report.bounds import bounds_of
 from edgekit.report.doubts import doubts, evidence_of, was_timed
 from edgekit.runtimes import find_runtimes
@@ -41,7 +45,7 @@ def make_report(build: Build, target: TargetResult) -> Report:
         gates=target.plan.gates,
         data=_data(build),
         rows=[_row(row) for row in target.rows],
-        pruned=[a.metadata["pruning"] for a in build.artifacts.values() if "pruning" in a.metadata],
+        pruned=[model.pruning for model in _float_models(build).values() if model.pruning],
         left_out=target.left_out,
         remarks=_remarks(build),
         choice=target.choice,
@@ -59,33 +63,38 @@ def _use(build: Build, target: TargetResult) -> str:
         recipe=recipe.name,
         size=recipe.data.image_size,
         crop=recipe.data.crop_pct,
-        classes=len(build.artifacts[SPLITS].metadata["classes"]),
+        classes=len(build.artifacts[SPLITS].described_by(SplitsMetadata).classes),
         variants=list(target.shipped),
     )
 
 
 def _remarks(build: Build) -> dict[str, str]:
+    return {name: model.remark for name, model in _float_models(build).items() if model.remark}
+
+
+def _float_models(build: Build) -> dict[str, FloatMetadata]:
+    """Of the recipe's model and of what each stage that all targets share made of it."""
     return {
-        name: artifact.metadata["remark"]
+        name: artifact.described_by(FloatMetadata)
         for name, artifact in build.artifacts.items()
-        if "/" not in name and "remark" in artifact.metadata
+        if artifact.is_described_by(FloatMetadata)
     }
 
 
 def _row(result: RowResult) -> RowRecord:
-    metadata = result.artifact.metadata
+    metadata = result.artifact.described_by(CompiledMetadata)
     return RowRecord(
         stage=result.row.stage,
         variant=result.row.variant,
         runtime=result.row.runtime,
-        precision=metadata["precision"],
+        precision=metadata.precision,
         baseline=result.row.baseline,
         last=result.row.last,
         artifact=result.artifact.digest,
-        audit=metadata.get("audit"),
-        float_ops=metadata.get("float_ops"),
-        search=metadata.get("search"),
-        mixed=metadata.get("mixed"),
+        audit=metadata.audit,
+        float_ops=metadata.float_ops,
+        search=metadata.search,
+        mixed=metadata.mixed,
         validation=result.validation,
         gates=result.gates,
         on_device=record_of(result.on_device) if result.on_device else None,
@@ -93,19 +102,19 @@ def _row(result: RowResult) -> RowRecord:
 
 
 def _data(build: Build) -> DataRecord:
-    splits = build.artifacts[SPLITS].metadata
+    splits = build.artifacts[SPLITS].described_by(SplitsMetadata)
     unreadable = [
         row
         for name, artifact in build.artifacts.items()
         if name.startswith("images/")
-        for row in artifact.metadata["unreadable"]
+        for row in artifact.described_by(ImagesMetadata).unreadable
     ]
     source = build.plan.recipe.data
     return DataRecord(
         source=str(source.model_dump()["source"]),
-        fingerprint=splits["fingerprint"],
-        classes=splits["classes"],
-        counts=splits["counts"],
+        fingerprint=splits.fingerprint,
+        classes=list(splits.classes),
+        counts=splits.counts,
         evaluated_on=source.evaluate_on,
         unreadable=sorted(set(unreadable)),
     )

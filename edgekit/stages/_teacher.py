@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Action, Context, Inputs
-from edgekit.engine.artifact import Json, sha256_of
+from edgekit.engine.artifact import Json, Metadata, sha256_of
 from edgekit.errors import WeightsError
 from edgekit.models import timm_models
 from edgekit.models.source import ModelSource, Triple
@@ -36,6 +37,18 @@ OTHER_CLASSES = "give a network that was trained on the data's classes"
 OR_LINEAR = (
     "; or set head: linear, which fits a new classifier to the frozen features of any network"
 )
+
+
+class TeacherMetadata(Metadata):
+    """Of a teacher's scores."""
+
+    teacher: str
+    views: int
+    """Of each image."""
+    recall_on_views: float
+    """Percent, averaged over the classes."""
+    head: Json | None
+    """Of a linear head that was fitted for the data, what came of it."""
 
 
 class TeacherScores(Action):
@@ -74,10 +87,10 @@ class TeacherScores(Action):
             "teacher_image_size": self.size,
         }
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> TeacherMetadata:
         images = np.load(inputs["train"].file("images.npy"), mmap_mode="r")
         labels = np.load(inputs["train"].file("labels.npy"))
-        classes = tuple(inputs["splits"].metadata["classes"])
+        classes = inputs["splits"].described_by(SplitsMetadata).classes
         network = self._network(classes)
         look = _Look(network, images, context, self.views, self.image_size)
         outputs = np.stack([look.at(view) for view in range(self.views.count)])
@@ -89,12 +102,12 @@ class TeacherScores(Action):
         np.save(into / SCORES_FILE, scores)
         recall = _recall(scores, labels)
         self._refuse_ignorance(recall, len(classes))
-        return {
-            "teacher": self.teacher.label,
-            "views": self.views.count,
-            "recall_on_views": round(100 * recall, 2),
-            "head": fitted,
-        }
+        return TeacherMetadata(
+            teacher=self.teacher.label,
+            views=self.views.count,
+            recall_on_views=round(100 * recall, 2),
+            head=fitted,
+        )
 
     def _network(self, classes: tuple[str, ...]) -> _TeacherNetwork:
         with of_a_teacher("distill.teacher", OTHER_CLASSES + OR_LINEAR):

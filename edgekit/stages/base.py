@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from edgekit.engine.action import Action, Context, Inputs
-from edgekit.engine.artifact import Json
+from edgekit.engine.artifact import Json, Metadata
 from edgekit.evaluation.gates import Gates
 from edgekit.evaluation.measure import Machine
+from edgekit.model_metadata import CompiledMetadata
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.settings import Variant
 
@@ -109,8 +110,8 @@ class RuntimeStage(Stage):
     @abstractmethod
     def apply(
         self, runtime: Runtime, variant: Variant, inputs: Inputs, into: Path, context: Context
-    ) -> Json:
+    ) -> CompiledMetadata:
         """Like `Action.run`, for one variant on one runtime."""
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Metadata:
         raise TypeError(f"{self.stage} runs on a runtime: wrap it in OnRuntime")

@@ -17,9 +17,10 @@ from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json
 from edgekit.models import timm_models
 from edgekit.models.card import Card
+from edgekit.models.metadata import FloatMetadata
 from edgekit.models.source import TORCHVISION, ModelSource
 from edgekit.stages._augment import Views
-from edgekit.stages._teacher import SCORES_FILE, HeadKind, TeacherScores
+from edgekit.stages._teacher import SCORES_FILE, HeadKind, TeacherMetadata, TeacherScores
 from edgekit.stages._training import Trainer, Training, divergence
 from edgekit.stages.base import Stage
 
@@ -77,14 +78,14 @@ class Distillation(Training, Stage):
         scores = TeacherScores(self.teacher, self.head, self.views, image_size, size)
         return {SCORES: scores}
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> FloatMetadata:
         model, card = timm_models.restore(inputs["model"])
         images = np.load(inputs["train"].file("images.npy"), mmap_mode="r")
         labels = np.load(inputs["train"].file("labels.npy"))
         student = _Student(self, model, card, context, inputs[SCORES])
         metadata = timm_models.save(student.run(images, labels), card, into)
-        training = {**student.record, "teacher": inputs[SCORES].metadata}
-        return {**metadata, "training": training}
+        teacher = inputs[SCORES].described_by(TeacherMetadata).record()
+        return metadata.updated(training={**student.record, "teacher": teacher})
 
 
 class _Student(Trainer):

@@ -9,10 +9,8 @@ from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.errors import Unsupported
 from edgekit.evaluation.file_audit import audit
-from edgekit.model_metadata import Audit
-from edgekit.models.card import Card
+from edgekit.model_metadata import Audit, CompiledMetadata
 from edgekit.runtimes.base import Runtime
-from edgekit.runtimes.contract.forms import InputForm
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.stages.base import RuntimeStage
 
@@ -29,10 +27,10 @@ class Export(RuntimeStage):
 
     def apply(
         self, runtime: Runtime, variant: Variant, inputs: Inputs, into: Path, context: Context
-    ) -> Json:
+    ) -> CompiledMetadata:
         model = inputs["model"]
-        card = Card.model_validate(model.metadata["card"])
-        form = InputForm.model_validate(model.metadata["form"])
+        metadata = model.described_by(CompiledMetadata)
+        card, form = metadata.card, metadata.form
         runtime.bake(model.file(runtime.file), card, form, card.classes, into, variant.io)
         description = runtime.describe(into / runtime.file)
         found = audit(description)
@@ -40,13 +38,9 @@ class Export(RuntimeStage):
             _refuse_float(runtime, found)
         if variant.io != "float":
             form = form.model_copy(update={"dtype": "uint8"})
-        return {
-            **model.metadata,
-            "form": form.model_dump(mode="json"),
-            "input": description.input.model_dump(mode="json"),
-            "output": description.output.model_dump(mode="json"),
-            "audit": found.model_dump(mode="json"),
-        }
+        return metadata.updated(
+            form=form, input=description.input, output=description.output, audit=found
+        )
 
 
 def _refuse_float(runtime: Runtime, found: Audit) -> None:

@@ -12,6 +12,7 @@ from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.models import timm_models
 from edgekit.models.card import Card
+from edgekit.models.metadata import FloatMetadata
 from edgekit.models.source import ModelSource
 from edgekit.stages._recover import named_teacher
 from edgekit.stages._supervised import Supervised, SupervisedTrainer, Teacher
@@ -60,14 +61,14 @@ class Finetune(Supervised, Stage):
         teacher = self.distill.teacher.weights_file(key) if self.distill else None
         return {"teacher": teacher} if teacher else {}
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> FloatMetadata:
         model, card = timm_models.restore(inputs["model"])
         images = np.load(inputs["train"].file("images.npy"), mmap_mode="r")
         labels = np.load(inputs["train"].file("labels.npy"))
         teacher = self._teacher(card)
         trainer = SupervisedTrainer("finetune", self, model, card, context, teacher)
         metadata = timm_models.save(trainer.run(images, labels), card, into)
-        return {**metadata, "training": trainer.record}
+        return metadata.updated(training=trainer.record)
 
     def _teacher(self, card: Card) -> Teacher | None:
         distill = self.distill

@@ -26,12 +26,14 @@ from edgekit.errors import InputError
 from edgekit.evaluation.measure import HERE, Machine
 from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
+from edgekit.models.metadata import FloatMetadata
+from edgekit.models.pruned import Budget, KernelPrecision, Pruned, PruningGain
 from edgekit.pruning import cutting
 from edgekit.pruning.importance import CRITERIA, Importance, importance_of, plugin_files
-from edgekit.pruning.latency_trial import LatencyTrial, PruningGain, buys_time, middle, refuse_idle
+from edgekit.pruning.latency_trial import LatencyTrial, buys_time, middle, refuse_idle
 from edgekit.pruning.network import Network
-from edgekit.pruning.record import Budget, Pruned, cuts_of
-from edgekit.pruning.table import KernelPrecision, LatencyTable, Table, network_of, read_table
+from edgekit.pruning.record import cuts_of
+from edgekit.pruning.table import LatencyTable, Table, network_of, read_table
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime, library_errors
 from edgekit.stages._recover import Recover, teacher_for
@@ -134,7 +136,7 @@ class Prune(Stage):
                 hint=f"runtimes of the target: {', '.join(names)}",
             )
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> FloatMetadata:
         table = read_table(inputs["table"]) if self.by == "latency" else None
         images = np.load(inputs["train"].file("images.npy"), mmap_mode="r")
         labels = np.load(inputs["train"].file("labels.npy"))
@@ -150,14 +152,7 @@ class Prune(Stage):
         assert trial is not None  # there is a last step
         metadata = timm_models.save(model, own, into)
         pruned = work.record(model, own, trial)
-        remark = {"remark": pruned.remark} if pruned.remark else {}
-        training = {"loss": losses}
-        return {
-            **metadata,
-            **remark,
-            "pruning": pruned.model_dump(mode="json"),
-            "training": training,
-        }
+        return metadata.updated(pruning=pruned, remark=pruned.remark, training={"loss": losses})
 
 
 class _Pruning:

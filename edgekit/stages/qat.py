@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit.engine.action import Context, Inputs
-from edgekit.engine.artifact import Json
 from edgekit.models import timm_models
+from edgekit.models.metadata import FloatMetadata
 from edgekit.quantization import fake_quant
 from edgekit.quantization.fold_batch_norm import fold_batch_norm, pairs
 from edgekit.quantization.paired_check import paired_check
@@ -62,7 +62,7 @@ class Qat(Supervised, Stage):
     held_back: float = Field(0.15, gt=0, lt=1)
     """Share of the training images that it never trains on, and is judged on."""
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> FloatMetadata:
         model, card = timm_models.restore(inputs["model"])
         data = hold_back(inputs["train"], card, self.held_back)
         folded = fold_batch_norm(model, card.image_size)
@@ -77,13 +77,13 @@ class Qat(Supervised, Stage):
         reference, before, after = (data.scores(m) for m in (model, ptq, qat))
         judgement = paired_check(reference, before, after, data.labels[data.held])
         best = qat.model if judgement.keeps_training else model
-        return {
-            **timm_models.save(best, card, into),
-            "training": trainer.record,
-            "qat": judgement.model_dump(mode="json"),
-            "remark": judgement.remark,
-            "ranges": qat.ends() if judgement.keeps_training else {},
-        }
+        metadata = timm_models.save(best, card, into)
+        return metadata.updated(
+            training=trainer.record,
+            qat=judgement.model_dump(mode="json"),
+            remark=judgement.remark,
+            ranges=qat.ends() if judgement.keeps_training else {},
+        )
 
 
 class _QatTrainer(SupervisedTrainer):

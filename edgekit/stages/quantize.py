@@ -20,7 +20,7 @@ from edgekit.engine.artifact import Json
 from edgekit.errors import InputError
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.gates import Gates
-from edgekit.model_metadata import Correction, FloatOps
+from edgekit.model_metadata import AppliedQuantization, CompiledMetadata, Correction, FloatOps
 from edgekit.quantization import ranges
 from edgekit.quantization.auto import AutoResult, AutoSearch
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
@@ -164,7 +164,7 @@ class Quantize(RuntimeStage):
 
     def apply(
         self, runtime: Runtime, variant: Variant, inputs: Inputs, into: Path, context: Context
-    ) -> Json:
+    ) -> CompiledMetadata:
         requested = self.quantization_for(runtime, variant)
         int8 = requested.precision == "int8"
         config = QuantizationConfig(
@@ -180,17 +180,16 @@ class Quantize(RuntimeStage):
             form = trials.quantize(config, into)
             images = len(trials.images)
         read = audit(runtime.describe(into / runtime.file))
-        mixed = found and found.mixed
-        return {
-            **inputs["model"].metadata,
-            "form": form.model_dump(mode="json"),
-            "precision": requested.precision,
-            "quantization": self._record(config, images),
-            "float_ops": float_ops.model_dump(mode="json"),
-            "search": found and found.search.model_dump(mode="json"),
-            "mixed": mixed and mixed.model_dump(mode="json"),
-            "audit": read.model_dump(mode="json"),
-        }
+        metadata = inputs["model"].described_by(CompiledMetadata)
+        return metadata.updated(
+            form=form,
+            precision=requested.precision,
+            quantization=self._record(config, images),
+            float_ops=float_ops,
+            search=found.search if found else None,
+            mixed=found.mixed if found else None,
+            audit=read,
+        )
 
     def _auto(self, trials: QuantizationTrials) -> AutoSearch:
         return AutoSearch(
@@ -200,18 +199,21 @@ class Quantize(RuntimeStage):
             mixes=self.mixed == "auto",
         )
 
-    def _record(self, config: QuantizationConfig, images: int) -> Json:
+    def _record(self, config: QuantizationConfig, images: int) -> AppliedQuantization:
         """What was requested, as later steps and the manifest read it."""
-        requested = config.quantization.model_dump(mode="json", exclude={"ranges"})
-        if config.quantization.precision == "float16":  # weights alone change: no image is read
-            requested |= {"calibration": None, "percentile": None, "float_ops": []}
-            images = 0
-        return {
-            **requested,
-            "corrections": list(config.corrections),
-            "max_float_macs": self.max_float_macs,
-            "images": images,
-        }
+        requested = config.quantization
+        looks = requested.precision != "float16"  # else weights alone change: no image is seen
+        return AppliedQuantization(
+            precision=requested.precision,
+            quantizer=requested.quantizer,
+            calibration=requested.calibration if looks else None,
+            percentile=requested.percentile if looks else None,
+            per_channel=requested.per_channel,
+            float_ops=requested.float_ops if looks else (),
+            corrections=config.corrections,
+            max_float_macs=self.max_float_macs,
+            images=images if looks else 0,
+        )
 
     def _float_ops(self, trials: QuantizationTrials, config: QuantizationConfig) -> FloatOps:
         """The operators to keep in float: those the rule names, unless plain int8 does as well."""

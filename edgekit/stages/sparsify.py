@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from edgekit.engine.action import Context, Inputs
-from edgekit.engine.artifact import Json
 from edgekit.errors import InputError
 from edgekit.models import timm_models
+from edgekit.models.metadata import FloatMetadata
 from edgekit.runtimes.base import Runtime
 from edgekit.stages.base import Stage
 
@@ -63,7 +63,7 @@ class Sparsify(Stage):
             "tests/benchmarks/sparsity.py measures what zeros bring",
         )
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> FloatMetadata:
         model, card = timm_models.restore(inputs["model"])
         thin(model, self.pattern, self.share)
         return timm_models.save(model, card, into)

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from edgekit.build.plan import Plan, make_plan
+from edgekit.engine.artifact import Metadata
 from edgekit.engine.step import Step, StepState
 from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError
@@ -69,11 +70,15 @@ def plan(recipe_path: Path, store: Store) -> Planner:
     return make
 
 
+class Named(Metadata):
+    step: str
+
+
 def finish(store: Store, steps: tuple[Step, ...]) -> None:
     """As if a build had run these steps to their end."""
     for step in steps:
         with store.workspace() as folder:
-            store.commit(step.key, folder, {"step": step.id}, (), 0.0)
+            store.commit(step.key, folder, Named(step=str(step.id)), (), 0.0)
 
 
 def states(plan: Plan) -> dict[str, StepState]:

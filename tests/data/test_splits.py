@@ -382,7 +382,7 @@ def test_a_split_is_decoded_with_its_labels(images_folder: Path, tmp_path: Path)
     assert images.shape == (12, 32, 32, 3)
     assert images.dtype == np.uint8
     assert labels.tolist() == [0] * 6 + [1] * 6
-    assert metadata == {"split": "validation", "images": 12, "unreadable": []}
+    assert metadata.record() == {"split": "validation", "images": 12, "unreadable": []}
     # A bar reaches the top and the bottom of its image, a disc does not.
     edges = images[:, [0, -1]].reshape(12, -1).max(axis=1)
     assert (edges[:6] > 180).all()
@@ -419,11 +419,11 @@ def test_unreadable_images_are_counted_and_left_out_if_asked(
     for path in images_folder.glob("bar/0*.png"):
         truncate(path)
     images, labels, metadata = decoded(tmp_path, "train", unreadable="skip")
-    bad = len(metadata["unreadable"])
+    bad = len(metadata.unreadable)
     assert 1 <= bad <= 10
-    assert len(images) == len(labels) == metadata["images"] == 36 - bad
+    assert len(images) == len(labels) == metadata.images == 36 - bad
     assert Counter(labels.tolist())[1] == 18
-    assert all(line.startswith("bar/0") for line in metadata["unreadable"])
+    assert all(line.startswith("bar/0") for line in metadata.unreadable)
     assert images.reshape(len(images), -1).max(axis=1).min() > 0
 
 
@@ -491,8 +491,8 @@ def test_splits_json_says_which_image_is_where(images_folder: Path, tmp_path: Pa
     source = source_of("images")
     inventory = take_inventory(source, tmp_path / "digests")
     metadata = SplitData(source, inventory).run({}, tmp_path, context(tmp_path))
-    assert metadata["classes"] == ["bar", "disc"]
-    assert metadata["counts"] == {
+    assert metadata.classes == ("bar", "disc")
+    assert metadata.counts == {
         "train": {"bar": 18, "disc": 18},
         "validation": {"bar": 6, "disc": 6},
     }

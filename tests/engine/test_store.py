@@ -17,19 +17,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ConfigDict
 
-from edgekit.engine.artifact import RECORD, Artifact, digest_of, sha256_of, write_atomically
+from edgekit.engine.artifact import (
+    RECORD,
+    Artifact,
+    Metadata,
+    digest_of,
+    sha256_of,
+    write_atomically,
+)
 from edgekit.engine.store import Store, default_store
 from edgekit.errors import IntegrityError, StorageError
 
 KEY = "k" * 64
 
 
+class Anything(Metadata):
+    """Metadata of no kind that edgekit has."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Trained(Metadata):
+    epochs: int
+    note: str | None = None
+
+
 def put(store: Store, key: str = KEY, content: str = "content", **metadata: Any) -> Artifact:
     with store.workspace() as folder:
         (folder / "sub").mkdir()
         (folder / "sub" / "a.txt").write_text(content)
-        return store.commit(key, folder, metadata, ("parent",), seconds=1.23456)
+        return store.commit(key, folder, Anything(**metadata), ("parent",), seconds=1.23456)
 
 
 def edit(path: Path, text: str) -> None:
@@ -58,6 +77,26 @@ def test_metadata_that_json_changes_still_verifies(store: Store) -> None:
     made = put(store, shape=(1, 2), names={10: "a", 9: "b"}, loss=float("inf"))
     made.verify()
     assert made.metadata == {"shape": [1, 2], "names": {"10": "a", "9": "b"}, "loss": float("inf")}
+
+
+def test_metadata_are_read_by_the_class_that_wrote_them(store: Store) -> None:
+    made = put(store, epochs=3)
+    assert made.described_by(Trained) == Trained(epochs=3)
+    assert made.described_by(Trained) is made.described_by(Trained)
+    assert Trained(epochs=3).record() == {"epochs": 3}
+    assert Trained(epochs=3).updated(note="slow").record() == {"epochs": 3, "note": "slow"}
+
+
+@pytest.mark.parametrize("fields", [{"rounds": 3}, {"epochs": 3, "islands": []}])
+def test_metadata_of_another_version_are_refused_in_one_line(
+    store: Store, fields: dict[str, Any]
+) -> None:
+    made = put(store, **fields)
+    assert not made.is_described_by(Trained)
+    with pytest.raises(IntegrityError, match="is no Trained of this version") as caught:
+        made.described_by(Trained)
+    assert "\n" not in caught.value.message
+    assert f"delete {made.path} and build again" in str(caught.value.hint)
 
 
 def test_an_absent_key_is_not_found(store: Store) -> None:
@@ -188,7 +227,7 @@ def commit_at_once(root: Path, gate: Any, key: str) -> None:
     with store.workspace() as folder:
         (folder / "a.txt").write_text("same")
         gate.wait(30)
-        store.commit(key, folder, {}, (), 0.0)
+        store.commit(key, folder, Metadata(), (), 0.0)
 
 
 @pytest.mark.parametrize("keys", [("one", "one"), ("one", "two")])
@@ -214,7 +253,7 @@ def test_two_builds_that_make_the_same_thing_at_once_end_with_one_object(
 def test_two_builds_that_heal_the_same_object_at_once_both_end_well(store: Store) -> None:
     with store.workspace() as folder:
         (folder / "a.txt").write_text("same")
-        made = store.commit("one", folder, {}, (), 0.0)
+        made = store.commit("one", folder, Metadata(), (), 0.0)
     edit(made.path / "a.txt", "SAME")
     test_two_builds_that_make_the_same_thing_at_once_end_with_one_object(store, ("two", "three"))
 

@@ -22,6 +22,7 @@ from PIL import Image
 
 from edgekit.build.plan import Plan, make_plan
 from edgekit.build.run import Build, execute
+from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
@@ -33,6 +34,7 @@ from edgekit.evidence import Verdict
 from edgekit.models import _keras, foreign, timm_models
 from edgekit.models.card import Card
 from edgekit.models.foreign import LoadForeign, content_digest
+from edgekit.models.metadata import FloatMetadata
 from edgekit.models.source import RANGES, ModelSource
 from edgekit.report.publish import publish
 from edgekit.runtimes import find_runtimes
@@ -187,6 +189,9 @@ def kept(path: Path, into: Path, classes: tuple[str, ...] = CLASSES, **fields: A
         digest="", path=into, files={}, metadata={"classes": list(classes)}, parents=()
     )
     context = Context(progress=lambda done, total, note: None, partial=into)
+    divided = SplitsMetadata(classes=classes, fingerprint="f" * 64, counts={}).record()
+    splits = Artifact(digest="", path=into, files={}, metadata=divided, parents=())
+    context = Context(progress=lambda done, total, note: None, partial=into)
     store = Store(into / "store")
     with store.workspace() as folder:
         metadata = LoadForeign(source, SIZE, 1.0).run({"splits": splits}, folder, context)
@@ -211,7 +216,7 @@ def test_an_onnx_file_keeps_its_scores_and_gets_a_card(
     net: torch.nn.Sequential, onnx_file: Path, pixels: Pixels, tmp_path: Path
 ) -> None:
     artifact = kept(onnx_file, tmp_path)
-    card = Card.model_validate(artifact.metadata["card"])
+    card = artifact.described_by(FloatMetadata).card
     assert (card.arch, card.format, card.classes) == ("colours", "onnx", CLASSES)
     assert card.parameters == sum(p.numel() for p in net.parameters())
     np.testing.assert_allclose(scores_of(artifact, pixels[0]), expected(net, pixels[0]), atol=1e-4)
@@ -392,7 +397,7 @@ def test_a_keras_model_keeps_its_scores(
     path = tmp_path / form
     keras_model.save(path) if path.suffix else keras_model.export(path, verbose=False)
     artifact = kept(path, tmp_path)
-    card = Card.model_validate(artifact.metadata["card"])
+    card = artifact.described_by(FloatMetadata).card
     assert (card.format, card.arch) == ("keras", path.stem)
     assert card.parameters == sum(p.numel() for p in net.parameters())
     artifact.verify()

@@ -17,13 +17,15 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
+from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Context
-from edgekit.engine.artifact import Artifact, Json
+from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
 from edgekit.errors import InputError, MissingPackage, WeightsError
 from edgekit.models.card import WEIGHTS_FILE, Card, read_card
 from edgekit.models.channel_widths import resize
 from edgekit.models.checkpoint import load_into, read_state, rename_lite
+from edgekit.models.metadata import FloatMetadata
 from edgekit.models.source import PACKAGED, ModelSource
 from edgekit.models.timm_models import (
     LoadModel,
@@ -273,12 +275,16 @@ def test_macs_of_a_convolution_are_those_counted_by_hand() -> None:
 # The action
 
 
-def loaded(base: Path, source: ModelSource, *classes: str) -> tuple[Path, Json]:
+def loaded(base: Path, source: ModelSource, *classes: str) -> tuple[Path, FloatMetadata]:
     into = base / "into"
     into.mkdir()
     splits = Artifact(
         digest="", path=base, files={}, metadata={"classes": list(classes)}, parents=()
     )
+    context = Context(progress=lambda done, total, note: None, partial=base)
+    action = LoadModel(source, SIZE, 1.0)
+    divided = SplitsMetadata(classes=classes, fingerprint="f" * 64, counts={}).record()
+    splits = Artifact(digest="", path=base, files={}, metadata=divided, parents=())
     context = Context(progress=lambda done, total, note: None, partial=base)
     action = LoadModel(source, SIZE, 1.0)
     return into / WEIGHTS_FILE, action.run({"splits": splits}, into, context)
@@ -350,7 +356,7 @@ def test_weights_and_normalisation_come_from_the_file(tmp_path: Path) -> None:
     model = create(ARCH, 2)
     save(model, card("a", "b"), tmp_path)
     path, metadata = loaded(tmp_path, source_of(WEIGHTS_FILE), "a", "b")
-    its_card = Card.model_validate(metadata["card"])
+    its_card = metadata.card
     assert (its_card.mean, its_card.std) == ((0.5,) * 3, (0.25,) * 3)
     assert its_card.parameters == sum(p.numel() for p in model.parameters())
     state = read_state(path)
@@ -409,6 +415,9 @@ def load(head):
     splits = Artifact(
         digest="", path=folder, files={}, metadata={"classes": ["a", "b"]}, parents=()
     )
+    context = Context(progress=print, partial=folder)
+    divided = {"classes": ["a", "b"], "fingerprint": "f", "counts": {}}
+    splits = Artifact(digest="", path=folder, files={}, metadata=divided, parents=())
     context = Context(progress=print, partial=folder)
     source = ModelSource(arch="test_efficientnet", weights="pretrained", head=head)
     LoadModel(source, 32, 1.0).run({"splits": splits}, folder, context)

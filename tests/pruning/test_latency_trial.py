@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from edgekit.errors import NotAsAsked
 from edgekit.evidence import Evidence, Measurement
+from edgekit.models.pruned import PruningGain
 from edgekit.pruning.cutting import aim_lower
-from edgekit.pruning.latency_trial import PruningGain, refuse_idle
+from edgekit.pruning.latency_trial import refuse_idle
 
 
 def trial(value: float, low: float, high: float) -> PruningGain:

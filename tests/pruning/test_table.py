@@ -145,11 +145,11 @@ def test_a_table_is_measured_on_the_device(
     action = LatencyTable(find_runtimes()["onnxruntime"](), "int8", board)
     context = Context(progress=lambda *_: None, partial=tmp_path)
     with store.workspace() as folder:
-        metadata = action.run({"model": model}, folder, context)
-        table = read_table(store.commit("table", folder, metadata, (), 0))
+        found = action.run({"model": model}, folder, context)
+        table = read_table(store.commit("table", folder, found, (), 0))
     runs = [command for command in fake.commands if "agent.py job.json" in command]
     assert len(runs) == 1  # all probes together
-    assert len(table.entries) == metadata["layers"] > 3
+    assert len(table.entries) == found.layers > 3
     assert any(second > 0 for entry in table.entries for row in entry.seconds for second in row)
     assert not list((root / "edgekit/work").iterdir())
     assert action.settings() != LatencyTable(action.runtime, "int8", HERE).settings()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from edgekit.engine.artifact import Metadata
 from edgekit.engine.store import Store
 from edgekit.errors import IntegrityError
 from edgekit.report.bounds import bounds_of
@@ -18,7 +19,7 @@ def test_a_cached_file_that_was_damaged_is_told_as_that(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with store.workspace() as folder:
         (folder / "model.onnx").write_bytes(b"as it was stored")
-        artifact = store.commit("0" * 64, folder, {}, (), 0.0)
+        artifact = store.commit("0" * 64, folder, Metadata(), (), 0.0)
     file = artifact.path / "model.onnx"
     file.chmod(0o644)
     file.write_bytes(b"as it is by now.")

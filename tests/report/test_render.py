@@ -8,8 +8,8 @@ import pytest
 
 from edgekit.build_folder.report import Report
 from edgekit.evidence import Bound, Evidence, Measurement
-from edgekit.pruning.latency_trial import PruningGain as CutTrial
-from edgekit.pruning.record import GroupCut, Pruned
+from edgekit.models.pruned import GroupCut, Pruned
+from edgekit.models.pruned import PruningGain as CutTrial
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from tests.build_folder.samples import figure, row, sample_report
 

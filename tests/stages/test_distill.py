@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from edgekit.build.plan import Plan, make_plan
+from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Context
-from edgekit.engine.artifact import Artifact
+from edgekit.engine.artifact import Artifact, Metadata
 from edgekit.engine.step import StepState
 from edgekit.engine.store import Store
 from edgekit.engine.user_paths import loaded_from
@@ -63,10 +64,11 @@ def inputs(store: Store) -> dict[str, Artifact]:
     with store.workspace() as folder:
         np.save(folder / "images.npy", (noise + 150 * labels[:, None, None, None]).astype(np.uint8))
         np.save(folder / "labels.npy", labels)
-        train = store.commit("train", folder, {}, (), 0)
+        train = store.commit("train", folder, Metadata(), (), 0)
     with store.workspace() as folder:
         (folder / "splits.json").write_text("{}")
-        splits = store.commit("splits", folder, {"classes": list(CARD.classes)}, (), 0)
+        divided = SplitsMetadata(classes=CARD.classes, fingerprint="f" * 64, counts={})
+        splits = store.commit("splits", folder, divided, (), 0)
     return {"model": torch_model, "train": train, "splits": splits}
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from edgekit.engine.action import Context
-from edgekit.engine.artifact import Artifact
+from edgekit.engine.artifact import Artifact, Metadata
 from edgekit.engine.store import Store
 from edgekit.engine.user_paths import loaded_from
 from edgekit.errors import InputError, WeightsError
@@ -48,7 +48,7 @@ def inputs(store: Store) -> dict[str, Artifact]:
     with store.workspace() as folder:
         np.save(folder / "images.npy", images)
         np.save(folder / "labels.npy", labels)
-        train = store.commit("train", folder, {}, (), 0)
+        train = store.commit("train", folder, Metadata(), (), 0)
     return {"model": torch_model, "train": train}
 
 
@@ -187,7 +187,7 @@ def test_mixup_makes_a_small_data_set_even(
     with store.workspace() as folder:
         for name in ("images.npy", "labels.npy"):
             np.save(folder / name, np.load(inputs["train"].file(name))[:23])
-        inputs["train"] = store.commit("odd", folder, {}, (), 0)
+        inputs["train"] = store.commit("odd", folder, Metadata(), (), 0)
     assert train("mixed", mixup=0.4, batch_size=32, epochs=1)
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from edgekit.build.plan import make_plan
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.action import Context
-from edgekit.engine.artifact import Artifact
+from edgekit.engine.artifact import Artifact, Metadata
 from edgekit.engine.step import Step
 from edgekit.engine.store import Store
 from edgekit.engine.user_paths import loaded_from
@@ -23,8 +23,7 @@ from edgekit.evaluation.measure import HERE
 from edgekit.evidence import Evidence, Measurement
 from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
-from edgekit.pruning.latency_trial import PruningGain
-from edgekit.pruning.record import Pruned
+from edgekit.models.pruned import Pruned, PruningGain
 from edgekit.runtimes import find_runtimes
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import load_target
@@ -57,7 +56,7 @@ def inputs(store: Store) -> dict[str, Artifact]:
     with store.workspace() as folder:
         np.save(folder / "images.npy", images)
         np.save(folder / "labels.npy", labels)
-        train = store.commit("train", folder, {}, (), 0)
+        train = store.commit("train", folder, Metadata(), (), 0)
     return {"model": dense, "train": train}
 
 
@@ -423,7 +422,8 @@ def test_the_record_says_on_which_device_a_cut_was_timed(
     context = Context(progress=lambda *_: None, partial=tmp_path)
     with store.workspace() as folder:
         metadata = stage.run(inputs, folder, context)
-    done = Pruned.model_validate(metadata["pruning"])
+    done = metadata.pruning
+    assert done is not None
     assert (done.machine, done.threads) == ("pi5", 2)
     assert done.trial.latency.evidence is Evidence.MEASURED
 

@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from edgekit.engine.action import Context
-from edgekit.engine.artifact import Artifact
+from edgekit.engine.artifact import Artifact, Metadata
 from edgekit.engine.store import Store
 from edgekit.errors import DataError
 from edgekit.models import timm_models
@@ -30,7 +30,7 @@ IMAGES = 60
 Result = tuple[dict[str, Any], Any]
 
 
-def keep(store: Store, name: str, fill: Callable[[Path], dict[str, Any]]) -> Artifact:
+def keep(store: Store, name: str, fill: Callable[[Path], Metadata]) -> Artifact:
     with store.workspace() as folder:
         return store.commit(name, folder, fill(folder), (), 0)
 
@@ -43,10 +43,10 @@ def inputs(store: Store, tmp_path: Path) -> dict[str, Artifact]:
     noise = np.random.default_rng(0).integers(0, 90, (IMAGES, 36, 36, 3))
     images = (noise + 30 * labels[:, None, None, None]).astype(np.uint8)
 
-    def split(folder: Path) -> dict[str, Any]:
+    def split(folder: Path) -> Metadata:
         np.save(folder / "images.npy", images)
         np.save(folder / "labels.npy", labels)
-        return {}
+        return Metadata()
 
     model = timm_models.create(ARCH, 2)
     timm_models.reset_head(model)
@@ -177,7 +177,7 @@ def test_too_few_images_are_refused(
     def few(folder: Path) -> dict[str, Any]:
         for name in ("images.npy", "labels.npy"):
             np.save(folder / name, np.load(inputs["train"].file(name))[:2])
-        return {}
+        return Metadata()
 
     inputs["train"] = keep(store, "few", few)
     with pytest.raises(DataError, match="held back"):

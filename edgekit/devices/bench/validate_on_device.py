@@ -18,15 +18,14 @@ from edgekit.devices.bundle.protocol import SLICE, Protocol
 from edgekit.devices.bundle.subject import subject_of
 from edgekit.devices.device import Device
 from edgekit.engine.action import Action, Context, Inputs
-from edgekit.engine.artifact import Artifact, Json
+from edgekit.engine.artifact import Artifact, Json, Metadata
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import agent_digest
 from edgekit.evaluation.metrics import measurement
 from edgekit.evidence import Evidence, InvalidityCause
-from edgekit.models.card import Card
+from edgekit.model_metadata import CompiledMetadata
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
-from edgekit.runtimes.contract.forms import InputForm
 from edgekit.spec.target import machine_of
 from edgekit.stats import Interval
 
@@ -48,7 +47,7 @@ class OnDevice(Action):
         own = {"runtime": self.runtime, "protocol": protocol, "agent": agent_digest()}
         return {**self.device.identity(), **own}
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Metadata:
         runtime = find_runtimes()[self.runtime]()
         with TemporaryDirectory(prefix="edgekit-") as folder:
             bundle = self._bundle(inputs, runtime, Path(folder))
@@ -58,7 +57,7 @@ class OnDevice(Action):
             raise no_result(self.device.name, report.invalid())
         self._hold_to_target(report)
         (into / DEVICE_REPORT).write_text(report.model_dump_json(indent=1))
-        return {"device": self.device.name}
+        return Metadata()
 
     def _hold_to_target(self, report: DeviceReport) -> None:
         """
@@ -83,7 +82,8 @@ class OnDevice(Action):
             )
 
     def _bundle(self, inputs: Inputs, runtime: Runtime, folder: Path) -> Bundle:
-        model, card = inputs["model"], Card.model_validate(inputs["model"].metadata["card"])
+        model, metadata = inputs["model"], inputs["model"].described_by(CompiledMetadata)
+        card = metadata.card
         images = np.load(inputs["images"].file("images.npy"), mmap_mode="r")
         chosen = spread(len(images), SLICE)
         few = np.array(images[chosen])
@@ -92,7 +92,7 @@ class OnDevice(Action):
         if "baseline" in inputs and self.device.is_timed:
             names = {name: f"float-{name}" for name in copied}
             copied |= {names[name]: inputs["baseline"].file(name) for name in names}
-            form = InputForm.model_validate(inputs["baseline"].metadata["form"])
+            form = inputs["baseline"].described_by(CompiledMetadata).form
             beside = names[runtime.file], form
         lineage = [{"digest": digest} for digest in (*model.parents, model.digest)]
         info = Info(
@@ -103,9 +103,9 @@ class OnDevice(Action):
             threads=self.device.target.threads,
             runtime=self.runtime,
             device=runtime.device_for(self.device.target.device),
-            form=InputForm.model_validate(model.metadata["form"]),
+            form=metadata.form,
             subject=subject_of(
-                model.file(runtime.file), runtime, model.metadata["precision"], card, lineage
+                model.file(runtime.file), runtime, metadata.precision, card, lineage
             ),
             classes=card.classes,
             images=len(few),

@@ -32,10 +32,9 @@ from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
 from edgekit.errors import InputError
 from edgekit.evaluation.validate import RESULT
-from edgekit.models.card import Card
+from edgekit.model_metadata import CompiledMetadata
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
-from edgekit.runtimes.contract.forms import InputForm
 from edgekit.spec.target import machine_of
 
 BUILD_FILES = (MANIFEST, "labels.txt", "classify.py")
@@ -113,7 +112,8 @@ def _from_build(folder: Path, store: Store, options: BundleOptions, into: Path) 
         raise InputError(f"{folder.parent / REPORT} is not there", hint=BUILD_AGAIN)
     runtime: Runtime = find_runtimes()[manifest.runtime]()
     images, labels, scores = _slice(artifact, report, store)
-    card = Card.model_validate(artifact.metadata["card"])
+    metadata = artifact.described_by(CompiledMetadata)
+    card = metadata.card
     lineage = [step.model_dump() for step in manifest.lineage]
     names = [*manifest.files, *(n for n in BUILD_FILES if (folder / n).exists())]
     info = Info(
@@ -124,7 +124,7 @@ def _from_build(folder: Path, store: Store, options: BundleOptions, into: Path) 
         threads=options.threads or report.threads,
         runtime=runtime.name,
         device=runtime.device_for(report.device),
-        form=InputForm.model_validate(artifact.metadata["form"]),
+        form=metadata.form,
         subject=subject_of(folder / runtime.file, runtime, manifest.precision, card, lineage),
         classes=card.classes,
         images=len(images),

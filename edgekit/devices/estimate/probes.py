@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit.devices.estimate.workload import Workload, workload_of
 from edgekit.engine.action import Action, Context, Inputs, Progress, library_versions
-from edgekit.engine.artifact import Artifact, Json, digest_of
+from edgekit.engine.artifact import Artifact, Json, Metadata, digest_of
 from edgekit.engine.store import Store
 from edgekit.models import timm_models
 from edgekit.models.card import Card
@@ -64,6 +64,13 @@ PROBES = tuple(
 )
 
 
+class ProbeMetadata(Metadata):
+    """Of a probe's files, by precision."""
+
+    forms: dict[str, InputForm]
+    workloads: dict[str, Workload]
+
+
 class MakeProbe(Action):
     """Compile a probe for one runtime: float32/<file> and int8/<file>."""
 
@@ -85,7 +92,7 @@ class MakeProbe(Action):
         own = self.probe.model_dump(mode="json")
         return {**own, "runtime": self.runtime.name, "runtime_version": self.runtime.version}
 
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Json:
+    def run(self, inputs: Inputs, into: Path, context: Context) -> ProbeMetadata:
         import numpy as np
         import torch
 
@@ -108,10 +115,7 @@ class MakeProbe(Action):
             source, card, images, requested, folders["int8"], context.progress
         )
         works = {name: workload_of(runtime, folders[name] / runtime.file) for name in PRECISIONS}
-        return {
-            "forms": {name: form.model_dump(mode="json") for name, form in forms.items()},
-            "workloads": {name: work.model_dump(mode="json") for name, work in works.items()},
-        }
+        return ProbeMetadata(forms=forms, workloads=works)
 
 
 def _card(probe: Probe, model: Any) -> Card:
@@ -160,14 +164,16 @@ def made(
     """
     artifact = _artifact(MakeProbe(probe, runtime), store, progress)
     names = runtime.files()
+    metadata = artifact.described_by(ProbeMetadata)
+    names = (runtime.file, *runtime.companions)
     return [
         Made(
             probe=probe,
             runtime=runtime.name,
             precision=precision,
             files=tuple(artifact.file(f"{precision}/{name}") for name in names),
-            form=InputForm.model_validate(artifact.metadata["forms"][precision]),
-            workload=Workload.model_validate(artifact.metadata["workloads"][precision]),
+            form=metadata.forms[precision],
+            workload=metadata.workloads[precision],
         )
         for precision in precisions
     ]

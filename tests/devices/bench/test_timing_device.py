@@ -10,12 +10,14 @@ import pytest
 
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.action import Context
-from edgekit.engine.artifact import Artifact
+from edgekit.engine.artifact import Artifact, Metadata
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import Candidate, MeasureResult
 from edgekit.evaluation.validate import Choose, read_choice
 from edgekit.evidence import Evidence
+from edgekit.model_metadata import CompiledMetadata
+from edgekit.models.card import Card
 from edgekit.transports.fake import Fake
 from edgekit.transports.local import Local
 from tests.boards import BOARD, board_of
@@ -30,6 +32,12 @@ def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     return tmp_path / "a home"
+
+
+CARD = Card(
+    arch="tiny", classes=("a", "b"), image_size=8, mean=(0.5,) * 3, std=(0.5,) * 3, crop_pct=1.0,
+    parameters=1, macs=1,
+)  # fmt: skip
 
 
 def python(folder: Path, before: str) -> str:
@@ -127,11 +135,11 @@ def test_the_fastest_is_chosen_as_the_device_runs_them(
     for name in ("one", "other"):
         with store.workspace() as folder:
             write_model(folder / "model.onnx")
-            form = {"form": RAW.model_dump(mode="json")}
+            form = CompiledMetadata(card=CARD, form=RAW, precision="int8")
             inputs[name] = store.commit(name, folder, form, (), 0)
     with store.workspace() as folder:
         np.save(folder / "images.npy", np.zeros((20, 8, 8, 3), np.uint8))
-        inputs["images"] = store.commit("images", folder, {}, (), 0)
+        inputs["images"] = store.commit("images", folder, Metadata(), (), 0)
     action = Choose(dict.fromkeys(("one", "other"), "onnxruntime"), machine=board)
     context = Context(progress=lambda *_: None, partial=tmp_path)
     with store.workspace() as folder:
