@@ -140,24 +140,15 @@ def run_matrix(
         known: the last report; its lines are kept where their keys are unchanged.
     """
     targets = load_targets(matrix)
+    report = _begun(matrix, targets, known)
     before = {line.arch: line for line in known.lines} if known else {}
     # A run that is stopped leaves the lines that it has not come to as they were.
     lines = {entry.arch: before.get(entry.arch) for entry in matrix.architectures}
-    report = MatrixReport(
-        edgekit=__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        name=matrix.name,
-        source=str(matrix.data.model_dump()["source"]),
-        images=known.images if known else {},
-        majority=known.majority if known else None,
-        environment=known.environment if known else {},
-        libraries=_libraries(targets),
-        columns=[(target.name, v.name) for target in targets for v in target.variants],
-        lines=[],
-        open=[entry.arch for entry in matrix.architectures],
-    )
-    for arch, entry in zip(lines, matrix.architectures, strict=True):
-        lines[arch] = _line(matrix, entry, targets, store, observer, lines[arch], report)
+    for entry in matrix.architectures:
+        arch = entry.arch
+        lines[arch] = _line(
+            matrix.recipe(entry), entry, targets, store, observer, lines[arch], report
+        )
         report.lines = [line for line in lines.values() if line]
         report.open = [name for name, line in lines.items() if not line]
         report.created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -165,8 +156,28 @@ def run_matrix(
     return report
 
 
+def _begun(matrix: Matrix, targets: list[Target], known: MatrixReport | None) -> MatrixReport:
+    """A report without lines; of the images and the machine it says what the last one said."""
+    report = MatrixReport(
+        edgekit=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        name=matrix.name,
+        source=str(matrix.data.model_dump()["source"]),
+        images={},
+        environment={},
+        libraries=_libraries(targets),
+        columns=[(target.name, v.name) for target in targets for v in target.variants],
+        lines=[],
+        open=[entry.arch for entry in matrix.architectures],
+    )
+    if known:
+        report.images, report.majority = known.images, known.majority
+        report.environment = known.environment
+    return report
+
+
 def _line(
-    matrix: Matrix,
+    recipe: Recipe,
     entry: MatrixEntry,
     targets: list[Target],
     store: Store,
@@ -174,7 +185,7 @@ def _line(
     known: MatrixRow | None,
     report: MatrixReport,
 ) -> MatrixRow:
-    recipe = matrix.recipe(entry)
+    """Build one architecture; the line that is known where nothing of it changed."""
     line = MatrixRow(
         arch=entry.arch,
         family=entry.family,
@@ -199,15 +210,20 @@ def _line(
         line.reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         return line
     line.seconds = round(time.perf_counter() - start, 1)
+    _record_build(build, line, report)
+    return line
+
+
+def _record_build(build: Build, line: MatrixRow, report: MatrixReport) -> None:
+    """Write down what was measured, and of which images on which machine."""
     line.cells = [cell for target in build.targets for cell in _cells(target)]
     card = build.artifacts[SOURCE].described_by(FloatMetadata).card
     line.parameters, line.macs = card.parameters, card.macs
     counts = build.artifacts[SPLITS].described_by(SplitsMetadata).counts
     report.images = {split: sum(classes.values()) for split, classes in counts.items()}
-    judged = counts[recipe.data.evaluate_on].values()
+    judged = counts[build.plan.recipe.data.evaluate_on].values()
     report.majority = 100 * max(judged) / sum(judged)
     report.environment = _environment(build) or report.environment
-    return line
 
 
 def _is_settled(line: MatrixRow) -> bool:
@@ -228,8 +244,8 @@ def _cells(target: TargetResult) -> Iterator[Cell]:
         if variant.name in last and not reason:
             yield _measured(name, variant.name, last[variant.name])
         else:
-            asked = variant.precision or "int8"
-            yield Cell(target=name, variant=variant.name, precision=asked, reason=reason)
+            requested = variant.precision or "int8"
+            yield Cell(target=name, variant=variant.name, precision=requested, reason=reason)
 
 
 def _measured(target: str, variant: str, result: RowResult) -> Cell:

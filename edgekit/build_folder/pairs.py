@@ -48,8 +48,8 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command line says beside the file."""
+class InspectOptions:
+    """What the command line names beside the file."""
 
     float_file: Path | None = None
     images: Path | None = None
@@ -58,18 +58,18 @@ class Asked:
     std: Triple | None = None
 
 
-def locate(path: Path, store: Store, asked: Asked) -> Pair:
+def locate(path: Path, store: Store, options: InspectOptions) -> Pair:
     """Find what a compressed file is to be compared with.
 
     Args:
         path: a variant's folder in a build's output, also that of a variant that broke a gate and
-            so has none; its model file; or, with `asked.float_file`, any model file.
+            so has none; its model file; or, with `options.float_file`, any model file.
 
     Raises:
-        InputError: something is missing, with the command that mends it.
+        InputError: something is missing, with the command that fixes it.
     """
-    if asked.float_file is not None:
-        return _given(path, asked.float_file, asked)
+    if options.float_file is not None:
+        return _from_files(path, options.float_file, options)
     last, published = artifact_of(path, store)
     line = list(_ancestors(last, store))
     original = next((a for a in line if _precision(a) == "float32"), None)
@@ -89,7 +89,7 @@ def locate(path: Path, store: Store, asked: Asked) -> Pair:
     shipped = published if compressed is last else None
     float_model = original.described_by(CompiledMetadata)
     card = float_model.card
-    images, source = _images(line, card.image_size, card.crop_pct, path, asked)
+    images, source = _images(line, card.image_size, card.crop_pct, path, options)
     return Pair(
         runtime=runtime,
         float_path=original.file(runtime.file),
@@ -133,13 +133,13 @@ def _ancestors(artifact: Artifact, store: Store) -> Iterator[Artifact]:
 
 
 def _images(
-    line: list[Artifact], size: int, crop_pct: float, path: Path, asked: Asked
+    line: list[Artifact], size: int, crop_pct: float, path: Path, options: InspectOptions
 ) -> tuple[NDArray[np.uint8], str]:
     """The images asked for, or some of those that the file was calibrated on."""
     import numpy as np
 
-    if asked.images is not None:
-        return decode_folder(asked.images, size, crop_pct, asked.samples), str(asked.images)
+    if options.images is not None:
+        return decode_folder(options.images, size, crop_pct, options.samples), str(options.images)
     kept = next(filter(_is_calibration, line), None)
     if kept is None:
         raise InputError(
@@ -147,11 +147,11 @@ def _images(
             hint="name a folder of training images with --images",
         )
     images = np.load(kept.file(IMAGES), mmap_mode="r")
-    chosen = spread(len(images), asked.samples)
+    chosen = spread(len(images), options.samples)
     return np.array(images[chosen]), "the images it was calibrated on"
 
 
-def _given(path: Path, original: Path, asked: Asked) -> Pair:
+def _from_files(path: Path, original: Path, options: InspectOptions) -> Pair:
     """Two files from anywhere."""
     for file in (path, original):
         if not file.is_file():
@@ -164,7 +164,7 @@ def _given(path: Path, original: Path, asked: Asked) -> Pair:
             hint=f"known are {known}",
         )
     runtime = runtimes[0]
-    if asked.images is None:
+    if options.images is None:
         raise InputError(
             "--float: the images have to be named as well",
             hint="--images FOLDER, with images of the training side",
@@ -175,7 +175,7 @@ def _given(path: Path, original: Path, asked: Asked) -> Pair:
             port = runtime.describe(file).input
         except EdgekitError as error:
             raise InputError(error.message, hint=error.hint) from error
-        forms.append(input_form(file, port.dtype, asked))
+        forms.append(input_form(file, port.dtype, options))
         sizes.append(port.shape[1])
     return Pair(
         runtime=runtime,
@@ -183,12 +183,12 @@ def _given(path: Path, original: Path, asked: Asked) -> Pair:
         float_form=forms[0],
         path=path,
         form=forms[1],
-        images=decode_folder(asked.images, sizes[0], 1.0, asked.samples),
-        images_from=str(asked.images),
+        images=decode_folder(options.images, sizes[0], 1.0, options.samples),
+        images_from=str(options.images),
     )
 
 
-def input_form(path: Path, dtype: str, asked: Asked) -> InputForm:
+def input_form(path: Path, dtype: str, options: InspectOptions) -> InputForm:
     """How a file from elsewhere is fed.
 
     Raises:
@@ -196,9 +196,9 @@ def input_form(path: Path, dtype: str, asked: Asked) -> InputForm:
     """
     if dtype == "uint8":
         return InputForm(dtype="uint8", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    if dtype != "float32" or asked.mean is None or asked.std is None:
+    if dtype != "float32" or options.mean is None or options.std is None:
         raise InputError(
             f"{path} takes {dtype}, and how pixels become that is not known",
             hint="give --mean and --std, one number or three with commas, of pixels from 0 to 1",
         )
-    return InputForm(dtype="float32", mean=asked.mean, std=asked.std)
+    return InputForm(dtype="float32", mean=options.mean, std=options.std)

@@ -38,13 +38,13 @@ def inspect(
 
     ARTIFACT is build/<recipe>/<target>/<variant>, the model in it, or with --float any model file.
     """
-    from edgekit.build_folder.pairs import Asked, locate
+    from edgekit.build_folder.pairs import InspectOptions, locate
     from edgekit.cli.console import Console
     from edgekit.engine.store import Store, default_store
     from edgekit.inspection.causes import find_causes
     from edgekit.inspection.layerwise import inspect_files
 
-    pair = locate(artifact, Store(store or default_store()), Asked(**options))
+    pair = locate(artifact, Store(store or default_store()), InspectOptions(**options))
     files = pair.float_path, pair.float_form, pair.path, pair.form
     found = inspect_files(pair.runtime, *files, pair.images, pair.rescaled)
     causes = find_causes(found)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.data.sources.base import Sample, Source
 from edgekit.data.splits import (
-    SHOWN,
+    MAX_SHOWN,
     CalibrationChoice,
     Inventory,
     divide,
@@ -158,7 +158,7 @@ class DecodeImages(Action):
         if lost:
             raise DataError(
                 f"calibration has no readable image left of {len(lost)} classes: "
-                f"{', '.join(lost[:SHOWN])}",
+                f"{', '.join(lost[:MAX_SHOWN])}",
                 hint="repair or remove the unreadable images, raise the stage's samples, or set "
                 "its every_class: false",
             )

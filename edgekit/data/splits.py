@@ -25,7 +25,7 @@ from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, Metadata, digest_of, sha256_of, write_atomically
 from edgekit.errors import DataError, storage_errors
 
-SHOWN = 5  # file names in a message before "and N more"
+MAX_SHOWN = 5  # file names in a message before "and N more"
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,7 @@ def take_inventory(source: Source, cache: Path) -> Inventory:
         ordered = sorted(listing.samples, key=lambda s: s.name.split("/"))
         listing = replace(listing, samples=tuple(ordered))
         missing = [s for s in listing.samples if not s.path.is_file()]
-    settings = source.model_dump(mode="json")
-    memory = cache / f"{digest_of([str(Path().resolve()), settings])[:16]}.json"
-    try:
-        known: dict[str, list[Any]] = json.loads(memory.read_text())
-    except (OSError, ValueError):
-        known = {}
-    _refuse_strangers(listing)
+    _refuse_contradictions(listing)
     if missing:
         raise DataError(f"{len(missing)} listed images do not exist: {shown(missing)}")
     if len(listing.classes) < 2:
@@ -88,20 +82,34 @@ def take_inventory(source: Source, cache: Path) -> Inventory:
             f"{len(listing.classes)} class found: {one!r}; at least 2 expected",
             hint=f"is the path one folder too high? {one} was taken for the class of all images",
         )
+    settings = source.model_dump(mode="json")
+    memory = cache / f"{digest_of([str(Path().resolve()), settings])[:16]}.json"
+    return Inventory(listing, _digests(listing.samples, memory), memory)
 
-    states = {sample.path: _state(sample.path) for sample in listing.samples}
+
+def _digests(samples: tuple[Sample, ...], memory: Path) -> dict[str, str]:
+    """sha256 by sample name, read from `memory` where the file's state is as it was then.
+
+    Raises:
+        DataError: a file cannot be read.
+        StorageError: the memory cannot be written.
+    """
+    try:
+        known: dict[str, list[Any]] = json.loads(memory.read_text())
+    except (OSError, ValueError):
+        known = {}
+    states = {sample.path: _state(sample.path) for sample in samples}
     changed = [p for p, state in states.items() if known.get(str(p), [])[:-1] != state]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         hashed = dict(zip(changed, pool.map(_digest, changed), strict=True))
-    entries: list[list[Any]] = [
-        [*states[s.path], hashed.get(s.path) or known[str(s.path)][-1]] for s in listing.samples
-    ]
-    fresh = {str(s.path): entry for s, entry in zip(listing.samples, entries, strict=True)}
+    fresh = {
+        str(path): [*state, hashed.get(path) or known[str(path)][-1]]
+        for path, state in states.items()
+    }
     if fresh != known:
-        with storage_errors(cache):
+        with storage_errors(memory.parent):
             write_atomically(memory, json.dumps(fresh))
-    digests = {s.name: entry[-1] for s, entry in zip(listing.samples, entries, strict=True)}
-    return Inventory(listing, digests, memory)
+    return {sample.name: str(fresh[str(sample.path)][-1]) for sample in samples}
 
 
 def _state(path: Path) -> list[int]:
@@ -158,44 +166,58 @@ def pick_calibration(
         DataError: there are too few images, or a class is missing.
     """
     pool = splits.get("calibration") or splits.get("train") or []
-    wanted = {s.label for s in splits[judge]}
-    classes: dict[str, list[Sample]] = defaultdict(list)
-    for sample in sorted(pool, key=lambda s: _rank("calibration", digests[s.name])):
-        classes[sample.label].append(sample)
     if not pool:
         raise DataError(
             f"there are no images to calibrate on: found {', '.join(sorted(splits))}",
             hint="add training images, or a calibration split",
         )
-    absent = sorted(wanted - set(classes))
-    if absent and choice.every_class:
+    classes: dict[str, list[Sample]] = defaultdict(list)
+    for sample in sorted(pool, key=lambda s: _rank("calibration", digests[s.name])):
+        classes[sample.label].append(sample)
+    if choice.every_class:
+        _refuse_absent_classes({s.label for s in splits[judge]}, set(classes))
+    _refuse_too_few(choice, len(pool), len(classes))
+    count = min(choice.after + choice.samples, len(pool))
+    return _by_share(classes, count)[choice.after :]
+
+
+def _refuse_absent_classes(wanted: set[str], found: set[str]) -> None:
+    absent = sorted(wanted - found)
+    if absent:
         raise DataError(
-            f"calibration has no image of {len(absent)} classes: {', '.join(absent[:SHOWN])}",
+            f"calibration has no image of {len(absent)} classes: {', '.join(absent[:MAX_SHOWN])}",
             hint="add training images of these classes, or set the stage's every_class: false; a "
             "class that calibration never saw may be clipped",
         )
-    if choice.after and len(pool) < choice.after + choice.samples:
+
+
+def _refuse_too_few(choice: CalibrationChoice, images: int, classes: int) -> None:
+    if choice.after and images < choice.after + choice.samples:
         raise DataError(
             f"{choice.after} images to calibrate on and {choice.samples} to hold back are more "
-            f"than the {len(pool)} of the training side",
+            f"than the {images} of the training side",
             hint="lower the stage's samples or held_back, or add images",
         )
-    if choice.samples < len(classes) and choice.every_class:
+    if choice.samples < classes and choice.every_class:
         raise DataError(
-            f"{choice.samples} calibration images cannot hold {len(classes)} classes",
-            hint=f"set the stage's samples to {len(classes)} or more",
+            f"{choice.samples} calibration images cannot hold {classes} classes",
+            hint=f"set the stage's samples to {classes} or more",
         )
-    # Round-robin by share: repeatedly take from the class that lags furthest behind its share.
+
+
+def _by_share(classes: dict[str, list[Sample]], count: int) -> list[Sample]:
+    """So many samples, the classes in proportion: the next is always of the class that lags
+    furthest behind its share. Any beginning of the list is in proportion too."""
     chosen: list[Sample] = []
     taken: Counter[str] = Counter()
-    for _ in range(min(choice.after + choice.samples, len(pool))):
+    for _ in range(count):
         label = min(
             (name for name in classes if taken[name] < len(classes[name])),
             key=lambda name: (taken[name] > 0, taken[name] / len(classes[name]), name),
         )
         chosen.append(classes[label][taken[label]])
         taken[label] += 1
-    return chosen[choice.after :]
+    return chosen
 
 
 class SplitsMetadata(Metadata):
@@ -250,8 +272,8 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def shown(samples: list[Sample]) -> str:
-    names = ", ".join(str(s.path) for s in samples[:SHOWN])
-    return names + (f" and {len(samples) - SHOWN} more" if len(samples) > SHOWN else "")
+    names = ", ".join(str(s.path) for s in samples[:MAX_SHOWN])
+    return names + (f" and {len(samples) - MAX_SHOWN} more" if len(samples) > MAX_SHOWN else "")
 
 
 def _rank(seed: object, digest: str) -> str:
@@ -275,7 +297,7 @@ def _kept_for_validation(inventory: Inventory, source: Source) -> set[str]:
     return kept
 
 
-def _refuse_strangers(listing: Listing) -> None:
+def _refuse_contradictions(listing: Listing) -> None:
     paths: dict[str, Path] = {}
     for sample in listing.samples:
         if sample.label not in listing.classes:

@@ -29,7 +29,8 @@ class Metadata(BaseModel):
     As it stands it is that of artifacts whose files say everything.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # JSON of our own may hold infinity: the loss of a training that diverged.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     def updated(self, **fields: object) -> Self:
         """The same, but for these fields."""

@@ -214,16 +214,16 @@ def _mismatch(
         lines.append(f"channels: {best.channels}")
     if best.reordered:
         lines.append(f"classes: [{', '.join(card.classes[i] for i in order)}]")
-    told = f"input range {_range_text(declared, card)}, channels {declared.channels}, classes "
-    told += ", ".join(card.classes[:5]) + (", ..." if len(card.classes) > 5 else "")
+    claim = f"input range {_range_text(declared, card)}, channels {declared.channels}, classes "
+    claim += ", ".join(card.classes[:5]) + (", ..." if len(card.classes) > 5 else "")
     advice = "in the recipe's model section write " + " and ".join(lines)
     if best.range != declared.range:
         advice += ", without mean and std"
     if best.channels != declared.channels and card.format == "torch":
         advice = "timm models take RGB: reverse the input channels of the first layer's weights"
     return InputError(
-        f"model.weights: {name} is not what the recipe says of it: declared ({told}) it classifies "
-        f"{100 * right[declared]:.1f} % of {images} training images rightly; with "
+        f"model.weights: {name} is not what the recipe says of it: declared ({claim}) it "
+        f"classifies {100 * right[declared]:.1f} % of {images} training images rightly; with "
         f"{' and '.join(lines)} {100 * right[best]:.1f} %",
         hint=advice,
     )

@@ -53,7 +53,7 @@ def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) ->
     else:
         kept = into / ("model.keras" if path.suffix.lower() == ".keras" else "model.h5")
         shutil.copyfile(path, kept)
-        _drop_old_words(kept)
+        _drop_old_options(kept)
         model = _load(kept, path)
         shape, weights = _shape(model, path), model.count_params()
         _check_finite(model, path)
@@ -95,7 +95,7 @@ def refuse_code(path: Path) -> None:
         content = (path / SAVED_MODEL).read_bytes()
         found = [name.decode() for name in RUNS_CODE if _operator(name) in content]
     else:
-        found = list(dict.fromkeys(_strangers(_config(path))))
+        found = list(dict.fromkeys(_foreign_names(_config(path))))
     if found:
         raise WeightsError(
             f"model.weights: {path} holds code or layers of its maker's own: {', '.join(found)}",
@@ -125,16 +125,16 @@ def _config(path: Path) -> Any:
     return json.loads(config)
 
 
-def _drop_old_words(kept: Path) -> None:
-    """Keras 2 wrote `groups: 1` into every DepthwiseConv2D, a word that Keras 3 refuses. Its files
-    end in .h5."""
+def _drop_old_options(kept: Path) -> None:
+    """Keras 2 wrote `groups: 1` into every DepthwiseConv2D, an option that Keras 3 refuses.
+    Its files end in .h5."""
     if kept.suffix != ".h5":
         return
     config = _config(kept)
     old = [layer["config"] for layer in _layers(config, "DepthwiseConv2D")]
-    old = [words for words in old if words.get("groups") == 1]
-    for words in old:
-        del words["groups"]
+    old = [options for options in old if options.get("groups") == 1]
+    for options in old:
+        del options["groups"]
     if not old:
         return
     with _need("h5py").File(kept, "r+") as file:
@@ -152,22 +152,33 @@ def _layers(config: Any, kind: str) -> Iterator[Any]:
         yield from _layers(list(config.values()), kind)
 
 
-def _strangers(config: Any) -> Iterator[str]:
+def _foreign_names(config: Any) -> Iterator[str]:
     """Names of what is not Keras's own, at any depth."""
     if isinstance(config, list):
         for item in config:
-            yield from _strangers(item)
+            yield from _foreign_names(item)
     if not isinstance(config, dict):
         return
-    name, module = config.get("class_name"), config.get("module")
-    own = not module or str(module).split(".")[0] in ("keras", "builtins")
-    registered = ">" in str(config.get("registered_name") or name)
-    if isinstance(name, str) and (name in CODE or name == "function" or registered or not own):
+    if _is_foreign(config):
         inner = config.get("config")
         label = inner.get("name") if isinstance(inner, dict) else None
+        name = config["class_name"]
         yield f"{name} ({label})" if label else name
     for value in config.values():
-        yield from _strangers(value)
+        yield from _foreign_names(value)
+
+
+def _is_foreign(entry: dict[str, Any]) -> bool:
+    """Whether an entry of a model's configuration is no layer of Keras's own: code, or what a user
+    registered."""
+    name, module = entry.get("class_name"), entry.get("module")
+    if not isinstance(name, str):
+        return False
+    if name in CODE or name == "function":
+        return True
+    is_registered = ">" in str(entry.get("registered_name") or name)
+    is_own = not module or str(module).split(".")[0] in ("keras", "builtins")
+    return is_registered or not is_own
 
 
 def _need(module: str) -> Any:

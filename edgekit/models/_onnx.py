@@ -139,21 +139,35 @@ def _fix_size(value: Any, size: int, path: Path) -> None:
         )
     dims = tensor.shape.dim
     shape = [dim.dim_value or None for dim in dims]
-    planar, last = [1, 3, size, size], [1, size, size, 3]
-    fits = [
-        len(shape) == 4 and all(have in (None, want) for have, want in zip(shape, wanted))  # noqa: B905
-        for wanted in (planar, last)
-    ]
-    # An open dimension fits both: the three channels tell which.
-    where = [i for i, dim in enumerate(shape) if dim == 3]
-    if not any(fits) or where not in ([1], [3]):
+    fixed = _fixed_shape(shape, size)
+    if fixed is None:
+        planar, last = _layouts(size)
         raise WeightsError(
             f"{what} has the shape {['?' if d is None else d for d in shape]}, {planar} or {last} "
             "expected",
             hint="set data.image_size to what the model was exported for, one image at a time",
         )
-    for dim, number in zip(dims, planar if where == [1] else last, strict=True):
+    for dim, number in zip(dims, fixed, strict=True):
         dim.dim_value = number
+
+
+def _layouts(size: int) -> tuple[list[int], list[int]]:
+    """The shapes of one RGB image: channels first, channels last."""
+    return [1, 3, size, size], [1, size, size, 3]
+
+
+def _fixed_shape(shape: list[int | None], size: int) -> list[int] | None:
+    """The shape of one image that an input with open dimensions (None) can take; None for none."""
+    # An open dimension fits both layouts: the three channels tell which.
+    places = [axis for axis, length in enumerate(shape) if length == 3]
+    for axis, layout in zip((1, 3), _layouts(size), strict=True):
+        if places == [axis] and len(shape) == 4 and _fits(shape, layout):
+            return layout
+    return None
+
+
+def _fits(shape: list[int | None], layout: list[int]) -> bool:
+    return all(have in (None, want) for have, want in zip(shape, layout, strict=True))
 
 
 def _check_weights(graph: Any, path: Path) -> None:
@@ -191,23 +205,32 @@ def _swap_channels(graph: Any, value: Any) -> None:
     import numpy as np
     from onnx import helper, numpy_helper
 
-    axis = [dim.dim_value for dim in value.type.tensor_type.shape.dim].index(3)
-    name, readers = value.name, _readers(graph, value.name)
-    if len(readers) == 1 and readers[0].op_type == "Transpose":
-        readers = _readers(graph, readers[0].output[0])
-    kernels = {i.name: i for i in graph.initializer}
-    conv = readers[0] if len(readers) == 1 and readers[0].op_type == "Conv" else None
-    if conv and conv.input[1] in kernels and len(_readers(graph, conv.input[1])) == 1:
-        kernel = kernels[conv.input[1]]
+    kernel = _first_kernel(graph, value.name)
+    if kernel is not None:
         weights = numpy_helper.to_array(kernel)
-        if weights.shape[1] == 3:  # one group: each filter sees all three channels
-            kernel.CopyFrom(numpy_helper.from_array(weights[:, ::-1].copy(), kernel.name))
-            return
-    order, swapped = f"{name}_bgr_order", f"{name}_bgr"
+        kernel.CopyFrom(numpy_helper.from_array(weights[:, ::-1].copy(), kernel.name))
+        return
+    axis = [dim.dim_value for dim in value.type.tensor_type.shape.dim].index(3)
+    name, order, swapped = value.name, f"{value.name}_bgr_order", f"{value.name}_bgr"
     graph.initializer.append(numpy_helper.from_array(np.array([2, 1, 0]), order))
     for node in _readers(graph, name):
         node.input[:] = [swapped if i == name else i for i in node.input]
     graph.node.insert(0, helper.make_node("Gather", [name, order], [swapped], swapped, axis=axis))
+
+
+def _first_kernel(graph: Any, image: str) -> Any:
+    """The weights of the one convolution that reads the image and sees its three channels; None
+    where something else reads it, or the weights have another reader."""
+    readers = _readers(graph, image)
+    if len(readers) == 1 and readers[0].op_type == "Transpose":
+        readers = _readers(graph, readers[0].output[0])
+    if len(readers) != 1 or readers[0].op_type != "Conv":
+        return None
+    name = readers[0].input[1]
+    kernel = next((tensor for tensor in graph.initializer if tensor.name == name), None)
+    if kernel is None or len(_readers(graph, name)) != 1:
+        return None
+    return kernel if kernel.dims[1] == 3 else None  # one group: each filter sees all channels
 
 
 def _readers(graph: Any, name: str) -> list[Any]:

@@ -44,7 +44,14 @@ def kind_of(module: Any) -> str | None:
 
 
 def sizes(module: Any) -> dict[str, int]:
-    """The sizes of a module that has a width; nothing for any other."""
+    """The sizes of a module that has a width; nothing for any other.
+
+    >>> import torch
+    >>> sizes(torch.nn.Conv2d(3, 8, kernel_size=3))
+    {'in_channels': 3, 'out_channels': 8, 'groups': 1}
+    >>> sizes(torch.nn.ReLU())
+    {}
+    """
     return {key: _number(getattr(module, key)) for key in _keys(module)}
 
 
@@ -55,6 +62,12 @@ def resize(model: Any, widths: Widths) -> None:
 
     Raises:
         WeightsError: the widths are not of this architecture.
+
+    >>> import torch
+    >>> network = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Linear(8, 2))
+    >>> resize(network, {"0": {"out_features": 5}, "1": {"in_features": 5}})
+    >>> [tuple(layer.weight.shape) for layer in network]
+    [(5, 3), (2, 5)]
     """
     modules = dict(model.named_modules())
     for name, changed in widths.items():

@@ -45,6 +45,18 @@ def read_state(path: Path) -> StateDict:
     Raises:
         WeightsError: not a checkpoint, one that needs unpickling of code, or NaN inside.
     """
+    import torch
+
+    state = _state_dict(_load_safely(path), path)
+    others = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
+    if others:
+        raise WeightsError(f"{path} holds more than tensors: {', '.join(map(str, others[:5]))}")
+    refuse_nan(state, str(path))
+    return {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
+
+
+def _load_safely(path: Path) -> object:
+    """What a file holds; of a pickle, tensors and plain containers alone."""
     import pickle
 
     import torch
@@ -53,9 +65,8 @@ def read_state(path: Path) -> StateDict:
 
     try:
         if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "GLOBAL" not in str(error):
             raise WeightsError(f"{path} is not a checkpoint") from error
@@ -65,16 +76,17 @@ def read_state(path: Path) -> StateDict:
         ) from error
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise WeightsError(f"{path} is not a readable checkpoint: {error}") from error
-    if not isinstance(state, dict):
-        raise WeightsError(f"{path} holds a {type(state).__name__}, a state dict expected")
+
+
+def _state_dict(content: object, path: Path) -> dict[str, Any]:
+    """The state dict in a checkpoint, which training scripts wrap in different ways."""
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} holds a {type(content).__name__}, a state dict expected")
+    state: dict[str, Any] = content
     for wrapper in ("state_dict", "model"):
         if isinstance(state.get(wrapper), dict):
             state = state[wrapper]
-    strangers = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
-    if strangers:
-        raise WeightsError(f"{path} holds more than tensors: {', '.join(map(str, strangers[:5]))}")
-    refuse_nan(state, str(path))
-    return {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
+    return state
 
 
 def refuse_nan(state: StateDict, where: str) -> None:
@@ -101,29 +113,43 @@ def load_into(model: Any, state: StateDict, where: str, new_head: bool = False) 
     own = model.state_dict()
     heads = classifiers(model)
     if new_head:
-        state = {n: t for n, t in state.items() if n.rsplit(".", 1)[0] not in heads}
-        own = {n: t for n, t in own.items() if n.rsplit(".", 1)[0] not in heads}
-    missing = sorted(set(own) - set(state))
-    unexpected = sorted(set(state) - set(own))
+        state, own = _without(state, heads), _without(own, heads)
+    misfits = _misfits(state, own)
+    if misfits:
+        faults = [f"  {what} ({len(k)}): {'; '.join(k[:5])}" for what, k in misfits.items()]
+        raise WeightsError(
+            f"{where} does not fit {model.pretrained_cfg['architecture']}:\n" + "\n".join(faults),
+            hint="the classifier has other classes than the data: set model.head: new and add a "
+            "finetune stage"
+            if _is_head_alone(misfits, heads)
+            else "give the architecture these weights were made for",
+        )
+    model.load_state_dict(state, strict=False)
+
+
+def _without(state: StateDict, modules: list[str]) -> StateDict:
+    return {n: t for n, t in state.items() if n.rsplit(".", 1)[0] not in modules}
+
+
+def _misfits(state: StateDict, own: StateDict) -> dict[str, list[str]]:
+    """What of a state dict does not fit a model's own, by what is wrong; empty if all fits."""
     shapes = [
         f"{n} is {tuple(state[n].shape)}, expected {tuple(own[n].shape)}"
         for n in own
         if n in state and state[n].shape != own[n].shape
     ]
-    rows = [("missing", missing), ("unexpected", unexpected), ("other shape", shapes)]
-    faults = [f"  {what} ({len(keys)}): {'; '.join(keys[:5])}" for what, keys in rows if keys]
-    if faults:
-        only_head = (
-            not missing and not unexpected and all(s.startswith(tuple(heads)) for s in shapes)
-        )
-        raise WeightsError(
-            f"{where} does not fit {model.pretrained_cfg['architecture']}:\n" + "\n".join(faults),
-            hint="the classifier has other classes than the data: set model.head: new and add a "
-            "finetune stage"
-            if only_head
-            else "give the architecture these weights were made for",
-        )
-    model.load_state_dict(state, strict=False)
+    found = {
+        "missing": sorted(set(own) - set(state)),
+        "unexpected": sorted(set(state) - set(own)),
+        "other shape": shapes,
+    }
+    return {what: names for what, names in found.items() if names}
+
+
+def _is_head_alone(misfits: dict[str, list[str]], heads: list[str]) -> bool:
+    """Whether nothing but the shape of the classifier differs: it has other classes."""
+    shapes = misfits.get("other shape", [])
+    return [*misfits] == ["other shape"] and all(s.startswith(tuple(heads)) for s in shapes)
 
 
 def rename_lite(state: StateDict, own: StateDict) -> StateDict:

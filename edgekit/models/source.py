@@ -117,11 +117,11 @@ class ModelSource(BaseModel):
     @field_validator("input_range")
     @classmethod
     def _never_guessed(cls, value: InputRange | None, info: ValidationInfo) -> InputRange | None:
-        given = [key for key in ("mean", "std") if info.data.get(key) is not None]
-        if value and given:
-            raise ValueError(f"{' and '.join(given)} say it already: give the one or the other")
+        named = [key for key in ("mean", "std") if info.data.get(key) is not None]
+        if value and named:
+            raise ValueError(f"{' and '.join(named)} say it already: give the one or the other")
         format, known = _format_in(info), {"mean", "std"} <= set(info.data)
-        if not value and known and len(given) < 2 and format not in (None, "torch"):
+        if not value and known and len(named) < 2 and format not in (None, "torch"):
             raise ValueError(
                 f"this key (or both mean and std) is required for {NAMES[str(format)]}, as the "
                 f"range of its input is never guessed: {', '.join(RANGES)}; a model that takes "

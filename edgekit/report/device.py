@@ -10,7 +10,7 @@ from edgekit.evidence import Validity
 from edgekit.report.render import render
 
 WIDTH, HEIGHT = 640, 120
-MANY = 2000
+MAX_CURVE_POINTS = 2000
 """Points of a curve that a page can show."""
 
 
@@ -53,7 +53,7 @@ def _curves(report: DeviceReport) -> dict[str, str]:
 
 
 def _line(points: list[tuple[float, float]]) -> str:
-    step = len(points) // MANY + 1
+    step = len(points) // MAX_CURVE_POINTS + 1
     points = points[::step]
     left, right = points[0][0], points[-1][0]
     top = 1.1 * max(y for _, y in points) or 1.0

@@ -8,6 +8,7 @@ from edgekit.data.splits import SplitsMetadata
 from edgekit.evaluation.source_check import SourceCheckMetadata
 from edgekit.evidence import Evidence
 from edgekit.runtimes import find_runtimes
+from edgekit.spec.target import Target
 
 BUSY = (
     "The latency of {rows}, though it was tried three times: other jobs were at work, and the "
@@ -59,39 +60,53 @@ def _no_better_than_guessing(build: Build, target: TargetResult) -> list[str]:
 
 
 def _not_measured(target: TargetResult) -> list[str]:
-    """What a reader might take for measured, and why it was not."""
-    spec = target.plan.target
+    """What a reader might take for measured on the target, and why it was not."""
+    if was_timed(target):
+        return _disturbed(target)
+    environment = target.rows[-1].validation.environment
+    int8 = environment.get("int8_instructions", [])
+    saturates = not int8 and any(find_runtimes()[row.row.runtime].saturates for row in target.rows)
+    elsewhere = (
+        _latency_elsewhere(target, int8)
+        if target.plan.target.device == "CPU"
+        else _other_device(target.plan.target)
+    )
+    return [*_disturbed(target), *([SATURATES] if saturates else []), elsewhere]
+
+
+def _disturbed(target: TargetResult) -> list[str]:
     busy = [
         f"{result.row.variant} {result.row.stage}"
         for result in target.rows
         if result.validation.latency.disturbed
     ]
-    doubts = [BUSY.format(rows=", ".join(busy))] if busy else []
-    board = target.plan.board
-    if was_timed(target):
-        return doubts
-    environment = target.rows[-1].validation.environment
-    int8 = environment.get("int8_instructions", [])
-    saturates = not int8 and any(find_runtimes()[row.row.runtime].saturates for row in target.rows)
-    doubts += [SATURATES] if saturates else []
-    if spec.device != "CPU":
-        return [
-            *doubts,
-            f"Anything on the {spec.device} of {spec.description}: this machine has none. Accuracy "
-            "and ratios are those of the same file on this machine's CPU in float32 arithmetic "
-            "where the file is float; another order of magnitude may be true of the "
-            f"{spec.device}. To measure it there: build on a machine that has one, or `edgekit "
-            "device add NAME --ssh USER@HOST` and build with `--device NAME`.",
-        ]
+    return [BUSY.format(rows=", ".join(busy))] if busy else []
+
+
+def _other_device(spec: Target) -> str:
+    return (
+        f"Anything on the {spec.device} of {spec.description}: this machine has none. Accuracy "
+        "and ratios are those of the same file on this machine's CPU in float32 arithmetic "
+        "where the file is float; another order of magnitude may be true of the "
+        f"{spec.device}. To measure it there: build on a machine that has one, or `edgekit "
+        "device add NAME --ssh USER@HOST` and build with `--device NAME`."
+    )
+
+
+def _latency_elsewhere(target: TargetResult, int8: list[str]) -> str:
+    """
+    Args:
+        int8: this machine's instructions for int8 dot products.
+    """
+    spec, board = target.plan.target, target.plan.board
     here = f"has {', '.join(int8)}" if int8 else "has no int8 dot-product instructions"
     why = f"{board.name} is emulated" if board else "no device took part in this build"
-    return [
-        *doubts,
+    return (
         f"Latency on {spec.description}: {why}. The "
         f"ratios are this machine's, whose processor {here}; what int8 gains depends on them, so "
         f"expect other ratios on its {spec.cpu}. To measure it there: `edgekit device add NAME "
-        "--ssh USER@HOST`, and build with `--device NAME`.",
-    ]
+        "--ssh USER@HOST`, and build with `--device NAME`."
+    )
 
 
 def evidence_of(target: TargetResult) -> Evidence:

@@ -11,7 +11,7 @@ from edgekit.model_metadata import Audit, FloatOps
 
 INT8_SHARE = 0.9
 """Share of the multiply-accumulates from which a file counts as int8 here."""
-KEPT = 95.0
+KEPT_AGREEMENT = 95.0
 """Percent of agreement with float from which int8 counts as kept."""
 
 
@@ -73,7 +73,9 @@ class Reach(BaseModel):
 
     @property
     def kept(self) -> bool:
-        return bool(self.best and self.best[1].agreement and self.best[1].agreement.value >= KEPT)
+        return bool(
+            self.best and self.best[1].agreement and self.best[1].agreement.value >= KEPT_AGREEMENT
+        )
 
 
 class MatrixReport(BaseModel):

@@ -13,7 +13,7 @@ import pytest
 
 from edgekit.build.plan import make_plan
 from edgekit.build.run import execute
-from edgekit.build_folder.pairs import Asked, locate
+from edgekit.build_folder.pairs import InspectOptions, locate
 from edgekit.devices.bundle.make import bundle_of
 from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.estimate.estimate import estimate_for
@@ -65,7 +65,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def test_a_variants_folder_leads_to_all_that_is_needed(world: World) -> None:
-    pair = locate(world.variant, world.store, Asked(samples=4))
+    pair = locate(world.variant, world.store, InspectOptions(samples=4))
     assert pair.runtime.name == "onnxruntime"
     assert pair.path == world.variant / "model.onnx"
     assert (pair.form.dtype, pair.float_form.dtype) == ("uint8", "float32")
@@ -83,24 +83,27 @@ def _is_calibration(path: Path) -> bool:
 
 
 def test_the_model_in_it_is_as_good_as_the_folder(world: World) -> None:
-    assert locate(world.variant / "model.onnx", world.store, Asked()).path.parent == world.variant
+    assert (
+        locate(world.variant / "model.onnx", world.store, InspectOptions()).path.parent
+        == world.variant
+    )
     with pytest.raises(InputError, match=r"labels\.txt is not the model"):
-        locate(world.variant / "labels.txt", world.store, Asked())
+        locate(world.variant / "labels.txt", world.store, InspectOptions())
 
 
 def test_samples_are_spread_over_all_classes_and_no_more_than_there_are(world: World) -> None:
-    assert len(locate(world.variant, world.store, Asked(samples=100)).images) == 8
+    assert len(locate(world.variant, world.store, InspectOptions(samples=100)).images) == 8
 
 
 def test_what_broke_a_gate_was_not_published_and_is_found_all_the_same(world: World) -> None:
     assert not world.broken.exists()
-    pair = locate(world.broken, world.store, Asked())
+    pair = locate(world.broken, world.store, InspectOptions())
     assert pair.path.is_relative_to(world.store.root)
     assert pair.path != pair.float_path
 
 
 def test_other_images_may_be_named(world: World, images_folder: Path) -> None:
-    pair = locate(world.variant, world.store, Asked(images=images_folder, samples=5))
+    pair = locate(world.variant, world.store, InspectOptions(images=images_folder, samples=5))
     assert pair.images.shape == (5, 32, 32, 3)
     assert str(images_folder) in pair.images_from
 
@@ -110,14 +113,14 @@ def test_images_that_are_none(world: World, content: bytes | None, tmp_path: Pat
     if content:
         (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(DataError, match=r"no images in|cannot be read"):
-        locate(world.variant, world.store, Asked(images=tmp_path))
+        locate(world.variant, world.store, InspectOptions(images=tmp_path))
     with pytest.raises(DataError, match="is no folder"):
-        locate(world.variant, world.store, Asked(images=tmp_path / "nowhere"))
+        locate(world.variant, world.store, InspectOptions(images=tmp_path / "nowhere"))
 
 
 def test_another_store_is_told_with_the_command_that_mends_it(world: World, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="was not built with the store") as caught:
-        locate(world.variant, Store(tmp_path), Asked())
+        locate(world.variant, Store(tmp_path), InspectOptions())
     assert "edgekit build" in str(caught.value.hint)
 
 
@@ -134,19 +137,19 @@ def lose(world: World, tmp_path: Path, is_lost: Callable[[dict[str, object]], bo
 def test_a_float_model_that_was_deleted(world: World, tmp_path: Path) -> None:
     store = lose(world, tmp_path, lambda metadata: metadata.get("precision") == "float32")
     with pytest.raises(InputError, match=r"float model .* is not in the store") as caught:
-        locate(world.variant, store, Asked())
+        locate(world.variant, store, InspectOptions())
     assert "--float" in str(caught.value.hint)
 
 
 def test_images_that_were_deleted(world: World, tmp_path: Path) -> None:
     store = lose(world, tmp_path, lambda metadata: metadata.get("split") == "calibration")
     with pytest.raises(InputError, match="no calibration images") as caught:
-        locate(world.variant, store, Asked())
+        locate(world.variant, store, InspectOptions())
     assert "--images" in str(caught.value.hint)
 
 
 def test_channels_that_corrections_rescaled_are_known(world: World, tmp_path: Path) -> None:
-    assert not locate(world.variant, world.store, Asked()).rescaled
+    assert not locate(world.variant, world.store, InspectOptions()).rescaled
     store = lose(world, tmp_path, lambda _: False)
     for path in store.root.glob("objects/*/artifact.json"):
         record = json.loads(path.read_text())
@@ -154,24 +157,24 @@ def test_channels_that_corrections_rescaled_are_known(world: World, tmp_path: Pa
             record["metadata"]["quantization"]["corrections"] = ["equalise", "bias"]
             path.chmod(0o644)
             path.write_text(json.dumps(record))
-    assert locate(world.variant, store, Asked()).rescaled
+    assert locate(world.variant, store, InspectOptions()).rescaled
 
 
 def test_a_targets_folder_names_its_variants(world: World) -> None:
     with pytest.raises(InputError, match="several variants") as caught:
-        locate(world.variant.parent, world.store, Asked())
+        locate(world.variant.parent, world.store, InspectOptions())
     assert "onnxruntime" in str(caught.value.hint)
 
 
 def test_a_folder_of_no_build(world: World, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither a variant's folder"):
-        locate(tmp_path / "nowhere", world.store, Asked())
+        locate(tmp_path / "nowhere", world.store, InspectOptions())
 
 
 def test_a_manifest_that_is_none(world: World, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(InputError, match=r"manifest\.json cannot be read"):
-        locate(tmp_path, world.store, Asked())
+        locate(tmp_path, world.store, InspectOptions())
 
 
 @pytest.mark.parametrize(
@@ -200,7 +203,7 @@ def test_a_published_folder_that_was_changed(
         content[-9] ^= 1
         model.write_bytes(content)
     with pytest.raises(error, match=words):
-        locate(folder, world.store, Asked())
+        locate(folder, world.store, InspectOptions())
     with pytest.raises(error, match=words), bundle_of(folder, world.store, BundleOptions()):
         pass
     with pytest.raises(error, match=words):
@@ -212,7 +215,7 @@ def test_a_float_file_has_nothing_to_be_compared_with(world: World, tmp_path: Pa
     report["rows"] = [row for row in report["rows"] if row["baseline"]]
     (tmp_path / "report.json").write_text(json.dumps(report))
     with pytest.raises(InputError, match="is a float file"):
-        locate(tmp_path / "onnxruntime", world.store, Asked())
+        locate(tmp_path / "onnxruntime", world.store, InspectOptions())
 
 
 @pytest.mark.slow
@@ -231,31 +234,33 @@ def test_what_took_over_another_runtimes_file_is_compared_as_that(
     )
     plan = make_plan(load_recipe(world.root / "tiny.yaml"), [board], world.store)
     publish(execute(plan, world.store, Silent()), tmp_path)
-    pair = locate(tmp_path / "tiny/via/openvino-via-onnxruntime", world.store, Asked())
+    pair = locate(tmp_path / "tiny/via/openvino-via-onnxruntime", world.store, InspectOptions())
     assert pair.runtime.name == "onnxruntime"
     assert {pair.path.name, pair.float_path.name} == {"model.onnx"}
 
 
 def test_two_files_from_anywhere(world: World, images_folder: Path) -> None:
-    original = locate(world.variant, world.store, Asked()).float_path
+    original = locate(world.variant, world.store, InspectOptions()).float_path
     file, half = world.variant / "model.onnx", (0.5, 0.5, 0.5)
-    asked = Asked(float_file=original, images=images_folder, samples=2, mean=half, std=half)
+    asked = InspectOptions(
+        float_file=original, images=images_folder, samples=2, mean=half, std=half
+    )
     pair = locate(file, world.store, asked)
     assert (pair.form.dtype, pair.float_form.mean) == ("uint8", half)
     assert pair.images.shape == (2, 32, 32, 3)
 
     with pytest.raises(InputError, match="how pixels become that is not known"):
-        locate(file, world.store, Asked(float_file=original, images=images_folder))
+        locate(file, world.store, InspectOptions(float_file=original, images=images_folder))
     with pytest.raises(InputError, match="the images have to be named"):
-        locate(file, world.store, Asked(float_file=original))
+        locate(file, world.store, InspectOptions(float_file=original))
     with pytest.raises(InputError, match="is no file"):
-        locate(file, world.store, Asked(float_file=original / "nowhere"))
+        locate(file, world.store, InspectOptions(float_file=original / "nowhere"))
     with pytest.raises(InputError, match="not two files of one runtime"):
-        locate(world.variant / "labels.txt", world.store, Asked(float_file=original))
+        locate(world.variant / "labels.txt", world.store, InspectOptions(float_file=original))
 
 
 def test_a_file_that_is_no_model(world: World, images_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"not a model")
-    asked = Asked(float_file=tmp_path / "model.onnx", images=images_folder)
+    asked = InspectOptions(float_file=tmp_path / "model.onnx", images=images_folder)
     with pytest.raises(InputError, match=r"model\.onnx"):
         locate(world.variant / "model.onnx", world.store, asked)

@@ -1,5 +1,6 @@
 """A network that was cut is built again from its architecture, its widths and its tensors."""
 
+import doctest
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from edgekit.errors import WeightsError
-from edgekit.models import timm_models
+from edgekit.models import channel_widths, timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card, read_card
 from edgekit.models.channel_widths import Widths, changed_widths, resize
 from edgekit.models.source import ModelSource
@@ -94,3 +95,9 @@ def test_a_pruned_network_takes_a_head_for_other_classes(tmp_path: Path) -> None
 def test_widths_of_another_architecture_are_refused(widths: Widths, message: str) -> None:
     with pytest.raises(WeightsError, match=message):
         resize(timm_models.create(ARCH, 2), widths)
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    result = doctest.testmod(channel_widths)
+    assert result.attempted
+    assert not result.failed

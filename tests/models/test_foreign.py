@@ -185,10 +185,6 @@ def in_bgr_keras(model: Any) -> Any:
 def kept(path: Path, into: Path, classes: tuple[str, ...] = CLASSES, **fields: Any) -> Artifact:
     """What the source step leaves for a file."""
     source = ModelSource(weights=str(path), **{"input_range": "0..1", **fields})
-    splits = Artifact(
-        digest="", path=into, files={}, metadata={"classes": list(classes)}, parents=()
-    )
-    context = Context(progress=lambda done, total, note: None, partial=into)
     divided = SplitsMetadata(classes=classes, fingerprint="f" * 64, counts={}).record()
     splits = Artifact(digest="", path=into, files={}, metadata=divided, parents=())
     context = Context(progress=lambda done, total, note: None, partial=into)

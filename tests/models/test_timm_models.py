@@ -278,11 +278,6 @@ def test_macs_of_a_convolution_are_those_counted_by_hand() -> None:
 def loaded(base: Path, source: ModelSource, *classes: str) -> tuple[Path, FloatMetadata]:
     into = base / "into"
     into.mkdir()
-    splits = Artifact(
-        digest="", path=base, files={}, metadata={"classes": list(classes)}, parents=()
-    )
-    context = Context(progress=lambda done, total, note: None, partial=base)
-    action = LoadModel(source, SIZE, 1.0)
     divided = SplitsMetadata(classes=classes, fingerprint="f" * 64, counts={}).record()
     splits = Artifact(digest="", path=base, files={}, metadata=divided, parents=())
     context = Context(progress=lambda done, total, note: None, partial=base)
@@ -412,10 +407,6 @@ except WeightsError as error:
     said["not cached"] = [str(error), error.hint]
 
 def load(head):
-    splits = Artifact(
-        digest="", path=folder, files={}, metadata={"classes": ["a", "b"]}, parents=()
-    )
-    context = Context(progress=print, partial=folder)
     divided = {"classes": ["a", "b"], "fingerprint": "f", "counts": {}}
     splits = Artifact(digest="", path=folder, files={}, metadata=divided, parents=())
     context = Context(progress=print, partial=folder)

@@ -67,19 +67,23 @@ def _from_folder(root: Path) -> list[Sample]:
     _refuse_loose_images(root, *splits)
     if not splits:
         return [s for folder in folders for s in _class_folder(root, folder, None)]
-    stray = [f.name for f in folders if f not in splits]
-    if stray:
-        raise DataError(
-            f"{root} holds split folders ({', '.join(f.name for f in splits)}) beside others: "
-            f"{', '.join(stray[:5])}",
-            hint="keep either class folders or split folders at one level",
-        )
+    _refuse_mixed_levels(root, folders, [*splits])
     return [
         sample
         for folder, split in splits.items()
         for class_folder in _subfolders(folder)
         for sample in _class_folder(root, class_folder, split)
     ]
+
+
+def _refuse_mixed_levels(root: Path, folders: list[Path], splits: list[Path]) -> None:
+    others = [folder.name for folder in folders if folder not in splits]
+    if others:
+        raise DataError(
+            f"{root} holds split folders ({', '.join(f.name for f in splits)}) beside others: "
+            f"{', '.join(others[:5])}",
+            hint="keep either class folders or split folders at one level",
+        )
 
 
 def _class_folder(root: Path, folder: Path, split: SplitName | None) -> list[Sample]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.build_folder.pairs import Asked, input_form
+from edgekit.build_folder.pairs import InspectOptions, input_form
 from edgekit.data.images import decode_folder
 from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
 from edgekit.devices.bundle.options import BundleOptions
@@ -124,7 +124,7 @@ def _inputs(
             f"{path} takes {port.shape}, and --images gives square RGB images",
             hint="leave --images out: random inputs are enough to time it",
         )
-    form = input_form(path, port.dtype, Asked(mean=options.mean, std=options.std))
+    form = input_form(path, port.dtype, InspectOptions(mean=options.mean, std=options.std))
     images = decode_folder(options.images, port.shape[2], 1.0, SLICE)
     source = f"{len(images)} images of a folder of the user's"
     if last:

@@ -165,7 +165,6 @@ def made(
     artifact = _artifact(MakeProbe(probe, runtime), store, progress)
     names = runtime.files()
     metadata = artifact.described_by(ProbeMetadata)
-    names = (runtime.file, *runtime.companions)
     return [
         Made(
             probe=probe,
