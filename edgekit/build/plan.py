@@ -83,9 +83,6 @@ def make_plan(
     Raises:
         InputError: data, weights or gates that cannot work, before anything runs.
     """
-    names = [target.name for target in targets]
-    if len(set(names)) < len(names):
-        raise InputError(f"--target: a target is named twice: {', '.join(sorted(names))}")
     inventory = _in_order(recipe, take_inventory(recipe.data, store.root / "digests"))
     seen = _seen_images(recipe, inventory)
     draft = Draft(recipe, inventory)
@@ -96,13 +93,7 @@ def make_plan(
     scores = ReferenceScores(recipe.model.format)
     draft.add(REFERENCE, scores, {"model": reference, "images": judge})
     kept = trunk[trunk.index(reference) :]
-    # Their steps would be printed alike.
-    taken = {name for name in names if any(f"{s}/".startswith(f"{name}/") for s in draft.steps)}
-    if taken:
-        raise InputError(
-            f"a target cannot be named {', '.join(sorted(taken))}: a step bears that name",
-            hint="rename the target's file, or give it a name: key",
-        )
+    _refuse_names(draft, [target.name for target in targets])
     targets, left_out = compatible_targets(recipe.model, targets)
     _refuse_idle_stages(recipe, targets)
     planned = tuple(
@@ -117,6 +108,22 @@ def make_plan(
         left_out=left_out,
         seen=frozenset(seen),
     )
+
+
+def _refuse_names(draft: Draft, names: list[str]) -> None:
+    """A target's steps begin with its name when they are printed.
+
+    Raises:
+        InputError: they would be printed like those of another target, or like a shared step.
+    """
+    if len(set(names)) < len(names):
+        raise InputError(f"--target: a target is named twice: {', '.join(sorted(names))}")
+    taken = [name for name in names if any(f"{id}/".startswith(f"{name}/") for id in draft.steps)]
+    if taken:
+        raise InputError(
+            f"a target cannot be named {', '.join(sorted(taken))}: a step bears that name",
+            hint="rename the target's file, or give it a name: key",
+        )
 
 
 def _in_order(recipe: Recipe, inventory: Inventory) -> Inventory:
