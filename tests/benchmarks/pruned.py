@@ -18,6 +18,7 @@ from edgekit.build.plan import make_plan
 from edgekit.build.run import Build, RowResult, execute
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
+from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store, default_store
 from edgekit.evaluation.measure import Candidate, measure
 from edgekit.evaluation.metrics import is_disturbed, ratio_of
@@ -63,14 +64,14 @@ def candidate(name: str, runtime: str, artifact: Artifact) -> Candidate:
 
 def table(built: dict[str, Build], runtime: str) -> list[str]:
     found = files(built, runtime)
-    images = built[DENSE].artifacts["images/validation"]
+    images = built[DENSE].artifacts[StepId("images/validation")]
     labels = np.load(images.file("labels.npy"))
     candidates = [candidate(name, runtime, row.artifact) for name, row in found.items()]
     for _ in range(REPEATS):
         timings = measure(candidates, images.file("images.npy"), lambda *_: None).timings
         if not any(map(is_disturbed, timings.values())):
             break
-    reference = np.load(built[DENSE].artifacts["reference"].file("scores.npy"))
+    reference = np.load(built[DENSE].artifacts[StepId("reference")].file("scores.npy"))
     rows = []
     for name, row in found.items():
         scores = np.load(built[name.split()[0]].artifacts[row.row.validation].file("scores.npy"))

@@ -135,7 +135,7 @@ def test_rows_name_the_baseline_and_the_last_stage(plan: Planner) -> None:
 def test_every_later_stage_is_compared_with_the_baseline_on_the_judging_images(
     plan: Planner,
 ) -> None:
-    steps = {step.id: step for step in plan().steps}
+    steps: dict[str, Step] = {step.id: step for step in plan().steps}
     first = steps["board/onnxruntime/validate-finetune"].inputs
     assert first["images"] == "images/validation"
     assert "baseline" not in first
@@ -173,7 +173,7 @@ def test_the_reference_is_the_trained_model_or_the_source_without_training(
 
 
 def test_quantising_sees_calibration_images_and_never_the_judging_ones(plan: Planner) -> None:
-    steps = {step.id: step for step in plan().steps}
+    steps: dict[str, Step] = {step.id: step for step in plan().steps}
     assert steps["board/onnxruntime/quantize"].inputs == {
         "model": "board/onnxruntime/compile-finetune",
         "calibration": "images/calibration",

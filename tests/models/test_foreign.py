@@ -26,6 +26,8 @@ from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
+from edgekit.engine.step import Step
+from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, InputError, WeightsError
 from edgekit.evaluation import measure, source_check
@@ -703,7 +705,8 @@ def test_a_wrong_class_order_stops_the_build_with_the_right_one_which_then_build
     text = recipe_text("turned.onnx", f"input_range: 0..1, {order}")
     result = build(colours, text, target("onnxruntime"), store)
     check_shipped(result, {"onnxruntime"})
-    card = Card.model_validate(result.artifacts["board/onnxruntime/export"].metadata["card"])
+    export = StepId("export", target="board", variant="onnxruntime")
+    card = Card.model_validate(result.artifacts[export].metadata["card"])
     assert card.classes == ("sun", "dim", "red", "green")
 
 
@@ -824,7 +827,7 @@ def test_the_check_is_a_step_of_its_own_on_training_images(
     colours: Path, onnx_file: Path, store: Store
 ) -> None:
     (colours / "c.onnx").write_bytes(onnx_file.read_bytes())
-    steps = {
+    steps: dict[str, Step] = {
         s.id: s for s in planned(colours, recipe_text("c.onnx"), target("onnxruntime"), store).steps
     }
     assert steps["check-source"].inputs == {"model": "source", "images": "images/check-source"}

@@ -14,6 +14,7 @@ from edgekit.build.runtime_steps import Precompile
 from edgekit.build.target_plan import PRECOMPILE
 from edgekit.engine.action import Context
 from edgekit.engine.observer import Silent
+from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.report.publish import publish
 from edgekit.runtimes.contract.settings import Variant
@@ -43,9 +44,14 @@ def test_a_blob_lies_beside_the_file_it_was_compiled_from(
     action = Precompile(OpenVino(), "CPU")
     context = Context(progress=lambda *_: None, partial=store.partial("blob"))
     with store.workspace() as work:
-        metadata = action.run({"model": build.artifacts["npu/openvino/export"]}, work, context)
+        metadata = action.run(
+            {"model": build.artifacts[StepId("export", target="npu", variant="openvino")]},
+            work,
+            context,
+        )
         blob = store.commit("blob", work, metadata, (), 0.0)
-    with_blob = replace(build, artifacts={**build.artifacts, f"npu/openvino/{PRECOMPILE}": blob})
+    precompiled = StepId(PRECOMPILE, target="npu", variant="openvino")
+    with_blob = replace(build, artifacts={**build.artifacts, precompiled: blob})
     publish(with_blob, recipe.parent / "build")
     manifest = json.loads((folder / "openvino/manifest.json").read_text())
     assert manifest["compiled_for"]["device"] == "CPU"

@@ -16,7 +16,8 @@ from edgekit.build.plan import Plan, make_plan
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact, Metadata
-from edgekit.engine.step import StepState
+from edgekit.engine.step import Step, StepState
+from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.engine.user_paths import loaded_from
 from edgekit.errors import DataError, InputError, WeightsError
@@ -415,7 +416,7 @@ def keys(plan: Plan) -> dict[str, str]:
 
 
 def test_the_scores_stand_before_the_stage_and_are_its_input(plan: MakePlan) -> None:
-    steps = {step.id: step for step in plan().steps}
+    steps: dict[str, Step] = {step.id: step for step in plan().steps}
     order = list(steps)
     assert order.index("images/train") < order.index(SCORES) < order.index("distill")
     assert steps[SCORES].inputs == {"splits": "splits", "train": "images/train"}
@@ -494,9 +495,9 @@ def test_built_scores_are_cached_when_the_learning_rate_changes(
         )  # fmt: skip
 
     first = execute(trunk(plan()), store, Silent())
-    assert first.artifacts["distill"].metadata["training"]["teacher"]["head"]["folds"] == 5
+    assert first.artifacts[StepId("distill")].metadata["training"]["teacher"]["head"]["folds"] == 5
     again = trunk(plan(("learning_rate: 1.0e-3", "learning_rate: 2.0e-3")))
-    states = {step.id: step.state for step in again.steps}
+    states: dict[str, StepState] = {step.id: step.state for step in again.steps}
     assert states[SCORES] is StepState.CACHED
     assert states["distill"] is not StepState.CACHED
     assert SCORES not in execute(again, store, Silent()).ran

@@ -359,7 +359,7 @@ def test_a_plan_holds_a_pruned_network_to_the_dense_one(
         "  - quantize: {samples: 8}\n"
     )
     plan = make_plan(load_recipe(path), [load_target("rpi")], store)
-    steps = {step.id: step for step in plan.steps}
+    steps: dict[str, Step] = {step.id: step for step in plan.steps}
     assert steps["prune-table"].inputs == {"model": "finetune"}
     assert steps["prune"].inputs["table"] == "prune-table"
     assert steps["reference"].inputs["model"] == "finetune"

@@ -13,6 +13,7 @@ from edgekit.build.plan import make_plan
 from edgekit.build.run import Build, execute
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
+from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, DataError, InputError
 from edgekit.evaluation.gates import Gates
@@ -77,7 +78,7 @@ def test_auto_is_as_good_as_the_best_it_tried(world: Path, runtime: str) -> None
 def test_images_that_judge_are_neither_calibrated_on_nor_validated(world: Path) -> None:
     build = built(world, AUTO, "onnxruntime")
     splits = ("calibration", "held-back", "validation")
-    seen = {name: build.artifacts[f"images/{name}"] for name in splits}
+    seen = {name: build.artifacts[StepId(f"images/{name}")] for name in splits}
     images = {
         name: {image.tobytes() for image in np.load(artifact.file("images.npy"))}
         for name, artifact in seen.items()

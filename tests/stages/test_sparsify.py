@@ -74,7 +74,7 @@ def test_a_target_that_gains_does_not_excuse_another(
     monkeypatch.setattr(find_runtimes()["openvino"], "gains_from", ("2:4",))
     recipe = load_recipe(write_recipe(RECIPE))
     only = [load_target("intel-npu"), load_target("rpi")]
-    steps = [step.id for step in make_plan(recipe, only[:1], store).steps]
+    steps: list[str] = [step.id for step in make_plan(recipe, only[:1], store).steps]
     assert steps.index("finetune") < steps.index("sparsify")
     with pytest.raises(InputError, match=r"^rpi: sparsify"):
         make_plan(recipe, only, store)

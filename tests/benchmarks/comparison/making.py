@@ -23,6 +23,7 @@ from edgekit.build.run import execute
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import Artifact, Json, digest_of, write_atomically
 from edgekit.engine.observer import Silent
+from edgekit.engine.step import Step
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, EdgekitError
 from edgekit.runtimes import find_runtimes
@@ -190,7 +191,7 @@ def _make_ours(row: Row, given: Given, folder: Path, store: Store, fresh: bool) 
         _keep(folder, row, fingerprint, error=f"edgekit refuses it: {'; '.join(faults)}")
         return
     model = build.artifacts[last.model]
-    seconds = sum(build.artifacts[name].seconds for name in own)
+    seconds = sum(found.seconds for step, found in build.artifacts.items() if step in own)
     form = InputForm.model_validate(model.metadata["form"])
     path = _main_file(model, row.runtime)
     _keep(folder, row, fingerprint, path=path, seconds=seconds, form=form)
@@ -198,7 +199,7 @@ def _make_ours(row: Row, given: Given, folder: Path, store: Store, fresh: bool) 
 
 def _own_steps(plan: Plan, model: str) -> tuple[str, ...]:
     """The steps that lead to a file, but for the training and the decoding, which all share."""
-    steps = {step.id: step for step in plan.steps}
+    steps: dict[str, Step] = {step.id: step for step in plan.steps}
 
     def above(name: str) -> list[str]:
         return [*(part for i in steps[name].inputs.values() for part in above(i)), name]

@@ -142,10 +142,11 @@ def prepare(subject: Subject, store: Store) -> Given:
     """Train the float model and decode the images, or find both in the store."""
     plan = subject.plan(subject.with_stages((), {}), "onnxruntime", store)
     shared = tuple(step for step in plan.steps if not step.id.startswith("host/"))
-    artifacts = execute(replace(plan, steps=shared, targets=()), store, Silent()).artifacts
+    ran = execute(replace(plan, steps=shared, targets=()), store, Silent()).artifacts
+    artifacts: dict[str, Artifact] = {str(step): artifact for step, artifact in ran.items()}
     reference = next(step for step in shared if step.id == "reference")
     for name, step in (("float", "model"), ("judge", "images")):
-        artifacts[name] = artifacts[reference.inputs[step]]
+        artifacts[name] = ran[reference.inputs[step]]
     return Given(subject, artifacts)
 
 
