@@ -17,6 +17,7 @@ from edgekit.devices.bundle.bundle import GOLDEN_INPUT, GOLDEN_SCORES, INFO, Bun
 from edgekit.devices.device import Device
 from edgekit.engine.action import Progress
 from edgekit.errors import DeviceError, Fault, InputError
+from edgekit.runtimes import find_runtimes
 
 
 def phone_golden(binary: Path, bundle: Bundle | None = None) -> Callable[[Device, str], Golden]:
@@ -58,7 +59,7 @@ def need_tflite(bundle: Bundle) -> None:
     Raises:
         InputError: the bundle's model is no TFLite file.
     """
-    if Path(bundle.info.subject.file).suffix != ".tflite":
+    if not find_runtimes()[bundle.info.runtime].file.endswith(".tflite"):
         raise InputError(
             f"benchmark_model runs TFLite files, and {bundle.info.subject.file} is none",
             hint="name the variant of LiteRT, e.g. build/<recipe>/android/litert",
