@@ -19,7 +19,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from edgekit.data.images import TRAIN_MARGIN, DecodeImages, decode
+from edgekit.data.images import TRAIN_MARGIN, DecodeImages, ImagesMetadata, decode
 from edgekit.data.sources.base import Listing, Sample, SplitName
 from edgekit.data.sources.imagefolder import ImageFolder
 from edgekit.data.splits import (
@@ -31,7 +31,7 @@ from edgekit.data.splits import (
     take_inventory,
 )
 from edgekit.engine.action import Context
-from edgekit.engine.artifact import Json, sha256_of
+from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DataError, IntegrityError
 from tests.conftest import write_images
 
@@ -367,7 +367,7 @@ def context(tmp_path: Path) -> Context:
 
 def decoded(
     tmp_path: Path, split: str, choice: CalibrationChoice | None = None, **fields: Any
-) -> tuple[np.ndarray, np.ndarray, Json]:
+) -> tuple[np.ndarray, np.ndarray, ImagesMetadata]:
     source = source_of("images", **fields)
     inventory = take_inventory(source, tmp_path / "digests")
     into = tmp_path / "into"

@@ -174,7 +174,7 @@ def test_it_counts_as_having_seen_the_training_images() -> None:
 def test_too_few_images_are_refused(
     train: Callable[..., Result], inputs: dict[str, Artifact], store: Store
 ) -> None:
-    def few(folder: Path) -> dict[str, Any]:
+    def few(folder: Path) -> Metadata:
         for name in ("images.npy", "labels.npy"):
             np.save(folder / name, np.load(inputs["train"].file(name))[:2])
         return Metadata()
