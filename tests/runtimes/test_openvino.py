@@ -401,10 +401,12 @@ def test_an_int8_onnx_file_is_adopted(tmp_path: Path) -> None:
     assert described.float_heavy == []
     assert described.per_channel
     assert described.operators[0].kind == "Convolution"
+    assert str(tmp_path) not in (tmp_path / "baked" / RUNTIME.file).read_text()
+    if not agent.int8_instructions():
+        pytest.skip("OpenVINO's int8 sums saturate on this processor: it has no dot products")
     run = agent.open_onnxruntime(str(tmp_path / "int8" / other.file), 1, True)
     expected = np.concatenate([run(form.prepare(i[np.newaxis])) for i in IMAGES])
     assert distance(scores(tmp_path / "baked" / RUNTIME.file, IMAGES), expected) < 0.3
-    assert str(tmp_path) not in (tmp_path / "baked" / RUNTIME.file).read_text()
 
 
 def test_a_float_onnx_file_in_nchw_is_compiled(tmp_path: Path) -> None:
