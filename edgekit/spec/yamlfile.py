@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import copy
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeGuard, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -189,27 +189,33 @@ def _fields_at(model: Any, loc: Location) -> list[str]:
 def _models_at(model: Any, loc: Location) -> list[type[BaseModel]]:
     """The models pydantic would have taken at a location."""
     for part in loc:
-        candidates = [model]
-        found: Any = None
-        while candidates and found is None:
-            candidate = candidates.pop()
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                if part in candidate.model_fields:
-                    found = candidate.model_fields[str(part)].annotation
-                elif tag_of(candidate) == part:
-                    found = candidate
-            candidates += [a for a in get_args(candidate) if not isinstance(a, str)]
-        if found is not None:
-            model = found
-    models: list[type[BaseModel]] = []
-    candidates = [model]
+        model = _under(model, part)
+    return [candidate for candidate in _types_in(model) if _is_model(candidate)]
+
+
+def _under(model: Any, part: str | int) -> Any:
+    """The annotation of a field, or the member of a union that a tag names; else what it was: an
+    index into a list leads nowhere else."""
+    for candidate in _types_in(model):
+        if _is_model(candidate):
+            if part in candidate.model_fields:
+                return candidate.model_fields[str(part)].annotation
+            if tag_of(candidate) == part:
+                return candidate
+    return model
+
+
+def _types_in(annotation: Any) -> Iterator[Any]:
+    """An annotation and all that it is made of, members of unions from the last on."""
+    candidates = [annotation]
     while candidates:
         candidate = candidates.pop()
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            models.append(candidate)
-        else:
-            candidates += [a for a in get_args(candidate) if not isinstance(a, str)]
-    return models
+        yield candidate
+        candidates += [a for a in get_args(candidate) if not isinstance(a, str)]
+
+
+def _is_model(candidate: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(candidate, type) and issubclass(candidate, BaseModel)
 
 
 def tag_of(model: type[BaseModel]) -> str | None:
