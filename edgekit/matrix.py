@@ -19,6 +19,7 @@ from edgekit import __version__
 from edgekit.build.draft import SOURCE, SPLITS
 from edgekit.build.plan import make_plan
 from edgekit.build.run import Build, RowResult, TargetResult, execute
+from edgekit.compiled_metadata import CompiledMetadata
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import digest_of, write_atomically
@@ -26,8 +27,7 @@ from edgekit.engine.observer import Observer
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError, StorageError, storage_errors
 from edgekit.evaluation.gates import Gates
-from edgekit.model_metadata import CompiledMetadata
-from edgekit.models.metadata import FloatMetadata
+from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.source import ModelSource
 from edgekit.report.matrix import Cell, MatrixReport, MatrixRow
 from edgekit.report.render import render_matrix

@@ -30,7 +30,7 @@ FLOORS = [
     {"engine", "stats"},
     {"data", "models", "transports"},
     {"runtimes"},
-    {"model_metadata"},
+    {"compiled_metadata"},
     {"evaluation", "inspection"},
     {"pruning", "quantization"},
     {"build_folder", "stages"},

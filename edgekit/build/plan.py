@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgekit.build.draft import CHECK_SOURCE, REFERENCE, SOURCE, SPLITS, Draft
+from edgekit.build.seen_images import seen_by_weights
 from edgekit.build.target_plan import TargetPlan, plan_target
-from edgekit.data.sources.base import Sample
 from edgekit.data.splits import (
     CalibrationChoice,
     Inventory,
@@ -34,11 +34,11 @@ from edgekit.engine.artifact import Json, sha256_of
 from edgekit.engine.step import Step, with_reasons
 from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
-from edgekit.errors import InputError, WeightsError
+from edgekit.errors import InputError
 from edgekit.evaluation import source_check
 from edgekit.evaluation.measure import HERE, Machine
 from edgekit.evaluation.validate import ReferenceScores
-from edgekit.models.checkpoint import SEEN_DIGITS, read_note, seen_images
+from edgekit.models.checkpoint import read_note
 from edgekit.models.foreign import LoadForeign
 from edgekit.models.timm_models import LoadModel
 from edgekit.runtimes import find_runtimes
@@ -84,7 +84,7 @@ def make_plan(
         InputError: data, weights or gates that cannot work, before anything runs.
     """
     inventory = _in_order(recipe, take_inventory(recipe.data, store.root / "digests"))
-    seen = _seen_images(recipe, inventory)
+    seen = seen_by_weights(recipe, inventory)
     draft = Draft(recipe, inventory)
     draft.add(SPLITS, SplitData(recipe.data, inventory), {})
     judge = StepId(f"images/{recipe.data.evaluate_on}")
@@ -158,35 +158,6 @@ def _refuse_idle_stages(recipe: Recipe, targets: list[Target]) -> None:
                 stage.check_targets(runtimes)
             except InputError as error:
                 raise InputError(f"{target.name}: {error.message}", hint=error.hint) from None
-
-
-def _seen_images(recipe: Recipe, inventory: Inventory) -> set[str]:
-    """Images the weights have learned from, or will have: here, and in the files they come from.
-
-    Raises:
-        WeightsError: one of them is an image that accuracy is to be measured on.
-    """
-    splits = divide(inventory, recipe.data)
-
-    def starts(samples: list[Sample]) -> set[str]:
-        return {inventory.digests[sample.name][:SEEN_DIGITS] for sample in samples}
-
-    judged = starts(splits[recipe.data.evaluate_on])
-    files = [recipe.model.weights_file()]
-    files += [path for stage in recipe.stages for path in stage.files().values()]
-    seen: set[str] = set()
-    for path in filter(None, files):
-        known = seen_images(path)
-        if known & judged:
-            raise WeightsError(
-                f"{path} was trained on {len(known & judged)} of the {len(judged)} images that "
-                "accuracy is to be measured on",
-                hint="use the split it was trained with (data.seed, data.validation_share), or "
-                "other weights",
-            )
-        seen |= known
-    learned = any(stage.trains or stage.distils for stage in recipe.stages)
-    return seen | (starts(splits["train"]) if learned else set())
 
 
 def _plan_trunk(draft: Draft, machine: Machine) -> tuple[list[StepId], StepId]:

@@ -22,9 +22,10 @@ from edgekit.errors import (
     NotAsAsked,
     StorageError,
 )
+from edgekit.evaluation.choose import Choice, read_choice
 from edgekit.evaluation.gates import GateResult, Gates, judge
 from edgekit.evaluation.metrics import Validation, gate_figures
-from edgekit.evaluation.validate import Choice, read_choice, read_validation
+from edgekit.evaluation.validate import read_validation
 
 
 @dataclass

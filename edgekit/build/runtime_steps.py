@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgekit.compiled_metadata import CompiledMetadata
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, Metadata
 from edgekit.errors import NotAsAsked, Unsupported
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.measure import drivers
-from edgekit.model_metadata import CompiledMetadata
 from edgekit.models import timm_models
-from edgekit.models.metadata import FloatMetadata
+from edgekit.models.float_metadata import FloatMetadata
 from edgekit.quantization.tensor_names import same_ranges
 from edgekit.runtimes.base import CompilesAhead, Runtime, TakesOver, library_errors
 from edgekit.runtimes.contract.settings import Variant

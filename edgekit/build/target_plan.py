@@ -16,9 +16,10 @@ from edgekit.devices.bench.validate_on_device import OnDevice
 from edgekit.engine.action import Action
 from edgekit.engine.step_id import StepId
 from edgekit.errors import InputError
+from edgekit.evaluation.choose import Choose
 from edgekit.evaluation.gates import Gates
 from edgekit.evaluation.measure import device_is_here
-from edgekit.evaluation.validate import Choose, Validate
+from edgekit.evaluation.validate import Validate
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import CompilesAhead, Runtime, TakesOver
 from edgekit.runtimes.contract.settings import Variant

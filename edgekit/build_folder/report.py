@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.compiled_metadata import Audit, FloatOps, MixedPrecision, Search
+from edgekit.evaluation.choose import Choice
 from edgekit.evaluation.gates import GateResult, Gates
 from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, Validation
-from edgekit.evaluation.validate import Choice
 from edgekit.evidence import Bound, Evidence, Measurement, Reason, Validity
-from edgekit.model_metadata import Audit, FloatOps, MixedPrecision, Search
 from edgekit.models.pruned import Pruned
 
 REPORT_SCHEMA: Literal[3] = 3

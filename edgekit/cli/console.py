@@ -10,7 +10,7 @@ from rich import console as rich_console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from edgekit.build_folder.pairs import Pair
+from edgekit.build_folder.float_twin import Pair
 from edgekit.build_folder.report import Report
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import Step

@@ -38,7 +38,7 @@ def inspect(
 
     ARTIFACT is build/<recipe>/<target>/<variant>, the model in it, or with --float any model file.
     """
-    from edgekit.build_folder.pairs import InspectOptions, locate
+    from edgekit.build_folder.float_twin import InspectOptions, locate
     from edgekit.cli.console import Console
     from edgekit.engine.store import Store, default_store
     from edgekit.inspection.causes import find_causes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.model_metadata import Audit
+from edgekit.compiled_metadata import Audit
 from edgekit.runtimes.contract.description import Description
 from edgekit.runtimes.contract.settings import Precision
 

@@ -21,7 +21,7 @@ from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Json, sha256_of
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.evidence import Evidence
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 
 HOST_THREADS = 1
 """Host latency is a ratio; one thread keeps the scheduler's noise out of it."""

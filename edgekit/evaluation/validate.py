@@ -10,19 +10,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from edgekit import stats
+from edgekit.compiled_metadata import CompiledMetadata
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json, Metadata
 from edgekit.errors import NotAsAsked
 from edgekit.evaluation.file_audit import complaint
 from edgekit.evaluation.measure import (
     Candidate,
-    Host,
-    Machine,
-    Timing,
-    agent_digest,
     evidence_on,
     measure,
     measuring_identity,
@@ -33,14 +29,12 @@ from edgekit.evaluation.metrics import (
     is_disturbed,
     latency_of,
     measurement,
-    ratio_of,
 )
-from edgekit.evidence import Evidence, Measurement
-from edgekit.model_metadata import CompiledMetadata
+from edgekit.evidence import Evidence
 from edgekit.models import foreign, timm_models
 from edgekit.models.source import Format
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 
 FLOAT_SQNR_DB = 40.0
 HALF_SQNR_DB = 25.0
@@ -48,7 +42,6 @@ HALF_SQNR_DB = 25.0
 REPEATS = 2
 """Times that a disturbed latency is measured again before it is left at that."""
 RESULT = "validation.json"
-CHOICE = "choice.json"
 
 
 class ReferenceScores(Action):
@@ -174,64 +167,6 @@ def _hold_to_source(
         )
 
 
-class Choice(BaseModel):
-    """The variants of a target, fastest first, from one interleaved run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    fastest: str
-    certain: bool
-    """The interval of the ratio to the next one excludes 1."""
-    ratios: dict[str, Measurement]
-    """Median latency of each variant against the fastest one's."""
-
-
-class Choose(Action):
-    """Name the fastest of the artifacts that passed: all measured in one interleaved run."""
-
-    version = 2
-    libraries = ("numpy", "scipy")
-
-    def __init__(
-        self, runtimes: dict[str, str], device: str = "CPU", machine: Machine | None = None
-    ) -> None:
-        """
-        Args:
-            runtimes: of each variant.
-            machine: this one unless named.
-        """
-        self.runtimes = runtimes
-        self.device = device
-        self.machine = machine or Host(device)
-
-    def settings(self) -> Json:
-        own = {"runtimes": self.runtimes, "device": self.device, "agent": agent_digest()}
-        return {**own, **self.machine.identity()}
-
-    def run(self, inputs: Inputs, into: Path, context: Context) -> Metadata:
-        images = inputs["images"].file("images.npy")
-        candidates = [
-            candidate(name, self.runtimes[name], artifact, self.device)
-            for name, artifact in inputs.items()
-            if name != "images"
-        ]
-        timings = self.machine.time(candidates, images, context.progress).timings
-        choice = choice_of(timings, self.machine.evidence)
-        (into / CHOICE).write_text(choice.model_dump_json(indent=1))
-        return Metadata()
-
-
-def choice_of(timings: dict[str, Timing], evidence: Evidence) -> Choice:
-    """The fastest of models that were timed in one interleaved run."""
-    order = sorted(timings, key=lambda name: float(np.median(timings[name].medians)))
-    best = timings[order[0]]
-    ratios = {name: ratio_of(timings[name], best, evidence) for name in order}
-    others = [ratios[name].low or 0.0 for name in order[1:]]
-    quiet = not any(map(is_disturbed, timings.values()))
-    certain = quiet and all(low > 1 for low in others)
-    return Choice(fastest=order[0], certain=certain, ratios=ratios)
-
-
 def candidate(name: str, runtime: str, artifact: Artifact, device: str = "CPU") -> Candidate:
     form = artifact.described_by(CompiledMetadata).form
     path = artifact.file(find_runtimes()[runtime].file)
@@ -241,11 +176,6 @@ def candidate(name: str, runtime: str, artifact: Artifact, device: str = "CPU") 
 def read_validation(artifact: Artifact) -> Validation:
     artifact.verify()
     return Validation.model_validate_json(artifact.file(RESULT).read_text())
-
-
-def read_choice(artifact: Artifact) -> Choice:
-    artifact.verify()
-    return Choice.model_validate_json(artifact.file(CHOICE).read_text())
 
 
 def _bytes(runtime: str, artifact: Artifact) -> int:

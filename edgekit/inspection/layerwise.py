@@ -14,7 +14,7 @@ from edgekit.errors import InputError
 from edgekit.inspection.noise_flow import NoiseFlow, decibels, ratio
 from edgekit.inspection.tensor_stats import Factors, TensorStats, Values
 from edgekit.runtimes.base import Runtime
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 
 SOUND_DB = 20.0
 """Scores with this much signal over noise decide as the float file's do, near ties aside."""

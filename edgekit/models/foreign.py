@@ -12,7 +12,7 @@ from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, digest_of, sha256_of
 from edgekit.models import _keras, _onnx
 from edgekit.models.card import Card
-from edgekit.models.metadata import FloatMetadata
+from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.source import Format, ModelSource
 
 if TYPE_CHECKING:

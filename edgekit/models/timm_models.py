@@ -20,7 +20,7 @@ from edgekit.models.checkpoint import (
     read_state,
     rename_lite,
 )
-from edgekit.models.metadata import FloatMetadata
+from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.source import TORCHVISION, ModelSource, Triple
 
 if TYPE_CHECKING:

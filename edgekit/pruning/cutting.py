@@ -15,9 +15,9 @@ from edgekit.pruning import cost, planner
 from edgekit.pruning.cost import Cost
 from edgekit.pruning.groups import Dependencies
 from edgekit.pruning.importance import Importance
+from edgekit.pruning.layer_latencies import Table
 from edgekit.pruning.network import Network, read_network
 from edgekit.pruning.planner import PruningPlan
-from edgekit.pruning.table import Table
 
 MAX_CUTS = 4
 """Cuts that are tried before what the table promises is left at what the runtime gives."""

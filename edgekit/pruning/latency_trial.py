@@ -18,7 +18,7 @@ from edgekit.evidence import Measurement
 from edgekit.models.card import Card
 from edgekit.models.pruned import KernelPrecision, PruningGain
 from edgekit.runtimes.base import Runtime
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 from edgekit.runtimes.contract.settings import Quantization
 
 CALIBRATION_IMAGES = 16

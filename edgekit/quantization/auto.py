@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from edgekit.compiled_metadata import MixedPrecision, Search
 from edgekit.errors import Unsupported
-from edgekit.model_metadata import MixedPrecision, Search
 from edgekit.quantization.float_budget import return_to_float
 from edgekit.quantization.mixed_precision import MixedPrecisionSearch
 from edgekit.quantization.ptq_search import search

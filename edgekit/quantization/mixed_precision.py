@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 
 from edgekit import stats
+from edgekit.compiled_metadata import FloatOp, MixedPrecision, MixedPrecisionStep
 from edgekit.errors import DeviceError, Unsupported
 from edgekit.evaluation.measure import Candidate, measure
 from edgekit.inspection.layerwise import Inspection, TensorReport, inspect_files
-from edgekit.model_metadata import FloatOp, MixedPrecision, MixedPrecisionStep
 from edgekit.quantization.float_budget import FloatBudget
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
 

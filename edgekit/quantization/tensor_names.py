@@ -18,7 +18,7 @@ from edgekit.quantization.fake_quant import tensors
 from edgekit.quantization.ranges import Range
 from edgekit.quantization.trace import trace
 from edgekit.runtimes.base import Runtime
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 
 if TYPE_CHECKING:
     import torch

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from edgekit import stats
+from edgekit.compiled_metadata import CompiledMetadata, Correction, TrialResult
 from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Artifact
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
 from edgekit.evaluation.measure import Candidate, measure
-from edgekit.model_metadata import CompiledMetadata, Correction, TrialResult
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.quantization import ranges
 from edgekit.quantization.corrections import applicable, correct
 from edgekit.quantization.ranges import Histogram
 from edgekit.runtimes.base import Runtime
-from edgekit.runtimes.contract.forms import InputForm, pixel_grid
+from edgekit.runtimes.contract.input_form import InputForm, pixel_grid
 from edgekit.runtimes.contract.settings import Quantization
 
 

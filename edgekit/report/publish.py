@@ -29,10 +29,10 @@ from edgekit.build_folder.manifest import (
 )
 from edgekit.build_folder.reading import MANIFEST, REPORT
 from edgekit.build_folder.report import Report, StepRecord
+from edgekit.compiled_metadata import CompiledMetadata
 from edgekit.engine.artifact import Artifact, sha256_of, write_atomically
 from edgekit.engine.step_id import StepId
 from edgekit.errors import storage_errors
-from edgekit.model_metadata import CompiledMetadata
 from edgekit.models.card import WEIGHTS_FILE
 from edgekit.models.checkpoint import NOTE, read_note
 from edgekit.report.device import write_device_report

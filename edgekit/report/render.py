@@ -7,8 +7,8 @@ from importlib import resources
 from typing import Any
 
 from edgekit.build_folder.report import Report
+from edgekit.compiled_metadata import Audit
 from edgekit.evidence import Measurement
-from edgekit.model_metadata import Audit
 from edgekit.report.matrix import MatrixReport
 
 

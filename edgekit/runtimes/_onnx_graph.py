@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from edgekit.runtimes.contract.forms import InputForm, PixelGrid
+from edgekit.runtimes.contract.input_form import InputForm, PixelGrid
 
 INPUT, OUTPUT = "image", "scores"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.runtimes import _onnx_graph as graph
-from edgekit.runtimes.contract.forms import InputForm, PixelGrid, batches
+from edgekit.runtimes.contract.input_form import InputForm, PixelGrid, batches
 from edgekit.runtimes.contract.settings import Quantization
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from edgekit.runtimes.contract.forms import PixelGrid
+from edgekit.runtimes.contract.input_form import PixelGrid
 
 INPUT, OUTPUT = "image", "scores"
 CONVOLUTIONS = {

@@ -10,7 +10,7 @@ from edgekit.errors import DeviceError, EdgekitError
 from edgekit.runtimes import _openvino_graph as graph
 from edgekit.runtimes import _openvino_read as read
 from edgekit.runtimes.contract.description import Activation
-from edgekit.runtimes.contract.forms import InputForm, batches, check_size
+from edgekit.runtimes.contract.input_form import InputForm, batches, check_size
 
 if TYPE_CHECKING:
     import numpy as np

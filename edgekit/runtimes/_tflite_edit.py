@@ -15,7 +15,7 @@ import numpy as np
 
 from edgekit.runtimes._litert_tools import library, need
 from edgekit.runtimes._tflite import dtype, input_index, kinds, producers
-from edgekit.runtimes.contract.forms import InputForm, PixelGrid
+from edgekit.runtimes.contract.input_form import InputForm, PixelGrid
 
 
 def write(model: Any, target: Path) -> None:

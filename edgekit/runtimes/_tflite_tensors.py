@@ -11,7 +11,7 @@ from edgekit.runtimes import _tflite as tflite
 from edgekit.runtimes._litert_tools import library, need
 from edgekit.runtimes._tflite_describe import layer
 from edgekit.runtimes.contract.description import Activation
-from edgekit.runtimes.contract.forms import InputForm, batches, check_size
+from edgekit.runtimes.contract.input_form import InputForm, batches, check_size
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,7 +21,7 @@ from edgekit.runtimes._tflite_describe import describe
 from edgekit.runtimes._tflite_tensors import activations, tensors, weights
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.description import Activation, Description
-from edgekit.runtimes.contract.forms import (
+from edgekit.runtimes.contract.input_form import (
     InputForm,
     Io,
     PixelGrid,

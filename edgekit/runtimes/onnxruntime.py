@@ -26,7 +26,7 @@ from edgekit.runtimes import (
 from edgekit.runtimes import _onnx_graph as graph
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.description import Activation, Description
-from edgekit.runtimes.contract.forms import InputForm, Io, pixel_grid, preprocessing
+from edgekit.runtimes.contract.input_form import InputForm, Io, pixel_grid, preprocessing
 from edgekit.runtimes.contract.microbenchmark import Layer
 from edgekit.runtimes.contract.settings import CalibrationMethod, Quantization
 

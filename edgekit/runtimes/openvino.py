@@ -22,7 +22,7 @@ from edgekit.runtimes import _openvino_graph as graph
 from edgekit.runtimes import _openvino_read as read
 from edgekit.runtimes.base import CompilesAhead, TakesOver
 from edgekit.runtimes.contract.description import Activation, Description
-from edgekit.runtimes.contract.forms import InputForm, Io, batches, pixel_grid, preprocessing
+from edgekit.runtimes.contract.input_form import InputForm, Io, batches, pixel_grid, preprocessing
 from edgekit.runtimes.contract.microbenchmark import Layer
 from edgekit.runtimes.contract.settings import CalibrationMethod, Precision, Quantization
 

@@ -17,7 +17,7 @@ from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json
 from edgekit.models import timm_models
 from edgekit.models.card import Card
-from edgekit.models.metadata import FloatMetadata
+from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.source import TORCHVISION, ModelSource
 from edgekit.stages._augment import Views
 from edgekit.stages._teacher import SCORES_FILE, HeadKind, TeacherMetadata, TeacherScores

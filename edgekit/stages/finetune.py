@@ -12,7 +12,7 @@ from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.models import timm_models
 from edgekit.models.card import Card
-from edgekit.models.metadata import FloatMetadata
+from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.source import ModelSource
 from edgekit.stages._recover import named_teacher
 from edgekit.stages._supervised import Supervised, SupervisedTrainer, Teacher

@@ -26,14 +26,14 @@ from edgekit.errors import InputError
 from edgekit.evaluation.measure import HERE, Machine
 from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
-from edgekit.models.metadata import FloatMetadata
+from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.pruned import Budget, KernelPrecision, Pruned, PruningGain
 from edgekit.pruning import cutting
 from edgekit.pruning.importance import CRITERIA, Importance, importance_of, plugin_files
 from edgekit.pruning.latency_trial import LatencyTrial, buys_time, middle, refuse_idle
+from edgekit.pruning.layer_latencies import LatencyTable, Table, network_of, read_table
 from edgekit.pruning.network import Network
 from edgekit.pruning.record import cuts_of
-from edgekit.pruning.table import LatencyTable, Table, network_of, read_table
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime, library_errors
 from edgekit.stages._recover import Recover, teacher_for

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit.engine.action import Context, Inputs
 from edgekit.models import timm_models
-from edgekit.models.metadata import FloatMetadata
+from edgekit.models.float_metadata import FloatMetadata
 from edgekit.quantization import fake_quant
 from edgekit.quantization.fold_batch_norm import fold_batch_norm, pairs
 from edgekit.quantization.paired_check import paired_check

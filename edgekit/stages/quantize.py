@@ -15,12 +15,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from edgekit.compiled_metadata import AppliedQuantization, CompiledMetadata, Correction, FloatOps
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.errors import InputError
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.gates import Gates
-from edgekit.model_metadata import AppliedQuantization, CompiledMetadata, Correction, FloatOps
 from edgekit.quantization import ranges
 from edgekit.quantization.auto import AutoResult, AutoSearch
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from edgekit.engine.action import Context, Inputs
 from edgekit.errors import InputError
 from edgekit.models import timm_models
-from edgekit.models.metadata import FloatMetadata
+from edgekit.models.float_metadata import FloatMetadata
 from edgekit.runtimes.base import Runtime
 from edgekit.stages.base import Stage
 

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 from edgekit.agent import agent
 from edgekit.errors import DeviceError
 from edgekit.evaluation.measure import Candidate, measure
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 
 RAW = InputForm(dtype="float32", mean=(0.0,) * 3, std=(1.0,) * 3)
 

@@ -24,7 +24,7 @@ from edgekit.evaluation.measure import Candidate, measure
 from edgekit.evaluation.metrics import is_disturbed, ratio_of
 from edgekit.evidence import Evidence
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import load_target
 

@@ -26,7 +26,7 @@ from edgekit import stats
 from edgekit.agent import agent
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store, default_store
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 from tests.benchmarks.comparison.making import read_facts
 
 FOLDER = "efficientnet-lite0-imagenet"

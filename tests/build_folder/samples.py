@@ -4,13 +4,13 @@ from pathlib import Path
 
 from edgekit.build_folder.manifest import LineageStep, Manifest, ModelFacts, Preprocessing
 from edgekit.build_folder.report import DataRecord, Report, RowRecord, StepRecord
+from edgekit.compiled_metadata import Audit, FloatOps, TrialResult
 from edgekit.engine.artifact import FileEntry, sha256_of
+from edgekit.evaluation.choose import Choice
 from edgekit.evaluation.gates import GateResult, Gates
 from edgekit.evaluation.metrics import AccuracyChange, Latency, Validation
-from edgekit.evaluation.validate import Choice
 from edgekit.evidence import Evidence, Measurement, Verdict
-from edgekit.model_metadata import Audit, FloatOps, TrialResult
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 
 
 def figure(value: float, unit: str = "%", width: float = 1.0) -> Measurement:

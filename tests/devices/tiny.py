@@ -9,10 +9,10 @@ import onnx
 from onnx import TensorProto, helper
 
 from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
+from edgekit.devices.bundle.bundled_model import subject_of
 from edgekit.devices.bundle.protocol import Protocol
-from edgekit.devices.bundle.subject import subject_of
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 
 RAW = InputForm(dtype="float32", mean=(0.0,) * 3, std=(1.0,) * 3)
 QUICK = Protocol(

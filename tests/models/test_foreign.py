@@ -35,8 +35,8 @@ from edgekit.evaluation.source_check import Claim, Predicted, assign, choose, un
 from edgekit.evidence import Verdict
 from edgekit.models import _keras, foreign, timm_models
 from edgekit.models.card import Card
+from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.foreign import LoadForeign, content_digest
-from edgekit.models.metadata import FloatMetadata
 from edgekit.models.source import RANGES, ModelSource
 from edgekit.report.publish import publish
 from edgekit.runtimes import find_runtimes

@@ -25,7 +25,7 @@ from edgekit.errors import InputError, MissingPackage, WeightsError
 from edgekit.models.card import WEIGHTS_FILE, Card, read_card
 from edgekit.models.channel_widths import resize
 from edgekit.models.checkpoint import load_into, read_state, rename_lite
-from edgekit.models.metadata import FloatMetadata
+from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.source import PACKAGED, ModelSource
 from edgekit.models.timm_models import (
     LoadModel,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from edgekit.compiled_metadata import FloatOp, MixedPrecision, Search, TrialResult, Tried
 from edgekit.errors import Unsupported
-from edgekit.model_metadata import FloatOp, MixedPrecision, Search, TrialResult, Tried
 from edgekit.quantization import auto
 from edgekit.quantization.auto import AutoResult, AutoSearch
 from edgekit.quantization.trials import QuantizationConfig

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgekit.compiled_metadata import TrialResult
 from edgekit.errors import DeviceError
-from edgekit.model_metadata import TrialResult
 from edgekit.quantization import mixed_precision
 from edgekit.quantization.mixed_precision import MixedPrecisionSearch
 from edgekit.quantization.trials import QuantizationConfig

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from edgekit.compiled_metadata import TrialResult
 from edgekit.errors import Unsupported
-from edgekit.model_metadata import TrialResult
 from edgekit.quantization.ptq_search import search
 from edgekit.quantization.trials import QuantizationConfig
 from edgekit.runtimes.contract.settings import Quantization

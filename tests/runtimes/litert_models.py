@@ -10,7 +10,7 @@ import numpy as np
 from edgekit.agent.agent import open_litert
 from edgekit.models.card import Card
 from edgekit.models.timm_models import create
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 from edgekit.runtimes.contract.settings import Quantization
 from edgekit.runtimes.litert import LiteRT
 

@@ -17,7 +17,7 @@ from edgekit.errors import EdgekitError, InputError, MissingPackage
 from edgekit.models.card import Card
 from edgekit.models.timm_models import create
 from edgekit.runtimes import _tflite, litert
-from edgekit.runtimes.contract.forms import InputForm, pixel_grid
+from edgekit.runtimes.contract.input_form import InputForm, pixel_grid
 from edgekit.runtimes.contract.settings import Quantization
 
 pytest.importorskip("litert_torch")

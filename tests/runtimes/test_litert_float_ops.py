@@ -13,7 +13,7 @@ import torch
 from edgekit import stats
 from edgekit.errors import InputError, Unsupported
 from edgekit.runtimes import _tflite, litert
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 from tests.runtimes.litert_models import (
     HALF,
     RUNTIME,

@@ -15,7 +15,7 @@ from edgekit.errors import EdgekitError, InputError, Unsupported, WeightsError
 from edgekit.models.card import Card
 from edgekit.models.timm_models import create
 from edgekit.runtimes import _tflite, _tflite_edit
-from edgekit.runtimes.contract.forms import InputForm, Io
+from edgekit.runtimes.contract.input_form import InputForm, Io
 from tests.runtimes.litert_models import HALF, LABELS, RUNTIME, card, compiled, quantized, scores
 
 pytest.importorskip("litert_torch")

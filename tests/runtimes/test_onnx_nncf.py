@@ -14,7 +14,7 @@ from edgekit.models.card import Card
 from edgekit.models.timm_models import create
 from edgekit.runtimes import _onnx_nncf
 from edgekit.runtimes.contract.description import Description
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 from edgekit.runtimes.contract.settings import Quantization
 from edgekit.runtimes.onnxruntime import OnnxRuntime
 

@@ -18,7 +18,7 @@ from edgekit.errors import EdgekitError, MissingPackage, Unsupported
 from edgekit.models.card import Card
 from edgekit.models.timm_models import count_macs, create
 from edgekit.runtimes._onnx_describe import _is_per_channel
-from edgekit.runtimes.contract.forms import InputForm, pixel_grid
+from edgekit.runtimes.contract.input_form import InputForm, pixel_grid
 from edgekit.runtimes.contract.settings import Quantization
 from edgekit.runtimes.onnxruntime import OnnxRuntime
 

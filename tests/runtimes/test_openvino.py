@@ -23,7 +23,7 @@ from edgekit.errors import DeviceError, EdgekitError, MissingPackage, Unsupporte
 from edgekit.models.card import Card
 from edgekit.models.timm_models import create
 from edgekit.runtimes import _openvino_convert
-from edgekit.runtimes.contract.forms import InputForm, pixel_grid
+from edgekit.runtimes.contract.input_form import InputForm, pixel_grid
 from edgekit.runtimes.contract.settings import Quantization
 from edgekit.runtimes.openvino import OpenVino
 

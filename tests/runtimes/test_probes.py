@@ -7,7 +7,7 @@ import pytest
 
 from edgekit.evaluation.measure import Candidate, measure
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 from edgekit.runtimes.contract.microbenchmark import Layer
 
 LAYERS = {

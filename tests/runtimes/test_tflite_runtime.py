@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from edgekit.runtimes import _tflite, _tflite_edit, _tflite_versions, litert
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 from tests.runtimes.litert_models import (
     HALF,
     LABELS,

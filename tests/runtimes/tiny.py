@@ -11,7 +11,7 @@ import numpy as np
 from edgekit.models.card import Card
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 from edgekit.runtimes.contract.settings import Quantization
 
 SIZE = 32

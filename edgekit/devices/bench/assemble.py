@@ -23,8 +23,8 @@ from edgekit.devices.bench.report import (
     Sustained,
 )
 from edgekit.devices.bench.validity import UNPAUSED, result_reasons, timing_reasons, verdict
+from edgekit.devices.bundle.bundled_model import Subject
 from edgekit.devices.bundle.reference import FLOAT, MODEL, Reference, Setting
-from edgekit.devices.bundle.subject import Subject
 from edgekit.devices.engines import library_of
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import Timing

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.devices.agent_result import Delegate, DeviceState, Golden, Memory, ReportPart
-from edgekit.devices.bundle.subject import Subject
+from edgekit.devices.bundle.bundled_model import Subject
 from edgekit.evaluation.metrics import AccuracyChange
 from edgekit.evidence import Evidence, Measurement, Reason, Validity
 

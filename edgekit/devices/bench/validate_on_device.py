@@ -9,13 +9,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from edgekit.build_folder.report import OnDeviceRecord
+from edgekit.compiled_metadata import CompiledMetadata
 from edgekit.data.images import spread
 from edgekit.devices.bench.bench import bench
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bench.timing_device import TimingDevice, no_result
 from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
+from edgekit.devices.bundle.bundled_model import subject_of
 from edgekit.devices.bundle.protocol import SLICE, Protocol
-from edgekit.devices.bundle.subject import subject_of
 from edgekit.devices.device import Device
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json, Metadata
@@ -23,7 +24,6 @@ from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import agent_digest
 from edgekit.evaluation.metrics import measurement
 from edgekit.evidence import Evidence, InvalidityCause
-from edgekit.model_metadata import CompiledMetadata
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.spec.target import machine_of

@@ -33,13 +33,13 @@ from edgekit import __version__
 from edgekit.agent import agent
 from edgekit.data.images import spread
 from edgekit.devices.bundle._run_sh import run_sh
+from edgekit.devices.bundle.bundled_model import Subject
 from edgekit.devices.bundle.protocol import GOLDEN, Protocol, job_for
 from edgekit.devices.bundle.reference import FLOAT, MODEL, Reference, Setting
-from edgekit.devices.bundle.subject import Subject
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import InputError, IntegrityError
 from edgekit.evidence import Evidence
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 
 SUMS, INFO, JOB, SMOKE, RESULT = (
     "SHA256SUMS",

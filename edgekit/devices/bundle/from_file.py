@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.build_folder.pairs import InspectOptions, input_form
+from edgekit.build_folder.float_twin import InspectOptions, input_form
 from edgekit.data.images import decode_folder
 from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
+from edgekit.devices.bundle.bundled_model import subject_of
 from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.bundle.protocol import SLICE
-from edgekit.devices.bundle.subject import subject_of
 from edgekit.errors import EdgekitError, InputError
 from edgekit.evaluation.measure import Candidate, Ready, measure
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.description import Port
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 
 RANDOM_INPUTS = 16
 

@@ -22,17 +22,17 @@ from edgekit.build_folder.reading import (
     read_report,
 )
 from edgekit.build_folder.report import Report
+from edgekit.compiled_metadata import CompiledMetadata
 from edgekit.data.images import spread
 from edgekit.devices.bundle.bundle import Bundle, Info, opened, write_bundle
+from edgekit.devices.bundle.bundled_model import subject_of
 from edgekit.devices.bundle.from_file import bundle_of_file
 from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.bundle.protocol import SLICE
-from edgekit.devices.bundle.subject import subject_of
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
 from edgekit.errors import InputError
 from edgekit.evaluation.validate import RESULT
-from edgekit.model_metadata import CompiledMetadata
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.spec.target import machine_of

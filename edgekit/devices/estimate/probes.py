@@ -19,7 +19,7 @@ from edgekit.engine.store import Store
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.runtimes.base import Runtime
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 from edgekit.runtimes.contract.settings import Quantization
 
 PRECISIONS = ("int8", "float32")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from edgekit.engine.action import Progress
 from edgekit.models.card import Card
 from edgekit.models.source import Format
-from edgekit.runtimes.contract.forms import InputForm, Io
 from edgekit.runtimes.contract.identity import Identity
+from edgekit.runtimes.contract.input_form import InputForm, Io
 from edgekit.runtimes.contract.settings import CalibrationMethod, Precision, Quantization
 
 if TYPE_CHECKING:

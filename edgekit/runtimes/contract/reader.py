@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from edgekit.runtimes.contract.description import Activation, Description
-from edgekit.runtimes.contract.forms import InputForm
 from edgekit.runtimes.contract.identity import Identity
+from edgekit.runtimes.contract.input_form import InputForm
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.runtimes.contract.forms import Io
+from edgekit.runtimes.contract.input_form import Io
 
 CalibrationMethod = Literal["minmax", "moving_average", "percentile", "entropy", "mse"]
 Precision = Literal["int8", "float16"]

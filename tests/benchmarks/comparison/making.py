@@ -27,7 +27,7 @@ from edgekit.engine.step import Step
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, EdgekitError
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 from tests.benchmarks.comparison.peers import FLOATS, QUANTIZERS, Family, Peer
 from tests.benchmarks.comparison.subjects import Given, Subject, prepare
 from tests.benchmarks.comparison.trained_peers import TRAINED

@@ -24,7 +24,7 @@ from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.models import timm_models
 from edgekit.models.card import Card
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target
 from tests.benchmarks import imagenet_agreement

@@ -9,10 +9,10 @@ import numpy as np
 
 from edgekit.devices.bench.benchmark_scores import OutputHead
 from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
+from edgekit.devices.bundle.bundled_model import Subject
 from edgekit.devices.bundle.protocol import Protocol
-from edgekit.devices.bundle.subject import Subject
 from edgekit.engine.artifact import sha256_of
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 
 COUNT = 6
 RAW = InputForm(dtype="uint8", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))

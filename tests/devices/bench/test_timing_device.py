@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgekit.compiled_metadata import CompiledMetadata
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact, Metadata
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, Fault
+from edgekit.evaluation.choose import Choose, read_choice
 from edgekit.evaluation.measure import Candidate, MeasureResult
-from edgekit.evaluation.validate import Choose, read_choice
 from edgekit.evidence import Evidence
-from edgekit.model_metadata import CompiledMetadata
 from edgekit.models.card import Card
 from edgekit.transports.fake import Fake
 from edgekit.transports.local import Local

@@ -15,8 +15,7 @@ from edgekit.evaluation.measure import HERE, Candidate, Host, MeasureResult, Tim
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.pruning.groups import Dependencies
-from edgekit.pruning.network import Network, read_network
-from edgekit.pruning.table import (
+from edgekit.pruning.layer_latencies import (
     LatencyTable,
     Table,
     TimedLayer,
@@ -24,6 +23,7 @@ from edgekit.pruning.table import (
     measure_table,
     read_table,
 )
+from edgekit.pruning.network import Network, read_network
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.microbenchmark import Layer

@@ -27,7 +27,7 @@ from edgekit.models.pruned import KernelPrecision
 from edgekit.pruning.groups import Dependencies
 from edgekit.pruning.network import LayerPart, Network, read_network
 from edgekit.runtimes.base import Runtime
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 from edgekit.runtimes.contract.microbenchmark import Layer
 
 WIDTH_SHARES = (0.25, 0.625, 1.0)

@@ -13,7 +13,7 @@ import pytest
 
 from edgekit.build.plan import make_plan
 from edgekit.build.run import execute
-from edgekit.build_folder.pairs import InspectOptions, locate
+from edgekit.build_folder.float_twin import InspectOptions, locate
 from edgekit.devices.bundle.make import bundle_of
 from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.estimate.estimate import estimate_for

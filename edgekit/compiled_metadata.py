@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit.engine.artifact import Metadata
 from edgekit.models.card import Card
 from edgekit.runtimes.contract.description import Port
-from edgekit.runtimes.contract.forms import InputForm
+from edgekit.runtimes.contract.input_form import InputForm
 from edgekit.runtimes.contract.settings import CalibrationMethod, Precision
 
 Correction = Literal["equalise", "smooth", "adaround", "bias"]

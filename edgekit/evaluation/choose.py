@@ -1,0 +1,88 @@
+"""The choice among the variants of a target: the fastest that passed, from one interleaved run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.engine.action import Action, Context, Inputs
+from edgekit.engine.artifact import Artifact, Json, Metadata
+from edgekit.evaluation.measure import (
+    Host,
+    Machine,
+    Timing,
+    agent_digest,
+)
+from edgekit.evaluation.metrics import (
+    is_disturbed,
+    ratio_of,
+)
+from edgekit.evaluation.validate import candidate
+from edgekit.evidence import Evidence, Measurement
+
+CHOICE = "choice.json"
+
+
+class Choice(BaseModel):
+    """The variants of a target, fastest first, from one interleaved run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fastest: str
+    certain: bool
+    """The interval of the ratio to the next one excludes 1."""
+    ratios: dict[str, Measurement]
+    """Median latency of each variant against the fastest one's."""
+
+
+class Choose(Action):
+    """Name the fastest of the artifacts that passed: all measured in one interleaved run."""
+
+    version = 2
+    libraries = ("numpy", "scipy")
+
+    def __init__(
+        self, runtimes: dict[str, str], device: str = "CPU", machine: Machine | None = None
+    ) -> None:
+        """
+        Args:
+            runtimes: of each variant.
+            machine: this one unless named.
+        """
+        self.runtimes = runtimes
+        self.device = device
+        self.machine = machine or Host(device)
+
+    def settings(self) -> Json:
+        own = {"runtimes": self.runtimes, "device": self.device, "agent": agent_digest()}
+        return {**own, **self.machine.identity()}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Metadata:
+        images = inputs["images"].file("images.npy")
+        candidates = [
+            candidate(name, self.runtimes[name], artifact, self.device)
+            for name, artifact in inputs.items()
+            if name != "images"
+        ]
+        timings = self.machine.time(candidates, images, context.progress).timings
+        choice = choice_of(timings, self.machine.evidence)
+        (into / CHOICE).write_text(choice.model_dump_json(indent=1))
+        return Metadata()
+
+
+def choice_of(timings: dict[str, Timing], evidence: Evidence) -> Choice:
+    """The fastest of models that were timed in one interleaved run."""
+    order = sorted(timings, key=lambda name: float(np.median(timings[name].medians)))
+    best = timings[order[0]]
+    ratios = {name: ratio_of(timings[name], best, evidence) for name in order}
+    others = [ratios[name].low or 0.0 for name in order[1:]]
+    quiet = not any(map(is_disturbed, timings.values()))
+    certain = quiet and all(low > 1 for low in others)
+    return Choice(fastest=order[0], certain=certain, ratios=ratios)
+
+
+def read_choice(artifact: Artifact) -> Choice:
+    artifact.verify()
+    return Choice.model_validate_json(artifact.file(CHOICE).read_text())
