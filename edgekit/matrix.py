@@ -19,7 +19,6 @@ from edgekit import __version__
 from edgekit.build.draft import SOURCE, SPLITS
 from edgekit.build.plan import make_plan
 from edgekit.build.run import Build, RowResult, TargetResult, execute
-from edgekit.compiled_metadata import CompiledMetadata
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import digest_of, write_atomically
@@ -32,6 +31,7 @@ from edgekit.models.source import ModelSource
 from edgekit.report.matrix import Cell, MatrixReport, MatrixRow
 from edgekit.report.render import render_matrix
 from edgekit.runtimes import find_runtimes
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import AnySource, AnyStage, Recipe, conflicts
 from edgekit.spec.target import Target, load_target

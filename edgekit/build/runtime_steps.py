@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgekit.compiled_metadata import CompiledMetadata
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, Metadata
 from edgekit.errors import NotAsAsked, Unsupported
@@ -14,6 +13,7 @@ from edgekit.models import timm_models
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.quantization.tensor_names import same_ranges
 from edgekit.runtimes.base import CompilesAhead, Runtime, TakesOver, library_errors
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.stages.base import RuntimeStage
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.build_folder.reading import BUILD_AGAIN, IMAGES, artifact_of
-from edgekit.compiled_metadata import CompiledMetadata
 from edgekit.data.images import ImagesMetadata, decode_folder, spread
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
@@ -20,6 +19,7 @@ from edgekit.errors import EdgekitError, InputError
 from edgekit.models.source import Triple
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.runtimes.contract.input_form import InputForm
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from pydantic import (
     model_serializer,
 )
 
-from edgekit.compiled_metadata import AppliedQuantization, Audit, FloatOps
 from edgekit.engine.artifact import FileEntry, Json
 from edgekit.evaluation.gates import GateResult
 from edgekit.models.channel_widths import Widths
 from edgekit.models.source import Triple
+from edgekit.runtimes.contract.compiled_metadata import AppliedQuantization, Audit, FloatOps
 from edgekit.runtimes.contract.description import Port
 from edgekit.runtimes.contract.input_form import InputForm
 

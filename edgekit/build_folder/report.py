@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.compiled_metadata import Audit, FloatOps, MixedPrecision, Search
 from edgekit.evaluation.choose import Choice
 from edgekit.evaluation.gates import GateResult, Gates
 from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, Validation
 from edgekit.evidence import Bound, Evidence, Measurement, Reason, Validity
 from edgekit.models.pruned import Pruned
+from edgekit.runtimes.contract.compiled_metadata import Audit, FloatOps, MixedPrecision, Search
 
 REPORT_SCHEMA: Literal[3] = 3
 

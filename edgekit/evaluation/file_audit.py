@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.compiled_metadata import Audit
+from edgekit.runtimes.contract.compiled_metadata import Audit
 from edgekit.runtimes.contract.description import Description
 from edgekit.runtimes.contract.settings import Precision
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import stats
-from edgekit.compiled_metadata import CompiledMetadata
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json, Metadata
 from edgekit.errors import NotAsAsked
@@ -34,6 +33,7 @@ from edgekit.evidence import Evidence
 from edgekit.models import foreign, timm_models
 from edgekit.models.source import Format
 from edgekit.runtimes import find_runtimes
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.runtimes.contract.input_form import InputForm
 
 FLOAT_SQNR_DB = 40.0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edgekit.compiled_metadata import MixedPrecision, Search
 from edgekit.errors import Unsupported
 from edgekit.quantization.float_budget import return_to_float
 from edgekit.quantization.mixed_precision import MixedPrecisionSearch
 from edgekit.quantization.ptq_search import search
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
+from edgekit.runtimes.contract.compiled_metadata import MixedPrecision, Search
 from edgekit.runtimes.contract.settings import Quantization
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgekit.compiled_metadata import Correction
 from edgekit.engine.action import Progress
 from edgekit.models.card import Card
 from edgekit.quantization.equalization import equalise, layer_links, norm_links
 from edgekit.quantization.fold_batch_norm import fold_batch_norm
 from edgekit.quantization.rounding import correct_bias, layers, round_weights
+from edgekit.runtimes.contract.compiled_metadata import Correction
 from edgekit.runtimes.contract.input_form import InputForm
 
 if TYPE_CHECKING:

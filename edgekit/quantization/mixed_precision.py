@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable
 
 from edgekit import stats
-from edgekit.compiled_metadata import FloatOp, MixedPrecision, MixedPrecisionStep
 from edgekit.errors import DeviceError, Unsupported
 from edgekit.evaluation.measure import Candidate, measure
 from edgekit.inspection.layerwise import Inspection, TensorReport, inspect_files
 from edgekit.quantization.float_budget import FloatBudget
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
+from edgekit.runtimes.contract.compiled_metadata import FloatOp, MixedPrecision, MixedPrecisionStep
 
 MARGIN_DB = 1.0
 """Where not enough is reached, fewer operators are preferred that are no worse than this."""

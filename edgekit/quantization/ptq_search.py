@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from edgekit.compiled_metadata import Correction, Search, TrialResult, Tried
 from edgekit.errors import Unsupported
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
+from edgekit.runtimes.contract.compiled_metadata import Correction, Search, TrialResult, Tried
 from edgekit.runtimes.contract.settings import CalibrationMethod, Quantization
 
 RANGES: tuple[tuple[CalibrationMethod, float], ...] = (

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from edgekit import stats
-from edgekit.compiled_metadata import CompiledMetadata, Correction, TrialResult
 from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Artifact
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
@@ -24,6 +23,7 @@ from edgekit.quantization import ranges
 from edgekit.quantization.corrections import applicable, correct
 from edgekit.quantization.ranges import Histogram
 from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata, Correction, TrialResult
 from edgekit.runtimes.contract.input_form import InputForm, pixel_grid
 from edgekit.runtimes.contract.settings import Quantization
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.compiled_metadata import Audit, FloatOps
 from edgekit.evidence import Measurement, Verdict
+from edgekit.runtimes.contract.compiled_metadata import Audit, FloatOps
 
 INT8_SHARE = 0.9
 """Share of the multiply-accumulates from which a file counts as int8 here."""

@@ -29,7 +29,6 @@ from edgekit.build_folder.manifest import (
 )
 from edgekit.build_folder.reading import MANIFEST, REPORT
 from edgekit.build_folder.report import Report, StepRecord
-from edgekit.compiled_metadata import CompiledMetadata
 from edgekit.engine.artifact import Artifact, sha256_of, write_atomically
 from edgekit.engine.step_id import StepId
 from edgekit.errors import storage_errors
@@ -40,6 +39,7 @@ from edgekit.report.render import render_comparison, render_html, render_markdow
 from edgekit.report.report import make_report
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import CompilesAhead
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 
 BUILD_DIR = "--build-dir"
 FLOAT_FILE = "float.safetensors"

@@ -7,9 +7,9 @@ from importlib import resources
 from typing import Any
 
 from edgekit.build_folder.report import Report
-from edgekit.compiled_metadata import Audit
 from edgekit.evidence import Measurement
 from edgekit.report.matrix import MatrixReport
+from edgekit.runtimes.contract.compiled_metadata import Audit
 
 
 def render_markdown(report: Report) -> str:

@@ -8,7 +8,6 @@ from edgekit import __version__
 from edgekit.build.draft import SPLITS
 from edgekit.build.run import Build, RowResult, TargetResult
 from edgekit.build_folder.report import DataRecord, Report, RowRecord, StepRecord
-from edgekit.compiled_metadata import CompiledMetadata
 from edgekit.data.images import ImagesMetadata
 from edgekit.data.splits import SplitsMetadata
 from edgekit.devices.bench.validate_on_device import record_of
@@ -18,6 +17,7 @@ from edgekit.models.float_metadata import FloatMetadata
 from edgekit.report.bounds import bounds_of
 from edgekit.report.doubts import doubts, evidence_of, was_timed
 from edgekit.runtimes import find_runtimes
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 
 
 def make_report(build: Build, target: TargetResult) -> Report:

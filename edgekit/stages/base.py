@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from edgekit.compiled_metadata import CompiledMetadata
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, Metadata
 from edgekit.evaluation.gates import Gates
 from edgekit.evaluation.measure import Machine
 from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.runtimes.contract.settings import Variant
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from edgekit.compiled_metadata import Audit, CompiledMetadata
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.errors import Unsupported
 from edgekit.evaluation.file_audit import audit
 from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.compiled_metadata import Audit, CompiledMetadata
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.stages.base import RuntimeStage
 

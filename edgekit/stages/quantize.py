@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from edgekit.compiled_metadata import AppliedQuantization, CompiledMetadata, Correction, FloatOps
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.errors import InputError
@@ -25,6 +24,12 @@ from edgekit.quantization import ranges
 from edgekit.quantization.auto import AutoResult, AutoSearch
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
 from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.compiled_metadata import (
+    AppliedQuantization,
+    CompiledMetadata,
+    Correction,
+    FloatOps,
+)
 from edgekit.runtimes.contract.settings import CalibrationMethod, Precision, Quantization, Variant
 from edgekit.stages.base import RuntimeStage
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from edgekit.build_folder.manifest import LineageStep, Manifest, ModelFacts, Preprocessing
 from edgekit.build_folder.report import DataRecord, Report, RowRecord, StepRecord
-from edgekit.compiled_metadata import Audit, FloatOps, TrialResult
 from edgekit.engine.artifact import FileEntry, sha256_of
 from edgekit.evaluation.choose import Choice
 from edgekit.evaluation.gates import GateResult, Gates
 from edgekit.evaluation.metrics import AccuracyChange, Latency, Validation
 from edgekit.evidence import Evidence, Measurement, Verdict
+from edgekit.runtimes.contract.compiled_metadata import Audit, FloatOps, TrialResult
 from edgekit.runtimes.contract.input_form import InputForm
 
 

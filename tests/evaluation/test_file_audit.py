@@ -2,8 +2,8 @@
 
 import pytest
 
-from edgekit.compiled_metadata import Audit
 from edgekit.evaluation.file_audit import audit, complaint
+from edgekit.runtimes.contract.compiled_metadata import Audit
 from edgekit.runtimes.contract.description import Description, Operator, Port
 from edgekit.runtimes.contract.settings import Precision
 

@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 
-from edgekit.compiled_metadata import FloatOp, MixedPrecision, Search, TrialResult, Tried
 from edgekit.errors import Unsupported
 from edgekit.quantization import auto
 from edgekit.quantization.auto import AutoResult, AutoSearch
 from edgekit.quantization.trials import QuantizationConfig
+from edgekit.runtimes.contract.compiled_metadata import (
+    FloatOp,
+    MixedPrecision,
+    Search,
+    TrialResult,
+    Tried,
+)
 from edgekit.runtimes.contract.settings import Quantization
 
 DIV = FloatOp(operator="div", kind="DIV", arose=0.0)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekit.compiled_metadata import TrialResult
 from edgekit.errors import DeviceError
 from edgekit.quantization import mixed_precision
 from edgekit.quantization.mixed_precision import MixedPrecisionSearch
 from edgekit.quantization.trials import QuantizationConfig
+from edgekit.runtimes.contract.compiled_metadata import TrialResult
 from edgekit.runtimes.contract.description import Description, Operator, Port
 from edgekit.runtimes.contract.settings import Quantization
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from edgekit.compiled_metadata import TrialResult
 from edgekit.errors import Unsupported
 from edgekit.quantization.ptq_search import search
 from edgekit.quantization.trials import QuantizationConfig
+from edgekit.runtimes.contract.compiled_metadata import TrialResult
 from edgekit.runtimes.contract.settings import Quantization
 
 ASKED = Quantization(quantizer="library", float_ops=("div",))

@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from edgekit.build_folder.report import OnDeviceRecord
-from edgekit.compiled_metadata import CompiledMetadata
 from edgekit.data.images import spread
 from edgekit.devices.bench.bench import bench
 from edgekit.devices.bench.report import DeviceReport
@@ -26,6 +25,7 @@ from edgekit.evaluation.metrics import measurement
 from edgekit.evidence import Evidence, InvalidityCause
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.spec.target import machine_of
 from edgekit.stats import Interval
 

@@ -22,7 +22,6 @@ from edgekit.build_folder.reading import (
     read_report,
 )
 from edgekit.build_folder.report import Report
-from edgekit.compiled_metadata import CompiledMetadata
 from edgekit.data.images import spread
 from edgekit.devices.bundle.bundle import Bundle, Info, opened, write_bundle
 from edgekit.devices.bundle.bundled_model import subject_of
@@ -35,6 +34,7 @@ from edgekit.errors import InputError
 from edgekit.evaluation.validate import RESULT
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.spec.target import machine_of
 
 BUILD_FILES = (MANIFEST, "labels.txt", "classify.py")

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.compiled_metadata import CompiledMetadata
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact, Metadata
@@ -18,6 +17,7 @@ from edgekit.evaluation.choose import Choose, read_choice
 from edgekit.evaluation.measure import Candidate, MeasureResult
 from edgekit.evidence import Evidence
 from edgekit.models.card import Card
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.transports.fake import Fake
 from edgekit.transports.local import Local
 from tests.boards import BOARD, board_of
