@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import os
@@ -33,6 +34,14 @@ TRAIN_MARGIN = 1.15
 """Training images are stored this much larger, so that random crops have room."""
 LONGEST = 20
 """Sides further apart than this are no picture; and all of it is resized before it is cropped."""
+MAX_PIXELS = 100_000_000
+"""A picture of more is refused by its header: decoding it takes several bytes for each pixel."""
+FORMATS = (
+    "JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "HEIF", "JPEG2000", "DIB", "DDS",
+    "ICO", "PCX", "PSD", "QOI", "SGI", "SUN", "XBM", "XPM", "TGA",
+)  # fmt: skip
+"""What is decoded, whatever a file's name says. Pillow would hand EPS to Ghostscript, which runs
+the program in it. TGA comes last: it has no magic number."""
 
 
 class ImagesMetadata(Metadata):
@@ -174,14 +183,18 @@ def decode(content: bytes, size: int, crop_pct: float) -> NDArray[np.uint8] | st
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(content)) as opened:
+        with Image.open(io.BytesIO(content), formats=_readable_formats()) as opened:
+            if opened.width * opened.height > MAX_PIXELS:
+                return _too_large(f"{opened.width}x{opened.height} pixels")
             if opened.mode.startswith(("I", "F")):  # convert() would clip it to white
                 return f"it has more than 8 bits a channel (mode {opened.mode})"
             image = ImageOps.exif_transpose(opened).convert("RGB")
     except MemoryError:
         raise
     except UnidentifiedImageError:
-        return "it is no image of a kind that Pillow knows"
+        return f"it is no image of a kind that is read ({', '.join(FORMATS[:6])} ...)"
+    except Image.DecompressionBombError:  # Pillow's own limit, of the header too
+        return _too_large("too many pixels")
     except Exception as error:  # struct.error of a broken EXIF block, and what else decoders raise
         return str(error).replace("<_io.BytesIO object", "<image") or type(error).__name__
     width, height = image.size
@@ -192,6 +205,19 @@ def decode(content: bytes, size: int, crop_pct: float) -> NDArray[np.uint8] | st
     image = image.resize(resized, Image.Resampling.BICUBIC)
     left, top = (resized[0] - size) // 2, (resized[1] - size) // 2
     return np.asarray(image.crop((left, top, left + size, top + size)), np.uint8)
+
+
+def _too_large(found: str) -> str:
+    return f"it has {found}, and {MAX_PIXELS // 1_000_000} million are the limit: make it smaller"
+
+
+@functools.cache
+def _readable_formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this machine's Pillow was built with."""
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def spread(count: int, wanted: int) -> list[int]:

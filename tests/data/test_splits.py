@@ -9,6 +9,8 @@ import json
 import os
 import shutil
 import struct
+import warnings
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,15 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import EpsImagePlugin, Image, ImageFile, ImageOps
 
-from edgekit.data.images import TRAIN_MARGIN, DecodeImages, ImagesMetadata, decode
+from edgekit.data.images import (
+    TRAIN_MARGIN,
+    DecodeImages,
+    ImagesMetadata,
+    decode,
+    decode_folder,
+)
 from edgekit.data.sources.base import Listing, Sample, SplitName
 from edgekit.data.sources.imagefolder import ImageFolder
 from edgekit.data.splits import (
@@ -547,6 +555,45 @@ def test_every_8_bit_mode_becomes_rgb(mode: str) -> None:
 def test_sixteen_bits_a_channel_are_refused_not_clipped_to_white() -> None:
     deep = Image.fromarray(np.full((20, 20), 1000, np.uint16))
     assert "8 bits" in str(decode(encoded(deep), 16, 1.0))
+
+
+def test_postscript_under_an_images_name_starts_no_ghostscript(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args, **_: started.append(args))
+    program = encoded(Image.new("RGB", (20, 20)), "EPS")
+    assert "no image of a kind that is read" in str(decode(program, 16, 1.0))
+    (tmp_path / "photo.jpg").write_bytes(program)
+    with pytest.raises(DataError, match=r"photo.jpg cannot be read: it is no image of a kind"):
+        decode_folder(tmp_path, 16, 1.0, 1)
+    assert not started
+
+
+@pytest.mark.parametrize(
+    ("size", "told"), [((11_000, 9_100), "11000x9100 pixels"), ((40_000, 40_000), "too many")]
+)
+def test_too_many_pixels_are_refused_before_they_are_decoded(
+    size: tuple[int, int], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loads(*args: Any) -> None:
+        raise AssertionError("it was decoded")
+
+    content = bytearray(encoded(Image.new("1", (8, 8)), "PNG"))
+    content[16:24] = struct.pack(">II", *size)  # the header's sides, and its checksum
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", loads)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        reason = decode(bytes(content), 16, 1.0)
+    assert told in str(reason)
+    assert "100 million are the limit" in str(reason)
+
+
+@pytest.mark.parametrize("form", ["JPEG2000", "TGA", "GIF", "WEBP", "ICO", "PCX", "SGI"])
+def test_what_pillow_decodes_itself_is_read(form: str) -> None:
+    image = Image.effect_noise((32, 32), 60).convert("RGB")
+    assert not isinstance(decode(encoded(image, form), 16, 1.0), str)
 
 
 SEEDS = [
