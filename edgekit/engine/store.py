@@ -34,7 +34,7 @@ from edgekit.engine.artifact import (
     sha256_of,
     write_atomically,
 )
-from edgekit.errors import IntegrityError, storage_errors
+from edgekit.errors import InputError, IntegrityError, storage_errors
 
 
 class Store:
@@ -200,9 +200,18 @@ def _only_user(folder: Path) -> Iterator[None]:
 
 
 def default_store() -> Path:
-    """$EDGEKIT_STORE, else the user's cache folder."""
-    if os.environ.get("EDGEKIT_STORE"):
-        return Path(os.environ["EDGEKIT_STORE"])
+    """$EDGEKIT_STORE, else the user's cache folder.
+
+    Raises:
+        InputError: it begins with ~ and names nobody's home.
+    """
+    if chosen := os.environ.get("EDGEKIT_STORE"):
+        try:
+            return Path(chosen).expanduser()  # no shell has done it in a .env or a unit file
+        except RuntimeError as error:
+            raise InputError(
+                f"EDGEKIT_STORE is {chosen}: there is no such home", hint="give the whole path"
+            ) from error
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "edgekit"
 

@@ -28,7 +28,7 @@ from edgekit.engine.artifact import (
     write_atomically,
 )
 from edgekit.engine.store import Store, default_store
-from edgekit.errors import IntegrityError, StorageError
+from edgekit.errors import InputError, IntegrityError, StorageError
 
 KEY = "k" * 64
 
@@ -375,6 +375,12 @@ def test_the_store_lies_where_the_environment_says(
     assert default_store() == tmp_path / "edgekit"
     monkeypatch.setenv("EDGEKIT_STORE", str(tmp_path / "own"))
     assert default_store() == tmp_path / "own"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("EDGEKIT_STORE", "~/x")
+    assert default_store() == tmp_path / "x"
+    monkeypatch.setenv("EDGEKIT_STORE", "~nosuchuser/x")
+    with pytest.raises(InputError, match="EDGEKIT_STORE is ~nosuchuser/x"):
+        default_store()
 
 
 def test_the_digest_of_a_value_does_not_depend_on_the_order_of_its_keys() -> None:
