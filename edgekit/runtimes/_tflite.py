@@ -75,8 +75,8 @@ def has_weights(op: Any, kind: str, computed: Collection[int]) -> bool:
 def float_ops(model: Any) -> list[int]:
     """Positions of the operators of linear attention, in the order they run.
 
-    A DIV whose denominator is computed is its normaliser. From there the island reaches back to
-    the convolutions that make Q, K and V, which stay outside.
+    A DIV whose denominator is computed is its normaliser. From there they reach back to the
+    convolutions that make Q, K and V, which are not among them.
     """
     graph, names = model.subgraphs[0], kinds(model)
     made_by, found = producers(graph), set()
