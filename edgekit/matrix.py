@@ -33,7 +33,7 @@ from edgekit.report.render import render_matrix
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.runtimes.contract.settings import Variant
-from edgekit.spec.recipe import AnySource, AnyStage, Recipe, conflicts
+from edgekit.spec.recipe import AnySource, AnyStage, Recipe, conflicts, renamed_keys
 from edgekit.spec.target import Target, load_target
 from edgekit.spec.yamlfile import Location, named_document, parse
 
@@ -101,13 +101,20 @@ class Matrix(BaseModel):
         )
 
 
-def load_matrix(path: Path) -> Matrix:
+def load_matrix(path: Path, note: Callable[[str], None] = lambda line: None) -> Matrix:
     """Read a matrix file.
+
+    Args:
+        note: takes a line for the user about each key that is read under its old name.
 
     Raises:
         ConfigError: every problem in the file, with its line.
     """
-    return parse(named_document(path), Matrix, _conflicts)
+    document = named_document(path)
+    matrix = parse(document, Matrix, _conflicts)
+    for line in renamed_keys(document, matrix.stages):
+        note(line)
+    return matrix
 
 
 def _conflicts(matrix: Matrix) -> list[tuple[Location, str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from edgekit.data.images import DecodeImages
 from edgekit.data.splits import CalibrationChoice, Inventory
-from edgekit.engine.action import Action, library_versions
+from edgekit.engine.action import METADATA_VERSION, Action, library_versions
 from edgekit.engine.artifact import Json
 from edgekit.engine.step import Step
 from edgekit.engine.step_id import StepId
@@ -17,6 +17,12 @@ SOURCE = StepId("source")
 CHECK_SOURCE = StepId("check-source")
 REFERENCE = StepId("reference")
 """Scores of the float model on the evaluation images."""
+IMAGES = "images"
+
+
+def images(split: str) -> StepId:
+    """The step that decodes a split, or a part of one."""
+    return StepId(split, variant=IMAGES)
 
 
 @dataclass
@@ -40,6 +46,7 @@ class Draft:
         target, if there is one."""
         components = {
             "action": type(action).__name__,
+            "metadata_version": METADATA_VERSION,
             "version": action.version,
             "settings": action.settings(),
             "libraries": library_versions(action.used_libraries()),

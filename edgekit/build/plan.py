@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgekit.build.draft import CHECK_SOURCE, REFERENCE, SOURCE, SPLITS, Draft
+from edgekit.build.draft import CHECK_SOURCE, REFERENCE, SOURCE, SPLITS, Draft, images
 from edgekit.build.seen_images import seen_by_weights
 from edgekit.build.target_plan import TargetPlan, plan_target
 from edgekit.data.splits import (
@@ -87,7 +87,7 @@ def make_plan(
     seen = seen_by_weights(recipe, inventory)
     draft = Draft(recipe, inventory)
     draft.add(SPLITS, SplitData(recipe.data, inventory), {})
-    judge = StepId(f"images/{recipe.data.evaluate_on}")
+    judge = images(recipe.data.evaluate_on)
     draft.add(judge, draft.decode(recipe.data.evaluate_on), {"splits": SPLITS})
     trunk, reference = _plan_trunk(draft, board if board and board.is_timed else HERE)
     scores = ReferenceScores(recipe.model.format)
@@ -186,10 +186,10 @@ def _plan_trunk_stage(draft: Draft, stage: Stage, model: StepId) -> StepId:
     """A stage that all targets share, after the steps of its own that it asks for."""
     inputs = {"model": model}
     if stage.images:
-        images = StepId(f"images/{stage.images}")
-        if images not in draft.steps:
-            draft.add(images, draft.decode(stage.images), {"splits": SPLITS})
-        inputs[stage.images] = images
+        decoded = images(stage.images)
+        if decoded not in draft.steps:
+            draft.add(decoded, draft.decode(stage.images), {"splits": SPLITS})
+        inputs[stage.images] = decoded
     for role, action in stage.model_steps().items():
         inputs[role] = draft.add(draft.free(f"{stage.stage}-{role}"), action, {"model": model})
     of_the_data = {role: id for role, id in inputs.items() if role != "model"}
@@ -211,7 +211,7 @@ def _is_unproven(recipe: Recipe) -> bool:
 
 def _plan_source_check(draft: Draft) -> None:
     """Whether a file from elsewhere is what the recipe says, asked of training images."""
-    recipe, name = draft.recipe, StepId("images/check-source")
+    recipe, name = draft.recipe, images("check-source")
     choice = CalibrationChoice(source_check.IMAGES, every_class=False)
     splits = divide(draft.inventory, recipe.data)
     pick_calibration(splits, draft.inventory.digests, choice, recipe.data.evaluate_on)

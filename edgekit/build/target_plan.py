@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgekit.build.draft import REFERENCE, SPLITS, Draft
+from edgekit.build.draft import REFERENCE, SPLITS, Draft, images
 from edgekit.build.runtime_steps import Check, Compile, OnRuntime, Precompile, TakeOver
 from edgekit.data.splits import CalibrationChoice, divide, pick_calibration
 from edgekit.devices.bench.timing_device import TimingDevice
@@ -337,10 +337,10 @@ def _calibration_images(draft: Draft, stage: RuntimeStage) -> dict[str, StepId]:
         return {}
     settings: Any = stage
     choice = CalibrationChoice(settings.samples, settings.every_class)
-    roles = {"calibration": _chosen(draft, StepId("images/calibration"), choice)}
+    roles = {"calibration": _chosen(draft, images("calibration"), choice)}
     if stage.holds_back:
         others = CalibrationChoice(stage.holds_back, every_class=False, after=settings.samples)
-        roles["held_back"] = _chosen(draft, StepId("images/held-back"), others)
+        roles["held_back"] = _chosen(draft, images("held-back"), others)
     return roles
 
 

@@ -133,7 +133,7 @@ def matrix(spec: Path, out: Path | None, store: Path | None, as_json: bool) -> N
     from edgekit.engine.store import Store, default_store
     from edgekit.matrix import load_matrix, publish_matrix, read_matrix_report, run_matrix
 
-    matrix_spec = load_matrix(spec)
+    matrix_spec = load_matrix(spec, on_stderr)
     folder = out or Path("build/matrix") / matrix_spec.name
     known = read_matrix_report(folder / "matrix.json")
     with Console(quiet=as_json) as console:

@@ -139,7 +139,7 @@ def check(name: str, as_json: bool) -> None:
     with Device(name, find_device(name)) as opened:
         checked = look(opened)
     if as_json:
-        click.echo(checked.model_dump_json(indent=1))
+        click.echo(checked.model_dump_json(indent=1, by_alias=True))
     else:
         _show(checked)
     missing = [problem for problem in checked.problems if problem.blocks]

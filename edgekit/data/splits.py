@@ -67,7 +67,7 @@ def take_inventory(source: Source, cache: Path) -> Inventory:
     Raises:
         DataError: a file is missing or cannot be read, a label or a name contradicts the listing.
     """
-    with reading(Path()):
+    with reading(getattr(source, "path", Path())):
         listing = source.listing()
         # Folder by folder, as paths are sorted: "a b/1" after "a/2".
         ordered = sorted(listing.samples, key=lambda s: s.name.split("/"))
@@ -82,8 +82,9 @@ def take_inventory(source: Source, cache: Path) -> Inventory:
             f"{len(listing.classes)} class found: {one!r}; at least 2 expected",
             hint=f"is the path one folder too high? {one} was taken for the class of all images",
         )
+    folders = sorted({str(sample.path.parent.resolve()) for sample in listing.samples})
     settings = source.model_dump(mode="json")
-    memory = cache / f"{digest_of([str(Path().resolve()), settings])[:16]}.json"
+    memory = cache / f"{digest_of([settings, folders])[:16]}.json"
     return Inventory(listing, _digests(listing.samples, memory), memory)
 
 

@@ -65,7 +65,7 @@ class DeviceProblem(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     what: str
-    fix: str
+    fix: str = Field(serialization_alias="mend")
     """A command, or what to do."""
     blocks: bool = True
     """Whether it must be fixed before models run there; False for advice."""

@@ -26,6 +26,10 @@ class Context:
     """A folder that survives a kill and is dropped once the step is done."""
 
 
+METADATA_VERSION = 2
+"""Of what actions say of their artifacts; enters every key, so that no older record is read."""
+
+
 class Action(ABC):
     """Takes artifacts, leaves files in a folder and returns its metadata.
 

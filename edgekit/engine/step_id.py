@@ -16,18 +16,17 @@ class StepId(str):
     rpi/litert/quantize rpi quantize
     >>> quantize.sibling("check")
     'rpi/litert/check'
-    >>> StepId("choose", target="rpi"), StepId("images/validation")
+    >>> StepId("choose", target="rpi"), StepId("validation", variant="images")
     ('rpi/choose', 'images/validation')
     """
 
     __slots__ = ("name", "target", "variant")
 
     name: str
-    """What the step does, e.g. `quantize`; of images, with their split: `images/validation`."""
+    """What the step does, e.g. `quantize`; of images, their split."""
     target: str
     variant: str
-    """The folder of the build it belongs to: a variant's, or a runtime's for what its variants
-    share."""
+    """A variant, or a runtime for what its variants share; `images` for what decodes them."""
 
     def __new__(cls, name: str, *, target: str = "", variant: str = "") -> Self:
         self = super().__new__(cls, "/".join(filter(None, (target, variant, name))))

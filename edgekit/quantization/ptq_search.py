@@ -48,7 +48,7 @@ def search(
         Unsupported: no configuration runs at all; why the first one does not.
     """
     begun = _Search(trials, quantization, corrections)
-    best, ended = None, "every way was tried"
+    best, ended = None, "every configuration was tried"
     for config in begun.candidates():
         trial = trials.try_out(config)
         begun.tried.append((config, trial))
@@ -58,7 +58,8 @@ def search(
     best = best or begun.best
     if best is None:
         raise Unsupported(
-            f"{trials.runtime.name}: no way to int8 gives scores: {begun.tried[0][1].failure}",
+            f"{trials.runtime.name}: no configuration of int8 gives scores: "
+            f"{begun.tried[0][1].failure}",
             hint="give float operators more room (quantize.max_float_macs), or choose another "
             "runtime or architecture",
         )

@@ -81,7 +81,7 @@ class Reach(BaseModel):
 class MatrixReport(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     edgekit: str
     created: str
     name: str

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from edgekit.build.draft import SPLITS
+from edgekit.build.draft import SPLITS, images
 from edgekit.build.plan import RECORD, Plan
 from edgekit.build.run import Build, RowResult, TargetResult
 from edgekit.build.runtime_steps import BlobMetadata
@@ -30,7 +30,6 @@ from edgekit.build_folder.manifest import (
 from edgekit.build_folder.reading import MANIFEST, REPORT
 from edgekit.build_folder.report import Report, StepRecord
 from edgekit.engine.artifact import Artifact, sha256_of, write_atomically
-from edgekit.engine.step_id import StepId
 from edgekit.errors import storage_errors
 from edgekit.models.card import WEIGHTS_FILE
 from edgekit.models.checkpoint import NOTE, read_note
@@ -179,11 +178,12 @@ def _publish_row(build: Build, result: RowResult, report: Report, destination: P
         if blob and issubclass(runtime, CompilesAhead):
             blob.verify()
             shutil.copyfile(blob.file(runtime.blob), part / runtime.blob)
-        (part / "labels.txt").write_text("".join(f"{name}\n" for name in card.classes))
+        labels = "".join(f"{name}\n" for name in card.classes)
+        (part / "labels.txt").write_text(labels, encoding="utf-8")
         if manifest.preprocessing.inside_the_model:
             _write_golden(build, result, part)
             (part / "classify.py").write_text(runtime.example)
-        (part / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+        (part / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
         part.chmod(0o755)
         _swap(part, destination)
     finally:
@@ -257,10 +257,10 @@ def _ancestors(build: Build, report: Report, result: RowResult) -> list[StepReco
 
 def _write_golden(build: Build, result: RowResult, folder: Path) -> None:
     """The first evaluation image and its scores: what a device must give back."""
-    judge = StepId(f"images/{build.plan.recipe.data.evaluate_on}")
-    images = np.load(build.artifacts[judge].file("images.npy"), mmap_mode="r")
+    judge = images(build.plan.recipe.data.evaluate_on)
+    pixels = np.load(build.artifacts[judge].file("images.npy"), mmap_mode="r")
     scores = np.load(build.artifacts[result.row.validation].file("scores.npy"))
-    np.save(folder / "golden_input.npy", images[:1])
+    np.save(folder / "golden_input.npy", pixels[:1])
     port = result.artifact.described_by(CompiledMetadata).output
     assert port is not None  # only an exported file takes raw pixels
     if port.scale is not None:

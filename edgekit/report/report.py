@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from edgekit import __version__
-from edgekit.build.draft import SPLITS
+from edgekit.build.draft import IMAGES, SPLITS
 from edgekit.build.run import Build, RowResult, TargetResult
 from edgekit.build_folder.report import DataRecord, Report, RowRecord, StepRecord
 from edgekit.data.images import ImagesMetadata
@@ -106,7 +106,7 @@ def _data(build: Build) -> DataRecord:
     unreadable = [
         row
         for name, artifact in build.artifacts.items()
-        if name.startswith("images/")
+        if name.variant == IMAGES
         for row in artifact.described_by(ImagesMetadata).unreadable
     ]
     source = build.plan.recipe.data

@@ -176,8 +176,8 @@ for i in np.argsort(-scores)[:5]:
         return _openvino_tensors.tensors(path, form, images)
 
     def single_layer_model(self, layer: Layer, integer: bool, into: Path) -> None:
-        openvino = read.need("openvino", "single_layer_model")
-        read.need("onnx", "single_layer_model")
+        openvino = read.need("openvino", "a model of one layer")
+        read.need("onnx", "a model of one layer")
         with _quiet(), tempfile.TemporaryDirectory() as folder:
             _onnx_single_layer.write(layer, integer, Path(folder) / "layer.onnx", float_frame=True)
             self._save(openvino.convert_model(Path(folder) / "layer.onnx"), into)

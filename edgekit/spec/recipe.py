@@ -13,7 +13,7 @@ from edgekit.data.sources.base import Source
 from edgekit.evaluation.gates import Gates
 from edgekit.models.source import NAMES, ModelSource
 from edgekit.runtimes import find_runtimes
-from edgekit.spec.yamlfile import Location, named_document, parse, suggestion
+from edgekit.spec.yamlfile import Document, Location, named_document, parse, suggestion
 from edgekit.stages import find_stages
 from edgekit.stages.base import Stage
 
@@ -170,12 +170,19 @@ def load_recipe(path: Path, note: Callable[[str], None] = lambda line: None) -> 
     """
     document = named_document(path)
     recipe = parse(document, Recipe, conflicts)
-    for i, stage in enumerate(recipe.stages):
+    for line in renamed_keys(document, recipe.stages):
+        note(line)
+    return recipe
+
+
+def renamed_keys(document: Document, stages: tuple[Stage, ...]) -> Iterator[str]:
+    """A line for the user about each key of the stages that stands under its old name."""
+    for i, stage in enumerate(stages):
         for old, new in stage.renamed.items():
             where = ("stages", i, stage.stage, old)
             if where in document.lines:
-                note(f"{path}, line {document.line(where)}: {stage.stage}.{old} is now {new}")
-    return recipe
+                line = document.line(where)
+                yield f"{document.path}, line {line}: {stage.stage}.{old} is now {new}"
 
 
 def recipe_schema() -> dict[str, Any]:

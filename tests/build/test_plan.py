@@ -596,3 +596,20 @@ def test_variants_that_begin_alike_share_their_steps_and_rows(plan: Planner) -> 
         ("onnxruntime", "export"),
         ("onnxruntime-float", "export"),
     ]
+
+
+def test_a_split_can_be_decoded_anew_by_its_name(plan: Planner) -> None:
+    planned = plan(force=("validation",))
+    states = {str(step.id): step.state for step in planned.steps}
+    assert states["images/validation"] is StepState.FORCED
+    assert states["images/calibration"] is not StepState.FORCED
+    assert states["reference"] is StepState.FORCED
+
+
+def test_what_an_earlier_version_stored_is_made_anew(
+    plan: Planner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = {step.id: step.key for step in plan().steps}
+    monkeypatch.setattr("edgekit.build.draft.METADATA_VERSION", 1)
+    before = {step.id: step.key for step in plan().steps}
+    assert not set(now.values()) & set(before.values())

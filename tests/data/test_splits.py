@@ -628,3 +628,13 @@ def test_damaged_bytes_give_an_image_or_a_reason_never_an_error(
         patch.setattr(Image, "MAX_IMAGE_PIXELS", 500_000)  # a damaged size must not cost a GB
         result = decode(bytes(damaged[: len(damaged) - cut]), 16, 1.0)
     assert result if isinstance(result, str) else result.shape == (16, 16, 3)
+
+
+def test_what_was_hashed_is_known_wherever_one_stands(
+    images_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memories = []
+    for folder in (tmp_path, tmp_path.parent):
+        monkeypatch.chdir(folder)
+        memories.append(take_inventory(source_of(images_folder), tmp_path / "digests").memory)
+    assert memories[0] == memories[1]

@@ -54,7 +54,7 @@ def test_cheap_ways_come_first_and_each_goes_on_from_the_best() -> None:
     ]
     assert (way.quantization.calibration, way.corrections) == ("mse", ("bias",))
     assert [row.way for row in found.tried if row.chosen] == [way.label]
-    assert found.ended == "every way was tried"
+    assert found.ended == "every configuration was tried"
 
 
 def test_it_ends_where_what_is_asked_holds() -> None:

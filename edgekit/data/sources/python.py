@@ -45,7 +45,11 @@ class Python(Source):
                 hint=f"put {module_name}.py beside the recipe, or install the package; "
                 "the function takes no arguments",
             )
-        return DataError(f"data.function: {self.function} failed at {place}: {what}")
+        moved = "edgekit.datasets" in what
+        return DataError(
+            f"data.function: {self.function} failed at {place}: {what}",
+            hint="import Listing and Sample from edgekit.data.sources.base" if moved else None,
+        )
 
 
 def _place(error: BaseException, package: str) -> str | None:

@@ -59,7 +59,8 @@ def need_tflite(bundle: Bundle) -> None:
     Raises:
         InputError: the bundle's model is no TFLite file.
     """
-    if not find_runtimes()[bundle.info.runtime].file.endswith(".tflite"):
+    runtime = find_runtimes().get(bundle.info.runtime)
+    if runtime is None or not runtime.file.endswith(".tflite"):
         raise InputError(
             f"benchmark_model runs TFLite files, and {bundle.info.subject.file} is none",
             hint="name the variant of LiteRT, e.g. build/<recipe>/android/litert",
