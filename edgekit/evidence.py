@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -44,6 +45,34 @@ class Measurement(BaseModel):
         if self.low is not None and self.high is not None and not self.low <= self.high:
             raise ValueError(f"the interval {self.low}..{self.high} is upside down")
         return self
+
+
+class InvalidMeasurement(BaseModel):
+    """What was measured and is not to be believed. It has no `value`, so that neither a page nor a
+    script takes what was seen for a figure."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    valid: Literal[False] = False
+    reason: str
+    """Why not, in a few words: pages show them beside a dash."""
+    seen: float
+    """What the clock said; no interval, as it would claim to hold the truth."""
+    unit: str
+    evidence: Evidence
+    method: str
+    samples: int | None = None
+
+    @classmethod
+    def of(cls, figure: Measurement, reason: str) -> InvalidMeasurement:
+        """The figure, with its value taken from it."""
+        kept = figure.model_dump(include={"unit", "evidence", "method", "samples"})
+        return cls(reason=reason, seen=figure.value, **kept)
+
+
+def believed(figure: Measurement | InvalidMeasurement | None) -> Measurement | None:
+    """The figure, where there is one that can be relied on."""
+    return figure if isinstance(figure, Measurement) else None
 
 
 class Validity(StrEnum):

@@ -267,7 +267,7 @@ def _measured(target: str, variant: str, result: RowResult) -> Cell:
         sqnr_db=validation.sqnr_db,
         size=validation.size,
         size_ratio=validation.size_ratio.value if validation.size_ratio else None,
-        latency=None if validation.latency.disturbed else validation.latency.ratio,
+        latency=validation.latency.ratio,
         verdict=validation.latency.verdict,
         audit=metadata.audit,
         float_ops=metadata.float_ops,

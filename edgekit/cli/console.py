@@ -142,9 +142,9 @@ class Console:
         self.remarks(report)
         self.left_out(report.left_out)
         if report.choice:
-            sure = "" if report.choice.certain else " (the intervals cannot tell it from the next)"
+            doubt = f" ({report.choice.doubt})" if report.choice.doubt else ""
             self.out.print(
-                f"The choice, by latency ({report.evidence}): {report.choice.fastest}{sure}"
+                f"The choice, by latency ({report.evidence}): {report.choice.fastest}{doubt}"
             )
         self._say(f"Report: {folder / 'report.html'}")
 

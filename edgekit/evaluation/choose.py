@@ -18,9 +18,10 @@ from edgekit.evaluation.measure import (
 from edgekit.evaluation.metrics import (
     is_disturbed,
     ratio_of,
+    unless_disturbed,
 )
 from edgekit.evaluation.validate import candidate
-from edgekit.evidence import Evidence, Measurement
+from edgekit.evidence import Evidence, InvalidMeasurement, Measurement
 
 CHOICE = "choice.json"
 
@@ -33,14 +34,27 @@ class Choice(BaseModel):
     fastest: str
     certain: bool
     """The interval of the ratio to the next one excludes 1."""
-    ratios: dict[str, Measurement]
-    """Median latency of each variant against the fastest one's."""
+    ratios: dict[str, Measurement | InvalidMeasurement]
+    """Median latency of each variant against the fastest one's; all are invalid where any variant
+    was disturbed."""
+
+    @property
+    def doubt(self) -> str:
+        """What keeps the choice from being certain; empty where it is."""
+        if self.certain:
+            return ""
+        invalid = [r.reason for r in self.ratios.values() if isinstance(r, InvalidMeasurement)]
+        return (
+            f"the runs tell no order: {invalid[0]}"
+            if invalid
+            else "the intervals cannot tell it from the next"
+        )
 
 
 class Choose(Action):
     """Name the fastest of the artifacts that passed: all measured in one interleaved run."""
 
-    version = 2
+    version = 3
     libraries = ("numpy", "scipy")
 
     def __init__(
@@ -78,9 +92,12 @@ def choice_of(timings: dict[str, Timing], evidence: Evidence) -> Choice:
     best = timings[order[0]]
     ratios = {name: ratio_of(timings[name], best, evidence) for name in order}
     others = [ratios[name].low or 0.0 for name in order[1:]]
-    quiet = not any(map(is_disturbed, timings.values()))
-    certain = quiet and all(low > 1 for low in others)
-    return Choice(fastest=order[0], certain=certain, ratios=ratios)
+    disturbed = any(map(is_disturbed, timings.values()))
+    return Choice(
+        fastest=order[0],
+        certain=not disturbed and all(low > 1 for low in others),
+        ratios={name: unless_disturbed(ratio, disturbed) for name, ratio in ratios.items()},
+    )
 
 
 def read_choice(artifact: Artifact) -> Choice:

@@ -12,11 +12,13 @@ from pydantic import BaseModel, ConfigDict
 from edgekit import stats
 from edgekit.engine.artifact import Json
 from edgekit.evaluation.measure import HOST_THREADS, Timing
-from edgekit.evidence import Evidence, Measurement, Verdict
+from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Verdict, believed
 
 DISTURBED = 2.0
 """Times the median that the 90th percentile may take: 1.0 to 1.5 was seen with another job on the
 other core, and 7 where three jobs shared two cores and the ratio was wrong by a factor of four."""
+BUSY = "machine too busy"
+"""The reason of a latency that was disturbed."""
 
 
 class AccuracyChange(BaseModel):
@@ -36,8 +38,9 @@ class Latency(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    ratio: Measurement | None
-    """Against the float model on the same runtime and threads; None for the float model."""
+    ratio: Measurement | InvalidMeasurement | None
+    """Against the float model on the same runtime and threads; None for the float model, invalid
+    where either was disturbed."""
     verdict: Verdict | None
     threads: int
     runs: int
@@ -49,9 +52,11 @@ class Latency(BaseModel):
     """Between the quartiles."""
     disturbed: bool = False
     """The machine was too busy: of this model or the float one, a tenth of the runs took more than
-    twice the median. Their ratio tells how they were interrupted, and no verdict is given."""
-    median: Measurement | None = None
-    """Milliseconds on the target's own device; None where the host stood in for it."""
+    twice the median. Their ratio tells how they were interrupted: it is invalid, and no verdict is
+    given."""
+    median: Measurement | InvalidMeasurement | None = None
+    """Milliseconds on the target's own device; None where the host stood in for it, invalid where
+    it was disturbed."""
 
 
 class Validation(BaseModel):
@@ -87,16 +92,14 @@ def gate_figures(
 ) -> dict[str, Measurement | None]:
     """What each gate is held against. Milliseconds need the target's own device, and latency a
     machine that was not disturbed; where there is a device, both are the device's."""
-    latency = validation.latency
-    ratio, median = (device.ratio, device.median) if device else (latency.ratio, latency.median)
-    quiet = device is not None or not latency.disturbed
+    latency = device or validation.latency
     return {
         "max_accuracy_drop": validation.change.drop if validation.change else None,
         "min_agreement": validation.agreement,
         "max_size_mb": validation.size,
         "max_size_ratio": validation.size_ratio,
-        "max_latency_ratio": ratio if quiet else None,
-        "max_latency_ms": median if quiet else None,
+        "max_latency_ratio": believed(latency.ratio),
+        "max_latency_ms": believed(latency.median),
     }
 
 
@@ -138,17 +141,15 @@ def accuracy_of(
 
 def latency_of(timing: Timing, baseline: Timing | None, evidence: Evidence) -> Latency:
     runs = timing.rounds.ravel() * 1e3
-    ratio = ratio_of(timing, baseline, evidence) if baseline else None
-    verdict = None
-    if ratio and ratio.low is not None and ratio.high is not None:
-        verdict = Verdict.WORSE if ratio.low > 1 else Verdict.CANNOT_TELL
-        verdict = Verdict.BETTER if ratio.high < 1 else verdict
     disturbed = any(map(is_disturbed, filter(None, (timing, baseline))))
-    verdict = Verdict.CANNOT_TELL if verdict and disturbed else verdict
+    ratio = ratio_of(timing, baseline, evidence) if baseline else None
     p25, p50, p75, p90 = (float(p) for p in np.percentile(runs, (25, 50, 75, 90)))
+    median = None
+    if evidence is not Evidence.HOST:
+        median = measurement(p50, "ms", evidence, "median of single inferences", runs.size)
     return Latency(
-        ratio=ratio,
-        verdict=verdict,
+        ratio=ratio and unless_disturbed(ratio, disturbed),
+        verdict=ratio and _verdict_on(ratio, disturbed),
         threads=HOST_THREADS,
         runs=runs.size,
         load_ms=1e3 * timing.load,
@@ -157,10 +158,21 @@ def latency_of(timing: Timing, baseline: Timing | None, evidence: Evidence) -> L
         p90_ms=p90,
         spread_ms=p75 - p25,
         disturbed=disturbed,
-        median=None
-        if evidence is Evidence.HOST
-        else measurement(p50, "ms", evidence, "median of single inferences", runs.size),
+        median=median and unless_disturbed(median, disturbed),
     )
+
+
+def _verdict_on(ratio: Measurement, disturbed: bool) -> Verdict:
+    if disturbed or ratio.low is None or ratio.high is None:
+        return Verdict.CANNOT_TELL
+    if ratio.low > 1:
+        return Verdict.WORSE
+    return Verdict.BETTER if ratio.high < 1 else Verdict.CANNOT_TELL
+
+
+def unless_disturbed(figure: Measurement, disturbed: bool) -> Measurement | InvalidMeasurement:
+    """The figure, or what is left of it where the machine was too busy."""
+    return InvalidMeasurement.of(figure, BUSY) if disturbed else figure
 
 
 def is_disturbed(timing: Timing) -> bool:

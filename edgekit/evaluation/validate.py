@@ -72,7 +72,7 @@ class ReferenceScores(Action):
 class Validate(Action):
     """Validate one compiled artifact on one runtime."""
 
-    version = 3
+    version = 4
     libraries = ("numpy", "scipy")
 
     def __init__(self, runtime: str, baseline: bool, device: str = "CPU") -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.evidence import Measurement
+from edgekit.evidence import InvalidMeasurement, Measurement, believed
 
 KernelPrecision = Literal["int8", "float32"]
 Budget = Literal["latency", "macs", "parameters", "size"]
@@ -29,16 +29,20 @@ class PruningGain(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    latency: Measurement
-    """Ratio to the dense network's."""
+    latency: Measurement | InvalidMeasurement
+    """Ratio to the dense network's; invalid where the machine was busy."""
     size: float
     """Ratio of the files' bytes."""
     disturbed: bool
     """The machine was busy while it was timed."""
 
     def shown(self, by: str) -> float | None:
-        """What the runtime shows to be left of a budget's measure; None for those it does not."""
-        return {"latency": self.latency.value, "size": self.size}.get(by)
+        """What the runtime shows to be left of a budget's measure; None for those it does not,
+        and for a latency that is not to be believed."""
+        if by == "size":
+            return self.size
+        latency = believed(self.latency)
+        return latency.value if by == "latency" and latency else None
 
 
 class Pruned(BaseModel):

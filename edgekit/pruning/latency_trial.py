@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from edgekit.engine.action import Progress
 from edgekit.errors import NotAsAsked
 from edgekit.evaluation.measure import HERE, Candidate, Machine
-from edgekit.evaluation.metrics import is_disturbed, ratio_of
-from edgekit.evidence import Measurement
+from edgekit.evaluation.metrics import is_disturbed, ratio_of, unless_disturbed
+from edgekit.evidence import InvalidMeasurement, Measurement, believed
 from edgekit.models.card import Card
 from edgekit.models.pruned import KernelPrecision, PruningGain
 from edgekit.runtimes.base import Runtime
@@ -90,8 +90,9 @@ class LatencyTrial:
             disturbed = any(map(is_disturbed, timings.values()))
             if not disturbed:
                 break
+        ratio = ratio_of(timings["pruned"], timings["dense"], self.machine.evidence)
         return PruningGain(
-            latency=ratio_of(timings["pruned"], timings["dense"], self.machine.evidence),
+            latency=unless_disturbed(ratio, disturbed),
             size=pruned.bytes / dense.bytes,
             disturbed=disturbed,
         )
@@ -104,9 +105,11 @@ def middle(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.array(images[:CALIBRATION_IMAGES, inside, inside])
 
 
-def buys_time(latency: Measurement) -> bool:
-    """Surely faster than the dense network: the whole interval of the ratio is below 1."""
-    return latency.high is not None and latency.high < 1
+def is_idle(latency: Measurement | InvalidMeasurement) -> bool:
+    """Not surely faster than the dense network: the interval of the ratio reaches 1. A latency that
+    was disturbed tells nothing, not that the cut is idle."""
+    found = believed(latency)
+    return found is not None and (found.high is None or found.high >= 1)
 
 
 def refuse_idle(
@@ -121,9 +124,9 @@ def refuse_idle(
     Raises:
         NotAsAsked: with the figures.
     """
-    if buys_time(trial.latency):
+    found = believed(trial.latency)
+    if found is None or not is_idle(found):
         return
-    found = trial.latency
     raise NotAsAsked(
         f"prune: the cut leaves {100 * macs:.0f} % of the multiply-accumulates and buys no time: "
         f"{precision} on {runtime} takes {found.value:.2f} ({found.low:.2f} to {found.high:.2f}) "

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from edgekit import stats
 from edgekit.errors import DeviceError, Unsupported
 from edgekit.evaluation.measure import Candidate, measure
+from edgekit.evaluation.metrics import is_disturbed
 from edgekit.inspection.layerwise import Inspection, TensorReport, inspect_files
 from edgekit.quantization.float_budget import FloatBudget
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
@@ -186,7 +187,7 @@ class MixedPrecisionSearch:
         return self._step(left)
 
     def _time(self, best: MixedPrecisionStep) -> MixedPrecisionStep:
-        """Phase 5: the step with its latency, where both files run."""
+        """Phase 5: the step with its latency, where both files run and the machine was quiet."""
         before = self._step(())
         if not best.operators or None in (before.trial.sqnr_db, best.trial.sqnr_db):
             return best
@@ -200,6 +201,8 @@ class MixedPrecisionSearch:
             for name, step in ((INT8, before), (BEST, best))
         ]
         timings = measure(candidates, self.trials.judged_file, self.trials.progress).timings
+        if any(map(is_disturbed, timings.values())):
+            return best
         ratio, _ = stats.median_ratio(timings[BEST].medians, timings[INT8].medians)
         timed = best.model_copy(update={"latency_ratio": round(ratio, 3)})
         self.steps[frozenset(best.operators)] = timed

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.evidence import Measurement, Verdict
+from edgekit.evidence import InvalidMeasurement, Measurement, Verdict
 from edgekit.runtimes.contract.compiled_metadata import Audit, FloatOps
 
 INT8_SHARE = 0.9
@@ -30,8 +30,8 @@ class Cell(BaseModel):
     sqnr_db: float | None = None
     size: Measurement | None = None
     size_ratio: float | None = None
-    latency: Measurement | None = None
-    """A ratio to float; None for float itself, and where the machine was too busy to tell."""
+    latency: Measurement | InvalidMeasurement | None = None
+    """A ratio to float; None for float itself, invalid where the machine was too busy to tell."""
     verdict: Verdict | None = None
     audit: Audit | None = None
     float_ops: FloatOps | None = None

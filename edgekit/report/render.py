@@ -7,7 +7,7 @@ from importlib import resources
 from typing import Any
 
 from edgekit.build_folder.report import Report
-from edgekit.evidence import Measurement
+from edgekit.evidence import InvalidMeasurement, Measurement
 from edgekit.report.matrix import MatrixReport
 from edgekit.runtimes.contract.compiled_metadata import Audit
 
@@ -32,14 +32,23 @@ def render_matrix(report: MatrixReport, html: bool) -> str:
     return render("matrix.html.j2" if html else "matrix.md.j2", html, report=report)
 
 
-def interval(figure: Measurement | None, digits: int = 1) -> str:
-    """`82.5 (79.1 to 85.4)`, or an em dash for what was not measured."""
+def interval(figure: Measurement | InvalidMeasurement | None, digits: int = 1) -> str:
+    """`82.5 (79.1 to 85.4)`, or an em dash for what was not measured, with the reason for what
+    cannot be believed: `— (machine too busy)`."""
+    value, ends = value_and_range(figure, digits)
+    return f"{value} ({ends})" if ends else value
+
+
+def value_and_range(
+    figure: Measurement | InvalidMeasurement | None, digits: int = 1
+) -> tuple[str, str]:
+    """What every page shows of a figure, and what it shows beside it."""
     if figure is None:
-        return "—"
-    text = f"{figure.value:.{digits}f}"
-    if figure.low is None:
-        return text
-    return f"{text} ({figure.low:.{digits}f} to {figure.high:.{digits}f})"
+        return "—", ""
+    if isinstance(figure, InvalidMeasurement):
+        return "—", figure.reason
+    ends = "" if figure.low is None else f"{figure.low:.{digits}f} to {figure.high:.{digits}f}"
+    return f"{figure.value:.{digits}f}", ends
 
 
 def render(template: str, escape: bool, **values: Any) -> str:
@@ -60,6 +69,8 @@ def _environment(escape: bool) -> Any:
         keep_trailing_newline=True,
     )
     environment.filters["interval"] = interval
+    environment.filters["value_and_range"] = value_and_range
+    environment.tests["believed"] = lambda figure: isinstance(figure, Measurement)
     environment.filters["in_float"] = _in_float
     environment.filters["markdown"] = _html
     environment.filters["inline"] = _inline

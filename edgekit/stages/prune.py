@@ -30,7 +30,7 @@ from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.pruned import Budget, KernelPrecision, Pruned, PruningGain
 from edgekit.pruning import cutting
 from edgekit.pruning.importance import CRITERIA, Importance, importance_of, plugin_files
-from edgekit.pruning.latency_trial import LatencyTrial, buys_time, middle, refuse_idle
+from edgekit.pruning.latency_trial import LatencyTrial, is_idle, middle, refuse_idle
 from edgekit.pruning.layer_latencies import LatencyTable, Table, network_of, read_table
 from edgekit.pruning.network import Network
 from edgekit.pruning.record import cuts_of
@@ -46,7 +46,7 @@ CUT_FILE = "cut.json"
 
 
 class Prune(Stage):
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     distils: ClassVar[bool] = True
     images: ClassVar[Literal["train", "calibration"] | None] = "train"
 
@@ -282,7 +282,7 @@ class _Pruning:
             machine=stage._machine.name,
             threads=stage._machine.threads,
             table=evidence,
-            forced=not buys_time(trial.latency),
+            forced=is_idle(trial.latency),
         )
 
 

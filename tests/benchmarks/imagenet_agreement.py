@@ -17,6 +17,7 @@ from edgekit.build.plan import make_plan
 from edgekit.build.run import RowResult, execute
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store, default_store
+from edgekit.report.render import interval
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import load_target
 
@@ -68,7 +69,7 @@ def main() -> None:
     for row in measure(arguments.folder, Store(default_store()), arguments.way):
         v = row.validation
         agreement = f"{v.agreement.value:.1f} ({v.agreement.low:.1f} to {v.agreement.high:.1f})"
-        ratio = f"{v.latency.ratio.value:.2f}" if v.latency.ratio else "reference"
+        ratio = interval(v.latency.ratio, 2) if v.latency.ratio else "reference"
         print(
             f"| {row.row.runtime} | {row.row.stage} | {v.top1.samples} | {v.top1.value:.1f} "
             f"| {agreement} | {v.sqnr_db:.1f} | {ratio} |"

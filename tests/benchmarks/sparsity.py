@@ -34,6 +34,7 @@ from edgekit.evaluation.metrics import latency_of
 from edgekit.evidence import Evidence
 from edgekit.models import timm_models
 from edgekit.models.card import Card
+from edgekit.report.render import interval
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.settings import Quantization
@@ -100,14 +101,12 @@ def rows(runtime: Runtime, precision: str, card: Card, images: np.ndarray, folde
     timings = measure([*candidates, again], folder / "images.npy", silent).timings
     for candidate in [again, *candidates[1:]]:
         latency = latency_of(timings[candidate.id], timings[DENSE], Evidence.HOST)
-        ratio = latency.ratio
-        assert ratio
-        note = ", disturbed" if latency.disturbed else ""
+        assert latency.ratio
         whole, packed = sizes(runtime, candidate.path)
         first, first_packed = sizes(runtime, dense.path)
         print(
             f"| {runtime.name} | {precision} | {candidate.id} "
-            f"| {ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) | {ratio.evidence}{note} "
+            f"| {interval(latency.ratio, 2)} | {latency.ratio.evidence} "
             f"| {whole / first:.2f} | {packed / first_packed:.2f} |",
             flush=True,
         )

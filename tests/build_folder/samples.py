@@ -7,8 +7,8 @@ from edgekit.build_folder.report import DataRecord, Report, RowRecord, StepRecor
 from edgekit.engine.artifact import FileEntry, sha256_of
 from edgekit.evaluation.choose import Choice
 from edgekit.evaluation.gates import GateResult, Gates
-from edgekit.evaluation.metrics import AccuracyChange, Latency, Validation
-from edgekit.evidence import Evidence, Measurement, Verdict
+from edgekit.evaluation.metrics import BUSY, AccuracyChange, Latency, Validation
+from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Verdict
 from edgekit.runtimes.contract.compiled_metadata import Audit, FloatOps, TrialResult
 from edgekit.runtimes.contract.input_form import InputForm
 
@@ -89,6 +89,22 @@ def sample_report() -> Report:
         steps=[StepRecord(id="splits", key="k" * 64, digest="d" * 64, state="new", reason="",
                           seconds=0.1)],
     )  # fmt: skip
+
+
+def disturbed_report() -> Report:
+    """The same, measured while other jobs were at work: the clock said 0.06, and it was wrong."""
+    report = sample_report()
+    wrong = InvalidMeasurement.of(figure(0.06, "ratio", 0.01), BUSY)
+    busy = {"ratio": wrong, "verdict": Verdict.CANNOT_TELL, "disturbed": True}
+    for one in report.rows:
+        if one.validation.latency.ratio:
+            latency = one.validation.latency.model_copy(update=busy)
+            one.validation = one.validation.model_copy(update={"latency": latency})
+    assert report.choice
+    ratios = dict.fromkeys(report.choice.ratios, wrong)
+    return report.model_copy(
+        update={"choice": Choice(fastest="litert", certain=False, ratios=ratios)}
+    )
 
 
 def sample_manifest(file: Path, runtime: str) -> Manifest:

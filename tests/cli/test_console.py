@@ -12,6 +12,7 @@ import pytest
 
 from edgekit.cli.console import Console
 from edgekit.inspection.causes import find_causes
+from tests.build_folder.samples import disturbed_report
 from tests.inspection.test_causes import SCORES, inspection, lossy, tensor
 
 STEP: Any = SimpleNamespace(id="rpi/litert/quantize", reason="never built here")
@@ -89,3 +90,19 @@ def test_a_sound_inspection_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "Nothing goes wrong" in said
     assert "fixes" not in said
+
+
+def test_the_tables_show_a_dash_with_the_reason_for_a_latency_that_was_disturbed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = disturbed_report()
+    with Console() as console:
+        console.report(report, Path("build"))
+    one = capsys.readouterr().out
+    with Console() as console:
+        console.comparison([report, report], Path("build"))
+    several = capsys.readouterr().out
+    assert one.count("— (machine too busy)") == 4, "two variants with two int8 rows each"
+    assert several.count("— (machine too busy)") == 2
+    assert "0.06" not in one + several
+    assert "the runs tell no order: machine too busy" in one

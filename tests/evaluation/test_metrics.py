@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgekit.evaluation.choose import choice_of
 from edgekit.evaluation.measure import Timing
-from edgekit.evaluation.metrics import is_disturbed, latency_of
-from edgekit.evidence import Evidence, Verdict
+from edgekit.evaluation.metrics import Latency, gate_figures, is_disturbed, latency_of
+from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Verdict
+from tests.build_folder.samples import row
 
 RNG = np.random.default_rng(0)
 
@@ -21,7 +23,7 @@ def timing(milliseconds: float, interrupted: float = 0.0) -> Timing:
 
 def test_on_a_quiet_machine_the_faster_is_better() -> None:
     latency = latency_of(timing(1.0), timing(2.0), Evidence.HOST)
-    assert latency.ratio
+    assert isinstance(latency.ratio, Measurement)
     assert latency.ratio.value == pytest.approx(0.5, abs=0.02)
     assert (latency.verdict, latency.disturbed) == (Verdict.BETTER, False)
 
@@ -32,6 +34,36 @@ def test_on_a_busy_machine_nothing_is_told(interrupted: tuple[float, float]) -> 
     latency = latency_of(ours, others, Evidence.HOST)
     assert latency.disturbed
     assert latency.verdict is Verdict.CANNOT_TELL
+    assert isinstance(latency.ratio, InvalidMeasurement)
+
+
+def test_no_script_takes_what_a_busy_machine_showed_for_a_figure() -> None:
+    latency = latency_of(timing(1.0, 0.2), timing(2.0), Evidence.MEASURED)
+    for found in (latency.ratio, latency.median):
+        assert found
+        written = found.model_dump(mode="json")
+        assert (written["valid"], written["reason"]) == (False, "machine too busy")
+        assert not {"value", "low", "high"} & set(written)
+    assert Latency.model_validate_json(latency.model_dump_json()) == latency
+
+
+def test_gates_are_held_against_no_figure_of_a_busy_machine() -> None:
+    validation = row("litert", "export").validation
+    assert gate_figures(validation)["max_latency_ratio"] == validation.latency.ratio
+    latency = latency_of(timing(1.0, 0.2), timing(2.0), Evidence.MEASURED)
+    figures = gate_figures(validation.model_copy(update={"latency": latency}))
+    assert figures["max_latency_ratio"] is None
+    assert figures["max_latency_ms"] is None
+
+
+def test_a_choice_on_a_busy_machine_is_in_doubt() -> None:
+    quiet = choice_of({"one": timing(1.0), "other": timing(2.0)}, Evidence.HOST)
+    assert (quiet.certain, quiet.doubt) == (True, "")
+    alike = choice_of({"one": timing(1.0), "other": timing(1.0)}, Evidence.HOST)
+    assert alike.doubt == "the intervals cannot tell it from the next"
+    busy = choice_of({"one": timing(1.0), "other": timing(2.0, 0.2)}, Evidence.HOST)
+    assert busy.doubt == "the runs tell no order: machine too busy"
+    assert all(isinstance(ratio, InvalidMeasurement) for ratio in busy.ratios.values())
 
 
 def test_a_few_slow_runs_are_no_disturbance() -> None:

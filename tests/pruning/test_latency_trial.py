@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.errors import NotAsAsked
-from edgekit.evidence import Evidence, Measurement
+from edgekit.evidence import Evidence, InvalidMeasurement, Measurement
 from edgekit.models.pruned import PruningGain
 from edgekit.pruning.cutting import aim_lower
-from edgekit.pruning.latency_trial import refuse_idle
+from edgekit.pruning.latency_trial import is_idle, refuse_idle
 
 
 def trial(value: float, low: float, high: float) -> PruningGain:
@@ -29,6 +29,17 @@ def test_a_cut_that_saves_operations_and_no_time_is_refused(low: float, high: fl
 
 def test_a_cut_that_saves_time_is_kept() -> None:
     refuse_idle(trial(0.8, 0.7, 0.99), "litert", 0.5, "int8", "pi5")
+
+
+def test_a_latency_that_was_disturbed_refuses_and_promises_nothing() -> None:
+    seen = InvalidMeasurement(
+        reason="machine too busy", seen=1.2, unit="ratio", evidence=Evidence.HOST, method="by hand"
+    )
+    busy = PruningGain(latency=seen, size=0.5, disturbed=True)
+    refuse_idle(busy, "litert", 0.5, "int8", "pi5")
+    assert not is_idle(seen)
+    assert busy.shown("latency") is None
+    assert busy.shown("size") == 0.5
 
 
 @given(st.floats(0.1, 0.95), st.floats(0.1, 0.95))

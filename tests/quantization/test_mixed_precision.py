@@ -88,7 +88,10 @@ def noise(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         # An operator in float takes a tenth of the time more.
         medians = {c.id: np.full(30, 1 + 0.1 * int(c.path.name)) for c in candidates}
         return SimpleNamespace(
-            timings={name: SimpleNamespace(medians=value) for name, value in medians.items()}
+            timings={
+                name: SimpleNamespace(medians=value, rounds=value[:, None])
+                for name, value in medians.items()
+            }
         )
 
     monkeypatch.setattr(mixed_precision, "measure", measure)
@@ -124,6 +127,14 @@ def test_the_curve_goes_from_none_to_all_and_the_chosen_step_is_timed() -> None:
     assert [set(step.operators) for step in timed] == [{"op1", "op2"}]
     assert timed[0].latency_ratio == pytest.approx(1.3 / 1.1, abs=1e-3)
     assert timed[0].float_macs == pytest.approx(3 / 13)
+
+
+def test_a_busy_machine_gives_the_chosen_step_no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixed_precision, "is_disturbed", lambda _: True)
+    trials: Any = Trials({"op1", "op2"})
+    _, found = MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run()
+    assert found is not None
+    assert all(step.latency_ratio is None for step in found.curve)
 
 
 def test_operators_that_cost_too_much_are_passed_over() -> None:

@@ -1,5 +1,6 @@
 """Pages come from the report's JSON alone, and show every row, even the ones that lose."""
 
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -7,11 +8,12 @@ from html.parser import HTMLParser
 import pytest
 
 from edgekit.build_folder.report import Report
-from edgekit.evidence import Bound, Evidence, Measurement
+from edgekit.evidence import Bound, Evidence, InvalidMeasurement, Measurement
 from edgekit.models.pruned import GroupCut, Pruned
 from edgekit.models.pruned import PruningGain as CutTrial
-from edgekit.report.render import render_comparison, render_html, render_markdown
-from tests.build_folder.samples import figure, row, sample_report
+from edgekit.report.matrix import Cell, MatrixReport, MatrixRow
+from edgekit.report.render import render_comparison, render_html, render_markdown, render_matrix
+from tests.build_folder.samples import disturbed_report, figure, row, sample_report
 
 Render = Callable[[Report], str]
 
@@ -159,3 +161,69 @@ def test_a_cut_is_shown_with_the_machine_it_was_timed_on(report: Report, render:
     there = cut(forced=False).model_copy(update={"machine": "pi5", "threads": 4})
     page = render(report.model_copy(update={"pruned": [there]}))
     assert "int8 on litert, timed on pi5 (4 threads), before" in page
+
+
+WRONG = re.compile(r"0\.0[567]\b")
+"""What the clock said on a busy machine, and the ends of its interval."""
+
+
+def disturbed_matrix(_: Report) -> MatrixReport:
+    latency = disturbed_report().rows[-1].validation.latency
+    row_ = row("litert", "export")
+    cell = Cell(
+        target="rpi", variant="litert", precision="int8", top1=figure(88), agreement=figure(99),
+        sqnr_db=24.0, size=figure(2.71, "MB"), size_ratio=0.27, latency=latency.ratio,
+        verdict=latency.verdict, audit=row_.audit, float_ops=row_.float_ops,
+    )  # fmt: skip
+    line = MatrixRow(
+        arch="net", family="nets", note="", key="k", image_size=32, epochs=1, cells=[cell]
+    )
+    return MatrixReport(
+        edgekit="0.1.0", created="2026", name="small", source="images", images={}, environment={},
+        libraries={}, columns=[("rpi", "litert")], lines=[line], open=[],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "render",
+    [
+        render_html,
+        render_markdown,
+        lambda report: render_comparison("demo", [report], {}, html=True),
+        lambda report: render_comparison("demo", [report], {}, html=False),
+        lambda report: render_matrix(disturbed_matrix(report), html=True),
+        lambda report: render_matrix(disturbed_matrix(report), html=False),
+    ],
+    ids=["html", "markdown", "comparison html", "comparison md", "matrix html", "matrix md"],
+)
+def test_a_latency_that_was_disturbed_is_a_dash_with_the_reason(render: Render) -> None:
+    page = re.sub(r"<style>.*</style>", "", render(disturbed_report()), flags=re.DOTALL)
+    assert re.search(r"—.{0,30}machine too busy", page)
+    assert not WRONG.search(page)
+
+
+def test_the_head_card_and_the_choice_say_that_the_machine_was_busy() -> None:
+    page = render_html(disturbed_report())
+    card = page.split("latency against float")[1].split("</div>")[0]
+    assert "<b>—</b><span>machine too busy</span>" in card
+    assert "the fastest, but the runs tell no order: machine too busy" in page
+    assert "though the runs tell no order: machine too busy" in render_markdown(disturbed_report())
+
+
+def test_the_json_of_a_report_has_no_value_for_what_was_disturbed() -> None:
+    written = json.loads(disturbed_report().model_dump_json())
+    ratio = written["rows"][-1]["validation"]["latency"]["ratio"]
+    assert ratio["valid"] is False
+    assert ratio["reason"] == "machine too busy"
+    assert "value" not in ratio
+    assert Report.model_validate(written) == disturbed_report()
+
+
+@pytest.mark.parametrize("render", [render_markdown, render_html])
+def test_a_cut_timed_on_a_busy_machine_shows_no_ratio(report: Report, render: Render) -> None:
+    seen = InvalidMeasurement.of(figure(0.06, "ratio", 0.01), "machine too busy")
+    trial = CutTrial(latency=seen, size=0.4, disturbed=True)
+    busy = cut(forced=False).model_copy(update={"trial": trial})
+    page = render(report.model_copy(update={"pruned": [busy]}))
+    assert "— (machine too busy) times the latency" in page
+    assert not WRONG.search(re.sub(r"<style>.*</style>", "", page, flags=re.DOTALL))
