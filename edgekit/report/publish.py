@@ -149,13 +149,12 @@ def _publish_trunk(build: Build, folder: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    splits = build.artifacts[SPLITS].file("splits.json")
+    splits = build.artifacts[SPLITS].verified("splits.json")
     write_atomically(folder / "splits.json", splits.read_text())
     trunk = [a for a in build.artifacts.values() if WEIGHTS_FILE in a.files]
     if not trunk:  # the recipe's model is a file from elsewhere
         return
-    trunk[-1].verify()
-    source = trunk[-1].file(WEIGHTS_FILE)
+    source = trunk[-1].verified(WEIGHTS_FILE)
     part = folder / f".{FLOAT_FILE}.part"
     note = read_note(source) | {"seen": " ".join(sorted(build.plan.seen))}
     save_file(load_file(source), part, metadata={NOTE: json.dumps(note)})
@@ -171,13 +170,11 @@ def _publish_row(build: Build, result: RowResult, report: Report, destination: P
     destination.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.part-"))
     try:
-        result.artifact.verify()
         for name in runtime.files():
-            shutil.copyfile(result.artifact.file(name), part / name)
+            shutil.copyfile(result.artifact.verified(name), part / name)
         blob = _blob(build, result)
         if blob and issubclass(runtime, CompilesAhead):
-            blob.verify()
-            shutil.copyfile(blob.file(runtime.blob), part / runtime.blob)
+            shutil.copyfile(blob.verified(runtime.blob), part / runtime.blob)
         labels = "".join(f"{name}\n" for name in card.classes)
         (part / "labels.txt").write_text(labels, encoding="utf-8")
         if manifest.preprocessing.inside_the_model:
@@ -258,8 +255,8 @@ def _ancestors(build: Build, report: Report, result: RowResult) -> list[StepReco
 def _write_golden(build: Build, result: RowResult, folder: Path) -> None:
     """The first evaluation image and its scores: what a device must give back."""
     judge = images(build.plan.recipe.data.evaluate_on)
-    pixels = np.load(build.artifacts[judge].file("images.npy"), mmap_mode="r")
-    scores = np.load(build.artifacts[result.row.validation].file("scores.npy"))
+    pixels = np.load(build.artifacts[judge].verified("images.npy"), mmap_mode="r")
+    scores = np.load(build.artifacts[result.row.validation].verified("scores.npy"))
     np.save(folder / "golden_input.npy", pixels[:1])
     port = result.artifact.described_by(CompiledMetadata).output
     assert port is not None  # only an exported file takes raw pixels

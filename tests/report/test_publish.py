@@ -8,14 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgekit.build.draft import SPLITS
 from edgekit.build.plan import make_plan
 from edgekit.build.run import execute
 from edgekit.build.runtime_steps import Precompile
 from edgekit.build.target_plan import PRECOMPILE
+from edgekit.devices.bundle.make import bundle_of
+from edgekit.devices.bundle.options import BundleOptions
 from edgekit.engine.action import Context
 from edgekit.engine.observer import Silent
 from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
+from edgekit.errors import IntegrityError
+from edgekit.models.card import WEIGHTS_FILE
 from edgekit.report.publish import publish
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import load_recipe
@@ -102,3 +107,53 @@ def test_pages_of_an_earlier_build_do_not_stand_for_this_one(
     assert (root / "a/report.json").exists()
     assert not (root / "b/report.json").exists()
     assert (root / "b/onnxruntime/model.onnx").exists(), "what an earlier build shipped stays"
+
+
+def flip_a_byte(path: Path) -> Callable[[], None]:
+    """Damage a file of the store, at its end; what is returned puts it right."""
+    path.chmod(0o644)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+
+    def restore() -> None:
+        path.write_bytes(whole)
+
+    return restore
+
+
+def test_what_leaves_the_store_is_verified_as_it_leaves(
+    images_folder: Path, write_recipe: Callable[..., Path], store: Store
+) -> None:
+    recipe = write_recipe(RECIPE)
+    board = Target(name="board", description="", runtimes=("onnxruntime",), cpu="x", threads=1)
+    build = execute(make_plan(load_recipe(recipe), [board], store), store, Silent())
+    ((_, folder),) = publish(build, recipe.parent / "build")
+    row = build.targets[0].rows[-1]
+    images = build.artifacts[StepId("images/validation")]
+    scores = build.artifacts[row.row.validation]
+    trunk = [a for a in build.artifacts.values() if WEIGHTS_FILE in a.files]
+    leaving = {
+        "splits": build.artifacts[SPLITS].path / "splits.json",
+        "model": row.artifact.path / "model.onnx",
+        "weights": trunk[-1].path / WEIGHTS_FILE,
+        "golden input": images.path / "images.npy",
+        "golden scores": scores.path / "scores.npy",
+    }
+    for path in leaving.values():
+        restore = flip_a_byte(path)
+        with pytest.raises(IntegrityError, match=f"{path.name} is not what was stored"):
+            publish(build, recipe.parent / "build")
+        restore()
+    publish(build, recipe.parent / "build")
+    for path in (
+        images.path / "images.npy",
+        images.path / "labels.npy",
+        scores.path / "scores.npy",
+    ):
+        restore = flip_a_byte(path)
+        with (
+            pytest.raises(IntegrityError, match=f"{path.name} is not what was stored"),
+            bundle_of(folder, store, BundleOptions()),
+        ):
+            pass
+        restore()

@@ -166,10 +166,10 @@ def _slice(
         source = next((p for p in parents if p and "labels.npy" in p.files), None)
         if source is None:
             break
-        images = np.load(source.file("images.npy"), mmap_mode="r")
+        images = np.load(source.verified("images.npy"), mmap_mode="r")
         chosen = spread(len(images), SLICE)
-        labels = np.load(source.file("labels.npy"))[chosen]
-        scores = np.load(validation.file("scores.npy"))[chosen]
+        labels = np.load(source.verified("labels.npy"))[chosen]
+        scores = np.load(validation.verified("scores.npy"))[chosen]
         return np.array(images[chosen]), labels, scores
     raise InputError(
         f"the store {store.root} has not kept the images this model was judged by",
