@@ -25,7 +25,9 @@ from edgekit.data.splits import (
     CalibrationChoice,
     Inventory,
     SplitData,
+    count_doubled,
     divide,
+    doubled_remark,
     pick_calibration,
     take_inventory,
 )
@@ -59,6 +61,10 @@ class Plan:
     """Targets that the recipe's model cannot reach at all, each with the reason."""
     seen: frozenset[str]
     """Starts of the digests of all images that the trunk's weights have learned from."""
+    doubled: int
+    """Rows that list an image again on which accuracy is measured."""
+    doubled_remark: str
+    """The same in words; empty where there is none."""
 
     def record(self) -> Json:
         """What the next plan compares itself with."""
@@ -85,10 +91,12 @@ def make_plan(
     """
     inventory = _in_order(recipe, take_inventory(recipe.data, store.root / "digests"))
     seen = seen_by_weights(recipe, inventory)
+    splits, judged = divide(inventory, recipe.data), recipe.data.evaluate_on
+    doubled = count_doubled(inventory, splits)
     draft = Draft(recipe, inventory)
     draft.add(SPLITS, SplitData(recipe.data, inventory), {})
-    judge = images(recipe.data.evaluate_on)
-    draft.add(judge, draft.decode(recipe.data.evaluate_on), {"splits": SPLITS})
+    judge = images(judged)
+    draft.add(judge, draft.decode(judged), {"splits": SPLITS})
     trunk, reference = _plan_trunk(draft, board if board and board.is_timed else HERE)
     scores = ReferenceScores(recipe.model.format)
     draft.add(REFERENCE, scores, {"model": reference, "images": judge})
@@ -107,6 +115,8 @@ def make_plan(
         targets=planned,
         left_out=left_out,
         seen=frozenset(seen),
+        doubled=doubled,
+        doubled_remark=doubled_remark(doubled, len(splits[judged]), judged),
     )
 
 

@@ -93,6 +93,8 @@ class DataRecord(BaseModel):
     fingerprint: str
     classes: list[str]
     counts: dict[str, dict[str, int]]
+    doubled: int = 0
+    """Rows that list an image again on which accuracy was measured; each image counts once."""
     evaluated_on: str
     unreadable: list[str]
 

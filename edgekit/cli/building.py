@@ -105,13 +105,16 @@ def plan(as_json: bool, **options: Any) -> None:
         for name, why in t.unreachable.items()
     }
     if as_json:
-        click.echo(json.dumps({"steps": rows, "left_out": left_out}, indent=1))
+        told = {"steps": rows, "left_out": left_out, "doubled": planned.doubled}
+        click.echo(json.dumps(told, indent=1))
         return
     width = max(len(row["step"]) for row in rows)
     for row in rows:
         click.echo(f"{row['step']:{width}}  {row['key'][:12]}  {row['state']:8}  {row['reason']}")
     for name, why in left_out.items():
         click.echo(f"{name} is left out: {why}")
+    if planned.doubled:
+        click.echo(f"data: {planned.doubled_remark}")
     running = sum(row["state"] != "cached" for row in rows)
     click.echo(f"{running} of {len(rows)} steps would run")
 

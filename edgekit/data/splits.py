@@ -4,6 +4,8 @@ Splits follow from the images' content alone: each class is ordered by a hash of
 digest) and the first ones are kept for validation. So they do not depend on file names or order,
 an image added later moves at most one other, the one of its class at the boundary, and two copies
 of one image always land in the same split.
+What is judged on holds each image once: copies would narrow every interval and tell nothing new.
+Copies in the training side stay, as they may be meant to weigh more.
 Calibration images are a stratified part of the training split.
 """
 
@@ -126,7 +128,8 @@ def _digest(path: Path) -> str:
 
 
 def divide(inventory: Inventory, source: Source) -> dict[str, list[Sample]]:
-    """Divide the samples into splits (pure).
+    """Divide the samples into splits (pure). Of the images that accuracy is measured on, the first
+    of several copies is taken.
 
     Raises:
         DataError: a split or a class is empty, the same image stands in two splits or bears
@@ -152,7 +155,34 @@ def divide(inventory: Inventory, source: Source) -> dict[str, list[Sample]]:
             f"there is no {source.evaluate_on} split: found {', '.join(sorted(splits))}",
             hint="set data.evaluate_on to the split that accuracy is to be measured on",
         )
+    judged = splits[source.evaluate_on]
+    splits[source.evaluate_on] = _first_of_copies(judged, inventory.digests)
     return dict(splits)
+
+
+def _first_of_copies(samples: list[Sample], digests: dict[str, str]) -> list[Sample]:
+    first: dict[str, Sample] = {}
+    for sample in samples:
+        first.setdefault(digests[sample.name], sample)
+    return list(first.values())
+
+
+def count_doubled(inventory: Inventory, splits: dict[str, list[Sample]]) -> int:
+    """Listed rows that `divide` left out as copies."""
+    return len(inventory.listing.samples) - sum(map(len, splits.values()))
+
+
+def doubled_remark(doubled: int, images: int, split: str) -> str:
+    """
+    >>> doubled_remark(72, 24, "validation")
+    '72 of 96 rows of the validation split list an image again; each image counts once'
+    """
+    if not doubled:
+        return ""
+    return (
+        f"{doubled} of {images + doubled} rows of the {split} split list an image again; each "
+        "image counts once"
+    )
 
 
 def pick_calibration(
@@ -229,10 +259,14 @@ class SplitsMetadata(Metadata):
     """Of all images and their labels."""
     counts: dict[str, dict[str, int]]
     """Images of each class in each split."""
+    doubled: int = 0
+    """Rows that list an image of the judged split again; they are not in `counts`."""
 
 
 class SplitData(Action):
     """Write splits.json: which image is in which split."""
+
+    version = 2
 
     def __init__(self, source: Source, inventory: Inventory) -> None:
         self.source = source
@@ -255,6 +289,7 @@ class SplitData(Action):
             classes=self.inventory.listing.classes,
             fingerprint=self.inventory.fingerprint,
             counts={name: dict(count) for name, count in counts.items()},
+            doubled=count_doubled(self.inventory, splits),
         )
 
 

@@ -69,7 +69,9 @@ def _use(build: Build, target: TargetResult) -> str:
 
 
 def _remarks(build: Build) -> dict[str, str]:
-    return {name: model.remark for name, model in _float_models(build).items() if model.remark}
+    of_the_data = {"data": build.plan.doubled_remark} if build.plan.doubled else {}
+    of_models = {name: m.remark for name, m in _float_models(build).items() if m.remark}
+    return {**of_the_data, **of_models}
 
 
 def _float_models(build: Build) -> dict[str, FloatMetadata]:
@@ -115,6 +117,7 @@ def _data(build: Build) -> DataRecord:
         fingerprint=splits.fingerprint,
         classes=list(splits.classes),
         counts=splits.counts,
+        doubled=splits.doubled,
         evaluated_on=source.evaluate_on,
         unreadable=sorted(set(unreadable)),
     )

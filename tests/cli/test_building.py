@@ -194,6 +194,32 @@ def test_plan_runs_nothing(folder: Path, tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+def test_rows_that_list_an_image_again_are_told_and_count_once(
+    folder: Path, tmp_path: Path
+) -> None:
+    images = sorted(path.relative_to(folder) for path in folder.glob("images/*/*.png"))
+    rows = [f"{p},{p.parent.name},{'validation' if p.stem < '06' else 'train'}" for p in images]
+    judged = [row for row in rows if row.endswith("validation")]
+    (folder / "table.csv").write_text("\n".join(["path,label,split", *rows, *judged * 3]))
+    table = RECIPE.replace("path: images", "path: table.csv")
+    (folder / "recipe.yaml").write_text(table.replace("  - quantize: {samples: 8}\n", ""))
+    words = ("recipe.yaml", "--target", "board.yaml")
+    said = "36 of 48 rows of the validation split list an image again; each image counts once"
+    plan = edgekit("plan", *words, cwd=folder, store=tmp_path / "s")
+    assert f"data: {said}" in plan.stdout
+    plan = edgekit("plan", *words, "--json", cwd=folder, store=tmp_path / "s")
+    assert json.loads(plan.stdout)["doubled"] == 36
+    done = edgekit("build", *words, cwd=folder, store=tmp_path / "s")
+    assert done.returncode == 0, done.stderr
+    assert f"data: {said}" in done.stdout
+    built = folder / "build/recipe/board"
+    report = json.loads((built / "report.json").read_text())
+    assert report["data"]["doubled"] == 36
+    assert report["rows"][0]["validation"]["top1"]["samples"] == 12
+    for page in ("report.md", "report.html"):
+        assert said in (built / page).read_text()
+
+
 def test_a_key_under_its_old_name_is_told_once(folder: Path, tmp_path: Path) -> None:
     old = RECIPE.replace("quantize: {", "quantize: {islands: none, ")
     assert old != RECIPE

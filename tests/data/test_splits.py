@@ -34,6 +34,7 @@ from edgekit.data.splits import (
     CalibrationChoice,
     Inventory,
     SplitData,
+    count_doubled,
     divide,
     pick_calibration,
     take_inventory,
@@ -104,7 +105,13 @@ def test_splits_hold_every_image_once_and_every_class_in_both(
     source = source_of(validation_share=share, seed=seed)
     splits = divide(inventory, source)
     assert splits == divide(inventory, source)
-    assert sorted(s.name for split in splits.values() for s in split) == sorted(inventory.digests)
+    names = {s.name for split in splits.values() for s in split}
+    assert {inventory.digests[name] for name in names} == {*inventory.digests.values()}
+    assert count_doubled(inventory, splits) == len(inventory.digests) - len(names)
+    judged = [inventory.digests[s.name] for s in splits["validation"]]
+    assert len({*judged}) == len(judged), "each once"
+    trained = [n for n, d in inventory.digests.items() if d not in judged]
+    assert sorted(trained) == sorted(s.name for s in splits["train"]), "copies stay"
     where = place(inventory, splits)  # copies of one image share a split
     classes = set(inventory.listing.classes)
     assert {s.label for s in splits["train"]} == {s.label for s in splits["validation"]} == classes
@@ -163,6 +170,36 @@ def test_a_class_with_one_image_is_refused_even_if_it_has_copies() -> None:
     inventory = inventory_of([("x", "a", None), ("x", "a", None), ("y", "b", None)])
     with pytest.raises(DataError, match="images of class 'a' that differ: 1;"):
         divide(inventory, source_of())
+
+
+@pytest.mark.parametrize("judge", ["validation", "test"])
+def test_what_is_judged_on_counts_each_image_once_by_content(judge: SplitName) -> None:
+    """Four rows of one picture are one picture, whatever their names; training keeps its copies."""
+    judged: list[Row] = [(f"{label}{i}", label, judge) for label in "ab" for i in range(3)]
+    training: list[Row] = [(f"t{label}", label, "train") for label in "ab"]
+    inventory = inventory_of(judged * 4 + training * 2)
+    splits = divide(inventory, source_of(evaluate_on=judge))
+    assert [s.name for s in splits[judge]] == [f"{i}.png" for i in range(6)]
+    assert len(splits["train"]) == 4
+    assert count_doubled(inventory, splits) == 18
+
+
+def test_rows_that_repeat_a_path_count_once(images_folder: Path, tmp_path: Path) -> None:
+    """Listed four times, the intervals were half as wide as they may be."""
+    images = sorted(Path("images").glob("*/*.png"))
+    lines = [f"{p},{p.parent.name},{'validation' if p.stem < '06' else 'train'}" for p in images]
+    again = [line for line in lines if line.endswith("validation")]
+    Path("table.csv").write_text("\n".join(["path,label,split", *lines, *again * 3]) + "\n")
+    source = source_of("table.csv")
+    inventory = take_inventory(source, tmp_path / "digests")
+    metadata = SplitData(source, inventory).run({}, tmp_path, context(tmp_path))
+    judged = sum(metadata.counts["validation"].values())
+    assert judged == len(again) == 12
+    assert metadata.doubled == 3 * len(again)
+    rows = json.loads((tmp_path / "splits.json").read_text())["validation"]
+    assert len(rows) == judged
+    decoder = DecodeImages(source, inventory, "validation")
+    assert decoder.run({}, tmp_path, context(tmp_path)).images == judged
 
 
 def test_the_same_image_in_two_splits_is_refused_with_both_names() -> None:
