@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from edgekit.engine.store import Store
 from edgekit.errors import InputError, IntegrityError
 
 MANIFEST, REPORT, IMAGES = "manifest.json", "report.json", "images.npy"
+TARGET_KEYS, REPORT_KEYS = {"recipe", "target", "artifacts"}, {"recipe", "target", "rows"}
 BUILD_AGAIN = "build it again: `edgekit build RECIPE --target TARGET`, with the same --store"
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -108,6 +110,18 @@ def read_report(folder: Path) -> Report | None:
     """
     fields = _read_json(folder / REPORT)
     return None if fields is None else _parsed(folder / REPORT, fields, Report, "report of a build")
+
+
+def build_around(path: Path) -> Path | None:
+    """The target's folder of a build that a path lies in, or is; None where there is none."""
+    whole = path.absolute()
+    for folder in (whole, *whole.parents, *whole.resolve().parents):
+        for name, keys in ((MANIFEST, TARGET_KEYS), (REPORT, REPORT_KEYS)):
+            # Files of these names that are none of edgekit's lie in many a project's folder.
+            with suppress(InputError, OSError):
+                if keys <= (_read_json(folder / name) or {}).keys():
+                    return folder
+    return None
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

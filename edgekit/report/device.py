@@ -9,6 +9,7 @@ from edgekit.engine.artifact import write_atomically
 from edgekit.evidence import Validity
 from edgekit.report.render import render
 
+DEVICE_PAGES = ("device-report.json", "device-report.md", "device-report.html")
 WIDTH, HEIGHT = 640, 120
 MAX_CURVE_POINTS = 2000
 """Points of a curve that a page can show."""

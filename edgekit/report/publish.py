@@ -29,11 +29,18 @@ from edgekit.build_folder.manifest import (
 )
 from edgekit.build_folder.reading import MANIFEST, REPORT
 from edgekit.build_folder.report import Report, StepRecord
-from edgekit.engine.artifact import Artifact, sha256_of, write_atomically
+from edgekit.engine.artifact import Artifact, write_atomically
 from edgekit.errors import storage_errors
 from edgekit.models.card import WEIGHTS_FILE
 from edgekit.models.checkpoint import NOTE, read_note
-from edgekit.report.device import write_device_report
+from edgekit.report.device import DEVICE_PAGES, write_device_report
+from edgekit.report.published_files import (
+    published_variants,
+    remove_files,
+    remove_last_passed,
+    remove_variants,
+    swap,
+)
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import make_report
 from edgekit.runtimes import find_runtimes
@@ -41,10 +48,11 @@ from edgekit.runtimes.base import CompilesAhead
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 
 BUILD_DIR = "--build-dir"
-FLOAT_FILE = "float.safetensors"
+FLOAT_FILE, SPLITS_FILE = "float.safetensors", "splits.json"
+TRUNK_FILES = (FLOAT_FILE, SPLITS_FILE)
 COMPARISON = ("comparison.md", "comparison.html")
 REPORT_PAGES = (REPORT, "report.md", "report.html")
-ON_DEVICE = "on-device"
+ON_DEVICE, LAST_PASSED = "on-device", "last-passed"
 
 
 def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
@@ -63,9 +71,10 @@ def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
             folder.mkdir(parents=True, exist_ok=True)
             report = make_report(build, target)
             with FileLock(folder / ".lock"):
-                _recover(folder)
+                for place in (folder, folder / LAST_PASSED):
+                    _recover(place)
                 if target.faults:
-                    _publish_broken(build, target, report, folder / "last-passed")
+                    _publish_broken(build, target, report, folder / LAST_PASSED)
                 else:
                     _publish_models(build, target, report, folder)
                 _publish_device_reports(target, folder / ON_DEVICE)
@@ -104,7 +113,7 @@ def _recover(folder: Path) -> None:
 
 
 def _publish_broken(build: Build, target: TargetResult, report: Report, folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_last_passed(folder, TRUNK_FILES)
     passed = {row.row.variant: row for row in target.rows if not row.broken}
     for name, row in passed.items():
         _publish_row(build, row, report, folder / name)
@@ -112,15 +121,14 @@ def _publish_broken(build: Build, target: TargetResult, report: Report, folder: 
 
 
 def _publish_models(build: Build, target: TargetResult, report: Report, folder: Path) -> None:
-    shutil.rmtree(folder / "last-passed", ignore_errors=True)
+    remove_last_passed(folder / LAST_PASSED, TRUNK_FILES)
     rows = target.shipped
+    before = published_variants(folder)
     manifests = {
         name: _publish_row(build, row, report, folder / name) for name, row in rows.items()
     }
     _publish_trunk(build, folder)
-    for stale in (path.parent for path in folder.glob(f"*/{MANIFEST}")):
-        if stale.name not in rows:
-            shutil.rmtree(stale)
+    remove_variants(folder, {n: found for n, found in before.items() if n not in rows})
     whole = TargetManifest(
         recipe=report.recipe,
         target=report.target,
@@ -133,7 +141,9 @@ def _publish_models(build: Build, target: TargetResult, report: Report, folder: 
 
 def _publish_device_reports(target: TargetResult, folder: Path) -> None:
     """The whole report of each row on the device, in a folder of its own."""
-    shutil.rmtree(folder, ignore_errors=True)
+    for page in list(folder.glob(f"*/{DEVICE_PAGES[0]}")):
+        remove_files(page.parent, DEVICE_PAGES)
+    remove_files(folder, ())
     for result in target.rows:
         if result.on_device:
             name = f"{result.row.variant}-{result.row.stage}"
@@ -149,8 +159,8 @@ def _publish_trunk(build: Build, folder: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    splits = build.artifacts[SPLITS].verified("splits.json")
-    write_atomically(folder / "splits.json", splits.read_text())
+    splits = build.artifacts[SPLITS].verified(SPLITS_FILE)
+    write_atomically(folder / SPLITS_FILE, splits.read_text())
     trunk = [a for a in build.artifacts.values() if WEIGHTS_FILE in a.files]
     if not trunk:  # the recipe's model is a file from elsewhere
         return
@@ -182,7 +192,7 @@ def _publish_row(build: Build, result: RowResult, report: Report, destination: P
             (part / "classify.py").write_text(runtime.example)
         (part / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
         part.chmod(0o755)
-        _swap(part, destination)
+        swap(part, destination)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return manifest
@@ -263,24 +273,3 @@ def _write_golden(build: Build, result: RowResult, folder: Path) -> None:
     if port.scale is not None:
         scores = np.round(scores / port.scale) + port.zero_point
     np.save(folder / "golden_scores.npy", scores[:1].astype(port.dtype))
-
-
-def _swap(part: Path, destination: Path) -> None:
-    if _same(part, destination):
-        return
-    old = destination.with_name(f".{destination.name}.old")
-    shutil.rmtree(old, ignore_errors=True)  # `_recover` has made sure that it is not needed
-    if destination.exists():
-        destination.rename(old)
-    part.rename(destination)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _same(a: Path, b: Path) -> bool:
-    """Whether two folders hold the same files; an unchanged build then touches nothing."""
-    if not b.is_dir():
-        return False
-    names = sorted(p.name for p in a.iterdir())
-    if names != sorted(p.name for p in b.iterdir()):
-        return False
-    return all(sha256_of(a / name) == sha256_of(b / name) for name in names)

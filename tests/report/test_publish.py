@@ -1,6 +1,8 @@
 """What a build leaves for a person to copy."""
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from edgekit.engine.store import Store
 from edgekit.errors import IntegrityError
 from edgekit.models.card import WEIGHTS_FILE
 from edgekit.report.publish import publish
+from edgekit.report.published_files import remove_last_passed, remove_variants
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target
@@ -157,3 +160,84 @@ def test_what_leaves_the_store_is_verified_as_it_leaves(
         ):
             pass
         restore()
+
+
+def ship(folder: Path, name: str, content: bytes) -> None:
+    """A variant's folder, as far as a manifest says what is edgekit's."""
+    (folder / name).mkdir(parents=True)
+    (folder / name / "model.onnx").write_bytes(content)
+    (folder / name / "labels.txt").write_text("a\n")
+    entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    manifest = {"variant": name, "files": {"model.onnx": entry}}
+    (folder / name / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_what_a_person_put_into_a_builds_folders_outlives_the_next_builds(
+    images_folder: Path, write_recipe: Callable[..., Path], store: Store
+) -> None:
+    recipe = write_recipe(RECIPE)
+    board = Target(name="board", description="", runtimes=("onnxruntime",), cpu="x", threads=1)
+    build = execute(make_plan(load_recipe(recipe), [board], store), store, Silent())
+    ((_, folder),) = publish(build, recipe.parent / "build")
+    manifest = folder / "manifest.json"
+    before = json.loads(manifest.read_text())
+    # Variants that earlier builds shipped: one as it was, one in which a person worked.
+    for name in ("litert", "openvino"):
+        ship(folder, name, name.encode())
+        listed = json.loads((folder / name / "manifest.json").read_text())
+        before["artifacts"][name] = listed
+    (folder / "openvino/model.onnx").write_bytes(b"edited")
+    (folder / "openvino/result.json").write_text("{}")
+    manifest.write_text(json.dumps(before))
+    # A bundle beside the variants and one in a variant, as `edgekit bundle --out` made them.
+    for bundle in (folder / "for-pi", folder / "onnxruntime/for-pi"):
+        shutil.copytree(folder / "onnxruntime", bundle)
+        (bundle / "result.json").write_text("{}")
+    (folder / "onnxruntime/notes.txt").write_text("mine")
+    (folder / "last-passed/mine").mkdir(parents=True)
+    for name, text in (("mine/notes.txt", "mine"), ("litert-export/device-report.json", "{}")):
+        (folder / "on-device" / name).parent.mkdir(parents=True)
+        (folder / "on-device" / name).write_text(text)
+    inode = (folder / "onnxruntime").stat().st_ino
+
+    publish(build, recipe.parent / "build")
+    assert not (folder / "litert").exists()
+    assert sorted(p.name for p in (folder / "openvino").iterdir()) == ["model.onnx", "result.json"]
+    assert (folder / "for-pi/manifest.json").exists()
+    assert (folder / "for-pi/result.json").exists()
+    assert (folder / "onnxruntime/for-pi/result.json").exists()
+    assert (folder / "last-passed/mine").exists()
+    assert [p.name for p in (folder / "on-device").iterdir()] == ["mine"]
+    assert (folder / "onnxruntime").stat().st_ino == inode, "an unchanged build touches nothing"
+
+    # Now the variant changes: it is swapped, and what is not edgekit's goes with it.
+    (folder / "onnxruntime/labels.txt").write_text("others\n")
+    publish(build, recipe.parent / "build")
+    assert (folder / "onnxruntime/labels.txt").read_text() == "bar\ndisc\n"
+    assert (folder / "onnxruntime/for-pi/result.json").exists()
+    assert (folder / "onnxruntime/notes.txt").read_text() == "mine"
+    assert not list(folder.glob(".*.old"))
+
+
+def test_a_manifest_leads_to_no_folder_elsewhere(tmp_path: Path) -> None:
+    folder = tmp_path / "board"
+    ship(tmp_path, "elsewhere", b"model")
+    ship(folder, "real", b"model")
+    listed = json.loads((tmp_path / "elsewhere/manifest.json").read_text())
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    escaping = {"files": {"../../elsewhere/model.onnx": listed["files"]["model.onnx"]}}
+    remove_variants(folder, {"../elsewhere": listed, "link": listed, "real": escaping})
+    assert (tmp_path / "elsewhere/model.onnx").exists()
+    assert (folder / "link/model.onnx").exists()
+
+
+def test_last_passed_goes_where_nothing_of_a_person_is_in_it(tmp_path: Path) -> None:
+    ship(tmp_path / "last-passed", "litert", b"model")
+    (tmp_path / "last-passed/splits.json").write_text("{}")
+    shutil.copytree(tmp_path / "last-passed/litert", tmp_path / "last-passed/for-pi")
+    remove_last_passed(tmp_path / "last-passed", ("splits.json",))
+    assert [p.name for p in (tmp_path / "last-passed").iterdir()] == ["for-pi"]
+    shutil.rmtree(tmp_path / "last-passed/for-pi")
+    ship(tmp_path / "last-passed", "litert", b"model")
+    remove_last_passed(tmp_path / "last-passed", ("splits.json",))
+    assert not (tmp_path / "last-passed").exists()

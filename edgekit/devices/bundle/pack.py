@@ -6,6 +6,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from edgekit.build_folder.reading import build_around
 from edgekit.devices.bundle.bundle import INFO, SUMS, Bundle, read_sums
 from edgekit.errors import InputError, storage_errors
 
@@ -14,8 +15,10 @@ def pack_bundle(bundle: Bundle, out: Path) -> None:
     """Write a bundle as a tar, or as a folder that `run.sh` runs in.
 
     Raises:
-        InputError: something else lies there, or a result that was not taken home.
+        InputError: something else lies there, or a result that was not taken home; or it would
+            lie among what the next build replaces.
     """
+    _refuse_inside_a_build(out)
     with storage_errors(out.parent, "--out"):
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".tar":
@@ -23,6 +26,16 @@ def pack_bundle(bundle: Bundle, out: Path) -> None:
             return
         _refuse(out)
         _lay_out(bundle, out)
+
+
+def _refuse_inside_a_build(out: Path) -> None:
+    build = build_around(out)
+    if build:
+        raise InputError(
+            f"--out {out} lies in the folder of a build, {build}: that is edgekit's own, and the "
+            "next build replaces what is in it",
+            hint=f"name a place outside of it, e.g. --out bundles/{out.name}",
+        )
 
 
 def _refuse(out: Path) -> None:

@@ -122,6 +122,21 @@ def test_how_a_bundle_is_measured_is_not_asked_again(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.parametrize("out", ["board/for-pi", "board/onnxruntime/for-pi", "board/for-pi.tar"])
+@pytest.mark.parametrize("page", ["manifest.json", "report.json"])
+def test_no_bundle_is_laid_into_the_folder_of_a_build(tmp_path: Path, page: str, out: str) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    (tmp_path / "board/onnxruntime").mkdir(parents=True)
+    fields = {"recipe": "tiny", "target": "board", "artifacts": {}, "rows": []}
+    (tmp_path / "board" / page).write_text(json.dumps(fields))
+    with pytest.raises(InputError, match="lies in the folder of a build") as caught:
+        pack_bundle(bundle, tmp_path / out)
+    assert f"--out bundles/{Path(out).name}" in str(caught.value.hint)
+    assert not (tmp_path / out).exists()
+    (tmp_path / "manifest.json").write_text('{"name": "of a web page"}')
+    pack_bundle(bundle, tmp_path / Path(out).name)
+
+
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "letter").write_text("dear")
     with pytest.raises(InputError, match="letter is a file"):
