@@ -122,7 +122,7 @@ def test_the_pages_hold_every_line_and_every_reason(world: Path, report: MatrixR
         cells = line.count("|") if line.startswith("|") else None
         assert width is None or cells is None or cells == width, line
         width = cells
-    assert json.loads((folder / "matrix.json").read_text())["schema_version"] == 1
+    assert json.loads((folder / "matrix.json").read_text())["schema_version"] == 2
 
 
 def test_a_network_that_guesses_speaks_for_no_family(report: MatrixReport) -> None:
