@@ -1,17 +1,20 @@
 """The house rules that a reader can rely on, held by reading the imports."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import edgekit
 from edgekit.data.sources import find_sources
+from edgekit.engine.artifact import Metadata
 from edgekit.runtimes import find_runtimes
 from edgekit.stages import find_stages
 
@@ -192,3 +195,24 @@ def test_every_runtime_fulfils_its_contract(name: str) -> None:
     assert runtime.engine == next(iter(runtime.engine_modules))
     assert len(runtime.example.strip().splitlines()) <= 12
     compile(runtime.example, name, "exec")
+
+
+def kinds_of_metadata() -> list[type[Metadata]]:
+    for path in modules():
+        if path.stem != "__main__":
+            importlib.import_module(name_of(path))
+    found, waiting = [], [Metadata]
+    while waiting:
+        found += (children := waiting.pop().__subclasses__())
+        waiting += children
+    return found
+
+
+def test_what_metadata_may_lack_has_a_default() -> None:
+    """The store leaves out what is None; without a default it could not be read again."""
+    kinds = kinds_of_metadata()
+    assert kinds
+    for kind in kinds:
+        for name, field in kind.model_fields.items():
+            optional = type(None) in get_args(field.annotation)
+            assert not (optional and field.is_required()), f"{kind.__name__}.{name}"

@@ -47,7 +47,7 @@ class TeacherMetadata(Metadata):
     """Of each image."""
     recall_on_views: float
     """Percent, averaged over the classes."""
-    head: Json | None
+    head: Json | None = None
     """Of a linear head that was fitted for the data, what came of it."""
 
 

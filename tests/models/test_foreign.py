@@ -836,7 +836,10 @@ def test_the_check_is_a_step_of_its_own_on_training_images(
     assert list(steps).index("check-source") < list(steps).index("reference")
 
 
-def test_a_suffix_that_hides_a_folder_or_no_suffix_is_explained(tmp_path: Path) -> None:
+def test_a_suffix_that_hides_a_folder_or_no_suffix_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "net_1.0").mkdir()
     (tmp_path / "empty").mkdir()
     (tmp_path / "checkpoint").touch()
