@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edgekit.build.plan import Plan
-from edgekit.build.target_plan import Row, TargetPlan
+from edgekit.build.rows import Row
+from edgekit.build.target_plan import TargetPlan
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bench.validate_on_device import OnDevice, read_device_report, record_of
 from edgekit.engine.artifact import Artifact

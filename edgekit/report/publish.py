@@ -19,7 +19,7 @@ from edgekit.build.draft import SPLITS, images
 from edgekit.build.plan import RECORD, Plan
 from edgekit.build.run import Build, RowResult, TargetResult
 from edgekit.build.runtime_steps import BlobMetadata
-from edgekit.build.target_plan import PRECOMPILE
+from edgekit.build.variant_steps import PRECOMPILE
 from edgekit.build_folder.manifest import (
     LineageStep,
     Manifest,

@@ -14,7 +14,7 @@ from edgekit.build.draft import SPLITS
 from edgekit.build.plan import make_plan
 from edgekit.build.run import execute
 from edgekit.build.runtime_steps import Precompile
-from edgekit.build.target_plan import PRECOMPILE
+from edgekit.build.variant_steps import PRECOMPILE
 from edgekit.devices.bundle.make import bundle_of
 from edgekit.devices.bundle.options import BundleOptions
 from edgekit.engine.action import Context
