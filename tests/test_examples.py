@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgekit.agent import agent
 from tests.build.test_run import edgekit
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -39,4 +40,7 @@ def test_classify_image_gives_the_golden_scores(built: Path, file: str) -> None:
     label, score = done.stdout.splitlines()[0].split()
     scores = np.load(folder / "golden_scores.npy")[0]
     assert label == (folder / "labels.txt").read_text().split()[scores.argmax()]
-    assert float(score) == pytest.approx(scores.max(), abs=1e-3)
+    # Golden scores have exact integer sums. ONNX Runtime's own kernels saturate on x86 without dot
+    # products, and then differ in the second digit, as the README says.
+    exact = file.endswith(".tflite") or agent.int8_instructions()
+    assert float(score) == pytest.approx(scores.max(), abs=1e-3 if exact else 0.1)
