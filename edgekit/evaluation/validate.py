@@ -9,12 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgekit import stats
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json, Metadata
 from edgekit.errors import NotAsAsked
+from edgekit.evaluation.conversion_check import FLOAT_SQNR_DB, HALF_SQNR_DB, hold_to_source
 from edgekit.evaluation.file_audit import complaint
 from edgekit.evaluation.measure import (
     Candidate,
@@ -36,9 +35,6 @@ from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.runtimes.contract.input_form import InputForm
 
-FLOAT_SQNR_DB = 40.0
-HALF_SQNR_DB = 25.0
-"""Of a device that computes in float16."""
 REPEATS = 2
 """Times that a disturbed latency is measured again before it is left at that."""
 RESULT = "validation.json"
@@ -108,7 +104,7 @@ class Validate(Action):
             )
         if self.baseline:
             least = FLOAT_SQNR_DB if self.device == "CPU" else HALF_SQNR_DB
-            _hold_to_source(self.runtime, reference, scores, least)
+            hold_to_source(self.runtime, reference, scores, least)
         card = inputs["model"].described_by(CompiledMetadata).card
         size = _bytes(self.runtime, inputs["model"])
         small = None if self.baseline else size / _bytes(self.runtime, inputs["baseline"])
@@ -144,27 +140,6 @@ def _hold_to_order(runtime: str, model: Artifact) -> None:
         )
         if wrong:
             raise NotAsAsked(f"{runtime}: {wrong[0]}", hint=wrong[1])
-
-
-def _hold_to_source(
-    runtime: str, reference: NDArray[np.float32], scores: NDArray[np.float32], least: float
-) -> None:
-    """A float file must compute what its source computes: the same channel order, input range and
-    class order. Converters keep 100 dB; a mistake in any of these leaves next to nothing.
-
-    Raises:
-        NotAsAsked: it does not.
-    """
-    sqnr = stats.sqnr_db(reference, scores)
-    if sqnr < least:
-        same = np.mean(reference.argmax(axis=1) == scores.argmax(axis=1))
-        raise NotAsAsked(
-            f"the float model compiled for {runtime} is not the source any more: its scores are "
-            f"{sqnr:.1f} dB from the source's (at least {least:g} expected), "
-            f"{100 * same:.1f} % agree",
-            hint="the conversion changed the channel order, the input range, the class order or an "
-            "operator; the source's own scores are the reference",
-        )
 
 
 def candidate(name: str, runtime: str, artifact: Artifact, device: str = "CPU") -> Candidate:
