@@ -295,7 +295,11 @@ class SplitData(Action):
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Name what the operating system refuses to read; that it is absent is another matter."""
+    """Name what the operating system refuses to read; that it is absent is another matter.
+
+    Raises:
+        DataError: with the file and the system's reason.
+    """
     try:
         yield
     except FileNotFoundError:

@@ -126,7 +126,12 @@ class Store:
     def commit(
         self, key: str, folder: Path, metadata: Metadata, parents: tuple[str, ...], seconds: float
     ) -> Artifact:
-        """Move a finished workspace into the store and record that `key` leads to it."""
+        """Move a finished workspace into the store and record that `key` leads to it.
+
+        Raises:
+            StorageError: the disk is full, or the store cannot be written.
+            IntegrityError: it was removed while it was being stored.
+        """
         with storage_errors(self.root):
             files = {
                 str(p.relative_to(folder)): FileEntry(sha256=sha256_of(p), bytes=p.stat().st_size)

@@ -9,8 +9,6 @@ from edgekit import stats
 from edgekit.errors import NotAsAsked
 
 FLOAT_SQNR_DB = 40.0
-
-
 HALF_SQNR_DB = 25.0
 """Of a device that computes in float16."""
 

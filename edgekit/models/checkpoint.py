@@ -90,6 +90,10 @@ def _state_dict(content: object, path: Path) -> dict[str, Any]:
 
 
 def refuse_nan(state: StateDict, where: str) -> None:
+    """
+    Raises:
+        WeightsError: a tensor holds NaN or infinity, by its name.
+    """
     bad = [n for n, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
     if bad:
         raise WeightsError(
@@ -157,6 +161,9 @@ def rename_lite(state: StateDict, own: StateDict) -> StateDict:
 
     timm numbers blocks by stage and place, the packages number them through; a block without
     expansion starts at the depthwise convolution, which shifts the batch-norm numbers by one.
+
+    Raises:
+        WeightsError: a tensor that is of no such network.
     """
     blocks = list(dict.fromkeys(".".join(n.split(".")[:3]) for n in own if n.startswith("blocks.")))
     renamed = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head"}

@@ -146,7 +146,11 @@ def order_of(teacher: ModelSource, classes: tuple[str, ...]) -> tuple[int, ...]:
 @contextmanager
 def of_a_teacher(setting: str, other_classes: str = OTHER_CLASSES) -> Iterator[None]:
     """Name the setting that a fault of the weights is of, and what to do about other classes: a
-    model that is to be built may be given a new head, a teacher needs one that knows."""
+    model that is to be built may be given a new head, a teacher needs one that knows.
+
+    Raises:
+        WeightsError: what was raised inside, with the setting in front.
+    """
     try:
         yield
     except WeightsError as error:
