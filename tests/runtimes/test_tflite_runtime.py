@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekit.agent import agent
 from edgekit.runtimes import _tflite, _tflite_edit, _tflite_versions, litert
 from edgekit.runtimes.contract.input_form import InputForm
 from tests.runtimes.litert_models import (
@@ -139,7 +140,9 @@ def test_todays_int8_files_run_there(
     noise = ((found - expected) ** 2).sum(1)
     decibels = 10 * np.log10((expected**2).sum(1) / np.maximum(noise, 1e-12))
     assert np.median(decibels) > 20
-    assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.9
+    # On x86 without dot products the two take other kernels still, and close calls fall otherwise.
+    least = 0.9 if agent.int8_instructions() else 0.8
+    assert (found.argmax(1) == expected.argmax(1)).mean() >= least
 
 
 def test_an_int8_division_is_refused_by_both(

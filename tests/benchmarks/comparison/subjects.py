@@ -94,7 +94,7 @@ class Given:
 
     @cached_property
     def card(self) -> Card:
-        return Card.model_validate(self.artifacts["reference"].metadata["card"])
+        return Card.model_validate(self.artifacts["float"].metadata["card"])
 
     @property
     def size(self) -> int:
