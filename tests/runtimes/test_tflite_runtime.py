@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.agent import agent
 from edgekit.runtimes import _tflite, _tflite_edit, _tflite_versions, litert
 from edgekit.runtimes.contract.input_form import InputForm
 from tests.runtimes.litert_models import (
@@ -136,13 +135,13 @@ def test_todays_int8_files_run_there(
     found, expected = old_scores(old_python, shipped[name], tmp_path), None
     assert not isinstance(found, str), found
     expected = scores(shipped[name], RAW, IMAGES)
-    # XNNPACK's int8 kernels of the two round otherwise.
+    # XNNPACK's int8 kernels of the two round otherwise. Seen on x86 with and without dot products,
+    # trained with one thread and with two: 20 to 42 dB, 14 to 16 of the 16 images. A kernel that
+    # computes something else stays below 5 dB.
     noise = ((found - expected) ** 2).sum(1)
     decibels = 10 * np.log10((expected**2).sum(1) / np.maximum(noise, 1e-12))
-    assert np.median(decibels) > 20
-    # On x86 without dot products the two take other kernels still, and close calls fall otherwise.
-    least = 0.9 if agent.int8_instructions() else 0.8
-    assert (found.argmax(1) == expected.argmax(1)).mean() >= least
+    assert np.median(decibels) > 15
+    assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.8
 
 
 def test_an_int8_division_is_refused_by_both(
