@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from edgekit.data.labels import refuse_control_characters
 from edgekit.data.sources.base import Listing, Sample, Source
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, Metadata, digest_of, sha256_of, write_atomically
@@ -75,6 +76,7 @@ def take_inventory(source: Source, cache: Path) -> Inventory:
         ordered = sorted(listing.samples, key=lambda s: s.name.split("/"))
         listing = replace(listing, samples=tuple(ordered))
         missing = [s for s in listing.samples if not s.path.is_file()]
+    refuse_control_characters(listing.classes)
     _refuse_contradictions(listing)
     if missing:
         raise DataError(f"{len(missing)} listed images do not exist: {shown(missing)}")

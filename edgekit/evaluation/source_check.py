@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit import stats
 from edgekit.agent.agent import prepare
+from edgekit.data.labels import yaml_list
 from edgekit.engine.action import Action, Context, Inputs, Progress
 from edgekit.engine.artifact import Json, Metadata
 from edgekit.errors import InputError
@@ -207,18 +208,19 @@ def _mismatch(
     right: dict[Claim, float],
     images: int,
 ) -> InputError:
-    lines: list[str] = []
+    lines: dict[str, str] = {}  # for the recipe, by what they say
     if best.range != declared.range:
-        lines.append(f"input_range: {best.range}")
+        lines[f"input range {best.range}"] = f"input_range: {best.range}"
     if best.channels != declared.channels:
-        lines.append(f"channels: {best.channels}")
+        lines[f"channels {best.channels}"] = f"channels: {best.channels}"
     if best.reordered:
-        lines.append(f"classes: [{', '.join(card.classes[i] for i in order)}]")
+        names = yaml_list([card.classes[i] for i in order])
+        lines["the classes in another order"] = f"classes: {names}"
     claim = f"input range {_range_text(declared, card)}, channels {declared.channels}, classes "
     claim += ", ".join(card.classes[:5]) + (", ..." if len(card.classes) > 5 else "")
-    advice = "in the recipe's model section write " + " and ".join(lines)
-    if best.range != declared.range:
-        advice += ", without mean and std"
+    instead = ", without mean and std," if best.range != declared.range else ""
+    told = (" " if len(lines) == 1 else "\n  ") + "\n  ".join(lines.values())
+    advice = f"in the recipe's model section{instead} write{told}"
     if best.channels != declared.channels and card.format == "torch":
         advice = "timm models take RGB: reverse the input channels of the first layer's weights"
     return InputError(

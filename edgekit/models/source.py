@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from edgekit.data.labels import same_form
 from edgekit.engine.user_paths import resolved
 from edgekit.errors import MissingPackage, WeightsError
 
@@ -129,9 +130,22 @@ class ModelSource(BaseModel):
             )
         return value
 
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _of_text(cls, value: Any) -> Any:
+        """YAML makes numbers of 1 and 007, and a truth of no: it would be another name."""
+        strange = [v for v in value if not isinstance(v, str)] if isinstance(value, list) else []
+        if strange:
+            raise ValueError(
+                f"YAML reads {', '.join(map(repr, strange[:3]))} and no text: write each name in "
+                'quotes, e.g. ["1", "no", "a, b"]'
+            )
+        return value
+
     @field_validator("classes")
     @classmethod
     def _each_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        value = value and tuple(map(same_form, value))
         if value and len(set(value)) < len(value):
             raise ValueError("a class is named twice")
         return value

@@ -681,7 +681,7 @@ def test_a_wrong_input_range_stops_the_build_with_the_right_one(
         export_onnx(Before(net, lambda x: x / 255), colours / "bytes.onnx")
     error = wrong(colours, "bytes.onnx", f"input_range: {declared}", store)
     assert f"input range {declared}, channels rgb" in str(error)
-    assert "write input_range: 0..255, without mean and std" in str(error.hint)
+    assert ", without mean and std, write input_range: 0..255" in str(error.hint)
 
 
 def test_a_wrong_channel_order_stops_the_build_with_the_right_one(
@@ -700,7 +700,7 @@ def test_a_wrong_class_order_stops_the_build_with_the_right_one_which_then_build
 ) -> None:
     export_onnx(Before(net, None, lambda y: y[:, [3, 0, 2, 1]]), colours / "turned.onnx")
     error = wrong(colours, "turned.onnx", "input_range: 0..1", store)
-    order = "classes: [sun, dim, red, green]"
+    order = 'classes: ["sun", "dim", "red", "green"]'
     assert str(error.hint).endswith(f"write {order}")
     text = recipe_text("turned.onnx", f"input_range: 0..1, {order}")
     result = build(colours, text, target("onnxruntime"), store)

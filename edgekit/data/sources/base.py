@@ -10,6 +10,17 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SplitName = Literal["train", "calibration", "validation", "test"]
+SPLIT_NAMES: dict[str, SplitName] = {
+    "train": "train",
+    "training": "train",
+    "calib": "calibration",
+    "calibration": "calibration",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+"""What folders and tables call the splits."""
 
 
 @dataclass(frozen=True)

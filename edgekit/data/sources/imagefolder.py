@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from edgekit.data.sources.base import Listing, Sample, Source, SplitName
+from edgekit.data.labels import same_form
+from edgekit.data.sources._class_list import read_class_list
+from edgekit.data.sources._csv_table import read_table
+from edgekit.data.sources.base import SPLIT_NAMES, Listing, Sample, Source, SplitName
 from edgekit.engine.user_paths import UserPath
 from edgekit.errors import DataError
-
-SPLIT_FOLDERS: dict[str, SplitName] = {
-    "train": "train",
-    "training": "train",
-    "calib": "calibration",
-    "calibration": "calibration",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
 
 
 class ImageFolder(Source):
@@ -31,7 +23,7 @@ class ImageFolder(Source):
     every file whose suffix Pillow reads is an image."""
     classes: UserPath | None = None
     """A file of class names in the order of the model's scores: one a line, or JSON, either a
-    list or {name: [index, ...]}. Without it: the names of the class folders, sorted."""
+    list, {"0": name} or {name: 0}. Without it: the names of the class folders, sorted as text."""
 
     def listing(self) -> Listing:
         root = self.path
@@ -40,30 +32,36 @@ class ImageFolder(Source):
                 f"data.path: {root} does not exist",
                 hint="give a folder or a CSV file; a relative path begins at the recipe's folder",
             )
-        samples = _from_csv(root) if root.is_file() else _from_folder(root)
+        samples = read_table(root) if root.is_file() else _from_folder(root)
         if not samples:
             raise DataError(
                 f"data.path: no images under {root}",
                 hint="expected <class>/<image>, e.g. cat/1.jpg",
             )
-        found = {sample.label for sample in samples}
-        if self.classes is None:
-            return Listing(tuple(samples), tuple(sorted(found)))
-        classes = _class_names(self.classes)
-        twice = sorted(name for name in set(classes) if classes.count(name) > 1)
+        # In the order of the names as they stand on the disk: so other frameworks sort them.
+        found = dict.fromkeys(same_form(label) for label in sorted({s.label for s in samples}))
+        samples = [replace(sample, label=same_form(sample.label)) for sample in samples]
+        return Listing(tuple(samples), self._ordered(set(found)) if self.classes else tuple(found))
+
+    def _ordered(self, found: set[str]) -> tuple[str, ...]:
+        """The classes as the file of class names has them."""
+        assert self.classes
+        classes = read_class_list(self.classes, found)
+        twice = sorted(name for name, count in Counter(classes).items() if count > 1)
         if twice:
             raise DataError(f"{self.classes} names a class twice: {', '.join(twice[:5])}")
         unknown = sorted(found - set(classes))
         if unknown:
             raise DataError(
-                f"{len(unknown)} class folders are not in {self.classes}: {', '.join(unknown[:5])}"
+                f"{len(unknown)} class folders are not in {self.classes}: {', '.join(unknown[:5])}",
+                hint=f"its first classes are {', '.join(classes[:5])}" if classes else None,
             )
-        return Listing(tuple(samples), tuple(classes))
+        return tuple(classes)
 
 
 def _from_folder(root: Path) -> list[Sample]:
     folders = _subfolders(root)
-    splits = {f: SPLIT_FOLDERS[f.name.lower()] for f in folders if f.name.lower() in SPLIT_FOLDERS}
+    splits = {f: SPLIT_NAMES[f.name.lower()] for f in folders if f.name.lower() in SPLIT_NAMES}
     _refuse_loose_images(root, *splits)
     if not splits:
         return [s for folder in folders for s in _class_folder(root, folder, None)]
@@ -126,60 +124,6 @@ def _image_suffixes() -> frozenset[str]:
 
     suffixes = Image.registered_extensions()  # of what Pillow reads or writes, e.g. PDF
     return frozenset(suffix for suffix, form in suffixes.items() if form in Image.OPEN)
-
-
-def _from_csv(table: Path) -> list[Sample]:
-    try:
-        return _rows(table)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"data.path: {table} is not a CSV file: {error}") from None
-
-
-def _rows(table: Path) -> list[Sample]:
-    samples = []
-    with table.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        missing = {"path", "label"} - set(reader.fieldnames or ())
-        if missing:
-            raise DataError(
-                f"{table}: no column {' and no column '.join(sorted(missing))}",
-                hint="the first line must name the columns: path,label or path,label,split",
-            )
-        for row in reader:
-            split = (row.get("split") or "").strip().lower()
-            if split and split not in SPLIT_FOLDERS:
-                raise DataError(f"{table}:{reader.line_num}: unknown split {split!r}")
-            if not row["path"] or not (row["label"] or "").strip():
-                raise DataError(f"{table}:{reader.line_num}: a path and a label expected")
-            samples.append(
-                Sample(
-                    row["path"],
-                    table.parent / row["path"],
-                    row["label"].strip(),
-                    SPLIT_FOLDERS[split] if split else None,
-                )
-            )
-    return samples
-
-
-def _class_names(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"data.classes: {path}: {error.strerror}") from None
-    if path.suffix != ".json":
-        return [line.strip() for line in text.splitlines() if line.strip()]
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"data.classes: {path} is not valid JSON: {error}") from None
-    if isinstance(value, list):
-        return [str(name) for name in value]
-    order = {name: entry[0] if isinstance(entry, list) else entry for name, entry in value.items()}
-    names = sorted(order, key=lambda name: int(order[name]))
-    if [int(order[name]) for name in names] != list(range(len(names))):
-        raise DataError(f"{path}: class indices must run from 0 to {len(names) - 1} without gaps")
-    return names
 
 
 def _subfolders(folder: Path) -> list[Path]:

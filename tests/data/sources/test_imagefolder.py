@@ -121,7 +121,7 @@ def test_a_csv_lists_paths_beside_it(tmp_path: Path, encoding: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,class\n1.png,a\n", "no column label"),
+        ("path,kind\n1.png,a\n", "no column label"),
         ("a,b\n", "no column label and no column path"),
         ("", "no column"),
         ("path,label,split\n1.png,a,train\n2.png,a,holdout\n", r"all.csv:3: unknown split 'hol"),
@@ -137,7 +137,7 @@ def test_a_wrong_csv_is_refused_with_its_line(tmp_path: Path, text: str, message
 
 
 def test_an_image_given_for_a_csv_is_refused(images_folder: Path) -> None:
-    with pytest.raises(DataError, match="not a CSV"):
+    with pytest.raises(DataError, match="not a text file"):
         listed(images_folder, "bar/00.png")
 
 
