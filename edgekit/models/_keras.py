@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import MissingPackage, WeightsError
 from edgekit.models._tensorflow import make_way
+from edgekit.models.kept import Kept
 from edgekit.models.source import SAVED_MODEL, Channels
 
 if TYPE_CHECKING:
@@ -29,11 +30,8 @@ RUNS_CODE = (b"PyFunc", b"EagerPyFunc", b"PyFuncStateless", b"ReadFile", b"Write
 WHOLE = "save the whole model: model.save('model.keras')"
 
 
-def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) -> tuple[str, int]:
+def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) -> Kept:
     """Check a .keras or .h5 file or the folder of a SavedModel, and keep it, taking RGB images.
-
-    Returns:
-        the name of the file or folder, and how many numbers its weights are.
 
     Raises:
         WeightsError: it holds code, or is no model from one image of size x size pixels to a
@@ -63,7 +61,7 @@ def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) ->
             _save(_taking_rgb(model, size), kept)
     _check_shape(shape, size, path)
     _check_scores(kept, size, classes, path)
-    return kept.name, weights
+    return Kept(kept.name, weights)
 
 
 def opened(path: Path) -> Any:

@@ -7,6 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import MissingPackage, WeightsError
+from edgekit.models import _onnx_plain as plain
+from edgekit.models._onnx_checks import (
+    check_operators,
+    check_weights,
+    fix_size,
+    float_types,
+    only_input,
+)
+from edgekit.models.kept import Kept, words_of
 from edgekit.models.source import Channels
 
 if TYPE_CHECKING:
@@ -23,7 +32,7 @@ def companions(path: Path) -> list[Path]:
     Raises:
         WeightsError: it is no ONNX file, or one of these files is missing or lies elsewhere.
     """
-    onnx = _need("onnx", path)
+    onnx = _need("onnx", path.name)
     names: set[str] = set()
     # Private, and the only function that finds the tensors in attributes and subgraphs too.
     for tensor in onnx.external_data_helper._get_all_tensors(_parse(path)):
@@ -41,67 +50,83 @@ def companions(path: Path) -> list[Path]:
     return files
 
 
-def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) -> tuple[str, int]:
-    """Check an .onnx file and write it as one file that takes RGB images of size x size pixels.
-
-    Returns:
-        the name of the file, and how many numbers its weights are.
+def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) -> Kept:
+    """Check an .onnx file and write it in a plain form, which takes one RGB image of size x size
+    pixels and gives one row of scores.
 
     Raises:
-        WeightsError: it is no float model from one such image to a score for each class.
+        WeightsError: it is no float model from such images to a score for each class.
     """
-    onnx = _need("onnx", path)
+    onnx = _need("onnx", path.name)
+    check_operators(_parse(path), path)  # before the checker, which does not know them all
     try:
         model = onnx.load(path)
+        plain.free_constants(model)
+        model = plain.in_order(model)
         onnx.checker.check_model(model)
     except Exception as error:  # protobuf, the checker and the file system have no common base
         raise WeightsError(
-            f"model.weights: {path} is not a valid ONNX file: {str(error).strip().splitlines()[0]}"
+            f"model.weights: {path} is not a valid ONNX file: {words_of(error, {})}"
         ) from error
-    value = _check_ends(model.graph, path)
-    _fix_size(value, size, path)
-    _check_weights(model.graph, path)
+    was_half = plain.widen(model)
+    value = only_input(model.graph, path)
+    batch = fix_size(value, size, path)
+    check_weights(model.graph, path)
+    if batch > 1:
+        model = _one_at_a_time(model, batch, path)
+        value = model.graph.input[0]
     if channels == "bgr":
-        _swap_channels(model.graph, value)
+        plain.swap_channels(model.graph, value)
+    plain.one_row(model.graph)
     del model.graph.value_info[:]  # inferred from the shapes as they were
     onnx.save(model, into / FILE)
     _check_scores(into / FILE, size, classes, path)
-    sizes = [math.prod(i.dims) for i in model.graph.initializer if i.data_type in _float_types()]
-    return FILE, sum(sizes)
+    sizes = [math.prod(i.dims) for i in model.graph.initializer if i.data_type in float_types()]
+    return Kept(FILE, sum(sizes), _remark(was_half, batch))
+
+
+def _remark(was_half: bool, batch: int) -> str | None:
+    lines = ["its float16 weights are computed with in float32, exactly"] * was_half
+    lines += [f"it was made for {batch} images at a time, and takes one now"] * (batch > 1)
+    return "; ".join(lines) or None
 
 
 def opened(path: Path) -> Any:
     """A function from float32 images, NHWC, to scores (images, classes)."""
     import numpy as np
 
-    onnxruntime = _need("onnxruntime", path)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    (source,) = session.get_inputs()
-    planar = source.shape[1] == 3
+    run_one, planar = _session(path)
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
         planes = images.transpose(0, 3, 1, 2) if planar else images
-        # One by one: most files are made for a batch of 1.
-        rows = [session.run(None, {source.name: planes[i : i + 1]})[0] for i in range(len(planes))]
-        return np.stack([row.reshape(-1) for row in rows])
+        # One by one: a file that is kept takes one image.
+        return np.stack([run_one(planes[i : i + 1]).reshape(-1) for i in range(len(planes))])
 
     return run
 
 
-def _need(module: str, path: Path) -> Any:
+def _session(model: Path | bytes) -> tuple[Any, bool]:
+    """What runs a model on its one input, and whether channels come first in it."""
+    onnxruntime = _need("onnxruntime", "an ONNX file")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    (source,) = session.get_inputs()
+    return lambda images: session.run(None, {source.name: images})[0], source.shape[1] == 3
+
+
+def _need(module: str, what: str) -> Any:
     import importlib
 
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise MissingPackage(module, "onnxruntime", f"model.weights: {path.name}") from error
+        raise MissingPackage(module, "onnxruntime", f"model.weights: {what}") from error
 
 
 def _parse(path: Path) -> Any:
     """The file without the weights it keeps elsewhere."""
-    onnx = _need("onnx", path)
+    onnx = _need("onnx", path.name)
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's own, which has no public base
@@ -111,132 +136,6 @@ def _parse(path: Path) -> Any:
     return model
 
 
-def _check_ends(graph: Any, path: Path) -> Any:
-    """The one input of a graph with one output."""
-    constants = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in constants]
-    for kind, values in (("input", inputs), ("output", graph.output)):
-        if len(values) != 1:
-            names = ", ".join(value.name for value in values) or "none"
-            raise WeightsError(
-                f"model.weights: {path} has {len(values)} {kind}s ({names}), one expected",
-                hint="export the part that goes from one image to one row of scores",
-            )
-    return inputs[0]
-
-
-def _fix_size(value: Any, size: int, path: Path) -> None:
-    """Check that an input is one float32 image; set the height and width that it leaves open."""
-    from onnx import TensorProto
-
-    tensor = value.type.tensor_type
-    what = f"model.weights: input {value.name} of {path}"
-    if tensor.elem_type != TensorProto.FLOAT:
-        kind = TensorProto.DataType.Name(tensor.elem_type)
-        raise WeightsError(
-            f"{what} is {kind}, FLOAT expected",
-            hint="export the float32 model, whose pixels are normalised before it",
-        )
-    dims = tensor.shape.dim
-    shape = [dim.dim_value or None for dim in dims]
-    fixed = _fixed_shape(shape, size)
-    if fixed is None:
-        planar, last = _layouts(size)
-        raise WeightsError(
-            f"{what} has the shape {['?' if d is None else d for d in shape]}, {planar} or {last} "
-            "expected",
-            hint="set data.image_size to what the model was exported for, one image at a time",
-        )
-    for dim, number in zip(dims, fixed, strict=True):
-        dim.dim_value = number
-
-
-def _layouts(size: int) -> tuple[list[int], list[int]]:
-    """The shapes of one RGB image: channels first, channels last."""
-    return [1, 3, size, size], [1, size, size, 3]
-
-
-def _fixed_shape(shape: list[int | None], size: int) -> list[int] | None:
-    """The shape of one image that an input with open dimensions (None) can take; None for none."""
-    # An open dimension fits both layouts: the three channels tell which.
-    places = [axis for axis, length in enumerate(shape) if length == 3]
-    for axis, layout in zip((1, 3), _layouts(size), strict=True):
-        if places == [axis] and len(shape) == 4 and _fits(shape, layout):
-            return layout
-    return None
-
-
-def _fits(shape: list[int | None], layout: list[int]) -> bool:
-    return all(have in (None, want) for have, want in zip(shape, layout, strict=True))
-
-
-def _check_weights(graph: Any, path: Path) -> None:
-    """Refuse what is quantised already, and NaN."""
-    import numpy as np
-    from onnx import numpy_helper
-
-    kinds = {node.op_type for node in graph.node}
-    int8 = sorted(kinds & {"QuantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger"})
-    if int8:
-        raise WeightsError(
-            f"model.weights: {path} is quantised already: it holds {', '.join(int8)}",
-            hint="give the float model it was made from",
-        )
-    floats = [tensor for tensor in graph.initializer if tensor.data_type in _float_types()]
-    bad = [t.name for t in floats if not np.isfinite(numpy_helper.to_array(t)).all()]
-    if bad:
-        raise WeightsError(
-            f"model.weights: {path}: {len(bad)} tensors hold NaN or infinity: {', '.join(bad[:5])}"
-        )
-
-
-def _float_types() -> set[int]:
-    from onnx import TensorProto
-
-    return {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE}
-
-
-def _swap_channels(graph: Any, value: Any) -> None:
-    """Let a graph that takes BGR take RGB.
-
-    Where the image goes into one convolution and nothing else, its kernel is turned round, which
-    costs nothing; elsewhere a Gather is put behind the input.
-    """
-    import numpy as np
-    from onnx import helper, numpy_helper
-
-    kernel = _first_kernel(graph, value.name)
-    if kernel is not None:
-        weights = numpy_helper.to_array(kernel)
-        kernel.CopyFrom(numpy_helper.from_array(weights[:, ::-1].copy(), kernel.name))
-        return
-    axis = [dim.dim_value for dim in value.type.tensor_type.shape.dim].index(3)
-    name, order, swapped = value.name, f"{value.name}_bgr_order", f"{value.name}_bgr"
-    graph.initializer.append(numpy_helper.from_array(np.array([2, 1, 0]), order))
-    for node in _readers(graph, name):
-        node.input[:] = [swapped if i == name else i for i in node.input]
-    graph.node.insert(0, helper.make_node("Gather", [name, order], [swapped], swapped, axis=axis))
-
-
-def _first_kernel(graph: Any, image: str) -> Any:
-    """The weights of the one convolution that reads the image and sees its three channels; None
-    where something else reads it, or the weights have another reader."""
-    readers = _readers(graph, image)
-    if len(readers) == 1 and readers[0].op_type == "Transpose":
-        readers = _readers(graph, readers[0].output[0])
-    if len(readers) != 1 or readers[0].op_type != "Conv":
-        return None
-    name = readers[0].input[1]
-    kernel = next((tensor for tensor in graph.initializer if tensor.name == name), None)
-    if kernel is None or len(_readers(graph, name)) != 1:
-        return None
-    return kernel if kernel.dims[1] == 3 else None  # one group: each filter sees all channels
-
-
-def _readers(graph: Any, name: str) -> list[Any]:
-    return [node for node in graph.node if name in node.input]
-
-
 def _check_scores(kept: Path, size: int, classes: int, path: Path) -> None:
     import numpy as np
 
@@ -244,7 +143,7 @@ def _check_scores(kept: Path, size: int, classes: int, path: Path) -> None:
         scores = opened(kept)(np.zeros((1, size, size, 3), np.float32))
     except Exception as error:  # the exceptions of onnxruntime have no common base of their own
         raise WeightsError(
-            f"model.weights: ONNX Runtime cannot run {path}: {str(error).strip().splitlines()[0]}",
+            f"model.weights: ONNX Runtime cannot run {path}: {words_of(error, {kept: path.name})}",
             hint="export it with operators of ONNX's own",
         ) from error
     if scores.shape[1] != classes:
@@ -252,3 +151,31 @@ def _check_scores(kept: Path, size: int, classes: int, path: Path) -> None:
             f"model.weights: {path} gives {scores.shape[1]} scores, the data has {classes} classes",
             hint="use the data it was made for, in which every class has images",
         )
+
+
+def _one_at_a_time(model: Any, batch: int, path: Path) -> Any:
+    """A model for `batch` images as one for a single image, held to the scores it gave before.
+
+    Raises:
+        WeightsError: its graph runs on so many images alone.
+    """
+    import numpy as np
+
+    single = type(model).FromString(model.SerializeToString())
+    held = plain.set_batch(single, batch)
+    shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
+    images = np.random.default_rng(0).random((batch, *shape[1:]), np.float32)
+    run_all, _ = _session(model.SerializeToString())
+    wanted = run_all(images).reshape(batch, -1)
+    failure = f"it holds {', '.join(held[:3])}" if held else "another operator holds the batch"
+    try:
+        run, _ = _session(single.SerializeToString())
+        found = np.stack([run(images[i : i + 1]).ravel() for i in range(batch)])
+        if found.shape == wanted.shape and np.allclose(found, wanted, rtol=1e-3, atol=1e-4):
+            return single
+    except Exception as error:  # the exceptions of onnxruntime have no common base of their own
+        failure = words_of(error, {})
+    raise WeightsError(
+        f"model.weights: {path} runs on {batch} images at a time alone: {failure}",
+        hint="export it for one image at a time, or with an open batch",
+    )

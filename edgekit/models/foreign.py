@@ -13,6 +13,7 @@ from edgekit.engine.artifact import Json, digest_of, sha256_of
 from edgekit.models import _keras, _onnx
 from edgekit.models.card import Card
 from edgekit.models.float_metadata import FloatMetadata
+from edgekit.models.kept import Kept
 from edgekit.models.source import Format, ModelSource
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ READERS: dict[Format, ModuleType] = {"onnx": _onnx, "keras": _keras}
 
 class LoadForeign(Action):
     """Check a model file and keep it with its card, taking RGB whatever it took before."""
+
+    version = 2
 
     def __init__(self, source: ModelSource, image_size: int, crop_pct: float) -> None:
         file = source.weights_file()
@@ -50,7 +53,7 @@ class LoadForeign(Action):
         context.progress(0, 1, f"check {self.file.name}")
         reader = READERS[self.source.format]
         count, channels = len(classes), self.source.channels
-        file, parameters = reader.keep(self.file, self.image_size, count, channels, into)
+        kept: Kept = reader.keep(self.file, self.image_size, count, channels, into)
         mean, std = self.source.normalisation(None, None)
         card = Card(
             arch=self.source.label,
@@ -59,13 +62,13 @@ class LoadForeign(Action):
             mean=mean,
             std=std,
             crop_pct=self.crop_pct,
-            parameters=parameters,
+            parameters=kept.parameters,
             macs=0,
             format=self.source.format,
             channels=self.source.channels,
         )
         context.progress(1, 1, f"check {self.file.name}")
-        return FloatMetadata(card=card, file=file)
+        return FloatMetadata(card=card, file=kept.file, remark=kept.remark)
 
 
 def libraries(format: Format) -> tuple[str, ...]:

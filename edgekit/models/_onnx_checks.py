@@ -1,0 +1,143 @@
+"""What an ONNX graph must be to be a float classifier of one image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import WeightsError
+
+QUANTIZED = {
+    *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv"),
+    *("QLinearMatMul", "ConvInteger", "MatMulInteger"),
+}
+OPTIMISED = ("com.microsoft", "com.ms.")
+"""Domains of operators that ONNX Runtime alone has, for what it fused or laid out anew."""
+
+
+def graphs(model: Any) -> Iterator[Any]:
+    """The graph of a model, and those inside its operators and functions: whatever has nodes."""
+    waiting = [model.graph, *model.functions]
+    while waiting:
+        here = waiting.pop()
+        yield here
+        attributes = [a for node in here.node for a in node.attribute]
+        waiting += [a.g for a in attributes if a.HasField("g")]
+        waiting += [graph for a in attributes for graph in a.graphs]
+
+
+def check_operators(model: Any, path: Path) -> None:
+    """
+    Raises:
+        WeightsError: it is quantised already, or saved by ONNX Runtime's optimiser.
+    """
+    nodes = [node for graph in graphs(model) for node in graph.node]
+    own = sorted({n.op_type for n in nodes if n.domain.startswith(OPTIMISED)})
+    if own:
+        raise WeightsError(
+            f"model.weights: {path} was saved by ONNX Runtime's optimiser: it holds its own "
+            f"operators {', '.join(own)}, which no other runtime reads",
+            hint="give the file that was optimised; optimized_model_filepath and onnxruntime's "
+            "optimizer write for one runtime and one processor",
+        )
+    int8 = sorted({n.op_type for n in nodes} & QUANTIZED)
+    if int8:
+        raise WeightsError(
+            f"model.weights: {path} is quantised already: it holds {', '.join(int8)}",
+            hint="give the float model it was made from",
+        )
+
+
+def check_weights(graph: Any, path: Path) -> None:
+    """
+    Raises:
+        WeightsError: weights hold NaN or infinity.
+    """
+    import numpy as np
+    from onnx import numpy_helper
+
+    floats = [tensor for tensor in graph.initializer if tensor.data_type in float_types()]
+    bad = [t.name for t in floats if not np.isfinite(numpy_helper.to_array(t)).all()]
+    if bad:
+        raise WeightsError(
+            f"model.weights: {path}: {len(bad)} tensors hold NaN or infinity: {', '.join(bad[:5])}"
+        )
+
+
+def float_types() -> set[int]:
+    from onnx import TensorProto
+
+    return {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE}
+
+
+def only_input(graph: Any, path: Path) -> Any:
+    """The one input of a graph with one output.
+
+    Raises:
+        WeightsError: it has others, which are named.
+    """
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    for kind, values in (("input", inputs), ("output", graph.output)):
+        if len(values) != 1:
+            names = ", ".join(value.name for value in values) or "none"
+            raise WeightsError(
+                f"model.weights: {path} has {len(values)} {kind}s ({names}), one expected",
+                hint="export the part that goes from one image to one row of scores",
+            )
+    return inputs[0]
+
+
+def fix_size(value: Any, size: int, path: Path) -> int:
+    """Check that an input is float32 images; set what its shape leaves open, the batch to 1.
+
+    Returns:
+        the batch, which may be more.
+
+    Raises:
+        WeightsError: it takes something else.
+    """
+    from onnx import TensorProto
+
+    tensor = value.type.tensor_type
+    what = f"model.weights: input {value.name} of {path}"
+    if tensor.elem_type != TensorProto.FLOAT:
+        kind = TensorProto.DataType.Name(tensor.elem_type)
+        raise WeightsError(
+            f"{what} is {kind}, FLOAT expected",
+            hint="export the float32 model, whose pixels are normalised before it",
+        )
+    dims = tensor.shape.dim
+    shape = [dim.dim_value or None for dim in dims]
+    batch = (shape[0] if shape else None) or 1
+    fixed = _fixed_shape([1, *shape[1:]], size)
+    if fixed is None:
+        planar, last = _layouts(size)
+        raise WeightsError(
+            f"{what} has the shape {['?' if d is None else d for d in shape]}, {planar} or {last} "
+            "expected",
+            hint="set data.image_size to what the model was exported for",
+        )
+    for dim, number in zip(dims, [batch, *fixed[1:]], strict=True):
+        dim.dim_value = number
+    return batch
+
+
+def _layouts(size: int) -> tuple[list[int], list[int]]:
+    """The shapes of one RGB image: channels first, channels last."""
+    return [1, 3, size, size], [1, size, size, 3]
+
+
+def _fixed_shape(shape: list[int | None], size: int) -> list[int] | None:
+    """The shape of one image that an input with open dimensions (None) can take; None for none."""
+    # An open dimension fits both layouts: the three channels tell which.
+    places = [axis for axis, length in enumerate(shape) if length == 3]
+    for axis, layout in zip((1, 3), _layouts(size), strict=True):
+        if places == [axis] and len(shape) == 4 and _fits(shape, layout):
+            return layout
+    return None
+
+
+def _fits(shape: list[int | None], layout: list[int]) -> bool:
+    return all(have in (None, want) for have, want in zip(shape, layout, strict=True))

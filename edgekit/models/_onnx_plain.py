@@ -1,0 +1,164 @@
+"""Bring an ONNX model into the plain form that every runtime reads, computing the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgekit.models._onnx_checks import graphs
+
+OLD_IR = 4
+"""The first IR in which a constant need not be an input too."""
+IR = 8
+TYPED = {"to", "dtype"}
+"""Attributes that name a type of elements: of Cast, EyeLike and the random operators."""
+
+
+def free_constants(model: Any) -> None:
+    """Take constants out of the inputs, which IR 3 demands there, and set an IR that does not."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    for value in [v for v in model.graph.input if v.name in constants]:
+        model.graph.input.remove(value)
+    if model.ir_version < OLD_IR:
+        model.ir_version = IR
+
+
+def in_order(model: Any) -> Any:
+    """The model with its nodes behind those whose results they read, which ONNX asks for and ONNX
+    Runtime does without.
+
+    Raises:
+        ValueError: they run in a circle.
+    """
+    made = {tensor.name for tensor in model.graph.initializer}
+    made |= {tensor.values.name for tensor in model.graph.sparse_initializer}
+    made |= {value.name for value in model.graph.input}
+    for node in model.graph.node:
+        if not made.issuperset(filter(None, node.input)):
+            break
+        made.update(node.output)
+    else:
+        return model
+    import onnx_ir
+
+    sorted_model = onnx_ir.from_proto(model)
+    sorted_model.graph.sort()
+    return onnx_ir.to_proto(sorted_model)
+
+
+def widen(model: Any) -> bool:
+    """Turn float16 and bfloat16 into float32, in which the same numbers are exact.
+
+    Returns:
+        whether there were any.
+    """
+    from onnx import TensorProto
+
+    half = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
+    found = False
+    for graph in graphs(model):
+        attributes = [a for node in graph.node for a in node.attribute]
+        tensors = [a.t for a in attributes if a.HasField("t")]
+        tensors += getattr(graph, "initializer", ())  # a function has none
+        for tensor in [t for t in tensors if t.data_type in half]:
+            _widen_tensor(tensor)
+            found = True
+        for attribute in attributes:
+            if attribute.name in TYPED and attribute.i in half:
+                attribute.i, found = TensorProto.FLOAT, True
+        for end in (*getattr(graph, "input", ()), *getattr(graph, "output", ())):
+            # Of a function they are names alone.
+            if not isinstance(end, str) and end.type.tensor_type.elem_type in half:
+                end.type.tensor_type.elem_type, found = TensorProto.FLOAT, True
+        del graph.value_info[:]
+    return found
+
+
+def _widen_tensor(tensor: Any) -> None:
+    import numpy as np
+    from onnx import numpy_helper
+
+    values = numpy_helper.to_array(tensor).astype(np.float32)
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+
+def set_batch(model: Any, batch: int) -> list[str]:
+    """Let a model for `batch` images take one, also where a Reshape holds that number.
+
+    Returns:
+        the names of the nodes that hold it.
+    """
+    import numpy as np
+    from onnx import numpy_helper
+
+    graph = model.graph
+    made = {n.output[0]: n.attribute[0].t for n in graph.node if n.op_type == "Constant"}
+    shapes = made | {tensor.name: tensor for tensor in graph.initializer}
+    held = []
+    for node in [n for n in graph.node if n.op_type == "Reshape" and n.input[1] in shapes]:
+        shape = numpy_helper.to_array(shapes[node.input[1]])
+        if shape.ndim == 1 and len(shape) and shape[0] == batch:
+            single = numpy_helper.from_array(np.array([1, *shape[1:]]), f"{node.output[0]}_of_one")
+            graph.initializer.append(single)
+            node.input[1] = single.name
+            held.append(f"{node.op_type} {node.name or node.output[0]}")
+    for value in (*graph.input, *graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if dims and dims[0].dim_value == batch:
+            dims[0].dim_value = 1
+    del graph.value_info[:]
+    return held
+
+
+def one_row(graph: Any) -> None:
+    """Let a graph give scores [1, classes], where it gives [1, classes, 1, 1], [classes], ..."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    (end,) = graph.output
+    if len(end.type.tensor_type.shape.dim) == 2:
+        return
+    name, shape, row = end.name, f"{end.name}_row_shape", f"{end.name}_row"
+    graph.initializer.append(numpy_helper.from_array(np.array([1, -1]), shape))
+    graph.node.append(helper.make_node("Reshape", [name, shape], [row], row))
+    end.CopyFrom(helper.make_tensor_value_info(row, TensorProto.FLOAT, [1, None]))
+
+
+def swap_channels(graph: Any, value: Any) -> None:
+    """Let a graph that takes BGR take RGB.
+
+    Where the image goes into one convolution and nothing else, its kernel is turned round, which
+    costs nothing; elsewhere a Gather is put behind the input.
+    """
+    import numpy as np
+    from onnx import helper, numpy_helper
+
+    kernel = _first_kernel(graph, value.name)
+    if kernel is not None:
+        weights = numpy_helper.to_array(kernel)
+        kernel.CopyFrom(numpy_helper.from_array(weights[:, ::-1].copy(), kernel.name))
+        return
+    axis = [dim.dim_value for dim in value.type.tensor_type.shape.dim].index(3)
+    name, order, swapped = value.name, f"{value.name}_bgr_order", f"{value.name}_bgr"
+    graph.initializer.append(numpy_helper.from_array(np.array([2, 1, 0]), order))
+    for node in _readers(graph, name):
+        node.input[:] = [swapped if i == name else i for i in node.input]
+    graph.node.insert(0, helper.make_node("Gather", [name, order], [swapped], swapped, axis=axis))
+
+
+def _first_kernel(graph: Any, image: str) -> Any:
+    """The weights of the one convolution that reads the image and sees its three channels; None
+    where something else reads it, or the weights have another reader."""
+    readers = _readers(graph, image)
+    if len(readers) == 1 and readers[0].op_type == "Transpose":
+        readers = _readers(graph, readers[0].output[0])
+    if len(readers) != 1 or readers[0].op_type != "Conv":
+        return None
+    name = readers[0].input[1]
+    kernel = next((tensor for tensor in graph.initializer if tensor.name == name), None)
+    if kernel is None or len(_readers(graph, name)) != 1:
+        return None
+    return kernel if kernel.dims[1] == 3 else None  # one group: each filter sees all channels
+
+
+def _readers(graph: Any, name: str) -> list[Any]:
+    return [node for node in graph.node if name in node.input]

@@ -1,0 +1,37 @@
+"""What a reader of foreign models hands back, and the words of the libraries it uses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+LONGEST = 300
+"""Characters of a library's message that are shown: some print the whole model."""
+
+
+class Kept(NamedTuple):
+    """A model that was checked and written down in a form that every runtime reads."""
+
+    file: str
+    """The name of the file or folder."""
+    parameters: int
+    """How many numbers its weights are."""
+    remark: str | None = None
+    """How the file differs from what was given, for a person to read."""
+
+
+def words_of(error: Exception, files: dict[Path, str]) -> str:
+    """The first line of a library's message, of bounded length.
+
+    Args:
+        files: paths that mean nothing to the user, and what to call each instead.
+
+    >>> words_of(ValueError("File /store/objects/9f/model.h5 is bad\\nand more"),
+    ...          {Path("/store/objects/9f/model.h5"): "net.h5"})
+    'File net.h5 is bad'
+    """
+    text = str(error).strip()
+    first = text.splitlines()[0] if text else type(error).__name__
+    for path, name in files.items():
+        first = first.replace(str(path), name)
+    return first if len(first) <= LONGEST else f"{first[:LONGEST]} ..."
