@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from edgekit.data.calibration import CalibrationChoice
 from edgekit.data.images import DecodeImages
-from edgekit.data.splits import CalibrationChoice, Inventory
+from edgekit.data.inventory import Inventory
 from edgekit.engine.action import METADATA_VERSION, Action, library_versions
 from edgekit.engine.artifact import Json
 from edgekit.engine.step import Step

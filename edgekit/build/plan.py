@@ -21,16 +21,9 @@ from pathlib import Path
 from edgekit.build.draft import CHECK_SOURCE, REFERENCE, SOURCE, SPLITS, Draft, images
 from edgekit.build.seen_images import seen_by_weights
 from edgekit.build.target_plan import TargetPlan, plan_target
-from edgekit.data.splits import (
-    CalibrationChoice,
-    Inventory,
-    SplitData,
-    count_doubled,
-    divide,
-    doubled_remark,
-    pick_calibration,
-    take_inventory,
-)
+from edgekit.data.calibration import CalibrationChoice, pick_calibration
+from edgekit.data.inventory import Inventory, take_inventory
+from edgekit.data.splits import SplitData, count_doubled, divide, doubled_remark
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.artifact import Json, sha256_of
 from edgekit.engine.step import Step, with_reasons

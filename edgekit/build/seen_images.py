@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from edgekit.data.inventory import Inventory
 from edgekit.data.sources.base import Sample
-from edgekit.data.splits import (
-    Inventory,
-    divide,
-)
+from edgekit.data.splits import divide
 from edgekit.errors import WeightsError
 from edgekit.models.checkpoint import SEEN_DIGITS, seen_images
 from edgekit.spec.recipe import Recipe

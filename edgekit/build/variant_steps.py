@@ -8,7 +8,8 @@ from typing import Any
 from edgekit.build.draft import REFERENCE, SPLITS, Draft, images
 from edgekit.build.rows import Row
 from edgekit.build.runtime_steps import Check, Compile, OnRuntime, Precompile, TakeOver
-from edgekit.data.splits import CalibrationChoice, divide, pick_calibration
+from edgekit.data.calibration import CalibrationChoice, pick_calibration
+from edgekit.data.splits import divide
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.devices.bench.validate_on_device import OnDevice
 from edgekit.engine.action import Action

@@ -13,15 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.data.calibration import CalibrationChoice, pick_calibration
+from edgekit.data.inventory import MAX_SHOWN, Inventory, reading
 from edgekit.data.sources.base import Sample, Source
-from edgekit.data.splits import (
-    MAX_SHOWN,
-    CalibrationChoice,
-    Inventory,
-    divide,
-    pick_calibration,
-    reading,
-)
+from edgekit.data.splits import divide
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, Metadata
 from edgekit.errors import DataError, IntegrityError

@@ -14,9 +14,9 @@ import yaml
 from click.testing import CliRunner, Result
 
 from edgekit.cli import cli
+from edgekit.data.inventory import take_inventory
 from edgekit.data.labels import yaml_list
 from edgekit.data.sources.imagefolder import ImageFolder
-from edgekit.data.splits import take_inventory
 from edgekit.errors import ConfigError, DataError
 from edgekit.models.source import ModelSource
 from edgekit.spec.recipe import load_recipe

@@ -21,6 +21,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image, ImageFile, ImageOps
 
+from edgekit.data.calibration import CalibrationChoice, pick_calibration
 from edgekit.data.images import (
     TRAIN_MARGIN,
     DecodeImages,
@@ -28,17 +29,10 @@ from edgekit.data.images import (
     decode,
     decode_folder,
 )
+from edgekit.data.inventory import Inventory, take_inventory
 from edgekit.data.sources.base import Listing, Sample, SplitName
 from edgekit.data.sources.imagefolder import ImageFolder
-from edgekit.data.splits import (
-    CalibrationChoice,
-    Inventory,
-    SplitData,
-    count_doubled,
-    divide,
-    pick_calibration,
-    take_inventory,
-)
+from edgekit.data.splits import SplitData, count_doubled, divide
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DataError, IntegrityError
