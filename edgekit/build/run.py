@@ -83,18 +83,18 @@ def execute(plan: Plan, store: Store, observer: Observer) -> Build:
     Raises:
         EdgekitError: a step that all targets share failed, or the machine itself did.
     """
-    executor = Executor(store, observer)
-    runs = {
-        target.target.name: _TargetRun(
-            executor, TargetResult(target, left_out=dict(target.unreachable))
-        )
-        for target in plan.targets
-    }
-    for step in plan.steps:
-        if step.id.target:
-            runs[step.id.target].advance(step)
-        else:
-            executor.perform(step)
+    with Executor(store, observer) as executor:
+        runs = {
+            target.target.name: _TargetRun(
+                executor, TargetResult(target, left_out=dict(target.unreachable))
+            )
+            for target in plan.targets
+        }
+        for step in plan.steps:
+            if step.id.target:
+                runs[step.id.target].advance(step)
+            else:
+                executor.perform(step)
     results = [run.result for run in runs.values()]
     return Build(plan, executor.artifacts, executor.ran, results)
 

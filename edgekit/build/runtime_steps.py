@@ -6,10 +6,11 @@ from pathlib import Path
 
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, Metadata
+from edgekit.engine.confinement import Confinement
 from edgekit.errors import NotAsAsked, Unsupported
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.measure import drivers
-from edgekit.models import timm_models
+from edgekit.models import foreign, timm_models
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.quantization.tensor_names import same_ranges
 from edgekit.runtimes.base import CompilesAhead, Runtime, TakesOver, library_errors
@@ -53,6 +54,9 @@ class Compile(Action):
 
     def settings(self) -> Json:
         return {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
+
+    def confinement(self, inputs: Inputs) -> Confinement | None:
+        return foreign.confinement_of(inputs["model"])
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> CompiledMetadata:
         model, card = timm_models.restore(inputs["model"])

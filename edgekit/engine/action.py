@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from edgekit.engine.artifact import Artifact, Json, Metadata
+from edgekit.engine.confinement import Confinement
 
 Inputs = Mapping[str, Artifact]
 Progress = Callable[[int, int, str], None]
@@ -48,6 +49,13 @@ class Action(ABC):
     @abstractmethod
     def settings(self) -> Json:
         """Everything of this action that enters its key."""
+
+    def confinement(self, inputs: Inputs) -> Confinement | None:
+        """The limits to run under in a process of its own; None for what is to be trusted.
+
+        Such an action leaves nothing in `partial`, and can be pickled.
+        """
+        return None
 
     @abstractmethod
     def run(self, inputs: Inputs, into: Path, context: Context) -> Metadata:

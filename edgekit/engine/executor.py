@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self, get_type_hints
 
-from edgekit.engine.action import Context
-from edgekit.engine.artifact import Artifact
+from edgekit.engine.action import Action, Context, Progress
+from edgekit.engine.artifact import Artifact, Metadata
+from edgekit.engine.confined import ConfinedProcess
+from edgekit.engine.confinement import Confinement
 from edgekit.engine.observer import Observer
 from edgekit.engine.step import Step, StepState
 from edgekit.engine.step_id import StepId
@@ -16,13 +21,24 @@ from edgekit.engine.store import Store
 
 @dataclass
 class Executor:
-    """Runs steps in the order of a plan, and holds what they left."""
+    """Runs steps in the order of a plan, and holds what they left. A context: what it started ends
+    with it."""
 
     store: Store
     observer: Observer
     artifacts: dict[StepId, Artifact] = field(default_factory=dict)
     ran: set[StepId] = field(default_factory=set)
     """Steps that were run, and not found in the store."""
+    _process: ConfinedProcess | None = None
+    """One for all steps that need it: they are of one model, and loading its framework takes
+    seconds."""
+    _resources: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._resources.close()
 
     def perform(self, step: Step, inputs: Mapping[str, StepId] | None = None) -> Artifact:
         """Find or make the artifact of a step.
@@ -64,9 +80,33 @@ class Executor:
         )
         start = time.perf_counter()
         with self.store.workspace() as folder:
-            metadata = step.action.run(given, folder, context)
+            limits = step.action.confinement(given)
+            if limits:
+                metadata = self._confined(limits, step.action, given, folder, context.progress)
+            else:
+                metadata = step.action.run(given, folder, context)
             seconds = time.perf_counter() - start
             return self.store.commit(step.key, folder, metadata, parents, seconds)
+
+    def _confined(
+        self,
+        limits: Confinement,
+        action: Action,
+        given: Mapping[str, Artifact],
+        folder: Path,
+        progress: Progress,
+    ) -> Metadata:
+        if self._process is None:
+            place = self._resources.enter_context(self.store.workspace())
+            self._process = self._resources.enter_context(ConfinedProcess(place))
+        kind: type[Metadata] = get_type_hints(action.run)["return"]
+        return self._process.run(limits, _perform, (action, dict(given)), kind, folder, progress)
+
+
+def _perform(
+    action: Action, given: Mapping[str, Artifact], *, into: Path, progress: Progress
+) -> Metadata:
+    return action.run(given, into, Context(progress=progress, partial=into))
 
 
 def _parents(given: Mapping[str, Artifact]) -> tuple[str, ...]:

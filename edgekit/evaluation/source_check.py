@@ -17,6 +17,7 @@ from edgekit.agent.agent import prepare
 from edgekit.data.labels import yaml_list
 from edgekit.engine.action import Action, Context, Inputs, Progress
 from edgekit.engine.artifact import Json, Metadata
+from edgekit.engine.confinement import Confinement
 from edgekit.errors import InputError
 from edgekit.evidence import Verdict
 from edgekit.models import foreign, timm_models
@@ -69,6 +70,9 @@ class CheckSource(Action):
 
     def settings(self) -> Json:
         return {"name": self.name, "ranges": RANGES}
+
+    def confinement(self, inputs: Inputs) -> Confinement | None:
+        return foreign.confinement_of(inputs["model"])
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> SourceCheckMetadata:
         import numpy as np

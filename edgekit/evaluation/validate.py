@@ -12,6 +12,7 @@ import numpy as np
 
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json, Metadata
+from edgekit.engine.confinement import Confinement
 from edgekit.errors import NotAsAsked
 from edgekit.evaluation.conversion_check import FLOAT_SQNR_DB, HALF_SQNR_DB, hold_to_source
 from edgekit.evaluation.file_audit import complaint
@@ -52,6 +53,9 @@ class ReferenceScores(Action):
 
     def settings(self) -> Json:
         return {}
+
+    def confinement(self, inputs: Inputs) -> Confinement | None:
+        return foreign.confinement_of(inputs["model"])
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Metadata:
         model, card = timm_models.restore(inputs["model"])

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.engine.confinement import one_image
 from edgekit.errors import MissingPackage, WeightsError
 from edgekit.models._tensorflow import make_way
 from edgekit.models.kept import Kept
@@ -295,7 +296,8 @@ def _check_finite(model: Any, path: Path) -> None:
 def _check_scores(kept: Path, size: int, classes: int, path: Path) -> None:
     import numpy as np
 
-    scores = opened(kept)(np.zeros((1, size, size, 3), np.float32))
+    with one_image():
+        scores = opened(kept)(np.zeros((1, size, size, 3), np.float32))
     if scores.shape[1] != classes:
         raise WeightsError(
             f"model.weights: {path} gives {scores.shape[1]} scores, the data has {classes} classes",

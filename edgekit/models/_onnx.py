@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.engine.confinement import one_image
 from edgekit.errors import MissingPackage, WeightsError
 from edgekit.models import _onnx_plain as plain
 from edgekit.models._onnx_checks import (
@@ -140,7 +141,8 @@ def _check_scores(kept: Path, size: int, classes: int, path: Path) -> None:
     import numpy as np
 
     try:
-        scores = opened(kept)(np.zeros((1, size, size, 3), np.float32))
+        with one_image():
+            scores = opened(kept)(np.zeros((1, size, size, 3), np.float32))
     except Exception as error:  # the exceptions of onnxruntime have no common base of their own
         raise WeightsError(
             f"model.weights: ONNX Runtime cannot run {path}: {words_of(error, {kept: path.name})}",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Action, Context, Inputs
-from edgekit.engine.artifact import Json, digest_of, sha256_of
+from edgekit.engine.artifact import Artifact, Json, digest_of, sha256_of
+from edgekit.engine.confinement import Confinement, confinement
 from edgekit.models import _keras, _onnx
 from edgekit.models.card import Card
 from edgekit.models.float_metadata import FloatMetadata
@@ -48,6 +49,9 @@ class LoadForeign(Action):
         name = {"name": self.source.label}
         return {**chosen, **name, "weights": content_digest(self.file), **input_settings}
 
+    def confinement(self, inputs: Inputs) -> Confinement:
+        return confinement(f"model.weights: {self.file.name}", _size(self.file))
+
     def run(self, inputs: Inputs, into: Path, context: Context) -> FloatMetadata:
         classes = inputs["splits"].described_by(SplitsMetadata).classes
         context.progress(0, 1, f"check {self.file.name}")
@@ -79,19 +83,40 @@ def libraries(format: Format) -> tuple[str, ...]:
     return names
 
 
+def confinement_of(model: Artifact) -> Confinement | None:
+    """The limits under which a float model runs and is converted; None for torch's, whose program
+    is timm's."""
+    card = model.described_by(FloatMetadata).card
+    return None if card.format == "torch" else confinement(f"model.weights: {card.arch}")
+
+
 def content_digest(path: Path) -> str:
     """The digest of a file with the files that hold its weights, or of a folder.
 
     Raises:
         WeightsError: a part is missing.
     """
+    files = _files(path)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file())
         return digest_of([[p.relative_to(path).as_posix(), sha256_of(p)] for p in files])
-    others = _onnx.companions(path) if path.suffix.lower() == ".onnx" else []
-    if not others:
+    if len(files) == 1:
         return sha256_of(path)
-    return digest_of([[p.name, sha256_of(p)] for p in (path, *others)])
+    return digest_of([[p.name, sha256_of(p)] for p in files])
+
+
+def _files(path: Path) -> list[Path]:
+    """A file with those that hold its weights, or all of a folder.
+
+    Raises:
+        WeightsError: a part is missing.
+    """
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.is_file())
+    return [path, *(_onnx.companions(path) if path.suffix.lower() == ".onnx" else [])]
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in _files(path))
 
 
 def scorer(model: Any, card: Card) -> Scorer:

@@ -1,0 +1,149 @@
+"""What the Linux kernel can take from a process for good: places to write, a network, memory.
+
+Landlock (Linux 5.13) and seccomp need no rights, so they work for a plain user and in a container,
+where namespaces often do not. See landlock(7) and seccomp(2).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import resource
+import signal
+import struct
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # syscalls, the same on all processors
+PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38
+
+WRITE_FILE, REMOVE_DIR, REMOVE_FILE, MAKE_DIR, MAKE_REG = 1 << 1, 1 << 4, 1 << 5, 1 << 7, 1 << 8
+REFER, TRUNCATE = 1 << 13, 1 << 14
+MAKE_OTHER = 1 << 6 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12
+"""Devices, sockets, pipes and links, which no work folder needs."""
+TCP = 0b11
+"""To bind and to connect; from version 4."""
+SCOPES = 0b11
+"""Abstract sockets and signals of processes outside; from version 6."""
+
+PROCESSORS = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
+"""As seccomp calls them, each with its number of socket(2)."""
+IO_URING_SETUP = 425
+"""Makes sockets without socket(2)."""
+OF_OTHER_ABI = 0x40000000
+"""Numbers from here on are those of x32."""
+LOAD, EQUAL, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06  # of the filter's machine
+ALLOW, KILL, REFUSE = 0x7FFF0000, 0x80000000, 0x00050000 | 13  # EACCES
+FILTER = 2
+"""The mode of seccomp that takes a program."""
+
+
+def missing() -> list[str]:
+    """What this kernel cannot keep a process from."""
+    found = [] if _landlock_version() else ["writing elsewhere (no Landlock)"]
+    return found if platform.machine() in PROCESSORS else [*found, "using the network"]
+
+
+def die_with(parent: int) -> None:
+    """Be killed where the process that started this one is, however it ends."""
+    if sys.platform == "linux":
+        _libc().prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before this could be said
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def limit_memory(size: int) -> None:
+    """At most so many bytes of memory of its own, and so many in a file.
+
+    Not of address space: TensorFlow reserves far more than it uses.
+    """
+    for kind in (resource.RLIMIT_DATA, resource.RLIMIT_FSIZE):
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(
+            kind, (size if hard == resource.RLIM_INFINITY else min(size, hard), hard)
+        )
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def confine(writable: Iterable[Path]) -> None:
+    """Give up the network and every write outside some folders, as far as the kernel can; what the
+    process starts has given them up too.
+
+    Raises:
+        OSError: the kernel has the means and refuses them.
+    """
+    if sys.platform != "linux":
+        return
+    _check(_libc().prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    if version := _landlock_version():
+        _write_only_in(writable, version)
+    if platform.machine() in PROCESSORS:
+        _give_up_sockets(*PROCESSORS[platform.machine()])
+
+
+def _write_only_in(folders: Iterable[Path], version: int) -> None:
+    inside = WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG
+    inside |= (REFER if version >= 2 else 0) | (TRUNCATE if version >= 3 else 0)
+    attributes = struct.pack("=Q", inside | MAKE_OTHER)
+    if version >= 4:
+        attributes += struct.pack("=Q", TCP)
+    if version >= 6:
+        attributes += struct.pack("=Q", SCOPES)
+    ruleset = _call(CREATE_RULESET, attributes, len(attributes), 0)
+    try:
+        for path, rights in [
+            *((folder, inside) for folder in folders),
+            (Path(os.devnull), WRITE_FILE),
+        ]:
+            place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            _call(ADD_RULE, ruleset, 1, struct.pack("=Qi", rights, place), 0)
+            os.close(place)
+        _call(RESTRICT_SELF, ruleset, 0)
+    finally:
+        os.close(ruleset)
+
+
+def _give_up_sockets(processor: int, socket: int) -> None:
+    """No new socket of any kind: the local ones lead to daemons that act for their user."""
+    # struct sock_filter: code, jump if true, jump if false, value.
+    program = [
+        (LOAD, 0, 0, 4),  # seccomp_data.arch
+        (EQUAL, 1, 0, processor),
+        (RETURN, 0, 0, KILL),
+        (LOAD, 0, 0, 0),  # seccomp_data.nr
+        (AT_LEAST, 3, 0, OF_OTHER_ABI),
+        (EQUAL, 2, 0, socket),
+        (EQUAL, 1, 0, IO_URING_SETUP),
+        (RETURN, 0, 0, ALLOW),
+        (RETURN, 0, 0, REFUSE),
+    ]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in program))
+    head = ctypes.create_string_buffer(struct.pack("@HP", len(program), ctypes.addressof(code)))
+    _check(_libc().prctl(PR_SET_SECCOMP, FILTER, ctypes.addressof(head), 0, 0))
+
+
+def _landlock_version() -> int:
+    """0 where the kernel has none, or it is switched off."""
+    if sys.platform != "linux":
+        return 0
+    return max(0, int(_libc().syscall(CREATE_RULESET, None, ctypes.c_size_t(0), 1)))
+
+
+def _call(number: int, *arguments: int | bytes) -> int:
+    given = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    return _check(_libc().syscall(ctypes.c_long(number), *given))
+
+
+def _check(result: int) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"the kernel refuses to confine a process: {os.strerror(code)}")
+    return result
+
+
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+    return libc

@@ -1,0 +1,293 @@
+"""Run tasks on a model from elsewhere in a process that can do no harm, and take what they leave.
+
+The process is not trusted: what it says is read as plain data, and what it leaves is looked at
+before it is taken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import select
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgekit import errors
+from edgekit.engine import _confined_child
+from edgekit.engine._confined_child import OUT_OF_MEMORY, Task, says_out_of_memory
+from edgekit.engine.action import Progress
+from edgekit.engine.confinement import DEFAULT_MINUTES, MEMORY, MINUTES, Confinement
+from edgekit.errors import EdgekitError, WeightsError
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+MAX_ANSWER = 64 << 20
+"""Bytes of one line: what a file of a million operators is described with."""
+GRACE = 5.0
+"""Seconds from the end of its answers to its own."""
+MAX_SAID = 4000
+"""Bytes of the process's own words that --debug shows, the last ones."""
+
+
+class AnswerLine(BaseModel):
+    """It has one of `progress`, `result` and `error`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    progress: tuple[int, int, str] | None = None
+    result: dict[str, Any] | None = None
+    error: str | None = None
+    message: str = ""
+    hint: str | None = None
+    trace: str = ""
+
+
+class ConfinedProcess:
+    """A process that may write in one folder alone. It is started with the first task, as the
+    libraries that it loads take seconds, and ends with the context."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._answers = -1
+        self._said = -1
+        self._open = ExitStack()
+        self._poll = select.poll()
+        self._unread = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
+
+    def run(
+        self,
+        limits: Confinement,
+        function: Callable[..., BaseModel],
+        arguments: tuple[Any, ...],
+        kind: type[Answer],
+        into: Path,
+        progress: Progress,
+    ) -> Answer:
+        """Call `function(*arguments, into=, progress=)` in the process.
+
+        Args:
+            function: of a module, so that the process finds it by its name.
+            arguments: what can be pickled.
+            kind: what it returns.
+            into: gets the files that it leaves in its own `into`.
+
+        Raises:
+            EdgekitError: what the function raises.
+            InputError: the limits were reached, or the process crashed.
+        """
+        work = self._folder / "work"
+        process = self._process or self._start()
+        assert process.stdin is not None
+        work.mkdir()
+        try:
+            pickle.dump(Task(limits, function, arguments, work), process.stdin)
+            process.stdin.flush()
+            found = self._result(limits, kind, progress)
+            _take(work, into)
+            return found
+        except BrokenPipeError:
+            raise self._how_it_ended(limits) from None
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        temporary = self._folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        self._answers, theirs = os.pipe()
+        self._open.callback(os.close, self._answers)
+        self._poll.register(self._answers, select.POLLIN)
+        self._said = os.open(self._folder / "said", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._open.callback(os.close, self._said)
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TMPDIR": str(temporary),
+            "CUDA_VISIBLE_DEVICES": "-1",  # its devices are files that cannot be written
+            "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
+        }
+        command = [sys.executable, "-P", "-m", _confined_child.__name__]
+        self._process = subprocess.Popen(
+            [*command, str(theirs), str(os.getpid()), str(self._folder)],
+            stdin=subprocess.PIPE,
+            stdout=self._said,
+            stderr=self._said,
+            env=environment,
+            pass_fds=[theirs],
+            start_new_session=True,
+        )
+        os.close(theirs)
+        return self._process
+
+    def _result(self, limits: Confinement, kind: type[Answer], progress: Progress) -> Answer:
+        deadline = time.monotonic() + limits.seconds
+        while True:
+            line = self._line(limits, deadline)
+            try:
+                told = AnswerLine.model_validate_json(line)
+                if told.result is not None:
+                    return kind.model_validate_json(json.dumps(told.result))
+            except ValidationError:
+                raise self._ended(_no_answer(limits)) from None
+            if told.error == OUT_OF_MEMORY:
+                raise self._ended(_too_much(limits))
+            if told.error is not None:
+                raise _error(told)
+            if told.progress is not None:
+                done, total, note = told.progress
+                progress(done, total, _plain(note))
+
+    def _line(self, limits: Confinement, deadline: float) -> bytes:
+        """The next line of an answer.
+
+        Raises:
+            WeightsError: the time is over, the process has ended, or the line has no end.
+        """
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                done = f"is not done after {limits.seconds:.0f} s"
+                raise self._ended(_too_long(f"{limits.subject} {done}"))
+            line, end, rest = self._unread.partition(b"\n")
+            if end:
+                self._unread = rest
+                return line
+            if len(self._unread) > MAX_ANSWER:
+                raise self._ended(_no_answer(limits))
+            ready = self._poll.poll(1000 * left)
+            more = os.read(self._answers, 1 << 16) if ready else b""
+            if ready and not more:
+                raise self._how_it_ended(limits)
+            self._unread += more
+
+    def _how_it_ended(self, limits: Confinement) -> EdgekitError:
+        """What to say where the process ended by itself."""
+        process = self._process
+        assert process is not None
+        with suppress(subprocess.TimeoutExpired):  # it may have closed its end, and live on
+            process.wait(GRACE)
+        start = max(0, os.fstat(self._said).st_size - MAX_SAID)
+        said = os.pread(self._said, MAX_SAID, start).decode(errors="replace")
+        words = _plain(said).strip().splitlines()
+        self.end()
+        error = _crash(limits, process.returncode, words)
+        error.__cause__ = EdgekitError("\n".join(words))
+        return error
+
+    def _ended(self, error: EdgekitError) -> EdgekitError:
+        self.end()
+        return error
+
+    def end(self) -> None:
+        """Kill it, with all that it started."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        with suppress(BrokenPipeError):
+            assert process.stdin is not None
+            process.stdin.close()
+        self._poll.unregister(self._answers)
+        self._open.close()
+        self._unread = b""
+
+
+def _take(work: Path, into: Path) -> None:
+    """Move what a task left. Plain files alone: a link could lead anywhere.
+
+    Raises:
+        WeightsError: something else is among them.
+    """
+    for folder, folders, files in os.walk(work):
+        for name in (*folders, *files):
+            found = os.lstat(Path(folder, name))
+            if not stat.S_ISDIR(found.st_mode) and not _is_plain(found):
+                raise WeightsError(f"the confined process left {name}, which is no plain file")
+    for path in work.iterdir():
+        path.rename(into / path.name)
+
+
+def _is_plain(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+
+
+def _error(told: AnswerLine) -> EdgekitError:
+    """An error of edgekit's own, as it was raised there."""
+    kind = getattr(errors, told.error or "", None)
+    if not (isinstance(kind, type) and issubclass(kind, EdgekitError)):
+        kind = EdgekitError
+    error = kind.__new__(kind)  # some make their message themselves
+    EdgekitError.__init__(error, _plain(told.message), hint=told.hint and _plain(told.hint))
+    error.__cause__ = EdgekitError(_plain(told.trace))
+    return error
+
+
+def _crash(limits: Confinement, code: int, words: list[str]) -> EdgekitError:
+    if code == -signal.SIGALRM:
+        seconds = f"{limits.seconds_an_image:.0f} s"
+        return _too_long(f"running {limits.subject} on one image takes longer than {seconds}")
+    if code == -signal.SIGKILL or says_out_of_memory("\n".join(words)):
+        return _too_much(limits)
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return WeightsError(
+        f"{limits.subject} ends the process that reads it with {how}: "
+        f"{words[-1] if words else 'nothing was said'}",
+        hint="a library cannot read this file: export it again, with another version or format; "
+        "--debug shows all that was said",
+    )
+
+
+def _too_long(message: str) -> EdgekitError:
+    return WeightsError(
+        message,
+        hint="a classifier is done in a few seconds. If the file is to be trusted, give it more "
+        f"minutes: export {MINUTES}={2 * DEFAULT_MINUTES:.0f}",
+    )
+
+
+def _too_much(limits: Confinement) -> EdgekitError:
+    size = limits.memory / (1 << 30)
+    return WeightsError(
+        f"{limits.subject} needs more memory, or a larger file, than the {size:.1f} GB that "
+        "it may take",
+        hint="a classifier needs far less. If the file is to be trusted, give it more: "
+        f"export {MEMORY}={max(1, round(2 * size))}",
+    )
+
+
+def _no_answer(limits: Confinement) -> EdgekitError:
+    return WeightsError(
+        f"{limits.subject}: the process that reads it gives no answer that can be understood",
+        hint="do not use this file unless you know who made it",
+    )
+
+
+def _plain(text: str) -> str:
+    """Without the control characters that would command a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)

@@ -1,0 +1,389 @@
+"""A process that can do no harm: what it may not do, how it ends, and that it is not believed."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from edgekit.engine import _kernel, confinement
+from edgekit.engine.action import Progress
+from edgekit.engine.confined import ConfinedProcess, _take
+from edgekit.engine.confinement import MEMORY, MINUTES, Confinement, one_image
+from edgekit.errors import InputError, MissingPackage, Unsupported, WeightsError
+
+GIB = 1 << 30
+LIMITS = Confinement("model.weights: m.onnx", memory=2 * GIB, seconds=60)
+landlock = pytest.mark.skipif(
+    any("Landlock" in what for what in _kernel.missing()), reason="this kernel has no Landlock"
+)
+
+
+class Said(BaseModel):
+    """What a task of these tests answers."""
+
+    text: str = ""
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[ConfinedProcess]:
+    (tmp_path / "process").mkdir()
+    with ConfinedProcess(tmp_path / "process") as found:
+        yield found
+
+
+def run(
+    process: ConfinedProcess,
+    task: Callable[..., Said],
+    *arguments: Any,
+    limits: Confinement = LIMITS,
+    into: Path = Path("/nonexistent"),
+    progress: Progress = lambda *_: None,
+) -> str:
+    return process.run(limits, task, arguments, Said, into, progress).text
+
+
+# Tasks, which the process finds by their names
+
+
+def attempt(what: str, *paths: Path) -> Said:
+    ways: dict[str, Callable[[], object]] = {
+        "write": lambda: paths[0].write_text("x"),
+        "make": lambda: paths[0].mkdir(),
+        "remove": lambda: paths[0].unlink(),
+        "shorten": lambda: os.truncate(paths[0], 0),
+        "rename": lambda: paths[0].rename(paths[1]),
+        "link": lambda: os.link(paths[0], paths[1]),
+        "symlink": lambda: os.symlink(paths[0], paths[1]),
+    }
+    try:
+        ways[what]()
+    except OSError as error:
+        return Said(text=type(error).__name__)
+    return Said(text="done")
+
+
+def write_outside(what: str, outside: Path, *, into: Path, progress: Progress) -> Said:
+    return attempt(what, outside, into / "inside")
+
+
+def write_from_a_shell(outside: Path, *, into: Path, progress: Progress) -> Said:
+    done = subprocess.run(["sh", "-c", f"echo x > {outside}"], capture_output=True)
+    return Said(text="done" if done.returncode == 0 else "refused")
+
+
+def write_inside(*, into: Path, progress: Progress) -> Said:
+    import tempfile
+
+    (into / "folder").mkdir()
+    (into / "folder" / "a").write_text("a")
+    with tempfile.NamedTemporaryFile("w") as file, open(os.devnull, "w") as nowhere:
+        file.write("x")
+        nowhere.write("x")
+    return Said(text=str(os.getpid()))
+
+
+def open_socket(family: int, *, into: Path, progress: Progress) -> Said:
+    try:
+        socket.socket(socket.AddressFamily(family)).close()
+    except OSError as error:
+        return Said(text=type(error).__name__)
+    return Said(text="done")
+
+
+def look_up(*, into: Path, progress: Progress) -> Said:
+    try:
+        return Said(text=str(socket.getaddrinfo("example.com", 80)))
+    except OSError as error:
+        return Said(text=type(error).__name__)
+
+
+def take_memory(size: int, *, into: Path, progress: Progress) -> Said:
+    return Said(text=str(len(bytearray(size))))
+
+
+def abort_for_memory(*, into: Path, progress: Progress) -> Said:
+    os.write(2, b"terminate called after throwing an instance of 'std::bad_alloc'\n")
+    os.abort()
+
+
+def write_much(size: int, *, into: Path, progress: Progress) -> Said:
+    with (into / "much").open("wb") as stream:
+        stream.truncate(size)
+    return Said()
+
+
+def loop(*, into: Path, progress: Progress) -> Said:
+    while True:
+        pass
+
+
+def loop_in_c_on_one_image(*, into: Path, progress: Progress) -> Said:
+    with one_image():
+        ctypes.PyDLL(None).sleep(60)  # holds the interpreter's lock meanwhile
+    return Said()
+
+
+def speak_without_end(*, into: Path, progress: Progress) -> Said:
+    while True:
+        progress(1, 2, "still here")
+
+
+def tell(*, into: Path, progress: Progress) -> Said:
+    progress(1, 2, "half \x1b[2J way")
+    return Said(text="told")
+
+
+def fail(kind: str, *, into: Path, progress: Progress) -> Said:
+    if kind == "unsupported":
+        raise Unsupported("no \x1b[2J such operator", hint="another one")
+    if kind == "package":
+        raise MissingPackage("onnx", "onnxruntime", "this")
+    raise ZeroDivisionError("a bug")
+
+
+def crash(*, into: Path, progress: Progress) -> Said:
+    os.write(2, b"about to\n\x1b[2Jcrash\n")
+    ctypes.string_at(0)
+    return Said()
+
+
+def lie(line: bytes, *, into: Path, progress: Progress) -> Said:
+    os.write(int(sys.argv[1]), line)
+    time.sleep(60)
+    return Said()
+
+
+def leave_a_child(*, into: Path, progress: Progress) -> Said:
+    return Said(text=str(subprocess.Popen(["sleep", "60"]).pid))
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    except FileNotFoundError:
+        return False
+
+
+def ends(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not is_alive(pid)
+
+
+# What it may do
+
+
+@landlock
+@pytest.mark.parametrize("what", ["write", "remove", "shorten", "rename", "link"])
+def test_a_file_outside_stays_as_it_is(process: ConfinedProcess, tmp_path: Path, what: str) -> None:
+    if what == "shorten" and _kernel._landlock_version() < 3:
+        pytest.skip("this kernel's Landlock does not know truncate(2)")
+    (tmp_path / "outside").write_text("mine")
+    assert run(process, write_outside, what, tmp_path / "outside") in ("PermissionError", "OSError")
+    assert (tmp_path / "outside").read_text() == "mine"
+
+
+@landlock
+def test_nothing_is_made_outside_and_no_link_inside(
+    process: ConfinedProcess, tmp_path: Path
+) -> None:
+    assert run(process, write_outside, "make", tmp_path / "new") == "PermissionError"
+    assert run(process, write_outside, "symlink", Path("/etc/passwd")) == "PermissionError"
+    assert run(process, write_from_a_shell, tmp_path / "new") == "refused"
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_it_leaves_is_taken_and_the_next_task_finds_the_same_process(
+    process: ConfinedProcess, tmp_path: Path
+) -> None:
+    pids = set()
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        pids.add(run(process, write_inside, into=tmp_path / name))
+        assert (tmp_path / name / "folder" / "a").read_text() == "a"
+    assert len(pids) == 1
+
+
+@pytest.mark.skipif("using the network" in _kernel.missing(), reason="no filter for this processor")
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6, socket.AF_UNIX])
+def test_no_socket_is_opened(process: ConfinedProcess, family: int) -> None:
+    assert run(process, open_socket, int(family)) == "PermissionError"
+    assert run(process, look_up) != "done"
+
+
+# What it may take
+
+
+def test_memory_beyond_the_limit_is_refused_with_the_variable_that_raises_it(
+    process: ConfinedProcess, tmp_path: Path
+) -> None:
+    assert run(process, take_memory, GIB // 4, into=tmp_path) == str(GIB // 4)
+    with pytest.raises(
+        WeightsError, match=r"m\.onnx needs more memory, or .* the 2\.0 GB"
+    ) as refused:
+        run(process, take_memory, 8 * GIB)
+    assert f"export {MEMORY}=4" in str(refused.value.hint)
+    assert refused.value.exit_code == 2
+
+
+def test_a_library_that_aborts_for_want_of_memory_is_understood(process: ConfinedProcess) -> None:
+    with pytest.raises(WeightsError, match="needs more memory"):
+        run(process, abort_for_memory)
+
+
+def test_a_file_is_no_larger_than_the_memory(process: ConfinedProcess) -> None:
+    with pytest.raises(WeightsError, match="or a larger file, than the 2"):
+        run(process, write_much, 3 * GIB)
+
+
+@pytest.mark.parametrize("task", [loop, speak_without_end])
+def test_time_beyond_the_limit_is_refused_with_the_variable_that_raises_it(
+    process: ConfinedProcess, task: Callable[..., Said]
+) -> None:
+    limits = Confinement("model.weights: m.onnx", memory=2 * GIB, seconds=2)
+    with pytest.raises(WeightsError, match=r"m\.onnx is not done after 2 s") as refused:
+        run(process, task, limits=limits)
+    assert f"export {MINUTES}=20" in str(refused.value.hint)
+
+
+def test_one_image_has_a_share_of_the_time_even_where_python_cannot_act(
+    process: ConfinedProcess,
+) -> None:
+    limits = Confinement("model.weights: m.onnx", memory=2 * GIB, seconds=20)
+    start = time.monotonic()
+    with pytest.raises(WeightsError, match="on one image takes longer than 1 s"):
+        run(process, loop_in_c_on_one_image, limits=limits)
+    assert time.monotonic() - start < 10
+
+
+def test_one_image_sets_no_alarm_in_a_process_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "setitimer", pytest.fail)
+    with one_image():
+        pass
+
+
+def test_limits_follow_the_machine_and_its_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = confinement.confinement("m", 1000), confinement.confinement("m")
+    assert small.memory <= large.memory
+    assert large.seconds == 600
+    monkeypatch.setenv(MEMORY, "3")
+    monkeypatch.setenv(MINUTES, "0.5")
+    chosen = confinement.confinement("m", 1000)
+    assert (chosen.memory, chosen.seconds) == (3 * GIB, 30)
+    monkeypatch.setenv(MINUTES, "much")
+    with pytest.raises(InputError, match="EDGEKIT_MODEL_MINUTES is 'much': a number above 0"):
+        confinement.confinement("m")
+
+
+# What it says
+
+
+def test_progress_is_told_without_what_commands_a_terminal(
+    process: ConfinedProcess, tmp_path: Path
+) -> None:
+    notes: list[Any] = []
+    assert run(process, tell, into=tmp_path, progress=lambda *told: notes.append(told)) == "told"
+    assert notes == [(1, 2, "half \\x1b[2J way")]
+
+
+def test_errors_keep_their_kind_hint_and_exit_code(process: ConfinedProcess) -> None:
+    with pytest.raises(Unsupported, match=r"no \\x1b\[2J such operator") as refused:
+        run(process, fail, "unsupported")
+    assert refused.value.hint == "another one"
+    with pytest.raises(MissingPackage, match="this needs the package onnx"):
+        run(process, fail, "package")
+    with pytest.raises(Exception, match="ZeroDivisionError: a bug") as fault:
+        run(process, fail, "bug")
+    assert getattr(fault.value, "exit_code", None) == 1
+
+
+def test_a_crash_is_told_with_its_last_words(process: ConfinedProcess) -> None:
+    with pytest.raises(WeightsError, match=r"SIGSEGV.*\\x1b\[2Jcrash"):
+        run(process, crash)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"hello\n",
+        b'{"result": {"text": 3}}\n',
+        b'{"progress": [1]}\n',
+        b'{"command": "x"}\n',
+        b"[" * 9999 + b"\n",
+    ],
+    ids=["no JSON", "another kind", "half", "unknown", "deep"],
+)
+def test_an_answer_that_is_none_ends_it(process: ConfinedProcess, line: bytes) -> None:
+    with pytest.raises(WeightsError, match="no answer that can be understood"):
+        run(process, lie, line)
+
+
+def test_an_error_of_an_unknown_kind_is_one_of_edgekits(process: ConfinedProcess) -> None:
+    with pytest.raises(Exception, match="boo") as error:
+        run(process, lie, b'{"error": "storage_errors", "message": "boo"}\n')
+    assert type(error.value).__name__ == "EdgekitError"
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hard link", "pipe"])
+def test_what_is_no_plain_file_is_not_taken(tmp_path: Path, kind: str) -> None:
+    work, into, outside = tmp_path / "work", tmp_path / "into", tmp_path / "outside"
+    (work / "deep").mkdir(parents=True)
+    into.mkdir()
+    outside.write_text("mine")
+    left = work / "deep" / "left"
+    {
+        "symlink": lambda: left.symlink_to(outside),
+        "hard link": lambda: left.hardlink_to(outside),
+        "pipe": lambda: os.mkfifo(left),
+    }[kind]()
+    with pytest.raises(WeightsError, match="left, which is no plain file"):
+        _take(work, into)
+    assert not list(into.iterdir())
+
+
+# How it ends
+
+
+def test_what_it_started_ends_with_it(tmp_path: Path) -> None:
+    with ConfinedProcess(tmp_path) as process:
+        (tmp_path / "into").mkdir()
+        pid = int(run(process, leave_a_child, into=tmp_path / "into"))
+        assert is_alive(pid)
+    assert ends(pid)
+
+
+PARENT = """
+import sys, pathlib, tests.engine.test_confined as t
+from edgekit.engine.confined import ConfinedProcess
+folder = pathlib.Path(sys.argv[1])
+t.run(ConfinedProcess(folder), t.announce, folder)
+"""
+
+
+def announce(folder: Path, *, into: Path, progress: Progress) -> Said:
+    (folder / "pid").write_text(str(os.getpid()))
+    return loop(into=into, progress=progress)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_it_ends_with_its_parent_however_that_ends(tmp_path: Path, end: signal.Signals) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], stderr=subprocess.PIPE)
+    written, deadline = tmp_path / "pid", time.monotonic() + 30
+    while not (written.exists() and written.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    pid = int(written.read_text())
+    parent.send_signal(end)
+    parent.communicate()
+    assert ends(pid)
