@@ -22,8 +22,11 @@ from edgekit.build.draft import CHECK_SOURCE, REFERENCE, SOURCE, SPLITS, Draft, 
 from edgekit.build.seen_images import seen_by_weights
 from edgekit.build.target_plan import TargetPlan, plan_target
 from edgekit.data.calibration import CalibrationChoice, pick_calibration
+from edgekit.data.images import DecodeImages
 from edgekit.data.inventory import Inventory, take_inventory
-from edgekit.data.splits import SplitData, count_doubled, divide, doubled_remark
+from edgekit.data.problem import ProblemKind
+from edgekit.data.review import Review, review
+from edgekit.data.splits import SplitData, divide
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.artifact import Json, sha256_of
 from edgekit.engine.step import Step, with_reasons
@@ -54,10 +57,8 @@ class Plan:
     """Targets that the recipe's model cannot reach at all, each with the reason."""
     seen: frozenset[str]
     """Starts of the digests of all images that the trunk's weights have learned from."""
-    doubled: int
-    """Rows that list an image again on which accuracy is measured."""
-    doubled_remark: str
-    """The same in words; empty where there is none."""
+    review: Review
+    """What is odd about the images."""
 
     def record(self) -> Json:
         """What the next plan compares itself with."""
@@ -85,7 +86,6 @@ def make_plan(
     inventory = _in_order(recipe, take_inventory(recipe.data, store.root / "digests"))
     seen = seen_by_weights(recipe, inventory)
     splits, judged = divide(inventory, recipe.data), recipe.data.evaluate_on
-    doubled = count_doubled(inventory, splits)
     draft = Draft(recipe, inventory)
     draft.add(SPLITS, SplitData(recipe.data, inventory), {})
     judge = images(judged)
@@ -108,9 +108,14 @@ def make_plan(
         targets=planned,
         left_out=left_out,
         seen=frozenset(seen),
-        doubled=doubled,
-        doubled_remark=doubled_remark(doubled, len(splits[judged]), judged),
+        review=review(inventory, splits, recipe.data, _decoded(draft)),
     )
+
+
+def _decoded(draft: Draft) -> set[str]:
+    """Names of the images that the steps decode."""
+    actions = [step.action for step in draft.steps.values()]
+    return {s.name for a in actions if isinstance(a, DecodeImages) for s in a.samples()}
 
 
 def _refuse_names(draft: Draft, names: list[str]) -> None:
@@ -145,7 +150,8 @@ def _in_order(recipe: Recipe, inventory: Inventory) -> Inventory:
             f"model.classes are not the data's classes: lacking {lacking}; unknown {strange}",
             hint="name every class of the data once, in the order of the model's scores",
         )
-    return replace(inventory, listing=replace(inventory.listing, classes=order))
+    settled = tuple(p for p in inventory.listing.problems if p.kind is not ProblemKind.ORDER)
+    return replace(inventory, listing=replace(inventory.listing, classes=order, problems=settled))
 
 
 def _refuse_idle_stages(recipe: Recipe, targets: list[Target]) -> None:

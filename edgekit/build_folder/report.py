@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.data.problem import DataProblem
 from edgekit.evaluation.choose import Choice
 from edgekit.evaluation.gates import GateResult, Gates
 from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, Validation
@@ -97,6 +98,8 @@ class DataRecord(BaseModel):
     """Rows that list an image again on which accuracy was measured; each image counts once."""
     evaluated_on: str
     unreadable: list[str]
+    problems: list[DataProblem] = []
+    """What is odd about the images and stopped nothing, as `plan` told it."""
 
 
 class Report(BaseModel):

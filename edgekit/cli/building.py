@@ -57,6 +57,7 @@ def build(as_json: bool, **options: Any) -> None:
     need_folder(options["build_dir"], "--build-dir")
     planned, cache = _plan(**options)
     with Console(quiet=as_json) as console:
+        console.data_problems(planned.review.problems)
         result = execute(planned, cache, console)
         published = publish(result, options["build_dir"])
         if len(published) > 1:
@@ -105,7 +106,8 @@ def plan(as_json: bool, **options: Any) -> None:
         for name, why in t.unreachable.items()
     }
     if as_json:
-        told = {"steps": rows, "left_out": left_out, "doubled": planned.doubled}
+        problems = [problem.model_dump(mode="json") for problem in planned.review.problems]
+        told = {"steps": rows, "left_out": left_out, "data": problems}
         click.echo(json.dumps(told, indent=1))
         return
     width = max(len(row["step"]) for row in rows)
@@ -113,8 +115,8 @@ def plan(as_json: bool, **options: Any) -> None:
         click.echo(f"{row['step']:{width}}  {row['key'][:12]}  {row['state']:8}  {row['reason']}")
     for name, why in left_out.items():
         click.echo(f"{name} is left out: {why}")
-    if planned.doubled:
-        click.echo(f"data: {planned.doubled_remark}")
+    for problem in planned.review.problems:
+        click.echo(f"data: {problem}")
     running = sum(row["state"] != "cached" for row in rows)
     click.echo(f"{running} of {len(rows)} steps would run")
 

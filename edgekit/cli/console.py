@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich import console as rich_console
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from edgekit.build_folder.float_twin import Pair
 from edgekit.build_folder.report import Report
+from edgekit.data.problem import DataProblem
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import Step
 from edgekit.evaluation.metrics import Validation
@@ -236,6 +238,10 @@ class Console:
     def _busy(self, reports: list[Report]) -> None:
         if any(row.validation.latency.disturbed for report in reports for row in report.rows):
             self._say("The machine was too busy to measure latency: see the report for what to do")
+
+    def data_problems(self, problems: Iterable[DataProblem]) -> None:
+        for problem in problems:
+            self._say(f"data: {problem}")
 
     def remarks(self, report: Report) -> None:
         for stage, line in report.remarks.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import os
@@ -14,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.data.calibration import CalibrationChoice, pick_calibration
+from edgekit.data.formats import FORMATS, HEIF_PACKAGE, HEIF_SUFFIXES, is_image, readable_formats
 from edgekit.data.inventory import MAX_SHOWN, Inventory, reading
+from edgekit.data.problem import READS_HEIF
 from edgekit.data.sources.base import Sample, Source
 from edgekit.data.splits import divide
 from edgekit.engine.action import Action, Context, Inputs
@@ -27,16 +28,12 @@ if TYPE_CHECKING:
 
 TRAIN_MARGIN = 1.15
 """Training images are stored this much larger, so that random crops have room."""
+MAX_NAMED = 20
+"""Unreadable images in a message."""
 LONGEST = 20
 """Sides further apart than this are no picture; and all of it is resized before it is cropped."""
 MAX_PIXELS = 100_000_000
 """A picture of more is refused by its header: decoding it takes several bytes for each pixel."""
-FORMATS = (
-    "JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "HEIF", "JPEG2000", "DIB", "DDS",
-    "ICO", "PCX", "PSD", "QOI", "SGI", "SUN", "XBM", "XPM", "TGA",
-)  # fmt: skip
-"""What is decoded, whatever a file's name says. Pillow would hand EPS to Ghostscript, which runs
-the program in it. TGA comes last: it has no magic number."""
 
 
 class ImagesMetadata(Metadata):
@@ -66,6 +63,10 @@ class DecodeImages(Action):
         self.split = split
         self.calibration = calibration
 
+    def used_libraries(self) -> tuple[str, ...]:
+        heif = any(s.path.suffix.lower() in HEIF_SUFFIXES for s in self.inventory.listing.samples)
+        return (*self.libraries, HEIF_PACKAGE) if heif else self.libraries
+
     def settings(self) -> Json:
         return {
             "split": self.split,
@@ -78,7 +79,7 @@ class DecodeImages(Action):
     def run(self, inputs: Inputs, into: Path, context: Context) -> ImagesMetadata:
         import numpy as np
 
-        samples = self._samples()
+        samples = self.samples()
         size = self.source.image_size
         if self.split == "train":
             size = round(size * TRAIN_MARGIN)
@@ -113,7 +114,8 @@ class DecodeImages(Action):
             unreadable=tuple(f"{sample.name}: {why}" for sample, why in faults),
         )
 
-    def _samples(self) -> list[Sample]:
+    def samples(self) -> list[Sample]:
+        """Those that it decodes."""
         splits = divide(self.inventory, self.source)
         if self.calibration is not None:
             return pick_calibration(
@@ -145,13 +147,7 @@ class DecodeImages(Action):
 
     def _judge(self, faults: list[tuple[Sample, str]], total: int) -> None:
         if faults and (self.source.unreadable == "stop" or len(faults) == total):
-            rows = "\n".join(f"  {s.path}: {why}" for s, why in faults[:20])
-            more = f"\n  and {len(faults) - 20} more" if len(faults) > 20 else ""
-            raise DataError(
-                f"{len(faults)} of {total} {self.split} images cannot be read:\n{rows}{more}",
-                hint="repair or remove them, or set data.unreadable: skip; "
-                "the report then counts and names them",
-            )
+            raise unreadable_error(faults, f"{total} {self.split} images")
 
     def _refuse_lost_classes(self, chosen: list[Sample], faults: list[tuple[Sample, str]]) -> None:
         if self.calibration is None or not self.calibration.every_class:
@@ -168,6 +164,23 @@ class DecodeImages(Action):
             )
 
 
+def unreadable_error(faults: list[tuple[Sample, str]], of: str) -> DataError:
+    """All images that cannot be read, each with the reason.
+
+    Args:
+        of: how many of which images, e.g. `36 train images`.
+    """
+    rows = [f"\n  {sample.path}: {why}" for sample, why in faults]
+    more = f"\n  and {len(rows) - MAX_NAMED} more" if len(rows) > MAX_NAMED else ""
+    hint = "repair or remove them, or set data.unreadable: skip; the report then counts and names "
+    hint += "them"
+    if any(sample.path.suffix.lower() in HEIF_SUFFIXES for sample, _ in faults):
+        hint = f"{READS_HEIF}; or {hint}"
+    return DataError(
+        f"{len(faults)} of {of} cannot be read:{''.join(rows[:MAX_NAMED])}{more}", hint=hint
+    )
+
+
 def decode(content: bytes, size: int, crop_pct: float) -> NDArray[np.uint8] | str:
     """Decode, turn upright, resize the shorter side to size / crop_pct, crop the centre.
 
@@ -178,7 +191,7 @@ def decode(content: bytes, size: int, crop_pct: float) -> NDArray[np.uint8] | st
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(content), formats=_readable_formats()) as opened:
+        with Image.open(io.BytesIO(content), formats=readable_formats()) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 return _too_large(f"{opened.width}x{opened.height} pixels")
             if opened.mode.startswith(("I", "F")):  # convert() would clip it to white
@@ -206,15 +219,6 @@ def _too_large(found: str) -> str:
     return f"it has {found}, and {MAX_PIXELS // 1_000_000} million are the limit: make it smaller"
 
 
-@functools.cache
-def _readable_formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that this machine's Pillow was built with."""
-    from PIL import Image
-
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
-
-
 def spread(count: int, wanted: int) -> list[int]:
     """Indices spread over all, for they come class by class."""
     return [i * count // min(wanted, count) for i in range(min(wanted, count))]
@@ -227,12 +231,10 @@ def decode_folder(folder: Path, size: int, crop_pct: float, samples: int) -> NDA
         DataError: there is no folder, no image in it, or one that cannot be read.
     """
     import numpy as np
-    from PIL import Image
 
-    suffixes = {s for s, form in Image.registered_extensions().items() if form in Image.OPEN}
     if not folder.is_dir():
         raise DataError(f"--images: {folder} is no folder")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+    files = sorted(p for p in folder.rglob("*") if is_image(p) and p.is_file())
     if not files:
         raise DataError(f"--images: no images in {folder}", hint="give a folder of images")
     images = []

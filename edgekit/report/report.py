@@ -69,9 +69,7 @@ def _use(build: Build, target: TargetResult) -> str:
 
 
 def _remarks(build: Build) -> dict[str, str]:
-    of_the_data = {"data": build.plan.doubled_remark} if build.plan.doubled else {}
-    of_models = {name: m.remark for name, m in _float_models(build).items() if m.remark}
-    return {**of_the_data, **of_models}
+    return {name: m.remark for name, m in _float_models(build).items() if m.remark}
 
 
 def _float_models(build: Build) -> dict[str, FloatMetadata]:
@@ -120,6 +118,7 @@ def _data(build: Build) -> DataRecord:
         doubled=splits.doubled,
         evaluated_on=source.evaluate_on,
         unreadable=sorted(set(unreadable)),
+        problems=list(build.plan.review.with_unreadable(unreadable)),
     )
 
 

@@ -208,7 +208,8 @@ def test_rows_that_list_an_image_again_are_told_and_count_once(
     plan = edgekit("plan", *words, cwd=folder, store=tmp_path / "s")
     assert f"data: {said}" in plan.stdout
     plan = edgekit("plan", *words, "--json", cwd=folder, store=tmp_path / "s")
-    assert json.loads(plan.stdout)["doubled"] == 36
+    (problem,) = [p for p in json.loads(plan.stdout)["data"] if p["kind"] == "doubled"]
+    assert problem["count"] == 36
     done = edgekit("build", *words, cwd=folder, store=tmp_path / "s")
     assert done.returncode == 0, done.stderr
     assert f"data: {said}" in done.stdout

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgekit.data.problem import DataProblem, ProblemKind
 from edgekit.data.sources._text_file import read_text
 from edgekit.data.sources.base import SPLIT_NAMES, Sample
 from edgekit.errors import DataError
@@ -21,7 +22,7 @@ COLUMNS = {
 """Each column's other names, which are taken where its own is missing."""
 
 
-def read_table(table: Path) -> list[Sample]:
+def read_table(table: Path) -> tuple[list[Sample], list[DataProblem]]:
     """The images of a CSV file; its first line names the columns path, label and perhaps split.
 
     Commas, semicolons, tabs or bars divide it, whichever its first line has. Relative paths begin
@@ -34,12 +35,12 @@ def read_table(table: Path) -> list[Sample]:
     first, _, rest = text.partition("\n")
     has_mark = first.lower().startswith("sep=")  # Excel's, above the header
     try:
-        return list(_samples(table, rest if has_mark else text, int(has_mark)))
+        return _read(table, rest if has_mark else text, int(has_mark))
     except csv.Error as error:
         raise DataError(f"{KEY}: {table} is not a CSV file: {error}") from None
 
 
-def _samples(table: Path, text: str, skipped: int) -> Iterator[Sample]:
+def _read(table: Path, text: str, skipped: int) -> tuple[list[Sample], list[DataProblem]]:
     header = next(iter(text.splitlines()), "")
     delimiter = max(DELIMITERS, key=header.count)
     reader = csv.DictReader(
@@ -48,6 +49,12 @@ def _samples(table: Path, text: str, skipped: int) -> Iterator[Sample]:
         skipinitialspace=f'{delimiter} "' in text,  # else the quotes would be part of the field
     )
     columns = _columns(table, list(reader.fieldnames or ()))
+    return [*_samples(table, reader, columns, skipped)], _renamed(table, columns)
+
+
+def _samples(
+    table: Path, reader: csv.DictReader[str], columns: dict[str, str], skipped: int
+) -> Iterator[Sample]:
     for row in reader:
         where = f"{table}:{reader.line_num + skipped}"
         path, label = row[columns["path"]], (row[columns["label"]] or "").strip()
@@ -87,6 +94,20 @@ def _columns(table: Path, header: list[str]) -> dict[str, str]:
             hint="the first line must name the columns: path,label or path,label,split",
         )
     return found
+
+
+def _renamed(table: Path, columns: dict[str, str]) -> list[DataProblem]:
+    other = {column: name for column, name in columns.items() if name.strip().lower() != column}
+    if not other:
+        return []
+    words = ", ".join(f"{name.strip()} for {column}" for column, name in other.items())
+    return [
+        DataProblem(
+            kind=ProblemKind.COLUMNS,
+            count=len(other),
+            words=f"{table.name}: columns taken: {words}",
+        )
+    ]
 
 
 def _name(folder: Path, path: str) -> str:

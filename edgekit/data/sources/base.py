@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edgekit.data.problem import DataProblem
+
 SplitName = Literal["train", "calibration", "validation", "test"]
 SPLIT_NAMES: dict[str, SplitName] = {
     "train": "train",
@@ -43,6 +45,8 @@ class Listing:
 
     samples: tuple[Sample, ...]
     classes: tuple[str, ...]
+    problems: tuple[DataProblem, ...] = ()
+    """What the source passed over, or read otherwise than it stands."""
 
 
 class Source(BaseModel, ABC):

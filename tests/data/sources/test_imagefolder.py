@@ -91,7 +91,7 @@ def test_split_folders_beside_class_folders_are_refused(tmp_path: Path) -> None:
 
 def test_an_empty_class_folder_is_refused_by_name(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.png", "b/readme.txt")
-    with pytest.raises(DataError, match=r"/b holds no images"):
+    with pytest.raises(DataError, match=r"1 class folder without an image: .*/b$"):
         listed(tmp_path)
 
 

@@ -1,0 +1,171 @@
+"""All that is odd about a data set, in one place and before anything runs.
+
+Found from the listing, the digests and the headers of all images. That a file is cut off below its
+header is seen when it is decoded, by the build.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from edgekit.data.headers import Header, read_headers
+from edgekit.data.images import unreadable_error
+from edgekit.data.inventory import Inventory
+from edgekit.data.problem import DataProblem, ProblemKind, counted
+from edgekit.data.sources.base import Sample, Source
+from edgekit.data.splits import count_doubled, doubled_remark
+
+OBLONG = 5 / 3
+"""Sides from which a picture is called oblong: its centre square is 60 % of it, or less."""
+FEW = 10
+"""Images of a class in the judged split, under which one image is more than 10 points of recall."""
+UNEVEN = 10
+"""Times the smallest class that the largest one may have."""
+
+Splits = dict[str, list[Sample]]
+
+
+@dataclass(frozen=True)
+class Review:
+    """What was found, for plan, terminal and report alike."""
+
+    others: tuple[DataProblem, ...]
+    unreadable: tuple[str, ...]
+    """Names of images that cannot be read, each with the reason."""
+
+    @property
+    def problems(self) -> tuple[DataProblem, ...]:
+        return self.with_unreadable(self.unreadable)
+
+    def with_unreadable(self, rows: Collection[str]) -> tuple[DataProblem, ...]:
+        """All problems, where the build has found more images unreadable (or the same)."""
+        return (*_unreadable(sorted({*self.unreadable, *rows})), *self.others)
+
+
+def review(
+    inventory: Inventory, splits: Splits, source: Source, decoded: Collection[str]
+) -> Review:
+    """Look at a data set.
+
+    Args:
+        decoded: names of the images that a build decodes.
+
+    Raises:
+        DataError: images that it decodes cannot be read, and the recipe does not skip them.
+    """
+    headers = read_headers(inventory)
+    faults = {name: header.fault for name, header in headers.items() if header.fault}
+    needed = [
+        (sample, faults[sample.name])
+        for sample in inventory.listing.samples
+        if sample.name in decoded and sample.name in faults
+    ]
+    if needed and source.unreadable == "stop":
+        raise unreadable_error(needed, f"{len(decoded)} images")
+    sound = {name: header for name, header in headers.items() if not header.fault}
+    return Review(
+        (
+            *inventory.listing.problems,
+            *_classes(inventory, splits, source),
+            *_doubled(inventory, splits, source),
+            *_pictures(sound),
+        ),
+        tuple(f"{name}: {why}" for name, why in faults.items()),
+    )
+
+
+def _unreadable(rows: list[str]) -> Iterator[DataProblem]:
+    if rows:
+        yield DataProblem(
+            kind=ProblemKind.UNREADABLE,
+            count=len(rows),
+            words=f"{counted(len(rows), 'image')} cannot be read",
+            example=rows[0],
+        )
+
+
+def _classes(inventory: Inventory, splits: Splits, source: Source) -> Iterator[DataProblem]:
+    classes, judge = inventory.listing.classes, source.evaluate_on
+    folded = defaultdict(list)
+    for name in classes:
+        folded[name.casefold()].append(name)
+    alike = [name for names in folded.values() if len(names) > 1 for name in names]
+    if alike:
+        words = "classes differ in small and capital letters alone"
+        yield _named(ProblemKind.CASE, alike, words)
+    for split in sorted({judge, "train"} & set(splits)):
+        counts = Counter(sample.label for sample in splits[split])
+        absent = [name for name in classes if name not in counts]
+        if absent:
+            words = f"without an image in the {split} split"
+            yield _named(ProblemKind.ABSENT, absent, f"of {len(classes)} classes {words}")
+        most, least = counts.most_common()[0], counts.most_common()[-1]
+        if most[1] >= UNEVEN * least[1]:
+            yield DataProblem(
+                kind=ProblemKind.UNEVEN,
+                count=most[1],
+                words=f"the {split} split is uneven: {most[1]} images of {most[0]}, {least[1]} of "
+                f"{least[0]}",
+            )
+    counts = Counter(sample.label for sample in splits[judge])
+    few = [name for name in classes if 0 < counts[name] < FEW]
+    if few:
+        words = f"with fewer than {FEW} images in the {judge} split, whose recall says little"
+        yield _named(ProblemKind.FEW, few, f"of {len(classes)} classes {words}")
+
+
+def _named(kind: ProblemKind, names: list[str], words: str) -> DataProblem:
+    return DataProblem(
+        kind=kind, count=len(names), words=f"{len(names)} {words}", example=", ".join(names[:3])
+    )
+
+
+def _doubled(inventory: Inventory, splits: Splits, source: Source) -> Iterator[DataProblem]:
+    doubled, judge = count_doubled(inventory, splits), source.evaluate_on
+    if doubled:
+        words = doubled_remark(doubled, len(splits[judge]), judge)
+        yield DataProblem(kind=ProblemKind.DOUBLED, count=doubled, words=words)
+    first: dict[str, str] = {}
+    copies = [
+        sample.name
+        for name, samples in splits.items()
+        if name != judge
+        for sample in samples
+        if first.setdefault(inventory.digests[sample.name], sample.name) != sample.name
+    ]
+    if copies:
+        yield DataProblem(
+            kind=ProblemKind.COPIES,
+            count=len(copies),
+            words=f"{counted(len(copies), 'training image')} the same as another one, kept: each "
+            "weighs as often as it stands there",
+            example=copies[0],
+        )
+
+
+def _pictures(headers: dict[str, Header]) -> Iterator[DataProblem]:
+    """What decoding changes about pictures."""
+    oblong = {n: h for n, h in headers.items() if max(h[:2]) >= OBLONG * min(h[:2])}
+    if oblong:
+        cut = max(1 - min(h[:2]) / max(h[:2]) for h in oblong.values())
+        words = f"oblong: the centre crop leaves out up to {100 * cut:.0f} % of a picture"
+        yield _counted_images(ProblemKind.OBLONG, oblong, len(headers), words)
+    for kind, words, found in (
+        (ProblemKind.ANIMATED, "with several frames or pages, of which the first is taken",
+         {n for n, h in headers.items() if h.animated}),
+        (ProblemKind.TRANSPARENT, "with transparency, which is dropped: its hidden colours show",
+         {n for n, h in headers.items() if h.transparent}),
+        (ProblemKind.CMYK, "in CMYK, made RGB without their colour profile",
+         {n for n, h in headers.items() if h.mode == "CMYK"}),
+    ):  # fmt: skip
+        if found:
+            yield _counted_images(kind, found, len(headers), words)
+
+
+def _counted_images(
+    kind: ProblemKind, names: Collection[str], total: int, words: str
+) -> DataProblem:
+    text = f"{len(names):,} of {counted(total, 'image')} {words}"
+    return DataProblem(kind=kind, count=len(names), words=text, example=min(names))
