@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from edgekit.models._onnx_checks import (
     check_weights,
     fix_size,
     float_types,
+    layouts,
     only_input,
 )
 from edgekit.models.kept import Kept, words_of
@@ -71,6 +73,7 @@ def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) ->
         ) from error
     was_half = plain.widen(model)
     value = only_input(model.graph, path)
+    _choose_layout(model, value, size)
     batch = fix_size(value, size, path)
     check_weights(model.graph, path)
     if batch > 1:
@@ -84,6 +87,25 @@ def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) ->
     _check_scores(into / FILE, size, classes, path)
     sizes = [math.prod(i.dims) for i in model.graph.initializer if i.data_type in float_types()]
     return Kept(FILE, sum(sizes), _remark(was_half, batch))
+
+
+def _choose_layout(model: Any, value: Any, size: int) -> None:
+    """Where an input leaves all sides open, set those of the one layout that the graph runs on."""
+    import numpy as np
+
+    shape = value.type.tensor_type.shape
+    if any(dim.dim_value for dim in shape.dim[1:]) or len(shape.dim) != 4:
+        return
+    runs = []
+    for layout in layouts(size):
+        for dim, length in zip(shape.dim, layout, strict=True):
+            dim.dim_value = length
+        with contextlib.suppress(Exception):  # those of onnxruntime have no common base
+            _session(model.SerializeToString())[0](np.zeros(layout, np.float32))
+            runs.append(layout)
+    chosen = runs[0] if len(runs) == 1 else [0] * 4
+    for dim, length in zip(shape.dim, chosen, strict=True):
+        dim.dim_value = length
 
 
 def _remark(was_half: bool, batch: int) -> str | None:

@@ -33,6 +33,12 @@ def check_operators(model: Any, path: Path) -> None:
         WeightsError: it is quantised already, or saved by ONNX Runtime's optimiser.
     """
     nodes = [node for graph in graphs(model) for node in graph.node]
+    int8 = sorted({n.op_type for n in nodes} & QUANTIZED)
+    if int8:
+        raise WeightsError(
+            f"model.weights: {path} is quantised already: it holds {', '.join(int8)}",
+            hint="give the float model it was made from",
+        )
     own = sorted({n.op_type for n in nodes if n.domain.startswith(OPTIMISED)})
     if own:
         raise WeightsError(
@@ -40,12 +46,6 @@ def check_operators(model: Any, path: Path) -> None:
             f"operators {', '.join(own)}, which no other runtime reads",
             hint="give the file that was optimised; optimized_model_filepath and onnxruntime's "
             "optimizer write for one runtime and one processor",
-        )
-    int8 = sorted({n.op_type for n in nodes} & QUANTIZED)
-    if int8:
-        raise WeightsError(
-            f"model.weights: {path} is quantised already: it holds {', '.join(int8)}",
-            hint="give the float model it was made from",
         )
 
 
@@ -113,7 +113,7 @@ def fix_size(value: Any, size: int, path: Path) -> int:
     batch = (shape[0] if shape else None) or 1
     fixed = _fixed_shape([1, *shape[1:]], size)
     if fixed is None:
-        planar, last = _layouts(size)
+        planar, last = layouts(size)
         raise WeightsError(
             f"{what} has the shape {['?' if d is None else d for d in shape]}, {planar} or {last} "
             "expected",
@@ -124,7 +124,7 @@ def fix_size(value: Any, size: int, path: Path) -> int:
     return batch
 
 
-def _layouts(size: int) -> tuple[list[int], list[int]]:
+def layouts(size: int) -> tuple[list[int], list[int]]:
     """The shapes of one RGB image: channels first, channels last."""
     return [1, 3, size, size], [1, size, size, 3]
 
@@ -133,7 +133,7 @@ def _fixed_shape(shape: list[int | None], size: int) -> list[int] | None:
     """The shape of one image that an input with open dimensions (None) can take; None for none."""
     # An open dimension fits both layouts: the three channels tell which.
     places = [axis for axis, length in enumerate(shape) if length == 3]
-    for axis, layout in zip((1, 3), _layouts(size), strict=True):
+    for axis, layout in zip((1, 3), layouts(size), strict=True):
         if places == [axis] and len(shape) == 4 and _fits(shape, layout):
             return layout
     return None

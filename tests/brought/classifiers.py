@@ -1,0 +1,78 @@
+"""A small network that knows four colours, for files of every kind, and the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from click.testing import CliRunner
+
+from edgekit.cli import cli
+from edgekit.errors import EdgekitError
+from edgekit.evaluation import measure
+from tests.models.test_foreign import CLASSES, COLOURS, SIZE, write_colours
+
+__all__ = ["CLASSES", "COLOURS", "SIZE", "Desk"]
+
+RECIPE = """\
+model: {{weights: {weights}, {model}}}
+data: {{source: imagefolder, path: images, image_size: {size}}}
+stages:
+  - quantize: {{samples: 24}}
+  - export
+gates: {{max_accuracy_drop: 20}}
+"""
+TARGET = "description: a board\nruntimes: [{}]\ncpu: cortex-a76\nthreads: 1\n"
+
+
+class Answer(NamedTuple):
+    """What a command left."""
+
+    code: int
+    words: str
+    report: dict[str, Any]
+
+    def figures(self, runtime: str, precision: str) -> list[float]:
+        """The top-1 accuracies of a runtime's rows, in percent."""
+        return [
+            row["validation"]["top1"]["value"]
+            for row in self.report["rows"]
+            if row["runtime"] == runtime and row["precision"] == precision
+        ]
+
+
+class Desk:
+    """A folder with images of four colours, and a store."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        write_colours(root / "images")
+
+    def run(self, *words: object) -> Answer:
+        result = CliRunner().invoke(cli, [*map(str, words), "--store", str(self.root / "store")])
+        error = result.exception
+        if isinstance(error, EdgekitError):  # what the command's `main` prints, and exits with
+            words = f"{result.output}{error.message}\nhint: {error.hint}"
+            return Answer(error.exit_code, words, {})
+        assert error is None or isinstance(error, SystemExit), error
+        return Answer(result.exit_code, result.output, {})
+
+    def build(self, file: Path | str, *runtimes: str, model: str = "input_range: 0..1") -> Answer:
+        """Build a file in the folder for a target that lists runtimes."""
+        recipe, target = self.root / "r.yaml", self.root / "board.yaml"
+        weights = json.dumps(str(self.root / file) + "/" * str(file).endswith("/"))
+        recipe.write_text(RECIPE.format(weights=weights, model=model, size=SIZE))
+        target.write_text(TARGET.format(", ".join(runtimes or ("onnxruntime",))))
+        out = self.root / "build"
+        answer = self.run("build", recipe, "--target", target, "--build-dir", out)
+        report = out / "r/board/report.json"
+        found = json.loads(report.read_text()) if report.exists() and not answer.code else {}
+        return answer._replace(report=found)
+
+
+def hurry(patch: pytest.MonkeyPatch) -> None:
+    """Latency is not what is tested here."""
+    patch.setitem(measure.PROTOCOL, "seconds", 0.2)
+    patch.setitem(measure.PROTOCOL, "rounds", 40)
