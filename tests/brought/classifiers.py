@@ -54,8 +54,8 @@ class Desk:
         result = CliRunner().invoke(cli, [*map(str, words), "--store", str(self.root / "store")])
         error = result.exception
         if isinstance(error, EdgekitError):  # what the command's `main` prints, and exits with
-            words = f"{result.output}{error.message}\nhint: {error.hint}"
-            return Answer(error.exit_code, words, {})
+            told = f"{result.output}{error.message}\nhint: {error.hint}"
+            return Answer(error.exit_code, told, {})
         assert error is None or isinstance(error, SystemExit), error
         return Answer(result.exit_code, result.output, {})
 

@@ -230,7 +230,7 @@ def quantized(desk: Desk, net: Module, how: str) -> Path:
         quantization.quantize_dynamic(source, into)
         return into
 
-    class Images(quantization.CalibrationDataReader):  # type: ignore[misc]
+    class Images:
         rows = iter(np.random.default_rng(0).random((4, 1, 3, SIZE, SIZE), np.float32))
 
         def get_next(self) -> Any:
