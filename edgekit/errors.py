@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from edgekit.printable import first_few, one_line, shortened
+
 
 class EdgekitError(Exception):
     """A failure with a message for a person, a hint, and an exit code for a script."""
@@ -53,18 +55,24 @@ class Problem:
     message: str
 
 
+MAX_SHOWN, LONGEST_PROBLEM = 15, 240
+"""Problems of a file that are told at once, and the characters of each: no more than a screen."""
+
+
 class ConfigError(InputError):
     """All problems found in one recipe or target file."""
 
     def __init__(self, path: Path | str, problems: list[Problem]) -> None:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        lines = [f"{path}: {count}"]
-        for problem in problems:
-            at = f"line {problem.line}" if problem.line else "file"
-            where = f"{problem.where}: " if problem.where else ""
-            lines.append(f"  {at}: {where}{problem.message}")
-        super().__init__("\n".join(lines))
+        lines = first_few(map(_line, problems), MAX_SHOWN)
+        super().__init__("\n  ".join([f"{path}: {count}", *lines]))
         self.problems = problems
+
+
+def _line(problem: Problem) -> str:
+    at = f"line {problem.line}" if problem.line else "file"
+    where = f"{shortened(one_line(problem.where))}: " if problem.where else ""
+    return f"{at}: {where}{shortened(one_line(problem.message), LONGEST_PROBLEM)}"
 
 
 class DataError(InputError):

@@ -35,7 +35,8 @@ from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import AnySource, AnyStage, Recipe, conflicts, renamed_keys
 from edgekit.spec.target import Target, load_target
-from edgekit.spec.yamlfile import Location, named_document, parse
+from edgekit.spec.yaml_document import Location
+from edgekit.spec.yamlfile import named_document, parse
 
 
 class MatrixEntry(BaseModel):

@@ -24,7 +24,8 @@ from filelock import FileLock
 from edgekit.discovery import find
 from edgekit.engine.artifact import write_atomically
 from edgekit.errors import ConfigError, InputError, Problem, StorageError
-from edgekit.spec.yamlfile import Document, parse, suggestion
+from edgekit.spec.yaml_document import Document
+from edgekit.spec.yamlfile import parse, suggestion
 from edgekit.transports.base import Transport
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -51,7 +52,7 @@ def read_inventory(path: Path | None = None) -> dict[str, Transport]:
         ConfigError: every problem in the file, each with its line.
     """
     path = path or inventory_path()
-    if not path.exists():
+    if not path.exists() or path.samefile(os.devnull):
         return {}
     document = Document(path)
     if not isinstance(document.data, dict):

@@ -12,8 +12,10 @@ from edgekit.data.sources import find_sources
 from edgekit.data.sources.base import Source
 from edgekit.evaluation.gates import Gates
 from edgekit.models.source import NAMES, ModelSource
+from edgekit.printable import shortened
 from edgekit.runtimes import find_runtimes
-from edgekit.spec.yamlfile import Document, Location, named_document, parse, suggestion
+from edgekit.spec.yaml_document import Document, Location
+from edgekit.spec.yamlfile import named_document, parse, suggestion
 from edgekit.stages import find_stages
 from edgekit.stages.base import Stage
 
@@ -24,13 +26,17 @@ def _tagged(entry: Any) -> Any:
         entry = {entry: {}}
     if isinstance(entry, Stage):
         return entry
+    if isinstance(entry, dict) and len(entry) > 1 and not next(iter(entry.values())):
+        first, second = list(entry)[:2]
+        raise ValueError(f"{second} stands beside {first}: indent it, so that it stands below")
     if not isinstance(entry, dict) or len(entry) != 1:
         raise ValueError("one stage expected here, e.g. `- quantize: {precision: int8}`")
     name, fields = next(iter(entry.items()))
     if name not in find_stages():
-        raise ValueError(f"no stage {name!r}; {suggestion(str(name), list(find_stages()))}")
+        known = suggestion(str(name), list(find_stages()))
+        raise ValueError(f"no stage {shortened(name)!r}; {known}")
     if fields is not None and not isinstance(fields, dict):
-        raise ValueError(f"a mapping of keys expected under {name}, not {fields!r}")
+        raise ValueError(f"a mapping of keys expected under {name}, not {shortened(repr(fields))}")
     if fields and "stage" in fields:
         raise ValueError(f"unknown key 'stage' under {name}")
     return {"stage": name, **(fields or {})}
@@ -41,7 +47,8 @@ def _known_source(value: Any) -> Any:
         name = value.get("source")
         known = list(find_sources())
         if "source" in value and str(name) not in known:
-            raise ValueError(f"no data source {name!r}; {suggestion(str(name), known)}")
+            given = shortened(repr(name))
+            raise ValueError(f"no data source {given}; {suggestion(str(name), known)}")
     return value
 
 

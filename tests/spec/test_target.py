@@ -48,7 +48,7 @@ def test_an_unknown_target_suggests_the_nearest() -> None:
         ("onnxruntime", "onxruntime", 2, "did you mean 'onnxruntime'"),
         ("[onnxruntime]", "[onnxruntime, onnxruntime]", 2, "named twice"),
         ("[onnxruntime]", "[]", 2, "at least 1"),
-        ("threads: 2", "threads: 0", 4, "greater than or equal to 1, not 0"),
+        ("threads: 2", "threads: 0", 4, "at least 1 expected, not 0"),
         ("threads: 2", "threds: 2", 4, "did you mean 'threads'"),
         ("cpu: cortex-a53\n", "", 1, "required"),
         ("description", "name: ../up\ndescription", 1, "name"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +13,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.devices.inventory import read_inventory
 from edgekit.errors import ConfigError, InputError, Problem
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import load_target
-from edgekit.spec.yamlfile import Document, parse, suggestion
+from edgekit.spec.yaml_document import Document
+from edgekit.spec.yamlfile import parse, suggestion
+from tests.mutations import damaged_text, fuzz, mutated, refusals
 
 
 class Strict(BaseModel):
@@ -135,8 +139,34 @@ def test_what_cannot_be_read_as_text_is_an_input_error(
 ) -> None:
     path = tmp_path / "file.yaml"
     path.mkdir() if content is None else path.write_bytes(content)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"cannot be read|this is a folder"):
         Document(path)
+
+
+BOMB = "\n".join([f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in pairwise("abcdefghi")])
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("name: 010\n", 1, "010 is 8 in YAML 1.1 and 10 in YAML 1.2"),
+        ("a: 1\nname: 1:30\n", 2, "YAML reads 1:30 as 90"),
+        ("name: 99999999999999999999\n", 1, "more than 64 bits"),
+        (f"name: {'9' * 4300}\n", 1, "a number of 4,300 digits"),
+        ("name: !!set {a, b}\n", 1, "the tag !!set is not read here"),
+        ("? [a]\n: 1\n", 1, "a word expected as a key"),
+        ("a: &a {b: 1}\nname: {<<: *a}\n", 2, "`<<` is not read here"),
+        (f"a: &a [x]\n{BOMB}\n", None, "more than 50,000 values"),
+        ('name: "a\\0b"\n', 1, "the character 0x0000"),
+        ("name: a\0b\n", 1, "the character 0x0000"),
+    ],
+)
+def test_what_would_be_read_otherwise_or_for_ever_is_refused(
+    tmp_path: Path, text: str, line: int | None, said: str
+) -> None:
+    found = problems(tmp_path, text)
+    assert [p for p in found if said in p.message and line in (p.line, None)]
+    assert all(len(p.message) < 300 for p in found)
 
 
 @pytest.mark.parametrize(
@@ -225,3 +255,61 @@ def test_no_text_raises_anything_but_our_own_errors(tmp_path: Path, text: str) -
         pass
     else:
         pytest.fail("a recipe without a model was accepted")
+
+
+GOOD_RECIPE = """\
+model: {arch: test_efficientnet, weights: scratch, mean: 0.5, std: [0.5, 0.5, 0.5]}
+data: {source: imagefolder, path: images, image_size: 32, classes: [a.txt]}
+stages:
+  - finetune: {epochs: 2, batch_size: 12, learning_rate: 3.0e-3}
+  - quantize: {samples: 24, quantizer: {litert: native}, corrections: [bias]}
+  - export
+gates: {max_accuracy_drop: 50, min_agreement: 90}
+"""
+GOOD_TARGET = """\
+description: a board for tests
+runtimes: [litert, onnxruntime]
+alternatives: [{runtime: openvino, precision: int8}]
+cpu: cortex-a76
+threads: 4
+gates: {max_size_mb: 2.5}
+use: "{{ recipe }} for {{ classes }} classes"
+"""
+GOOD_INVENTORY = """\
+pi5: {transport: ssh, host: pi@raspberrypi.local, port: 22}
+phone: {transport: adb, serial: R58M123}
+a76: {transport: emulated, cpu: cortex-a76}
+"""
+
+
+def yaml_texts(good: str) -> st.SearchStrategy[str]:
+    """The file with values that are odd, and with text that is."""
+    values = mutated(yaml.safe_load(good)).map(lambda v: str(yaml.safe_dump(v)))
+    return values | values | damaged_text(good)
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "file.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    return path
+
+
+@fuzz
+@given(text=yaml_texts(GOOD_RECIPE))
+def test_a_damaged_recipe(tmp_path: Path, text: str) -> None:
+    with refusals():
+        load_recipe(written(tmp_path, text))
+
+
+@fuzz
+@given(text=yaml_texts(GOOD_TARGET))
+def test_a_damaged_target(tmp_path: Path, text: str) -> None:
+    with refusals():
+        load_target(str(written(tmp_path, text)))
+
+
+@fuzz
+@given(text=yaml_texts(GOOD_INVENTORY))
+def test_a_damaged_inventory(tmp_path: Path, text: str) -> None:
+    with refusals():
+        read_inventory(written(tmp_path, text))

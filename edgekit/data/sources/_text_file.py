@@ -6,7 +6,8 @@ import codecs
 import shlex
 from pathlib import Path
 
-from edgekit.errors import DataError
+from edgekit.engine.user_files import read_file
+from edgekit.errors import DataError, InputError
 
 MAX_BYTES = 200_000_000
 """A list of class names or images that is larger is something else."""
@@ -24,11 +25,11 @@ def read_text(path: Path, key: str) -> str:
         DataError: it cannot be read, is too large, or is in another encoding.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{key}: {path} has {path.stat().st_size / 1e6:.0f} MB: it is no list")
-        content = path.read_bytes()
-    except OSError as error:
+        content = read_file(path, MAX_BYTES)
+    except FileNotFoundError as error:
         raise DataError(f"{key}: {path}: {error.strerror}") from None
+    except InputError as error:
+        raise DataError(f"{key}: {error.message}") from None
     known = MARKS.get(content[:2])
     if known:
         raise DataError(f"{key}: {path} is not UTF-8 but {known}", hint=_conversion(path, known))

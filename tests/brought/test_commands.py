@@ -1,0 +1,220 @@
+"""Recipes, targets and inventories as people write them, and the machines they do it on."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from edgekit.cli import cli
+from edgekit.errors import EdgekitError
+from tests.brought import brought
+from tests.conftest import write_images
+
+RECIPE = """\
+model: {arch: test_efficientnet, weights: scratch, mean: 0.5, std: 0.5}
+data: {source: imagefolder, path: images, image_size: 32}
+stages:
+  - finetune: {epochs: 2, batch_size: 12}
+  - quantize: {samples: 12}
+  - export
+gates: {max_accuracy_drop: 50}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with images and a recipe."""
+    write_images(tmp_path / "images", count=4)
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGEKIT_STORE", str(tmp_path / "store"))
+    return tmp_path
+
+
+def run(*words: object) -> tuple[int, str]:
+    """The exit code of a command, and what it said."""
+    done = CliRunner().invoke(cli, [str(word) for word in words])
+    if isinstance(done.exception, EdgekitError):
+        error = done.exception
+        return error.exit_code, "\n".join(filter(None, (error.message, error.hint)))
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.output
+
+
+def plan(recipe: str | Path = "r.yaml", *words: object) -> tuple[int, str]:
+    return run("plan", recipe, "--target", "rpi5", *words)
+
+
+def refused(old: str, new: str) -> str:
+    """What is said of the recipe with one change."""
+    assert old in RECIPE
+    Path("r.yaml").write_text(RECIPE.replace(old, new), encoding="utf-8")
+    code, said = plan()
+    assert code == 2
+    return said
+
+
+@brought(
+    "Recipes and commands",
+    "`stages:` as a mapping, without the dashes",
+    "refused: with the line, and to write `- ` before each",
+)
+def test_stages_without_dashes(folder: Path) -> None:
+    said = refused("  - finetune: {epochs: 2, batch_size: 12}\n  - quantize: {samples: 12}\n"
+                   "  - export\n", "  finetune: {epochs: 2}\n  quantize:\n  export:\n")  # fmt: skip
+    assert "line 3: stages: a list expected, not keys below it: write `- ` before each" in said
+
+
+@brought(
+    "Recipes and commands",
+    "The keys of a stage at the level of its name",
+    "refused: to indent them",
+)
+def test_keys_beside_their_stage(folder: Path) -> None:
+    said = refused("- finetune: {epochs: 2, batch_size: 12}", "- finetune:\n    epochs: 2")
+    assert "line 4: stages[0]: epochs stands beside finetune: indent it" in said
+
+
+@brought(
+    "Recipes and commands",
+    '5e-1, `[0.5]` or `"2"` where a number belongs',
+    "refused: with the number to write",
+)
+@pytest.mark.parametrize(
+    ("old", "new", "advice"),
+    [
+        ("std: 0.5", "std: 5e-1", "write 0.5"),
+        ("epochs: 2", "epochs: [2]", "write 2"),
+        ("epochs: 2", 'epochs: "2"', "write 2"),
+        ("epochs: 2", "epochs: 0o10", "write 8"),
+    ],
+)
+def test_numbers_that_are_none(folder: Path, old: str, new: str, advice: str) -> None:
+    assert refused(old, new).endswith(advice)
+
+
+@brought(
+    "Recipes and commands",
+    "Numbers that readers of YAML read differently: 010, 1:30",
+    "refused: with what each reads",
+)
+@pytest.mark.parametrize(("new", "said"), [("010", "is 8 in YAML 1.1"), ("1:30", "as 90")])
+def test_numbers_of_two_meanings(folder: Path, new: str, said: str) -> None:
+    assert said in refused("epochs: 2", f"epochs: {new}")
+
+
+@brought(
+    "Recipes and commands",
+    "`no`, `on` or a date where a name belongs",
+    "refused: to write it in quotes",
+)
+@pytest.mark.parametrize("name", ["no", "on", "2024-01-01", "12"])
+def test_names_that_yaml_reads_as_something_else(folder: Path, name: str) -> None:
+    assert f"write '{name}' in quotes" in refused("model:", f"name: {name}\nmodel:")
+
+
+@brought(
+    "Recipes and commands",
+    "An empty section (`model:`, `gates:`)",
+    "refused: with the keys that belong there",
+)
+@pytest.mark.parametrize(("section", "key"), [("model", "weights"), ("gates", "min_agreement")])
+def test_an_empty_section(folder: Path, section: str, key: str) -> None:
+    (line,) = [line for line in RECIPE.splitlines() if line.startswith(section)]
+    said = refused(line, f"{section}:")
+    assert f"{section}: keys below it expected" in said
+    assert key in said
+
+
+@brought("Recipes and commands", "An empty recipe", "refused: with the keys that are required")
+@pytest.mark.parametrize("text", ["", "# to do\n", "null\n"])
+def test_an_empty_recipe(folder: Path, text: str) -> None:
+    assert "stages: this key is required" in refused(RECIPE, text)
+
+
+@brought("Recipes and commands", "YAML merge keys (`<<: *base`)", "refused: by their name")
+def test_merge_keys(folder: Path) -> None:
+    assert "line 7: gates: `<<` is not read here" in refused("{max_acc", "{<<: {}, max_acc")
+
+
+@brought("Recipes and commands", "Tabs in a recipe", "refused: with the line, to use spaces")
+def test_tabs(folder: Path) -> None:
+    assert "line 4: not valid YAML: a tab stands here" in refused("  - fine", "\t- fine")
+
+
+@brought("Recipes and commands", "Line ends of Windows, and a byte order mark", "read")
+def test_a_recipe_from_windows(folder: Path) -> None:
+    content = b"\xef\xbb\xbf" + RECIPE.replace("\n", "\r\n").encode()
+    (folder / "r.yaml").write_bytes(content)
+    assert plan()[0] == 0
+
+
+@brought("Recipes and commands", "A recipe in UTF-16 or Latin-1", "refused: save it as UTF-8")
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_recipe_in_another_encoding(folder: Path, encoding: str) -> None:
+    (folder / "r.yaml").write_bytes(f"# für alle\n{RECIPE}".encode(encoding))
+    code, said = plan()
+    assert code == 2
+    assert "save it as UTF-8" in said
+
+
+BOMB = "a: &a [x]\n" + "".join(
+    f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghijklm")
+)
+
+
+@brought(
+    "Recipes and commands",
+    "A recipe made to hang its reader: aliases of aliases, numbers of 4,300 digits, 100,000 levels",
+    "refused: within seconds",
+)
+@pytest.mark.parametrize(
+    "text", [BOMB, f"a: {'9' * 4300}\n", f"a: 0x{'f' * 50_000}\n", "[" * 100_000, "#" * 2_000_000]
+)
+def test_a_recipe_without_an_end(folder: Path, text: str) -> None:
+    start = time.monotonic()
+    said = refused(RECIPE, text)
+    assert time.monotonic() - start < 20
+    assert len(said) < 1000
+
+
+@brought(
+    "Recipes and commands",
+    "A target file or an inventory with the same mistakes",
+    "refused: with the same words",
+)
+def test_targets_and_inventories(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = "description: mine\nruntimes: litert\ncpu: 76\nthreads: 010\n"
+    (folder / "board.yaml").write_text(target)
+    code, said = run("plan", "r.yaml", "--target", "board.yaml")
+    assert code == 2
+    assert "line 2: runtimes: a list expected, not 'litert': write [litert]" in said
+    assert "line 3: cpu: text expected, and YAML reads 76 as a number: write '76'" in said
+    assert "line 4: threads: 010 is 8 in YAML 1.1" in said
+    (folder / "devices.yaml").write_text("pi: {transport: ssh, host: 12, port: '22'}\n")
+    monkeypatch.setenv("EDGEKIT_DEVICES", str(folder / "devices.yaml"))
+    code, said = run("device", "list")
+    assert code == 2
+    assert "pi.host: text expected, and YAML reads 12 as a number: write '12'" in said
+    assert "pi.port: a whole number expected, not '22', which YAML reads as text: write 22" in said
+
+
+@brought(
+    "Recipes and commands",
+    "A folder, a device or a link that leads nowhere in the place of a recipe",
+    "refused: says what it is",
+)
+def test_what_is_no_file(folder: Path) -> None:
+    (folder / "gone.yaml").symlink_to("nowhere")
+    for recipe, said in {
+        "images": "this is a folder",
+        "/dev/zero": "this is a device",
+        "gone.yaml": "no such file",
+    }.items():
+        code, words = plan(recipe)
+        assert code == 2
+        assert said in words
