@@ -8,7 +8,8 @@
     |   +-- StorageError        no space, no permission, no folder
     |   +-- MissingPackage      an optional dependency is not installed
     |   +-- Unsupported         this model cannot be built for this runtime
-    +-- GateBroken          3   a measured figure is past its limit
+    +-- GateBroken          3   a measured figure is past its limit, or the float model is no better
+    |   |                       than guessing, so that no figure says anything ("untrained")
     |   +-- NotAsAsked          the artifact is not what the recipe asked for
     +-- IntegrityError      4   a digest differs, a stored file is corrupt
     +-- DeviceError         5   a device, a runtime process or the way to it

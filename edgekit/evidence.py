@@ -25,6 +25,14 @@ class Verdict(StrEnum):
     CANNOT_TELL = "cannot tell"
 
 
+class Status(StrEnum):
+    """What came of a target, or of a file."""
+
+    PASSED = "passed"
+    UNTRAINED = "untrained"  # no better than guessing: it shows nothing, whatever it holds
+    BROKEN = "broken"  # a gate is, or something failed
+
+
 class Measurement(BaseModel):
     """One figure: value and unit, 95 % interval where it is a sample, evidence and method."""
 

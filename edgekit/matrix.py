@@ -99,6 +99,7 @@ class Matrix(BaseModel):
                 stage.model_copy(update=changes) if stage.trains else stage for stage in self.stages
             ),
             gates=Gates(),
+            allow_untrained=True,  # a line of the matrix says so itself
         )
 
 

@@ -37,6 +37,22 @@ def proportion(successes: int, trials: int) -> Interval:
     return Interval(float(ci.low), float(ci.high))
 
 
+def exceeds(successes: int, trials: int, share: float) -> float:
+    """The p-value of the exact binomial test that a true share is larger than `share` (one-sided).
+
+    Args:
+        share: a fraction of 1, as large as guessing reaches.
+
+    Thirteen of twenty-four are more than one in three, twelve need not be:
+
+    >>> f"{exceeds(13, 24, 1 / 3):.3f} {exceeds(12, 24, 1 / 3):.3f}"
+    '0.028 0.068'
+    """
+    from scipy.stats import binomtest
+
+    return float(binomtest(successes, trials, share, alternative="greater").pvalue)
+
+
 @dataclass(frozen=True)
 class PairedAccuracy:
     """Two classifiers on the same images. `drop` is in points: positive is a loss.

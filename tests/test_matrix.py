@@ -125,26 +125,26 @@ def test_the_pages_hold_every_line_and_every_reason(world: Path, report: MatrixR
     assert json.loads((folder / "matrix.json").read_text())["schema_version"] == 2
 
 
-def test_a_network_that_guesses_speaks_for_no_family(report: MatrixReport) -> None:
+def test_an_untrained_network_speaks_for_no_family(report: MatrixReport) -> None:
     learned = report.lines[0].model_copy(deep=True)
     float32, int8 = learned.cells
     assert float32.top1
     assert int8.agreement
     assert report.majority == 50
-    float32.top1 = float32.top1.model_copy(update={"low": 60.0})
+    float32.top1 = float32.top1.model_copy(update={"value": 100.0})
     int8.agreement = int8.agreement.model_copy(update={"value": 96.0})
-    guesses = learned.model_copy(deep=True, update={"arch": "guesses"})
-    guesses.cells[0].top1 = float32.top1.model_copy(update={"low": 50.0})
-    guesses.cells[1].agreement = int8.agreement.model_copy(update={"value": 100.0})
-    both = report.model_copy(update={"lines": [guesses, learned]})
-    assert [both.has_learned(line) for line in both.lines] == [False, True]
+    untrained = learned.model_copy(deep=True, update={"arch": "untrained"})
+    untrained.cells[0].top1 = float32.top1.model_copy(update={"value": 50.0})
+    untrained.cells[1].agreement = int8.agreement.model_copy(update={"value": 100.0})
+    both = report.model_copy(update={"lines": [untrained, learned]})
+    assert [both.is_trained(line) for line in both.lines] == [False, True]
     (reach,) = both.families()["tiny"]
     assert reach.kept
     assert reach.best
     assert reach.best[0] == "test_efficientnet"
-    alone = report.model_copy(update={"lines": [guesses]})
+    alone = report.model_copy(update={"lines": [untrained]})
     assert alone.families()["tiny"][0].best is None
-    assert "*guesses*" in render_matrix(both, html=False)
+    assert "*untrained*" in render_matrix(both, html=False)
 
 
 def test_a_file_that_is_no_report_is_refused(tmp_path: Path) -> None:

@@ -23,10 +23,12 @@ from edgekit.errors import (
     NotAsAsked,
     StorageError,
 )
+from edgekit.evaluation.chance import ChanceTest, chance_test
 from edgekit.evaluation.choose import Choice, read_choice
 from edgekit.evaluation.gates import GateResult, Gates, judge
 from edgekit.evaluation.metrics import Validation, gate_figures
 from edgekit.evaluation.validate import read_validation
+from edgekit.evidence import Status
 
 
 @dataclass
@@ -48,6 +50,8 @@ class TargetResult:
 
     plan: TargetPlan
     rows: list[RowResult] = field(default_factory=list)
+    chance: ChanceTest | None = None
+    """Whether the float model is better than guessing; None where nothing was measured."""
     choice: Choice | None = None
     faults: list[str] = field(default_factory=list)
     """What broke, each with its variant, stage, figure and limit; empty if all is well."""
@@ -55,6 +59,23 @@ class TargetResult:
     """What ended the target where it was not a gate."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Alternatives that cannot ship, each with the reason."""
+
+    @property
+    def status(self) -> Status:
+        """Of a model that has learned nothing, a gate that it holds says nothing."""
+        if self.faults and not self.is_refused:
+            return Status.BROKEN
+        return Status.PASSED if self.is_trained else Status.UNTRAINED
+
+    @property
+    def is_trained(self) -> bool:
+        """Nothing says that its float model guesses."""
+        return self.chance is None or self.chance.is_trained
+
+    @property
+    def is_refused(self) -> bool:
+        """Its float model guesses, and the recipe does not allow it."""
+        return not self.is_trained and not self.plan.allow_untrained
 
     @property
     def shipped(self) -> dict[str, RowResult]:
@@ -146,7 +167,11 @@ class _TargetRun:
             return
         found = _judged(row, plan, self.executor.artifacts)
         self.result.rows.append(found)
-        if found.broken:
+        if self.result.chance is None:  # the first row is the float reference's
+            self.result.chance = chance_test(found.validation)
+        if self.result.is_refused:
+            self.result.faults.append(str(self.result.chance))
+        elif found.broken:
             figures = "; ".join(map(str, found.broken))
             self._fail(step.owner, self._is_required(step), f"{row.stage}: {figures}")
 

@@ -36,6 +36,7 @@ class TargetPlan:
     """Variants that this recipe cannot have, each with the reason."""
     board: TimingDevice | None = None
     """The user's device that stands for the target."""
+    allow_untrained: bool = False
 
     def gates_for(self, variant: str) -> Gates:
         """A size ratio is a promise of the recipe's own precision: a variant that brings another
@@ -94,6 +95,7 @@ class TargetPlanner:
             precision=next((getattr(s, "precision", None) for s in stages if s.images), None),
             unreachable=self.unreachable,
             board=self.board,
+            allow_untrained=self.draft.recipe.allow_untrained,
         )
 
     @property

@@ -14,6 +14,7 @@ from pydantic import (
 
 from edgekit.engine.artifact import FileEntry, Json
 from edgekit.evaluation.gates import GateResult
+from edgekit.evidence import Status
 from edgekit.models.channel_widths import Widths
 from edgekit.models.source import Triple
 from edgekit.runtimes.contract.compiled_metadata import AppliedQuantization, Audit, FloatOps
@@ -103,7 +104,7 @@ class Manifest(BaseModel):
     libraries: dict[str, str]
     edgekit: str
     gates: tuple[GateResult, ...]
-    verdict: Literal["passed", "broken"]
+    verdict: Status
 
 
 class TargetManifest(BaseModel):

@@ -7,10 +7,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.data.problem import DataProblem
+from edgekit.evaluation.chance import ChanceTest
 from edgekit.evaluation.choose import Choice
 from edgekit.evaluation.gates import GateResult, Gates
 from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, Validation
-from edgekit.evidence import Bound, Evidence, Measurement, Reason, Validity
+from edgekit.evidence import Bound, Evidence, Measurement, Reason, Status, Validity
 from edgekit.models.pruned import Pruned
 from edgekit.runtimes.contract.compiled_metadata import Audit, FloatOps, MixedPrecision, Search
 
@@ -103,7 +104,8 @@ class DataRecord(BaseModel):
 
 
 class Report(BaseModel):
-    """One target of one build. `status` is broken if a gate stopped it."""
+    """One target of one build. `status` is untrained where its float model is no better than
+    guessing, and broken if a gate stopped it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -122,8 +124,10 @@ class Report(BaseModel):
     memory_mb: int | None
     threads: int
     """Threads that an application on the target gives to inference; host ratios use one."""
-    status: Literal["passed", "broken"]
+    status: Status
     broken: list[str]
+    chance: ChanceTest | None = None
+    """The float model against always naming the commonest class; None in older reports."""
     evidence: Evidence
     """Where accuracy and latency were seen."""
     not_measured: list[str]
@@ -153,6 +157,11 @@ class Report(BaseModel):
         return [v for v in last if compared and v not in compared and v not in self.left_out]
 
     @property
+    def untrained(self) -> str:
+        """Why nothing can be concluded; empty where the float model has learned something."""
+        return "" if self.chance is None or self.chance.is_trained else str(self.chance)
+
+    @property
     def device_facts(self) -> str:
         """cortex-a76, armv8.2-a with dotprod, 4 threads, 4096 MB: as far as the target says."""
         memory = f"{self.memory_mb} MB" if self.memory_mb else None
@@ -162,6 +171,6 @@ class Report(BaseModel):
     def chosen(self) -> str | None:
         """The variant to take: the fastest that passed, or the only one; None where none did."""
         passed = [row.variant for row in self.rows if row.last and row.variant not in self.left_out]
-        if self.status == "broken" or not passed:
+        if self.broken or not passed:
             return None
         return self.choice.fastest if self.choice else passed[0]

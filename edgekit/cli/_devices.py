@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from edgekit.cli._options import FILE, triple
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
+    from edgekit.devices.bundle.bundle import Bundle
     from edgekit.devices.bundle.options import BundleOptions
     from edgekit.engine.store import Store
     from edgekit.transports.base import Transport
@@ -86,6 +88,19 @@ def bundle_options(strict: bool = False, sustained: float = 0.0, **options: Any)
 
 def on_stderr(message: str) -> None:
     click.echo(message, err=True)
+
+
+def tell_untrained(bundle: Bundle) -> None:
+    """A word on a model whose build was untrained; a file from elsewhere has no manifest."""
+    from edgekit.build_folder.reading import read_manifest
+
+    with suppress(InputError):  # another version's: the model is used all the same
+        manifest = read_manifest(bundle.folder)
+        if getattr(manifest, "verdict", None) == "untrained":
+            on_stderr(
+                f"{bundle.info.subject.file} is untrained: its float model was no better than "
+                "always naming the commonest class"
+            )
 
 
 def store_of(store: Path | None) -> Store:

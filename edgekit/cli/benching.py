@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli._devices import binary_option, bundle_options, measuring, store_of, transports_of
+from edgekit.cli._devices import (
+    binary_option,
+    bundle_options,
+    measuring,
+    store_of,
+    tell_untrained,
+    transports_of,
+)
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
 from edgekit.errors import DeviceError, InputError, need_folder, storage_errors
 
@@ -66,6 +73,7 @@ def bench(
     transport = transports_of((device,))[device]
     made_with, cache = bundle_options(**options), store_of(store)
     with Console(quiet=as_json) as console, bundle_of(artifact, cache, made_with) as made:
+        tell_untrained(made)
         with Device(device, transport) as opened:
             report = (
                 bench_phone(made, opened, tool, console.working)

@@ -12,7 +12,7 @@ import click
 
 from edgekit.cli._devices import on_stderr
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
-from edgekit.errors import GateBroken, InputError, need_folder
+from edgekit.errors import EdgekitError, GateBroken, InputError, need_folder
 
 if TYPE_CHECKING:
     from edgekit.build.plan import Plan
@@ -79,16 +79,29 @@ def _raise_faults(result: Build, folders: list[Path]) -> None:
     if not broken:
         return
     error = next((t.error for t in result.targets if t.error), None)
-    failure = GateBroken(
-        ("" if error else "a gate is broken: ") + "; ".join(broken),
-        hint="the last stage that passed is kept; see last-passed/ and the report in "
-        + ", ".join(map(str, folders))
-        if folders
-        else "nothing could be measured, so there is no report",
-    )
+    failure = GateBroken(_headline(result, broken, error), hint=_hint(result, folders))
     if error:
         failure.exit_code = error.exit_code
     raise failure
+
+
+def _headline(result: Build, broken: list[str], error: EdgekitError | None) -> str:
+    refused = [t for t in result.targets if t.is_refused]
+    if refused and len(refused) == len(broken):  # of all targets it is the same float model
+        return str(refused[0].chance)
+    return ("" if error else "a gate is broken: ") + "; ".join(broken)
+
+
+def _hint(result: Build, folders: list[Path]) -> str:
+    if any(target.is_refused for target in result.targets):
+        return (
+            "train longer, or give more images; with `allow_untrained: true` the recipe builds it "
+            "all the same"
+        )
+    if not folders:
+        return "nothing could be measured, so there is no report"
+    where = ", ".join(map(str, folders))
+    return f"the last stage that passed is kept; see last-passed/ and the report in {where}"
 
 
 @click.command()

@@ -121,6 +121,7 @@ class Console:
 
     def report(self, report: Report, folder: Path) -> None:
         self.bars.stop()
+        self._untrained(report)
         table = Table(title=f"{report.recipe} for {report.target}: {report.status}")
         for heading in ("variant", "stage"):
             table.add_column(heading, no_wrap=True)
@@ -150,6 +151,10 @@ class Console:
             )
         self._say(f"Report: {folder / 'report.html'}")
 
+    def _untrained(self, report: Report) -> None:
+        if report.untrained:
+            self._say(report.untrained)
+
     def _on_device(self, report: Report) -> None:
         """The rows that were run on a device of the user's."""
         rows = [(row, row.on_device) for row in report.rows if row.on_device]
@@ -178,6 +183,7 @@ class Console:
     def comparison(self, reports: list[Report], folder: Path) -> None:
         """What each target takes, where several were built."""
         self.bars.stop()
+        self._untrained(reports[0])
         table = Table(title=f"{reports[0].recipe}: the choice of each target")
         for heading in ("target", "status", "choice"):
             table.add_column(heading, no_wrap=True)

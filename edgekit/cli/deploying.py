@@ -16,6 +16,7 @@ from edgekit.cli._devices import (
     measuring,
     on_stderr,
     store_of,
+    tell_untrained,
     transports_of,
 )
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
@@ -41,6 +42,7 @@ def bundle(artifact: Path, out: Path, store: Path | None, **options: Any) -> Non
     from edgekit.devices.bundle.pack import pack_bundle
 
     with bundle_of(artifact, store_of(store), bundle_options(**options)) as made:
+        tell_untrained(made)
         pack_bundle(made, out)
         click.echo(f"{out}: {made.info.subject.file}, {made.info.images} images, release "
                    f"{made.release()[:16]}")  # fmt: skip
@@ -78,6 +80,7 @@ def deploy(
 
     transports = transports_of(devices)
     with bundle_of(artifact, store_of(store), bundle_options(**options)) as made:
+        tell_untrained(made)
         release = made.release()
         golden_runner = phone_golden(binary, made) if binary else None
         deployment = Deployment(made, release, keep, dry_run, golden_runner, on_stderr)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from edgekit.build.draft import CHECK_SOURCE, SPLITS
+from edgekit.build.draft import CHECK_SOURCE
 from edgekit.build.run import Build, TargetResult
-from edgekit.data.splits import SplitsMetadata
 from edgekit.evaluation.source_check import SourceCheckMetadata
 from edgekit.evidence import Evidence
 from edgekit.runtimes import find_runtimes
@@ -38,25 +37,7 @@ def _undecided(build: Build) -> list[str]:
 
 
 def doubts(build: Build, target: TargetResult) -> list[str]:
-    return [*_undecided(build), *_no_better_than_guessing(build, target), *_not_measured(target)]
-
-
-def _no_better_than_guessing(build: Build, target: TargetResult) -> list[str]:
-    """A network that has not learned anything loses nothing in int8 either."""
-    if not target.rows:
-        return []
-    splits = build.artifacts[SPLITS].described_by(SplitsMetadata)
-    counts = splits.counts[build.plan.recipe.data.evaluate_on]
-    share = 100 * max(counts.values()) / sum(counts.values())
-    top1 = target.rows[0].validation.top1
-    if top1.low is None or top1.low > share:
-        return []
-    return [
-        f"That the float model has learned anything: its top-1 of {top1.value:.1f} % "
-        f"({top1.low:.1f} to {top1.high:.1f}) is not shown to be better than always naming the "
-        f"commonest class ({share:.1f} %). What int8 loses of it says little: train longer, give "
-        "more images."
-    ]
+    return [*_undecided(build), *_not_measured(target)]
 
 
 def _not_measured(target: TargetResult) -> list[str]:

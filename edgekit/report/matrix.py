@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.evaluation.chance import held_to_chance
 from edgekit.evidence import InvalidMeasurement, Measurement, Verdict
 from edgekit.runtimes.contract.compiled_metadata import Audit, FloatOps
 
@@ -104,15 +105,14 @@ class MatrixReport(BaseModel):
         found = {str(c.latency.evidence) for line in self.lines for c in line.cells if c.latency}
         return " and ".join(sorted(found)) or "host"
 
-    def has_learned(self, line: MatrixRow) -> bool:
-        """Whether the float network is surely better than naming the commonest class: the agreement
-        of one that is not says nothing."""
+    def is_trained(self, line: MatrixRow) -> bool:
+        """Whether the float network is significantly better than naming the commonest class: the
+        agreement of one that is not says nothing."""
         floats = [c.top1 for c in line.cells if c.top1 and c.precision == "float32"]
-        guess = self.majority or 0.0
-        return bool(floats) and (floats[0].low or 0.0) > guess
+        return bool(floats) and held_to_chance(floats[0], self.majority or 0.0).is_trained
 
     def families(self) -> dict[str, list[Reach]]:
-        """For each family its best int8 form on every target, networks that have learned alone."""
+        """For each family its best int8 form on every target, trained networks alone."""
         targets = list(dict.fromkeys(target for target, _ in self.columns))
         return {
             family: [Reach(target=target, best=self._best(family, target)) for target in targets]
@@ -123,7 +123,7 @@ class MatrixReport(BaseModel):
         found = {
             cell.agreement.value: (line.arch, cell)
             for line in self.lines
-            if line.family == family and self.has_learned(line)
+            if line.family == family and self.is_trained(line)
             for cell in line.cells
             if cell.target == target and cell.agreement and cell.is_int8
         }

@@ -2,7 +2,8 @@
 
 A folder is made beside its destination and swapped in whole, under a lock; a swap that was killed
 half way is taken back by the next build. When a gate is broken, what an earlier build shipped stays
-where it is, and the last stage that passed goes to `last-passed/`.
+where it is, and the last stage that passed goes to `last-passed/`; it stays as well where the float
+model is no better than guessing, of which nothing has passed.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from edgekit.build_folder.reading import MANIFEST, REPORT
 from edgekit.build_folder.report import Report, StepRecord
 from edgekit.engine.artifact import Artifact, write_atomically
 from edgekit.errors import storage_errors
+from edgekit.evidence import Status
 from edgekit.models.card import WEIGHTS_FILE
 from edgekit.models.checkpoint import NOTE, read_note
 from edgekit.report.device import DEVICE_PAGES, write_device_report
@@ -73,7 +75,9 @@ def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
             with FileLock(folder / ".lock"):
                 for place in (folder, folder / LAST_PASSED):
                     _recover(place)
-                if target.faults:
+                if target.is_refused:
+                    remove_last_passed(folder / LAST_PASSED, TRUNK_FILES)
+                elif target.faults:
                     _publish_broken(build, target, report, folder / LAST_PASSED)
                 else:
                     _publish_models(build, target, report, folder)
@@ -198,6 +202,12 @@ def _publish_row(build: Build, result: RowResult, report: Report, destination: P
     return manifest
 
 
+def _verdict(result: RowResult, report: Report) -> Status:
+    if result.broken:
+        return Status.BROKEN
+    return Status.UNTRAINED if report.untrained else Status.PASSED
+
+
 def _blob(build: Build, result: RowResult) -> Artifact | None:
     """What the target's device made of the file, where this machine has the device."""
     return build.artifacts.get(result.row.model.sibling(PRECOMPILE))
@@ -247,7 +257,7 @@ def _manifest(build: Build, result: RowResult, report: Report) -> Manifest:
         libraries=report.libraries,
         edgekit=report.edgekit,
         gates=tuple(result.gates),
-        verdict="broken" if result.broken else "passed",
+        verdict=_verdict(result, report),
     )
 
 

@@ -78,6 +78,9 @@ class Recipe(BaseModel):
     data: SerializeAsAny[AnySource]
     stages: tuple[SerializeAsAny[AnyStage], ...] = Field(min_length=1, strict=False)
     gates: Gates = Gates()
+    allow_untrained: bool = False
+    """Build what is no better than naming the commonest class, too. Its verdict is "untrained" all
+    the same."""
 
 
 def conflicts(recipe: Recipe) -> list[tuple[Location, str]]:

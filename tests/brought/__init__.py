@@ -22,6 +22,7 @@ Kind = Literal[
     "Images and folders",
     "Class lists",
     "Recipes and commands",
+    "Figures and verdicts",
     "Results from devices",
     "Machines",
 ]

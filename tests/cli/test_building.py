@@ -22,6 +22,7 @@ stages:
   - finetune: {epochs: 1, batch_size: 8}
   - quantize: {samples: 8}
   - export
+allow_untrained: true
 """
 WITH_WEIGHTS = RECIPE.replace("scratch", "given.pth").replace(
     "  - finetune: {epochs: 1, batch_size: 8}\n", ""

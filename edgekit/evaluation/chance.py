@@ -1,0 +1,56 @@
+"""Whether a float model has learned anything: what compression keeps of it says nothing otherwise.
+
+One rule for builds and the matrix: accuracy is held against the share of the commonest class, the
+"no information rate" of R's caret (Kuhn 2008), by its one-sided exact binomial test.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit import stats
+from edgekit.evaluation.metrics import Validation
+from edgekit.evidence import Measurement
+
+
+class ChanceTest(BaseModel):
+    """A float model's top-1 against naming the commonest class each time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    top1: Measurement
+    commonest: float
+    """Percent of the images whose class is the commonest."""
+    p_value: float
+
+    @property
+    def is_trained(self) -> bool:
+        return self.p_value < 1 - stats.CONFIDENCE
+
+    def __str__(self) -> str:
+        top1 = self.top1
+        return (
+            f"untrained: the float model's top-1 of {top1.value:.1f} % ({top1.low:.1f} to "
+            f"{top1.high:.1f}) on {top1.samples} images is not significantly better than always "
+            f"naming the commonest class, which is right for {self.commonest:.1f} % (one-sided "
+            f"binomial test, p = {self.p_value:.2f}): nothing can be concluded from what "
+            "compression keeps of it"
+        )
+
+
+def held_to_chance(top1: Measurement, commonest: float) -> ChanceTest:
+    """
+    Args:
+        top1: percent, with the number of images.
+        commonest: percent of them whose class is the commonest.
+    """
+    images = top1.samples or 0
+    right = round(top1.value / 100 * images)
+    p_value = stats.exceeds(right, images, commonest / 100) if images else 1.0
+    return ChanceTest(top1=top1, commonest=commonest, p_value=p_value)
+
+
+def chance_test(validation: Validation) -> ChanceTest:
+    """Of a float model, on the images that judged it."""
+    counts = [share.samples or 0 for share in validation.recall.values()]
+    return held_to_chance(validation.top1, 100 * max(counts) / sum(counts))

@@ -1,0 +1,131 @@
+"""Figures that cannot carry a verdict, and what is said of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.brought import brought
+from tests.build.test_run import edgekit
+from tests.conftest import write_images
+
+NOISE = """\
+model: {arch: test_efficientnet, weights: scratch, mean: 0.5, std: 0.5}
+data: {source: imagefolder, path: images, image_size: 32}
+stages: [{finetune: {epochs: 1}}, {quantize: {samples: 8, max_float_macs: 1.0}}, export]
+"""
+BOARD = "description: a board\nruntimes: [onnxruntime]\ncpu: cortex-a76\nthreads: 1\n"
+
+
+def write_noise(folder: Path, counts: dict[str, int]) -> None:
+    """Pictures that have nothing to do with their classes."""
+    rng = np.random.default_rng(0)
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe whose network can learn nothing, and a store that keeps it."""
+    root = tmp_path_factory.mktemp("noise")
+    write_noise(root / "images", {"a": 20, "b": 20, "c": 20})
+    (root / "noise.yaml").write_text(NOISE)
+    (root / "board.yaml").write_text(BOARD)
+    return root
+
+
+def report(folder: Path, name: str = "noise") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / f"build/{name}/board/report.json").read_text())
+    return found
+
+
+@brought(
+    "Figures and verdicts",
+    "A model that is no better than always naming the commonest class",
+    "refused: untrained, exit code 3, and nothing is shipped",
+)
+def test_an_untrained_model_does_not_pass(noise: Path) -> None:
+    words = ("build", "noise.yaml", "--target", "board.yaml")
+    done = edgekit(*words, cwd=noise, store=noise / "store")
+    assert done.returncode == 3
+    assert "not significantly better than always naming the commonest class" in done.stderr
+    assert "allow_untrained: true" in done.stderr
+    assert "for board: untrained" in done.stdout
+    found = report(noise)
+    assert found["status"] == "untrained"
+    assert found["chance"]["commonest"] == pytest.approx(100 / 3, abs=3)
+    assert found["chance"]["p_value"] > 0.05
+    folder = noise / "build/noise/board"
+    page = (folder / "report.html").read_text()
+    assert page.index("Nothing can be concluded") < page.index('class="cards"')
+    assert not (folder / "onnxruntime").exists()
+
+
+@brought(
+    "Figures and verdicts",
+    "The same, in a recipe that says `allow_untrained: true`",
+    "told: built and shipped, untrained in terminal, report and manifests, and when it is bundled",
+)
+def test_an_untrained_model_that_is_allowed_stays_untrained(noise: Path, tmp_path: Path) -> None:
+    shutil.copytree(noise / "images", tmp_path / "images")
+    (tmp_path / "noise.yaml").write_text(NOISE + "allow_untrained: true\n")
+    for name in ("board", "twin"):
+        (tmp_path / f"{name}.yaml").write_text(BOARD)
+    both = ("--target", "board.yaml", "--target", "twin.yaml")
+    done = edgekit("build", "noise.yaml", *both, cwd=tmp_path, store=noise / "store")
+    assert done.returncode == 0, done.stderr
+    assert "untrained: the float model" in done.stdout
+    assert report(tmp_path)["status"] == "untrained"
+    for name in ("comparison.md", "comparison.html"):
+        page = (tmp_path / "build/noise" / name).read_text()
+        assert "Nothing can be concluded" in page
+        assert ">passed<" not in page
+    folder = tmp_path / "build/noise/board/onnxruntime"
+    assert json.loads((folder / "manifest.json").read_text())["verdict"] == "untrained"
+    made = edgekit("bundle", folder, "--out", "carry", cwd=tmp_path, store=noise / "store")
+    assert made.returncode == 0, made.stderr
+    assert "model.onnx is untrained" in made.stderr
+
+
+@brought(
+    "Figures and verdicts",
+    "A model that names the commonest class of a lopsided data set, and is right for 83 %",
+    "refused: untrained; 83 % is what naming it reaches",
+)
+def test_a_high_accuracy_on_lopsided_classes_is_no_learning(noise: Path, tmp_path: Path) -> None:
+    write_noise(tmp_path / "images", {"good": 50, "bad": 10})
+    (tmp_path / "noise.yaml").write_text(NOISE)
+    (tmp_path / "board.yaml").write_text(BOARD)
+    words = ("build", "noise.yaml", "--target", "board.yaml", "--json")
+    done = edgekit(*words, cwd=tmp_path, store=noise / "store")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["status"] == "untrained"
+    assert report(tmp_path)["chance"]["commonest"] > 75
+
+
+@brought(
+    "Figures and verdicts",
+    "A model that was trained for too short, where an earlier build shipped a good one",
+    "refused: untrained; what was shipped stays",
+)
+def test_what_was_shipped_outlives_an_untrained_build(noise: Path, tmp_path: Path) -> None:
+    write_images(tmp_path / "images")
+    (tmp_path / "noise.yaml").write_text(NOISE + "allow_untrained: true\n")
+    (tmp_path / "board.yaml").write_text(BOARD)
+    words = ("build", "noise.yaml", "--target", "board.yaml")
+    assert edgekit(*words, cwd=tmp_path, store=noise / "store").returncode == 0
+    shipped = tmp_path / "build/noise/board/onnxruntime/model.onnx"
+    before = shipped.read_bytes()
+    (tmp_path / "noise.yaml").write_text(NOISE)
+    assert edgekit(*words, cwd=tmp_path, store=noise / "store").returncode == 3
+    assert shipped.read_bytes() == before
+    assert report(tmp_path)["status"] == "untrained"

@@ -1,0 +1,30 @@
+"""Whether a float model has learned anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgekit.evaluation.chance import held_to_chance
+from edgekit.evaluation.metrics import share_of
+from edgekit.evidence import Evidence
+
+
+@pytest.mark.parametrize(
+    ("right", "images", "commonest", "trained"),
+    [
+        (8, 24, 1 / 3, False),
+        (12, 24, 1 / 3, False),
+        (13, 24, 1 / 3, True),
+        (4, 4, 0.5, False),  # as likely as one in sixteen
+        (5, 5, 0.5, True),
+        (90, 100, 0.9, False),  # names nothing but the commonest class
+        (97, 100, 0.9, True),
+        (24, 24, 1.0, False),  # images of one class show nothing
+    ],
+)
+def test_accuracy_is_held_to_the_commonest_class(
+    right: int, images: int, commonest: float, trained: bool
+) -> None:
+    found = held_to_chance(share_of(right, images, Evidence.HOST), 100 * commonest)
+    assert found.is_trained is trained
+    assert str(found).startswith("untrained: ")
