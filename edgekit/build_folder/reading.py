@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from edgekit.build_folder.manifest import Manifest, TargetManifest
 from edgekit.build_folder.report import Report
 from edgekit.engine.artifact import Artifact, sha256_of
+from edgekit.engine.records import BadRecord, Record, parse_json, parse_record, shown
 from edgekit.engine.store import Store
 from edgekit.errors import InputError, IntegrityError
 
 MANIFEST, REPORT, IMAGES = "manifest.json", "report.json", "images.npy"
 TARGET_KEYS, REPORT_KEYS = {"recipe", "target", "artifacts"}, {"recipe", "target", "rows"}
 BUILD_AGAIN = "build it again: `edgekit build RECIPE --target TARGET`, with the same --store"
-
-Record = TypeVar("Record", bound=BaseModel)
 
 
 def artifact_of(path: Path, store: Store) -> tuple[Artifact, Path | None]:
@@ -126,10 +122,12 @@ def build_around(path: Path) -> Path | None:
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = parse_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", hint=BUILD_AGAIN) from error
+    except BadRecord as error:
         raise InputError(f"{path} cannot be read: {error}", hint=BUILD_AGAIN) from error
     if not isinstance(fields, dict):
         raise InputError(f"{path} cannot be read: a mapping expected", hint=BUILD_AGAIN)
@@ -142,15 +140,11 @@ def _parsed(path: Path, fields: dict[str, Any], model: type[Record], what: str) 
     version = fields.get("schema_version", current)
     if version != current:
         raise InputError(
-            f"{path} was written by another version of edgekit (schema {version}; this one reads "
-            f"{current})",
+            f"{path} was written by another version of edgekit (schema {shown(version)}; this one "
+            f"reads {current})",
             hint=BUILD_AGAIN,
         )
     try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f"{path} is no {what}: {where}: {first['msg']}", hint=BUILD_AGAIN
-        ) from error
+        return parse_record(model, fields)
+    except BadRecord as error:
+        raise InputError(f"{path} is no {what}: {error}", hint=BUILD_AGAIN) from error

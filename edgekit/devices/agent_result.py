@@ -1,47 +1,106 @@
-"""What the agent writes on a device, read back and checked: a result may come on a stick."""
+"""What the agent writes on a device, read back and checked: a result may come on a stick.
+
+All that is used of a result has passed these models: nothing behind them looks at JSON again.
+"""
 
 from __future__ import annotations
 
 import base64
-import io
-import json
-from typing import Any
+import binascii
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from edgekit.devices.engines import option_for
-from edgekit.errors import DeviceError, Fault
+from edgekit.devices.arrays import parse_array
+
+MAX_SECONDS = 1e7
+"""A third of a year: no run takes longer, and sums of such numbers stay numbers."""
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+RunSeconds = Annotated[float, Field(ge=1e-7, le=MAX_SECONDS)]
+"""Of a run: a tenth of a microsecond at least, which is what a report keeps."""
+Clock = Annotated[float, Field(ge=0, le=1e10)]
+"""Seconds of a monotonic clock."""
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+Threads = Annotated[int, Field(ge=1, lt=2**16)]
+Bytes = Annotated[int, Field(ge=0, lt=2**63)]
+MemoryBytes = Annotated[int, Field(gt=-(2**63), lt=2**63)]
+"""A phone's tool tells differences: what was given back is below 0."""
+Bits = Annotated[int, Field(ge=0, lt=2**32)]
+Reading = Annotated[float, Field(ge=-1e9, le=1e9)]
+"""Of a sensor, which may be broken and tell nonsense."""
+Amount = Annotated[float, Field(ge=0, le=1e9)]
+Score = Annotated[float, Field(ge=0, le=1e39)]
+"""A difference between scores, which are float32."""
 
 
 class ReportPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Environment(ReportPart):
+    """The machine and its runtimes, as far as it can be read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    machine: str
+    """As `uname -m` says it, of the process."""
+    cpu: str
+    cores: Count | None
+    """0, or None, where they cannot be counted."""
+    system: str = ""
+    python: str | None = None
+    """None where no Python runs."""
+    int8_instructions: list[str] = []
+    load_average: list[Amount] = []
+    versions: dict[str, str] = {}
+    """Of distributions."""
+    devices: dict[str, dict[str, str]] = {}
+    """What OpenVINO says of devices beside the CPU."""
+    litert: str | None = None
+    """The module that ran TFLite files."""
+
+
+class Board(ReportPart):
+    """What a report names of a device beside its environment; None for what it does not tell."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    emulator: str | None
+    board: str | None
+    soc: str | None
+    isa: list[str]
+    ram_bytes: Bytes | None
+    os: str | None
+    kernel: str
+    page_size: Bytes
+    max_clocks_mhz: list[Amount]
+
+
 class DeviceState(ReportPart):
     """What may change while a device works; None, or nothing, for what it does not tell."""
 
-    at: float
+    at: Clock
     """Seconds of the device's monotonic clock."""
     phase: str = "idle"
-    temperature_c: float | None
-    clocks_mhz: list[float]
+    temperature_c: Reading | None
+    clocks_mhz: list[Amount]
     governors: list[str | None]
-    throttled: int | None
+    throttled: Bits | None
     """The Raspberry Pi's bits: 0-3 now, 16-19 since it started."""
-    load_average: list[float]
-    available_bytes: int | None
-    watts: float | None
-    battery_percent: int | None
+    load_average: list[Amount]
+    available_bytes: Bytes | None
+    watts: Reading | None
+    battery_percent: Count | None
 
 
 class Memory(ReportPart):
     """Bytes of the process: with the runtime imported, with the model loaded, at most."""
 
-    baseline: int | None
-    loaded: int | None
-    peak: int | None
+    baseline: MemoryBytes | None
+    loaded: MemoryBytes | None
+    peak: MemoryBytes | None
     method: str = "VmRSS and VmHWM of /proc/self/status"
 
 
@@ -50,37 +109,60 @@ class Delegate(ReportPart):
 
     asked: str
     applied: str
-    nodes_delegated: int | None = None
-    nodes_total: int | None = None
+    nodes_delegated: Count | None = None
+    nodes_total: Count | None = None
 
 
 class Process(ReportPart):
     """One process of the protocol: seconds, raw."""
 
-    load: float
-    first: float
-    samples: list[float]
-    began: float
-    ended: float
-    windows: list[tuple[float, float, int]]
+    load: Seconds
+    first: Seconds
+    samples: list[RunSeconds] = Field(min_length=1)
+    began: Clock
+    ended: Clock
+    windows: list[tuple[Seconds, RunSeconds, Count]]
     """Of a sustained run: when each window ended, its median, its number of runs."""
-    affinity: list[int]
+    affinity: list[Count]
     memory: Memory
     delegate: Delegate
 
+    @field_validator("windows")
+    @classmethod
+    def _in_order(cls, windows: list[tuple[float, float, int]]) -> list[tuple[float, float, int]]:
+        ends = [ended for ended, _, _ in windows]
+        if ends != sorted(set(ends)):
+            raise ValueError("windows that end one after the other expected")
+        return windows
+
 
 class Golden(ReportPart):
-    max_abs_diff: float
-    spread: float
+    max_abs_diff: Score
+    spread: Score
     """Between the lowest and the highest of the scores that were expected."""
-    same_top1: int
-    images: int
+    same_top1: Count
+    images: Count = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _of_its_images(self) -> Golden:
+        if self.same_top1 > self.images:
+            raise ValueError(f"same_top1 is {self.same_top1} of {self.images} images")
+        return self
 
 
 class Interleaved(ReportPart):
-    load: float
-    first: float
-    rounds: list[list[float]]
+    load: Seconds
+    first: Seconds
+    rounds: list[list[RunSeconds]] = Field(min_length=1)
+    """(rounds, runs a round)."""
+
+    @field_validator("rounds")
+    @classmethod
+    def _of_equal_length(cls, rounds: list[list[float]]) -> list[list[float]]:
+        lengths = {len(runs) for runs in rounds}
+        if len(lengths) > 1 or 0 in lengths:
+            raise ValueError("rounds of equal length expected, each of one run at least")
+        return rounds
 
 
 class AgentResult(ReportPart):
@@ -91,8 +173,8 @@ class AgentResult(ReportPart):
     """sha256 of the agent's file."""
     started: str
     ended: str
-    environment: dict[str, Any]
-    board: dict[str, Any]
+    environment: Environment
+    board: Board
     golden: Golden | None = None
     before: DeviceState | None = None
     after: DeviceState | None = None
@@ -101,68 +183,48 @@ class AgentResult(ReportPart):
     """Why the device could not be watched all the time."""
     models: dict[str, str] = {}
     """sha256 of each file that was run."""
-    protocol: dict[int, list[Process]] = {}
+    protocol: dict[Threads, Annotated[list[Process], Field(min_length=1)]] = {}
     """By number of threads."""
     sustained: Process | None = None
     latency: dict[str, Interleaved] = {}
     scores: dict[str, str] = {}
     """A .npy of float32 (images, classes) by model, in base64."""
 
+    @field_validator("sustained")
+    @classmethod
+    def _has_windows(cls, process: Process | None) -> Process | None:
+        if process and not process.windows:
+            raise ValueError("windows of a run without a pause expected, and there is none")
+        return process
+
+    @field_validator("latency")
+    @classmethod
+    def _of_the_same_rounds(cls, latency: dict[str, Interleaved]) -> dict[str, Interleaved]:
+        counts = {len(entry.rounds) for entry in latency.values()}
+        if len(counts) > 1:
+            raise ValueError(f"as many rounds of each model expected, not {sorted(counts)}")
+        return latency
+
+    @field_validator("scores")
+    @classmethod
+    def _can_be_read(cls, scores: dict[str, str]) -> dict[str, str]:
+        for text in scores.values():
+            _decoded(text)
+        return scores
+
     def scores_of(self, model: str) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = np.load(io.BytesIO(base64.b64decode(self.scores[model])))
-        return found
+        """float32 (images, classes)."""
+        return _decoded(self.scores[model])
 
 
-def message_of(line: str) -> dict[str, Any] | None:
-    """A line of progress; None for what a library printed in between."""
+def _decoded(text: str) -> NDArray[np.float32]:
     try:
-        message = json.loads(line)
-    except ValueError:
-        return None
-    is_progress = isinstance(message, dict) and {"stage", "done", "total"} <= message.keys()
-    return message if is_progress else None
-
-
-def read_result(name: str, text: str) -> AgentResult:
-    """
-    Raises:
-        DeviceError: the agent ended well and left something else, such as scores that are NaN.
-    """
-    try:
-        return AgentResult.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        wrong = first["type"] == "finite_number"
-        raise DeviceError(
-            f"{name}: the result of the run is none: {where}: {first['msg']}",
-            hint="the runtime there computes no numbers: `edgekit device setup` installs the "
-            "versions the build used"
-            if wrong
-            else "try again; if it happens again, its storage is faulty",
-            fault=Fault.WRONG_RESULT if wrong else Fault.NO_RESULT,
-        ) from error
-
-
-def crash(name: str, code: int, stderr: str) -> DeviceError:
-    """Why the agent ended, from what it said last."""
-    lines = stderr.strip().splitlines() or ["nothing was said"]
-    last = lines[-1]
-    if "No module named" in last:
-        package = last.rpartition("'")[0].rpartition("'")[2]
-        return DeviceError(
-            f"{name}: {package} is not installed for the Python that runs there",
-            hint=f"edgekit device setup {name}{option_for(package)}",
-            fault=Fault.MISSING_RUNTIME,
-        )
-    signals = {132: "SIGILL, an instruction it does not have", 137: "SIGKILL, mostly for want of "
-               "memory", 139: "SIGSEGV"}  # fmt: skip
-    what = signals.get(code if code > 0 else 128 - code, f"exit code {code}")
-    return DeviceError(
-        f"{name}: the run ended with {what}: {last}",
-        hint="`edgekit device check` tells what is missing; --debug shows all it said",
-        fault=Fault.CRASHED,
-    )
+        found = parse_array(base64.b64decode(text, validate=True))
+    except binascii.Error as error:
+        raise ValueError(f"no base64: {error}") from error
+    if found.ndim != 2 or found.size == 0 or found.dtype != np.float32:
+        raise ValueError(f"float32 (images, classes) expected, not {found.dtype} {found.shape}")
+    return found
 
 
 NOW_BITS = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}

@@ -18,11 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from edgekit.devices.agent_result import AgentResult, crash, message_of, read_result
+from edgekit.devices.agent_answer import Job, crash, no_result
+from edgekit.devices.agent_result import AgentResult
 from edgekit.devices.files import DAY_OLD, DeviceFiles
 from edgekit.devices.shell import DeviceShell
 from edgekit.engine.action import Progress
+from edgekit.engine.records import BadRecord, parse_record
 from edgekit.errors import DeviceError, EdgekitError, Fault
+from edgekit.evaluation.measure import message_of
 from edgekit.transports.base import Listener, Transport
 
 Runner = Literal["python", "shell"]
@@ -85,8 +88,12 @@ class Device(DeviceShell):
         finally:
             self.forget(folder)
 
-    def run_agent(self, folder: str, job: str, progress: Progress) -> AgentResult:
+    def run_agent(self, folder: str, job: str, progress: Progress, asked: Job) -> AgentResult:
         """Run the agent that lies in a folder on a job that lies beside it.
+
+        Args:
+            job: the name of its file.
+            asked: what stands in it.
 
         Raises:
             DeviceError: with what the agent said last, and whether the device restarted meanwhile.
@@ -95,7 +102,7 @@ class Device(DeviceShell):
         def on_line(line: str) -> None:
             message = message_of(line)
             if message:
-                progress(message["done"], message["total"], f"{self.name}: {message['stage']}")
+                progress(message.done, message.total, f"{self.name}: {message.stage}")
 
         on_message = messages_to(progress)
         where = shlex.quote(folder)
@@ -110,7 +117,12 @@ class Device(DeviceShell):
         with tempfile.TemporaryDirectory(prefix="edgekit-") as here:
             result = Path(here) / "result.json"
             self.transport.pull(f"{folder}/result.json", result)
-            return read_result(self.name, result.read_text(errors="replace"))
+            try:
+                found = parse_record(AgentResult, result.read_bytes())
+                asked.check(found)
+            except BadRecord as error:
+                raise no_result(self.name, error) from error
+        return found
 
 
 def messages_to(progress: Progress) -> Listener:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from edgekit.engine.artifact import Json
 from edgekit.runtimes import find_runtimes
 
 ENGINES = {name: tuple(plugin.engine_modules) for name, plugin in find_runtimes().items()}
@@ -28,10 +27,14 @@ def option_for(module: str) -> str:
     return ""
 
 
-def library_of(environment: Json, runtime: str) -> str | None:
-    """What runs a runtime's files on a device, distribution and version; None if nothing does."""
-    versions: dict[str, str] = environment["versions"]
+def library_of(versions: dict[str, str], runtime: str, module: str | None = None) -> str | None:
+    """What runs a runtime's files on a device, distribution and version; None if nothing does.
+
+    Args:
+        versions: of distributions on the device.
+        module: which ran TFLite files, where that is known.
+    """
     names = list(ENGINES[runtime])
-    if environment.get(runtime) == "tflite_runtime":  # of two, the one that ran
+    if module == "tflite_runtime":  # of two, the one that ran
         names.reverse()
     return next((f"{name} {versions[name]}" for name in names if name in versions), None)

@@ -14,11 +14,12 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit.agent import agent
 from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Json, sha256_of
+from edgekit.engine.records import BadRecord, parse_record
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.evidence import Evidence
 from edgekit.runtimes.contract.input_form import InputForm
@@ -173,6 +174,24 @@ def measure(
         )
 
 
+class AgentMessage(BaseModel):
+    """A line of the agent's progress."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: str
+    done: int = Field(ge=0)
+    total: int = Field(ge=0)
+
+
+def message_of(line: str) -> AgentMessage | None:
+    """A line of progress; None for what a library printed in between."""
+    try:
+        return parse_record(AgentMessage, line)
+    except BadRecord:
+        return None
+
+
 def _run_agent(job: dict[str, Any], folder: Path, progress: Progress) -> dict[str, Any]:
     (folder / "job.json").write_text(json.dumps(job))
     command = [
@@ -186,9 +205,9 @@ def _run_agent(job: dict[str, Any], folder: Path, progress: Progress) -> dict[st
         try:
             assert process.stdout is not None
             for line in process.stdout:
-                if line.startswith("{"):
-                    message = json.loads(line)
-                    progress(message["done"], message["total"], f"measure {message['stage']}")
+                message = message_of(line)
+                if message:
+                    progress(message.done, message.total, f"measure {message.stage}")
             code = process.wait()
         except BaseException:
             process.kill()

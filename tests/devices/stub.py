@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from edgekit.agent import agent
 from edgekit.devices.bundle.bundle import Bundle
 
 SCRIPT = """#!/bin/sh
@@ -22,8 +23,9 @@ def stub(bundle: Bundle, folder: Path, max_abs_diff: float = 0.0) -> Path:
     """
     golden = {"max_abs_diff": max_abs_diff, "spread": 1.0, "same_top1": 8, "images": 8}
     ready = folder / "ready.json"
-    result = {"id": bundle.id, "agent": "", "started": "", "ended": "", "environment": {}}
-    ready.write_text(json.dumps({**result, "board": {}, "golden": golden}))
+    result = {"id": bundle.id, "agent": "", "started": "", "ended": "", "golden": golden}
+    machine = {"environment": agent.environment(), "board": agent.board()}
+    ready.write_text(json.dumps(result | machine))
     python = folder / "python"
     python.write_text(SCRIPT.format(ready=ready))
     python.chmod(0o755)

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from edgekit.devices import shell
-from edgekit.devices.agent_result import message_of
+from edgekit.devices.agent_answer import Job, JobModel
 from edgekit.devices.device import Device
 from edgekit.errors import DeviceError, Fault
+from edgekit.evaluation.measure import message_of
 from edgekit.transports.fake import Fake
+
+JOB = Job(models=(JobModel(id="model"),))
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def test_a_device_that_restarts_is_waited_for(
     told: list[str] = []
     board = Slow(root=way.root, python="/bin/true", reboot_before="agent.py")
     with Device("pi5", board) as device, pytest.raises(DeviceError) as raised:
-        device.run_agent(str(tmp_path), "job.json", lambda *words: told.append(words[2]))
+        device.run_agent(str(tmp_path), "job.json", lambda *words: told.append(words[2]), JOB)
     assert raised.value.fault is Fault.REBOOTED
     assert away == [0]
     assert told == ["pi5: it is silent; waiting 90 s for it"]
@@ -50,7 +53,7 @@ def test_a_device_that_stays_away(
         way.cut_before = "agent.py"
         monkeypatch.setattr(Fake, "open", lambda _: way.run("true"))
         with pytest.raises(DeviceError) as raised:
-            device.run_agent(str(tmp_path), "job.json", lambda *_: None)
+            device.run_agent(str(tmp_path), "job.json", lambda *_: None, JOB)
     assert raised.value.fault is Fault.CONNECTION_LOST
 
 
@@ -67,7 +70,7 @@ def test_a_crash_keeps_all_that_was_said(way: Fake, tmp_path: Path) -> None:
     python.chmod(0o755)
     way.python = str(python)
     with Device("pi5", way) as device, pytest.raises(DeviceError, match=r"SIGSEGV.*last") as raised:
-        device.run_agent(str(tmp_path), "job.json", lambda *_: None)
+        device.run_agent(str(tmp_path), "job.json", lambda *_: None, JOB)
     assert str(raised.value.__cause__) == "first\nmiddle\nlast"
 
 

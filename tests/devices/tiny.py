@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
+from edgekit.devices.bundle.bundle import Bundle, write_bundle
 from edgekit.devices.bundle.bundled_model import subject_of
+from edgekit.devices.bundle.info import Info
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.input_form import InputForm
@@ -40,9 +41,11 @@ def tiny_bundle(
     off_by: float = 0.0,
     protocol: Protocol = QUICK,
     seed: int = 0,
+    beside_float: bool = False,
 ) -> Bundle:
     """
     Args:
+        beside_float: the model is timed against itself, as against its float twin.
         off_by: added to the scores that the host is said to have had.
         seed: another one gives another bundle.
     """
@@ -68,4 +71,5 @@ def tiny_bundle(
         protocol=protocol,
     )
     wrong = scores + np.float32(off_by) * np.arange(3, dtype=np.float32)
-    return write_bundle(folder, info, {model.name: model}, images, labels, wrong)
+    twin = (model.name, RAW) if beside_float else None
+    return write_bundle(folder, info, {model.name: model}, images, labels, wrong, twin)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from edgekit.agent import agent
+from edgekit.devices.agent_answer import Job
 from edgekit.devices.device import Device
 from edgekit.errors import DeviceError
 from edgekit.evidence import Evidence
@@ -87,10 +88,10 @@ def test_an_int8_model_scores_there(cpu: Any, tmp_path: Path) -> None:
         Device("arm", emulated(cpu)) as device,
         device.work({**files, "agent.py": Path(agent.__file__)}) as folder,
     ):
-        raw = device.run_agent(folder, "job.json", lambda done, total, what: None)
-    assert raw.environment["machine"] == "aarch64"
-    assert raw.board["emulator"].startswith("qemu-aarch64")
-    assert raw.board["board"] == f"{cpu.title()}, emulated by qemu-user"
+        raw = device.run_agent(folder, "job.json", lambda *_: None, Job.model_validate(job))
+    assert raw.environment.machine == "aarch64"
+    assert (raw.board.emulator or "").startswith("qemu-aarch64")
+    assert raw.board.board == f"{cpu.title()}, emulated by qemu-user"
     np.testing.assert_allclose(raw.scores_of("m"), scores_here(model, images), atol=1e-5)
 
 

@@ -42,6 +42,7 @@ STATE_REASONS = {
     "watts": "no pmic_read_adc",
     "battery_percent": "no battery in /sys/class/power_supply",
 }
+NOT_TOLD = "the result does not tell"
 MEASURED_WHEN_TIMED = {
     "protocol", "latency_us", "threads_us", "ratio", "memory", "before", "after", "watched",
     "runtime.affinity", "runtime.delegate", "energy", "sustained",
@@ -67,7 +68,8 @@ def _reason(path: str, report: DeviceReport) -> str:
     if path in MEASURED_WHEN_TIMED - REASONS.keys():
         return "latency was not asked for"
     room, _, name = path.partition(".")
-    return STATE_REASONS[name] if room in ("before", "after") else REASONS[path]
+    known = STATE_REASONS.get(name) if room in ("before", "after") else REASONS.get(path)
+    return known or NOT_TOLD
 
 
 def absent_paths(report: BaseModel, prefix: str = "") -> list[str]:

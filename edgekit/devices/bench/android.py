@@ -9,19 +9,23 @@ from enum import IntEnum
 from pydantic import Field
 
 from edgekit.agent.agent import ARM_CORES
-from edgekit.devices.agent_result import DeviceState, ReportPart
+from edgekit.devices.agent_result import Board, DeviceState, Environment, ReportPart
 from edgekit.devices.device import Device
 
 CLOCKS = (
     "for f in /sys/devices/system/cpu/cpu[0-9]*/cpufreq/cpuinfo_max_freq; "
     'do echo "$f $(cat "$f")"; done 2>/dev/null; true'
 )
-CLOCK = re.compile(r"/cpu(\d+)/cpufreq/cpuinfo_max_freq (\d+)\s*$", re.MULTILINE)
+CLOCK = re.compile(r"/cpu(\d{1,4})/cpufreq/cpuinfo_max_freq (\d{1,9})\s*$", re.MULTILINE | re.ASCII)
 PROPERTY = re.compile(r"^\[(.+?)\]: \[(.*?)\]\s*$", re.MULTILINE)
-STATUS = re.compile(r"Thermal Status: (\d+)")
+STATUS = re.compile(r"Thermal Status: (\d{1,9})\b", re.ASCII)
 TEMPERATURE = re.compile(
-    r"Temperature\{mValue=(\S+), mType=(-?\d+), mName=(.*?), mStatus=(-?\d+)\}"
+    r"Temperature\{mValue=(-?\d{1,6}(?:\.\d+)?(?:[eE]-\d{1,2})?), mType=(-?\d{1,9}), "
+    r"mName=(.*?), mStatus=(-?\d{1,9})\}",
+    re.ASCII,
 )
+"""A sensor that is not there is NaN, and no temperature."""
+PLAIN = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
 CPU = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq"
 COMMANDS = {
     "uptime": "cat /proc/uptime",
@@ -104,60 +108,69 @@ class Heat(ReportPart):
 def ask(device: Device) -> dict[str, str]:
     """The answers to all COMMANDS, by their names."""
     lines = [f"echo '== {name}'; {command} 2>/dev/null" for name, command in COMMANDS.items()]
-    answers = re.split(r"^== (\w+)$", device.sh("; ".join([*lines, "true"])), flags=re.MULTILINE)
-    return {name: text.strip() for name, text in zip(answers[1::2], answers[2::2], strict=True)}
+    return answers_in(device.sh("; ".join([*lines, "true"])))
+
+
+def answers_in(text: str) -> dict[str, str]:
+    """By the names of all COMMANDS; empty where a device does not answer."""
+    parts = re.split(r"^== (\w+)$", text, flags=re.MULTILINE)
+    found = zip(parts[1::2], parts[2::2], strict=True)
+    return dict.fromkeys(COMMANDS, "") | {name: answer.strip() for name, answer in found}
+
+
+def _numbers(text: str) -> list[float]:
+    """The words that are plain numbers."""
+    return [float(word) for word in text.split() if PLAIN.fullmatch(word)]
 
 
 def state_of(answers: dict[str, str]) -> DeviceState:
-    battery = re.search(r"level: (\d+)", answers["battery"])
+    battery = re.search(r"level: (\d{1,3})\b", answers["battery"], re.ASCII)
     return DeviceState(
-        at=float((answers["uptime"].split() or ["0"])[0]),
+        at=next(iter(_numbers(answers["uptime"])), 0.0),
         temperature_c=parse_heat(answers["heat"]).cpu_celsius,
-        clocks_mhz=[int(khz) / 1000 for khz in answers["clocks"].split()],
+        clocks_mhz=[khz / 1000 for khz in _numbers(answers["clocks"])],
         governors=list(answers["governors"].split()),
         throttled=None,
-        load_average=[float(x) for x in answers["load"].split()[:3]],
+        load_average=_numbers(answers["load"])[:3],
         available_bytes=_memory_bytes("MemAvailable", answers),
         watts=None,
         battery_percent=int(battery[1]) if battery else None,
     )
 
 
-def environment_of(answers: dict[str, str]) -> dict[str, object]:
-    """`environment`, as the agent tells it of a device that runs Python."""
+def environment_of(answers: dict[str, str]) -> Environment:
+    """As the agent tells it of a device that runs Python."""
     phone = parse_properties(answers["properties"])
     parts = re.findall(r"CPU part\s*: (\w+)", answers["cpuinfo"])
     # The fast cores of a phone come last.
     cpu = ARM_CORES.get(parts[-1]) if parts else None
-    return {
-        "machine": answers["machine"],
-        "cpu": cpu or phone.soc or phone.abi or answers["machine"],
-        "cores": len(parts) or answers["cpuinfo"].count("processor"),
-        "python": None,
-        "versions": {},
-    }
+    return Environment(
+        machine=answers["machine"],
+        cpu=cpu or phone.soc or phone.abi or answers["machine"],
+        cores=len(parts) or answers["cpuinfo"].count("processor"),
+    )
 
 
-def board_of(answers: dict[str, str]) -> dict[str, object]:
-    """`board`, as the agent tells it of a device that runs Python."""
+def board_of(answers: dict[str, str]) -> Board:
+    """As the agent tells it of a device that runs Python."""
     phone = parse_properties(answers["properties"])
     features = re.search(r"Features\s*: (.*)", answers["cpuinfo"])
-    return {
-        "emulator": "Android emulator" if phone.emulator else None,
-        "board": ", ".join(filter(None, (phone.maker, phone.model, phone.build))) or None,
-        "soc": phone.soc,
-        "isa": features[1].split() if features else [],
-        "ram_bytes": _memory_bytes("MemTotal", answers),
-        "os": f"Android {phone.android}" if phone.android else None,
-        "kernel": answers["kernel"],
-        "page_size": int(answers["page"] or 4096),
-        "max_clocks_mhz": [int(khz) / 1000 for khz in answers["highest"].split()],
-    }
+    return Board(
+        emulator="Android emulator" if phone.emulator else None,
+        board=", ".join(filter(None, (phone.maker, phone.model, phone.build))) or None,
+        soc=phone.soc,
+        isa=features[1].split() if features else [],
+        ram_bytes=_memory_bytes("MemTotal", answers),
+        os=f"Android {phone.android}" if phone.android else None,
+        kernel=answers["kernel"],
+        page_size=int(next(iter(_numbers(answers["page"])), 4096)),
+        max_clocks_mhz=[khz / 1000 for khz in _numbers(answers["highest"])],
+    )
 
 
 def _memory_bytes(name: str, answers: dict[str, str]) -> int | None:
     """A line of /proc/meminfo."""
-    found = re.search(rf"{name}: +(\d+) kB", answers["memory"])
+    found = re.search(rf"{name}: +(\d{{1,15}}) kB", answers["memory"], re.ASCII)
     return 1024 * int(found[1]) if found else None
 
 
@@ -190,7 +203,7 @@ def parse_properties(text: str) -> Phone:
         soc=found.get("ro.soc.model") or found.get("ro.board.platform"),
         abi=found.get("ro.product.cpu.abi"),
         android=found.get("ro.build.version.release"),
-        sdk=int(sdk) if sdk.isdigit() else None,
+        sdk=int(sdk) if re.fullmatch(r"[0-9]{1,4}", sdk) else None,
         build=found.get("ro.build.fingerprint"),
         emulator="1" in (found.get("ro.kernel.qemu"), found.get("ro.boot.qemu")),
     )
@@ -207,6 +220,5 @@ def parse_heat(text: str) -> Heat:
         temperatures=[
             Temperature(name=name, type=int(kind), celsius=float(value), status=int(state))
             for value, kind, name, state in found
-            if re.fullmatch(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", value)
         ],
     )

@@ -39,7 +39,7 @@ def assemble(
     Raises:
         DeviceError: scores of the device are no numbers.
     """
-    evidence = Evidence.EMULATED if result.board["emulator"] else setting.evidence
+    evidence = Evidence.EMULATED if result.board.emulator else setting.evidence
     correctness = _correctness(result, reference, evidence, setting.device)
     report = DeviceReport(
         identity=RunIdentity(
@@ -93,16 +93,23 @@ def _with_timings(report: DeviceReport, result: AgentResult, setting: Setting) -
 
 
 def _device(result: AgentResult, setting: Setting) -> DeviceFacts:
-    environment = result.environment
-    facts = {key: environment[key] for key in ("machine", "cpu", "cores")}
-    return DeviceFacts(name=setting.device, address=setting.address, **facts, **result.board)
+    there = result.environment
+    return DeviceFacts(
+        name=setting.device,
+        address=setting.address,
+        machine=there.machine,
+        cpu=there.cpu,
+        cores=there.cores or 0,
+        **result.board.model_dump(),
+    )
 
 
 def _runtime(result: AgentResult, setting: Setting, process: Process | None) -> RuntimeFacts:
+    there, runtime = result.environment, setting.runtime
     return RuntimeFacts(
-        name=setting.runtime,
-        library=library_of(result.environment, setting.runtime) or setting.runtime,
-        python=result.environment["python"],
+        name=runtime,
+        library=library_of(there.versions, runtime, there.litert) or runtime,
+        python=there.python,
         threads=setting.threads,
         affinity=process.affinity if process else None,
         delegate=process.delegate if process else None,
@@ -142,7 +149,7 @@ def _latency(processes: list[Process]) -> LatencyUs:
         p95=p95,
         p99=p99 if pooled.size >= 1000 else None,
         max=float(pooled.max()),
-        std=float(pooled.std(ddof=1)),
+        std=float(pooled.std(ddof=1)) if pooled.size > 1 else 0.0,
         medians=medians,
         samples=samples,
     )
@@ -215,7 +222,7 @@ def _correctness(
     result: AgentResult, reference: Reference, evidence: Evidence, device: str
 ) -> Correctness:
     golden = result.golden
-    if MODEL not in result.scores or reference.host is None:
+    if MODEL not in result.scores:
         return Correctness(golden=golden, agreement=None, top1=None, host_top1=None, change=None)
     scores, host = _numbers(result.scores_of(MODEL), device), reference.host
     if reference.labels is None:
@@ -250,7 +257,7 @@ def _numbers(scores: NDArray[np.float32], device: str) -> NDArray[np.float32]:
 
 
 def _other_processor(result: AgentResult, setting: Setting) -> list[Reason]:
-    found = result.environment["cpu"]
+    found = result.environment.cpu
     known = setting.cpu and setting.cpu.startswith("cortex-")
     if not known or found == setting.cpu:
         return []

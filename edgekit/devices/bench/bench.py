@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from edgekit.devices.agent_result import AgentResult, read_result
+from edgekit.devices.agent_answer import no_result, not_finite
+from edgekit.devices.agent_result import AgentResult
 from edgekit.devices.bench.assemble import assemble
 from edgekit.devices.bench.report import DeviceReport
-from edgekit.devices.bundle.bundle import INFO, JOB, Bundle, opened
+from edgekit.devices.bundle.bundle import INFO, JOB, RESULT, Bundle
 from edgekit.devices.bundle.reference import MODEL
+from edgekit.devices.bundle.unpack import opened
 from edgekit.devices.device import Device, check_machine, messages_to
 from edgekit.devices.lock import held
 from edgekit.engine.action import Progress
 from edgekit.engine.artifact import sha256_of
+from edgekit.engine.records import BadRecord, parse_record
 from edgekit.errors import DeviceError, Fault, InputError, IntegrityError
 from edgekit.evidence import Evidence
+
+MAX_NAME = 60
+"""Characters of a device's name that its board tells: it is a folder's."""
+RUN_AGAIN = "make it again on the device: sh run.sh; a run that was stopped leaves none"
 
 
 def bench(bundle: Bundle, device: Device, progress: Progress) -> DeviceReport:
@@ -28,9 +36,12 @@ def bench(bundle: Bundle, device: Device, progress: Progress) -> DeviceReport:
     """
     check_machine(device, bundle.info.machine, bundle.info.target)
     with held(device, messages_to(progress)), device.work(bundle.files) as folder:
-        result = device.run_agent(folder, JOB, progress)
+        result = device.run_agent(folder, JOB, progress, bundle.job)
     transport = device.transport
-    return judge(bundle, result, device.name, transport.address, transport.evidence)
+    try:
+        return judge(bundle, result, device.name, transport.address, transport.evidence)
+    except BadRecord as error:
+        raise no_result(device.name, error) from error
 
 
 def judge(
@@ -39,25 +50,23 @@ def judge(
     """The report of what the agent left, once it is sure that it ran this bundle.
 
     Raises:
-        IntegrityError: the result is another bundle's, another agent's or another file's, or
-            lacks a part. DeviceError: it ran on another architecture than the bundle's.
+        IntegrityError: the result is another bundle's, another agent's or another file's.
+        DeviceError: it ran on another architecture than the bundle's. BadRecord: its scores are of
+            other images.
     """
     _check_origin(bundle, result, device)
-    expected, found = bundle.info.machine, result.environment.get("machine")
+    expected, found = bundle.info.machine, result.environment.machine
     if expected and expected != found:
         raise DeviceError(
             f"{device} ran it as {found}, and {bundle.info.target} is {expected}",
             hint="run it on the device it is for, with a Python of its architecture",
             fault=Fault.WRONG_ARCHITECTURE,
         )
-    timed = result.board["emulator"] or result.protocol
-    if not (timed and result.golden and result.scores):
-        raise IntegrityError(
-            "the result lacks a part of what the bundle's job asks for",
-            hint="run the whole job: sh run.sh",
-        )
-    setting = bundle.setting(device, address, evidence)
-    return assemble(result, bundle.info.subject, setting, bundle.reference())
+    setting, reference = bundle.setting(device, address, evidence), bundle.reference()
+    expected_shape, shape = reference.host.shape, result.scores_of(MODEL).shape
+    if shape != expected_shape:
+        raise BadRecord(f"scores.{MODEL}: {expected_shape} (images, classes) expected, not {shape}")
+    return assemble(result, bundle.info.subject, setting, reference)
 
 
 def _check_origin(bundle: Bundle, result: AgentResult, device: str) -> None:
@@ -94,33 +103,46 @@ def import_result(path: Path, bundle_path: Path | None, device: str | None) -> D
         InputError: it is no result, or its bundle is not there. IntegrityError: they don't match.
         DeviceError: it ran on another architecture, or its scores are no numbers.
     """
-    try:
-        result = read_result(str(path), path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    except DeviceError as error:
-        if error.fault is Fault.WRONG_RESULT:
-            raise
-        why = error.message.partition(" is none: ")[2]
-        raise InputError(
-            f"{path} is no result of run.sh: {why}",
-            hint="it is written last: a run that was stopped leaves none",
-        ) from error
+    with _refused(path):
+        result = parse_record(AgentResult, _content(path))
     where = bundle_path or path.parent
     if bundle_path is None and not (where / INFO).exists():
         raise InputError(
             f"the bundle that {path} was made with is not beside it",
             hint="name it: --bundle FOLDER or --bundle FILE.tar",
         )
-    with ExitStack() as stack:
-        bundle = stack.enter_context(opened(where))
+    with opened(where) as bundle, _refused(path):
+        bundle.job.check(result)
         name = device or _device_name(result)
         return judge(bundle, result, name, "by way of run.sh", Evidence.MEASURED)
 
 
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BadRecord as error:
+        what = f"{path} is no result of run.sh: {error}"
+        if error.not_finite:
+            raise not_finite(what) from error
+        raise InputError(what, hint=RUN_AGAIN) from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(
+            f"{path} is a folder", hint=f"name the result in it: {path / RESULT}"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
 def _device_name(result: AgentResult) -> str:
     """raspberry-pi-5-model-b-rev-1.0, as a board calls itself."""
-    text = str(result.board.get("board") or result.environment.get("cpu"))
-    return re.sub(r"[^a-z0-9_.]+", "-", text.lower()).strip("-.") or "device"
+    text = result.board.board or result.environment.cpu
+    name = re.sub(r"[^a-z0-9_.]+", "-", text.lower()).strip("-.")
+    return name[:MAX_NAME] or "device"

@@ -2,48 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from edgekit.devices.agent_result import Delegate, ReportPart
+from pydantic import Field
+
+from edgekit.devices.agent_result import Count, Delegate, MemoryBytes, ReportPart
 
 Tool = Literal["classic", "litert"]
+Microseconds = Annotated[float, Field(ge=0, le=1e13)]
 
 
 class ReportedLatency(ReportPart):
     """Microseconds of single inferences; None for what this build of the tool does not tell."""
 
-    count: int
-    mean: float
-    min: float | None = None
-    max: float | None = None
-    std: float | None = None
-    first: float | None = None
-    p5: float | None = None
-    median: float | None = None
-    p95: float | None = None
+    count: Count = Field(ge=1)
+    mean: Microseconds
+    min: Microseconds | None = None
+    max: Microseconds | None = None
+    std: Microseconds | None = None
+    first: Microseconds | None = None
+    p5: Microseconds | None = None
+    median: Microseconds | None = None
+    p95: Microseconds | None = None
 
 
 class Footprint(ReportPart):
     """Bytes above those of the tool as it started."""
 
-    init: int | None = None
-    overall: int | None = None
-    peak: int | None = None
+    init: MemoryBytes | None = None
+    overall: MemoryBytes | None = None
+    peak: MemoryBytes | None = None
 
 
 class Replaced(ReportPart):
     """Nodes that a delegate took."""
 
     delegate: str
-    nodes: int
-    total: int | None
+    nodes: Count
+    total: Count | None
 
 
 class Output(ReportPart):
     tool: Tool
-    init: float
-    """Microseconds to make the model ready."""
-    first: float | None
+    init: Microseconds
+    """To make the model ready."""
+    first: Microseconds | None
     warmup: ReportedLatency | None
     latency: ReportedLatency
     memory: Footprint

@@ -16,12 +16,15 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, TypedDict
 
+from pydantic import ValidationError
+
 from edgekit.devices.bench.benchmark_output import (
     Footprint,
     Output,
     Replaced,
     ReportedLatency,
 )
+from edgekit.engine.records import problem_of, shown
 from edgekit.errors import DeviceError, EdgekitError, Fault
 
 NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
@@ -48,6 +51,10 @@ NOT_APPLIED = re.compile(
 REPLACED = re.compile(r"Replacing (\d+)(?: out of (\d+))? node\(s\) with delegate \((.+?)\) node")
 UNKNOWN_FLAGS = re.compile(r"Unconsumed cmdline flags: (.*)$")
 MEGABYTE = 1 << 20
+STATISTICS = {"first", "min", "max", "std", "p5", "median", "p95"}
+"""Of a count= line, beside its mean."""
+LAST_LINE = 300
+"""Characters that a message shows of what was said last."""
 
 
 def parse(text: str, device: str) -> Output:
@@ -57,19 +64,31 @@ def parse(text: str, device: str) -> Output:
         device: whom to name where it fails.
 
     Raises:
-        DeviceError: it ended before its results, or contradicts itself.
+        DeviceError: it ended before its results, contradicts itself, or tells numbers that no run
+            can have.
     """
+    try:
+        return _parse(text, device)
+    except ValidationError as error:
+        raise DeviceError(
+            f"{device}: what benchmark_model printed is no result: {problem_of(error)}",
+            hint="measure again; --debug shows all it said",
+            fault=Fault.WRONG_RESULT,
+        ) from EdgekitError(text.strip())
+
+
+def _parse(text: str, device: str) -> Output:
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     counts = _count_lines(lines)
     litert = _litert_summary(lines)
     if {"Model initialization", "Inference (avg)"} <= litert.keys():
         return _litert(lines, litert, counts, device)
     classic = _classic_summary(lines)
-    if "Inference (avg)" in classic and len(counts) >= 2:
+    if {"Init", "Inference (avg)"} <= classic.keys() and len(counts) >= 2:
         return _classic(lines, classic, counts, device)
     raise DeviceError(
         f"{device}: benchmark_model ended before its results: "
-        f"{lines[-1] if lines else 'nothing was said'}",
+        f"{shown(lines[-1], LAST_LINE) if lines else 'nothing was said'}",
         hint="--debug shows all it said",
         fault=Fault.CRASHED,
     ) from EdgekitError(text.strip())
@@ -87,7 +106,7 @@ def _classic_summary(lines: list[str]) -> dict[str, float]:
     """Microseconds by their names in the classic tool's last line."""
     summary = next((line for line in lines if "nference timings in us: " in line), "")
     early = {name: float(value) for name, value in EARLY.findall(summary)}
-    if "no stats" in early:
+    if {"Init", "no stats"} <= early.keys():
         # Before 2020: Average inference timings in us: Warmup: 1, Init: 2, no stats: 3
         return {"Init": early["Init"], "Inference (avg)": early["no stats"]}
     return {name: float(value) for name, value in CLASSIC.findall(summary)}
@@ -116,13 +135,13 @@ class _Average(NamedTuple):
     """A line of LiteRT's summary."""
 
     us: float
-    runs: int
+    runs: float
 
 
 def _litert_summary(lines: list[str]) -> dict[str, _Average]:
     """By their names in LiteRT's table, in which milliseconds stand."""
     found = _matches(LITERT, lines)
-    return {m[1]: _Average(1000 * float(m[2]), int(m[3] or 0)) for m in found}
+    return {m[1]: _Average(1000 * float(m[2]), float(m[3] or 0)) for m in found}
 
 
 def _litert_latency(summary: dict[str, _Average], phase: str) -> ReportedLatency | None:
@@ -170,14 +189,16 @@ def _counts(line: str) -> list[ReportedLatency | None]:
     if not found:
         return []
     values = {name: float(value) for name, value in PAIR.findall(found[2])}
-    count, current = int(found[1]), values.pop("curr", None)
+    count, current = float(found[1]), values.get("curr")
     if count == 0 or current is None:
         return [None]
     if "avg" not in values:
         # All samples are the same: only the last one is printed.
         return [ReportedLatency(count=count, mean=current, min=current, max=current, std=0.0,
                         first=current, p5=current, median=current, p95=current)]  # fmt: skip
-    return [ReportedLatency(count=count, mean=values.pop("avg"), **values)]
+    # Later builds may tell more.
+    known = {name: value for name, value in values.items() if name in STATISTICS}
+    return [ReportedLatency(count=count, mean=values["avg"], **known)]
 
 
 def _agree(latency: ReportedLatency | None, mean: float, rounding: float, device: str) -> None:
@@ -193,7 +214,28 @@ def _agree(latency: ReportedLatency | None, mean: float, rounding: float, device
 def _some(latency: ReportedLatency | None, device: str) -> ReportedLatency:
     if latency is None:
         raise DeviceError(f"{device}: benchmark_model made no timed run", fault=Fault.WRONG_RESULT)
+    _check_range(latency, device)
     return latency
+
+
+def _check_range(latency: ReportedLatency, device: str) -> None:
+    """
+    Raises:
+        DeviceError: a run is said to be faster than the fastest, or slower than the slowest.
+    """
+    low, high = latency.min, latency.max
+    if low is None or high is None:
+        return
+    slack = 10.0 + 1e-4 * high  # LiteRT's table is rounded to 10 us
+    for name in ("mean", "first", "p5", "median", "p95"):
+        value = getattr(latency, name)
+        if value is not None and not low - slack <= value <= high + slack:
+            raise DeviceError(
+                f"{device}: benchmark_model contradicts itself: its runs took {low:g} to {high:g} "
+                f"us, and {name} is {value:g} us",
+                hint="measure again; --debug shows all it said",
+                fault=Fault.WRONG_RESULT,
+            )
 
 
 def _footprint(lines: list[str]) -> Footprint:
@@ -205,8 +247,9 @@ def _footprint(lines: list[str]) -> Footprint:
     )
 
 
-def _bytes(megabytes: str) -> int:
-    return round(float(megabytes) * MEGABYTE)
+def _bytes(megabytes: str) -> float:
+    """Whole; infinite, as `float` reads a number of 400 digits, is left to the model to refuse."""
+    return float(f"{float(megabytes) * MEGABYTE:.0f}")
 
 
 class _Delegates(TypedDict):
@@ -222,7 +265,7 @@ def _delegates(lines: list[str]) -> _Delegates:
     flags = _first(UNKNOWN_FLAGS, lines)
     return {
         "replaced": [
-            Replaced(delegate=m[3], nodes=int(m[1]), total=int(m[2]) if m[2] else None)
+            Replaced(delegate=m[3], nodes=float(m[1]), total=float(m[2]) if m[2] else None)
             for m in _matches(REPLACED, lines)
         ],
         "applied": [m[1] for m in _matches(APPLIED, lines)],

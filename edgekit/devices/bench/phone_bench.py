@@ -88,10 +88,10 @@ def bench_phone(
     with held(device, messages_to(progress)):
         device.files.remove_stale()
         before = ask(device)
-        environment, board = environment_of(before), board_of(before)
+        board = board_of(before)
         found = _results(bundle, device, requested, progress) if requested.tool == "classic" else {}
         # In Android Studio's emulator nothing is timed.
-        for number in range(0 if board["emulator"] else processes):
+        for number in range(0 if board.emulator else processes):
             progress(number, processes, f"{device.name}: latency")
             results.append(measure(device, requested, model))
         after = ask(device)
@@ -100,7 +100,7 @@ def bench_phone(
         agent=sha256_of(benchmark.binary),
         started=started,
         ended=_now(),
-        environment=environment,
+        environment=environment_of(before),
         board=board,
         before=state_of(before),
         after=state_of(after),

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.devices.agent_result import Golden
+from edgekit.devices.arrays import read_array
 from edgekit.devices.bench.benchmark_model import Benchmark
 from edgekit.devices.bench.benchmark_scores import scores
-from edgekit.devices.bundle.bundle import GOLDEN_INPUT, GOLDEN_SCORES, INFO, Bundle
+from edgekit.devices.bundle.bundle import GOLDEN_INPUT, GOLDEN_SCORES, INFO, MAKE_ONE, Bundle
 from edgekit.devices.device import Device
 from edgekit.engine.action import Progress
 from edgekit.errors import DeviceError, Fault, InputError
@@ -104,7 +104,13 @@ def golden_of(
             hint="the engine there cannot compute this model; ask for another one",
             fault=Fault.WRONG_RESULT,
         )
-    expected = np.load(bundle.folder / GOLDEN_SCORES)
+    expected = read_array(bundle.folder / GOLDEN_SCORES, MAKE_ONE)
+    if expected.shape != found.shape:
+        raise InputError(
+            f"{bundle.folder / GOLDEN_SCORES} is of shape {expected.shape}, and the model gives "
+            f"{found.shape}",
+            hint=MAKE_ONE,
+        )
     return Golden(
         max_abs_diff=float(np.abs(found - expected).max()),
         spread=float(np.ptp(expected)),
@@ -122,7 +128,7 @@ def scores_of(
     there: str | None = None,
 ) -> NDArray[np.float32]:
     """The scores of one of a bundle's arrays of images."""
-    inputs: NDArray[Any] = np.load(bundle.folder / name)
+    inputs = read_array(bundle.folder / name, MAKE_ONE)
     inputs = bundle.info.form.prepare(inputs) if bundle.info.form else inputs
     model = bundle.folder / bundle.info.subject.file
     return scores(device, benchmark, model, inputs, progress, there)

@@ -13,7 +13,8 @@ import numpy as np
 
 from edgekit.agent import agent
 from edgekit.data.images import spread
-from edgekit.devices.agent_result import AgentResult
+from edgekit.devices.agent_answer import Job
+from edgekit.devices.agent_result import AgentResult, ReportPart
 from edgekit.devices.bench.validity import watched_reasons
 from edgekit.devices.bundle.bundle import IMAGES, JOB
 from edgekit.devices.device import Device, check_machine, messages_to
@@ -21,6 +22,7 @@ from edgekit.devices.engines import DISTRIBUTIONS
 from edgekit.devices.lock import held
 from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Json
+from edgekit.engine.records import BadRecord, parse_record
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import PROTOCOL, Candidate, MeasureResult, Timing
 from edgekit.evidence import Evidence, Validity
@@ -50,6 +52,16 @@ print(json.dumps({"versions": {name: known(name) for name in names}, "kernel": p
 """Printed in one line by the Python that will run the agent."""
 
 
+class Fingerprint(ReportPart):
+    """What that line tells; None for what the device does not."""
+
+    versions: dict[str, str | None]
+    kernel: str
+    python: str
+    id: str | None
+    serial: str | None
+
+
 def fingerprint_of(name: str, transport: Transport) -> Json:
     """What figures of a device depend on beside the model: the board, its kernel, its libraries.
 
@@ -64,8 +76,13 @@ def fingerprint_of(name: str, transport: Transport) -> Json:
                 hint=transport.without_python.format(name=name),
                 fault=Fault.MISSING_RUNTIME,
             )
-        found: Json = json.loads(done.out)
-        return found
+        try:
+            return parse_record(Fingerprint, done.out.strip().rpartition("\n")[2]).model_dump()
+        except BadRecord as error:
+            raise DeviceError(
+                f"{name}: its Python does not tell what the device is: {error}",
+                hint=f"edgekit device check {name}",
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -110,6 +127,7 @@ class TimingDevice:
         """
         with TemporaryDirectory(prefix="edgekit-") as folder:
             files = self._files(candidates, images, Path(folder))
+            asked = parse_record(Job, files[JOB].read_bytes())
             with (
                 Device(self.name, self.transport) as device,
                 held(device, messages_to(progress)),
@@ -121,7 +139,7 @@ class TimingDevice:
                 try:
                     with device.work(files) as where:
                         device.sh(f"cd {shlex.quote(where)} && tar xf {MODELS}", timeout=300)
-                        result = device.run_agent(where, JOB, progress)
+                        result = device.run_agent(where, JOB, progress, asked)
                 finally:
                     device.files.drop(files[MODELS])
         self._hold_to_rules(result)
@@ -129,7 +147,8 @@ class TimingDevice:
             name: Timing(entry.load, entry.first, np.asarray(entry.rounds))
             for name, entry in result.latency.items()
         }
-        return MeasureResult(result.environment, timings=timings)
+        environment = result.environment.model_dump(exclude_unset=True)
+        return MeasureResult(environment, timings=timings)
 
     def _files(self, candidates: list[Candidate], images: Path, folder: Path) -> dict[str, Path]:
         """What the device is sent. A table has hundreds of models: they go as one file."""
@@ -158,8 +177,8 @@ class TimingDevice:
             DeviceError: the timings say nothing of the device.
         """
         reasons = [r.words for r in watched_reasons(result) if r.validity is Validity.INVALID]
-        if result.board["emulator"]:
-            reasons.append(f"it is emulated by {result.board['emulator']}, which has no latency")
+        if result.board.emulator:
+            reasons.append(f"it is emulated by {result.board.emulator}, which has no latency")
         if reasons:
             raise no_result(self.name, "; ".join(reasons))
 

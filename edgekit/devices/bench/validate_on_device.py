@@ -13,8 +13,9 @@ from edgekit.data.images import spread
 from edgekit.devices.bench.bench import bench
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bench.timing_device import TimingDevice, no_result
-from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
+from edgekit.devices.bundle.bundle import Bundle, write_bundle
 from edgekit.devices.bundle.bundled_model import subject_of
+from edgekit.devices.bundle.info import Info
 from edgekit.devices.bundle.protocol import SLICE, Protocol
 from edgekit.devices.device import Device
 from edgekit.engine.action import Action, Context, Inputs

@@ -73,17 +73,17 @@ def watched_reasons(result: AgentResult) -> Iterator[Reason]:
     """What slowed the device down while it was watched, whatever ran."""
     yield from _throttled(result)
     # An NPU has a clock of its own, and the processor's may fall while it waits.
-    if not result.environment.get("devices"):
+    if not result.environment.devices:
         timed = [s for s in _watched(result) if s.clocks_mhz and s.phase.endswith(TIMED_PHASES)]
         yield from _fallen_clocks(timed)
-        yield from _slow_clock(timed, max(result.board.get("max_clocks_mhz") or [0.0]))
+        yield from _slow_clock(timed, max(result.board.max_clocks_mhz, default=0.0))
     yield from _unwatched(result)
 
 
 def busy_before(result: AgentResult) -> Iterator[Reason]:
     """Other jobs that were at work as the run began."""
     load = result.before.load_average[:1] if result.before else []
-    cores = result.environment.get("cores") or 1
+    cores = result.environment.cores or 1
     if load and load[0] > 0.5 * cores:
         yield Reason.warning(
             InvalidityCause.BUSY,
@@ -207,7 +207,8 @@ def _drift(process: Process) -> float:
 
 def spread_reasons(medians: list[float]) -> Iterator[Reason]:
     """Processes that were started one after another, and should take the same time."""
-    spread = (max(medians) - min(medians)) / float(np.median(medians))
+    # A phone's tool tells whole microseconds, which may be 0.
+    spread = (max(medians) - min(medians)) / max(float(np.median(medians)), 1e-9)
     if spread > MAX_SPREAD:
         yield Reason.invalid(
             InvalidityCause.SPREAD, f"the processes' medians differ by {100 * spread:.0f} %"
@@ -228,7 +229,7 @@ def _busy_meanwhile(processes: list[Process]) -> Iterator[Reason]:
 
 def _too_many_threads(result: AgentResult, threads: int) -> Iterator[Reason]:
     """They wait for each other, which looks like another job."""
-    cores = result.environment.get("cores") or threads
+    cores = result.environment.cores or threads
     if threads > cores:
         yield Reason.warning(
             InvalidityCause.BUSY,

@@ -19,24 +19,22 @@ import json
 import re
 import shutil
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edgekit import __version__
 from edgekit.agent import agent
 from edgekit.data.images import spread
+from edgekit.devices.agent_answer import Job
+from edgekit.devices.arrays import read_array
 from edgekit.devices.bundle._run_sh import run_sh
-from edgekit.devices.bundle.bundled_model import Subject
-from edgekit.devices.bundle.protocol import GOLDEN, Protocol, job_for
+from edgekit.devices.bundle.info import Info
+from edgekit.devices.bundle.protocol import GOLDEN, job_for
 from edgekit.devices.bundle.reference import FLOAT, MODEL, Reference, Setting
 from edgekit.engine.artifact import sha256_of
+from edgekit.engine.records import BadRecord, Record, parse_record, shown
 from edgekit.errors import InputError, IntegrityError
 from edgekit.evidence import Evidence
 from edgekit.runtimes.contract.input_form import InputForm
@@ -52,51 +50,44 @@ IMAGES, LABELS, SCORES = "slice_images.npy", "slice_labels.npy", "slice_scores.n
 GOLDEN_INPUT, GOLDEN_SCORES = "golden_input.npy", "golden_scores.npy"
 WORKERS = 4
 """Threads that score the slice: the boards have four cores."""
-NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
-"""Of a model, as of a recipe: it is a folder on the device."""
-
-
-class Info(BaseModel):
-    """What a bundle is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: Literal[1] = 1
-    edgekit: str = __version__
-    name: str = Field(pattern=NAME)
-    """Of the deployed model: its folder on the device."""
-    target: str | None
-    machine: str | None
-    """The architecture it is built for, as `uname -m` says it; None for any."""
-    cpu: str | None
-    threads: int
-    runtime: str
-    device: str = "CPU"
-    """What runs it there: CPU, NPU, ..."""
-    form: InputForm | None
-    """None where what is no image to us lies ready for the model."""
-    subject: Subject
-    classes: tuple[str, ...]
-    images: int
-    labelled: bool
-    input_source: str
-    input_sha256: str
-    protocol: Protocol
-    absent: dict[str, str] = {}
-    """Why something is not in it, by its path in the report."""
+MAKE_ONE = "make one: edgekit bundle build/<recipe>/<target>/<variant> --out FOLDER"
+COPY_AGAIN = "copy it again; if that does not help, make the bundle again"
+EVERY_BUNDLE = {
+    INFO, JOB, SMOKE, "agent.py", "run.sh", IMAGES, SCORES, GOLDEN_INPUT, GOLDEN_SCORES,
+}  # fmt: skip
 
 
 class Bundle:
-    """A bundle that lies in a folder."""
+    """A bundle that lies in a folder.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        named: what messages call the folder: a tar it was unpacked from.
+
+    Raises:
+        InputError: it is none.
+    """
+
+    def __init__(self, folder: Path, named: Path | None = None) -> None:
         self.folder = folder
+        self.named = named or folder
+        self.info = self._record(Info, INFO)
+
+    def _record(self, model: type[Record], name: str) -> Record:
+        """
+        Raises:
+            InputError: the file is not there, or no such record.
+        """
+        path = self.folder / name
         try:
-            self.info = Info.model_validate_json((folder / INFO).read_text())
-        except (OSError, ValidationError) as error:
+            return parse_record(model, path.read_bytes())
+        except OSError as error:
             raise InputError(
-                f"{folder} is no bundle: {str(error).splitlines()[0]}",
-                hint="make one: edgekit bundle build/<recipe>/<target>/<variant> --out FOLDER",
+                f"{self.named} is no bundle: {name} cannot be read: {error.strerror}",
+                hint=MAKE_ONE,
+            ) from error
+        except BadRecord as error:
+            raise InputError(
+                f"{self.named} is no bundle: {name}: {error}", hint=MAKE_ONE
             ) from error
 
     @property
@@ -107,35 +98,55 @@ class Bundle:
     def sums(self) -> dict[str, str]:
         """
         Raises:
-            IntegrityError: a line is none of a file in this very folder.
+            InputError: there is no file of them. IntegrityError: a line is none of a file in this
+                very folder, or a file that every bundle has is not among them.
         """
-        text = (self.folder / SUMS).read_text()
+        try:
+            text = (self.folder / SUMS).read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise InputError(
+                f"{self.named} is no whole bundle: {SUMS} cannot be read: {error.strerror}",
+                hint=COPY_AGAIN,
+            ) from error
         found = read_sums(text)
         if len(found) != len(text.splitlines()):
             raise IntegrityError(
-                f"{self.folder / SUMS} is damaged, or names files elsewhere",
-                hint="make the bundle again, and copy it again",
+                f"{self.named / SUMS} is damaged, or names files elsewhere", hint=COPY_AGAIN
+            )
+        needed = {*EVERY_BUNDLE, self.info.subject.file, *([LABELS] if self.info.labelled else [])}
+        if missing := ", ".join(map(shown, sorted(needed - found.keys()))):
+            raise IntegrityError(
+                f"{self.named / SUMS} is damaged: it does not list {missing}", hint=COPY_AGAIN
             )
         return found
 
     @property
+    def job(self) -> Job:
+        """What its results are held against.
+
+        Raises:
+            InputError: its file is no job.
+        """
+        return self._record(Job, JOB)
+
+    @property
     def id(self) -> str:
         """What its results carry: they belong to this bundle and no other."""
-        id: str = json.loads((self.folder / JOB).read_text())["id"]
-        return id
+        return self.job.id or ""
 
     def verify(self) -> None:
         """
         Raises:
-            IntegrityError: a file is not the one that was bundled.
+            InputError: as `sums`. IntegrityError: a file is not the one that was bundled.
         """
         for name, digest in self.sums.items():
             path = self.folder / name
             found = sha256_of(path) if path.is_file() else "nothing"
             if found != digest:
                 raise IntegrityError(
-                    f"{path} is damaged: sha256 {digest[:16]} expected, {found[:16]} found",
-                    hint="make the bundle again, and copy it again",
+                    f"{self.named / name} is damaged: sha256 {digest[:16]} expected, {found[:16]} "
+                    "found",
+                    hint=COPY_AGAIN,
                 )
 
     def release(self) -> str:
@@ -174,8 +185,30 @@ class Bundle:
         )
 
     def reference(self) -> Reference:
-        labels = np.load(self.folder / LABELS) if self.info.labelled else None
-        return Reference(labels, np.load(self.folder / SCORES), self.info.classes)
+        """
+        Raises:
+            InputError: its labels or the host's scores are none of its images.
+        """
+        images = self.info.images
+        scores = read_array(self.folder / SCORES, MAKE_ONE)
+        self._expect(SCORES, scores.ndim == 2 and len(scores) == images and scores.size > 0)
+        self._expect(SCORES, bool(np.isfinite(scores).all()))
+        if not self.info.labelled:
+            return Reference(None, scores, self.info.classes)
+        labels = read_array(self.folder / LABELS, MAKE_ONE)
+        self._expect(LABELS, labels.shape == (images,) and labels.dtype.kind in "iu")
+        known = (labels >= 0) & (labels < len(self.info.classes))
+        self._expect(LABELS, bool(known.all()))
+        return Reference(labels, scores, self.info.classes)
+
+    def _expect(self, name: str, fits: bool) -> None:
+        """
+        Raises:
+            InputError: a file does not fit the others.
+        """
+        if not fits:
+            what = f"{self.info.images} images of {len(self.info.classes)} classes"
+            raise InputError(f"{self.named / name} is not of {what}", hint=MAKE_ONE)
 
 
 class _Sink(io.RawIOBase):
@@ -252,26 +285,3 @@ def read_sums(text: str) -> dict[str, str]:
 def _sums(folder: Path) -> str:
     """As `sha256sum -c` reads it."""
     return "".join(f"{sha256_of(path)}  {path.name}\n" for path in sorted(folder.iterdir()))
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Bundle]:
-    """A bundle in a folder, or in a tar, which is unpacked for the while.
-
-    Raises:
-        InputError: it is none. IntegrityError: it is damaged.
-    """
-    with TemporaryDirectory(prefix="edgekit-") as temporary:
-        folder = path
-        if path.is_file():
-            folder = Path(temporary)
-            try:
-                with tarfile.open(path) as tar:
-                    tar.extractall(folder, filter="data")
-            except tarfile.TarError as error:
-                raise IntegrityError(
-                    f"{path} is no whole tar: {error}", hint="copy it again"
-                ) from error
-        bundle = Bundle(folder)
-        bundle.verify()
-        yield bundle

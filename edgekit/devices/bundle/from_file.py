@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from edgekit.build_folder.float_twin import InspectOptions, input_form
 from edgekit.data.images import decode_folder
-from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
+from edgekit.devices.bundle.bundle import Bundle, write_bundle
 from edgekit.devices.bundle.bundled_model import subject_of
+from edgekit.devices.bundle.info import Info
 from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.bundle.protocol import SLICE
 from edgekit.errors import EdgekitError, InputError

@@ -23,11 +23,13 @@ from edgekit.build_folder.reading import (
 )
 from edgekit.build_folder.report import Report
 from edgekit.data.images import spread
-from edgekit.devices.bundle.bundle import Bundle, Info, opened, write_bundle
+from edgekit.devices.bundle.bundle import Bundle, write_bundle
 from edgekit.devices.bundle.bundled_model import subject_of
 from edgekit.devices.bundle.from_file import bundle_of_file
+from edgekit.devices.bundle.info import Info
 from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.bundle.protocol import SLICE
+from edgekit.devices.bundle.unpack import opened
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
 from edgekit.errors import InputError

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edgekit.devices.agent_result import MAX_SECONDS, Threads
 from edgekit.evaluation.measure import PROTOCOL as INTERLEAVED
 
 SLICE = 256
@@ -20,17 +21,17 @@ class Protocol(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    warmup_runs: int = 10
-    warmup_seconds: float = 2.0
+    warmup_runs: int = Field(10, ge=0)
+    warmup_seconds: float = Field(2.0, ge=0, le=MAX_SECONDS)
     """Warm-up goes on until both are reached; so do the timed runs."""
     runs: int = Field(100, ge=2)
-    seconds: float = 10.0
+    seconds: float = Field(10.0, ge=0, le=MAX_SECONDS)
     processes: int = Field(3, ge=1)
-    threads: tuple[int, ...] = (4, 1, 2)
+    threads: tuple[Threads, ...] = Field((4, 1, 2), min_length=1)
     """The first is what the target asks for; the others are measured in one process each."""
     pin: bool = True
     """To the cores with the highest clock, where a processor has several kinds."""
-    sustained_seconds: float = 0.0
+    sustained_seconds: float = Field(0.0, ge=0, le=MAX_SECONDS)
 
     def at(self, threads: int) -> Protocol:
         """With a target's number of threads first; the agent leaves out what has no cores."""

@@ -20,7 +20,7 @@ class Reference:
 
     labels: NDArray[np.int64] | None
     """(images,); None for a file of which no labelled images are known."""
-    host: NDArray[np.float32] | None
+    host: NDArray[np.float32]
     """(images, classes)."""
     classes: tuple[str, ...]
 

@@ -15,9 +15,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from edgekit.devices.agent_answer import Job, JobModel
 from edgekit.devices.agent_result import Golden
 from edgekit.devices.bench.validity import golden_complaint
 from edgekit.devices.bundle.bundle import RESULT, SMOKE, Bundle
+from edgekit.devices.bundle.reference import MODEL
 from edgekit.devices.check import need_links
 from edgekit.devices.deploy.releases import ReleaseStore, sums_of
 from edgekit.devices.device import Device, Runner, check_machine
@@ -28,6 +30,8 @@ from edgekit.transports.base import Listener, Transport, ignore
 
 GoldenRunner = Callable[[Device, str], Golden]
 """Runs the golden images of a release, given the folder it lies in."""
+GOLDEN_JOB = Job(models=(JobModel(id=MODEL),), golden={})
+"""What stands in smoke.json, as far as its result is held against it."""
 KEPT_RELEASES = 3
 WAKE_SECONDS = 0.2
 
@@ -272,7 +276,7 @@ def prove(device: Device, golden: Golden, precision: str) -> float:
 
 def by_agent(device: Device, folder: str) -> Golden:
     """The agent on the device runs the golden images."""
-    golden = device.run_agent(folder, SMOKE, lambda *_: None).golden
+    golden = device.run_agent(folder, SMOKE, lambda *_: None, GOLDEN_JOB).golden
     device.forget(f"{folder}/{RESULT}")
-    assert golden is not None  # the smoke job asks for nothing else
+    assert golden is not None  # the job asks for it
     return golden

@@ -10,7 +10,6 @@ Whoever changes anything here holds the device's lock.
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import uuid
@@ -18,10 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgekit.devices.bundle.bundle import INFO, NAME, SUMS, read_sums
+from edgekit.devices.bundle.bundle import INFO, SUMS, read_sums
+from edgekit.devices.bundle.info import NAME, Info
 from edgekit.devices.device import Device
 from edgekit.devices.files import DAY_OLD
 from edgekit.engine.artifact import sha256_of
+from edgekit.engine.records import BadRecord, parse_record
 from edgekit.errors import DeviceError, Fault, InputError
 
 
@@ -75,9 +76,21 @@ class ReleaseStore:
         return found
 
     def precision(self, release: str) -> str:
-        """Of its model; how close its scores must be depends on it."""
-        info = json.loads(self.device.sh(f"cat {self.path('releases', release, INFO)}"))
-        return str(info["subject"]["precision"])
+        """Of its model; how close its scores must be depends on it.
+
+        Raises:
+            DeviceError: the release does not tell it.
+        """
+        text = self.device.sh(f"cat {self.path('releases', release, INFO)}")
+        try:
+            return parse_record(Info, text).subject.precision
+        except BadRecord as error:
+            raise DeviceError(
+                f"{self.device.name}: {INFO} of release {release[:12]} is damaged there, or of "
+                f"another version of edgekit: {error}",
+                hint="deploy that bundle again",
+                fault=Fault.HASH_MISMATCH,
+            ) from error
 
     def check(self, folder: str, sums: dict[str, str]) -> None:
         """

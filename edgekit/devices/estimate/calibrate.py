@@ -8,10 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from pydantic import ValidationError
 
 from edgekit import __version__
 from edgekit.agent import agent
+from edgekit.devices.agent_answer import Job
 from edgekit.devices.agent_result import AgentResult
 from edgekit.devices.bench.validity import timing_reasons
 from edgekit.devices.bundle.protocol import Protocol
@@ -28,7 +28,8 @@ from edgekit.devices.estimate.latency_model import (
 from edgekit.devices.estimate.probes import PRECISIONS, PROBES, Made, Probe, made
 from edgekit.devices.lock import held
 from edgekit.engine.action import Progress
-from edgekit.engine.artifact import write_atomically
+from edgekit.engine.artifact import Json, write_atomically
+from edgekit.engine.records import read_record
 from edgekit.engine.store import Store, default_store
 from edgekit.errors import STORE_VARIABLE, DeviceError, Fault, InputError, storage_errors
 from edgekit.evidence import Evidence, Validity
@@ -86,15 +87,10 @@ def read_calibration(device: str) -> LatencyModel | None:
         InputError: the file cannot be read.
     """
     path = calibration_path(device)
-    try:
-        return LatencyModel.model_validate_json(path.read_text())
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValidationError) as error:
-        raise InputError(
-            f"{path} is no calibration of this edgekit: {str(error).splitlines()[0]}",
-            hint=f"remove it, then: edgekit calibrate --device {device}",
-        ) from error
+    hint = f"remove it, then: edgekit calibrate --device {device}"
+    return read_record(LatencyModel, path, "calibration of this edgekit", hint)
 
 
 def _refuse_unmeasured(evidence: Evidence, name: str) -> None:
@@ -127,18 +123,21 @@ def _lay_out(files: list[Made], protocol: Protocol, folder: Path) -> dict[str, P
     for number, one in enumerate(files):
         names = [f"{number}-{file.name}" for file in one.files]
         sent |= dict(zip(names, one.files, strict=True))
-        model = {
-            "id": one.probe.label,
-            "path": names[0],
-            "runtime": one.runtime,
-            "form": one.form.model_dump(mode="json"),
-        }
-        images_name = f"images-{one.probe.image_size}.npy"
-        plan = {"images": images_name, **protocol.model_dump(mode="json")}
-        job = {"id": one.probe.label, "threads": 1, "models": [model], "protocol": plan}
         sent[_job(number)] = folder / _job(number)
-        sent[_job(number)].write_text(json.dumps(job))
+        sent[_job(number)].write_text(json.dumps(_job_of(one, names[0], protocol)))
     return sent
+
+
+def _job_of(one: Made, path: str, protocol: Protocol) -> Json:
+    model = {
+        "id": one.probe.label,
+        "path": path,
+        "runtime": one.runtime,
+        "form": one.form.model_dump(mode="json"),
+    }
+    images = f"images-{one.probe.image_size}.npy"
+    plan = {"images": images, **protocol.model_dump(mode="json")}
+    return {"id": one.probe.label, "threads": 1, "models": [model], "protocol": plan}
 
 
 def _job(number: int) -> str:
@@ -146,10 +145,10 @@ def _job(number: int) -> str:
 
 
 def _measure(device: Device, where: str, number: int, one: Made, protocol: Protocol) -> AgentResult:
-    message = ""
+    message, asked = "", Job.model_validate(_job_of(one, "", protocol))
     for _ in range(MAX_TRIES):
-        result = device.run_agent(where, _job(number), lambda *_: None)
-        if result.board["emulator"]:
+        result = device.run_agent(where, _job(number), lambda *_: None, asked)
+        if result.board.emulator:
             _refuse_unmeasured(Evidence.EMULATED, device.name)
         reasons = timing_reasons(result, protocol)
         message = "; ".join(r.words for r in reasons if r.validity is Validity.INVALID)
@@ -177,10 +176,10 @@ def _found(
         edgekit=__version__,
         device=device.name,
         address=device.transport.address,
-        cpu=last.environment["cpu"],
-        cores=last.environment["cores"],
-        kernel=last.board["kernel"],
-        environment=last.environment,
+        cpu=last.environment.cpu,
+        cores=last.environment.cores or 1,
+        kernel=last.board.kernel,
+        environment=last.environment.model_dump(exclude_unset=True),
         warnings=tuple({r.cause: r.words for r in doubts}.values()),
         fits=tuple(_fits(files, results, threads)),
     )
@@ -193,7 +192,8 @@ def _fits(files: list[Made], results: list[AgentResult], threads: int) -> Iterat
         seconds = float(np.median(result.protocol[threads][0].samples))
         sample = ProbeSample(probe=one.probe.label, workload=one.workload, seconds=seconds)
         groups.setdefault((one.runtime, one.precision), []).append(sample)
-        libraries[one.runtime] = str(library_of(result.environment, one.runtime))
+        there = result.environment
+        libraries[one.runtime] = str(library_of(there.versions, one.runtime, there.litert))
     for (runtime, precision), samples in groups.items():
         yield fit(
             tuple(samples),

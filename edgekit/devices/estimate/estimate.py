@@ -172,4 +172,4 @@ def _library_on(name: str, transport: Transport, runtime: Runtime) -> str | None
             packages = probe_python(device, device.python).packages
     except DeviceError:
         return None
-    return library_of({"versions": packages}, runtime.name)
+    return library_of(packages, runtime.name)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from edgekit.devices.bench.benchmark_scores import OutputHead
-from edgekit.devices.bundle.bundle import Bundle, Info, write_bundle
+from edgekit.devices.bundle.bundle import Bundle, write_bundle
 from edgekit.devices.bundle.bundled_model import Subject
+from edgekit.devices.bundle.info import Info
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.engine.artifact import sha256_of
 from edgekit.runtimes.contract.input_form import InputForm

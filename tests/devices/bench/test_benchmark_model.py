@@ -93,8 +93,8 @@ def test_what_a_phone_tells_of_itself(device: Device) -> None:
     assert parse_properties(answers["properties"]).model == "Pixel 9"
     assert parse_heat(answers["heat"]).slows_down
     environment, board = environment_of(answers), board_of(answers)
-    assert environment["machine"] == os.uname().machine
-    assert board["kernel"] == os.uname().release
+    assert environment.machine == os.uname().machine
+    assert board.kernel == os.uname().release
     state = state_of(answers)
     assert len(state.load_average) == 3
     assert state.battery_percent == 81

@@ -9,6 +9,7 @@ from edgekit.devices.bench.benchmark_output import ReportedLatency
 from edgekit.devices.bench.benchmark_parser import parse
 from edgekit.errors import DeviceError, Fault
 from tests.devices.bench import benchmark_logs as logs
+from tests.mutations import damaged_text, fuzz, refusals
 
 
 def test_the_timed_runs_are_not_the_warm_up() -> None:
@@ -171,6 +172,41 @@ def statistics(samples: list[int], percentiles: bool) -> str:
         f"count={len(samples)} first={samples[0]} curr={samples[-1]} min={ordered[0]} "
         f"max={ordered[-1]} avg={mean:g} std={int(std)}" + rest * percentiles
     )
+
+
+LOGS = [getattr(logs, name) for name in dir(logs) if name.isupper()]
+
+
+@fuzz
+@given(st.sampled_from(LOGS).flatmap(damaged_text))
+def test_any_damage_of_what_the_tool_prints(text: str) -> None:
+    with refusals():
+        output = parse(text, "phone")
+        assert output.latency.count >= 1
+        for engine in ("CPU", "GPU", "NPU"):
+            output.delegate(engine)
+
+
+@pytest.mark.parametrize("word", ["p99=9", "avg_us=7", "energy=3e2", "n=1", "mean=5"])
+@pytest.mark.parametrize("text", LOGS[:3])
+def test_a_new_word_in_a_line_of_statistics_is_left_out(word: str, text: str) -> None:
+    lines = [f"{line} {word}" if "count=" in line else line for line in text.splitlines()]
+    assert parse("\n".join(lines), "phone") == parse(text, "phone")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("count=50", "count=50000000000", "count: Input should be less"),
+        ("min=113737", "min=-113737", "min: Input should be greater"),
+        ("max=124776", "max=1247", "its runs took 113737 to 1247 us, and mean is 119375 us"),
+        ("std=1948", "std=1e999", "std: Input should be a finite number"),
+        ("Init: 870557, ", "", "ended before its results"),
+    ],
+)
+def test_numbers_that_no_run_can_have(old: str, new: str, words: str) -> None:
+    with pytest.raises(DeviceError, match=words):
+        parse(logs.CLASSIC_GPU_2020.replace(old, new), "phone")
 
 
 @given(st.text(max_size=300))

@@ -9,8 +9,10 @@ import pytest
 
 from edgekit.devices.agent_result import (
     AgentResult,
+    Board,
     Delegate,
     DeviceState,
+    Environment,
     Golden,
     Interleaved,
     Memory,
@@ -22,6 +24,11 @@ from edgekit.devices.bundle.protocol import Protocol
 from edgekit.evaluation.metrics import accuracy_of, share_of
 from edgekit.evidence import Evidence, InvalidityCause, Reason, Validity
 
+SILENT = Board(
+    emulator=None, board=None, soc=None, isa=[], ram_bytes=None, os=None, kernel="6.6",
+    page_size=4096, max_clocks_mhz=[],
+)  # fmt: skip
+"""A board that tells nothing."""
 PROTOCOL = Protocol(runs=100, seconds=1.0, processes=2, threads=(4,))
 
 
@@ -68,8 +75,8 @@ def run(
         agent="a",
         started="t",
         ended="t",
-        environment={"cores": 4},
-        board={},
+        environment=Environment(machine="aarch64", cpu="cortex-a76", cores=4),
+        board=SILENT,
         before=before or state(),
         after=after or state(),
         watched=watched if watched is not None else [state(1.0), state(2.0)],
@@ -116,7 +123,9 @@ def test_one_thread_may_turbo_higher_than_four() -> None:
 
 def test_while_an_npu_works_the_cpu_may_idle() -> None:
     raw = run(watched=[state(clocks_mhz=[2400.0]), state(clocks_mhz=[600.0])])
-    found = raw.model_copy(update={"environment": {"cores": 4, "devices": {"NPU": {}}}})
+    found = raw.model_copy(
+        update={"environment": raw.environment.model_copy(update={"devices": {"NPU": {}}})}
+    )
     assert causes(found) == {}
 
 
@@ -184,7 +193,8 @@ def test_a_few_runs_that_wait_long() -> None:
 
 
 def test_more_threads_than_cores() -> None:
-    raw = run().model_copy(update={"environment": {"cores": 2}})
+    environment = run().environment.model_copy(update={"cores": 2})
+    raw = run().model_copy(update={"environment": environment})
     (reason,) = timing_reasons(raw, PROTOCOL)
     assert "4 threads on 2 cores wait for each other: --threads 2" in reason.words
 
@@ -251,7 +261,9 @@ def test_one_process_that_drifts() -> None:
 def test_a_clock_that_is_low_throughout() -> None:
     """It may be what its owner wants; the figure is that clock's, and says so."""
     slow = [state(clocks_mhz=[600.0], governors=["powersave"])] * 2
-    raw = run(watched=slow).model_copy(update={"board": {"max_clocks_mhz": [2400.0]}})
+    raw = run(watched=slow).model_copy(
+        update={"board": SILENT.model_copy(update={"max_clocks_mhz": [2400.0]})}
+    )
     (reason,) = timing_reasons(raw, PROTOCOL)
     assert (reason.cause, reason.validity) == (InvalidityCause.SLOW_CLOCK, Validity.WARN)
     assert "600 of 2400 MHz" in reason.words
