@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edgekit.data.calibration import CalibrationChoice
+from edgekit.data.framing import Fit
 from edgekit.data.images import DecodeImages
 from edgekit.data.inventory import Inventory
 from edgekit.engine.action import METADATA_VERSION, Action, library_versions
@@ -61,8 +62,10 @@ class Draft:
         self.steps[id] = step
         return id
 
-    def decode(self, split: str, calibration: CalibrationChoice | None = None) -> DecodeImages:
-        return DecodeImages(self.recipe.data, self.inventory, split, calibration)
+    def decode(
+        self, split: str, calibration: CalibrationChoice | None = None, fit: Fit | None = None
+    ) -> DecodeImages:
+        return DecodeImages(self.recipe.data, self.inventory, split, calibration, fit)
 
     def free(self, name: str) -> StepId:
         """`finetune`, then `finetune-2`, ..."""

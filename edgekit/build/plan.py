@@ -22,6 +22,7 @@ from edgekit.build.draft import CHECK_SOURCE, REFERENCE, SOURCE, SPLITS, Draft, 
 from edgekit.build.seen_images import seen_by_weights
 from edgekit.build.target_plan import TargetPlan, plan_target
 from edgekit.data.calibration import CalibrationChoice, pick_calibration
+from edgekit.data.framing import FITS
 from edgekit.data.images import DecodeImages
 from edgekit.data.inventory import Inventory, take_inventory
 from edgekit.data.problem import ProblemKind
@@ -177,7 +178,7 @@ def _plan_trunk(draft: Draft, machine: Machine) -> tuple[list[StepId], StepId]:
     """
     recipe = draft.recipe
     kind = LoadModel if recipe.model.format == "torch" else LoadForeign
-    load = kind(recipe.model, recipe.data.image_size, recipe.data.crop_pct)
+    load = kind(recipe.model, recipe.data.framing)
     trunk = [draft.add(SOURCE, load, {"splits": SPLITS})]
     if _is_unproven(recipe):
         _plan_source_check(draft)
@@ -225,5 +226,10 @@ def _plan_source_check(draft: Draft) -> None:
     splits = divide(draft.inventory, recipe.data)
     pick_calibration(splits, draft.inventory.digests, choice, recipe.data.evaluate_on)
     draft.add(name, draft.decode("calibration", choice), {"splits": SPLITS})
+    inputs = {"model": SOURCE, "images": name}
+    for fit in FITS:
+        if fit != recipe.data.fit:
+            decode, inputs[fit] = draft.decode("calibration", choice, fit), images(f"check-{fit}")
+            draft.add(inputs[fit], decode, {"splits": SPLITS})
     check = source_check.CheckSource(recipe.model.format, Path(recipe.model.weights).name)
-    draft.add(CHECK_SOURCE, check, {"model": SOURCE, "images": name})
+    draft.add(CHECK_SOURCE, check, inputs)

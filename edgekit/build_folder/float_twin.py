@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.build_folder.reading import BUILD_AGAIN, IMAGES, artifact_of
+from edgekit.data.framing import Framing
 from edgekit.data.images import ImagesMetadata, decode_folder, spread
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
@@ -89,7 +90,7 @@ def locate(path: Path, store: Store, options: InspectOptions) -> Pair:
     shipped = published if compressed is last else None
     float_model = original.described_by(CompiledMetadata)
     card = float_model.card
-    images, source = _images(line, card.image_size, card.crop_pct, path, options)
+    images, source = _images(line, card.framing, path, options)
     return Pair(
         runtime=runtime,
         float_path=original.file(runtime.file),
@@ -133,13 +134,13 @@ def _ancestors(artifact: Artifact, store: Store) -> Iterator[Artifact]:
 
 
 def _images(
-    line: list[Artifact], size: int, crop_pct: float, path: Path, options: InspectOptions
+    line: list[Artifact], framing: Framing, path: Path, options: InspectOptions
 ) -> tuple[NDArray[np.uint8], str]:
     """The images asked for, or some of those that the file was calibrated on."""
     import numpy as np
 
     if options.images is not None:
-        return decode_folder(options.images, size, crop_pct, options.samples), str(options.images)
+        return decode_folder(options.images, framing, options.samples), str(options.images)
     kept = next(filter(_is_calibration, line), None)
     if kept is None:
         raise InputError(
@@ -183,7 +184,7 @@ def _from_files(path: Path, original: Path, options: InspectOptions) -> Pair:
         float_form=forms[0],
         path=path,
         form=forms[1],
-        images=decode_folder(options.images, sizes[0], 1.0, options.samples),
+        images=decode_folder(options.images, Framing(sizes[0]), options.samples),
         images_from=str(options.images),
     )
 

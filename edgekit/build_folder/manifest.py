@@ -12,6 +12,7 @@ from pydantic import (
     model_serializer,
 )
 
+from edgekit.data.framing import Fit
 from edgekit.engine.artifact import FileEntry, Json
 from edgekit.evaluation.gates import GateResult
 from edgekit.evidence import Status
@@ -33,8 +34,10 @@ class Preprocessing(BaseModel):
     colour: Literal["RGB"] = "RGB"
     image_size: int
     """Pixels of a side."""
+    fit: Fit = "crop"
+    """How a picture of another shape becomes the model's."""
     crop_pct: float
-    """The centre crop's share of the resized image's shorter side."""
+    """Of fit: crop, the centre crop's share of the resized image's shorter side."""
     inside_the_model: bool
     """The file takes raw uint8 pixels; mean and std are in it."""
     mean: Triple

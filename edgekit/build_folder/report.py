@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.data.framing import Fit
 from edgekit.data.problem import DataProblem
 from edgekit.evaluation.chance import ChanceTest
 from edgekit.evaluation.choose import Choice
@@ -115,6 +116,8 @@ class Report(BaseModel):
     recipe: str
     arch: str
     image_size: int
+    fit: Fit = "crop"
+    """What becomes of pictures of another shape."""
     target: str
     target_description: str
     device: str

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgekit.data.formats import HEIF_PACKAGE, readable_formats
+from edgekit.data.framing import Framing
 from edgekit.data.images import LONGEST, MAX_PIXELS, decode
 from edgekit.data.inventory import Inventory, reading
 from edgekit.engine.action import library_versions
@@ -90,5 +91,5 @@ def _read(path: Path) -> Header:
     if not doubtful:
         return header
     with reading(path):
-        decoded = decode(path.read_bytes(), 16, 1.0)
+        decoded = decode(path.read_bytes(), Framing(16))
     return header._replace(fault=decoded) if isinstance(decoded, str) else header

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.data.calibration import CalibrationChoice, pick_calibration
 from edgekit.data.formats import FORMATS, HEIF_PACKAGE, HEIF_SUFFIXES, is_image, readable_formats
+from edgekit.data.framing import Fit, Framing
 from edgekit.data.inventory import MAX_SHOWN, Inventory, reading
 from edgekit.data.problem import READS_HEIF
 from edgekit.data.sources.base import Sample, Source
@@ -57,11 +58,17 @@ class DecodeImages(Action):
         inventory: Inventory,
         split: str,
         calibration: CalibrationChoice | None = None,
+        fit: Fit | None = None,
     ) -> None:
+        """
+        Args:
+            fit: another than the recipe's.
+        """
         self.source = source
         self.inventory = inventory
         self.split = split
         self.calibration = calibration
+        self.framing = source.framing.with_fit(fit) if fit else source.framing
 
     def used_libraries(self) -> tuple[str, ...]:
         heif = any(s.path.suffix.lower() in HEIF_SUFFIXES for s in self.inventory.listing.samples)
@@ -70,8 +77,7 @@ class DecodeImages(Action):
     def settings(self) -> Json:
         return {
             "split": self.split,
-            "image_size": self.source.image_size,
-            "crop_pct": self.source.crop_pct,
+            **asdict(self.framing),
             "unreadable": self.source.unreadable,
             "calibration": asdict(self.calibration) if self.calibration else None,
         }
@@ -80,16 +86,14 @@ class DecodeImages(Action):
         import numpy as np
 
         samples = self.samples()
-        size = self.source.image_size
-        if self.split == "train":
-            size = round(size * TRAIN_MARGIN)
-        shape = (len(samples), size, size, 3)
+        framing = self.framing.enlarged(TRAIN_MARGIN) if self.split == "train" else self.framing
+        shape = (len(samples), framing.size, framing.size, 3)
         images = np.lib.format.open_memmap(into / "all.npy", "w+", np.uint8, shape)
         # Claim the space now: a write to a mapped page of a full disk is a SIGBUS, not an error.
         with (into / "all.npy").open("r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, (into / "all.npy").stat().st_size)
         faults: list[tuple[Sample, str]] = []
-        for i, (sample, decoded) in enumerate(self._decode(samples, size)):
+        for i, (sample, decoded) in enumerate(self._decode(samples, framing)):
             if isinstance(decoded, str):
                 faults.append((sample, decoded))
             else:
@@ -129,7 +133,7 @@ class DecodeImages(Action):
         return splits[self.split]
 
     def _decode(
-        self, samples: list[Sample], size: int
+        self, samples: list[Sample], framing: Framing
     ) -> Iterator[tuple[Sample, NDArray[np.uint8] | str]]:
         def one(sample: Sample) -> NDArray[np.uint8] | str:
             try:
@@ -140,7 +144,7 @@ class DecodeImages(Action):
             if hashlib.sha256(content).hexdigest() != self.inventory.digests[sample.name]:
                 self.inventory.forget()
                 raise IntegrityError(f"{sample.path} changed while the build was running")
-            return decode(content, size, self.source.crop_pct)
+            return decode(content, framing)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             yield from zip(samples, pool.map(one, samples), strict=True)
@@ -181,11 +185,11 @@ def unreadable_error(faults: list[tuple[Sample, str]], of: str) -> DataError:
     )
 
 
-def decode(content: bytes, size: int, crop_pct: float) -> NDArray[np.uint8] | str:
-    """Decode, turn upright, resize the shorter side to size / crop_pct, crop the centre.
+def decode(content: bytes, framing: Framing) -> NDArray[np.uint8] | str:
+    """Decode, turn upright, and give it the model's size.
 
     Returns:
-        uint8 RGB of shape (size, size, 3), or in words why the image cannot be read.
+        uint8 RGB of shape (height, width, 3), or in words why the image cannot be read.
     """
     import numpy as np
     from PIL import Image, ImageOps, UnidentifiedImageError
@@ -208,11 +212,7 @@ def decode(content: bytes, size: int, crop_pct: float) -> NDArray[np.uint8] | st
     width, height = image.size
     if max(width, height) > LONGEST * min(width, height):
         return f"its sides are {width}x{height}, further apart than 1:{LONGEST}"
-    scale = round(size / crop_pct) / min(width, height)
-    resized = (max(size, round(width * scale)), max(size, round(height * scale)))
-    image = image.resize(resized, Image.Resampling.BICUBIC)
-    left, top = (resized[0] - size) // 2, (resized[1] - size) // 2
-    return np.asarray(image.crop((left, top, left + size, top + size)), np.uint8)
+    return np.asarray(framing.apply(image), np.uint8)
 
 
 def _too_large(found: str) -> str:
@@ -224,8 +224,8 @@ def spread(count: int, wanted: int) -> list[int]:
     return [i * count // min(wanted, count) for i in range(min(wanted, count))]
 
 
-def decode_folder(folder: Path, size: int, crop_pct: float, samples: int) -> NDArray[np.uint8]:
-    """Images of a folder and its subfolders, spread over all: uint8 (images, size, size, 3).
+def decode_folder(folder: Path, framing: Framing, samples: int) -> NDArray[np.uint8]:
+    """Images of a folder and its subfolders, spread over all: uint8 (images, height, width, 3).
 
     Raises:
         DataError: there is no folder, no image in it, or one that cannot be read.
@@ -239,7 +239,7 @@ def decode_folder(folder: Path, size: int, crop_pct: float, samples: int) -> NDA
         raise DataError(f"--images: no images in {folder}", hint="give a folder of images")
     images = []
     for i in spread(len(files), samples):
-        decoded = decode(files[i].read_bytes(), size, crop_pct)
+        decoded = decode(files[i].read_bytes(), framing)
         if isinstance(decoded, str):
             raise DataError(f"--images: {files[i]} cannot be read: {decoded}")
         images.append(decoded)

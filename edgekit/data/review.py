@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from edgekit.data.framing import Framing
 from edgekit.data.headers import Header, read_headers
 from edgekit.data.images import unreadable_error
 from edgekit.data.inventory import Inventory
@@ -17,8 +18,8 @@ from edgekit.data.problem import DataProblem, ProblemKind, counted
 from edgekit.data.sources.base import Sample, Source
 from edgekit.data.splits import count_doubled, doubled_remark
 
-OBLONG = 5 / 3
-"""Sides from which a picture is called oblong: its centre square is 60 % of it, or less."""
+OBLONG = 0.4
+"""Left out of a picture by its crop, from which on it is told: 5:3 made square."""
 FEW = 10
 """Images of a class in the judged split, under which one image is more than 10 points of recall."""
 UNEVEN = 10
@@ -70,6 +71,7 @@ def review(
             *inventory.listing.problems,
             *_classes(inventory, splits, source),
             *_doubled(inventory, splits, source),
+            *_oblong(sound, source.framing),
             *_pictures(sound),
         ),
         tuple(f"{name}: {why}" for name, why in faults.items()),
@@ -145,13 +147,18 @@ def _doubled(inventory: Inventory, splits: Splits, source: Source) -> Iterator[D
         )
 
 
+def _oblong(headers: dict[str, Header], framing: Framing) -> Iterator[DataProblem]:
+    shares = {name: framing.left_out(*header[:2]) for name, header in headers.items()}
+    oblong = {name: share for name, share in shares.items() if share >= OBLONG}
+    if oblong:
+        cut = 100 * max(oblong.values())
+        words = f"oblong: the centre crop leaves out up to {cut:.0f} % of a picture"
+        found = _counted_images(ProblemKind.OBLONG, oblong, len(headers), words)
+        yield found.model_copy(update={"advice": "data.fit: squash or pad keeps all of it"})
+
+
 def _pictures(headers: dict[str, Header]) -> Iterator[DataProblem]:
     """What decoding changes about pictures."""
-    oblong = {n: h for n, h in headers.items() if max(h[:2]) >= OBLONG * min(h[:2])}
-    if oblong:
-        cut = max(1 - min(h[:2]) / max(h[:2]) for h in oblong.values())
-        words = f"oblong: the centre crop leaves out up to {100 * cut:.0f} % of a picture"
-        yield _counted_images(ProblemKind.OBLONG, oblong, len(headers), words)
     for kind, words, found in (
         (ProblemKind.ANIMATED, "with several frames or pages, of which the first is taken",
          {n for n, h in headers.items() if h.animated}),

@@ -1,8 +1,8 @@
 """Is a model from elsewhere what the recipe says of it? Asked of real images, before the build.
 
-A wrong channel order, input range or class order gives a file that runs, is as fast and as small as
-the right one, and classifies badly. So what is declared is compared with the usual alternatives on
-images of the training split.
+A wrong channel order, input range, fit or class order gives a file that runs, is as fast and as
+small as the right one, and classifies badly. So what is declared is compared with the usual
+alternatives on images of the training split.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from edgekit import stats
 from edgekit.agent.agent import prepare
+from edgekit.data.framing import FITS, Fit
 from edgekit.data.labels import yaml_list
 from edgekit.engine.action import Action, Context, Inputs, Progress
 from edgekit.engine.artifact import Json, Metadata
@@ -39,11 +42,16 @@ class Claim:
     range: str
     """A key of RANGES, or `mean and std` for what the recipe gives in numbers."""
     channels: Channels
+    fit: Fit = "crop"
     reordered: bool = False
 
+    @property
+    def input(self) -> Input:
+        return self.range, self.channels, self.fit
+
     def changes(self, declared: Claim) -> int:
-        other = (self.range != declared.range, self.channels != declared.channels, self.reordered)
-        return sum(other)
+        pairs = zip(self.input, declared.input, strict=True)
+        return self.reordered + sum(own != other for own, other in pairs)
 
 
 class SourceCheckMetadata(Metadata):
@@ -54,12 +62,14 @@ class SourceCheckMetadata(Metadata):
     """Share of them that the model classifies rightly with it."""
     undecided: tuple[str, ...]
     """Other inputs that would do no worse, as far as the images tell."""
+    fits: dict[Fit, float] = Field(default_factory=dict)
+    """The share with each fit, the rest as declared."""
 
 
 class CheckSource(Action):
     """Compare the declared input and class order with the alternatives, on labelled images."""
 
-    version = 3
+    version = 4
 
     def __init__(self, format: Format, name: str) -> None:
         self.format = format
@@ -78,12 +88,16 @@ class CheckSource(Action):
         import numpy as np
 
         model, card = timm_models.restore(inputs["model"])
-        images = np.load(inputs["images"].file("images.npy"))
+        images = {
+            fit: np.load(inputs[role].file("images.npy"))
+            for fit, role in ((fit, "images" if fit == card.fit else fit) for fit in FITS)
+            if role in inputs
+        }
         labels = np.load(inputs["images"].file("labels.npy"))
         declared = _declared(card)
         predicted = _predict(foreign.scorer(model, card), card, declared, images, context.progress)
         best, verdict = choose(predicted, labels, declared, len(card.classes))
-        order = assign(predicted[best.range, best.channels], labels, len(card.classes))
+        order = assign(predicted[best.input], labels, len(card.classes))
         right = {
             claim: float(np.mean(_right(predicted, labels, claim, order)))
             for claim in (declared, best)
@@ -94,35 +108,43 @@ class CheckSource(Action):
             images=len(labels),
             right=right[declared],
             undecided=tuple(undecided(predicted, labels, declared)),
+            fits={
+                fit: float(np.mean(predicted[declared.range, declared.channels, fit] == labels))
+                for fit in images
+            },
         )
 
 
-Predicted = dict[tuple[str, Channels], Any]
-"""The class of each image, int64 (images,), by input range and channel order."""
+Input = tuple[str, Channels, Fit]
+Predicted = dict[Input, Any]
+"""The class of each image, int64 (images,), by input range, channel order and fit."""
 
 
 def _declared(card: Card) -> Claim:
     same = (name for name, value in RANGES.items() if value == (card.mean, card.std))
-    return Claim(next(same, "mean and std"), card.channels)
+    return Claim(next(same, "mean and std"), card.channels, card.fit)
 
 
 def _predict(
     score: foreign.Scorer,
     card: Card,
     declared: Claim,
-    images: NDArray[np.uint8],
+    images: dict[Fit, NDArray[np.uint8]],
     progress: Progress,
 ) -> Predicted:
     ranges: dict[str, tuple[Triple, Triple]] = {declared.range: (card.mean, card.std), **RANGES}
     orders: tuple[Channels, Channels] = ("rgb", "bgr")
     predicted: Predicted = {}
-    for i, (name, channels) in enumerate(itertools.product(ranges, orders), start=1):
+    # Another fit is tried with the declared range and order alone, to keep the wait short.
+    tried = [(*pair, declared.fit) for pair in itertools.product(ranges, orders)]
+    tried += [(*declared.input[:2], fit) for fit in images if fit != declared.fit]
+    for i, (name, channels, fit) in enumerate(tried, start=1):
         mean, std = ranges[name]
-        x = prepare(images, {"dtype": "float32", "mean": mean, "std": std})
+        x = prepare(images[fit], {"dtype": "float32", "mean": mean, "std": std})
         # The model was made to take RGB from what the recipe says that its file takes.
         x = x if channels == declared.channels else x[..., ::-1].copy()
-        predicted[name, channels] = score(x).argmax(axis=1)
-        progress(i, 2 * len(ranges), "compare input ranges and channel orders")
+        predicted[name, channels, fit] = score(x).argmax(axis=1)
+        progress(i, len(tried), "compare input ranges, channel orders and fits")
     return predicted
 
 
@@ -143,18 +165,20 @@ def choose(
     for half in (first, ~first):
         chosen, order = _best(predicted, labels, declared, classes, half)
         right[~half] = _right(predicted, labels, chosen, order)[~half]
-    before = predicted[declared.range, declared.channels] == labels
+    before = predicted[declared.input] == labels
     best, _ = _best(predicted, labels, declared, classes, np.ones(len(labels), bool))
     return best, stats.paired_accuracy(before, right).verdict
 
 
 def undecided(predicted: Predicted, labels: NDArray[np.int64], declared: Claim) -> list[str]:
-    """The inputs that classify no worse than the declared one, as far as the images tell (pure)."""
-    declared_right = predicted[declared.range, declared.channels] == labels
+    """The ranges and orders that classify no worse than the declared one, as far as the images tell
+    (pure). Not fits: on pictures near the model's shape they all come to the same."""
+    declared_right = predicted[declared.input] == labels
     return [
         name if channels == declared.channels else f"{name} in {channels}"
-        for (name, channels), outputs in predicted.items()
-        if (name, channels) != (declared.range, declared.channels)
+        for (name, channels, fit), outputs in predicted.items()
+        if fit == declared.fit
+        and (name, channels, fit) != declared.input
         and stats.paired_accuracy(declared_right, outputs == labels).verdict is not Verdict.WORSE
     ]
 
@@ -169,10 +193,10 @@ def _best(
     """The claim under which most images of a part are right; of equals the nearest to the
     declared one. With it the class of each of the model's outputs."""
     found = []
-    for (name, channels), outputs in predicted.items():
+    for input, outputs in predicted.items():
         order = assign(outputs[part], labels[part], classes)
         for reordered in (False, True):
-            claim = Claim(name, channels, reordered)
+            claim = Claim(*input, reordered)
             right = int(_right(predicted, labels, claim, order)[part].sum())
             found.append(((right, -claim.changes(declared)), claim, order))
     _, claim, order = max(found, key=lambda entry: entry[0])
@@ -182,7 +206,7 @@ def _best(
 def _right(
     predicted: Predicted, labels: NDArray[np.int64], claim: Claim, order: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    outputs = predicted[claim.range, claim.channels]
+    outputs = predicted[claim.input]
     right: NDArray[np.bool_] = (order[outputs] if claim.reordered else outputs) == labels
     return right
 
@@ -212,7 +236,7 @@ def _mismatch(
     right: dict[Claim, float],
     images: int,
 ) -> InputError:
-    lines: dict[str, str] = {}  # for the recipe, by what they say
+    lines: dict[str, str] = {}  # for the model section, by what they say
     if best.range != declared.range:
         lines[f"input range {best.range}"] = f"input_range: {best.range}"
     if best.channels != declared.channels:
@@ -220,11 +244,17 @@ def _mismatch(
     if best.reordered:
         names = yaml_list([card.classes[i] for i in order])
         lines["the classes in another order"] = f"classes: {names}"
-    claim = f"input range {_range_text(declared, card)}, channels {declared.channels}, classes "
+    claim = f"input range {_range_text(declared, card)}, channels {declared.channels}, "
+    claim += f"fit {declared.fit}, classes "
     claim += ", ".join(card.classes[:5]) + (", ..." if len(card.classes) > 5 else "")
     instead = ", without mean and std," if best.range != declared.range else ""
     told = (" " if len(lines) == 1 else "\n  ") + "\n  ".join(lines.values())
     advice = f"in the recipe's model section{instead} write{told}"
+    if best.fit != declared.fit:
+        instead = ", without crop_pct," if card.crop_pct < 1 else ""
+        fit = f"in the recipe's data section{instead} write fit: {best.fit}"
+        advice = f"{fit}\n{advice}" if lines else fit
+        lines[f"fit {best.fit}"] = fit
     if best.channels != declared.channels and card.format == "torch":
         advice = "timm models take RGB: reverse the input channels of the first layer's weights"
     return InputError(

@@ -14,6 +14,7 @@ from pydantic import (
     model_serializer,
 )
 
+from edgekit.data.framing import Fit, Framing
 from edgekit.engine.artifact import Json
 from edgekit.errors import WeightsError
 from edgekit.models.channel_widths import Widths
@@ -42,6 +43,7 @@ class Card(BaseModel):
     mean: Triple
     """Subtracted from pixels / 255, per RGB channel."""
     std: Triple
+    fit: Fit = "crop"
     crop_pct: float
     parameters: int
     macs: int
@@ -62,6 +64,10 @@ class Card(BaseModel):
         if fields.get("widths") is None:
             fields.pop("widths", None)
         return fields
+
+    @property
+    def framing(self) -> Framing:
+        return Framing(self.image_size, self.crop_pct, self.fit)
 
 
 def read_card(path: Path) -> Card | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from edgekit.data.framing import Framing
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json, digest_of, sha256_of
@@ -31,13 +33,12 @@ class LoadForeign(Action):
 
     version = 2
 
-    def __init__(self, source: ModelSource, image_size: int, crop_pct: float) -> None:
+    def __init__(self, source: ModelSource, framing: Framing) -> None:
         file = source.weights_file()
         assert file is not None  # only files have these formats
         self.source = source
         self.file = file
-        self.image_size = image_size
-        self.crop_pct = crop_pct
+        self.framing = framing
 
     def used_libraries(self) -> tuple[str, ...]:
         return libraries(self.source.format)
@@ -45,9 +46,8 @@ class LoadForeign(Action):
     def settings(self) -> Json:
         # The path does not matter, the content does; but the file's name is the model's.
         chosen = self.source.model_dump(mode="json", exclude={"weights"})
-        input_settings = {"image_size": self.image_size, "crop_pct": self.crop_pct}
         name = {"name": self.source.label}
-        return {**chosen, **name, "weights": content_digest(self.file), **input_settings}
+        return {**chosen, **name, "weights": content_digest(self.file), **asdict(self.framing)}
 
     def confinement(self, inputs: Inputs) -> Confinement:
         return confinement(f"model.weights: {self.file.name}", _size(self.file))
@@ -57,15 +57,16 @@ class LoadForeign(Action):
         context.progress(0, 1, f"check {self.file.name}")
         reader = READERS[self.source.format]
         count, channels = len(classes), self.source.channels
-        kept: Kept = reader.keep(self.file, self.image_size, count, channels, into)
+        kept: Kept = reader.keep(self.file, self.framing.size, count, channels, into)
         mean, std = self.source.normalisation(None, None)
         card = Card(
             arch=self.source.label,
             classes=classes,
-            image_size=self.image_size,
+            image_size=self.framing.size,
             mean=mean,
             std=std,
-            crop_pct=self.crop_pct,
+            fit=self.framing.fit,
+            crop_pct=self.framing.crop_pct,
             parameters=kept.parameters,
             macs=0,
             format=self.source.format,

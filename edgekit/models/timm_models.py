@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import asdict
 from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
+from edgekit.data.framing import Framing
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json, sha256_of
@@ -34,34 +36,33 @@ class LoadModel(Action):
 
     libraries = ("torch", "timm")
 
-    def __init__(self, source: ModelSource, image_size: int, crop_pct: float) -> None:
+    def __init__(self, source: ModelSource, framing: Framing) -> None:
         self.source = source
         self.file = source.weights_file()
-        self.image_size = image_size
-        self.crop_pct = crop_pct
+        self.framing = framing
 
     def settings(self) -> Json:
         # The path does not matter, the content does: a moved file is the same model.
         chosen = self.source.model_dump(mode="json", exclude={"weights"})
         weights = sha256_of(self.file) if self.file else self.source.weights
-        input_settings = {"image_size": self.image_size, "crop_pct": self.crop_pct}
-        return {**chosen, "weights": weights, **input_settings}
+        return {**chosen, "weights": weights, **asdict(self.framing)}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> FloatMetadata:
         import torch
 
         classes = inputs["splits"].described_by(SplitsMetadata).classes
         torch.manual_seed(0)  # an untrained head is the same in every build
-        model, mean, std = load(self.source, self.file, classes, self.image_size)
+        model, mean, std = load(self.source, self.file, classes, self.framing.size)
         card = Card(
             arch=self.source.arch,
             classes=classes,
-            image_size=self.image_size,
+            image_size=self.framing.size,
             mean=mean,
             std=std,
-            crop_pct=self.crop_pct,
+            fit=self.framing.fit,
+            crop_pct=self.framing.crop_pct,
             parameters=sum(p.numel() for p in model.parameters()),
-            macs=count_macs(model, self.image_size),
+            macs=count_macs(model, self.framing.size),
             widths=_known_widths(self.source, self.file),
         )
         return save(model, card, into)

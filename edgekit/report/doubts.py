@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from edgekit.build.draft import CHECK_SOURCE
+from edgekit.build.draft import CHECK_SOURCE, SPLITS
 from edgekit.build.run import Build, TargetResult
+from edgekit.data.problem import ProblemKind
+from edgekit.data.splits import SplitsMetadata
 from edgekit.evaluation.source_check import SourceCheckMetadata
 from edgekit.evidence import Evidence
 from edgekit.runtimes import find_runtimes
 from edgekit.spec.target import Target
 
+MANY_OBLONG = 0.25
+"""Of the images."""
 BUSY = (
     "The latency of {rows}, though it was tried three times: other jobs were at work, and the "
     "slowest tenth of the runs took more than twice the median. The ratios say nothing of the "
@@ -36,8 +40,27 @@ def _undecided(build: Build) -> list[str]:
     ]
 
 
+def _oblong(build: Build) -> list[str]:
+    """Of pictures far from the model's shape a centre crop leaves out what may be the object."""
+    kinds = {problem.kind: problem for problem in build.plan.review.problems}
+    oblong = kinds.get(ProblemKind.OBLONG)
+    splits = build.artifacts[SPLITS].described_by(SplitsMetadata)
+    total = sum(sum(counts.values()) for counts in splits.counts.values())
+    if not oblong or oblong.count < MANY_OBLONG * total:
+        return []
+    check = build.artifacts.get(CHECK_SOURCE)
+    shares = check.described_by(SourceCheckMetadata).fits if check else {}
+    tried = ", ".join(f"{fit} {100 * share:.1f} %" for fit, share in shares.items())
+    return [
+        f"That a crop is right for these pictures: {oblong.words}. If the model was trained on "
+        "whole ones, as with Keras or Resize((height, width)), write `fit: squash` or `fit: pad` "
+        "in the recipe's data section."
+        + (f" Training images classified rightly: {tried}." if tried else "")
+    ]
+
+
 def doubts(build: Build, target: TargetResult) -> list[str]:
-    return [*_undecided(build), *_not_measured(target)]
+    return [*_undecided(build), *_oblong(build), *_not_measured(target)]
 
 
 def _not_measured(target: TargetResult) -> list[str]:

@@ -240,6 +240,7 @@ def _manifest(build: Build, result: RowResult, report: Report) -> Manifest:
         output=metadata.output,
         preprocessing=Preprocessing(
             image_size=card.image_size,
+            fit=card.fit,
             crop_pct=card.crop_pct,
             inside_the_model=form.dtype == "uint8",
             mean=form.mean,

@@ -29,6 +29,7 @@ def make_report(build: Build, target: TargetResult) -> Report:
         recipe=recipe.name,
         arch=recipe.model.label,
         image_size=recipe.data.image_size,
+        fit=recipe.data.fit,
         target=spec.name,
         target_description=spec.description,
         device=spec.device,
@@ -62,8 +63,7 @@ def _use(build: Build, target: TargetResult) -> str:
     recipe = build.plan.recipe
     return target.plan.target.use_for(
         recipe=recipe.name,
-        size=recipe.data.image_size,
-        crop=recipe.data.crop_pct,
+        framing=recipe.data.framing,
         classes=len(build.artifacts[SPLITS].described_by(SplitsMetadata).classes),
         variants=list(target.shipped),
     )

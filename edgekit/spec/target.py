@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from edgekit.data.framing import Framing
 from edgekit.errors import InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.runtimes import find_runtimes
@@ -50,27 +51,25 @@ class Target(BaseModel):
     gates: Gates = Gates()
     use: str = ""
     """What to do with the files: Markdown, at the end of the report, in which {{ recipe }},
-    {{ size }} (pixels), {{ crop }} (data.crop_pct), {{ classes }} (how many) and {{ variants }}
-    (names of those that shipped) are filled in."""
+    {{ height }}, {{ width }} (pixels), {{ fit }}, {{ crop }} (data.crop_pct), {{ classes }} (how
+    many) and {{ variants }} (names of those that shipped) are filled in."""
 
-    def use_for(
-        self, recipe: str, size: int, crop: float, classes: int, variants: list[str]
-    ) -> str:
+    def use_for(self, recipe: str, framing: Framing, classes: int, variants: list[str]) -> str:
         """`use` with a build's own names in it."""
         import jinja2.sandbox
 
         environment = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined)
         template = environment.from_string(self.use)
-        return template.render(
-            recipe=recipe, size=size, crop=crop, classes=classes, variants=variants
-        )
+        size = {"size": framing.size, "height": framing.size, "width": framing.size}
+        how = {**size, "fit": framing.fit, "crop": framing.crop_pct}
+        return template.render(recipe=recipe, **how, classes=classes, variants=variants)
 
     @model_validator(mode="after")
     def _use_can_be_filled_in(self) -> Target:
         import jinja2
 
         try:
-            self.use_for("recipe", 224, 1.0, 2, list(self.runtimes))
+            self.use_for("recipe", Framing(224), 2, list(self.runtimes))
         except jinja2.TemplateError as error:
             raise ValueError(f"use: {error}") from error
         return self

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image, ImageFile, ImageOps
 
 from edgekit.data.calibration import CalibrationChoice, pick_calibration
+from edgekit.data.framing import Framing
 from edgekit.data.images import (
     TRAIN_MARGIN,
     DecodeImages,
@@ -551,7 +552,7 @@ def test_decoding_turns_an_image_upright() -> None:
     image = Image.fromarray(pixels)
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise: the left becomes the top
-    upright = decode(encoded(image, "JPEG", exif=exif, quality=95), 16, 1.0)
+    upright = decode(encoded(image, "JPEG", exif=exif, quality=95), Framing(16))
     assert not isinstance(upright, str)
     assert upright[:6].mean() > 240
     assert upright[-6:].mean() < 15
@@ -560,32 +561,32 @@ def test_decoding_turns_an_image_upright() -> None:
 def test_decoding_resizes_the_shorter_side_and_crops_the_centre() -> None:
     pixels = np.zeros((30, 90, 3), np.uint8)
     pixels[:, 30:60] = (255, 0, 0)
-    whole = decode(encoded(Image.fromarray(pixels)), 30, 1.0)
+    whole = decode(encoded(Image.fromarray(pixels)), Framing(30))
     assert not isinstance(whole, str)
     assert (whole == (255, 0, 0)).all()
-    wide = decode(encoded(Image.fromarray(pixels)), 30, 0.5)
+    wide = decode(encoded(Image.fromarray(pixels)), Framing(30, 0.5))
     assert not isinstance(wide, str)
     assert wide.shape == (30, 30, 3)
 
 
 @pytest.mark.parametrize("size", [(1, 50_000), (50_000, 1), (2, 41)])
 def test_a_strip_is_no_picture(size: tuple[int, int]) -> None:
-    assert f"{size[0]}x{size[1]}" in str(decode(encoded(Image.new("RGB", size)), 160, 1.0))
-    assert not isinstance(decode(encoded(Image.new("RGB", (2, 40))), 16, 1.0), str)
+    assert f"{size[0]}x{size[1]}" in str(decode(encoded(Image.new("RGB", size)), Framing(160)))
+    assert not isinstance(decode(encoded(Image.new("RGB", (2, 40))), Framing(16)), str)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "LA"])
 def test_every_8_bit_mode_becomes_rgb(mode: str) -> None:
     image = Image.new("RGB", (20, 20), (200, 200, 200)).convert(mode)
     form = "TIFF" if mode == "CMYK" else "PNG"
-    result = decode(encoded(image, form), 16, 1.0)
+    result = decode(encoded(image, form), Framing(16))
     assert not isinstance(result, str)
     assert result.shape == (16, 16, 3)
 
 
 def test_sixteen_bits_a_channel_are_refused_not_clipped_to_white() -> None:
     deep = Image.fromarray(np.full((20, 20), 1000, np.uint16))
-    assert "8 bits" in str(decode(encoded(deep), 16, 1.0))
+    assert "8 bits" in str(decode(encoded(deep), Framing(16)))
 
 
 def test_postscript_under_an_images_name_starts_no_ghostscript(
@@ -594,10 +595,10 @@ def test_postscript_under_an_images_name_starts_no_ghostscript(
     started: list[Any] = []
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args, **_: started.append(args))
     program = encoded(Image.new("RGB", (20, 20)), "EPS")
-    assert "no image of a kind that is read" in str(decode(program, 16, 1.0))
+    assert "no image of a kind that is read" in str(decode(program, Framing(16)))
     (tmp_path / "photo.jpg").write_bytes(program)
     with pytest.raises(DataError, match=r"photo.jpg cannot be read: it is no image of a kind"):
-        decode_folder(tmp_path, 16, 1.0, 1)
+        decode_folder(tmp_path, Framing(16), 1)
     assert not started
 
 
@@ -616,7 +617,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(
     monkeypatch.setattr(ImageFile.ImageFile, "load", loads)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        reason = decode(bytes(content), 16, 1.0)
+        reason = decode(bytes(content), Framing(16))
     assert told in str(reason)
     assert "100 million are the limit" in str(reason)
 
@@ -624,7 +625,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(
 @pytest.mark.parametrize("form", ["JPEG2000", "TGA", "GIF", "WEBP", "ICO", "PCX", "SGI"])
 def test_what_pillow_decodes_itself_is_read(form: str) -> None:
     image = Image.effect_noise((32, 32), 60).convert("RGB")
-    assert not isinstance(decode(encoded(image, form), 16, 1.0), str)
+    assert not isinstance(decode(encoded(image, form), Framing(16)), str)
 
 
 SEEDS = [
@@ -638,7 +639,7 @@ def test_broken_exif_is_a_reason_not_an_error(monkeypatch: pytest.MonkeyPatch) -
         raise struct.error("unpack requires a buffer of 4 bytes")
 
     monkeypatch.setattr(ImageOps, "exif_transpose", broken)
-    reason = decode(encoded(Image.new("RGB", (20, 20))), 16, 1.0)
+    reason = decode(encoded(Image.new("RGB", (20, 20))), Framing(16))
     assert reason == "unpack requires a buffer of 4 bytes"
 
 
@@ -657,7 +658,7 @@ def test_damaged_bytes_give_an_image_or_a_reason_never_an_error(
         damaged[place % len(damaged)] = value
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Image, "MAX_IMAGE_PIXELS", 500_000)  # a damaged size must not cost a GB
-        result = decode(bytes(damaged[: len(damaged) - cut]), 16, 1.0)
+        result = decode(bytes(damaged[: len(damaged) - cut]), Framing(16))
     assert result if isinstance(result, str) else result.shape == (16, 16, 3)
 
 

@@ -22,6 +22,7 @@ from PIL import Image
 
 from edgekit.build.plan import Plan, make_plan
 from edgekit.build.run import Build, execute
+from edgekit.data.framing import Framing
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
@@ -192,7 +193,7 @@ def kept(path: Path, into: Path, classes: tuple[str, ...] = CLASSES, **fields: A
     context = Context(progress=lambda done, total, note: None, partial=into)
     store = Store(into / "store")
     with store.workspace() as folder:
-        metadata = LoadForeign(source, SIZE, 1.0).run({"splits": splits}, folder, context)
+        metadata = LoadForeign(source, Framing(SIZE)).run({"splits": splits}, folder, context)
         return store.commit("key", folder, metadata, (), 0)
 
 
@@ -553,8 +554,8 @@ def test_keras_weights_without_their_model_are_refused(keras_model: Any, tmp_pat
 
 def predictions(everywhere: list[int], bytes_rgb: list[int] | None = None) -> Any:
     """Predicted classes by range and order: the same everywhere, but for one where it is given."""
-    found = {(r, c): np.array(everywhere) for r in RANGES for c in ("rgb", "bgr")}
-    return found | ({("0..255", "rgb"): np.array(bytes_rgb)} if bytes_rgb else {})
+    found = {(r, c, "crop"): np.array(everywhere) for r in RANGES for c in ("rgb", "bgr")}
+    return found | ({("0..255", "rgb", "crop"): np.array(bytes_rgb)} if bytes_rgb else {})
 
 
 LABELS = np.tile([0, 1, 2], 20)
@@ -570,6 +571,13 @@ def test_a_range_that_fits_better_is_named() -> None:
     predicted = predictions([0] * 60, LABELS.tolist())
     best, verdict = choose(predicted, LABELS, DECLARED, 3)
     assert (best, verdict) == (Claim("0..255", "rgb"), Verdict.BETTER)
+
+
+def test_a_fit_that_serves_better_is_named() -> None:
+    squashed = Claim("0..1", "rgb", "squash")
+    predicted = predictions([0] * 60) | {squashed.input: LABELS}
+    assert choose(predicted, LABELS, DECLARED, 3) == (squashed, Verdict.BETTER)
+    assert undecided(predicted, LABELS, squashed) == []
 
 
 def test_classes_in_another_order_are_named() -> None:
@@ -590,12 +598,12 @@ def test_each_half_of_the_images_holds_every_class() -> None:
 def test_what_the_images_cannot_tell_is_named() -> None:
     labels = np.arange(100) % 10
     wrong = (labels + 1) % 10
-    predicted: Predicted = {(r, c): wrong for r in RANGES for c in ("rgb", "bgr")}
-    predicted[DECLARED.range, DECLARED.channels] = labels
+    predicted: Predicted = {(r, c, "crop"): wrong for r in RANGES for c in ("rgb", "bgr")}
+    predicted[DECLARED.input] = labels
     assert undecided(predicted, labels, DECLARED) == []
     nearly = np.where(labels == 3, wrong, labels)[:8]
     few: Predicted = {
-        key: nearly if key == ("imagenet", "rgb") else v[:8] for key, v in predicted.items()
+        key: nearly if key == ("imagenet", "rgb", "crop") else v[:8] for key, v in predicted.items()
     }
     assert "imagenet" in undecided(few, labels[:8], DECLARED)
 
@@ -607,7 +615,7 @@ def test_a_model_that_guesses_is_not_told_to_change_anything() -> None:
     for _ in range(60):
         labels = rng.integers(0, 10, 100)
         predicted: Predicted = {
-            (r, c): rng.integers(0, 10, 100) for r in RANGES for c in ("rgb", "bgr")
+            (r, c, "crop"): rng.integers(0, 10, 100) for r in RANGES for c in ("rgb", "bgr")
         }
         verdicts.append(choose(predicted, labels, DECLARED, 10)[1])
     assert verdicts.count(Verdict.BETTER) <= 5

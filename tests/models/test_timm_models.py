@@ -17,6 +17,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
+from edgekit.data.framing import Framing
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
@@ -281,7 +282,7 @@ def loaded(base: Path, source: ModelSource, *classes: str) -> tuple[Path, FloatM
     divided = SplitsMetadata(classes=classes, fingerprint="f" * 64, counts={}).record()
     splits = Artifact(digest="", path=base, files={}, metadata=divided, parents=())
     context = Context(progress=lambda done, total, note: None, partial=base)
-    action = LoadModel(source, SIZE, 1.0)
+    action = LoadModel(source, Framing(SIZE))
     return into / WEIGHTS_FILE, action.run({"splits": splits}, into, context)
 
 
@@ -384,7 +385,7 @@ def test_a_new_head_starts_near_zero_and_the_same_in_every_build(tmp_path: Path)
 def test_the_key_follows_the_content_of_the_weights_not_their_path(tmp_path: Path) -> None:
     for name, value in (("a.pt", b"1"), ("b.pt", b"1"), ("c.pt", b"2")):
         (tmp_path / name).write_bytes(value)
-    a, b, c = (LoadModel(source_of(f"{n}.pt"), SIZE, 1.0).settings() for n in ("a", "b", "c"))
+    a, b, c = (LoadModel(source_of(f"{n}.pt"), Framing(SIZE)).settings() for n in ("a", "b", "c"))
     assert a == b != c
 
 
@@ -393,6 +394,7 @@ def test_the_key_follows_the_content_of_the_weights_not_their_path(tmp_path: Pat
 HUB = """\
 import json, sys
 from pathlib import Path
+from edgekit.data.framing import Framing
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.errors import WeightsError
@@ -411,7 +413,7 @@ def load(head):
     splits = Artifact(digest="", path=folder, files={}, metadata=divided, parents=())
     context = Context(progress=print, partial=folder)
     source = ModelSource(arch="test_efficientnet", weights="pretrained", head=head)
-    LoadModel(source, 32, 1.0).run({"splits": splits}, folder, context)
+    LoadModel(source, Framing(32)).run({"splits": splits}, folder, context)
 
 load("new")
 said["stem"] = float(read_state(folder / "model.safetensors")["conv_stem.weight"].sum())

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from edgekit.data.framing import Fit, Framing
 from edgekit.data.problem import DataProblem
 
 SplitName = Literal["train", "calibration", "validation", "test"]
@@ -56,8 +57,11 @@ class Source(BaseModel, ABC):
 
     image_size: int = Field(ge=16, le=2048)
     """Height and width in pixels that the model takes."""
+    fit: Fit = "crop"
+    """How a picture of another shape becomes the model's: `crop` its centre, `squash` it, or `pad`
+    it with black. As the model was trained: Keras and Resize((h, w)) squash."""
     crop_pct: float = Field(1.0, gt=0, le=1)
-    """Resize the shorter side to image_size / crop_pct, then crop the centre."""
+    """Of fit: crop. Resize the shorter side to image_size / crop_pct, then crop the centre."""
     validation_share: float = Field(0.25, gt=0, lt=1)
     """Share of each class kept for validation where the source has no split of its own."""
     evaluate_on: Literal["validation", "test"] = "validation"
@@ -66,6 +70,18 @@ class Source(BaseModel, ABC):
     """Changes which images are kept for validation."""
     unreadable: Literal["stop", "skip"] = "stop"
     """What to do about images that cannot be decoded: they are named and counted either way."""
+
+    @field_validator("crop_pct")
+    @classmethod
+    def _of_crops_alone(cls, value: float, info: ValidationInfo) -> float:
+        fit = info.data.get("fit", "crop")
+        if value < 1 and fit != "crop":
+            raise ValueError(f"fit: {fit} crops nothing: leave it out")
+        return value
+
+    @property
+    def framing(self) -> Framing:
+        return Framing(self.image_size, self.crop_pct, self.fit)
 
     @abstractmethod
     def listing(self) -> Listing:

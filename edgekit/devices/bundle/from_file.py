@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.build_folder.float_twin import InspectOptions, input_form
+from edgekit.data.framing import Framing
 from edgekit.data.images import decode_folder
 from edgekit.devices.bundle.bundle import Bundle, write_bundle
 from edgekit.devices.bundle.bundled_model import subject_of
@@ -126,7 +127,7 @@ def _inputs(
             hint="leave --images out: random inputs are enough to time it",
         )
     form = input_form(path, port.dtype, InspectOptions(mean=options.mean, std=options.std))
-    images = decode_folder(options.images, port.shape[2], 1.0, SLICE)
+    images = decode_folder(options.images, Framing(port.shape[2]), SLICE)
     source = f"{len(images)} images of a folder of the user's"
     if last:
         return form, images, source

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from edgekit.data.framing import Framing
 from edgekit.data.images import decode
 from edgekit.data.sources.base import Listing
 from edgekit.data.sources.elpv import Elpv
@@ -43,7 +44,7 @@ def test_the_limits_take_in_the_unsure_ones() -> None:
 def test_images_are_where_the_listing_says_and_names_are_relative() -> None:
     sample = listed().samples[0]
     assert not Path(sample.name).is_absolute()
-    image = decode(sample.path.read_bytes(), 64, 1.0)
+    image = decode(sample.path.read_bytes(), Framing(64))
     assert not isinstance(image, str)
     assert image.shape == (64, 64, 3)
 
