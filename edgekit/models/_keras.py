@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.engine.confinement import one_image
 from edgekit.errors import MissingPackage, WeightsError
+from edgekit.models import _saved_model
 from edgekit.models._tensorflow import make_way
 from edgekit.models.kept import Kept
-from edgekit.models.source import SAVED_MODEL, Channels
+from edgekit.models.source import Channels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 LIBRARIES = ("tensorflow", "keras", "tf2onnx")
 CODE = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
 """Layers of Keras that hold a program, or read one from elsewhere."""
-RUNS_CODE = (b"PyFunc", b"EagerPyFunc", b"PyFuncStateless", b"ReadFile", b"WriteFile")
-"""TensorFlow operators that call Python or touch files; no classifier needs them."""
 WHOLE = "save the whole model: model.save('model.keras')"
 
 
@@ -38,7 +37,6 @@ def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) ->
         WeightsError: it holds code, or is no model from one image of size x size pixels to a
             score for each class.
     """
-    refuse_code(path)
     if path.is_dir():
         kept = into / "saved_model"
         if channels == "bgr":
@@ -47,9 +45,11 @@ def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) ->
                 "order",
                 hint="give the .keras or .h5 file it was exported from",
             )
-        shutil.copytree(path, kept)
-        shape, weights = _saved_model_facts(path)
+        _need("tensorflow")
+        _saved_model.keep(path, kept)
+        shape, weights = _saved_model_facts(kept, path)
     else:
+        refuse_code(path)
         kept = into / ("model.keras" if path.suffix.lower() == ".keras" else "model.h5")
         shutil.copyfile(path, kept)
         _drop_old_options(kept)
@@ -70,7 +70,7 @@ def opened(path: Path) -> Any:
     import numpy as np
 
     if path.is_dir():
-        call = _signature(path)
+        call = _signature(path, path)
     else:
         model = _load(path, path)
 
@@ -85,27 +85,19 @@ def opened(path: Path) -> Any:
 
 
 def refuse_code(path: Path) -> None:
-    """Read what layers a file asks for, and refuse those that are code (pure but for reading).
+    """Read what layers a .keras or .h5 file asks for, and refuse those that are code (pure but for
+    reading).
 
     Raises:
         WeightsError: it is no Keras model, or holds a Lambda layer or a class of somebody's own.
     """
-    if path.is_dir():
-        content = (path / SAVED_MODEL).read_bytes()
-        found = [name.decode() for name in RUNS_CODE if _operator(name) in content]
-    else:
-        found = list(dict.fromkeys(_foreign_names(_config(path))))
+    found = list(dict.fromkeys(_foreign_names(_config(path))))
     if found:
         raise WeightsError(
             f"model.weights: {path} holds code or layers of its maker's own: {', '.join(found)}",
             hint="loading it could run any code: build the model of Keras's own layers and save it "
             "again, or export it to ONNX",
         )
-
-
-def _operator(name: bytes) -> bytes:
-    """How a node of a graph names its operator: NodeDef's field 2, behind its length."""
-    return bytes([0x12, len(name)]) + name
 
 
 def _config(path: Path) -> Any:
@@ -219,12 +211,13 @@ def _load(file: Path, path: Path) -> Any:
         ) from error
 
 
-def _signature(path: Path) -> Any:
-    """The function that a SavedModel serves, from images to its only output."""
+def _signature(kept: Path, path: Path) -> Any:
+    """The function that the SavedModel `kept`, taken from `path`, serves: from images to its only
+    output."""
     tensorflow = _need("tensorflow")
     try:
         with _quiet():
-            loaded = tensorflow.saved_model.load(str(path))
+            loaded = tensorflow.saved_model.load(str(kept))
         serve = loaded.signatures["serving_default"]
     except Exception as error:  # OSError, KeyError and TensorFlow's own
         raise WeightsError(
@@ -247,8 +240,8 @@ def _signature(path: Path) -> Any:
     return call
 
 
-def _saved_model_facts(path: Path) -> tuple[tuple[int | None, ...], int]:
-    call = _signature(path)
+def _saved_model_facts(kept: Path, path: Path) -> tuple[tuple[int | None, ...], int]:
+    call = _signature(kept, path)
     weights = sum(int(v.shape.num_elements()) for v in call.variables)
     return tuple(call.shape.as_list()), weights
 

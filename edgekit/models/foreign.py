@@ -31,7 +31,7 @@ READERS: dict[Format, ModuleType] = {"onnx": _onnx, "keras": _keras}
 class LoadForeign(Action):
     """Check a model file and keep it with its card, taking RGB whatever it took before."""
 
-    version = 2
+    version = 3
 
     def __init__(self, source: ModelSource, framing: Framing) -> None:
         file = source.weights_file()
