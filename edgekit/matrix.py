@@ -298,7 +298,7 @@ def read_matrix_report(path: Path) -> MatrixReport | None:
     if not path.exists():
         return None
     try:
-        return MatrixReport.model_validate_json(path.read_text())
+        return MatrixReport.model_validate_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(
             f"{path} is not a matrix report of this version of edgekit",

@@ -122,6 +122,28 @@ def test_heavy_libraries_are_imported_inside_functions(path: Path) -> None:
     assert not top & HEAVY
 
 
+def calls(path: Path, *names: str) -> Iterator[ast.Call]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        if isinstance(node.func, ast.Attribute) and node.func.attr in names:
+            yield node
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_text_files_have_an_encoding(path: Path) -> None:
+    """Else it is that of the machine's locale, and a build is not found on the next one."""
+    if "agent" not in path.parts:
+        for call in calls(path, "read_text", "write_text"):
+            assert "encoding" in {keyword.arg for keyword in call.keywords}, ast.unparse(call)
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=name_of)
+def test_all_that_is_printed_is_made_printable(path: Path) -> None:
+    if path.name != "_output.py":
+        assert not list(calls(path, "echo", "secho"))
+
+
 def outputs(path: Path) -> Iterator[str]:
     """The names by which a module would print, or end the process."""
     for node in ast.walk(ast.parse(path.read_text())):

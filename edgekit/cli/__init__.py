@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
 import traceback
 
@@ -9,40 +12,49 @@ import click
 
 from edgekit import __version__
 from edgekit.cli import benching, building, deploying, devices, estimating, inspecting
+from edgekit.cli._output import output_failed, prepare_streams, say
 from edgekit.errors import EdgekitError
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+INTERRUPTED = "the steps that a build has finished are kept; what ran on a device begins anew"
 
 
 def main() -> None:
     """Run the command and turn every failure into a message and an exit code."""
-    debug = "--debug" in sys.argv
+    prepare_streams()
     try:
         cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        _fail("interrupted", INTERRUPTED, 130)
-    except KeyboardInterrupt:
-        _fail("interrupted", INTERRUPTED, 130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except EdgekitError as error:
-        if debug:
-            traceback.print_exc()
-        _fail(error.message, error.hint, error.exit_code)
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        what = f"a fault of edgekit's own: {type(error).__name__}: {error}"
-        _fail(what, "run again with --debug and report what it prints", 1)
+    except BaseException as error:
+        if "--debug" in sys.argv:
+            say(traceback.format_exc(), err=True)
+        sys.exit(_tell(error))
 
 
-INTERRUPTED = "the steps that a build has finished are kept; what ran on a device begins anew"
+def _tell(error: BaseException) -> int:
+    """Print what went wrong; the exit code for it."""
+    if isinstance(error, click.exceptions.Abort | KeyboardInterrupt):
+        return _fail("interrupted", INTERRUPTED, 130)
+    if isinstance(error, click.ClickException):
+        words = io.StringIO()
+        error.show(words)
+        say(words.getvalue().rstrip(), err=True)
+        return 2
+    # Click prints help itself, and ends where a pipe is closed; a file would have its name.
+    if isinstance(error, SystemExit):
+        error = output_failed(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+    elif isinstance(error, OSError) and error.errno in NO_SPACE and not error.filename:
+        error = output_failed(error)
+    if isinstance(error, EdgekitError):
+        return _fail(error.message, error.hint, error.exit_code)
+    what = f"a fault of edgekit's own: {type(error).__name__}: {error}"
+    return _fail(what, "run again with --debug and report what it prints", 1)
 
 
-def _fail(message: str, hint: str | None, code: int) -> None:
-    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
+def _fail(message: str, hint: str | None, code: int) -> int:
+    say(message, err=True, mark="error: ", fg="red", bold=True)
     if hint:
-        click.echo(click.style("hint: ", fg="cyan") + hint, err=True)
-    sys.exit(code)
+        say(hint, err=True, mark="hint: ", fg="cyan")
+    return code
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit.cli._options import FILE, triple
+from edgekit.cli._output import say
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def bundle_options(strict: bool = False, sustained: float = 0.0, **options: Any)
 
 
 def on_stderr(message: str) -> None:
-    click.echo(message, err=True)
+    say(message, err=True)
 
 
 def tell_untrained(bundle: Bundle) -> None:

@@ -17,6 +17,7 @@ from edgekit.cli._devices import (
     transports_of,
 )
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
+from edgekit.cli._output import say, say_json
 from edgekit.errors import DeviceError, InputError, need_folder, storage_errors
 
 if TYPE_CHECKING:
@@ -111,11 +112,11 @@ def _report(report: DeviceReport, folder: Path, as_json: bool) -> None:
     with storage_errors(folder, "--out"):
         page = write_device_report(report, folder)
     if as_json:
-        click.echo(report.model_dump_json(indent=1))
+        say_json(report)
     else:
         for line in _lines(report):
-            click.echo(line)
-        click.echo(f"Report: {page}")
+            say(line)
+        say(f"Report: {page}")
     if report.invalid():
         raise DeviceError(
             f"the run on {report.device.name} is no result: {report.invalid()}",

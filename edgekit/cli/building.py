@@ -12,6 +12,7 @@ import click
 
 from edgekit.cli._devices import on_stderr
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
+from edgekit.cli._output import say, say_json
 from edgekit.errors import EdgekitError, GateBroken, InputError, need_folder
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def build(as_json: bool, **options: Any) -> None:
     if as_json:
         reports: Any = [json.loads(report.model_dump_json()) for report, _ in published]
         several = len(planned.targets) > 1
-        click.echo(json.dumps(reports if several else next(iter(reports), None), indent=1))
+        say_json(reports if several else next(iter(reports), None))
     _raise_faults(result, [folder for report, folder in published if report.broken])
 
 
@@ -121,17 +122,17 @@ def plan(as_json: bool, **options: Any) -> None:
     if as_json:
         problems = [problem.model_dump(mode="json") for problem in planned.review.problems]
         told = {"steps": rows, "left_out": left_out, "data": problems}
-        click.echo(json.dumps(told, indent=1))
+        say_json(told)
         return
     width = max(len(row["step"]) for row in rows)
     for row in rows:
-        click.echo(f"{row['step']:{width}}  {row['key'][:12]}  {row['state']:8}  {row['reason']}")
+        say(f"{row['step']:{width}}  {row['key'][:12]}  {row['state']:8}  {row['reason']}")
     for name, why in left_out.items():
-        click.echo(f"{name} is left out: {why}")
+        say(f"{name} is left out: {why}")
     for problem in planned.review.problems:
-        click.echo(f"data: {problem}")
+        say(f"data: {problem}")
     running = sum(row["state"] != "cached" for row in rows)
-    click.echo(f"{running} of {len(rows)} steps would run")
+    say(f"{running} of {len(rows)} steps would run")
 
 
 @click.command()
@@ -163,9 +164,9 @@ def matrix(spec: Path, out: Path | None, store: Path | None, as_json: bool) -> N
             lambda report: publish_matrix(report, folder),
         )
     if as_json:
-        click.echo(report.model_dump_json(indent=1))
+        say_json(report)
     else:
-        click.echo(f"Report: {folder / 'matrix.html'}")
+        say(f"Report: {folder / 'matrix.html'}")
 
 
 def _plan(
@@ -192,7 +193,7 @@ def _plan(
         record = build_dir / parsed.name / target.name / RECORD
         # It only explains what changed: without a readable one, the plan says "never built here".
         with contextlib.suppress(OSError, ValueError):
-            last |= json.loads(record.read_text())
+            last |= json.loads(record.read_text(encoding="utf-8"))
     timing_device = _timing_device(device, loaded) if device else None
     return make_plan(parsed, loaded, cache, last, force, timing_device), cache
 

@@ -7,18 +7,19 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from rich import console as rich_console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from edgekit.build_folder.float_twin import Pair
 from edgekit.build_folder.report import Report
+from edgekit.cli._terminal import Terminal
 from edgekit.data.problem import DataProblem
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import Step
 from edgekit.evaluation.metrics import Validation
 from edgekit.inspection.causes import Cause
 from edgekit.inspection.layerwise import MIN_SHARE_THROUGH, SOUND_DB, Inspection, TensorReport
+from edgekit.printable import printable
 from edgekit.report.render import interval
 
 PLAIN_SECONDS = 20.0
@@ -36,16 +37,16 @@ class Console:
     """An `edgekit.build.run.Observer` that prints. With `quiet`, stdout stays empty."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.out = rich_console.Console(stderr=quiet, highlight=False)
+        self.out = Terminal(stderr=quiet)
         self.live = self.out.is_terminal
         if not self.live:
             self.out.width = PLAIN_WIDTH
         self.bars = Progress(
-            TextColumn("{task.fields[step]:32}"),
+            TextColumn("{task.fields[step]:32}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:3.0f}%"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self.out,
             transient=True,
         )
@@ -103,7 +104,7 @@ class Console:
     def _advance(self, done: int, total: int, note: str, line: str) -> None:
         """Move the bar; where there is none, print a line now and then."""
         if self.live and self.task is not None:
-            self.bars.update(self.task, completed=done, total=total, note=note)
+            self.bars.update(self.task, completed=done, total=total, note=printable(note))
         elif time.monotonic() - self.last_line > PLAIN_SECONDS:
             self.last_line = time.monotonic()
             self._say(line)
@@ -258,7 +259,7 @@ class Console:
             self._say(f"Left out: {prefix}{name}: {reason}")
 
     def _say(self, line: str) -> None:
-        self.out.print(line, soft_wrap=True, markup=False)
+        self.out.print(line, soft_wrap=True)
 
 
 def _validation_cells(validation: Validation) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from edgekit.cli._devices import (
     transports_of,
 )
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
+from edgekit.cli._output import say, say_json
 from edgekit.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ def bundle(artifact: Path, out: Path, store: Path | None, **options: Any) -> Non
     with bundle_of(artifact, store_of(store), bundle_options(**options)) as made:
         tell_untrained(made)
         pack_bundle(made, out)
-        click.echo(f"{out}: {made.info.subject.file}, {made.info.images} images, release "
+        say(f"{out}: {made.info.subject.file}, {made.info.images} images, release "
                    f"{made.release()[:16]}")  # fmt: skip
     if out.suffix != ".tar":
-        click.echo(f"On the device: sh {out.name}/run.sh. At home: edgekit import result.json")
+        say(f"On the device: sh {out.name}/run.sh. At home: edgekit import result.json")
 
 
 @click.command()
@@ -114,7 +114,7 @@ def _report(results: list[DeployResult], as_json: bool) -> None:
         DeviceError: all that failed, with the hint and the exit code of the first.
     """
     if as_json:
-        click.echo(json.dumps([one.as_json() for one in results], indent=1))
+        say_json([one.as_json() for one in results])
     else:
         for one in results:
             _print(one)
@@ -131,6 +131,6 @@ def _print(result: DeployResult) -> None:
     if not result.error:
         sent = f", {result.sent_bytes / 1e6:.2f} MB sent" if result.sent_bytes else ""
         line += f" {result.release[:16]}{sent}, {result.seconds:.1f} s"
-    click.echo(line)
+    say(line)
     if result.note:
         on_stderr(f"{result.device}: {result.note}")

@@ -10,6 +10,7 @@ import click
 
 from edgekit.cli._devices import on_stderr
 from edgekit.cli._options import debug_option, json_option
+from edgekit.cli._output import say, say_json
 from edgekit.errors import DeviceError, Fault, InputError
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def add(name: str, unchecked: bool, **options: Any) -> None:
         with Device(name, transport):
             pass
     add_device(name, transport)
-    click.echo(f"{name} ({transport.address}) is in {inventory_path()}")
-    click.echo(f"next: edgekit device check {name}")
+    say(f"{name} ({transport.address}) is in {inventory_path()}")
+    say(f"next: edgekit device check {name}")
 
 
 def _transport(
@@ -117,13 +118,13 @@ def list_(as_json: bool) -> None:
         entries = {
             name: {**way.model_dump(), "address": way.address} for name, way in devices.items()
         }
-        click.echo(json.dumps(entries, indent=1))
+        say_json(entries)
         return
     width = max(map(len, devices), default=0)
     for name, way in devices.items():
-        click.echo(f"{name:{width}}  {way.transport:8}  {way.address}")
+        say(f"{name:{width}}  {way.transport:8}  {way.address}")
     if not devices:
-        click.echo(f"no devices in {inventory_path()}; see edgekit device add --help", err=True)
+        say(f"no devices in {inventory_path()}; see edgekit device add --help", err=True)
 
 
 @device.command()
@@ -139,7 +140,7 @@ def check(name: str, as_json: bool) -> None:
     with Device(name, find_device(name)) as opened:
         checked = look(opened)
     if as_json:
-        click.echo(checked.model_dump_json(indent=1, by_alias=True))
+        say_json(json.loads(checked.model_dump_json(by_alias=True)))
     else:
         _show(checked)
     missing = [problem for problem in checked.problems if problem.blocks]
@@ -164,10 +165,10 @@ def _show(checked: Checked) -> None:
             continue
         reason = checked.unread.get(field)
         text = f"- ({reason})" if value is None else _text(field, value)
-        click.echo(f"{field.removesuffix('_bytes').removesuffix('_c'):12}  {text}")
+        say(f"{field.removesuffix('_bytes').removesuffix('_c'):12}  {text}")
     for problem in checked.problems:
-        mark = click.style("missing" if problem.blocks else "advice", bold=True)
-        click.echo(f"\n{mark}: {problem.what}\n  {problem.fix}")
+        mark = "missing" if problem.blocks else "advice"
+        say(f": {problem.what}\n  {problem.fix}", mark=f"\n{mark}", bold=True)
 
 
 def _text(field: str, value: Any) -> str:
@@ -203,10 +204,10 @@ def setup(name: str, runtimes: tuple[str, ...]) -> None:
     with Device(name, find_device(name)) as opened:
         done = set_up(opened, runtimes or DEFAULT_RUNTIMES, on_stderr)
     for note in done.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     packages = ", ".join(f"{package} {version}" for package, version in done.packages.items())
     what = "nothing to do" if done.was_there else "done"
-    click.echo(f"{name}: {what}: {done.python} has {packages}")
+    say(f"{name}: {what}: {done.python} has {packages}")
 
 
 @device.command()
@@ -217,4 +218,4 @@ def remove(name: str) -> None:
     from edgekit.devices.inventory import inventory_path, remove_device
 
     remove_device(name)
-    click.echo(f"{name} is no longer in {inventory_path()}")
+    say(f"{name} is no longer in {inventory_path()}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgekit.cli._options import FILE, debug_option, json_option
+from edgekit.cli._output import say, say_json
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,11 +39,11 @@ def calibrate(device: str, runtimes: tuple[str, ...], threads: int, as_json: boo
     with Console(quiet=as_json) as console, Device(device, transport) as opened:
         found = run(opened, chosen, threads, Store(default_store()), console.working)
     if as_json:
-        click.echo(found.model_dump_json(indent=1))
+        say_json(found)
         return
     for line in _calibration_lines(found):
-        click.echo(line)
-    click.echo(f"Kept: {calibration_path(device)}")
+        say(line)
+    say(f"Kept: {calibration_path(device)}")
 
 
 @click.command()
@@ -73,10 +74,10 @@ def estimate(
             hint="--device NAME for one that was calibrated, --target rpi5 for a lower bound",
         )
     if as_json:
-        click.echo(found.model_dump_json(indent=1))
+        say_json(found)
         return
     for line in _estimate_lines(found):
-        click.echo(line)
+        say(line)
 
 
 def _runtimes(names: tuple[str, ...]) -> tuple[str, ...]:

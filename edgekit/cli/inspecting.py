@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from edgekit.cli._options import FILE, debug_option, json_option, store_option, triple
+from edgekit.cli._output import say_json
 
 
 @click.command()
@@ -61,7 +61,7 @@ def inspect(
         "findings": [cause.model_dump(mode="json", by_alias=True) for cause in causes],
         "inspection": found.model_dump(mode="json", by_alias=True),
     }
-    click.echo(json.dumps(value, indent=1))
+    say_json(value)
 
 
 @click.command()
@@ -81,4 +81,4 @@ def schema(what: str) -> None:
         from edgekit.build_folder.report import Report
 
         value = Report.model_json_schema()
-    click.echo(json.dumps(value, indent=1))
+    say_json(value)

@@ -53,7 +53,7 @@ def read_headers(inventory: Inventory) -> dict[str, Header]:
 
 def _remembered(memory: Path | None) -> dict[str, Header]:
     try:
-        rows = json.loads(_memory(memory).read_text()) if memory else {}
+        rows = json.loads(_memory(memory).read_text(encoding="utf-8")) if memory else {}
         return {digest: Header(*row) for digest, row in rows.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

@@ -79,7 +79,7 @@ def _digests(samples: tuple[Sample, ...], memory: Path) -> dict[str, str]:
         StorageError: the memory cannot be written.
     """
     try:
-        known: dict[str, list[Any]] = json.loads(memory.read_text())
+        known: dict[str, list[Any]] = json.loads(memory.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         known = {}
     states = {sample.path: _state(sample.path) for sample in samples}

@@ -112,7 +112,7 @@ class SplitData(Action):
             name: [[s.name, s.label, self.inventory.digests[s.name]] for s in split]
             for name, split in splits.items()
         }
-        (into / "splits.json").write_text(json.dumps(rows, indent=0))
+        (into / "splits.json").write_text(json.dumps(rows, indent=0), encoding="utf-8")
         return SplitsMetadata(
             classes=self.inventory.listing.classes,
             fingerprint=self.inventory.fingerprint,

@@ -105,6 +105,6 @@ def _number(variable: str) -> float | None:
 def _machine_memory() -> int:
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
-        return min(whole, int(CGROUP.read_text()))
+        return min(whole, int(CGROUP.read_text(encoding="utf-8")))
     except (OSError, ValueError):  # no control group, or no limit in it
         return whole

@@ -51,7 +51,7 @@ class Store:
         """
         try:
             with storage_errors(self.root):
-                entry = json.loads(self._step(key).read_text())
+                entry = json.loads(self._step(key).read_text(encoding="utf-8"))
                 return self._read(entry["digest"], entry["seconds"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
@@ -140,7 +140,7 @@ class Store:
             }
             record = record_of(files, metadata.record(), parents)
             digest = digest_of(record)
-            (folder / RECORD).write_text(json.dumps(record, indent=1))
+            (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
             self._publish(folder, digest)
             entry = {"digest": digest, "seconds": round(seconds, 3)}
             write_atomically(self._step(key), json.dumps(entry))
@@ -176,7 +176,7 @@ class Store:
     def _read(self, digest: str, seconds: float = 0.0) -> Artifact:
         """The object as its record describes it."""
         path = self._object(digest)
-        record = json.loads((path / RECORD).read_text())
+        record = json.loads((path / RECORD).read_text(encoding="utf-8"))
         return Artifact(
             digest=digest,
             path=path,

@@ -82,7 +82,7 @@ class Choose(Action):
         ]
         timings = self.machine.time(candidates, images, context.progress).timings
         choice = choice_of(timings, self.machine.evidence)
-        (into / CHOICE).write_text(choice.model_dump_json(indent=1))
+        (into / CHOICE).write_text(choice.model_dump_json(indent=1), encoding="utf-8")
         return Metadata()
 
 
@@ -102,4 +102,4 @@ def choice_of(timings: dict[str, Timing], evidence: Evidence) -> Choice:
 
 def read_choice(artifact: Artifact) -> Choice:
     artifact.verify()
-    return Choice.model_validate_json(artifact.file(CHOICE).read_text())
+    return Choice.model_validate_json(artifact.file(CHOICE).read_text(encoding="utf-8"))

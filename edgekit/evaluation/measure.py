@@ -193,14 +193,14 @@ def message_of(line: str) -> AgentMessage | None:
 
 
 def _run_agent(job: dict[str, Any], folder: Path, progress: Progress) -> dict[str, Any]:
-    (folder / "job.json").write_text(json.dumps(job))
+    (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
     command = [
         sys.executable,
         agent.__file__,
         str(folder / "job.json"),
         str(folder / "result.json"),
     ]
-    with (folder / "stderr").open("w+") as stderr:
+    with (folder / "stderr").open("w+", encoding="utf-8") as stderr:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
         try:
             assert process.stdout is not None
@@ -222,7 +222,7 @@ def _run_agent(job: dict[str, Any], folder: Path, progress: Progress) -> dict[st
             f"running {models} ended with {what}: {words[-1] if words else 'nothing was said'}",
             hint="the runtime cannot run this file on this machine; --debug shows all it said",
         ) from EdgekitError("\n".join(words[-40:]))
-    result: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     return result
 
 
@@ -232,7 +232,7 @@ def device_is_here(device: str) -> bool:
     if device != "NPU" or not drivers(device):
         return False
     vendors = Path("/sys/class/accel").glob("accel*/device/vendor")
-    return any(vendor.read_text().strip() == INTEL for vendor in vendors)
+    return any(vendor.read_text(encoding="utf-8").strip() == INTEL for vendor in vendors)
 
 
 def drivers(device: str) -> dict[str, str]:

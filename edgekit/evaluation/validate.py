@@ -125,7 +125,7 @@ class Validate(Action):
             environment=outcome.environment,
         )
         np.save(into / "scores.npy", scores)
-        (into / RESULT).write_text(result.model_dump_json(indent=1))
+        (into / RESULT).write_text(result.model_dump_json(indent=1), encoding="utf-8")
         return Metadata()
 
 
@@ -154,7 +154,7 @@ def candidate(name: str, runtime: str, artifact: Artifact, device: str = "CPU") 
 
 def read_validation(artifact: Artifact) -> Validation:
     artifact.verify()
-    return Validation.model_validate_json(artifact.file(RESULT).read_text())
+    return Validation.model_validate_json(artifact.file(RESULT).read_text(encoding="utf-8"))
 
 
 def _bytes(runtime: str, artifact: Artifact) -> int:

@@ -128,7 +128,7 @@ class LatencyTable(Action):
         model, card = timm_models.restore(inputs["model"])
         network = network_of(model, card)
         table = measure_table(network, self.runtime, self.precision, self.machine, context.progress)
-        (into / TABLE_FILE).write_text(table.model_dump_json())
+        (into / TABLE_FILE).write_text(table.model_dump_json(), encoding="utf-8")
         return TableMetadata(layers=len(table.entries), disturbed=table.disturbed)
 
 

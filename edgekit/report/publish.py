@@ -164,7 +164,7 @@ def _publish_trunk(build: Build, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     splits = build.artifacts[SPLITS].verified(SPLITS_FILE)
-    write_atomically(folder / SPLITS_FILE, splits.read_text())
+    write_atomically(folder / SPLITS_FILE, splits.read_text(encoding="utf-8"))
     trunk = [a for a in build.artifacts.values() if WEIGHTS_FILE in a.files]
     if not trunk:  # the recipe's model is a file from elsewhere
         return
@@ -193,7 +193,7 @@ def _publish_row(build: Build, result: RowResult, report: Report, destination: P
         (part / "labels.txt").write_text(labels, encoding="utf-8")
         if manifest.preprocessing.inside_the_model:
             _write_golden(build, result, part)
-            (part / "classify.py").write_text(runtime.example)
+            (part / "classify.py").write_text(runtime.example, encoding="utf-8")
         (part / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
         part.chmod(0o755)
         swap(part, destination)

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgekit.build_folder.report import Report
 from edgekit.evidence import InvalidMeasurement, Measurement
+from edgekit.printable import printable
 from edgekit.report.matrix import MatrixReport
 from edgekit.runtimes.contract.compiled_metadata import Audit
 
@@ -52,7 +53,7 @@ def value_and_range(
 
 
 def render(template: str, escape: bool, **values: Any) -> str:
-    return str(_environment(escape).get_template(template).render(**values))
+    return printable(_environment(escape).get_template(template).render(**values))
 
 
 @cache

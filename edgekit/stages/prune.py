@@ -188,7 +188,7 @@ class _Pruning:
         """
         folder = self.context.partial / f"cut-{number}"
         if (folder / CUT_FILE).is_file():
-            known = _Left.model_validate_json((folder / CUT_FILE).read_text())
+            known = _Left.model_validate_json((folder / CUT_FILE).read_text(encoding="utf-8"))
             return (
                 timm_models.rebuild(known.card, folder / WEIGHTS_FILE),
                 known.card,

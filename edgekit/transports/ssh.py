@@ -228,7 +228,7 @@ class Ssh(Transport):
     def _master_log(self) -> str:
         """What the master printed to stderr."""
         log = self._folder / MASTER_LOG if self._folder else None
-        return log.read_text(errors="replace") if log and log.exists() else ""
+        return log.read_text(encoding="utf-8", errors="replace") if log and log.exists() else ""
 
     def _check(self, done: Completed, path: str) -> None:
         if done.code == 0:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import IO
 
 import pytest
 from click.testing import CliRunner
@@ -43,6 +47,19 @@ def run(*words: object) -> tuple[int, str]:
         return error.exit_code, "\n".join(filter(None, (error.message, error.hint)))
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.output
+
+
+def edgekit(
+    *words: str, stdout: int | IO[str] = subprocess.PIPE, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, with streams of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "edgekit", *words],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **(env or {})},
+        encoding="utf-8",
+    )
 
 
 def plan(recipe: str | Path = "r.yaml", *words: object) -> tuple[int, str]:
@@ -218,3 +235,56 @@ def test_what_is_no_file(folder: Path) -> None:
         code, words = plan(recipe)
         assert code == 2
         assert said in words
+
+
+@brought(
+    "Recipes and commands",
+    "Names and values with escape sequences or Rich's markup",
+    "told: as they are, with \\x1b for the escape",
+)
+def test_escape_sequences(folder: Path) -> None:
+    evil = "\x1b]0;x\x07[red]"
+    (folder / "r.yaml").write_text(RECIPE.replace("images,", '"\\e[31m[red]",'))
+    for words in (("plan", evil), ("plan", "r.yaml"), (f"--{evil}",)):
+        done = edgekit(*words, *(("--target", "rpi5") if words[0] == "plan" else ()))
+        assert done.returncode == 2
+        assert "\\x1b" in done.stderr
+        assert "\x1b" not in done.stderr
+        assert "[red]" in done.stderr
+
+
+@brought(
+    "Machines",
+    "Standard output on a full disk, or into a pipe that is closed",
+    "refused: exit code 2, and says so",
+)
+@pytest.mark.parametrize("command", ["--help", "schema recipe", "plan r.yaml --target rpi5"])
+def test_a_standard_output_that_takes_nothing(folder: Path, command: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "w") as full, os.fdopen(writer, "w") as pipe:
+        for out in (full, pipe):
+            done = edgekit(*command.split(), stdout=out)
+            assert done.returncode == 2
+            assert "standard output cannot be written" in done.stderr
+            assert "Exception" not in done.stderr
+
+
+@brought(
+    "Machines",
+    "A locale without umlauts (LC_ALL=C) and umlauts in paths and class names",
+    "read: what the terminal lacks is shown as \\xfc",
+)
+@pytest.mark.parametrize("variable", ["PYTHONIOENCODING=ascii", "PYTHONUTF8=1"])
+def test_umlauts_in_an_ascii_locale(folder: Path, variable: str) -> None:
+    locale = {"LC_ALL": "C", **dict([variable.split("=")])}
+    (folder / "fünf").mkdir()
+    (folder / "images").rename(folder / "fünf" / "bär")
+    (folder / "fünf" / "bär" / "bar").rename(folder / "fünf" / "bär" / "bügel")
+    (folder / "fünf" / "r.yaml").write_text(RECIPE.replace("images,", "bär,"), encoding="utf-8")
+    done = edgekit("plan", "fünf/r.yaml", "--target", "rpi5", env=locale)
+    assert done.returncode == 0, done.stderr
+    done = edgekit("plan", "fünf/nö.yaml", "--target", "rpi5", env=locale)
+    assert done.returncode == 2
+    shown = r"n\xf6.yaml" if "ascii" in variable else "nö.yaml"
+    assert shown in done.stderr

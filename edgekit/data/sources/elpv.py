@@ -39,7 +39,7 @@ class Elpv(Source):
         root = Path(spec.submodule_search_locations[0]) / "data"
         samples = []
         table = root / "labels.csv"
-        for number, row in enumerate(table.read_text().splitlines(), start=1):
+        for number, row in enumerate(table.read_text(encoding="utf-8").splitlines(), start=1):
             try:
                 name, probability, _cell_type = row.split()
                 label = self._label(float(probability))

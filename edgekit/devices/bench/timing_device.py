@@ -167,7 +167,7 @@ class TimingDevice:
         np.save(folder / IMAGES, pixels[spread(len(pixels), 8)])
         latency = {"images": IMAGES, **PROTOCOL}
         job = {"threads": self.threads, "models": models, "latency": latency, "watch": True}
-        (folder / JOB).write_text(json.dumps(job))
+        (folder / JOB).write_text(json.dumps(job), encoding="utf-8")
         made = {name: folder / name for name in (MODELS, IMAGES, JOB)}
         return {"agent.py": Path(agent.__file__), **made}
 

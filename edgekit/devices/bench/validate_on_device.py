@@ -57,7 +57,7 @@ class OnDevice(Action):
         if report.invalid():
             raise no_result(self.device.name, report.invalid())
         self._hold_to_target(report)
-        (into / DEVICE_REPORT).write_text(report.model_dump_json(indent=1))
+        (into / DEVICE_REPORT).write_text(report.model_dump_json(indent=1), encoding="utf-8")
         return Metadata()
 
     def _hold_to_target(self, report: DeviceReport) -> None:
@@ -122,7 +122,9 @@ class OnDevice(Action):
 
 def read_device_report(artifact: Artifact) -> DeviceReport:
     artifact.verify()
-    return DeviceReport.model_validate_json(artifact.file(DEVICE_REPORT).read_text())
+    return DeviceReport.model_validate_json(
+        artifact.file(DEVICE_REPORT).read_text(encoding="utf-8")
+    )
 
 
 def record_of(report: DeviceReport) -> OnDeviceRecord:

@@ -244,7 +244,7 @@ def write_bundle(
     for name, path in copied.items():
         shutil.copyfile(path, folder / name)
     shutil.copyfile(agent.__file__, folder / "agent.py")
-    (folder / "run.sh").write_text(run_sh(info.machine))
+    (folder / "run.sh").write_text(run_sh(info.machine), encoding="utf-8")
     (folder / "run.sh").chmod(0o755)
     few = spread(len(images), GOLDEN)
     np.save(folder / GOLDEN_INPUT, images[few])
@@ -253,7 +253,7 @@ def write_bundle(
     np.save(folder / SCORES, scores)
     if labels is not None:
         np.save(folder / LABELS, labels)
-    (folder / INFO).write_text(info.model_dump_json(indent=1))
+    (folder / INFO).write_text(info.model_dump_json(indent=1), encoding="utf-8")
     id = hashlib.sha256(_sums(folder).encode()).hexdigest()
     models = [_entry(MODEL, info.subject.file, info, info.form)]
     smoke = {"id": f"smoke {id}", "threads": 1, "models": models[:]}
@@ -261,9 +261,9 @@ def write_bundle(
         models.append(_entry(FLOAT, float_model[0], info, float_model[1]))
     golden = {"input": GOLDEN_INPUT, "scores": GOLDEN_SCORES}
     job = job_for(models, info.protocol, id, IMAGES, golden, info.threads, WORKERS)
-    (folder / JOB).write_text(json.dumps(job, indent=1))
-    (folder / SMOKE).write_text(json.dumps({**smoke, "golden": golden}, indent=1))
-    (folder / SUMS).write_text(_sums(folder))
+    (folder / JOB).write_text(json.dumps(job, indent=1), encoding="utf-8")
+    (folder / SMOKE).write_text(json.dumps({**smoke, "golden": golden}, indent=1), encoding="utf-8")
+    (folder / SUMS).write_text(_sums(folder), encoding="utf-8")
     return Bundle(folder)
 
 

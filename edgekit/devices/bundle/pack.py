@@ -55,7 +55,7 @@ def _refuse(out: Path) -> None:
 
 def _lay_out(bundle: Bundle, out: Path) -> None:
     """Over the bundle that lies there; the sums come last, and until then run.sh refuses it."""
-    old = read_sums((out / SUMS).read_text()) if (out / SUMS).exists() else {}
+    old = read_sums((out / SUMS).read_text(encoding="utf-8")) if (out / SUMS).exists() else {}
     # Within the folder: it may be where a drive is mounted.
     part = out / ".part"
     shutil.rmtree(part, ignore_errors=True)

@@ -124,7 +124,9 @@ def _lay_out(files: list[Made], protocol: Protocol, folder: Path) -> dict[str, P
         names = [f"{number}-{file.name}" for file in one.files]
         sent |= dict(zip(names, one.files, strict=True))
         sent[_job(number)] = folder / _job(number)
-        sent[_job(number)].write_text(json.dumps(_job_of(one, names[0], protocol)))
+        sent[_job(number)].write_text(
+            json.dumps(_job_of(one, names[0], protocol)), encoding="utf-8"
+        )
     return sent
 
 

@@ -46,7 +46,7 @@ def describe(name: CpuName, root: Path) -> None:
     for path, text in _files(name, cpu).items():
         file = root / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"{text}\n")
+        file.write_text(f"{text}\n", encoding="utf-8")
 
 
 def _files(name: CpuName, cpu: Cpu) -> dict[str, str]:

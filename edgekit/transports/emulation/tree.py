@@ -142,7 +142,9 @@ def _make_base(tree: Path, on_message: Listener) -> None:
 
 def _install_wheels(site: Path) -> None:
     constraints = site.with_name("constraints.txt")
-    constraints.write_text("".join(f"{d.name}=={d.version}\n" for d in distributions()))
+    constraints.write_text(
+        "".join(f"{d.name}=={d.version}\n" for d in distributions()), encoding="utf-8"
+    )
     platforms = [f"--platform=manylinux_2_{minor}_aarch64" for minor in GLIBC]
     _run([sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", str(site),
           "--only-binary=:all:", "--implementation=cp", f"--python-version={PYTHON}", *platforms,
@@ -156,7 +158,7 @@ def _make_cpu(cpu: CpuName, base: Path, part: Path, tree: Path) -> None:
     (part / "commands").mkdir()
     for name in COMMANDS:
         command = part / "commands" / name
-        command.write_text(_wrapper(cpu, tree, name))
+        command.write_text(_wrapper(cpu, tree, name), encoding="utf-8")
         command.chmod(0o755)
 
 
