@@ -10,7 +10,7 @@ from edgekit.data.framing import Fit
 from edgekit.data.problem import DataProblem
 from edgekit.evaluation.chance import ChanceTest
 from edgekit.evaluation.choose import Choice
-from edgekit.evaluation.gates import GateResult, Gates
+from edgekit.evaluation.gates import GateResult, Gates, GateVerdict
 from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, Validation
 from edgekit.evidence import Bound, Evidence, Measurement, Reason, Status, Validity
 from edgekit.models.pruned import Pruned
@@ -163,6 +163,16 @@ class Report(BaseModel):
     def untrained(self) -> str:
         """Why nothing can be concluded; empty where the float model has learned something."""
         return "" if self.chance is None or self.chance.is_trained else str(self.chance)
+
+    @property
+    def uncertain(self) -> list[str]:
+        """Gates of which the images or the runs cannot tell whether they are held."""
+        return [
+            f"{row.variant} {row.stage}: {gate}"
+            for row in self.rows
+            for gate in row.gates
+            if gate.verdict is GateVerdict.CANNOT_TELL
+        ]
 
     @property
     def device_facts(self) -> str:

@@ -126,6 +126,7 @@ def _report(report: DeviceReport, folder: Path, as_json: bool) -> None:
 
 def _lines(report: DeviceReport) -> Iterator[str]:
     """A device report in a few lines."""
+    from edgekit.evidence import FEW_IMAGES, in_images
     from edgekit.report.render import interval
 
     where = f"{report.artifact.file} on {report.device.name} ({report.device.cpu})"
@@ -136,6 +137,11 @@ def _lines(report: DeviceReport) -> Iterator[str]:
     if found.agreement:
         images = found.agreement.samples
         yield f"same class as on the host: {interval(found.agreement)} % of {images} images"
+    if found.change:
+        drop = found.change.drop
+        few = (drop.samples or 0) <= FEW_IMAGES
+        counted = f" ({in_images(drop)})" if few else ""
+        yield f"against the host: {interval(drop)} points{counted}, {found.change.verdict}"
     if times and report.invalid():
         yield "latency: no result"
     elif times:

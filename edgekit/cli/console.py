@@ -143,6 +143,7 @@ class Console:
         )
         self._on_device(report)
         self._busy([report])
+        self._uncertain(report)
         self.remarks(report)
         self.left_out(report.left_out)
         if report.choice:
@@ -155,6 +156,10 @@ class Console:
     def _untrained(self, report: Report) -> None:
         if report.untrained:
             self._say(report.untrained)
+
+    def _uncertain(self, report: Report, prefix: str = "") -> None:
+        for line in report.uncertain:
+            self._say(f"{prefix}{line}")
 
     def _on_device(self, report: Report) -> None:
         """The rows that were run on a device of the user's."""
@@ -204,6 +209,7 @@ class Console:
         self._busy(reports)
         self.remarks(first)
         for report in reports:
+            self._uncertain(report, f"{report.target}: ")
             self.left_out(report.left_out, f"{report.target}: ")
         self._say(f"Comparison: {folder / 'comparison.html'}; each target's report in its folder")
 

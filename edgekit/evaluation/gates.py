@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from enum import StrEnum
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgekit.evidence import Measurement
+from edgekit.evidence import FEW_IMAGES, Measurement, in_images
 
 
 class Gates(BaseModel):
@@ -27,14 +28,52 @@ class Gates(BaseModel):
     max_latency_ms: float | None = Field(None, gt=0)
     """Median milliseconds on the target's own device. Last stage."""
 
+    when_uncertain: Literal["pass", "fail"] = "pass"
+    """What comes of a figure whose 95 % interval reaches both sides of its limit."""
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """What is limited, by its gate's name."""
+        limits: dict[str, float] = self.model_dump(exclude_none=True, exclude={"when_uncertain"})
+        return limits
+
     def stricter(self, other: Gates) -> Gates:
         """Both sets of limits; where both name one, the stricter holds."""
         merged: dict[str, Any] = {}
-        for name in type(self).model_fields:
-            values = [v for v in (getattr(self, name), getattr(other, name)) if v is not None]
-            if values:
-                merged[name] = max(values) if name.startswith("min_") else min(values)
-        return Gates(**merged)
+        for name in self.limits | other.limits:
+            values = [gates.limits[name] for gates in (self, other) if name in gates.limits]
+            merged[name] = max(values) if name.startswith("min_") else min(values)
+        fails = "fail" in (self.when_uncertain, other.when_uncertain)
+        return Gates(**merged, when_uncertain="fail" if fails else "pass")
+
+
+class GateVerdict(StrEnum):
+    """What a figure says of a limit, once its interval is taken into account."""
+
+    HELD = "held"
+    BROKEN = "broken"
+    CANNOT_TELL = "cannot tell"
+
+
+def verdict_on(figure: Measurement, limit: float, at_least: bool = False) -> GateVerdict:
+    """Hold a figure against a limit: a figure on the limit holds it.
+
+    Args:
+        at_least: the limit is the least that is allowed, not the most.
+    """
+    sign = -1 if at_least else 1
+    ends = [figure.value if e is None else e for e in (figure.low, figure.high)]
+    # NaN is on neither side, and never holds a limit.
+    sides = {sign * end <= sign * limit for end in (figure.value, *ends)}
+    if len(sides) > 1:
+        return GateVerdict.CANNOT_TELL
+    return GateVerdict.HELD if sides == {True} else GateVerdict.BROKEN
+
+
+def _of_older_record(fields: dict[str, Any]) -> GateVerdict:
+    if not fields.get("certain"):
+        return GateVerdict.CANNOT_TELL
+    return GateVerdict.HELD if fields.get("passed") else GateVerdict.BROKEN
 
 
 class GateResult(BaseModel):
@@ -46,8 +85,10 @@ class GateResult(BaseModel):
     limit: float
     figure: Measurement | None
     passed: bool
+    """Whether the build goes on: where the verdict is "cannot tell", the recipe decides."""
     certain: bool
-    """The whole interval is on the figure's side of the limit."""
+    """The whole interval is on one side of the limit."""
+    verdict: GateVerdict = Field(default_factory=_of_older_record)
 
     def __str__(self) -> str:
         if self.figure is None:
@@ -57,9 +98,25 @@ class GateResult(BaseModel):
             )
         figure = self.figure
         width = "" if figure.low is None else f" ({figure.low:.2f} to {figure.high:.2f})"
-        word = "held" if self.passed else "broken"
         unit = "" if figure.unit == "ratio" else f" {figure.unit}"
-        return f"{self.gate} {word}: {self._figure}{unit}{width}, limit {self.limit:g}{unit}"
+        line = (
+            f"{self.gate} {self.verdict}: {self._figure}{unit}{width}, limit {self.limit:g}{unit}"
+        )
+        return "; ".join(filter(None, (line, self.in_images)))
+
+    @property
+    def in_images(self) -> str:
+        """The same in images, where they are few or leave it open."""
+        few = bool(self.figure and (self.figure.samples or 0) <= FEW_IMAGES)
+        if self.figure is None or not (few or self.verdict is GateVerdict.CANNOT_TELL):
+            return ""
+        parts = [in_images(self.figure)]
+        if self.verdict is GateVerdict.CANNOT_TELL:
+            low, high = self.figure.low or 0.0, self.figure.high or 0.0
+            zero = self.figure.unit == "points" and low <= 0 <= high
+            end = "includes 0" if zero else "reaches both sides of the limit"
+            parts.append(f"the interval {end}")
+        return "; ".join(filter(None, parts))
 
     @property
     def _figure(self) -> str:
@@ -76,26 +133,26 @@ FIRST_TO_LAST = ("max_accuracy_drop", "min_agreement")
 def judge(gates: Gates, figures: dict[str, Measurement | None], last: bool) -> list[GateResult]:
     """Hold measured figures, by gate name, against the limits.
 
-    A figure on the limit passes. A figure that is missing does not: a gate on something that
-    was not measured is an error, never a pass.
+    A figure that is missing does not pass: a gate on something that was not measured is an error.
     """
     results = []
-    for gate, limit in gates.model_dump(exclude_none=True).items():
+    for gate, limit in gates.limits.items():
         if gate not in FIRST_TO_LAST and not last:
             continue
         figure = figures.get(gate)
-        if figure is None:
-            results.append(
-                GateResult(gate=gate, limit=limit, figure=None, passed=False, certain=True)
-            )
-            continue
-        sign = -1 if gate.startswith("min_") else 1
-        ends = [figure.value if e is None else e for e in (figure.low, figure.high)]
-        passed = sign * figure.value <= sign * limit
-        sides = {sign * end <= sign * limit for end in ends}
+        verdict = GateVerdict.BROKEN
+        if figure is not None:
+            verdict = verdict_on(figure, limit, at_least=gate.startswith("min_"))
+        uncertain = verdict is GateVerdict.CANNOT_TELL
+        passed = gates.when_uncertain == "pass" if uncertain else verdict is GateVerdict.HELD
         results.append(
             GateResult(
-                gate=gate, limit=limit, figure=figure, passed=passed, certain=sides == {passed}
+                gate=gate,
+                limit=limit,
+                figure=figure,
+                passed=passed,
+                certain=not uncertain,
+                verdict=verdict,
             )
         )
     return results

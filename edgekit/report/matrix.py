@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.evaluation.chance import held_to_chance
+from edgekit.evaluation.gates import GateVerdict, verdict_on
 from edgekit.evidence import InvalidMeasurement, Measurement, Verdict
 from edgekit.runtimes.contract.compiled_metadata import Audit, FloatOps
 
@@ -77,6 +78,14 @@ class Reach(BaseModel):
         return bool(
             self.best and self.best[1].agreement and self.best[1].agreement.value >= KEPT_AGREEMENT
         )
+
+    @property
+    def is_uncertain(self) -> bool:
+        """The agreement's interval reaches both sides of what counts as kept."""
+        found = self.best[1].agreement if self.best else None
+        if found is None:
+            return False
+        return verdict_on(found, KEPT_AGREEMENT, at_least=True) is GateVerdict.CANNOT_TELL
 
 
 class MatrixReport(BaseModel):

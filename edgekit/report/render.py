@@ -7,7 +7,7 @@ from importlib import resources
 from typing import Any
 
 from edgekit.build_folder.report import Report
-from edgekit.evidence import InvalidMeasurement, Measurement
+from edgekit.evidence import InvalidMeasurement, Measurement, in_images
 from edgekit.printable import printable
 from edgekit.report.matrix import MatrixReport
 from edgekit.runtimes.contract.compiled_metadata import Audit
@@ -72,6 +72,7 @@ def _environment(escape: bool) -> Any:
     environment.filters["interval"] = interval
     environment.filters["value_and_range"] = value_and_range
     environment.tests["believed"] = lambda figure: isinstance(figure, Measurement)
+    environment.filters["in_images"] = in_images
     environment.filters["in_float"] = _in_float
     environment.filters["markdown"] = _html
     environment.filters["inline"] = _inline

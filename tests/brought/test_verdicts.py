@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +132,69 @@ def test_what_was_shipped_outlives_an_untrained_build(noise: Path, tmp_path: Pat
     assert edgekit(*words, cwd=tmp_path, store=noise / "store").returncode == 3
     assert shipped.read_bytes() == before
     assert report(tmp_path)["status"] == "untrained"
+
+
+@pytest.fixture
+def judged(noise: Path, tmp_path: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Build the same, held to gates; nothing is computed anew."""
+    shutil.copytree(noise / "images", tmp_path / "images")
+    for name in ("board", "twin"):
+        (tmp_path / f"{name}.yaml").write_text(BOARD)
+
+    def build(gates: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "noise.yaml").write_text(f"{NOISE}allow_untrained: true\ngates: {gates}\n")
+        both = ("--target", "board.yaml", "--target", "twin.yaml")
+        return edgekit("build", "noise.yaml", *both, cwd=tmp_path, store=noise / "store")
+
+    return build
+
+
+@brought(
+    "Figures and verdicts",
+    "A gate of one point on a dozen validation images",
+    "told: cannot tell, in images, in terminal, report and comparison; the build goes on",
+)
+def test_a_gate_on_few_images_cannot_tell(
+    judged: Callable[[str], subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    done = judged("{max_accuracy_drop: 1.0}")
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"board: onnxruntime export: max_accuracy_drop cannot tell: .* limit 1 points; "
+        r"\d+( more)? of (\d+) images; one is \d+\.\d points; the interval includes 0",
+        done.stdout,
+    )
+    (gate,) = report(tmp_path)["rows"][-1]["gates"]
+    assert (gate["verdict"], gate["passed"], gate["certain"]) == ("cannot tell", True, False)
+    assert "cannot tell, so it passes" in (tmp_path / "build/noise/board/report.html").read_text()
+    for name in ("comparison.md", "comparison.html"):
+        page = (tmp_path / "build/noise" / name).read_text()
+        assert "max_accuracy_drop cannot tell" in page
+
+
+@brought(
+    "Figures and verdicts",
+    "The same with `gates: {when_uncertain: fail}`",
+    "refused: exit code 3, with the verdict cannot tell",
+)
+def test_a_recipe_may_ask_for_certainty(
+    judged: Callable[[str], subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    done = judged("{max_accuracy_drop: 1.0, when_uncertain: fail}")
+    assert done.returncode == 3
+    assert "max_accuracy_drop cannot tell" in done.stderr
+    assert report(tmp_path)["status"] == "broken"
+
+
+@brought(
+    "Figures and verdicts",
+    "`when_uncertain: maybe`",
+    "refused: exit code 2, with the line and the words that are known",
+)
+def test_an_unknown_word_for_uncertain_gates_is_refused(
+    judged: Callable[[str], subprocess.CompletedProcess[str]],
+) -> None:
+    done = judged("{max_accuracy_drop: 1.0, when_uncertain: maybe}")
+    assert done.returncode == 2
+    assert "line 5: gates.when_uncertain" in done.stderr
+    assert "pass" in done.stderr

@@ -44,7 +44,7 @@ def target(name: str = "board", *runtimes: str, **gates: float) -> Target:
         runtimes=runtimes or ("onnxruntime",),
         cpu="cortex-a53",
         threads=2,
-        gates=Gates(**gates),
+        gates=Gates.model_validate(gates),
     )
 
 

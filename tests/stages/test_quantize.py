@@ -105,9 +105,9 @@ def test_the_search_ends_at_the_gate(world: Path) -> None:
     ],
 )
 def test_gates_say_where_to_stop(gates: dict[str, float], stop_at: float | None) -> None:
-    assert Quantize(method="auto").for_gates(Gates(**gates)).stop_at == stop_at
-    assert Quantize(method="auto", stop_at=90).for_gates(Gates(**gates)).stop_at == 90
-    assert Quantize().for_gates(Gates(**gates)).stop_at is None
+    assert Quantize(method="auto").for_gates(Gates.model_validate(gates)).stop_at == stop_at
+    assert Quantize(method="auto", stop_at=90).for_gates(Gates.model_validate(gates)).stop_at == 90
+    assert Quantize().for_gates(Gates.model_validate(gates)).stop_at is None
 
 
 def test_operators_that_need_not_stay_in_float_go_back(
