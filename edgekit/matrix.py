@@ -181,7 +181,7 @@ def _begun(matrix: Matrix, targets: list[Target], known: MatrixReport | None) ->
     )
     if known:
         report.images, report.majority = known.images, known.majority
-        report.environment = known.environment
+        report.environment, report.problems = known.environment, known.problems
     return report
 
 
@@ -206,6 +206,7 @@ def _line(
     try:
         plan = make_plan(recipe, targets, store)
         line.key = digest_of(plan.record())
+        report.problems = list(plan.review.problems)
         if known and known.key == line.key and _is_settled(known):
             return known.model_copy(update={"family": entry.family, "note": entry.note})
         start = time.perf_counter()

@@ -112,7 +112,9 @@ def test_the_pages_hold_every_line_and_every_reason(world: Path, report: MatrixR
     folder = world / "out"
     agreement = report.lines[0].cells[1].agreement
     assert agreement is not None
+    assert [problem.kind for problem in report.problems] == ["few images"]
     for page in (folder / "matrix.md", folder / "matrix.html"):
+        assert report.problems[0].words in page.read_text()
         text = page.read_text()
         assert "test_efficientnet" in text
         assert f"{agreement.value:.1f}" in text

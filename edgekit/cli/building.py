@@ -166,6 +166,7 @@ def matrix(spec: Path, out: Path | None, store: Path | None, as_json: bool) -> N
     if as_json:
         say_json(report)
     else:
+        console.data_problems(report.problems)
         say(f"Report: {folder / 'matrix.html'}")
 
 

@@ -13,6 +13,7 @@ from edgekit.data.formats import HEIF_PACKAGE, readable_formats
 from edgekit.data.framing import Framing
 from edgekit.data.images import LONGEST, MAX_PIXELS, decode
 from edgekit.data.inventory import Inventory, reading
+from edgekit.data.metadata_blocks import metadata_fault
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import digest_of, write_atomically
 from edgekit.errors import storage_errors
@@ -68,19 +69,22 @@ def _memory(memory: Path) -> Path:
 def _read(path: Path) -> Header:
     from PIL import Image
 
+    header = Header(0, 0, "", False, False, None)
     try:
-        with Image.open(path, formats=readable_formats()) as opened:
-            header = Header(
-                *opened.size,
-                opened.mode,
-                bool(getattr(opened, "is_animated", False)),
-                opened.has_transparency_data,
-                None,
-            )
+        with path.open("rb") as stream:
+            if not metadata_fault(stream):
+                opened = Image.open(stream, formats=readable_formats())
+                header = Header(
+                    *opened.size,
+                    opened.mode,
+                    bool(getattr(opened, "is_animated", False)),
+                    opened.has_transparency_data,
+                    None,
+                )
     except MemoryError:
         raise
-    except Exception:  # whatever decoders raise
-        header = Header(0, 0, "", False, False, None)
+    except Exception:  # whatever decoders raise: decoding says it in words
+        pass
     width, height = header[:2]
     doubtful = (
         not width * height

@@ -16,6 +16,7 @@ from edgekit.data.calibration import CalibrationChoice, pick_calibration
 from edgekit.data.formats import FORMATS, HEIF_PACKAGE, HEIF_SUFFIXES, is_image, readable_formats
 from edgekit.data.framing import Fit, Framing
 from edgekit.data.inventory import MAX_SHOWN, Inventory, reading
+from edgekit.data.metadata_blocks import metadata_fault
 from edgekit.data.problem import READS_HEIF
 from edgekit.data.sources.base import Sample, Source
 from edgekit.data.splits import divide
@@ -194,6 +195,10 @@ def decode(content: bytes, framing: Framing) -> NDArray[np.uint8] | str:
     import numpy as np
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    if not content:
+        return "it is empty"
+    if fault := metadata_fault(io.BytesIO(content)):
+        return fault
     try:
         with Image.open(io.BytesIO(content), formats=readable_formats()) as opened:
             if opened.width * opened.height > MAX_PIXELS:

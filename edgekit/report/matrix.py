@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.data.problem import DataProblem
 from edgekit.evaluation.chance import held_to_chance
 from edgekit.evaluation.gates import GateVerdict, verdict_on
 from edgekit.evidence import InvalidMeasurement, Measurement, Verdict
@@ -100,6 +101,8 @@ class MatrixReport(BaseModel):
     """Images of each split that took part."""
     majority: float | None = None
     """Percent of the images that judge whose class is the commonest: what guessing reaches."""
+    problems: list[DataProblem] = []
+    """What is odd about the images and stopped nothing."""
     environment: dict[str, Any]
     libraries: dict[str, str]
     columns: list[tuple[str, str]]
