@@ -133,7 +133,8 @@ def _predict(
     progress: Progress,
 ) -> Predicted:
     ranges: dict[str, tuple[Triple, Triple]] = {declared.range: (card.mean, card.std), **RANGES}
-    orders: tuple[Channels, Channels] = ("rgb", "bgr")
+    # Grey has no order.
+    orders: tuple[Channels, ...] = ("grey",) if declared.channels == "grey" else ("rgb", "bgr")
     predicted: Predicted = {}
     # Another fit is tried with the declared range and order alone, to keep the wait short.
     tried = [(*pair, declared.fit) for pair in itertools.product(ranges, orders)]

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from edgekit.engine.confinement import one_image
 from edgekit.errors import MissingPackage, WeightsError
 from edgekit.models import _saved_model
+from edgekit.models._input_shape import DEPTHS, LUMA, advice
+from edgekit.models._one_score import count_scores, widen_keras
 from edgekit.models._tensorflow import make_way
 from edgekit.models.kept import Kept
 from edgekit.models.source import Channels
@@ -39,12 +41,8 @@ def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) ->
     """
     if path.is_dir():
         kept = into / "saved_model"
-        if channels == "bgr":
-            raise WeightsError(
-                f"model.weights: {path} is a SavedModel, which cannot be given another channel "
-                "order",
-                hint="give the .keras or .h5 file it was exported from",
-            )
+        if channels != "rgb":
+            raise _unchangeable(path, f"channels: {channels}")
         _need("tensorflow")
         _saved_model.keep(path, kept)
         shape, weights = _saved_model_facts(kept, path)
@@ -56,13 +54,30 @@ def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) ->
         model = _load(kept, path)
         shape, weights = _shape(model, path), model.count_params()
         _check_finite(model, path)
-        if channels == "bgr":
-            kept.unlink()
-            kept = into / "model.keras"
-            _save(_taking_rgb(model, size), kept)
-    _check_shape(shape, size, path)
-    _check_scores(kept, size, classes, path)
-    return Kept(kept.name, weights)
+        _check_shape(shape, size, channels, path)
+        if channels != "rgb":
+            kept = _replaced(kept, _taking_rgb(model, size, channels))
+    _check_shape(shape, size, channels, path)
+    one_score = None
+    if count_scores(_scores_of(kept, size), classes, path) == 1:
+        if path.is_dir():
+            raise _unchangeable(path, "its one score made two")
+        whole, one_score = widen_keras(_need("keras"), _load(kept, path), path)
+        kept = _replaced(kept, whole)
+    return Kept(kept.name, weights, one_score=one_score)
+
+
+def _unchangeable(path: Path, change: str) -> WeightsError:
+    return WeightsError(
+        f"model.weights: {path} is a SavedModel, which cannot be changed ({change})",
+        hint="give the .keras or .h5 file it was exported from",
+    )
+
+
+def _replaced(kept: Path, model: Any) -> Path:
+    kept.unlink()
+    _save(model, kept.with_name("model.keras"))
+    return kept.with_name("model.keras")
 
 
 def opened(path: Path) -> Any:
@@ -262,16 +277,18 @@ def _only(names: list[str], kind: str, path: Path) -> None:
         )
 
 
-def _check_shape(shape: tuple[int | None, ...], size: int, path: Path) -> None:
-    wanted = (1, size, size, 3)
+def _check_shape(shape: tuple[int | None, ...], size: int, channels: Channels, path: Path) -> None:
+    wanted = (1, size, size, DEPTHS[channels])
     fits = len(shape) == 4 and all(
         have in (None, want) for have, want in zip(shape, wanted, strict=True)
     )
-    if not fits or shape[3] != 3:
+    if not fits or shape[3] != wanted[3]:
         raise WeightsError(
             f"model.weights: {path} takes the shape {['?' if d is None else d for d in shape]}, "
             f"{list(wanted)} expected",
-            hint="set data.image_size to the size the model was made for",
+            hint=advice(shape[1], shape[2], shape[3], size, channels)
+            if len(shape) == 4
+            else "give a model that takes images: four dimensions",
         )
 
 
@@ -286,28 +303,27 @@ def _check_finite(model: Any, path: Path) -> None:
         )
 
 
-def _check_scores(kept: Path, size: int, classes: int, path: Path) -> None:
+def _scores_of(kept: Path, size: int) -> NDArray[np.float32]:
+    """Of a black image, (1, scores)."""
     import numpy as np
 
     with one_image():
-        scores = opened(kept)(np.zeros((1, size, size, 3), np.float32))
-    if scores.shape[1] != classes:
-        raise WeightsError(
-            f"model.weights: {path} gives {scores.shape[1]} scores, the data has {classes} classes",
-            hint="use the data it was made for, in which every class has images",
-        )
+        scores: NDArray[np.float32] = opened(kept)(np.zeros((1, size, size, 3), np.float32))
+    return scores
 
 
-def _taking_rgb(model: Any, size: int) -> Any:
-    """A BGR model behind a 1 x 1 convolution that swaps the channels: a layer that every
-    converter and quantiser knows, and exact, as it multiplies by 1 and 0."""
+def _taking_rgb(model: Any, size: int, channels: Channels) -> Any:
+    """A model of BGR or grey images behind a 1 x 1 convolution that swaps or weighs the channels: a
+    layer that every converter and quantiser knows."""
     import numpy as np
 
     keras = _need("keras")
-    swap = keras.layers.Conv2D(3, 1, use_bias=False, name="rgb_to_bgr")
+    kernel = np.eye(3)[::-1] if channels == "bgr" else np.array(LUMA)
+    kernel = kernel.reshape(1, 1, 3, -1).astype(np.float32)
+    swap = keras.layers.Conv2D(kernel.shape[3], 1, use_bias=False, name=f"rgb_to_{channels}")
     image = keras.Input((size, size, 3), name="rgb")
     whole = keras.Model(image, model(swap(image)), name="taking_rgb")
-    swap.set_weights([np.eye(3, dtype=np.float32)[::-1].reshape(1, 1, 3, 3)])
+    swap.set_weights([kernel])
     return whole
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from edgekit.engine.confinement import one_image
 from edgekit.errors import MissingPackage, WeightsError
 from edgekit.models import _onnx_plain as plain
+from edgekit.models._input_shape import DEPTHS
+from edgekit.models._one_score import count_scores, widen_onnx
 from edgekit.models._onnx_checks import (
     check_operators,
     check_weights,
@@ -73,23 +75,28 @@ def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) ->
         ) from error
     was_half = plain.widen(model)
     value = only_input(model.graph, path)
-    _choose_layout(model, value, size)
-    batch = fix_size(value, size, path)
+    _choose_layout(model, value, layouts(size, DEPTHS[channels]))
+    batch = fix_size(value, size, channels, path)
     check_weights(model.graph, path)
     if batch > 1:
         model = _one_at_a_time(model, batch, path)
         value = model.graph.input[0]
     if channels == "bgr":
         plain.swap_channels(model.graph, value)
+    if channels == "grey":
+        plain.take_rgb(model.graph, value)
     plain.one_row(model.graph)
     del model.graph.value_info[:]  # inferred from the shapes as they were
     onnx.save(model, into / FILE)
-    _check_scores(into / FILE, size, classes, path)
+    one_score = None
+    if count_scores(_scores_of(into / FILE, size, path), classes, path) == 1:
+        one_score = widen_onnx(model.graph, path)
+        onnx.save(model, into / FILE)
     sizes = [math.prod(i.dims) for i in model.graph.initializer if i.data_type in float_types()]
-    return Kept(FILE, sum(sizes), _remark(was_half, batch))
+    return Kept(FILE, sum(sizes), _remark(was_half, batch), one_score)
 
 
-def _choose_layout(model: Any, value: Any, size: int) -> None:
+def _choose_layout(model: Any, value: Any, layouts: tuple[list[int], list[int]]) -> None:
     """Where an input leaves all sides open, set those of the one layout that the graph runs on."""
     import numpy as np
 
@@ -97,7 +104,7 @@ def _choose_layout(model: Any, value: Any, size: int) -> None:
     if any(dim.dim_value for dim in shape.dim[1:]) or len(shape.dim) != 4:
         return
     runs = []
-    for layout in layouts(size):
+    for layout in layouts:
         for dim, length in zip(shape.dim, layout, strict=True):
             dim.dim_value = length
         with contextlib.suppress(Exception):  # those of onnxruntime have no common base
@@ -159,22 +166,23 @@ def _parse(path: Path) -> Any:
     return model
 
 
-def _check_scores(kept: Path, size: int, classes: int, path: Path) -> None:
+def _scores_of(kept: Path, size: int, path: Path) -> NDArray[np.float32]:
+    """Of a black image, (1, scores).
+
+    Raises:
+        WeightsError: ONNX Runtime cannot run the file.
+    """
     import numpy as np
 
     try:
         with one_image():
-            scores = opened(kept)(np.zeros((1, size, size, 3), np.float32))
+            scores: NDArray[np.float32] = opened(kept)(np.zeros((1, size, size, 3), np.float32))
     except Exception as error:  # the exceptions of onnxruntime have no common base of their own
         raise WeightsError(
             f"model.weights: ONNX Runtime cannot run {path}: {words_of(error, {kept: path.name})}",
             hint="export it with operators of ONNX's own",
         ) from error
-    if scores.shape[1] != classes:
-        raise WeightsError(
-            f"model.weights: {path} gives {scores.shape[1]} scores, the data has {classes} classes",
-            hint="use the data it was made for, in which every class has images",
-        )
+    return scores
 
 
 def _one_at_a_time(model: Any, batch: int, path: Path) -> Any:

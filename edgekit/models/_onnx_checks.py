@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import WeightsError
+from edgekit.models._input_shape import DEPTHS, advice
+from edgekit.models.source import Channels
 
 QUANTIZED = {
     *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv"),
@@ -89,7 +91,7 @@ def only_input(graph: Any, path: Path) -> Any:
     return inputs[0]
 
 
-def fix_size(value: Any, size: int, path: Path) -> int:
+def fix_size(value: Any, size: int, channels: Channels, path: Path) -> int:
     """Check that an input is float32 images; set what its shape leaves open, the batch to 1.
 
     Returns:
@@ -111,29 +113,37 @@ def fix_size(value: Any, size: int, path: Path) -> int:
     dims = tensor.shape.dim
     shape = [dim.dim_value or None for dim in dims]
     batch = (shape[0] if shape else None) or 1
-    fixed = _fixed_shape([1, *shape[1:]], size)
+    fixed = _fixed_shape([1, *shape[1:]], size, DEPTHS[channels])
     if fixed is None:
-        planar, last = layouts(size)
+        planar, last = layouts(size, DEPTHS[channels])
         raise WeightsError(
             f"{what} has the shape {['?' if d is None else d for d in shape]}, {planar} or {last} "
             "expected",
-            hint="set data.image_size to what the model was exported for",
+            hint=_advice(shape, size, channels),
         )
     for dim, number in zip(dims, [batch, *fixed[1:]], strict=True):
         dim.dim_value = number
     return batch
 
 
-def layouts(size: int) -> tuple[list[int], list[int]]:
-    """The shapes of one RGB image: channels first, channels last."""
-    return [1, 3, size, size], [1, size, size, 3]
+def layouts(size: int, depth: int) -> tuple[list[int], list[int]]:
+    """The shapes of one image: channels first, channels last."""
+    return [1, depth, size, size], [1, size, size, depth]
 
 
-def _fixed_shape(shape: list[int | None], size: int) -> list[int] | None:
+def _advice(shape: list[int | None], size: int, channels: Channels) -> str:
+    if len(shape) != 4:
+        return "give a model that takes one image: four dimensions"
+    last = shape[3] in (1, 3) and shape[1] not in (1, 3)
+    height, width, depth = shape[1:] if last else (*shape[2:], shape[1])
+    return advice(height, width, depth, size, channels)
+
+
+def _fixed_shape(shape: list[int | None], size: int, depth: int) -> list[int] | None:
     """The shape of one image that an input with open dimensions (None) can take; None for none."""
-    # An open dimension fits both layouts: the three channels tell which.
-    places = [axis for axis, length in enumerate(shape) if length == 3]
-    for axis, layout in zip((1, 3), layouts(size), strict=True):
+    # An open dimension fits both layouts: the channels tell which.
+    places = [axis for axis, length in enumerate(shape) if axis and length == depth]
+    for axis, layout in zip((1, 3), layouts(size, depth), strict=True):
         if places == [axis] and len(shape) == 4 and _fits(shape, layout):
             return layout
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgekit.models._input_shape import LUMA
 from edgekit.models._onnx_checks import graphs
 
 OLD_IR = 4
@@ -132,7 +133,7 @@ def swap_channels(graph: Any, value: Any) -> None:
     import numpy as np
     from onnx import helper, numpy_helper
 
-    kernel = _first_kernel(graph, value.name)
+    kernel = _first_kernel(graph, value.name, 3)
     if kernel is not None:
         weights = numpy_helper.to_array(kernel)
         kernel.CopyFrom(numpy_helper.from_array(weights[:, ::-1].copy(), kernel.name))
@@ -145,8 +146,33 @@ def swap_channels(graph: Any, value: Any) -> None:
     graph.node.insert(0, helper.make_node("Gather", [name, order], [swapped], swapped, axis=axis))
 
 
-def _first_kernel(graph: Any, image: str) -> Any:
-    """The weights of the one convolution that reads the image and sees its three channels; None
+def take_rgb(graph: Any, value: Any) -> None:
+    """Let a graph that takes grey images take RGB, and weigh the channels itself.
+
+    Where the image goes into one convolution and nothing else, its kernel is spread over three
+    channels; elsewhere a 1 x 1 convolution or a product is put behind the input.
+    """
+    import numpy as np
+    from onnx import helper, numpy_helper
+
+    dims, luma = value.type.tensor_type.shape.dim, np.array(LUMA, np.float32)
+    planar, name, grey = dims[1].dim_value == 1, value.name, f"{value.name}_grey"
+    dims[1 if planar else 3].dim_value = 3
+    kernel = _first_kernel(graph, name, 1)
+    if kernel is not None:
+        weights = numpy_helper.to_array(kernel) * luma[None, :, None, None]
+        kernel.CopyFrom(numpy_helper.from_array(weights, kernel.name))
+        return
+    weights = luma.reshape((1, 3, 1, 1) if planar else (3, 1))
+    graph.initializer.append(numpy_helper.from_array(weights, f"{grey}_weights"))
+    for node in _readers(graph, name):
+        node.input[:] = [grey if i == name else i for i in node.input]
+    operator = "Conv" if planar else "MatMul"
+    graph.node.insert(0, helper.make_node(operator, [name, f"{grey}_weights"], [grey], grey))
+
+
+def _first_kernel(graph: Any, image: str, depth: int) -> Any:
+    """The weights of the one convolution that reads the image and sees all its channels; None
     where something else reads it, or the weights have another reader."""
     readers = _readers(graph, image)
     if len(readers) == 1 and readers[0].op_type == "Transpose":
@@ -157,7 +183,7 @@ def _first_kernel(graph: Any, image: str) -> Any:
     kernel = next((tensor for tensor in graph.initializer if tensor.name == name), None)
     if kernel is None or len(_readers(graph, name)) != 1:
         return None
-    return kernel if kernel.dims[1] == 3 else None  # one group: each filter sees all channels
+    return kernel if kernel.dims[1] == depth else None  # one group: each filter sees all channels
 
 
 def _readers(graph: Any, name: str) -> list[Any]:

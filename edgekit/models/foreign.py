@@ -31,7 +31,7 @@ READERS: dict[Format, ModuleType] = {"onnx": _onnx, "keras": _keras}
 class LoadForeign(Action):
     """Check a model file and keep it with its card, taking RGB whatever it took before."""
 
-    version = 3
+    version = 4
 
     def __init__(self, source: ModelSource, framing: Framing) -> None:
         file = source.weights_file()
@@ -73,7 +73,21 @@ class LoadForeign(Action):
             channels=self.source.channels,
         )
         context.progress(1, 1, f"check {self.file.name}")
-        return FloatMetadata(card=card, file=kept.file, remark=kept.remark)
+        return FloatMetadata(card=card, file=kept.file, remark=_remark(kept, card))
+
+
+def _remark(kept: Kept, card: Card) -> str | None:
+    """What was changed of a model, for a person to read."""
+    lines = [kept.remark] if kept.remark else []
+    if card.channels == "grey":
+        lines.append("it takes grey images, and RGB ones are made grey inside it")
+    if kept.one_score:
+        first, second = card.classes
+        lines.append(
+            f"its one score, a {kept.one_score}, is taken for that of {second}, the second class; "
+            f"it gives a score for each now, {first} having the rest"
+        )
+    return "; ".join(lines) or None
 
 
 def libraries(format: Format) -> tuple[str, ...]:

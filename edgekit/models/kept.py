@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 LONGEST = 300
 """Characters of a library's message that are shown: some print the whole model."""
+
+
+OneScore = Literal["probability", "logit"]
+"""What the one score was that a model of two classes gave, before it was made two."""
 
 
 class Kept(NamedTuple):
@@ -18,6 +22,7 @@ class Kept(NamedTuple):
     """How many numbers its weights are."""
     remark: str | None = None
     """How the file differs from what was given, for a person to read."""
+    one_score: OneScore | None = None
 
 
 def words_of(error: Exception, files: dict[Path, str]) -> str:

@@ -23,7 +23,7 @@ Triple = tuple[float, float, float]
 ListedTriple = Annotated[Triple, Field(strict=False)]
 """A YAML list of three numbers, which is no tuple to a strict model."""
 Format = Literal["torch", "onnx", "keras"]
-Channels = Literal["rgb", "bgr"]
+Channels = Literal["rgb", "bgr", "grey"]
 InputRange = Literal["0..1", "-1..1", "0..255", "imagenet"]
 
 RANGES: dict[str, tuple[Triple, Triple]] = {
@@ -65,7 +65,8 @@ class ModelSource(BaseModel):
     """A usual normalisation, instead of mean and std. A whole model needs the one or the other, as
     what it expects cannot be read from its file."""
     channels: Channels = "rgb"
-    """The order of the channels that a whole model takes."""
+    """The channels that a whole model takes: their order, or one of `grey`, for which images are
+    made grey (0.299 R + 0.587 G + 0.114 B) inside the file."""
     classes: tuple[str, ...] | None = Field(None, strict=False, min_length=2)
     """The data's classes in the order of the model's scores; by default the data's own order."""
 
@@ -97,8 +98,8 @@ class ModelSource(BaseModel):
         format = _format_in(info)
         if value == "new" and format not in (None, "torch"):
             raise ValueError(f"{NAMES[str(format)]} keeps its head: new is for timm models")
-        if value == "bgr" and format == "torch":
-            raise ValueError("timm models take rgb; bgr is for ONNX files and Keras models")
+        if value in ("bgr", "grey") and format == "torch":
+            raise ValueError(f"timm models take rgb; {value} is for ONNX files and Keras models")
         return value
 
     @field_validator("mean")
@@ -140,6 +141,16 @@ class ModelSource(BaseModel):
                 f"YAML reads {', '.join(map(repr, strange[:3]))} and no text: write each name in "
                 'quotes, e.g. ["1", "no", "a, b"]'
             )
+        return value
+
+    @field_validator("channels")
+    @classmethod
+    def _one_grey(cls, value: str, info: ValidationInfo) -> str:
+        several = [key for key in ("mean", "std") if len({*_triple(info.data.get(key), 0.0)}) > 1]
+        if info.data.get("input_range") == "imagenet":
+            several.append("input_range: imagenet")
+        if value == "grey" and several:
+            raise ValueError(f"grey has one mean and one std: {several[0]} has one for each colour")
         return value
 
     @field_validator("classes")

@@ -15,7 +15,7 @@ from tests.brought import brought
 from tests.build.test_run import edgekit
 
 RECIPE = """\
-model: {{weights: model.onnx, input_range: 0..1}}
+model: {{weights: {file}, input_range: 0..1{model}}}
 data: {{source: imagefolder, path: images, image_size: {size}{fit}}}
 stages: [{{quantize: {{samples: 16}}}}, export]
 gates: {{max_accuracy_drop: 20}}
@@ -67,8 +67,10 @@ def ends_of(height: int, width: int) -> NDArray[np.float32]:
     return weights
 
 
-def build(folder: Path, size: object = 32, fit: str = "") -> tuple[int, str]:
-    text = RECIPE.format(size=size, fit=f", fit: {fit}" if fit else "")
+def build(
+    folder: Path, size: object = 32, fit: str = "", model: str = "", file: str = "model.onnx"
+) -> tuple[int, str]:
+    text = RECIPE.format(size=size, fit=f", fit: {fit}" if fit else "", model=model, file=file)
     (folder / "recipe.yaml").write_text(text)
     words = ("build", "recipe.yaml", "--target", "board.yaml")
     done = edgekit(*words, cwd=folder, store=folder / "store")
@@ -146,3 +148,133 @@ def test_a_crop_of_squashed_pictures_is_refused(folder: Path) -> None:
     code, words = build(folder, fit="squash, crop_pct: 0.9")
     assert code == 2
     assert "data.crop_pct: fit: squash crops nothing: leave it out" in words
+
+
+def one_score(path: Path, sigmoid: bool) -> None:
+    """An ONNX file with one score, above 0 where the right end is red."""
+    import onnx
+    from onnx import helper
+
+    weights = ends_of(32, 32)
+    save_model(path, weights[1:] - weights[:1])
+    if sigmoid:
+        model = onnx.load(path)
+        model.graph.node.append(helper.make_node("Sigmoid", ["scores"], ["p"]))
+        model.graph.output[0].name = "p"
+        onnx.save(model, path)
+
+
+@brought("ONNX files", "One sigmoid score for two classes", "told: read as two scores")
+@brought("ONNX files", "One logit for two classes", "told: read as two scores")
+@pytest.mark.parametrize("sigmoid", [True, False])
+def test_one_score_of_two_classes_becomes_two(folder: Path, sigmoid: bool) -> None:
+    one_score(folder / "model.onnx", sigmoid)
+    assert build(folder, fit="squash")[0] == 0
+    report = found(folder, "report.json")
+    assert report["rows"][-1]["validation"]["top1"]["value"] == 100.0
+    kind = "probability" if sigmoid else "logit"
+    assert f"its one score, a {kind}, is taken for that of right, the second class" in str(
+        report["remarks"]
+    )
+    scores = np.load(folder / "build/recipe/board/onnxruntime/golden_scores.npy")[0]
+    assert scores.sum() == pytest.approx(float(sigmoid), abs=0.05)
+
+
+@brought(
+    "ONNX files",
+    "One sigmoid score, the classes in the other order",
+    "told: the build stops and names the order to write",
+)
+def test_a_score_of_the_first_class_is_found_out(folder: Path) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    one_score(folder / "model.onnx", sigmoid=True)
+    model = onnx.load(folder / "model.onnx")
+    rows = model.graph.initializer[0]
+    rows.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(rows), rows.name))
+    onnx.save(model, folder / "model.onnx")
+    code, words = build(folder, fit="squash")
+    assert code == 2
+    assert 'classes: ["right", "left"]' in words
+
+
+@brought(
+    "ONNX files",
+    "One score for two classes that ends in neither a sigmoid nor a linear layer",
+    "refused: names the operator",
+)
+def test_a_score_of_unknown_meaning_is_refused(folder: Path) -> None:
+    import onnx
+    from onnx import helper
+
+    one_score(folder / "model.onnx", sigmoid=False)
+    model = onnx.load(folder / "model.onnx")
+    model.graph.node.append(helper.make_node("Tanh", ["scores"], ["t"]))
+    model.graph.output[0].name = "t"
+    onnx.save(model, folder / "model.onnx")
+    code, words = build(folder)
+    assert code == 2
+    assert "one score for 2 classes, made by Tanh" in words
+
+
+@brought("ONNX files", "A model of grey images, one channel", "refused: names the line to write")
+@brought("ONNX files", "The same with `channels: grey`", "read: images are made grey inside it")
+def test_grey_images(folder: Path) -> None:
+    weights = ends_of(32, 32)[:, :1]
+    save_model(folder / "model.onnx", weights)
+    code, words = build(folder)
+    assert code == 2
+    assert "it takes one channel: write channels: grey in the recipe's model section" in words
+    code, words = build(folder, fit="squash", model=", channels: grey")
+    assert code == 0, words
+    report = found(folder, "report.json")
+    assert report["rows"][-1]["validation"]["top1"]["value"] == 100.0
+    golden = folder / "build/recipe/board/onnxruntime"
+    pixels = np.load(golden / "golden_input.npy")[0]
+    grey = np.asarray(Image.fromarray(pixels).convert("L")) / 255
+    wanted = (weights[:, 0] * grey).sum((1, 2))
+    np.testing.assert_allclose(np.load(golden / "golden_scores.npy")[0], wanted, rtol=0.1)
+
+
+@brought("ONNX files", "A model of oblong images", "refused: only square inputs are read")
+def test_an_oblong_model_is_refused_with_a_way(folder: Path) -> None:
+    save_model(folder / "model.onnx", ends_of(32, 48))
+    code, words = build(folder, size=32)
+    assert code == 2
+    assert (
+        "it takes 32 x 48 pixels, and square inputs alone are read: export it for 48 x 48" in words
+    )
+
+
+@brought("ONNX files", "A model of another image size", "refused: names the line to write")
+def test_another_size_is_refused_with_the_line(folder: Path) -> None:
+    save_model(folder / "model.onnx", ends_of(48, 48))
+    code, words = build(folder, size=32)
+    assert code == 2
+    assert "write image_size: 48 in the recipe's data section" in words
+
+
+def keras_model(depth: int, activation: str) -> Any:
+    keras = pytest.importorskip("keras")
+    last = keras.layers.Dense(1, activation=activation)
+    model = keras.Sequential([keras.Input((32, 32, depth)), keras.layers.Flatten(), last])
+    ends = ends_of(32, 32)
+    weights = (ends[1] - ends[0])[:1].transpose(1, 2, 0)
+    weights = np.concatenate([weights, *[0 * weights] * (depth - 1)], 2)
+    last.set_weights([weights.reshape(-1, 1), np.zeros(1)])
+    return model
+
+
+@brought("Keras models", "Dense(1, sigmoid) for two classes", "told: read as two scores")
+@brought("Keras models", "A model of grey images, with `channels: grey`", "read: told")
+@pytest.mark.parametrize("depth", [3, 1])
+def test_a_binary_keras_model_of_colour_and_grey(folder: Path, depth: int) -> None:
+    keras_model(depth, "sigmoid").save(folder / "model.keras")
+    grey = ", channels: grey" * (depth == 1)
+    code, words = build(folder, fit="squash", model=grey, file="model.keras")
+    assert code == 0, words
+    report = found(folder, "report.json")
+    assert report["rows"][-1]["validation"]["top1"]["value"] == 100.0
+    assert "its one score, a probability" in str(report["remarks"])
+    assert ("grey" in str(report["remarks"])) == (depth == 1)
