@@ -19,7 +19,7 @@ from copy import deepcopy
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, event, settings
+from hypothesis import HealthCheck, currently_in_test_context, event, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import EdgekitError
@@ -64,7 +64,8 @@ def refusals() -> Iterator[None]:
         yield
     except EdgekitError as error:
         refused = error
-    event(f"refused with {refused.exit_code}" if refused else "taken")
+    if currently_in_test_context():
+        event(f"refused with {refused.exit_code}" if refused else "taken")
     if refused:
         assert refused.exit_code in REFUSALS, f"exit code {refused.exit_code}: {refused.message}"
         assert refused.message.strip(), "refused without a word"

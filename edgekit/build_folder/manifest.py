@@ -10,14 +10,17 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
+    model_validator,
 )
 
 from edgekit.data.framing import Fit
 from edgekit.engine.artifact import FileEntry, Json
+from edgekit.engine.records import Digest, PlainName
 from edgekit.evaluation.gates import GateResult
 from edgekit.evidence import Status
 from edgekit.models.channel_widths import Widths
 from edgekit.models.source import Triple
+from edgekit.runtimes import RuntimeName, find_runtimes
 from edgekit.runtimes.contract.compiled_metadata import AppliedQuantization, Audit, FloatOps
 from edgekit.runtimes.contract.description import Port
 from edgekit.runtimes.contract.input_form import InputForm
@@ -71,7 +74,7 @@ class LineageStep(BaseModel):
 
     id: str
     key: str
-    digest: str
+    digest: Digest
     """Of its artifact in the store."""
 
 
@@ -81,12 +84,12 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[3] = MANIFEST_SCHEMA
-    file: str
+    file: PlainName
     """The model's, in this folder."""
-    files: dict[str, FileEntry]
+    files: dict[PlainName, FileEntry]
     """The model's files: itself, what must lie beside it, and the device's compiled blob."""
     variant: str
-    runtime: str
+    runtime: RuntimeName
     engine: str
     compiled_for: dict[str, str] | None
     """The device and the versions of driver and compiler that made the blob."""
@@ -109,6 +112,12 @@ class Manifest(BaseModel):
     gates: tuple[GateResult, ...]
     verdict: Status
 
+    @model_validator(mode="after")
+    def _lists_its_model(self) -> Manifest:
+        if self.file != find_runtimes()[self.runtime].file or self.file not in self.files:
+            raise ValueError(f"file and files must name the {self.runtime} model, not {self.file}")
+        return self
+
 
 class TargetManifest(BaseModel):
     """A target's folder, with the manifest of every variant that ships."""
@@ -118,8 +127,8 @@ class TargetManifest(BaseModel):
     schema_version: Literal[3] = MANIFEST_SCHEMA
     recipe: str
     target: str
-    choice: str | None
+    choice: PlainName | None
     """The variant to take; None where none is."""
     left_out: dict[str, str]
     """Variants that do not ship, each with the reason."""
-    artifacts: dict[str, Manifest]
+    artifacts: dict[PlainName, Manifest]

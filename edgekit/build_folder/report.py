@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit.data.framing import Fit
 from edgekit.data.problem import DataProblem
+from edgekit.engine.records import Digest, PlainName
 from edgekit.evaluation.chance import ChanceTest
 from edgekit.evaluation.choose import Choice
 from edgekit.evaluation.gates import GateResult, Gates, GateVerdict
@@ -26,7 +27,7 @@ class StepRecord(BaseModel):
 
     id: str
     key: str
-    digest: str
+    digest: Digest
     state: str
     reason: str
     seconds: float
@@ -75,7 +76,7 @@ class RowRecord(BaseModel):
     precision: str
     baseline: bool
     last: bool
-    artifact: str
+    artifact: Digest
     audit: Audit | None
     """None for a float model, of which nothing was asked."""
     float_ops: FloatOps | None
@@ -113,7 +114,7 @@ class Report(BaseModel):
     schema_version: Literal[3] = REPORT_SCHEMA
     edgekit: str
     created: str
-    recipe: str
+    recipe: PlainName
     arch: str
     image_size: int
     fit: Fit = "crop"
@@ -125,7 +126,7 @@ class Report(BaseModel):
     cpu: str
     isa: str | None
     memory_mb: int | None
-    threads: int
+    threads: int = Field(ge=1, lt=2**16)
     """Threads that an application on the target gives to inference; host ratios use one."""
     status: Status
     broken: list[str]

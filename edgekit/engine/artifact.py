@@ -9,8 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
+from edgekit.engine.records import BadRecord, parse_record
 from edgekit.errors import IntegrityError
 
 Json = dict[str, Any]
@@ -44,6 +45,7 @@ class Metadata(BaseModel):
 
 
 Kind = TypeVar("Kind", bound=Metadata)
+Kept = TypeVar("Kept", bound=BaseModel)
 
 
 class Artifact(BaseModel):
@@ -69,13 +71,11 @@ class Artifact(BaseModel):
         """
         if kind not in self._described:
             try:
-                self._described[kind] = kind.model_validate(self.metadata)
-            except ValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(map(str, first["loc"]))
+                self._described[kind] = parse_record(kind, self.metadata)
+            except BadRecord as error:
                 raise IntegrityError(
                     f"{self.path / RECORD} is no {kind.__name__} of this version of edgekit: "
-                    f"{where}: {first['msg']}",
+                    f"{error}",
                     hint=f"another version made it: delete {self.path} and build again",
                 ) from error
         found = self._described[kind]
@@ -121,6 +121,21 @@ class Artifact(BaseModel):
             self._verify_file(name)
             self._hashed[name] = state
         return self.path / name
+
+    def read(self, name: str, model: type[Kept]) -> Kept:
+        """What stands in one of its JSON files.
+
+        Raises:
+            IntegrityError: as `file`, or another version of edgekit wrote it.
+        """
+        path = self.file(name)
+        try:
+            return parse_record(model, path.read_bytes())
+        except BadRecord as error:
+            raise IntegrityError(
+                f"{path} is no {model.__name__} of this version of edgekit: {error}",
+                hint=f"another version made it: delete {self.path} and build again",
+            ) from error
 
     def verify(self) -> None:
         """Hash every file again.

@@ -7,9 +7,9 @@ line, which names the field, what stands there and what was expected.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from edgekit.errors import InputError
@@ -17,6 +17,18 @@ from edgekit.errors import InputError
 SHOWN = 60
 """Characters of a name or a value that a message shows."""
 Record = TypeVar("Record", bound=BaseModel)
+
+
+def _plain(name: str) -> str:
+    if name in ("", ".", "..") or "/" in name or not name.isprintable():
+        raise ValueError("a plain name expected, of something in this very folder")
+    return name
+
+
+PlainName = Annotated[str, AfterValidator(_plain)]
+"""Of a file or a folder: it leads nowhere else."""
+Digest = Annotated[str, Field(pattern=r"^[0-9a-z]{1,64}$")]
+"""Of an artifact: it is a folder of the store."""
 
 
 class BadRecord(ValueError):

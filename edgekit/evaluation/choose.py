@@ -102,4 +102,4 @@ def choice_of(timings: dict[str, Timing], evidence: Evidence) -> Choice:
 
 def read_choice(artifact: Artifact) -> Choice:
     artifact.verify()
-    return Choice.model_validate_json(artifact.file(CHOICE).read_text(encoding="utf-8"))
+    return artifact.read(CHOICE, Choice)

@@ -154,7 +154,7 @@ def candidate(name: str, runtime: str, artifact: Artifact, device: str = "CPU") 
 
 def read_validation(artifact: Artifact) -> Validation:
     artifact.verify()
-    return Validation.model_validate_json(artifact.file(RESULT).read_text(encoding="utf-8"))
+    return artifact.read(RESULT, Validation)
 
 
 def _bytes(runtime: str, artifact: Artifact) -> int:

@@ -138,7 +138,7 @@ def network_of(model: Any, card: Card) -> Network:
 
 
 def read_table(artifact: Artifact) -> Table:
-    return Table.model_validate_json(artifact.file(TABLE_FILE).read_bytes())
+    return artifact.read(TABLE_FILE, Table)
 
 
 def measure_table(

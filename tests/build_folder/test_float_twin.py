@@ -181,7 +181,7 @@ def test_a_manifest_that_is_none(world: World, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("told", "error", "words"),
     [
-        ("{}", InputError, r"no manifest of a variant: file: Field required"),
+        ("{}", InputError, r"no manifest of a variant: file: this field is missing"),
         ("[]", InputError, r"manifest\.json cannot be read: a mapping expected"),
         (None, IntegrityError, r"model\.onnx is not the file that was built and judged"),
         ("gone", IntegrityError, r"model\.onnx is missing"),

@@ -122,9 +122,7 @@ class OnDevice(Action):
 
 def read_device_report(artifact: Artifact) -> DeviceReport:
     artifact.verify()
-    return DeviceReport.model_validate_json(
-        artifact.file(DEVICE_REPORT).read_text(encoding="utf-8")
-    )
+    return artifact.read(DEVICE_REPORT, DeviceReport)
 
 
 def record_of(report: DeviceReport) -> OnDeviceRecord:

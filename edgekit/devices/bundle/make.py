@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from edgekit.build_folder.manifest import TargetManifest
 from edgekit.build_folder.reading import (
@@ -31,6 +32,7 @@ from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.bundle.protocol import SLICE
 from edgekit.devices.bundle.unpack import opened
 from edgekit.engine.artifact import Artifact
+from edgekit.engine.records import problem_of
 from edgekit.engine.store import Store
 from edgekit.errors import InputError
 from edgekit.evaluation.validate import RESULT
@@ -118,24 +120,28 @@ def _from_build(folder: Path, store: Store, options: BundleOptions, into: Path) 
     card = metadata.card
     lineage = [step.model_dump() for step in manifest.lineage]
     names = [*manifest.files, *(n for n in BUILD_FILES if (folder / n).exists())]
-    info = Info(
-        name=report.recipe,
-        target=report.target,
-        machine=machine_of(report.isa),
-        cpu=report.cpu,
-        threads=options.threads or report.threads,
-        runtime=runtime.name,
-        device=runtime.device_for(report.device),
-        form=metadata.form,
-        subject=subject_of(folder / runtime.file, runtime, manifest.precision, card, lineage),
-        classes=card.classes,
-        images=len(images),
-        labelled=True,
-        input_source=f"{len(images)} images of the {report.data.evaluated_on} split, spread "
-        "over its classes",
-        input_sha256=hashlib.sha256(images.tobytes()).hexdigest(),
-        protocol=options.protocol.at(options.threads or report.threads),
-    )
+    try:
+        info = Info(
+            name=report.recipe,
+            target=report.target,
+            machine=machine_of(report.isa),
+            cpu=report.cpu,
+            threads=options.threads or report.threads,
+            runtime=runtime.name,
+            device=runtime.device_for(report.device),
+            form=metadata.form,
+            subject=subject_of(folder / runtime.file, runtime, manifest.precision, card, lineage),
+            classes=card.classes,
+            images=len(images),
+            labelled=True,
+            input_source=f"{len(images)} images of the {report.data.evaluated_on} split, spread "
+            "over its classes",
+            input_sha256=hashlib.sha256(images.tobytes()).hexdigest(),
+            protocol=options.protocol.at(options.threads or report.threads),
+        )
+    except ValidationError as error:
+        what = f"{folder.parent / REPORT} makes no bundle: {problem_of(error)}"
+        raise InputError(what, hint=BUILD_AGAIN) from error
     copied = {name: folder / name for name in names}
     return write_bundle(into, info, copied, images, labels, scores)
 

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from edgekit.devices.agent_result import Count, Seconds, Threads
 from edgekit.devices.estimate.workload import Workload
 from edgekit.errors import InputError
 from edgekit.evidence import Evidence, Measurement
@@ -49,20 +50,29 @@ class ProbeSample(BaseModel):
 class Fit(BaseModel):
     """Prices for one runtime, precision and number of threads."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, ignored_types=(cached_property,)
+    )
 
     runtime: str
     library: str
     """Distribution and version on the device."""
     precision: str
-    threads: int
+    threads: Threads
     measured: str
     """When, UTC: fits of earlier days are kept beside newer ones."""
-    samples: tuple[ProbeSample, ...]
-    seconds_per: dict[str, float]
+    samples: tuple[ProbeSample, ...] = Field(min_length=1)
+    seconds_per: dict[str, Seconds]
     """By feature: of a multiply-accumulate of each kind, of a byte, of an operator."""
-    errors: dict[str, float]
+    errors: dict[str, float] = Field(min_length=1)
     """By probe: predicted by the others against measured, less 1."""
+
+    @field_validator("seconds_per")
+    @classmethod
+    def _of_all_features(cls, prices: dict[str, float]) -> dict[str, float]:
+        if prices.keys() != {*FEATURES}:
+            raise ValueError(f"prices of {', '.join(FEATURES)} expected")
+        return prices
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -93,7 +103,7 @@ class LatencyModel(BaseModel):
     address: str
     """Of the device then: another one may have its name by now."""
     cpu: str
-    cores: int
+    cores: Count
     kernel: str
     evidence: Literal[Evidence.MEASURED] = Evidence.MEASURED
     """Of the probes. What is predicted from them is estimated."""

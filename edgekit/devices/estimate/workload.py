@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.description import Description
@@ -14,23 +15,26 @@ MAIN_SHARE = 0.95
 float."""
 
 
+Amount = Annotated[int, Field(ge=0, lt=2**63)]
+
+
 class Workload(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    conv: int
+    conv: Amount
     """Multiply-accumulates in convolutions larger than 1 x 1; likewise below."""
-    depthwise: int
-    dense: int
+    depthwise: Amount
+    dense: Amount
     """In 1 x 1 convolutions and linear layers."""
-    product: int
+    product: Amount
     """In products of two computed tensors, as of attention."""
-    by_precision: dict[str, int]
+    by_precision: dict[str, Amount]
     """All of them, by the type of their arithmetic."""
-    weights: int
+    weights: Amount
     """Bytes of all constants."""
-    moved: int
+    moved: Amount
     """Bytes of activations that operators read and write, each by each."""
-    operators: int
+    operators: Amount
 
     @property
     def macs(self) -> int:

@@ -6,11 +6,16 @@ from edgekit.devices.bench.android import (
     Phone,
     Sensor,
     ThermalStatus,
+    answers_in,
+    board_of,
+    environment_of,
     fastest,
     mask_of,
     parse_heat,
     parse_properties,
+    state_of,
 )
+from tests.mutations import damaged_text, fuzz
 
 # https://android.stackexchange.com/questions/246774: a Galaxy A52 with Android 12, shortened.
 HEAT = """\
@@ -90,3 +95,70 @@ def test_no_slower_core_is_taken_before_a_faster_one(clocks: dict[int, int], thr
     assert len(chosen) >= min(threads, len(clocks))
     left = [clocks[core] for core in clocks if core not in chosen]
     assert all(khz < min(clocks[core] for core in chosen) for khz in left)
+
+
+ANSWERS = f"""\
+== uptime
+12345.67 98765.43
+== load
+0.52 0.58 0.59 1/897 12345
+== memory
+MemTotal:        7865432 kB
+MemAvailable:    3456789 kB
+== clocks
+1800000
+2400000
+== highest
+1800000
+2400000
+== governors
+schedutil
+schedutil
+== cpuinfo
+processor	: 0
+Features	: fp asimd asimddp
+CPU part	: 0xd05
+processor	: 1
+CPU part	: 0xd41
+== battery
+  level: 81
+== heat
+{HEAT}
+== machine
+aarch64
+== kernel
+6.1.75-android14
+== page
+4096
+== properties
+[ro.product.model]: [Pixel 9]
+[ro.build.version.sdk]: [35]
+[ro.build.version.release]: [15]
+"""
+
+
+def test_what_a_phone_answers() -> None:
+    answers = answers_in(ANSWERS)
+    state, board, environment = state_of(answers), board_of(answers), environment_of(answers)
+    assert (state.at, state.battery_percent, state.temperature_c) == (12345.67, 81, 25.6)
+    assert state.clocks_mhz == board.max_clocks_mhz == [1800.0, 2400.0]
+    assert state.load_average == [0.52, 0.58, 0.59]
+    assert (board.os, board.ram_bytes) == ("Android 15", 7865432 * 1024)
+    assert (environment.cpu, environment.cores) == ("cortex-a78", 2)
+
+
+@fuzz
+@given(damaged_text(ANSWERS))
+def test_whatever_a_phone_answers_is_read_or_left_out(text: str) -> None:
+    answers = answers_in(text)
+    state_of(answers)
+    board_of(answers)
+    environment_of(answers)
+    CLOCK.findall(text)
+
+
+def test_a_phone_that_answers_nothing() -> None:
+    answers = answers_in("")
+    assert state_of(answers).clocks_mhz == []
+    assert board_of(answers).page_size == 4096
+    assert environment_of(answers).cores == 0

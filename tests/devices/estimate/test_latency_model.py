@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgekit.devices.estimate.calibrate import calibration_path, read_calibration
 from edgekit.devices.estimate.latency_model import (
     FEATURES,
     Fit,
@@ -21,6 +22,7 @@ from edgekit.devices.estimate.latency_model import (
 from edgekit.devices.estimate.workload import Workload
 from edgekit.evidence import Evidence
 from tests.devices.estimate.workloads import workload
+from tests.mutations import fuzz, json_texts, refusals
 
 PRICES = dict(zip(FEATURES, (5e-11, 2e-10, 3e-11, 2e-10, 1e-10, 2e-6), strict=True))
 PRECISION = "int8"
@@ -188,3 +190,22 @@ def test_a_second_calibration_keeps_what_it_does_not_measure() -> None:
         calibration(newer, address="pi@there"),
     ):
         assert merged(calibration(one, four), elsewhere) == elsewhere
+
+
+@fuzz
+@given(data=st.data())
+def test_any_damage_of_a_calibration(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    store = tmp_path_factory.getbasetemp() / "damaged"
+    good = calibration(fitted(samples(9, noise=0.1))).model_dump(mode="json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEKIT_STORE", str(store))
+        path = calibration_path("pi5")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.draw(json_texts(good)).encode(errors="surrogatepass"))
+        with refusals():
+            found = read_calibration("pi5")
+            assert found
+            latency = predict(found, works(1, seed=4)[0], "litert", 4, "rt 1.0")
+            assert latency.value >= 0
