@@ -135,6 +135,30 @@ def open_openvino(path: str, threads: int, exact: bool, device: str = "CPU") -> 
     return run
 
 
+def lacking(model: Json) -> list[str]:
+    """What this machine lacks to run a model, and what to do about it; nothing if all is there."""
+    name, device = model["runtime"], model.get("device", "CPU")
+    package = {"litert": "ai-edge-litert"}.get(name, name)
+    try:
+        import_runtime(name)
+    except ImportError as error:
+        return [
+            "%s cannot load the runtime %s: %s" % (sys.executable, name, error),
+            "%s -m pip install %s" % (sys.executable, package),
+        ]
+    if name != "openvino" or device == "CPU":
+        return []
+    import openvino
+
+    found = openvino.Core().available_devices
+    if any(one == device or one.split(".")[0] == device for one in found):
+        return []
+    return [
+        "this machine has no %s that OpenVINO can use: it finds %s" % (device, ", ".join(found)),
+        "run it on a machine with one and its driver, or make a bundle of a CPU target",
+    ]
+
+
 def device_facts(device: str) -> Json:
     """What OpenVINO says of a device and of what compiles for it, or why it does not."""
     import openvino

@@ -115,6 +115,8 @@ class Report(BaseModel):
     edgekit: str
     created: str
     recipe: PlainName
+    recipe_key: str | None = None
+    """Digest of all that the recipe says; None in older reports."""
     arch: str
     image_size: int
     fit: Fit = "crop"

@@ -53,6 +53,7 @@ def build(as_json: bool, **options: Any) -> None:
     """Run a recipe for one or more targets, measuring every stage."""
     from edgekit.build.run import execute
     from edgekit.cli.console import Console
+    from edgekit.report.comparison import compare
     from edgekit.report.publish import publish
 
     need_folder(options["build_dir"], "--build-dir")
@@ -61,16 +62,20 @@ def build(as_json: bool, **options: Any) -> None:
         console.data_problems(planned.review.problems)
         result = execute(planned, cache, console)
         published = publish(result, options["build_dir"])
+        root = options["build_dir"] / planned.recipe.name
+        comparison = compare(root, [report for report, _ in published])
         if len(published) > 1:
-            console.comparison([report for report, _ in published], published[0][1].parent)
+            console.comparison(comparison.reports)
         console.left_out(planned.left_out)
         for report, folder in published if len(published) == 1 else ():
             console.report(report, folder)
+        console.compared(comparison, root)
     if as_json:
         reports: Any = [json.loads(report.model_dump_json()) for report, _ in published]
         several = len(planned.targets) > 1
         say_json(reports if several else next(iter(reports), None))
     _raise_faults(result, [folder for report, folder in published if report.broken])
+    _raise_left_out(result, options["targets"])
 
 
 def _raise_faults(result: Build, folders: list[Path]) -> None:
@@ -84,6 +89,23 @@ def _raise_faults(result: Build, folders: list[Path]) -> None:
     if error:
         failure.exit_code = error.exit_code
     raise failure
+
+
+def _raise_left_out(result: Build, named: tuple[str, ...]) -> None:
+    """
+    Raises:
+        InputError: a target was asked for by its name, and nothing could be built for it.
+    """
+    plan = result.plan
+    empty = {t.plan.target.name: t.left_out for t in result.targets if not t.shipped}
+    lost = {name: "; ".join(f"{v}: {why}" for v, why in out.items()) for name, out in empty.items()}
+    if named != ("all",):
+        lost |= plan.left_out
+    if lost:
+        raise InputError(
+            "nothing could be built for " + "; ".join(f"{n} ({why})" for n, why in lost.items()),
+            hint="leave the target out, or give it a runtime that can run this model",
+        )
 
 
 def _headline(result: Build, broken: list[str], error: EdgekitError | None) -> str:

@@ -12,14 +12,16 @@ from rich.table import Table
 
 from edgekit.build_folder.float_twin import Pair
 from edgekit.build_folder.report import Report
+from edgekit.cli._inspection_table import inspection_table
 from edgekit.cli._terminal import Terminal
 from edgekit.data.problem import DataProblem
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import Step
 from edgekit.evaluation.metrics import Validation
 from edgekit.inspection.causes import Cause
-from edgekit.inspection.layerwise import MIN_SHARE_THROUGH, SOUND_DB, Inspection, TensorReport
+from edgekit.inspection.layerwise import SOUND_DB, Inspection
 from edgekit.printable import printable
+from edgekit.report.comparison import Comparison
 from edgekit.report.render import interval
 
 PLAIN_SECONDS = 20.0
@@ -28,9 +30,6 @@ PLAIN_WIDTH = 160
 """Columns of a log file, where nothing is cut off."""
 MAX_SHOWN = 3
 """Operators named with each fix."""
-MIN_LOST_DB = 3.0
-MIN_NOISE_SHARE = 0.02
-"""A tensor is shown that loses as much, or at which this share of the noise arose."""
 
 
 class Console:
@@ -186,7 +185,7 @@ class Console:
             )
         self.out.print(table)
 
-    def comparison(self, reports: list[Report], folder: Path) -> None:
+    def comparison(self, reports: list[Report]) -> None:
         """What each target takes, where several were built."""
         self.bars.stop()
         self._untrained(reports[0])
@@ -211,13 +210,21 @@ class Console:
         for report in reports:
             self._uncertain(report, f"{report.target}: ")
             self.left_out(report.left_out, f"{report.target}: ")
-        self._say(f"Comparison: {folder / 'comparison.html'}; each target's report in its folder")
+
+    def compared(self, comparison: Comparison, folder: Path) -> None:
+        """Where the recipe's targets stand beside each other, and which of them do not."""
+        for target, reason in comparison.stale.items():
+            self._say(f"{target} is stale: {reason}")
+        if comparison.reports and comparison.is_one:
+            self._say(
+                f"Comparison: {folder / 'comparison.html'}; each target's report in its folder"
+            )
 
     def inspection(
         self, pair: Pair, found: Inspection, causes: tuple[Cause, ...], everything: bool
     ) -> None:
         """Where a compressed file parts from its float original."""
-        self.out.print(_inspection_table(pair, found, everything))
+        self.out.print(inspection_table(pair, found, everything))
         self._say(
             f"{len(found.tensors)} tensors on {found.images} images ({pair.images_from}); "
             f"{found.fused} more are fused away. dB: signal to quantisation noise, the median over "
@@ -277,44 +284,4 @@ def _validation_cells(validation: Validation) -> list[str]:
         f"{v.agreement.value:.1f}",
         f"{v.size.value:.2f}",
         interval(v.latency.ratio, 2) if v.latency.ratio else "reference",
-    ]
-
-
-def _inspection_table(pair: Pair, found: Inspection, everything: bool) -> Table:
-    table = Table(title=f"{pair.path} against {pair.float_path.name}")
-    table.add_column("operator", overflow="fold", min_width=28)
-    table.add_column("kind", no_wrap=True)
-    for heading in ("dB", "lost", "codes dB", "noise %", "clipped %", "dead", "float", "codes"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    wrong = {tensor.name for tensor in found.wrong}
-    for tensor in found.tensors:
-        if everything or tensor.name in wrong or _is_shown(tensor, found):
-            style = "bold red" if tensor.name in wrong else None
-            table.add_row(*_cells(tensor), style=style)
-    return table
-
-
-def _is_shown(tensor: TensorReport, found: Inspection) -> bool:
-    loses = (
-        tensor.lost_db >= MIN_LOST_DB
-        and tensor.share_through >= MIN_SHARE_THROUGH
-        and tensor.inherited_db > 0
-    )
-    is_an_end = tensor.name in (found.tensors[0].name, found.tensors[-1].name)
-    return is_an_end or loses or tensor.share_added >= MIN_NOISE_SHARE
-
-
-def _cells(tensor: TensorReport) -> list[str]:
-    coded = tensor.code_low is not None
-    return [
-        tensor.layer,
-        tensor.kind,
-        f"{tensor.sqnr_db:.1f}",
-        f"{tensor.lost_db:.1f} by {tensor.cause}" if tensor.lost_db >= 1 else "",
-        f"{tensor.codes_db:.1f}" if tensor.codes_db is not None else "float",
-        f"{100 * tensor.share_added:.0f}",
-        f"{100 * tensor.clipped:.2f}" if tensor.clipped else "",
-        f"{tensor.dead}/{tensor.channels}" if tensor.dead else "",
-        f"{tensor.low:.2g}..{tensor.high:.2g}",
-        f"{tensor.code_low:.2g}..{tensor.code_high:.2g}" if coded else "",
     ]

@@ -92,9 +92,14 @@ def _other_device(spec: Target) -> str:
         f"Anything on the {spec.device} of {spec.description}: this machine has none. Accuracy "
         "and ratios are those of the same file on this machine's CPU in float32 arithmetic "
         "where the file is float; another order of magnitude may be true of the "
-        f"{spec.device}. To measure it there: build on a machine that has one, or `edgekit "
-        "device add NAME --ssh USER@HOST` and build with `--device NAME`."
+        f"{spec.device}. To measure it there: build on a machine that has one, or "
+        f"{line_to_add(spec)} and build with `--device NAME`."
     )
+
+
+def line_to_add(spec: Target) -> str:
+    way = "--adb SERIAL" if spec.is_android else "--ssh USER@HOST"
+    return f"`edgekit device add NAME {way}`"
 
 
 def _latency_elsewhere(target: TargetResult, int8: list[str]) -> str:
@@ -108,8 +113,8 @@ def _latency_elsewhere(target: TargetResult, int8: list[str]) -> str:
     return (
         f"Latency on {spec.description}: {why}. The "
         f"ratios are this machine's, whose processor {here}; what int8 gains depends on them, so "
-        f"expect other ratios on its {spec.cpu}. To measure it there: `edgekit device add NAME "
-        "--ssh USER@HOST`, and build with `--device NAME`."
+        f"expect other ratios on its {spec.cpu}. To measure it there: "
+        f"{line_to_add(spec)}, and build with `--device NAME`."
     )
 
 

@@ -35,6 +35,7 @@ from edgekit.errors import storage_errors
 from edgekit.evidence import Status
 from edgekit.models.card import WEIGHTS_FILE
 from edgekit.models.checkpoint import NOTE, read_note
+from edgekit.report.comparison import Comparison, compare
 from edgekit.report.device import DEVICE_PAGES, write_device_report
 from edgekit.report.published_files import (
     published_variants,
@@ -87,8 +88,8 @@ def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
                 write_atomically(folder / "report.html", render_html(report))
                 write_atomically(folder / RECORD, json.dumps(build.plan.record(), indent=1))
         published.append((report, folder))
-    if len(published) > 1:
-        _publish_comparison(build.plan, [report for report, _ in published], root)
+    with storage_errors(root, BUILD_DIR):
+        _publish_comparison(build.plan, compare(root, [report for report, _ in published]), root)
     return published
 
 
@@ -98,12 +99,13 @@ def _forget(folder: Path, names: tuple[str, ...]) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _publish_comparison(plan: Plan, reports: list[Report], folder: Path) -> None:
-    """The targets of this build beside each other, above their folders."""
-    with storage_errors(folder, BUILD_DIR):
-        for name, html in zip(COMPARISON, (False, True), strict=True):
-            page = render_comparison(plan.recipe.name, reports, plan.left_out, html)
-            write_atomically(folder / name, page)
+def _publish_comparison(plan: Plan, comparison: Comparison, folder: Path) -> None:
+    """The recipe's targets beside each other, above their folders."""
+    if not comparison.reports or not comparison.is_one:
+        return
+    for name, html in zip(COMPARISON, (False, True), strict=True):
+        page = render_comparison(plan.recipe.name, comparison, plan.left_out, html)
+        write_atomically(folder / name, page)
 
 
 def _recover(folder: Path) -> None:

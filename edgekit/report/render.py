@@ -9,6 +9,7 @@ from typing import Any
 from edgekit.build_folder.report import Report
 from edgekit.evidence import InvalidMeasurement, Measurement, in_images
 from edgekit.printable import printable
+from edgekit.report.comparison import Comparison
 from edgekit.report.matrix import MatrixReport
 from edgekit.runtimes.contract.compiled_metadata import Audit
 
@@ -22,11 +23,12 @@ def render_html(report: Report) -> str:
 
 
 def render_comparison(
-    name: str, reports: list[Report], left_out: dict[str, str], html: bool
+    name: str, comparison: Comparison, left_out: dict[str, str], html: bool
 ) -> str:
-    """The targets of one build beside each other, and those that it could not reach."""
+    """The targets of one float model beside each other, those that it could not reach, and those
+    that were built of another."""
     template = "comparison.html.j2" if html else "comparison.md.j2"
-    return render(template, html, name=name, reports=reports, left_out=left_out)
+    return render(template, html, name=name, compared=comparison, left_out=left_out)
 
 
 def render_matrix(report: MatrixReport, html: bool) -> str:

@@ -12,6 +12,7 @@ from edgekit.data.images import ImagesMetadata
 from edgekit.data.splits import SplitsMetadata
 from edgekit.devices.bench.validate_on_device import record_of
 from edgekit.engine.action import library_versions
+from edgekit.engine.artifact import digest_of
 from edgekit.engine.step import Step, StepState
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.report.bounds import bounds_of
@@ -27,6 +28,7 @@ def make_report(build: Build, target: TargetResult) -> Report:
         edgekit=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         recipe=recipe.name,
+        recipe_key=digest_of(recipe.model_dump(mode="json")),
         arch=recipe.model.label,
         image_size=recipe.data.image_size,
         fit=recipe.data.fit,

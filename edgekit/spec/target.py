@@ -23,6 +23,8 @@ from edgekit.runtimes.base import TakesOver
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.yamlfile import named_document, parse, suggestion
 
+ANDROID_ABIS = ("arm64-v8a", "armeabi-v7a")
+
 
 class Target(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -53,6 +55,11 @@ class Target(BaseModel):
     """What to do with the files: Markdown, at the end of the report, in which {{ recipe }},
     {{ height }}, {{ width }} (pixels), {{ fit }}, {{ crop }} (data.crop_pct), {{ classes }} (how
     many) and {{ variants }} (names of those that shipped) are filled in."""
+
+    @property
+    def is_android(self) -> bool:
+        """Its devices are reached by adb: Android's name of the processor's ABI gives it away."""
+        return self.cpu in ANDROID_ABIS
 
     def use_for(self, recipe: str, framing: Framing, classes: int, variants: list[str]) -> str:
         """`use` with a build's own names in it."""

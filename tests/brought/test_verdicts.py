@@ -6,17 +6,25 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from edgekit.cli import cli
+from edgekit.errors import InputError
+from edgekit.report.doubts import line_to_add
+from edgekit.runtimes import find_runtimes
+from edgekit.spec.target import load_target
 from tests.brought import brought
 from tests.build.test_run import edgekit
 from tests.conftest import write_images
+from tests.devices.tiny import tiny_bundle
 
 NOISE = """\
 model: {arch: test_efficientnet, weights: scratch, mean: 0.5, std: 0.5}
@@ -198,3 +206,96 @@ def test_an_unknown_word_for_uncertain_gates_is_refused(
     assert done.returncode == 2
     assert "line 5: gates.when_uncertain" in done.stderr
     assert "pass" in done.stderr
+
+
+@brought(
+    "Figures and verdicts",
+    "A comparison of two targets, and then a build of one of them",
+    "read: the other stays in the comparison; once the recipe has changed it is named as stale",
+)
+def test_a_build_of_one_target_leaves_the_comparison_alone(
+    judged: Callable[[str], subprocess.CompletedProcess[str]], noise: Path, tmp_path: Path
+) -> None:
+    assert judged("{max_accuracy_drop: 90}").returncode == 0
+    page = tmp_path / "build/noise/comparison.md"
+    words = ("build", "noise.yaml", "--target", "board.yaml")
+    done = edgekit(*words, cwd=tmp_path, store=noise / "store")
+    assert done.returncode == 0, done.stderr
+    assert "comparison.html" in done.stdout
+    assert {"| board |", "| twin |"} <= set(re.findall(r"^\| \w+ \|", page.read_text(), re.M))
+    recipe = (tmp_path / "noise.yaml").read_text()
+    (tmp_path / "noise.yaml").write_text(recipe.replace("90", "80"))
+    done = edgekit(*words, cwd=tmp_path, store=noise / "store")
+    assert "twin is stale: " in done.stdout
+    assert "| twin |" not in page.read_text()
+    assert "twin is stale: " in page.read_text()
+
+
+@brought(
+    "Recipes and commands",
+    "A target whose only runtime cannot read the model, beside one whose runtime can",
+    "refused: exit code 2, once the other is built",
+)
+def test_a_target_that_has_no_other_runtime_is_no_success(
+    noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(noise / "images", tmp_path / "images")
+    (tmp_path / "noise.yaml").write_text(f"{NOISE}allow_untrained: true\n")
+    (tmp_path / "board.yaml").write_text(BOARD)
+    (tmp_path / "other.yaml").write_text(BOARD.replace("onnxruntime", "litert"))
+    monkeypatch.setattr(find_runtimes()["litert"], "reads", ("keras",))
+    monkeypatch.chdir(tmp_path)
+    both = ["--target", "board.yaml", "--target", "other.yaml", "--store", str(noise / "store")]
+    result = CliRunner().invoke(cli, ["build", "noise.yaml", *both])
+    assert isinstance(result.exception, InputError)
+    assert "nothing could be built for other (litert does not read" in result.exception.message
+    assert report(tmp_path)["status"] == "untrained"
+
+
+def run_sh(folder: Path, *python: Path) -> subprocess.CompletedProcess[str]:
+    words = ["sh", str(folder / "run.sh"), *map(str, python or (sys.executable,))]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+@brought(
+    "Machines",
+    "A bundle for an NPU on a machine without one",
+    "refused: two lines, what is missing and what to do; exit code 5",
+)
+def test_a_bundle_without_its_accelerator_ends_in_two_lines(tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="openvino comes with [intel-npu]")
+    done = run_sh(tiny_bundle(tmp_path / "npu", needs=("openvino", "NPU")).folder)
+    assert done.returncode == 5
+    missing, what_to_do = done.stderr.splitlines()
+    assert missing.startswith("this machine has no NPU that OpenVINO can use: it finds CPU")
+    assert what_to_do.startswith("run it on a machine with one")
+
+
+@brought(
+    "Machines",
+    "A bundle on a machine whose Python lacks the runtime, or numpy",
+    "refused: two lines, what is missing and the line that installs it; exit code 5",
+)
+@pytest.mark.parametrize("module", ["onnxruntime", "numpy"])
+def test_a_bundle_without_its_runtime_ends_in_two_lines(tmp_path: Path, module: str) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / f"{module}.py").write_text("raise ImportError('not here')")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={bare} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    done = run_sh(tiny_bundle(tmp_path / "bundle").folder, python)
+    assert done.returncode == 5
+    missing, what_to_do = done.stderr.splitlines()
+    assert module in missing
+    assert f"pip install {module}" in what_to_do
+
+
+@brought(
+    "Figures and verdicts",
+    "A report for a phone, whose latency nothing here could measure",
+    "read: the line that adds the device says adb, not ssh",
+)
+def test_the_hint_for_a_phone_says_adb() -> None:
+    assert "--adb SERIAL" in line_to_add(load_target("android"))
+    assert "--ssh USER@HOST" in line_to_add(load_target("rpi"))

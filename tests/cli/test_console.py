@@ -100,7 +100,7 @@ def test_the_tables_show_a_dash_with_the_reason_for_a_latency_that_was_disturbed
         console.report(report, Path("build"))
     one = capsys.readouterr().out
     with Console() as console:
-        console.comparison([report, report], Path("build"))
+        console.comparison([report, report])
     several = capsys.readouterr().out
     assert one.count("— (machine too busy)") == 4, "two variants with two int8 rows each"
     assert several.count("— (machine too busy)") == 2

@@ -42,11 +42,13 @@ def tiny_bundle(
     protocol: Protocol = QUICK,
     seed: int = 0,
     beside_float: bool = False,
+    needs: tuple[str, str] = ("onnxruntime", "CPU"),
 ) -> Bundle:
     """
     Args:
         beside_float: the model is timed against itself, as against its float twin.
         off_by: added to the scores that the host is said to have had.
+        needs: the runtime and the processor that it asks for.
         seed: another one gives another bundle.
     """
     folder.mkdir(parents=True)
@@ -60,7 +62,8 @@ def tiny_bundle(
         machine=machine,
         cpu=None,
         threads=1,
-        runtime="onnxruntime",
+        runtime=needs[0],
+        device=needs[1],
         form=RAW,
         subject=subject_of(model, find_runtimes()["onnxruntime"](), "float32", None, None),
         classes=("red", "green", "blue"),

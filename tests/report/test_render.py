@@ -11,6 +11,7 @@ from edgekit.build_folder.report import Report
 from edgekit.evidence import Bound, Evidence, InvalidMeasurement, Measurement
 from edgekit.models.pruned import GroupCut, Pruned
 from edgekit.models.pruned import PruningGain as CutTrial
+from edgekit.report.comparison import Comparison
 from edgekit.report.matrix import Cell, MatrixReport, MatrixRow
 from edgekit.report.render import render_comparison, render_html, render_markdown, render_matrix
 from tests.build_folder.samples import disturbed_report, figure, row, sample_report
@@ -120,9 +121,12 @@ def test_a_broken_gate_heads_the_page(report: Report) -> None:
 def test_a_comparison_holds_every_target_and_what_was_left_out(report: Report, html: bool) -> None:
     other = report.model_copy(update={"target": "android", "status": "broken", "rows": [],
                                       "broken": ["litert quantize: drop"]})  # fmt: skip
-    page = render_comparison("demo", [report, other], {"zero2w": "reads no ONNX"}, html)
+    page = render_comparison(
+        "demo", Comparison([report, other], {"pi9": "old"}), {"zero2w": "reads no ONNX"}, html
+    )
     for word in (
-        "rpi", "android", "0.57", "litert-float16", "litert quantize: drop", "zero2w", "no ONNX"
+        "rpi", "android", "0.57", "litert-float16", "litert quantize: drop", "zero2w", "no ONNX",
+        "pi9", "stale"
     ):  # fmt: skip
         assert word in page
 
@@ -189,8 +193,8 @@ def disturbed_matrix(_: Report) -> MatrixReport:
     [
         render_html,
         render_markdown,
-        lambda report: render_comparison("demo", [report], {}, html=True),
-        lambda report: render_comparison("demo", [report], {}, html=False),
+        lambda report: render_comparison("demo", Comparison([report]), {}, html=True),
+        lambda report: render_comparison("demo", Comparison([report]), {}, html=False),
         lambda report: render_matrix(disturbed_matrix(report), html=True),
         lambda report: render_matrix(disturbed_matrix(report), html=False),
     ],

@@ -21,6 +21,15 @@ if [ "$machine" != MACHINE ]; then
   echo "run it on the device it is for, with a Python of its architecture" >&2
   exit 5
 fi"""
+NEEDS = """\
+import json, sys, agent
+for model in json.load(open("job.json"))["models"]:
+    found = agent.lacking(model)
+    if found:
+        print("\\n".join(found), file=sys.stderr)
+        sys.exit(5)
+"""
+"""What is missing, and what to do about it: two lines, before anything is measured."""
 RUN = f"""#!/bin/sh
 # Check and measure this model on this device: sh run.sh [PYTHON]
 # Needs numpy and the runtime; no network, and edgekit is not needed.
@@ -33,7 +42,13 @@ if [ ! -x "$python" ] && [ $# -eq 0 ]; then python=python3; fi
 if ! sha256sum -c SHA256SUMS >/dev/null; then
   echo "a file is damaged: copy the bundle again" >&2
   exit 4
+fi
+if ! "$python" -c 'import numpy' 2>/dev/null; then
+  echo "$python cannot import numpy, which the measurement needs" >&2
+  echo "$python -m pip install numpy; or name another Python: sh run.sh PYTHON" >&2
+  exit 5
 fi@ARCHITECTURE@
+PYTHONDONTWRITEBYTECODE=1 "$python" -c '{NEEDS}'
 "$python" agent.py job.json result.json | "$python" -c '{SHOW}' >&2
 if [ ! -f result.json ]; then
   echo "the run failed: there is no result" >&2
