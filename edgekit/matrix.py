@@ -7,6 +7,7 @@ measured, or why it could not be.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -37,6 +38,9 @@ from edgekit.spec.recipe import AnySource, AnyStage, Recipe, conflicts, renamed_
 from edgekit.spec.target import Target, load_target
 from edgekit.spec.yaml_document import Location
 from edgekit.spec.yamlfile import named_document, parse
+
+LOG = logging.getLogger(__name__)
+"""What --debug shows of a failure that does not end the matrix: its traceback."""
 
 
 class MatrixEntry(BaseModel):
@@ -207,6 +211,7 @@ def _line(
         plan = make_plan(recipe, targets, store)
         line.key = digest_of(plan.record())
         report.problems = list(plan.review.problems)
+        report.weights = plan.weights
         if known and known.key == line.key and _is_settled(known):
             return known.model_copy(update={"family": entry.family, "note": entry.note})
         start = time.perf_counter()
@@ -214,9 +219,11 @@ def _line(
     except StorageError:
         raise
     except EdgekitError as error:
+        LOG.debug("%s failed", entry.arch, exc_info=True)
         line.reason = error.message
         return line
     except Exception as error:  # of a library: a cell, and no reason to stop the others
+        LOG.debug("%s failed", entry.arch, exc_info=True)
         line.reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         return line
     line.seconds = round(time.perf_counter() - start, 1)

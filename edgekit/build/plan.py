@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgekit.build.brought_weights import check_weights
 from edgekit.build.draft import CHECK_SOURCE, REFERENCE, SOURCE, SPLITS, Draft, images
 from edgekit.build.seen_images import seen_by_weights
 from edgekit.build.target_plan import TargetPlan, plan_target
@@ -60,6 +61,8 @@ class Plan:
     """Starts of the digests of all images that the trunk's weights have learned from."""
     review: Review
     """What is odd about the images."""
+    weights: dict[str, str]
+    """Which weights are taken of files that hold several, by the setting that names them."""
 
     def record(self) -> Json:
         """What the next plan compares itself with."""
@@ -84,6 +87,7 @@ def make_plan(
     Raises:
         InputError: data, weights or gates that cannot work, before anything runs.
     """
+    weights = check_weights(recipe)
     inventory = _in_order(recipe, take_inventory(recipe.data, store.root / "digests"))
     seen = seen_by_weights(recipe, inventory)
     splits, judged = divide(inventory, recipe.data), recipe.data.evaluate_on
@@ -110,6 +114,7 @@ def make_plan(
         left_out=left_out,
         seen=frozenset(seen),
         review=review(inventory, splits, recipe.data, _decoded(draft)),
+        weights=weights,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 from edgekit.build.plan import Plan
@@ -29,6 +30,9 @@ from edgekit.evaluation.gates import GateResult, Gates, judge
 from edgekit.evaluation.metrics import Validation, gate_figures
 from edgekit.evaluation.validate import read_validation
 from edgekit.evidence import Status
+
+LOG = logging.getLogger(__name__)
+"""What --debug shows of a failure that does not end the build: its traceback."""
 
 
 @dataclass
@@ -151,6 +155,7 @@ class _TargetRun:
         except (StorageError, IntegrityError, MissingPackage):
             raise  # of the machine, not of the variant
         except EdgekitError as error:
+            LOG.debug("%s failed", step.id, exc_info=True)
             self.executor.observer.failed(step, error.message)
             required = self._is_required(step)
             if required and not isinstance(error, NotAsAsked):
@@ -194,6 +199,7 @@ class _TargetRun:
         try:
             self.result.choice = read_choice(self.executor.perform(step, kept))
         except DeviceError as error:
+            LOG.debug("%s failed", step.id, exc_info=True)
             self.result.error = error
             self.result.faults.append(f"choose: {_with_hint(error)}")
 

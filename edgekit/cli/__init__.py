@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import sys
 import traceback
@@ -22,12 +23,34 @@ INTERRUPTED = "the steps that a build has finished are kept; what ran on a devic
 def main() -> None:
     """Run the command and turn every failure into a message and an exit code."""
     prepare_streams()
+    debug = "--debug" in sys.argv
+    if debug:
+        # Of edgekit alone: what libraries log for debugging is theirs.
+        logging.getLogger("edgekit").setLevel(logging.DEBUG)
+        logging.getLogger("edgekit").addHandler(_Said())
     try:
         cli.main(standalone_mode=False)
     except BaseException as error:
-        if "--debug" in sys.argv:
-            say(traceback.format_exc(), err=True)
+        if debug:
+            say(_frames(error), err=True)
         sys.exit(_tell(error))
+
+
+class _Said(logging.Handler):
+    """Prints what is logged as everything else is printed."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record), err=True)
+
+
+def _frames(error: BaseException) -> str:
+    """The traceback with those of all causes, also where a message hides them: the library's own
+    frames are what a report of a fault needs."""
+    cause: BaseException | None = error
+    while cause:
+        cause.__suppress_context__ = False
+        cause = cause.__cause__ or cause.__context__
+    return "".join(traceback.format_exception(error))
 
 
 def _tell(error: BaseException) -> int:

@@ -142,8 +142,12 @@ def plan(as_json: bool, **options: Any) -> None:
         for name, why in t.unreachable.items()
     }
     if as_json:
-        problems = [problem.model_dump(mode="json") for problem in planned.review.problems]
-        told = {"steps": rows, "left_out": left_out, "data": problems}
+        told = {
+            "steps": rows,
+            "left_out": left_out,
+            "data": [problem.model_dump(mode="json") for problem in planned.review.problems],
+            "weights": planned.weights,
+        }
         say_json(told)
         return
     width = max(len(row["step"]) for row in rows)
@@ -153,6 +157,8 @@ def plan(as_json: bool, **options: Any) -> None:
         say(f"{name} is left out: {why}")
     for problem in planned.review.problems:
         say(f"data: {problem}")
+    for setting, line in planned.weights.items():
+        say(f"{setting}: {line}")
     running = sum(row["state"] != "cached" for row in rows)
     say(f"{running} of {len(rows)} steps would run")
 

@@ -66,6 +66,7 @@ def inspect(
 
 @click.command()
 @click.argument("what", type=click.Choice(["recipe", "target", "report"]))
+@debug_option
 def schema(what: str) -> None:
     """Print a JSON Schema: of recipe or target files for editors, of report.json for scripts."""
     if what == "recipe":

@@ -24,6 +24,7 @@ ListedTriple = Annotated[Triple, Field(strict=False)]
 """A YAML list of three numbers, which is no tuple to a strict model."""
 Format = Literal["torch", "onnx", "keras"]
 Channels = Literal["rgb", "bgr", "grey"]
+State = Literal["ema", "raw"]
 InputRange = Literal["0..1", "-1..1", "0..255", "imagenet"]
 
 RANGES: dict[str, tuple[Triple, Triple]] = {
@@ -55,6 +56,9 @@ class ModelSource(BaseModel):
     relative to the recipe."""
     arch: str = Field("", validate_default=True)
     """A timm architecture, e.g. mobilenetv4_conv_small; not for a whole model."""
+    state: State | None = None
+    """Of a checkpoint that holds weights as trained and their moving average, which are taken; by
+    default the average (`ema`), as timm does."""
     head: Literal["keep", "new"] = "keep"
     """`new` replaces the classifier by an untrained one with the data's classes."""
     mean: float | ListedTriple | None = None
@@ -90,6 +94,14 @@ class ModelSource(BaseModel):
             raise ValueError(f"not for {NAMES[str(format)]}, which holds its own architecture")
         if value.startswith(TORCHVISION) and info.data.get("weights") == "pretrained":
             raise ValueError(f"weights: pretrained are timm's alone: give a file for {value}")
+        return value
+
+    @field_validator("state")
+    @classmethod
+    def _of_a_checkpoint(cls, value: State | None, info: ValidationInfo) -> State | None:
+        weights = info.data.get("weights", "")
+        if value and weights and not (_is_file(weights) and _format_in(info) == "torch"):
+            raise ValueError(f"not for weights: {weights}: a checkpoint in a file holds states")
         return value
 
     @field_validator("head", "channels")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgekit.data.framing import Framing
 from edgekit.data.splits import SplitsMetadata
@@ -15,25 +14,19 @@ from edgekit.engine.artifact import Artifact, Json, sha256_of
 from edgekit.errors import InputError, WeightsError
 from edgekit.models.card import WEIGHTS_FILE, Card, read_card
 from edgekit.models.channel_widths import Widths, resize
-from edgekit.models.checkpoint import (
-    NOTE,
-    classifiers,
-    load_into,
-    read_state,
-    rename_lite,
-)
+from edgekit.models.checkpoint import NOTE, read_state
+from edgekit.models.checkpoint_fit import classifiers, load_into
 from edgekit.models.float_metadata import FloatMetadata
-from edgekit.models.source import TORCHVISION, ModelSource, Triple
-
-if TYPE_CHECKING:
-    import torch
-
-    StateDict = dict[str, torch.Tensor]
+from edgekit.models.lite_names import rename_lite
+from edgekit.models.networks import create as create
+from edgekit.models.source import ModelSource, Triple
+from edgekit.models.weights_choice import chosen
 
 
 class LoadModel(Action):
     """Build the architecture, load the weights, check them."""
 
+    version = 2
     libraries = ("torch", "timm")
 
     def __init__(self, source: ModelSource, framing: Framing) -> None:
@@ -52,7 +45,8 @@ class LoadModel(Action):
 
         classes = inputs["splits"].described_by(SplitsMetadata).classes
         torch.manual_seed(0)  # an untrained head is the same in every build
-        model, mean, std = load(self.source, self.file, classes, self.framing.size)
+        notes: list[str] = []
+        model, mean, std = load(self.source, self.file, classes, self.framing.size, notes.append)
         card = Card(
             arch=self.source.arch,
             classes=classes,
@@ -65,16 +59,21 @@ class LoadModel(Action):
             macs=count_macs(model, self.framing.size),
             widths=_known_widths(self.source, self.file),
         )
-        return save(model, card, into)
+        return save(model, card, into).updated(remark="; ".join(notes) or None)
 
 
 def load(
-    source: ModelSource, file: Path | None, classes: tuple[str, ...], image_size: int
+    source: ModelSource,
+    file: Path | None,
+    classes: tuple[str, ...],
+    image_size: int,
+    note: Callable[[str], None] = lambda line: None,
 ) -> tuple[Any, Triple, Triple]:
     """The torch model of a source for the data's classes, and its normalisation's mean and std.
 
     Args:
         file: where the source's weights are, from `weights_file`.
+        note: takes a line for a person, where the weights were not named as the model's are.
 
     Raises:
         WeightsError: the weights do not fit the architecture, or were trained on other classes.
@@ -84,7 +83,7 @@ def load(
     if widths:
         resize(model, widths)
     if file:
-        load_into(model, _state(source, file), source.weights_name, source.head == "new")
+        _fill(model, source, file, source.head == "new", note)
     if source.head == "new" or source.weights == "scratch":
         reset_head(model)
     elif not file:
@@ -108,7 +107,10 @@ def _known_widths(source: ModelSource, file: Path | None) -> Widths | None:
 
 
 def load_backbone(
-    source: ModelSource, file: Path | None, image_size: int
+    source: ModelSource,
+    file: Path | None,
+    image_size: int,
+    note: Callable[[str], None] = lambda line: None,
 ) -> tuple[Any, Triple, Triple]:
     """A timm model without its classifier, which gives features (images, features), and its
     normalisation's mean and std. The classes of its weights do not matter.
@@ -121,7 +123,7 @@ def load_backbone(
     last = classifiers(model)
     resize(model, {name: sizes for name, sizes in widths.items() if name not in last})
     if file:
-        load_into(model, _state(source, file), source.weights_name, new_head=True)
+        _fill(model, source, file, True, note)
     if model.pretrained_cfg.get("fixed_input_size"):
         # After the weights, whose position embeddings are of the size they were trained at.
         model.set_input_size(img_size=(image_size, image_size))
@@ -131,69 +133,16 @@ def load_backbone(
     return model, *source.normalisation(*default)
 
 
-def _state(source: ModelSource, file: Path) -> StateDict:
-    state = read_state(file)
+def _fill(
+    model: Any, source: ModelSource, file: Path, new_head: bool, note: Callable[[str], None]
+) -> None:
+    """Load the weights of a file into a model."""
+    state = read_state(file, source.state)
     if source.weights.startswith("package:"):
         state = rename_lite(state, create(source.arch, 1000).state_dict())
-    return state
-
-
-def create(arch: str, classes: int, pretrained: bool = False, image_size: int | None = None) -> Any:
-    """A timm model in eval mode, or torchvision's where the name begins with `torchvision/`.
-
-    Args:
-        image_size: pixels; needed by architectures that are built for one size, such as ViT.
-
-    Raises:
-        InputError: unknown architecture, with the nearest names.
-        WeightsError: the hub's weights cannot be had.
-    """
-    import timm
-
-    if arch.startswith(TORCHVISION):
-        return _create_torchvision(arch.removeprefix(TORCHVISION), classes)
-    if not timm.is_model(arch.split(".")[0]):
-        raise _unknown(arch, arch.split(".")[0], timm.list_models(), "timm")
-    try:
-        config = timm.get_pretrained_cfg(arch)  # None for timm's deprecated names
-        fixed = config and config.fixed_input_size
-        sized = {"img_size": image_size} if fixed and image_size else {}
-        return timm.create_model(arch, pretrained=pretrained, num_classes=classes, **sized).eval()
-    except (RuntimeError, OSError, AssertionError) as error:
-        if not pretrained:
-            raise InputError(f"model.arch: timm cannot build {arch}: {error}") from error
-        raise WeightsError(
-            f"model.weights: the pretrained weights of {arch} cannot be had: {error}",
-            hint="without a network, give a file, or point HF_HOME to a cache that holds them",
-        ) from error
-
-
-def _create_torchvision(name: str, classes: int) -> Any:
-    """torchvision's model with what is read of timm's: its configuration and its classifier."""
-    import torch
-    import torchvision
-
-    known = torchvision.models.list_models(module=torchvision.models)
-    if name not in known:
-        raise _unknown(TORCHVISION + name, name, known, "torchvision")
-    model = torchvision.models.get_model(name, weights=None, num_classes=classes).eval()
-    imagenet = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-    linear = [n for n, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
-    if not linear:
-        raise InputError(f"model.arch: {TORCHVISION}{name} does not end in a linear layer")
-    facts = {"num_classes": 1000, "architecture": name, "classifier": linear[-1]}
-    model.pretrained_cfg = {**imagenet, **facts}
-    # A method, so that a copy of the network gives its own layer.
-    model.get_classifier = MethodType(lambda self: self.get_submodule(linear[-1]), model)
-    return model
-
-
-def _unknown(arch: str, name: str, known: list[str], library: str) -> InputError:
-    near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
-    return InputError(
-        f"model.arch: {library} knows no architecture {arch!r}",
-        hint=f"nearest: {', '.join(near)}" if near else f"{library} lists them: list_models()",
-    )
+    said = chosen(file, source.state).arch
+    if remark := load_into(model, state, source.weights_name, new_head, said):
+        note(remark)
 
 
 def _refuse_untrained_head(model: Any, classes: tuple[str, ...], arch: str) -> None:

@@ -110,6 +110,8 @@ class MatrixReport(BaseModel):
     lines: list[MatrixRow]
     open: list[str]
     """Architectures that are still to come."""
+    weights: dict[str, str] = {}
+    """Which weights were taken of teachers whose files hold several, by the setting."""
 
     @property
     def evidence(self) -> str:

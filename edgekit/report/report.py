@@ -72,7 +72,8 @@ def _use(build: Build, target: TargetResult) -> str:
 
 
 def _remarks(build: Build) -> dict[str, str]:
-    return {name: m.remark for name, m in _float_models(build).items() if m.remark}
+    of_models = {name: m.remark for name, m in _float_models(build).items() if m.remark}
+    return {**build.plan.weights, **of_models}
 
 
 def _float_models(build: Build) -> dict[str, FloatMetadata]:

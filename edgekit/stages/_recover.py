@@ -67,5 +67,6 @@ def named_teacher(
     with of_a_teacher(setting):
         order = order_of(source, card.classes)
         own, file = source.classes or card.classes, source.weights_file()
-        model, mean, std = timm_models.load(source, file, own, card.image_size)
-    return Teacher(model, mean, std, weight, temperature, order)
+        notes: list[str] = []
+        model, mean, std = timm_models.load(source, file, own, card.image_size, notes.append)
+    return Teacher(model, mean, std, weight, temperature, order, "; ".join(notes))

@@ -48,6 +48,8 @@ class Teacher:
     temperature: float
     order: tuple[int, ...] = ()
     """Which of its scores is the student's first class, its second, ...; empty if they agree."""
+    remark: str = ""
+    """What was done to the names of its weights."""
 
     def scores(self, x: torch.Tensor) -> torch.Tensor:
         """From images as it was trained on, (batch, 3, height, width), to (batch, classes)."""

@@ -49,6 +49,8 @@ class TeacherMetadata(Metadata):
     """Percent, averaged over the classes."""
     head: Json | None = None
     """Of a linear head that was fitted for the data, what came of it."""
+    remark: str | None = None
+    """What was done to the names of the teacher's weights."""
 
 
 class TeacherScores(Action):
@@ -91,7 +93,8 @@ class TeacherScores(Action):
         images = np.load(inputs["train"].file("images.npy"), mmap_mode="r")
         labels = np.load(inputs["train"].file("labels.npy"))
         classes = inputs["splits"].described_by(SplitsMetadata).classes
-        network = self._network(classes)
+        notes: list[str] = []
+        network = self._network(classes, notes.append)
         look = _Look(network, images, context, self.views, self.image_size)
         outputs = np.stack([look.at(view) for view in range(self.views.count)])
         fitted: Json | None = None
@@ -107,16 +110,19 @@ class TeacherScores(Action):
             views=self.views.count,
             recall_on_views=round(100 * recall, 2),
             head=fitted,
+            remark="; ".join(notes) or None,
         )
 
-    def _network(self, classes: tuple[str, ...]) -> _TeacherNetwork:
+    def _network(self, classes: tuple[str, ...], note: Callable[[str], None]) -> _TeacherNetwork:
         with of_a_teacher("distill.teacher", OTHER_CLASSES + OR_LINEAR):
             if self.head == "linear":
-                model, mean, std = timm_models.load_backbone(self.teacher, self.file, self.size)
+                model, mean, std = timm_models.load_backbone(
+                    self.teacher, self.file, self.size, note
+                )
                 return _TeacherNetwork(channels_last(model), mean, std, self.size)
             order = order_of(self.teacher, classes)
             own = self.teacher.classes or classes
-            model, mean, std = timm_models.load(self.teacher, self.file, own, self.size)
+            model, mean, std = timm_models.load(self.teacher, self.file, own, self.size, note)
             return _TeacherNetwork(channels_last(model), mean, std, self.size, order)
 
     def _refuse_ignorance(self, recall: float, classes: int) -> None:

@@ -13,6 +13,7 @@ from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, Metadata
 from edgekit.evaluation.gates import Gates
 from edgekit.evaluation.measure import Machine
+from edgekit.models.source import ModelSource
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.runtimes.contract.settings import Variant
@@ -56,6 +57,10 @@ class Stage(BaseModel, Action):
 
     def files(self) -> dict[str, Path]:
         """Files the settings point to; their digests enter the key."""
+        return {}
+
+    def teachers(self) -> dict[str, ModelSource]:
+        """The networks that it learns from, by the settings that name them."""
         return {}
 
     def timed_on(self, machine: Machine) -> Self:

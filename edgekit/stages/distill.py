@@ -73,6 +73,9 @@ class Distillation(Training, Stage):
         file = self.teacher.weights_file("distill.teacher.weights")
         return {"teacher": file} if file else {}
 
+    def teachers(self) -> dict[str, ModelSource]:
+        return {"distill.teacher": self.teacher}
+
     def split_steps(self, image_size: int) -> dict[str, Action]:
         size = self.teacher_image_size
         scores = TeacherScores(self.teacher, self.head, self.views, image_size, size)
@@ -84,8 +87,9 @@ class Distillation(Training, Stage):
         labels = np.load(inputs["train"].file("labels.npy"))
         student = _Student(self, model, card, context, inputs[SCORES])
         metadata = timm_models.save(student.run(images, labels), card, into)
-        teacher = inputs[SCORES].described_by(TeacherMetadata).record()
-        return metadata.updated(training={**student.record, "teacher": teacher})
+        teacher = inputs[SCORES].described_by(TeacherMetadata)
+        record = {**student.record, "teacher": teacher.record()}
+        return metadata.updated(training=record, remark=teacher.remark)
 
 
 class _Student(Trainer):

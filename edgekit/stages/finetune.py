@@ -61,6 +61,9 @@ class Finetune(Supervised, Stage):
         teacher = self.distill.teacher.weights_file(key) if self.distill else None
         return {"teacher": teacher} if teacher else {}
 
+    def teachers(self) -> dict[str, ModelSource]:
+        return {"finetune.distill.teacher": self.distill.teacher} if self.distill else {}
+
     def run(self, inputs: Inputs, into: Path, context: Context) -> FloatMetadata:
         model, card = timm_models.restore(inputs["model"])
         images = np.load(inputs["train"].file("images.npy"), mmap_mode="r")
@@ -68,7 +71,8 @@ class Finetune(Supervised, Stage):
         teacher = self._teacher(card)
         trainer = SupervisedTrainer("finetune", self, model, card, context, teacher)
         metadata = timm_models.save(trainer.run(images, labels), card, into)
-        return metadata.updated(training=trainer.record)
+        remark = teacher.remark if teacher else None
+        return metadata.updated(training=trainer.record, remark=remark or None)
 
     def _teacher(self, card: Card) -> Teacher | None:
         distill = self.distill

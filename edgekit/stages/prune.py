@@ -28,6 +28,7 @@ from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.pruned import Budget, KernelPrecision, Pruned, PruningGain
+from edgekit.models.source import ModelSource
 from edgekit.pruning import cutting
 from edgekit.pruning.importance import CRITERIA, Importance, importance_of, plugin_files
 from edgekit.pruning.latency_trial import LatencyTrial, is_idle, middle, refuse_idle
@@ -121,6 +122,10 @@ class Prune(Stage):
         own = plugin_files(self._user_function) if self._user_function else {}
         return {**own, **({"teacher": teacher} if teacher else {})}
 
+    def teachers(self) -> dict[str, ModelSource]:
+        teacher = self.recover.teacher if self.recover else None
+        return {"prune.recover.teacher": teacher} if teacher else {}
+
     def model_steps(self) -> dict[str, Action]:
         if self.by != "latency":
             return {}
@@ -152,7 +157,9 @@ class Prune(Stage):
         assert trial is not None  # there is a last step
         metadata = timm_models.save(model, own, into)
         pruned = work.record(model, own, trial)
-        return metadata.updated(pruning=pruned, remark=pruned.remark, training={"loss": losses})
+        told = [work.teacher.remark if work.teacher else None, pruned.remark]
+        remark = "; ".join(filter(None, told)) or None
+        return metadata.updated(pruning=pruned, remark=remark, training={"loss": losses})
 
 
 class _Pruning:

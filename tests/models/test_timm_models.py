@@ -25,8 +25,10 @@ from edgekit.engine.store import Store
 from edgekit.errors import InputError, MissingPackage, WeightsError
 from edgekit.models.card import WEIGHTS_FILE, Card, read_card
 from edgekit.models.channel_widths import resize
-from edgekit.models.checkpoint import load_into, read_state, rename_lite
+from edgekit.models.checkpoint import read_state
+from edgekit.models.checkpoint_fit import load_into
 from edgekit.models.float_metadata import FloatMetadata
+from edgekit.models.lite_names import rename_lite
 from edgekit.models.source import PACKAGED, ModelSource
 from edgekit.models.timm_models import (
     LoadModel,
@@ -196,7 +198,7 @@ def test_what_is_no_checkpoint_is_refused_without_talk_of_pickles(
 @pytest.mark.parametrize("content", [[torch.zeros(1)], torch.zeros(1), {"a": 1}, {"a": [1]}])
 def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path, content: Any) -> None:
     torch.save(content, tmp_path / "w.pt")
-    with pytest.raises(WeightsError, match=r"state dict expected|more than tensors: a"):
+    with pytest.raises(WeightsError, match="state dict expected"):
         read_state(tmp_path / "w.pt")
 
 

@@ -1,0 +1,34 @@
+"""The weights that a recipe names, its model's and its teachers', looked at as it is planned."""
+
+from __future__ import annotations
+
+from edgekit.models.architectures import refuse_unknown
+from edgekit.models.source import ModelSource
+from edgekit.models.weights_choice import chosen
+from edgekit.spec.recipe import Recipe
+from edgekit.stages.base import Stage
+
+
+def check_weights(recipe: Recipe) -> dict[str, str]:
+    """Which weights are taken of files that hold several, by the setting that names them.
+
+    Raises:
+        InputError: an architecture that there is not, or a file that is no checkpoint.
+    """
+    sources = {"model": recipe.model, **teachers_of(recipe.stages)}
+    remarks = {setting: _check(source, setting) for setting, source in sources.items()}
+    return {setting: remark for setting, remark in remarks.items() if remark}
+
+
+def teachers_of(stages: tuple[Stage, ...]) -> dict[str, ModelSource]:
+    return {setting: teacher for s in stages for setting, teacher in s.teachers().items()}
+
+
+def _check(source: ModelSource, setting: str) -> str:
+    if source.format != "torch":
+        return ""
+    refuse_unknown(source.arch, f"{setting}.arch")
+    file = source.weights_file(f"{setting}.weights")
+    if not file:
+        return ""
+    return chosen(file, source.state, f"{setting}.weights").remark(file.name, setting)
