@@ -21,7 +21,7 @@ from edgekit.models.source import Triple
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
-from edgekit.runtimes.contract.input_form import InputForm
+from edgekit.runtimes.contract.input_form import InputForm, pixels_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,7 +177,7 @@ def _from_files(path: Path, original: Path, options: InspectOptions) -> Pair:
         except EdgekitError as error:
             raise InputError(error.message, hint=error.hint) from error
         forms.append(input_form(file, port.dtype, options))
-        sizes.append(port.shape[1])
+        sizes.append(_size(file, port.shape))
     return Pair(
         runtime=runtime,
         float_path=original,
@@ -187,6 +187,21 @@ def _from_files(path: Path, original: Path, options: InspectOptions) -> Pair:
         images=decode_folder(options.images, Framing(sizes[0]), options.samples),
         images_from=str(options.images),
     )
+
+
+def _size(path: Path, shape: tuple[int, ...]) -> int:
+    """The side of the images that a file takes, whose channels may come first or last.
+
+    Raises:
+        InputError: it leaves the size open.
+    """
+    height: int = pixels_of(shape)[0] if len(shape) == 4 else 0
+    if height <= 0:
+        raise InputError(
+            f"{path} takes {shape}, which is no image of one size",
+            hint="export it with a fixed height and width",
+        )
+    return height
 
 
 def input_form(path: Path, dtype: str, options: InspectOptions) -> InputForm:

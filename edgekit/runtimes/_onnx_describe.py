@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import EdgekitError
+from edgekit.models import _onnx_plain as plain
 from edgekit.runtimes import _onnx_graph as graph
-from edgekit.runtimes.contract.description import Description, Operator, Port, Work
+from edgekit.runtimes.contract.description import Description, Operator, Port, Work, only
 
 FLOAT_HEAVY = {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "Gemm", "FusedGemm"}
 FLOAT_HEAVY |= {"MatMul", "FusedMatMul", "Einsum"}
@@ -26,18 +27,31 @@ TRANSPOSES = {"Transpose", "ReorderInput", "ReorderOutput"}
 
 def describe(path: Path) -> Description:
     """Read a model file back; the graph is what is left once the session has fused what it can."""
-    import onnx
-
-    running, written = _running(path), onnx.load(path)
-    facts = _Facts(onnx.shape_inference.infer_shapes(written).graph, running)
+    running, written = _running(path), _written(path)
+    only([value.name for value in running.input], path)
+    facts = _Facts(written, running)
     return Description(
         input=_port(running.input[0]),
         output=_port(running.output[0]),
         operators=_operators(running, facts),
-        per_channel=_is_per_channel(written.graph),
+        per_channel=_is_per_channel(written),
         conversions=_conversions(running),
         transposes=_transposes(running),
     )
+
+
+def _written(path: Path) -> Any:
+    """The graph of the file with the shapes that one image gives."""
+    import onnx
+
+    model = onnx.load(path)
+    plain.free_constants(model)
+    for value in (*model.graph.input, *model.graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if dims and not dims[0].dim_value:
+            dims[0].dim_value = 1
+            del model.graph.value_info[:]  # inferred for an open batch
+    return onnx.shape_inference.infer_shapes(model).graph
 
 
 def _running(path: Path) -> Any:
@@ -52,7 +66,9 @@ def _running(path: Path) -> Any:
             onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library's exceptions have no common base of their own
             raise EdgekitError(f"ONNX Runtime cannot load {path}: {error}") from error
-        return onnx.load(options.optimized_model_filepath).graph
+        model = onnx.load(options.optimized_model_filepath)
+    plain.free_constants(model)
+    return model.graph
 
 
 def _port(value: Any) -> Port:
@@ -145,7 +161,7 @@ class _Facts:
             return "product" if computed else "dense"
         weights = self.shapes.get(found.input[1], [])
         groups = next((a.i for a in found.attribute if a.name == "group"), 1)
-        if groups > 1 and weights[1] == 1:
+        if groups > 1 and weights[1:2] == [1]:
             return "depthwise"
         return "conv" if math.prod(weights[2:]) > 1 else "dense"
 

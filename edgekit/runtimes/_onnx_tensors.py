@@ -10,7 +10,7 @@ from edgekit.errors import DeviceError, EdgekitError
 from edgekit.runtimes import _onnx_graph as graph
 from edgekit.runtimes._onnx_float_ops import LAYERS
 from edgekit.runtimes.contract.description import Activation
-from edgekit.runtimes.contract.input_form import InputForm, batches, check_size
+from edgekit.runtimes.contract.input_form import InputForm, fed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -165,7 +165,8 @@ def _constants_made(path: Path, model: Any, wanted: dict[str, str]) -> dict[str,
         return {}
     session = _session(path, model, set(wanted.values()))
     source = session.get_inputs()[0]
-    blank = np.zeros(source.shape, np.uint8 if "uint8" in source.type else np.float32)
+    shape = [side if isinstance(side, int) else 1 for side in source.shape]
+    blank = np.zeros(shape, np.uint8 if "uint8" in source.type else np.float32)
     values = session.run([*wanted.values()], {source.name: blank})
     return dict(zip(wanted, values, strict=True))
 
@@ -201,10 +202,10 @@ def tensors(
     wanted = passed_on(model.graph)
     session = _session(path, model, {*wanted.values()})
     source = session.get_inputs()[0]
-    check_size(path, tuple(source.shape), images)
+    feed = fed(path, tuple(source.shape), images, form)
     floats = [o.name for o in session.get_outputs() if o.type in FLOATS]
     shown = {name: here for name, here in wanted.items() if here in floats}
-    for number, image in enumerate(batches(images, form), start=1):
+    for number, image in enumerate(feed, start=1):
         try:
             values = session.run(floats, {source.name: image})
         except Exception as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgekit.errors import EdgekitError, MissingPackage
 from edgekit.runtimes import _openvino_graph as graph
-from edgekit.runtimes.contract.description import Description, Operator, Port, Work
+from edgekit.runtimes.contract.description import Description, Operator, Port, Work, only
 
 PRECISIONS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
 """The library's names of the types of arithmetic; an operator of any other keeps its name."""
@@ -19,19 +19,6 @@ PRECISIONS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int
 HEAVY = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "ScaledDotProductAttention"}
 CONVERTS = {"FakeQuantize", "Convert"}
 LAYOUT_CHANGES = {"Transpose", "Reorder"}
-NPU_LACKS = {
-    *("BinaryConvolution", "Col2Im", "CTCLoss", "GenerateProposals", "MatrixNms"),
-    *("MulticlassNms", "Multinomial", "SearchSorted", "Unique"),
-}
-"""Operators that the importer of the NPU's compiler has no parser for, and no pass rewrites:
-NGraphImporter::getParser in src/vpux_compiler/src/frontend/IE.cpp and parseNode in IE.hpp of
-github.com/openvinotoolkit/npu_compiler, read in 2026. Not every operator missing there is here."""
-NPU_CANNOT_COMPUTE = {"f64", "u1"}
-"""f64: OpenVINO's page "NPU Device" lists F32, F16 and U8 as its inference precisions; the
-compiler turns f32 into f16, i64 into i32, and leaves f64. u1: its importer stops at it with
-"Unsupported precision" (github.com/openvinotoolkit/openvino/issues/27626)."""
-LINES = 3
-"""Operators named of those whose shapes are not fixed."""
 
 
 def need(name: str, step: str) -> Any:
@@ -77,40 +64,19 @@ def load(path: Path) -> Any:
         raise EdgekitError(f"OpenVINO cannot load {path}: {error}") from error
 
 
-def unsupported_reasons(path: Path, device: str) -> tuple[str, ...]:
-    """Why a device would not take the file, from the file alone; one line each."""
+def load_for_one(path: Path) -> Any:
+    """A model as it is for one image, where its file leaves the batch open.
+
+    Raises:
+        EdgekitError: the file cannot be read, or has other inputs besides.
+    """
     model = load(path)
-    found = _dynamic(model)
-    if device.split(".")[0] != "NPU":
-        return found
-    live = graph.computed(model)
-    for op in model.get_ordered_ops():
-        kind, name = op.get_type_name(), op.get_friendly_name()
-        if kind in NPU_LACKS:
-            found += (f"{kind} {name}: the NPU's compiler does not know this operator",)
-        types = {output.get_element_type().get_type_name() for output in op.outputs()}
-        # A constant in f64 is folded into its reader; what is computed must have a kernel.
-        for dtype in sorted(types & NPU_CANNOT_COMPUTE) if op.get_name() in live else ():
-            found += (f"{kind} {name}: the NPU does not compute in {dtype}",)
-    return found
-
-
-def _dynamic(model: Any) -> tuple[str, ...]:
-    lines = []
-    for op in model.get_ordered_ops():
-        shapes = [output.get_partial_shape() for output in op.outputs()]
-        lines += [
-            f"{op.get_type_name()} {op.get_friendly_name()}: its shape {shape} is not fixed"
-            for shape in shapes
-            if shape.is_dynamic
-        ]
-    # Everything behind a dynamic operator is dynamic: the first few tell where it starts.
-    more = len(lines) - LINES
-    return (
-        (*lines[:LINES], f"{more} more shapes behind these are not fixed")
-        if more > 0
-        else (*lines,)
-    )
+    only([port.get_node().get_friendly_name() for port in model.inputs], path)
+    shape = model.input(0).get_partial_shape()
+    if len(shape) and shape[0].is_dynamic:
+        shape[0] = 1
+        model.reshape(shape)
+    return model
 
 
 def describe(path: Path) -> Description:
@@ -119,7 +85,7 @@ def describe(path: Path) -> Description:
     Raises:
         EdgekitError: the file cannot be read, or not be compiled here.
     """
-    model = load(path)
+    model = load_for_one(path)
     running = _running(model, path)
     made = {op.get_friendly_name(): op for op in model.get_ops()}
     live = graph.computed(running)

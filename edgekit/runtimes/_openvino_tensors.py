@@ -10,7 +10,7 @@ from edgekit.errors import DeviceError, EdgekitError
 from edgekit.runtimes import _openvino_graph as graph
 from edgekit.runtimes import _openvino_read as read
 from edgekit.runtimes.contract.description import Activation
-from edgekit.runtimes.contract.input_form import InputForm, batches, check_size
+from edgekit.runtimes.contract.input_form import InputForm, fed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +60,7 @@ def names(model: Any) -> dict[tuple[str, int], tuple[str, Any]]:
 
 def activations(path: Path) -> tuple[Activation, ...]:
     """See `Reader.activations`."""
-    model = read.load(path)
+    model = read.load_for_one(path)
     called, live = names(model), graph.computed(model)
     found = []
     for name, output in passed_on(model).items():
@@ -91,7 +91,7 @@ def weights(path: Path) -> dict[str, NDArray[np.float32]]:
     """See `Reader.weights`. OpenVINO itself turns codes into what they stand for."""
     import numpy as np
 
-    model = read.load(path)
+    model = read.load_for_one(path)
     live, layers = graph.computed(model), {}
     for op in model.get_ordered_ops():
         constant = [port for port in op.input_values() if port.get_node().get_name() not in live]
@@ -157,9 +157,9 @@ def tensors(
     """See `Reader.tensors`. The CPU plug-in runs it, in float32 where it is not quantised."""
     import numpy as np
 
-    model = read.load(path)
+    model = read.load_for_one(path)
     wanted = passed_on(model)
-    check_size(path, tuple(model.input(0).shape), images)
+    feed = fed(path, tuple(model.input(0).shape), images, form)
     parameter = model.get_parameters()[0].output(0)
     image_is_fed = graph.INPUT in wanted and _port(wanted[graph.INPUT]) == _port(parameter)
     if image_is_fed:
@@ -167,7 +167,7 @@ def tensors(
     model.add_outputs([*wanted.values()])
     results = {_port(result.input_value(0)): i for i, result in enumerate(model.get_results())}
     request = _request(path, model)
-    for number, image in enumerate(batches(images, form), start=1):
+    for number, image in enumerate(feed, start=1):
         try:
             request.infer({0: image})
         except RuntimeError as error:

@@ -34,7 +34,16 @@ def read(path: Path) -> Any:
 
 
 def input_index(model: Any) -> int:
-    return int(model.signatureDefs[0].inputs[0].tensorIndex)
+    """The tensor that the image goes into: a file may have no signature that names it."""
+    signatures = model.signatureDefs
+    return int(signatures[0].inputs[0].tensorIndex if signatures else model.subgraphs[0].inputs[0])
+
+
+def output_index(model: Any) -> int:
+    signatures = model.signatureDefs
+    return int(
+        signatures[0].outputs[0].tensorIndex if signatures else model.subgraphs[0].outputs[0]
+    )
 
 
 def input_name(model: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgekit.runtimes import _tflite as tflite
 from edgekit.runtimes._litert_tools import library, need
-from edgekit.runtimes.contract.description import Description, Operator, Port, Work
+from edgekit.runtimes.contract.description import Description, Operator, Port, Work, only
 
 PRECISIONS = ("float16", "float32", "uint8", "int8", "int16", "int32", "int64")
 """The first of an operator's operand types is that of its arithmetic: one float operand makes it
@@ -25,7 +25,8 @@ def describe(path: Path) -> Description:
     then tell which operators it took, so `outside_delegate` is observed, not guessed.
     """
     model = tflite.read(path)
-    graph, signature = model.subgraphs[0], model.signatureDefs[0]
+    graph = model.subgraphs[0]
+    only([graph.tensors[i].name.decode() for i in graph.inputs], path)
     kinds, unpacked = tflite.kinds(model), tflite.unpacked(model)
     taken = _delegated(path, len(graph.operators))
     running = [
@@ -43,8 +44,8 @@ def describe(path: Path) -> Description:
 
     ends = {*graph.inputs, *graph.outputs}
     return Description(
-        input=_port(signature.inputs[0], graph),
-        output=_port(signature.outputs[0], graph),
+        input=_port(model, tflite.input_index(model)),
+        output=_port(model, tflite.output_index(model)),
         operators=tuple(operators),
         per_channel=_per_channel(graph, running),
         outside_delegate=names([op.outputs[0] not in taken for op, _ in running]),
@@ -124,10 +125,13 @@ def _per_channel(graph: Any, operators: list[tuple[Any, str]]) -> bool:
     return bool(found) and all(found)
 
 
-def _port(entry: Any, graph: Any) -> Port:
-    tensor = graph.tensors[entry.tensorIndex]
+def _port(model: Any, index: int) -> Port:
+    """A tensor at an end of the graph, by its name in the signature where there is one."""
+    tensor = model.subgraphs[0].tensors[index]
+    entries = [e for s in model.signatureDefs or () for e in (*s.inputs, *s.outputs)]
+    names = [entry.name for entry in entries if entry.tensorIndex == index]
     port = Port(
-        name=entry.name.decode(),
+        name=(names or [tensor.name])[0].decode(),
         shape=tuple(int(size) for size in tensor.shape),
         dtype=tflite.dtype(tensor),
     )

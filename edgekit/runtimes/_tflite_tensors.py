@@ -11,7 +11,7 @@ from edgekit.runtimes import _tflite as tflite
 from edgekit.runtimes._litert_tools import library, need
 from edgekit.runtimes._tflite_describe import layer
 from edgekit.runtimes.contract.description import Activation
-from edgekit.runtimes.contract.input_form import InputForm, batches, check_size
+from edgekit.runtimes.contract.input_form import InputForm, fed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,8 +151,8 @@ def tensors(
     interpreter = _interpreter(path)
     shown = {name: i for name, i in passed_on(model).items() if _has_values(graph.tensors[i])}
     source = tflite.input_index(model)
-    check_size(path, tuple(map(int, graph.tensors[source].shape)), images)
-    for number, image in enumerate(batches(images, form), start=1):
+    feed = fed(path, tuple(map(int, graph.tensors[source].shape)), images, form)
+    for number, image in enumerate(feed, start=1):
         with library(f"{path} stops at image {number}", DeviceError):
             interpreter.set_tensor(source, image)
             interpreter.invoke()

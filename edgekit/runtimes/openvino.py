@@ -20,6 +20,7 @@ from edgekit.runtimes import _onnx_single_layer, _openvino_tensors
 from edgekit.runtimes import _openvino_convert as convert
 from edgekit.runtimes import _openvino_graph as graph
 from edgekit.runtimes import _openvino_read as read
+from edgekit.runtimes._openvino_unsupported import unsupported_reasons
 from edgekit.runtimes.base import CompilesAhead, TakesOver
 from edgekit.runtimes.contract.description import Activation, Description
 from edgekit.runtimes.contract.input_form import InputForm, Io, batches, pixel_grid, preprocessing
@@ -159,7 +160,7 @@ for i in np.argsort(-scores)[:5]:
         return dict(device_facts(device))
 
     def unsupported_reasons(self, path: Path, device: str, engine: str | None) -> tuple[str, ...]:
-        return read.unsupported_reasons(path, device)
+        return unsupported_reasons(path, device)
 
     def describe(self, path: Path) -> Description:
         return read.describe(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,7 +52,9 @@ class Desk:
         write_colours(root / "images")
 
     def run(self, *words: object) -> Answer:
-        result = CliRunner().invoke(cli, [*map(str, words), "--store", str(self.root / "store")])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("EDGEKIT_STORE", str(self.root / "store"))
+            result = CliRunner().invoke(cli, [*map(str, words)])
         error = result.exception
         if isinstance(error, EdgekitError):  # what the command's `main` prints, and exits with
             told = f"{result.output}{error.message}\nhint: {error.hint}"
@@ -70,6 +73,17 @@ class Desk:
         report = out / "r/board/report.json"
         found = json.loads(report.read_text()) if report.exists() and not answer.code else {}
         return answer._replace(report=found)
+
+    def commands(self, file: Path, original: Path) -> dict[str, Answer]:
+        """What every command that takes a model file says of one, with its float original."""
+        pixels = ("--images", self.root / "images/red", "--mean", "0", "--std", "1")
+        out = self.root / f"bundle-{file.name}"
+        shutil.rmtree(out, ignore_errors=True)
+        return {
+            "inspect": self.run("inspect", file, "--float", original, *pixels),
+            "estimate": self.run("estimate", file, "--target", "x86-cpu", "--json"),
+            "bundle": self.run("bundle", file, *pixels, "--out", out),
+        }
 
 
 def hurry(patch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,37 @@ def quantized(desk: Desk, net: Module, how: str) -> Path:
     format = getattr(quantization.QuantFormat, how)
     quantization.quantize_static(source, into, Images(), quant_format=format)
     return into
+
+
+@pytest.mark.parametrize("batch", [1, "n"])
+@brought("ONNX files", "channels first, open batch, in inspect, estimate and bundle", "read")
+def test_channels_first_in_every_command(desk: Desk, net: Module, batch: int | str) -> None:
+    file, original = quantized(desk, net, "QDQ"), desk.root / "float.onnx"
+    for path in (file, original):
+        model = onnx.load(path)
+        for value in (*model.graph.input, *model.graph.output):
+            dim = value.type.tensor_type.shape.dim[0]
+            dim.ClearField("dim_value")
+            setattr(dim, "dim_param" if batch == "n" else "dim_value", batch)
+        onnx.save(model, path)
+    said = desk.commands(file, original)
+    assert {answer.code for answer in said.values()} == {0}, said
+    assert "The scores have 4" in said["inspect"].words
+    assert "24 images" in said["bundle"].words
+    estimate = json.loads(said["estimate"].words)
+    assert estimate["precision"] == "int8"
+    # 15 x 15 x 8 x 27, 7 x 7 x 16 x 72 and 16 x 4
+    assert sum(estimate["workload"]["by_precision"].values()) == 48600 + 56448 + 64
+
+
+@brought("ONNX files", "open height and width, in estimate and bundle", "refused: fix them")
+def test_open_sides_in_every_command(desk: Desk, net: Module) -> None:
+    axes = {"images": {0: "n", 2: "h", 3: "w"}}
+    file = desk.root / "open.onnx"
+    export(net, file, open_axes=axes)
+    for answer in desk.commands(file, file).values():
+        assert answer.code == 2
+        assert "export it with" in answer.words
 
 
 @pytest.mark.parametrize("how", ["QDQ", "QOperator", "dynamic"])

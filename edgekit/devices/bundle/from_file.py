@@ -23,7 +23,7 @@ from edgekit.evaluation.measure import Candidate, Ready, measure
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.description import Port
-from edgekit.runtimes.contract.input_form import InputForm
+from edgekit.runtimes.contract.input_form import InputForm, is_planar, pixels_of
 
 RANDOM_INPUTS = 16
 
@@ -88,7 +88,8 @@ def _fixed_input(path: Path, runtime: Runtime) -> Port:
         port = runtime.describe(path).input
     except EdgekitError as error:
         raise InputError(error.message, hint=error.hint) from error
-    if not all(side > 0 for side in port.shape) or port.shape[:1] != (1,):
+    # An open batch, which is 0 or -1, takes one image as well.
+    if not all(side > 0 for side in port.shape[1:]) or not port.shape or port.shape[0] > 1:
         raise InputError(
             f"{path} takes {port.shape}; fixed sides and a batch of 1 expected",
             hint="export it with static shapes, one image at a time",
@@ -120,15 +121,15 @@ def _inputs(
         else:
             numbers = random.standard_normal(shape).astype(port.dtype)
         return None, numbers, f"{RANDOM_INPUTS} random inputs, seed 0"
-    last = port.shape[1:] == (port.shape[1], port.shape[1], 3)
-    if not last and port.shape[1:] != (3, port.shape[2], port.shape[2]):
+    height, width, channels = pixels_of(port.shape) if len(port.shape) == 4 else (0, 0, 0)
+    if channels != 3 or height != width:
         raise InputError(
             f"{path} takes {port.shape}, and --images gives square RGB images",
             hint="leave --images out: random inputs are enough to time it",
         )
     form = input_form(path, port.dtype, InspectOptions(mean=options.mean, std=options.std))
-    images = decode_folder(options.images, Framing(port.shape[2]), SLICE)
+    images = decode_folder(options.images, Framing(height), SLICE)
     source = f"{len(images)} images of a folder of the user's"
-    if last:
+    if not is_planar(port.shape):
         return form, images, source
     return None, np.ascontiguousarray(form.prepare(images).transpose(0, 3, 1, 2)), source

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edgekit.errors import EdgekitError
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.description import Description
 
@@ -53,9 +54,16 @@ def workload_of(runtime: Runtime, path: Path) -> Workload:
     """Read it from a file, by way of the runtime that loads it.
 
     Raises:
-        EdgekitError: the runtime cannot load the file.
+        EdgekitError: the runtime cannot load the file, or its sides are not fixed.
     """
-    return summed(runtime.describe(path))
+    description = runtime.describe(path)
+    shape = description.input.shape
+    if not all(side > 0 for side in shape[1:]):  # an open batch is one image
+        raise EdgekitError(
+            f"{path} takes {shape}: what it asks depends on the size of the image",
+            hint="export it with a fixed height and width",
+        )
+    return summed(description)
 
 
 def summed(description: Description) -> Workload:

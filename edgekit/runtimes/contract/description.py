@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from edgekit.errors import EdgekitError
 
 Work = Literal["conv", "depthwise", "dense", "product"]
 """What multiply-accumulates are made of: `dense` are 1 x 1 convolutions and linear layers, and
@@ -74,6 +78,19 @@ class Port(BaseModel):
     scale: float | None = None
     zero_point: int | None = None
     """Of codes: a code stands for scale * (code - zero_point). None for numbers."""
+
+
+def only(names: Sequence[str], path: Path) -> None:
+    """Refuse a file that takes more than an image.
+
+    Raises:
+        EdgekitError: with the names of its inputs.
+    """
+    if len(names) != 1:
+        raise EdgekitError(
+            f"{path} has {len(names)} inputs ({', '.join(names) or 'none'}), one expected",
+            hint="export the part that goes from one image to one row of scores",
+        )
 
 
 class Description(BaseModel):

@@ -80,17 +80,39 @@ def preprocessing(
     return {**facts, "layout": "NHWC", "colour": "RGB", "dtype": dtype, "classes": labels}
 
 
-def check_size(path: Path, shape: tuple[int, ...], images: NDArray[np.uint8]) -> None:
-    """Refuse images of another size than the model takes, [1, height, width, 3].
+def is_planar(shape: tuple[Any, ...]) -> bool:
+    """Whether the channels of an image come before its height and width, as in every export of
+    torch's; an open side is 0, -1 or a name.
+
+    >>> is_planar((1, 3, 32, 32)), is_planar((1, 32, 32, 3)), is_planar(("n", 3, "h", "w"))
+    (True, False, True)
+    """
+    return len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3)
+
+
+def pixels_of(shape: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Height, width and channels of what takes one image, in either layout."""
+    return (*shape[2:], shape[1]) if is_planar(shape) else shape[1:]
+
+
+def fed(
+    path: Path, shape: tuple[Any, ...], images: NDArray[np.uint8], form: InputForm
+) -> Iterable[NDArray[Any]]:
+    """The prepared images one at a time, in the layout that a model's input has.
 
     Raises:
-        InputError: with both sizes.
+        InputError: the images are of another size, with both sizes.
     """
-    if images.ndim != 4 or not len(images) or images.shape[1:] != shape[1:]:
+    import numpy as np
+
+    wanted = pixels_of(shape)
+    if images.ndim != 4 or not len(images) or images.shape[1:] != wanted:
         raise InputError(
-            f"{path} takes images of shape {shape}, and was given {images.shape}",
+            f"{path} takes images of shape {(1, *wanted)}, and was given {images.shape}",
             hint="decode the images at the size that the model was made for",
         )
+    for image in batches(images, form):
+        yield np.ascontiguousarray(image.transpose(0, 3, 1, 2)) if is_planar(shape) else image
 
 
 def batches(images: NDArray[np.uint8], form: InputForm) -> Iterable[NDArray[Any]]:
