@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.engine.confinement import one_image
 from edgekit.errors import MissingPackage, WeightsError
-from edgekit.models import _saved_model
+from edgekit.models import _keras_config, _saved_model
 from edgekit.models._input_shape import DEPTHS, LUMA, advice
+from edgekit.models._keras_modern import modernise
 from edgekit.models._one_score import count_scores, widen_keras
 from edgekit.models._tensorflow import make_way
-from edgekit.models.kept import Kept
+from edgekit.models.kept import Kept, words_of
 from edgekit.models.source import Channels
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LIBRARIES = ("tensorflow", "keras", "tf2onnx")
-CODE = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
-"""Layers of Keras that hold a program, or read one from elsewhere."""
-WHOLE = "save the whole model: model.save('model.keras')"
 
 
 def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) -> Kept:
@@ -46,17 +44,20 @@ def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) ->
         _need("tensorflow")
         _saved_model.keep(path, kept)
         shape, weights = _saved_model_facts(kept, path)
+        remarks = []
     else:
         refuse_code(path)
         kept = into / ("model.keras" if path.suffix.lower() == ".keras" else "model.h5")
-        shutil.copyfile(path, kept)
-        _drop_old_options(kept)
+        remarks = _copy(path, kept)
         model = _load(kept, path)
         shape, weights = _shape(model, path), model.count_params()
         _check_finite(model, path)
         _check_shape(shape, size, channels, path)
         if channels != "rgb":
-            kept = _replaced(kept, _taking_rgb(model, size, channels))
+            model = _taking_rgb(model, size, channels)
+            kept = _replaced(kept, model)
+        if len(model.outputs[0].shape) != 2:
+            kept = _replaced(kept, _in_row(model))
     _check_shape(shape, size, channels, path)
     one_score = None
     if count_scores(_scores_of(kept, size), classes, path) == 1:
@@ -64,7 +65,7 @@ def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) ->
             raise _unchangeable(path, "its one score made two")
         whole, one_score = widen_keras(_need("keras"), _load(kept, path), path)
         kept = _replaced(kept, whole)
-    return Kept(kept.name, weights, one_score=one_score)
+    return Kept(kept.name, weights, "; ".join(remarks) or None, one_score=one_score)
 
 
 def _unchangeable(path: Path, change: str) -> WeightsError:
@@ -78,6 +79,17 @@ def _replaced(kept: Path, model: Any) -> Path:
     kept.unlink()
     _save(model, kept.with_name("model.keras"))
     return kept.with_name("model.keras")
+
+
+def _copy(path: Path, kept: Path) -> list[str]:
+    """Copy a file, with a configuration that this Keras reads; what was changed of it."""
+    shutil.copyfile(path, kept)
+    config = _keras_config.read(kept)
+    before = json.dumps(config)
+    remarks = modernise(config)
+    if json.dumps(config) != before:
+        _keras_config.write(config, kept)
+    return remarks
 
 
 def opened(path: Path) -> Any:
@@ -106,85 +118,9 @@ def refuse_code(path: Path) -> None:
     Raises:
         WeightsError: it is no Keras model, or holds a Lambda layer or a class of somebody's own.
     """
-    found = list(dict.fromkeys(_foreign_names(_config(path))))
-    if found:
-        raise WeightsError(
-            f"model.weights: {path} holds code or layers of its maker's own: {', '.join(found)}",
-            hint="loading it could run any code: build the model of Keras's own layers and save it "
-            "again, or export it to ONNX",
-        )
-
-
-def _config(path: Path) -> Any:
-    """The architecture that a .keras or .h5 file describes, as plain data."""
-    h5py = _need("h5py")
-    try:
-        if path.suffix.lower() == ".keras":
-            with zipfile.ZipFile(path) as archive:
-                return json.loads(archive.read("config.json"))
-        with h5py.File(path) as file:
-            config = file.attrs.get("model_config")
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"model.weights: {path} is not a Keras model", hint=WHOLE) from error
-    if config is None:
-        raise WeightsError(f"model.weights: {path} holds weights without a model", hint=WHOLE)
-    return json.loads(config)
-
-
-def _drop_old_options(kept: Path) -> None:
-    """Keras 2 wrote `groups: 1` into every DepthwiseConv2D, an option that Keras 3 refuses.
-    Its files end in .h5."""
-    if kept.suffix != ".h5":
-        return
-    config = _config(kept)
-    old = [layer["config"] for layer in _layers(config, "DepthwiseConv2D")]
-    old = [options for options in old if options.get("groups") == 1]
-    for options in old:
-        del options["groups"]
-    if not old:
-        return
-    with _need("h5py").File(kept, "r+") as file:
-        file.attrs["model_config"] = json.dumps(config)
-
-
-def _layers(config: Any, kind: str) -> Iterator[Any]:
-    """The layers of one kind, at any depth."""
-    if isinstance(config, list):
-        for item in config:
-            yield from _layers(item, kind)
-    if isinstance(config, dict):
-        if config.get("class_name") == kind:
-            yield config
-        yield from _layers(list(config.values()), kind)
-
-
-def _foreign_names(config: Any) -> Iterator[str]:
-    """Names of what is not Keras's own, at any depth."""
-    if isinstance(config, list):
-        for item in config:
-            yield from _foreign_names(item)
-    if not isinstance(config, dict):
-        return
-    if _is_foreign(config):
-        inner = config.get("config")
-        label = inner.get("name") if isinstance(inner, dict) else None
-        name = config["class_name"]
-        yield f"{name} ({label})" if label else name
-    for value in config.values():
-        yield from _foreign_names(value)
-
-
-def _is_foreign(entry: dict[str, Any]) -> bool:
-    """Whether an entry of a model's configuration is no layer of Keras's own: code, or what a user
-    registered."""
-    name, module = entry.get("class_name"), entry.get("module")
-    if not isinstance(name, str):
-        return False
-    if name in CODE or name == "function":
-        return True
-    is_registered = ">" in str(entry.get("registered_name") or name)
-    is_own = not module or str(module).split(".")[0] in ("keras", "builtins")
-    return is_registered or not is_own
+    config = _keras_config.read(path)
+    modernise(config)  # as Keras reads it
+    _keras_config.refuse_code(config, path)
 
 
 def _need(module: str) -> Any:
@@ -219,7 +155,9 @@ def _load(file: Path, path: Path) -> Any:
             # What compile() left in old files, optimisers and losses, may not be known any more.
             return keras.models.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # TypeError, ValueError and others, by the layer
-        reason = str(error).strip().splitlines()[0]
+        # A layer's error stands at the end of those of the models that hold it.
+        innermost = str(error).rpartition("Exception encountered: ")[2]
+        reason = words_of(innermost, {file: path.name})
         raise WeightsError(
             f"model.weights: {path} cannot be loaded by Keras: {reason}",
             hint="save it with Keras 3, of Keras's own layers, or export it to ONNX",
@@ -236,7 +174,7 @@ def _signature(kept: Path, path: Path) -> Any:
         serve = loaded.signatures["serving_default"]
     except Exception as error:  # OSError, KeyError and TensorFlow's own
         raise WeightsError(
-            f"model.weights: {path} is not a SavedModel that can be served: {error}",
+            f"model.weights: {path} is not a SavedModel that can be served: {words_of(error, {})}",
             hint="make it with keras: model.export(folder)",
         ) from error
     inputs = serve.structured_input_signature[1]
@@ -310,6 +248,13 @@ def _scores_of(kept: Path, size: int) -> NDArray[np.float32]:
     with one_image():
         scores: NDArray[np.float32] = opened(kept)(np.zeros((1, size, size, 3), np.float32))
     return scores
+
+
+def _in_row(model: Any) -> Any:
+    """The model with its scores in one row."""
+    keras = _need("keras")
+    row = keras.layers.Flatten(name="row")(model.outputs[0])
+    return keras.Model(model.inputs, row, name="in_row")
 
 
 def _taking_rgb(model: Any, size: int, channels: Channels) -> Any:

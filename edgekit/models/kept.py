@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 LONGEST = 300
 """Characters of a library's message that are shown: some print the whole model."""
+
+STYLE = re.compile(r"\x1b\[[0-9;]*m")
+SAYS_NOTHING = ("Exception encountered when calling", "in user code:", "File ")
+"""How Keras and TensorFlow begin, before they come to the cause."""
 
 
 OneScore = Literal["probability", "logit"]
@@ -25,18 +30,19 @@ class Kept(NamedTuple):
     one_score: OneScore | None = None
 
 
-def words_of(error: Exception, files: dict[Path, str]) -> str:
-    """The first line of a library's message, of bounded length.
+def words_of(error: Exception | str, files: dict[Path, str]) -> str:
+    """The first line of a library's message that says something, of bounded length.
 
     Args:
         files: paths that mean nothing to the user, and what to call each instead.
 
-    >>> words_of(ValueError("File /store/objects/9f/model.h5 is bad\\nand more"),
+    >>> words_of(ValueError("/store/objects/9f/model.h5 is bad\\nand more"),
     ...          {Path("/store/objects/9f/model.h5"): "net.h5"})
-    'File net.h5 is bad'
+    'net.h5 is bad'
     """
-    text = str(error).strip()
-    first = text.splitlines()[0] if text else type(error).__name__
+    lines = [line.strip() for line in STYLE.sub("", str(error)).splitlines() if line.strip()]
+    first = next((line for line in lines if not line.startswith(SAYS_NOTHING)), "")
+    first = first or type(error).__name__
     for path, name in files.items():
         first = first.replace(str(path), name)
     return first if len(first) <= LONGEST else f"{first[:LONGEST]} ..."

@@ -10,10 +10,12 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from edgekit.errors import EdgekitError, MissingPackage
 from edgekit.models._tensorflow import make_way
+from edgekit.models.kept import words_of
 
 
 def need(module: str) -> Any:
@@ -39,6 +41,7 @@ def library(
     failure: str,
     kind: type[EdgekitError] = EdgekitError,
     hint: str = "LiteRT's tools do not say which operator it is",
+    names: dict[Path, str] | None = None,
 ) -> Iterator[None]:
     """Keep the libraries' chatter off the terminal; where they fail, say so with its last words.
 
@@ -47,6 +50,7 @@ def library(
     Args:
         kind: what a failure is raised as, e.g. Unsupported where the model is to blame.
         hint: where the libraries say nothing that helps.
+        names: what to call files of the store.
 
     Raises:
         EdgekitError: of the given kind, for whatever the libraries raise.
@@ -66,8 +70,8 @@ def library(
         except Exception as error:
             log.seek(0)
             heard = words.getvalue() + log.read().decode(errors="replace")
-            first = str(error).partition("\n")[0] or type(error).__name__
-            raise kind(f"{failure}: {first}", hint=_blame(f"{error}\n{heard}") or hint) from error
+            blamed = words_of(_blame(f"{error}\n{heard}") or hint, names or {})
+            raise kind(f"{failure}: {words_of(error, names or {})}", hint=blamed) from error
         finally:
             for number, kept in zip((1, 2), saved, strict=True):
                 os.dup2(kept, number)

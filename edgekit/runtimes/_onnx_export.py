@@ -12,6 +12,7 @@ from typing import Any
 from edgekit.errors import InputError, Unsupported
 from edgekit.models._tensorflow import make_way
 from edgekit.models.card import Card
+from edgekit.models.kept import words_of
 from edgekit.runtimes import _onnx_graph as graph
 
 OLDEST = 13
@@ -139,26 +140,39 @@ def from_keras(model: Any, card: Card) -> Any:
             else:
                 model = keras.saving.load_model(model, compile=False)
         except (OSError, ValueError) as error:
-            raise InputError(f"{model} cannot be read as a Keras model: {error}") from error
-    what = f"the Keras model {model.name}"
+            reason = words_of(error, {Path(str(model)): card.arch})
+            raise InputError(f"{card.arch} cannot be read as a Keras model: {reason}") from error
+    what = f"the Keras model {card.arch}"
     value, _ = _only(model.inputs, "input", what), _only(model.outputs, "output", what)
     # A size that the model leaves open is the one that it is to run with.
     sides = (side or card.image_size for side in value.shape[1:3])
     shape = (1, *sides, *value.shape[3:])
     image = tensorflow.TensorSpec(shape, tensorflow.float32, name=graph.INPUT)
+    run = tensorflow.function(lambda image: model(image, training=False))
     try:
         # Its from_keras fails on Keras 3's Sequential: it looks outputs up by Keras' names.
         converted, _ = tf2onnx.convert.from_function(
-            tensorflow.function(lambda image: model(image, training=False)),
-            input_signature=(image,),
-            opset=KERAS_OPSET,
+            run, input_signature=(image,), opset=KERAS_OPSET
         )
     except Exception as error:  # tf2onnx raises whatever its handlers do
         raise Unsupported(
-            f"{what} cannot be converted to ONNX: {str(error).strip()}",
+            f"{what} cannot be converted to ONNX: {words_of(error, {})}",
             hint="replace the layer that tf2onnx stops at, or choose the runtime litert",
         ) from error
+    _fill_captured(converted.graph, run.get_concrete_function(image).graph)
     return _take(converted, card, what)
+
+
+def _fill_captured(onnx_graph: Any, function: Any) -> None:
+    """Give the constants that a layer keeps outside its variables, as Normalization its mean and
+    variance, to the graph: tf2onnx makes inputs of them."""
+    from onnx import numpy_helper
+
+    values = {inner.name: outer for outer, inner in function.captures}
+    for value in [v for v in onnx_graph.input if v.name in values]:
+        constant = numpy_helper.from_array(values[value.name].numpy(), value.name)
+        onnx_graph.initializer.append(constant)
+        onnx_graph.input.remove(value)
 
 
 def _served(folder: Path) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 from edgekit.errors import EdgekitError, Unsupported
 from edgekit.models._tensorflow import make_way
 from edgekit.models.card import Card
+from edgekit.models.kept import words_of
 from edgekit.runtimes import _openvino_graph as graph
 from edgekit.runtimes import _openvino_read as read
 
@@ -84,7 +85,7 @@ def from_file(path: Path, card: Card | None) -> Any:
     except EdgekitError:
         raise
     except Exception as error:  # the library's exceptions have no common base of their own
-        raise _unsupported(path.name, error) from error
+        raise _unsupported(card.arch if card else path.name, error) from error
     if len(converted.inputs) != 1 or len(converted.outputs) != 1:
         found = f"{len(converted.inputs)} inputs and {len(converted.outputs)} outputs"
         raise Unsupported(f"{path.name} has {found}: a classifier has one of each")
@@ -166,7 +167,7 @@ def _finish(model: Any, name: str, known: set[str], scopes: dict[str, str]) -> A
 def _unsupported(name: str, error: Exception) -> Unsupported:
     text = str(error)
     culprit = re.search(r"(?:aten|prim)::\w+|No translator found for (\S+)", text)
-    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    first = words_of(error, {})
     return Unsupported(
         f"{name} cannot be converted to OpenVINO: {first}",
         hint=f"the converter stopped at {culprit[0]}; choose an architecture without it"

@@ -80,7 +80,7 @@ for i in np.argsort(-scores)[:5]:
     def compile(self, model: Any, card: Card, into: Path, progress: Progress) -> InputForm:
         progress(0, 1, "converting to LiteRT")
         if isinstance(model, Path):
-            convert(model, card.image_size, into / self.file)
+            convert(model, card.image_size, into / self.file, card.arch)
         else:
             _from_torch(model, card, into / self.file)
         progress(1, 1, "converted to LiteRT")

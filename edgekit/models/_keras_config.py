@@ -1,0 +1,160 @@
+"""The configuration of a Keras file, read and written without running anything of it."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import MissingPackage, WeightsError
+
+LARGEST = 64 * 2**20
+"""Bytes of a configuration; the largest of Keras's own applications has 2 MB."""
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+CODE = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
+"""Layers of Keras that hold a program, or read one from elsewhere."""
+WHOLE = "save the whole model: model.save('model.keras')"
+
+
+def read(path: Path) -> Any:
+    """The architecture that a .keras or .h5 file describes, as plain data.
+
+    Raises:
+        WeightsError: it describes none, or keeps parts of itself in other files.
+    """
+    h5py = _h5py()
+    try:
+        if path.suffix.lower() == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                if archive.getinfo(CONFIG).file_size > LARGEST:
+                    raise _no_model(path, "its configuration is larger than 64 MB")
+                text: Any = archive.read(CONFIG)
+                if WEIGHTS in archive.namelist():
+                    with archive.open(WEIGHTS) as stream, h5py.File(stream) as file:
+                        _refuse_elsewhere(file, path)
+        else:
+            with h5py.File(path) as file:
+                _refuse_elsewhere(file, path)
+                if "model_config" not in file.attrs:
+                    raise _no_model(path, "it holds weights without a model")
+                if file.attrs.get_id("model_config").get_storage_size() > LARGEST:
+                    raise _no_model(path, "its configuration is larger than 64 MB")
+                text = file.attrs["model_config"]
+    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+        raise _no_model(path, "it cannot be read as one") from error
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:  # no text, no JSON, no end
+        raise _no_model(path, "its configuration is not JSON") from error
+    if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
+        raise _no_model(path, "its configuration describes no model")
+    return found
+
+
+def _no_model(path: Path, why: str) -> WeightsError:
+    return WeightsError(f"model.weights: {path} is not a Keras model: {why}", hint=WHOLE)
+
+
+def _h5py() -> Any:
+    try:
+        return importlib.import_module("h5py")
+    except ModuleNotFoundError as error:
+        raise MissingPackage("h5py", "keras", "model.weights: a Keras model") from error
+
+
+def _refuse_elsewhere(file: Any, path: Path) -> None:
+    """Refuse links to other HDF5 files, and data kept in other files: they could name any file of
+    this machine.
+
+    Raises:
+        WeightsError: with their names.
+    """
+    h5py = _h5py()
+    found: list[str] = []
+
+    def look(name: str, link: Any) -> None:
+        if isinstance(link, h5py.ExternalLink):
+            found.append(name)
+        elif isinstance(link, h5py.HardLink):
+            item = file[name]
+            if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
+                found.append(name)
+
+    file.visititems_links(look)
+    if found:
+        raise WeightsError(
+            f"model.weights: {path} keeps parts of itself in other files, which are not read: "
+            f"{', '.join(found[:3])}",
+            hint=WHOLE,
+        )
+
+
+def write(config: Any, path: Path) -> None:
+    """Put another configuration into a .keras or .h5 file."""
+    text = json.dumps(config)
+    if path.suffix == ".h5":
+        with _h5py().File(path, "r+") as file:
+            file.attrs["model_config"] = text
+        return
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in sorted(archive.namelist())}
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        for name, content in {**parts, CONFIG: text.encode()}.items():
+            archive.writestr(zipfile.ZipInfo(name), content)  # without the time of day
+    path.write_bytes(whole.getvalue())
+
+
+def entries(config: Any) -> Iterator[dict[str, Any]]:
+    """Every mapping in a configuration, at any depth, the outer ones first."""
+    waiting = [config]
+    while waiting:
+        here = waiting.pop()
+        if isinstance(here, dict):
+            yield here
+        if isinstance(here, dict | list):
+            waiting += reversed([*(here.values() if isinstance(here, dict) else here)])
+
+
+def refuse_code(config: Any, path: Path) -> None:
+    """
+    Raises:
+        WeightsError: it holds a Lambda layer or a class of somebody's own.
+    """
+    found = dict.fromkeys(_called(entry) for entry in entries(config) if _is_foreign(entry))
+    if found:
+        raise holds_code(path, list(found))
+
+
+def holds_code(path: Path, found: list[str]) -> WeightsError:
+    more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+    return WeightsError(
+        f"model.weights: {path} holds code or layers of its maker's own: "
+        f"{', '.join(found[:8])}{more}",
+        hint="loading it could run any code: build the model of Keras's own layers and save it "
+        "again, or export it to ONNX",
+    )
+
+
+def _called(entry: dict[str, Any]) -> str:
+    inner = entry.get("config")
+    label = inner.get("name") if isinstance(inner, dict) else None
+    name = entry["class_name"]
+    return f"{name} ({label})" if label else str(name)
+
+
+def _is_foreign(entry: dict[str, Any]) -> bool:
+    """Whether an entry of a model's configuration is no layer of Keras's own: code, or what a user
+    registered."""
+    name, module = entry.get("class_name"), entry.get("module")
+    if not isinstance(name, str):
+        return False
+    if name in CODE or name == "function":
+        return True
+    is_registered = ">" in str(entry.get("registered_name") or name)
+    is_own = not module or str(module).split(".")[0] in ("keras", "builtins")
+    return is_registered or not is_own
