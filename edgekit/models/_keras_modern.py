@@ -90,7 +90,7 @@ def _take_float32(entry: dict[str, Any]) -> set[str]:
 
 def _rescale(entry: dict[str, Any], options: dict[str, Any]) -> None:
     """Write arithmetic of an image with a number as the layer Rescaling; other stays as it is."""
-    function = str(options.get("function")).removeprefix("math.")
+    function = str(options.get("function")).rpartition(".")[2]
     nodes = entry.get("inbound_nodes")
     if function not in RESCALES or not isinstance(nodes, list) or len(nodes) != 1:
         return
