@@ -24,8 +24,9 @@ from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import digest_of, write_atomically
 from edgekit.engine.observer import Observer
+from edgekit.engine.records import read_record
 from edgekit.engine.store import Store
-from edgekit.errors import EdgekitError, InputError, StorageError, storage_errors
+from edgekit.errors import EdgekitError, StorageError, storage_errors
 from edgekit.evaluation.gates import Gates
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.source import ModelSource
@@ -305,13 +306,12 @@ def read_matrix_report(path: Path) -> MatrixReport | None:
     """
     if not path.exists():
         return None
-    try:
-        return MatrixReport.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(
-            f"{path} is not a matrix report of this version of edgekit",
-            hint="move it away; finished steps are kept in the store all the same",
-        ) from error
+    return read_record(
+        MatrixReport,
+        path,
+        "matrix report of this version of edgekit",
+        "move it away; finished steps are kept in the store all the same",
+    )
 
 
 def publish_matrix(report: MatrixReport, folder: Path) -> None:

@@ -88,7 +88,7 @@ def mutated(draw: st.DrawFn, good: Any) -> Any:
         where = draw(st.sampled_from(list(paths_in(data))))
         if not where:
             if draw(st.integers(0, 20)) == 0:
-                data = draw(st.sampled_from(ODD_VALUES))
+                data = deepcopy(draw(st.sampled_from(ODD_VALUES)))
             continue
         parent = data
         for part in where[:-1]:

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgekit.engine.observer import Silent
 from edgekit.engine.step import Step
@@ -16,6 +18,7 @@ from edgekit.matrix import load_matrix, publish_matrix, read_matrix_report, run_
 from edgekit.report.matrix import MatrixReport
 from edgekit.report.render import render_matrix
 from tests.conftest import write_images
+from tests.mutations import fuzz, json_texts, refusals
 
 SPEC = """\
 data: {source: imagefolder, path: images, image_size: 32}
@@ -153,7 +156,7 @@ def test_a_file_that_is_no_report_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "matrix.json"
     assert read_matrix_report(path) is None
     path.write_text("{}")
-    with pytest.raises(InputError, match="not a matrix report"):
+    with pytest.raises(InputError, match="no matrix report"):
         read_matrix_report(path)
 
 
@@ -170,3 +173,15 @@ def test_the_matrix_that_ships_names_the_families_people_choose_between() -> Non
     assert set(matrix.targets) == {"rpi", "intel-npu", "android"}
     names = {matrix.recipe(entry).name for entry in matrix.architectures}
     assert len(names) == len(matrix.architectures)
+
+
+@fuzz
+@given(data=st.data())
+def test_any_damage_of_a_matrix_report(
+    world: Path, report: MatrixReport, data: st.DataObject
+) -> None:
+    path = world / "damaged.json"
+    text = data.draw(json_texts(report.model_dump(mode="json")))
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    with refusals():
+        assert read_matrix_report(path)

@@ -207,6 +207,7 @@ def _plan(
     device: str | None,
 ) -> tuple[Plan, Store]:
     from edgekit.build.plan import RECORD, make_plan
+    from edgekit.engine.records import parse_json
     from edgekit.engine.store import Store, default_store
     from edgekit.spec.recipe import load_recipe
     from edgekit.spec.target import known_targets, load_target
@@ -222,7 +223,8 @@ def _plan(
         record = build_dir / parsed.name / target.name / RECORD
         # It only explains what changed: without a readable one, the plan says "never built here".
         with contextlib.suppress(OSError, ValueError):
-            last |= json.loads(record.read_text(encoding="utf-8"))
+            found = parse_json(record.read_bytes())
+            last |= found if isinstance(found, dict) else {}
     timing_device = _timing_device(device, loaded) if device else None
     return make_plan(parsed, loaded, cache, last, force, timing_device), cache
 

@@ -15,6 +15,7 @@ from typing import Any
 from edgekit.data.labels import refuse_control_characters
 from edgekit.data.sources.base import Listing, Sample, Source
 from edgekit.engine.artifact import digest_of, sha256_of, write_atomically
+from edgekit.engine.records import parse_json
 from edgekit.errors import DataError, storage_errors
 
 MAX_SHOWN = 5  # file names in a message before "and N more"
@@ -78,10 +79,7 @@ def _digests(samples: tuple[Sample, ...], memory: Path) -> dict[str, str]:
         DataError: a file cannot be read.
         StorageError: the memory cannot be written.
     """
-    try:
-        known: dict[str, list[Any]] = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
+    known = _remembered(memory)
     states = {sample.path: _state(sample.path) for sample in samples}
     changed = [p for p, state in states.items() if known.get(str(p), [])[:-1] != state]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -94,6 +92,16 @@ def _digests(samples: tuple[Sample, ...], memory: Path) -> dict[str, str]:
         with storage_errors(memory.parent):
             write_atomically(memory, json.dumps(fresh))
     return {sample.name: str(fresh[str(sample.path)][-1]) for sample in samples}
+
+
+def _remembered(memory: Path) -> dict[str, list[Any]]:
+    """What was written last; what is damaged is hashed again."""
+    try:
+        rows = parse_json(memory.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    whole = rows.items() if isinstance(rows, dict) else ()
+    return {name: row for name, row in whole if isinstance(row, list) and row}
 
 
 def _state(path: Path) -> list[int]:

@@ -5,7 +5,6 @@ Only looks, changes nothing. What cannot be read is None, and the reason stands 
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import uuid
@@ -19,6 +18,7 @@ from edgekit.devices.device import Device
 from edgekit.devices.engines import DISTRIBUTIONS
 from edgekit.devices.facts import Checked, PythonThere, Throttling
 from edgekit.devices.files import free_bytes
+from edgekit.engine.records import parse_record
 from edgekit.errors import DeviceError, Fault
 
 
@@ -155,7 +155,7 @@ def probe_python(device: Device, python: str) -> PythonThere:
         why = error.message.rpartition(" ended with ")[2]
         raise DeviceError(f"{device.name}: {python} does not run: {why}") from error
     try:
-        return PythonThere.model_validate(json.loads(output.strip().splitlines()[-1]))
+        return parse_record(PythonThere, output.strip().splitlines()[-1])
     except (ValueError, IndexError) as error:
         raise DeviceError(f"{device.name}: {python} said {output.strip()[:60]!r}") from error
 

@@ -29,6 +29,16 @@ from edgekit.spec.yamlfile import parse, suggestion
 from edgekit.transports.base import Transport
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+NOT_BY_LINES = "is written in a form that cannot be changed line by line"
+UNREADABLE = (
+    yaml.YAMLError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+    StopIteration,
+)
+"""What PyYAML ends in, of a date such as 2024-13-01 or a tag that fits no value."""
 HEADER = "# The devices of edgekit; see `edgekit device --help`. No passwords belong here.\n"
 
 
@@ -115,7 +125,8 @@ def add_device(name: str, transport: Transport, path: Path | None = None) -> Non
         check_name(name, path)
         before = _text(path) or HEADER
         after = before + ("" if before.endswith("\n") else "\n") + line
-        expected = {**_loaded(before), name: entry}
+        with _by_lines(path):
+            expected = {**_loaded(before), name: entry}
         _write(path, after, expected, f"add this line: {line.strip()}")
 
 
@@ -132,10 +143,12 @@ def remove_device(name: str, path: Path | None = None) -> None:
         names = list(data) if isinstance(data, dict) else []
         if name not in names:
             raise InputError(f"no device {name!r} in {path}; {suggestion(name, names)}")
-        first, last = _lines_of(name, before)
+        with _by_lines(path):
+            first, last = _lines_of(name, before)
+            known = _loaded(before)
         lines = before.splitlines(keepends=True)
         after = "".join(lines[:first] + lines[last + 1 :])
-        expected = {other: entry for other, entry in _loaded(before).items() if other != name}
+        expected = {other: entry for other, entry in known.items() if other != name}
         _write(path, after, expected, f"delete lines {first + 1} to {last + 1}")
 
 
@@ -178,8 +191,23 @@ def _locked(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _by_lines(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UNREADABLE as error:
+        raise InputError(f"{path} {NOT_BY_LINES}", hint="change it by hand") from error
+
+
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+    """
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
 
 
 def _write(path: Path, after: str, expected: dict[str, Any], by_hand: str) -> None:
@@ -187,13 +215,10 @@ def _write(path: Path, after: str, expected: dict[str, Any], by_hand: str) -> No
     does not go by lines (one brace around all) is left to its owner."""
     try:
         same = _loaded(after) == expected
-    except yaml.YAMLError:
+    except UNREADABLE:
         same = False
     if not same:
-        raise InputError(
-            f"{path} is written in a form that cannot be changed line by line",
-            hint=f"by hand: {by_hand}",
-        )
+        raise InputError(f"{path} {NOT_BY_LINES}", hint=f"by hand: {by_hand}")
     # A link, as to a folder of dot files, stays one.
     write_atomically(path.resolve(), after)
 

@@ -34,7 +34,11 @@ from edgekit.engine.artifact import (
     sha256_of,
     write_atomically,
 )
+from edgekit.engine.records import parse_json
 from edgekit.errors import InputError, IntegrityError, storage_errors
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+"""Of an entry or a record that was damaged; ValueError is pydantic's as well."""
 
 
 class Store:
@@ -51,9 +55,9 @@ class Store:
         """
         try:
             with storage_errors(self.root):
-                entry = json.loads(self._step(key).read_text(encoding="utf-8"))
+                entry = parse_json(self._step(key).read_bytes())
                 return self._read(entry["digest"], entry["seconds"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        except UNREADABLE:
             return None
 
     def get(self, digest: str) -> Artifact | None:
@@ -61,7 +65,7 @@ class Store:
         try:
             with storage_errors(self.root):
                 return self._read(digest)
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        except UNREADABLE:
             return None
 
     @contextmanager
@@ -169,14 +173,14 @@ class Store:
     def _is_whole(self, digest: str) -> bool:
         try:
             self._read(digest).verify()
-        except (OSError, ValueError, KeyError, TypeError, IntegrityError):
+        except (*UNREADABLE, IntegrityError):
             return False
         return True
 
     def _read(self, digest: str, seconds: float = 0.0) -> Artifact:
         """The object as its record describes it."""
         path = self._object(digest)
-        record = json.loads((path / RECORD).read_text(encoding="utf-8"))
+        record = parse_json((path / RECORD).read_bytes())
         return Artifact(
             digest=digest,
             path=path,

@@ -6,7 +6,6 @@ edgekit wrote is known by the manifests: model files by their digests, the rest 
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Container, Iterable
 from contextlib import suppress
@@ -15,6 +14,7 @@ from pathlib import Path
 from edgekit.build_folder.reading import MANIFEST
 from edgekit.devices.bundle.bundle import INFO as BUNDLE
 from edgekit.engine.artifact import Json, sha256_of
+from edgekit.engine.records import parse_json
 
 GENERATED = (MANIFEST, "labels.txt", "golden_input.npy", "golden_scores.npy", "classify.py")
 """What lies in a variant's folder beside the files that its manifest lists."""
@@ -116,7 +116,7 @@ def _folders(folder: Path) -> list[Path]:
 def _manifest(folder: Path) -> Json:
     """As it lies there: another version's lists its files as well, and a damaged one lists none."""
     try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        found = parse_json((folder / MANIFEST).read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

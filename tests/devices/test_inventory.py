@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from edgekit.devices.inventory import (
 from edgekit.errors import ConfigError, InputError, StorageError
 from edgekit.transports.local import Local
 from edgekit.transports.ssh import Ssh
+from tests.mutations import damaged_text, fuzz, refusals
 
 WRITTEN = """\
 # My boards
@@ -210,3 +212,17 @@ def test_removing_changes_nothing_else(
         left = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         loaded = yaml.safe_load(before)  # not `data`: YAML folds some line breaks
         assert left == {other: entry for other, entry in loaded.items() if other != name}
+
+
+@fuzz
+@given(damaged_text(WRITTEN))
+def test_any_damage_of_an_inventory(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "devices.yaml"
+        path.write_bytes(text.encode(errors="surrogatepass"))
+        with refusals():
+            read_inventory(path)
+        with refusals():
+            add_device("new", Local(home="/x"), path)
+        with refusals():
+            remove_device("pi5", path)

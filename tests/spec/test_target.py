@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgekit.errors import ConfigError, InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.spec.target import known_targets, load_target
+from tests.mutations import damaged_text, fuzz, refusals
 
 GOOD = "description: mine\nruntimes: [onnxruntime]\ncpu: cortex-a53\nthreads: 2\n"
 
@@ -112,3 +115,15 @@ def test_a_runtime_that_the_device_does_not_have_is_refused(tmp_path: Path) -> N
 def test_an_engine_of_which_nothing_is_known_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nothing is known of onnxruntime==1.14.0; known: none"):
         load_target(own(tmp_path, GOOD + "engine: onnxruntime==1.14.0\n"))
+
+
+SHIPPED = [path.read_text(encoding="utf-8") for path in known_targets().values()]
+
+
+@fuzz
+@given(text=st.sampled_from([GOOD, *SHIPPED]).flatmap(damaged_text))
+def test_any_damage_of_a_target(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged.yaml"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    with refusals():
+        load_target(str(path))
