@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import WeightsError
-from edgekit.models.checkpoint_contents import SAVE_WEIGHTS, Foreign, look_into
+from edgekit.models.checkpoint_contents import SAVE_WEIGHTS, look_into
+from edgekit.models.idle_unpickler import Foreign
 from edgekit.models.source import KEY, State
 
 RAW = (
