@@ -246,3 +246,34 @@ def test_copies(folder: Path) -> None:
         shutil.copy(folder / "images/bar/00.png", folder / f"images/bar/copy{i}.png")
     found = problems(folder)
     assert found.get("copies", found.get("doubled", {}))["count"] == 30
+
+
+@brought(
+    "Images and folders",
+    "A CSV file that lists its validation images four times",
+    "told: each image counts once",
+)
+def test_doubled_rows(folder: Path) -> None:
+    rows = [f"{path.relative_to(folder)},{path.parent.name}" for path in folder.glob("images/*/*")]
+    judged = [f"{row},val" for row in rows if row.split(".")[0].endswith("0")]
+    others = [f"{row},train" for row in rows if not row.split(".")[0].endswith("0")]
+    (folder / "t.csv").write_text("\n".join(["path,label,split", *judged * 4, *others]))
+    found = problems(folder, "t.csv")["doubled"]
+    assert found["count"] == 3 * len(judged)
+    assert "each image counts once" in found["words"]
+
+
+@brought(
+    "Images and folders",
+    "A JPEG with 2,000 blocks of EXIF (130 MB), over which a decoder sits for minutes",
+    "refused: how much metadata it has",
+)
+def test_too_much_metadata(folder: Path) -> None:
+    plain = folder / "plain.jpg"
+    Image.open(folder / "images/bar/00.png").save(plain)
+    content = plain.read_bytes()
+    block = b"\xff\xe1\xff\xdcExif\0\0II*\0\x08\0\0\0" + bytes(65_484)
+    (folder / "images/bar/large.jpg").write_bytes(content[:2] + block * 2000 + content[2:])
+    done = plan(folder)
+    assert isinstance(done.exception, DataError)
+    assert "MB of metadata in" in done.exception.message
