@@ -1,4 +1,6 @@
-"""Classify an image file with a shipped model: numpy, Pillow and the model's runtime alone.
+"""Classify an image in a program of one's own: numpy, Pillow and the model's runtime alone.
+
+The scores are the model's own; `classify.py` beside each model makes probabilities of them.
 
 python classify_image.py model.tflite photo.jpg
 python classify_image.py model.onnx photo.jpg
@@ -10,6 +12,8 @@ import zipfile
 
 import numpy as np
 from PIL import Image, ImageOps
+
+FORMATS = ("JPEG", "PNG", "WEBP")
 
 
 def open_tflite(model: str):
@@ -28,14 +32,21 @@ def open_onnx(model: str):
     return facts, lambda image: session.run(["scores"], {"image": image})[0][0]
 
 
-def main(model: str, photo: str) -> None:
-    facts, run = open_onnx(model) if model.endswith(".onnx") else open_tflite(model)
-    size, image = facts["image_size"], ImageOps.exif_transpose(Image.open(photo)).convert("RGB")
-    scale = round(size / facts["crop_pct"]) / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
+def framed(image: Image.Image, size: int, crop_pct: float, fit: str) -> Image.Image:
+    """The image as the model was validated: cropped, squashed or padded with black."""
+    ratio = round(size / crop_pct) / min(image.size) if fit == "crop" else size / max(image.size)
+    width, height = (max(1, round(side * ratio)) for side in image.size)
+    if fit == "squash":
+        width, height = size, size
     image = image.resize((width, height), Image.Resampling.BICUBIC)
     left, top = (width - size) // 2, (height - size) // 2
-    pixels = np.asarray(image.crop((left, top, left + size, top + size)))
+    return image.crop((left, top, left + size, top + size))
+
+
+def main(model: str, photo: str) -> None:
+    facts, run = open_onnx(model) if model.endswith(".onnx") else open_tflite(model)
+    image = ImageOps.exif_transpose(Image.open(photo, formats=FORMATS)).convert("RGB")
+    pixels = np.asarray(framed(image, facts["image_size"], facts["crop_pct"], facts["fit"]))
     scores = run(pixels[None]).astype(float)
     for i in np.argsort(-scores)[:5]:
         print(f"{facts['classes'][i]} {scores[i]:.3f}")

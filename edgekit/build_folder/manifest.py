@@ -17,6 +17,7 @@ from edgekit.data.framing import Fit
 from edgekit.engine.artifact import FileEntry, Json
 from edgekit.engine.records import Digest, PlainName
 from edgekit.evaluation.gates import GateResult
+from edgekit.evaluation.score_meaning import ScoreMeaning
 from edgekit.evidence import Status
 from edgekit.models.channel_widths import Widths
 from edgekit.models.source import Triple
@@ -103,6 +104,8 @@ class Manifest(BaseModel):
     preprocessing: Preprocessing
     classes: tuple[str, ...]
     """In the order of the scores."""
+    scores: ScoreMeaning | None = None
+    """None in files of earlier versions."""
     model: ModelFacts
     data_fingerprint: str
     lineage: tuple[LineageStep, ...] = Field(min_length=1)

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from edgekit.build.draft import SPLITS, images
+from edgekit.agent import classify
+from edgekit.build.draft import REFERENCE, SPLITS, images
 from edgekit.build.plan import RECORD, Plan
 from edgekit.build.run import Build, RowResult, TargetResult
 from edgekit.build.runtime_steps import BlobMetadata
@@ -32,6 +33,7 @@ from edgekit.build_folder.reading import MANIFEST, REPORT
 from edgekit.build_folder.report import Report, StepRecord
 from edgekit.engine.artifact import Artifact, write_atomically
 from edgekit.errors import storage_errors
+from edgekit.evaluation.score_meaning import meaning_of
 from edgekit.evidence import Status
 from edgekit.models.card import WEIGHTS_FILE
 from edgekit.models.checkpoint import NOTE, read_note
@@ -179,7 +181,7 @@ def _publish_trunk(build: Build, folder: Path) -> None:
 
 
 def _publish_row(build: Build, result: RowResult, report: Report, destination: Path) -> Manifest:
-    """One variant's folder: model, manifest, labels, a golden input and scores, an example."""
+    """One variant's folder: model, manifest, labels, a golden input and scores, classify.py."""
     runtime = find_runtimes()[result.row.runtime]
     card = result.artifact.described_by(CompiledMetadata).card
     manifest = _manifest(build, result, report)
@@ -195,7 +197,7 @@ def _publish_row(build: Build, result: RowResult, report: Report, destination: P
         (part / "labels.txt").write_text(labels, encoding="utf-8")
         if manifest.preprocessing.inside_the_model:
             _write_golden(build, result, part)
-            (part / "classify.py").write_text(runtime.example, encoding="utf-8")
+        shutil.copyfile(classify.__file__, part / "classify.py")
         (part / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
         part.chmod(0o755)
         swap(part, destination)
@@ -249,6 +251,7 @@ def _manifest(build: Build, result: RowResult, report: Report) -> Manifest:
             std=form.std,
         ),
         classes=card.classes,
+        scores=meaning_of(np.load(build.artifacts[REFERENCE].verified("scores.npy"))),
         model=ModelFacts(
             arch=card.arch, parameters=card.parameters, macs=card.macs, widths=card.widths
         ),

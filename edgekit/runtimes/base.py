@@ -37,8 +37,6 @@ class Runtime(Compiler, Reader, Microbenchmark):
     gains_from: ClassVar[tuple[str, ...]] = ()
     """Patterns of zeros in the weights, as `sparsify` names them, that it was measured to be faster
     with (tests/benchmarks/sparsity.py)."""
-    example: ClassVar[str]
-    """A program of ten lines that runs the shipped file with numpy and the runtime alone."""
 
     @classmethod
     def device_for(cls, device: str) -> str:

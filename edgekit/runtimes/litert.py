@@ -64,18 +64,6 @@ class LiteRT(Runtime):
     quantizers = ("ai-edge-quantizer",)
     channel_axis = 3
     calibrations = ("minmax", "moving_average")
-    example = """\
-import sys, zipfile
-import numpy as np
-from ai_edge_litert.interpreter import Interpreter
-
-labels = zipfile.ZipFile("model.tflite").read("labels.txt").decode().splitlines()
-run = Interpreter("model.tflite").get_signature_runner()
-image = np.load(sys.argv[1] if len(sys.argv) > 1 else "golden_input.npy")  # uint8 [1, H, W, 3]
-scores = run(image=image)["scores"][0].astype(float)
-for i in np.argsort(-scores)[:5]:
-    print(f"{labels[i]} {scores[i]:.3f}")
-"""
 
     def compile(self, model: Any, card: Card, into: Path, progress: Progress) -> InputForm:
         progress(0, 1, "converting to LiteRT")

@@ -57,19 +57,6 @@ class OnnxRuntime(Runtime):
     quantizers: ClassVar[tuple[str, ...]] = tuple(QUANTIZERS)
     calibrations: ClassVar[tuple[CalibrationMethod, ...]] = ("minmax", "moving_average")
 
-    example: ClassVar[str] = """\
-import json, sys
-import numpy as np
-import onnxruntime
-
-session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
-labels = json.loads(session.get_modelmeta().custom_metadata_map["labels"])
-image = np.load(sys.argv[1] if len(sys.argv) > 1 else "golden_input.npy")  # uint8 [1, H, W, 3]
-scores = session.run(["scores"], {"image": image})[0][0]
-for i in np.argsort(-scores)[:5]:
-    print(f"{labels[i]} {scores[i]:.3f}")
-"""
-
     def compile(self, model: Any, card: Card, into: Path, progress: Progress) -> InputForm:
         with _packages("compile"):
             import onnx

@@ -56,19 +56,6 @@ class OpenVino(TakesOver, CompilesAhead):
         "percentile",
     )
     corrects_bias: ClassVar[bool] = True
-    example: ClassVar[str] = """\
-import json, sys
-import numpy as np
-import openvino
-
-model = openvino.Core().read_model("model.xml")
-labels = json.loads(model.get_rt_info(["edgekit", "preprocessing"]).value)["classes"]
-run = openvino.Core().compile_model(model, "CPU")  # or "NPU"
-image = np.load(sys.argv[1] if len(sys.argv) > 1 else "golden_input.npy")  # uint8 [1, H, W, 3]
-scores = run(image)["scores"][0]
-for i in np.argsort(-scores)[:5]:
-    print(f"{labels[i]} {scores[i]:.3f}")
-"""
 
     def compile(self, model: Any, card: Card, into: Path, progress: Progress) -> InputForm:
         progress(0, 1, "converting to OpenVINO")

@@ -25,6 +25,10 @@ BOARD = "{description: a board, runtimes: [onnxruntime], cpu: cortex-a76, thread
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path)
+
+
+def write_pictures(root: Path) -> Path:
     """Wide pictures, red at their left or at their right end."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 40), ("val", 20)):
@@ -32,11 +36,11 @@ def folder(tmp_path: Path) -> Path:
             pixels = rng.integers(0, 60, (24, 72, 3), np.uint8)
             end = slice(12) if i % 2 else slice(60, None)
             pixels[:, end, 0] = 220
-            into = tmp_path / "images" / split / ("left" if i % 2 else "right")
+            into = root / "images" / split / ("left" if i % 2 else "right")
             into.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(into / f"{i}.png")
-    (tmp_path / "board.yaml").write_text(BOARD)
-    return tmp_path
+    (root / "board.yaml").write_text(BOARD)
+    return root
 
 
 def save_model(path: Path, weights: NDArray[np.float32]) -> None:

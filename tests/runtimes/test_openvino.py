@@ -278,18 +278,6 @@ def test_labels_and_preprocessing_are_read_from_the_model(build: Build) -> None:
     assert model.get_rt_info(["model_info", "labels"]).value == "intact hair_crack"
 
 
-def test_the_example_runs_the_shipped_file(
-    build: Build, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(build.path("grid-uint8").parent)
-    monkeypatch.setattr(sys, "argv", ["example.py"])
-    np.save("golden_input.npy", IMAGES[:1])
-    exec(RUNTIME.example, {})
-    first = scores(build.path("grid-uint8"), IMAGES[:1])[0]
-    best = int(np.argmax(first))
-    assert capsys.readouterr().out.splitlines()[0] == f"{LABELS[best]} {first[best]:.3f}"
-
-
 @pytest.mark.parametrize(
     "settings", [{"calibration": "moving_average"}, {"calibration": "percentile"}]
 )

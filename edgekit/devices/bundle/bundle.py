@@ -1,9 +1,10 @@
 """A bundle: a folder with everything that it takes to run, check and measure a model on a device.
 
     model.tflite ...     the model, and what belongs to it
-    manifest.json, labels.txt, classify.py     as the build left them
+    manifest.json, labels.txt                  as the build left them
     golden_input.npy, golden_scores.npy        what the model must give back
     slice_images.npy, slice_labels.npy, slice_scores.npy   labelled images, and the host's scores
+    classify.py          classifies photos with it
     agent.py, smoke.json, job.json, run.sh     what runs there
     bundle.json          what it is
     SHA256SUMS           of all the others
@@ -25,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.agent import agent
+from edgekit.agent import agent, classify
 from edgekit.data.images import spread
 from edgekit.devices.agent_answer import Job
 from edgekit.devices.arrays import read_array
@@ -244,6 +245,7 @@ def write_bundle(
     for name, path in copied.items():
         shutil.copyfile(path, folder / name)
     shutil.copyfile(agent.__file__, folder / "agent.py")
+    shutil.copyfile(classify.__file__, folder / "classify.py")
     (folder / "run.sh").write_text(run_sh(info.machine), encoding="utf-8")
     (folder / "run.sh").chmod(0o755)
     few = spread(len(images), GOLDEN)

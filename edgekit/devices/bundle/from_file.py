@@ -20,6 +20,7 @@ from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.bundle.protocol import SLICE
 from edgekit.errors import EdgekitError, InputError
 from edgekit.evaluation.measure import Candidate, Ready, measure
+from edgekit.evaluation.score_meaning import meaning_of
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.description import Port
@@ -55,6 +56,7 @@ def bundle_of_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
         form=form,
         subject=subject_of(path, runtime, None, None, None),
         classes=(),
+        scores=meaning_of(outcome.scores["model"]),
         images=len(inputs),
         labelled=False,
         input_source=source,

@@ -10,6 +10,7 @@ from edgekit import __version__
 from edgekit.devices.agent_result import Threads
 from edgekit.devices.bundle.bundled_model import Subject
 from edgekit.devices.bundle.protocol import Protocol
+from edgekit.evaluation.score_meaning import ScoreMeaning
 from edgekit.runtimes import RuntimeName
 from edgekit.runtimes.contract.input_form import InputForm
 
@@ -38,6 +39,7 @@ class Info(BaseModel):
     """None where what is no image to us lies ready for the model."""
     subject: Subject
     classes: tuple[str, ...]
+    scores: ScoreMeaning | None = None
     images: int = Field(ge=1)
     labelled: bool
     input_source: str

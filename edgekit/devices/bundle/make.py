@@ -41,7 +41,7 @@ from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.spec.target import machine_of
 
-BUILD_FILES = (MANIFEST, "labels.txt", "classify.py")
+BUILD_FILES = (MANIFEST, "labels.txt")
 
 
 @contextmanager
@@ -132,6 +132,7 @@ def _from_build(folder: Path, store: Store, options: BundleOptions, into: Path) 
             form=metadata.form,
             subject=subject_of(folder / runtime.file, runtime, manifest.precision, card, lineage),
             classes=card.classes,
+            scores=manifest.scores,
             images=len(images),
             labelled=True,
             input_source=f"{len(images)} images of the {report.data.evaluated_on} split, spread "
