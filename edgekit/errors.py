@@ -214,12 +214,28 @@ def need_folder(where: Path, option: str) -> None:
         raise found
 
 
+def make_folder(where: Path, option: str) -> None:
+    """
+    Raises:
+        StorageError: it is not there and cannot be made.
+    """
+    need_folder(where, option)
+    try:
+        where.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"the folder {where} cannot be made: {error.strerror}",
+            hint=f"choose another place with {option}",
+        ) from error
+
+
 def _not_a_folder(where: Path, option: str) -> StorageError | None:
-    file = next((path for path in (where, *where.parents) if os.path.isfile(path)), None)
-    if file is None:
+    there = next((path for path in (where, *where.parents) if os.path.lexists(path)), None)
+    if there is None or there.is_dir():
         return None
+    kind = "a file" if there.is_file() else "no folder" if there.exists() else "a broken link"
     return StorageError(
-        f"{file} is a file, a folder expected", hint=f"choose a folder, with {option}"
+        f"{there} is {kind}, a folder expected", hint=f"choose a folder, with {option}"
     )
 
 

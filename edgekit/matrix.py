@@ -22,7 +22,8 @@ from edgekit.build.plan import make_plan
 from edgekit.build.run import Build, RowResult, TargetResult, execute
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import library_versions
-from edgekit.engine.artifact import digest_of, write_atomically
+from edgekit.engine.artifact import digest_of
+from edgekit.engine.atomic import write_atomically
 from edgekit.engine.observer import Observer
 from edgekit.engine.records import read_record
 from edgekit.engine.store import Store
@@ -117,7 +118,7 @@ def load_matrix(path: Path, note: Callable[[str], None] = lambda line: None) -> 
     Raises:
         ConfigError: every problem in the file, with its line.
     """
-    document = named_document(path)
+    document = named_document(path, note)
     matrix = parse(document, Matrix, _conflicts)
     for line in renamed_keys(document, matrix.stages):
         note(line)

@@ -12,7 +12,7 @@ import click
 
 from edgekit.cli._options import FILE, triple
 from edgekit.cli._output import say
-from edgekit.errors import InputError
+from edgekit.errors import STORE, STORE_VARIABLE, InputError, make_folder
 
 if TYPE_CHECKING:
     from edgekit.devices.bundle.bundle import Bundle
@@ -105,9 +105,15 @@ def tell_untrained(bundle: Bundle) -> None:
 
 
 def store_of(store: Path | None) -> Store:
+    """
+    Raises:
+        StorageError: there is no such folder, and none can be made.
+    """
     from edgekit.engine.store import Store, default_store
 
-    return Store(store or default_store())
+    root = store or default_store()
+    make_folder(root, STORE if store else STORE_VARIABLE)
+    return Store(root)
 
 
 def transports_of(names: tuple[str, ...]) -> dict[str, Transport]:

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
+from edgekit.engine.user_paths import at_home
 from edgekit.errors import InputError
 
-FILE = click.Path(path_type=Path)
+
+class UserPath(click.Path):
+    """A path as people type it: ~ is a home after `=` and `,` too, where no shell sees it."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        text = os.fspath(value)
+        if not text:
+            self.fail("a path expected, and nothing is given", param, ctx)
+        path = Path(text)
+        if not text.startswith("~") or path.exists():
+            return path
+        try:
+            return at_home(path)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+FILE = UserPath(path_type=Path)
 # `main` reads it, before there is a command.
 debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")

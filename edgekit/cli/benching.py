@@ -97,6 +97,8 @@ def import_(
     """Read the result.json that run.sh left on a device, with the checks of `bench`."""
     from edgekit.devices.bench.bench import import_result
 
+    if out:
+        need_folder(out, "--out")
     report = import_result(result, bundle_path, device)
     folder = Path("build/devices") / report.device.name / Path(report.artifact.file).stem
     _report(report, out or folder, as_json)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli._devices import on_stderr
+from edgekit.cli._devices import on_stderr, store_of
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
 from edgekit.cli._output import say, say_json
-from edgekit.errors import EdgekitError, GateBroken, InputError, need_folder
+from edgekit.errors import EdgekitError, GateBroken, InputError, make_folder, need_folder
 
 if TYPE_CHECKING:
     from edgekit.build.plan import Plan
@@ -56,7 +58,7 @@ def build(as_json: bool, **options: Any) -> None:
     from edgekit.report.comparison import compare
     from edgekit.report.publish import publish
 
-    need_folder(options["build_dir"], "--build-dir")
+    make_folder(options["build_dir"], "--build-dir")
     planned, cache = _plan(**options)
     with Console(quiet=as_json) as console:
         console.data_problems(planned.review.problems)
@@ -177,16 +179,16 @@ def plan(as_json: bool, **options: Any) -> None:
 def matrix(spec: Path, out: Path | None, store: Path | None, as_json: bool) -> None:
     """Measure many architectures on every target; goes on where it was stopped."""
     from edgekit.cli.console import Console
-    from edgekit.engine.store import Store, default_store
     from edgekit.matrix import load_matrix, publish_matrix, read_matrix_report, run_matrix
 
     matrix_spec = load_matrix(spec, on_stderr)
     folder = out or Path("build/matrix") / matrix_spec.name
+    need_folder(folder, "--out")
     known = read_matrix_report(folder / "matrix.json")
     with Console(quiet=as_json) as console:
         report = run_matrix(
             matrix_spec,
-            Store(store or default_store()),
+            store_of(store),
             console,
             known,
             lambda report: publish_matrix(report, folder),
@@ -208,16 +210,15 @@ def _plan(
 ) -> tuple[Plan, Store]:
     from edgekit.build.plan import RECORD, make_plan
     from edgekit.engine.records import parse_json
-    from edgekit.engine.store import Store, default_store
     from edgekit.spec.recipe import load_recipe
     from edgekit.spec.target import known_targets, load_target
 
+    need_folder(build_dir, "--build-dir")
     names = list(known_targets()) if targets == ("all",) else list(targets)
-    if len(set(names)) < len(names):
-        raise InputError("--target: a target is named twice")
+    _refuse_lists(names)
     parsed = load_recipe(recipe, on_stderr)
-    loaded = [load_target(name) for name in names]
-    cache = Store(store or default_store())
+    loaded = [load_target(name, on_stderr) for name in names]
+    cache = store_of(store)
     last: dict[str, Any] = {}
     for target in loaded:
         record = build_dir / parsed.name / target.name / RECORD
@@ -227,6 +228,24 @@ def _plan(
             last |= found if isinstance(found, dict) else {}
     timing_device = _timing_device(device, loaded) if device else None
     return make_plan(parsed, loaded, cache, last, force, timing_device), cache
+
+
+def _refuse_lists(names: list[str]) -> None:
+    """
+    Raises:
+        InputError: one --target names several, `all` stands beside others, or one stands twice.
+    """
+    if len(set(names)) < len(names):
+        raise InputError("--target: a target is named twice")
+    if "all" in names:
+        raise InputError("--target all stands for every target", hint="leave the others out")
+    for name in names:
+        several = [one for one in re.split(r"[,\s]+", name) if one]
+        if len(several) > 1 and not Path(name).exists():
+            raise InputError(
+                f"--target: one target expected, not {name!r}",
+                hint="repeat it: " + " ".join(f"--target {shlex.quote(one)}" for one in several),
+            )
 
 
 def _timing_device(device: str, targets: list[Target]) -> TimingDevice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,8 @@ def bundle(artifact: Path, out: Path, store: Path | None, **options: Any) -> Non
         say(f"{out}: {made.info.subject.file}, {made.info.images} images, release "
                    f"{made.release()[:16]}")  # fmt: skip
     if out.suffix != ".tar":
-        say(f"On the device: sh {out.name}/run.sh. At home: edgekit import result.json")
+        script = shlex.quote(f"{out.name}/run.sh")
+        say(f"On the device: sh {script}. At home: edgekit import result.json")
 
 
 @click.command()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgekit.cli._devices import on_stderr
-from edgekit.cli._options import debug_option, json_option
+from edgekit.cli._options import FILE, debug_option, json_option
 from edgekit.cli._output import say, say_json
 from edgekit.errors import DeviceError, Fault, InputError
 
@@ -32,8 +31,8 @@ def device() -> None:
 @click.option("--home", help="Its folder for edgekit.  [default: ~/edgekit]")
 @click.option("--python", help="The Python that runs models there.  [default: of `device setup`]")
 @click.option("--port", type=int, help="With --ssh.")
-@click.option("--ssh-config", "config", help="With --ssh: the file for `ssh -F`.")
-@click.option("--identity", help="With --ssh: the private key.")
+@click.option("--ssh-config", "config", type=FILE, help="With --ssh: the file for `ssh -F`.")
+@click.option("--identity", type=FILE, help="With --ssh: the private key.")
 @click.option(
     "--accept-new-host-key",
     is_flag=True,
@@ -79,7 +78,7 @@ def _transport(
     fields = {key: value for key, value in options.items() if value not in (None, False)}
     # The inventory is read from any folder.
     for key in fields.keys() & {"config", "identity"}:
-        fields[key] = str(Path(fields[key]).expanduser().absolute())
+        fields[key] = str(fields[key].absolute())
     try:
         return find_transports()[way].model_validate({**where.get(way, {}), **fields})
     except ValidationError as error:

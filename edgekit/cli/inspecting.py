@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from edgekit.cli._devices import store_of
 from edgekit.cli._options import FILE, debug_option, json_option, store_option, triple
 from edgekit.cli._output import say_json
 
@@ -40,11 +41,10 @@ def inspect(
     """
     from edgekit.build_folder.float_twin import InspectOptions, locate
     from edgekit.cli.console import Console
-    from edgekit.engine.store import Store, default_store
     from edgekit.inspection.causes import find_causes
     from edgekit.inspection.layerwise import inspect_files
 
-    pair = locate(artifact, Store(store or default_store()), InspectOptions(**options))
+    pair = locate(artifact, store_of(store), InspectOptions(**options))
     files = pair.float_path, pair.float_form, pair.path, pair.form
     found = inspect_files(pair.runtime, *files, pair.images, pair.rescaled)
     causes = find_causes(found)

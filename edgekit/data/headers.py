@@ -15,7 +15,8 @@ from edgekit.data.images import LONGEST, MAX_PIXELS, decode
 from edgekit.data.inventory import Inventory, reading
 from edgekit.data.metadata_blocks import metadata_fault
 from edgekit.engine.action import library_versions
-from edgekit.engine.artifact import digest_of, write_atomically
+from edgekit.engine.artifact import digest_of
+from edgekit.engine.atomic import write_atomically
 from edgekit.errors import storage_errors
 
 VERSION = 1

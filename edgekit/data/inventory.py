@@ -14,7 +14,8 @@ from typing import Any
 
 from edgekit.data.labels import refuse_control_characters
 from edgekit.data.sources.base import Listing, Sample, Source
-from edgekit.engine.artifact import digest_of, sha256_of, write_atomically
+from edgekit.engine.artifact import digest_of, sha256_of
+from edgekit.engine.atomic import write_atomically
 from edgekit.engine.records import parse_json
 from edgekit.errors import DataError, storage_errors
 

@@ -22,7 +22,8 @@ import yaml
 from filelock import FileLock
 
 from edgekit.discovery import find
-from edgekit.engine.artifact import write_atomically
+from edgekit.engine.atomic import need_file, write_atomically
+from edgekit.engine.user_paths import at_home
 from edgekit.errors import ConfigError, InputError, Problem, StorageError
 from edgekit.spec.yaml_document import Document
 from edgekit.spec.yamlfile import parse, suggestion
@@ -48,9 +49,16 @@ def find_transports() -> dict[str, type[Transport]]:
 
 
 def inventory_path() -> Path:
-    """$EDGEKIT_DEVICES, else edgekit/devices.yaml in the user's configuration folder."""
-    if os.environ.get("EDGEKIT_DEVICES"):
-        return Path(os.environ["EDGEKIT_DEVICES"])
+    """$EDGEKIT_DEVICES, else edgekit/devices.yaml in the user's configuration folder.
+
+    Raises:
+        InputError: it begins with ~ and names nobody's home.
+    """
+    if chosen := os.environ.get("EDGEKIT_DEVICES"):
+        try:
+            return at_home(Path(chosen))
+        except ValueError as error:
+            raise InputError(f"EDGEKIT_DEVICES: {error}") from None
     config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(config) / "edgekit" / "devices.yaml"
 
@@ -180,6 +188,7 @@ def _entry(document: Document, name: str) -> Transport:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
+    need_file(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):

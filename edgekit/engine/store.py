@@ -32,9 +32,10 @@ from edgekit.engine.artifact import (
     digest_of,
     record_of,
     sha256_of,
-    write_atomically,
 )
+from edgekit.engine.atomic import permitted, sweep, write_atomically
 from edgekit.engine.records import parse_json
+from edgekit.engine.user_paths import at_home
 from edgekit.errors import InputError, IntegrityError, storage_errors
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError)
@@ -77,7 +78,8 @@ class Store:
         """
         with storage_errors(self.root):
             (self.root / "locks").mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.root / "locks" / f"{key}.lock")
+            path = self.root / "locks" / f"{key}.lock"
+            lock = FileLock(path, mode=permitted(0o666))
             try:
                 held = lock.acquire(timeout=0)
             except Timeout:
@@ -95,7 +97,7 @@ class Store:
             folder = self.root / "temp" / uuid.uuid4().hex
             # Locked before it is made, so that no other build ever finds it without its lock.
             with _only_user(folder):
-                folder.mkdir(mode=0o700)
+                folder.mkdir()
                 try:
                     yield folder
                 finally:
@@ -110,6 +112,7 @@ class Store:
             if folder.is_dir():
                 with suppress(Timeout, PermissionError), _only_user(folder):
                     shutil.rmtree(folder, ignore_errors=True)
+        sweep(self.root / "steps")
 
     def partial(self, key: str, parents: tuple[str, ...] = (), fresh: bool = False) -> Path:
         """Where a long step may leave what it needs to resume; dropped once it is done.
@@ -158,7 +161,7 @@ class Store:
         for path in folder.rglob("*"):
             if path.is_file():
                 _flush(path)
-                path.chmod(0o444)
+            path.chmod(permitted(0o444 if path.is_file() else 0o777))
         destination = self._object(digest)
         destination.parent.mkdir(parents=True, exist_ok=True)
         with self.lock(digest):
@@ -216,11 +219,9 @@ def default_store() -> Path:
     """
     if chosen := os.environ.get("EDGEKIT_STORE"):
         try:
-            return Path(chosen).expanduser()  # no shell has done it in a .env or a unit file
-        except RuntimeError as error:
-            raise InputError(
-                f"EDGEKIT_STORE is {chosen}: there is no such home", hint="give the whole path"
-            ) from error
+            return at_home(Path(chosen))  # no shell has done it in a .env or a unit file
+        except ValueError as error:
+            raise InputError(f"EDGEKIT_STORE: {error}") from None
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "edgekit"
 

@@ -32,9 +32,21 @@ def folder_of(context: Any) -> Path:
     return context[FOLDER] if context else Path()
 
 
+def at_home(path: Path) -> Path:
+    """A path whose ~ or ~name stands for a home.
+
+    Raises:
+        ValueError: nobody has that name.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path}: nobody's home is {path.parts[0]}: give the whole path") from None
+
+
 def resolved(path: Path, info: ValidationInfo) -> Path:
     """A path as the program can use it."""
-    return folder_of(info.context) / path.expanduser()
+    return folder_of(info.context) / at_home(path)
 
 
 UserPath = Annotated[Path, Field(strict=False), AfterValidator(resolved)]

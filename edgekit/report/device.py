@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgekit.devices.bench.report import DeviceReport
-from edgekit.engine.artifact import write_atomically
+from edgekit.engine.atomic import write_atomically
 from edgekit.evidence import Validity
 from edgekit.report.render import render
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,8 @@ from edgekit.build_folder.manifest import (
 )
 from edgekit.build_folder.reading import MANIFEST, REPORT
 from edgekit.build_folder.report import Report, StepRecord
-from edgekit.engine.artifact import Artifact, write_atomically
+from edgekit.engine.artifact import Artifact
+from edgekit.engine.atomic import permitted, write_atomically
 from edgekit.errors import storage_errors
 from edgekit.evaluation.score_meaning import meaning_of
 from edgekit.evidence import Status
@@ -176,7 +177,7 @@ def _publish_trunk(build: Build, folder: Path) -> None:
     part = folder / f".{FLOAT_FILE}.part"
     note = read_note(source) | {"seen": " ".join(sorted(build.plan.seen))}
     save_file(load_file(source), part, metadata={NOTE: json.dumps(note)})
-    part.chmod(0o644)
+    part.chmod(permitted(0o666))
     part.replace(folder / FLOAT_FILE)
 
 
@@ -186,7 +187,8 @@ def _publish_row(build: Build, result: RowResult, report: Report, destination: P
     card = result.artifact.described_by(CompiledMetadata).card
     manifest = _manifest(build, result, report)
     destination.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.part-"))
+    part = destination.parent / f".{destination.name}.part-{uuid.uuid4().hex}"
+    part.mkdir()
     try:
         for name in runtime.files():
             shutil.copyfile(result.artifact.verified(name), part / name)
@@ -199,7 +201,6 @@ def _publish_row(build: Build, result: RowResult, report: Report, destination: P
             _write_golden(build, result, part)
         shutil.copyfile(classify.__file__, part / "classify.py")
         (part / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
-        part.chmod(0o755)
         swap(part, destination)
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -173,12 +173,13 @@ def load_recipe(path: Path, note: Callable[[str], None] = lambda line: None) -> 
     """Read a recipe.
 
     Args:
-        note: takes a line for the user about each key that is read under its old name.
+        note: takes a line for the user about each key that is read under its old name, and about a
+            name that is not the file's.
 
     Raises:
         ConfigError: every problem in the file, with its line.
     """
-    document = named_document(path)
+    document = named_document(path, note)
     recipe = parse(document, Recipe, conflicts)
     for line in renamed_keys(document, recipe.stages):
         note(line)

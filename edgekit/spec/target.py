@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,7 @@ from pydantic import (
 )
 
 from edgekit.data.framing import Framing
+from edgekit.engine.user_paths import at_home
 from edgekit.errors import InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.runtimes import find_runtimes
@@ -170,19 +172,27 @@ def known_targets() -> dict[str, Path]:
     return {path.stem: path for path in sorted(targets_folder().glob("*.yaml"))}
 
 
-def load_target(name: str) -> Target:
+def load_target(name: str, note: Callable[[str], None] = lambda line: None) -> Target:
     """Load a target by its name, or from a YAML file of one's own.
+
+    Args:
+        note: takes a line for the user about a name that is not the file's.
 
     Raises:
         ConfigError: problems in the file. InputError: no such target.
     """
-    if name.endswith((".yaml", ".yml")):
-        path = Path(name)
+    if name.lower().endswith((".yaml", ".yml")):
+        try:
+            path = at_home(Path(name))
+        except ValueError as error:
+            raise InputError(f"--target: {error}") from None
     elif name in known_targets():
         path = known_targets()[name]
     else:
         raise InputError(
             f"--target: no target {name!r}",
-            hint=f"{suggestion(name, list(known_targets()))}; or give a .yaml file",
+            hint=f"did you mean {name}.yaml?"
+            if Path(f"{name}.yaml").is_file()
+            else f"{suggestion(name, list(known_targets()))}; or give a .yaml file",
         )
-    return parse(named_document(path), Target)
+    return parse(named_document(path, note), Target)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,11 +25,24 @@ MOST_PROBLEMS = 100
 """That words are found for: of a file of another kind every line is one."""
 
 
-def named_document(path: Path) -> Document:
-    """A file whose `name`, unless it gives one, is that of the file."""
+NAME = re.compile("[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+def named_document(path: Path, note: Callable[[str], None] = lambda line: None) -> Document:
+    """A file whose `name`, unless it gives one, is that of the file, as far as one can name a
+    folder, on any device.
+
+    Args:
+        note: takes a line for the user where it is another.
+    """
     document = Document(path)
-    if isinstance(document.data, dict):
-        document.data = {"name": path.stem, **document.data}
+    if isinstance(document.data, dict) and "name" not in document.data:
+        name = path.stem
+        if not NAME.fullmatch(name):
+            letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+            name = re.sub("[^A-Za-z0-9_.]+", "-", letters).strip("-.") or name
+            note(f"{path} is called {name}; the key `name` can give another")
+        document.data = {"name": name, **document.data}
     return document
 
 

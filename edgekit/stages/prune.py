@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from edgekit.engine.action import Action, Context, Inputs
-from edgekit.engine.artifact import Json, write_atomically
+from edgekit.engine.artifact import Json
+from edgekit.engine.atomic import write_atomically
 from edgekit.engine.user_paths import UserFunction, folder_of
 from edgekit.errors import InputError
 from edgekit.evaluation.measure import HERE, Machine

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # a script sees its own fold
 
 from edgekit.agent import agent
 from edgekit.engine.action import library_versions
-from edgekit.engine.artifact import write_atomically
+from edgekit.engine.atomic import write_atomically
 from edgekit.engine.store import Store, default_store
 from edgekit.evaluation.measure import HOST_THREADS, PROTOCOL
 from tests.benchmarks.comparison import making, table

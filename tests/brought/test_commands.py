@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -288,3 +289,105 @@ def test_umlauts_in_an_ascii_locale(folder: Path, variable: str) -> None:
     assert done.returncode == 2
     shown = r"n\xf6.yaml" if "ascii" in variable else "nö.yaml"
     assert shown in done.stderr
+
+
+@brought(
+    "Recipes and commands",
+    "`--target a,b`",
+    "refused: to repeat --target, and so to be pasted",
+)
+def test_targets_in_one_option(folder: Path) -> None:
+    code, said = run("plan", "r.yaml", "--target", "rpi5,x86-cpu")
+    assert code == 2
+    hint = said.rpartition("repeat it: ")[2]
+    assert run("plan", "r.yaml", *shlex.split(hint))[0] == 0
+    assert run("plan", "r.yaml", "--target", "all", "--target", "rpi5")[0] == 2
+
+
+@brought(
+    "Recipes and commands",
+    "A path that cannot be made, as --store or --build-dir: below a file, a device, a broken link",
+    "refused: at once",
+)
+@pytest.mark.parametrize("place", ["r.yaml", "r.yaml/x", "gone", "gone/x", "/dev/null", "x" * 300])
+@pytest.mark.parametrize("option", ["--store", "--build-dir"])
+def test_a_folder_that_cannot_be_made(folder: Path, option: str, place: str) -> None:
+    (folder / "gone").symlink_to("nowhere")
+    code, said = run("build", "r.yaml", "--target", "rpi5", option, place)
+    assert code == 2
+    assert "a folder expected" in said or "cannot be made" in said
+    assert option in said
+
+
+@brought(
+    "Recipes and commands",
+    "`~nosuchuser/x` or nothing at all, in any path",
+    "refused: nobody's home is that",
+)
+def test_nobodys_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = "~nosuchuser/x"
+    for words in (
+        ("plan", nobody, "--target", "rpi5"),
+        ("plan", "r.yaml", "--target", f"{nobody}.yaml"),
+        ("plan", "r.yaml", "--target", "rpi5", "--store", nobody),
+        ("plan", "r.yaml", "--target", "rpi5", "--build-dir", nobody),
+        ("inspect", nobody),
+        ("bundle", nobody, "--out", "x"),
+        ("device", "add", "pi", "--ssh", "pi@pi", "--identity", nobody, "--unchecked"),
+    ):
+        code, said = run(*words)
+        assert code == 2
+        assert "nobody's home is ~nosuchuser" in said
+    for old, new in {"images,": f"{nobody},", "scratch": f"{nobody}.pth"}.items():
+        assert "nobody's home is ~nosuchuser" in refused(old, new)
+    assert run("plan", "r.yaml", "--target", "rpi5", "--store", "")[0] == 2
+    (folder / "r.yaml").write_text(RECIPE)
+    for variable in ("EDGEKIT_STORE", "EDGEKIT_DEVICES"):
+        monkeypatch.setenv(variable, nobody)
+        code, said = run("plan", "r.yaml", "--target", "rpi5", "--device", "pi")
+        assert code == 2
+        assert variable in said
+        monkeypatch.delenv(variable)
+
+
+@brought(
+    "Recipes and commands",
+    "A recipe whose file name has spaces, umlauts or a quote",
+    "read: the name of its build is told",
+)
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("my recipe", "my-recipe"), ("für fünf", "fur-funf"), ("it's $(x)", "it-s-x"), ("-a", "a")],
+)
+def test_odd_names_of_recipes(folder: Path, file: str, name: str) -> None:
+    (folder / "r.yaml").rename(folder / f"{file}.yaml")
+    code, said = plan(folder / f"{file}.yaml")
+    assert code == 0
+    assert f"is called {name}; the key `name` can give another" in said
+
+
+@brought(
+    "Recipes and commands",
+    "A recipe whose file name has no Latin letter",
+    "refused: to give it a name",
+)
+def test_a_name_of_no_letters(folder: Path) -> None:
+    (folder / "r.yaml").rename(folder / "模型.yaml")
+    code, said = plan(folder / "模型.yaml")
+    assert code == 2
+    assert "name: a name of the letters a to z" in said
+
+
+@brought(
+    "Machines",
+    "/dev/null as the inventory",
+    "read: no devices; adding one is refused",
+)
+def test_dev_null_stays_what_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "null").symlink_to(os.devnull)
+    monkeypatch.setenv("EDGEKIT_DEVICES", str(folder / "null"))
+    assert run("device", "list")[0] == 0
+    monkeypatch.setattr("edgekit.devices.inventory.write_atomically", pytest.fail)
+    code, said = run("device", "add", "x", "--local", "--unchecked")
+    assert code == 2
+    assert "is no file" in said

@@ -15,7 +15,7 @@ from edgekit.cli import main
 from edgekit.devices.estimate.calibrate import calibration_path
 from edgekit.devices.estimate.latency_model import LatencyModel, ProbeSample, fit
 from edgekit.devices.estimate.workload import Workload, workload_of
-from edgekit.engine.artifact import write_atomically
+from edgekit.engine.atomic import write_atomically
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.microbenchmark import Layer
 from tests.build_folder.samples import sample_manifest, sample_report

@@ -19,14 +19,8 @@ from typing import Any
 import pytest
 from pydantic import ConfigDict
 
-from edgekit.engine.artifact import (
-    RECORD,
-    Artifact,
-    Metadata,
-    digest_of,
-    sha256_of,
-    write_atomically,
-)
+from edgekit.engine.artifact import RECORD, Artifact, Metadata, digest_of, sha256_of
+from edgekit.engine.atomic import write_atomically
 from edgekit.engine.store import Store, default_store
 from edgekit.errors import InputError, IntegrityError, StorageError
 
@@ -379,7 +373,7 @@ def test_the_store_lies_where_the_environment_says(
     monkeypatch.setenv("EDGEKIT_STORE", "~/x")
     assert default_store() == tmp_path / "x"
     monkeypatch.setenv("EDGEKIT_STORE", "~nosuchuser/x")
-    with pytest.raises(InputError, match="EDGEKIT_STORE is ~nosuchuser/x"):
+    with pytest.raises(InputError, match="EDGEKIT_STORE: ~nosuchuser/x"):
         default_store()
 
 

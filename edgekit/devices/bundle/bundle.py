@@ -35,6 +35,7 @@ from edgekit.devices.bundle.info import Info
 from edgekit.devices.bundle.protocol import GOLDEN, job_for
 from edgekit.devices.bundle.reference import FLOAT, MODEL, Reference, Setting
 from edgekit.engine.artifact import sha256_of
+from edgekit.engine.atomic import permitted
 from edgekit.engine.records import BadRecord, Record, parse_record, shown
 from edgekit.errors import InputError, IntegrityError
 from edgekit.evidence import Evidence
@@ -247,7 +248,7 @@ def write_bundle(
     shutil.copyfile(agent.__file__, folder / "agent.py")
     shutil.copyfile(classify.__file__, folder / "classify.py")
     (folder / "run.sh").write_text(run_sh(info.machine), encoding="utf-8")
-    (folder / "run.sh").chmod(0o755)
+    (folder / "run.sh").chmod(permitted(0o777))
     few = spread(len(images), GOLDEN)
     np.save(folder / GOLDEN_INPUT, images[few])
     np.save(folder / GOLDEN_SCORES, scores[few])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from edgekit.build_folder.reading import build_around
 from edgekit.devices.bundle.bundle import INFO, SUMS, Bundle, read_sums
+from edgekit.engine.atomic import permitted
 from edgekit.errors import InputError, storage_errors
 
 
@@ -34,7 +36,7 @@ def _refuse_inside_a_build(out: Path) -> None:
         raise InputError(
             f"--out {out} lies in the folder of a build, {build}: that is edgekit's own, and the "
             "next build replaces what is in it",
-            hint=f"name a place outside of it, e.g. --out bundles/{out.name}",
+            hint=f"name a place outside of it, e.g. --out bundles/{shlex.quote(out.name)}",
         )
 
 
@@ -47,9 +49,10 @@ def _refuse(out: Path) -> None:
         raise InputError(f"{out} holds other files", hint="name a folder that is not there yet")
     results = sorted(path.name for path in out.glob("result*.json"))
     if results:
+        result = shlex.quote(str(out / results[0]))
         raise InputError(
             f"{out} holds {', '.join(results)}, the result of a run of the bundle that lies there",
-            hint=f"edgekit import {out / results[0]}, then remove it; or name another folder",
+            hint=f"edgekit import {result}, then remove it; or name another folder",
         )
 
 
@@ -64,7 +67,7 @@ def _lay_out(bundle: Bundle, out: Path) -> None:
         shutil.copyfile(path, part / name)
         if name.endswith(".sh"):
             with suppress(OSError):  # a FAT drive has no modes: `sh run.sh` works there
-                (part / name).chmod(0o755)
+                (part / name).chmod(permitted(0o777))
     for name in old.keys() - bundle.files.keys():
         (out / name).unlink(missing_ok=True)
     for name in bundle.files:

@@ -28,7 +28,8 @@ from edgekit.devices.estimate.latency_model import (
 from edgekit.devices.estimate.probes import PRECISIONS, PROBES, Made, Probe, made
 from edgekit.devices.lock import held
 from edgekit.engine.action import Progress
-from edgekit.engine.artifact import Json, write_atomically
+from edgekit.engine.artifact import Json
+from edgekit.engine.atomic import write_atomically
 from edgekit.engine.records import read_record
 from edgekit.engine.store import Store, default_store
 from edgekit.errors import STORE_VARIABLE, DeviceError, Fault, InputError, storage_errors

@@ -21,7 +21,8 @@ from pydantic import BaseModel, ConfigDict
 from edgekit.build.plan import Plan
 from edgekit.build.run import execute
 from edgekit.engine.action import library_versions
-from edgekit.engine.artifact import Artifact, Json, digest_of, write_atomically
+from edgekit.engine.artifact import Artifact, Json, digest_of
+from edgekit.engine.atomic import write_atomically
 from edgekit.engine.observer import Silent
 from edgekit.engine.step import Step
 from edgekit.engine.store import Store

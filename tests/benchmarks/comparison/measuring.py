@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import stats
-from edgekit.engine.artifact import digest_of, sha256_of, write_atomically
+from edgekit.engine.artifact import digest_of, sha256_of
+from edgekit.engine.atomic import write_atomically
 from edgekit.errors import EdgekitError
 from edgekit.evaluation.measure import Candidate, Timing, measure
 from edgekit.evaluation.metrics import is_disturbed, ratio_of, share_of
