@@ -6,6 +6,7 @@ import importlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def read(path: Path) -> Any:
                 if file.attrs.get_id("model_config").get_storage_size() > LARGEST:
                     raise _no_model(path, "its configuration is larger than 64 MB")
                 text = file.attrs["model_config"]
-    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         raise _no_model(path, "it cannot be read as one") from error
     try:
         found = json.loads(text)

@@ -45,9 +45,15 @@ def companions(path: Path) -> list[Path]:
             names |= {entry.value for entry in tensor.external_data if entry.key == "location"}
     files = [path.parent / name for name in sorted(names)]
     for file in files:
-        if not file.resolve().is_relative_to(path.parent.resolve()):
-            raise WeightsError(f"model.weights: {path} keeps weights in {file}, outside its folder")
-        if not file.is_file():
+        try:
+            beside, there = file.resolve().is_relative_to(path.parent.resolve()), file.is_file()
+        except (OSError, ValueError, RuntimeError):  # too long, a zero byte, a circle of links
+            beside = there = False
+        if not beside:
+            raise WeightsError(
+                f"model.weights: {path} keeps weights in {str(file)[:200]!r}, outside its folder"
+            )
+        if not there:
             raise WeightsError(
                 f"model.weights: {path} keeps its weights in {file.name}, which is not there",
                 hint=f"copy {file.name} beside it, or export the model again into one file",
@@ -107,7 +113,8 @@ def _choose_layout(model: Any, value: Any, layouts: tuple[list[int], list[int]])
     for layout in layouts:
         for dim, length in zip(shape.dim, layout, strict=True):
             dim.dim_value = length
-        with contextlib.suppress(Exception):  # those of onnxruntime have no common base
+        # Those of onnxruntime have no common base.
+        with one_image(), contextlib.suppress(Exception):
             _session(model.SerializeToString())[0](np.zeros(layout, np.float32))
             runs.append(layout)
     chosen = runs[0] if len(runs) == 1 else [0] * 4
@@ -197,8 +204,9 @@ def _one_at_a_time(model: Any, batch: int, path: Path) -> Any:
     held = plain.set_batch(single, batch)
     shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
     images = np.random.default_rng(0).random((batch, *shape[1:]), np.float32)
-    run_all, _ = _session(model.SerializeToString())
-    wanted = run_all(images).reshape(batch, -1)
+    with one_image():
+        run_all, _ = _session(model.SerializeToString())
+        wanted = run_all(images).reshape(batch, -1)
     failure = f"it holds {', '.join(held[:3])}" if held else "another operator holds the batch"
     try:
         run, _ = _session(single.SerializeToString())

@@ -17,6 +17,8 @@ QUANTIZED = {
 OPTIMISED = ("com.microsoft", "com.ms.")
 """Domains of operators that ONNX Runtime alone has, for what it fused or laid out anew."""
 
+STANDARD = ("", "ai.onnx", "ai.onnx.ml")
+
 
 def graphs(model: Any) -> Iterator[Any]:
     """The graph of a model, and those inside its operators and functions: whatever has nodes."""
@@ -32,7 +34,8 @@ def graphs(model: Any) -> Iterator[Any]:
 def check_operators(model: Any, path: Path) -> None:
     """
     Raises:
-        WeightsError: it is quantised already, or saved by ONNX Runtime's optimiser.
+        WeightsError: it is quantised already, saved by ONNX Runtime's optimiser, or holds operators
+            of a maker's own.
     """
     nodes = [node for graph in graphs(model) for node in graph.node]
     int8 = sorted({n.op_type for n in nodes} & QUANTIZED)
@@ -48,6 +51,20 @@ def check_operators(model: Any, path: Path) -> None:
             f"operators {', '.join(own)}, which no other runtime reads",
             hint="give the file that was optimised; optimized_model_filepath and onnxruntime's "
             "optimizer write for one runtime and one processor",
+        )
+    functions = {(function.domain, function.name) for function in model.functions}
+    custom = sorted(
+        {
+            f"{n.domain}::{n.op_type}"
+            for n in nodes
+            if n.domain not in STANDARD and (n.domain, n.op_type) not in functions
+        }
+    )
+    if custom:
+        raise WeightsError(
+            f"model.weights: {path} holds operators that are not ONNX's own: {', '.join(custom)}",
+            hint="export the model without them: they need a library of their maker's, which is "
+            "never loaded",
         )
 
 
