@@ -181,7 +181,7 @@ def _nothing(content: Any, path: Path) -> WeightsError:
     values = content.values() if isinstance(content, Mapping) else [content]
     whole = next((value.name for value in values if isinstance(value, Foreign)), None)
     if whole:
-        what = f"pickled objects and no state dict ({whole}), such as a whole model"
+        what = f"pickled objects ({whole}), such as a whole model, that could run any code"
     elif isinstance(content, Mapping):
         what = f"no tensors but {', '.join(map(str, [*content][:5]))}" if content else "nothing"
     else:

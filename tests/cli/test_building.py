@@ -163,11 +163,12 @@ def test_a_class_missing_from_calibration(fails: Callable[..., str], folder: Pat
 def test_corrupt_store_is_an_integrity_error(
     fails: Callable[..., str], folder: Path, tmp_path: Path
 ) -> None:
-    unknown = RECIPE.replace("test_efficientnet", "no_such_net")
-    fails(unknown, 2)  # leaves splits and decoded images behind
-    images = next(tmp_path.glob("store/objects/*/images.npy"))
-    images.chmod(0o644)
-    images.write_bytes(b"x" * images.stat().st_size)
+    save_file({"stranger.weight": torch.zeros(2)}, folder / "given.safetensors")
+    # Leaves splits and decoded images behind.
+    fails(WITH_WEIGHTS.replace(".pth", ".safetensors"), 2)
+    for images in tmp_path.glob("store/objects/*/images.npy"):
+        images.chmod(0o644)
+        images.write_bytes(b"x" * images.stat().st_size)
     said = fails(RECIPE, 4)
     assert "is not what was stored" in said
     assert "delete" in said
