@@ -48,6 +48,10 @@ def inspect(
     files = pair.float_path, pair.float_form, pair.path, pair.form
     found = inspect_files(pair.runtime, *files, pair.images, pair.rescaled)
     causes = find_causes(found)
+    operators = pair.runtime.describe(pair.path).operators
+    if not any(operator.is_integer for operator in operators):
+        kinds = sorted({o.precision + f" ({o.stored} weights)" for o in operators if o.heavy})
+        click.echo(f"{pair.path.name}: no operator runs in int8: {', '.join(kinds)}", err=True)
     if not as_json:
         Console().inspection(pair, found, causes, everything)
         return

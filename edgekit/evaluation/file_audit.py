@@ -10,6 +10,8 @@ FIXES = {
     "half": "this runtime cannot keep the weights of these operators in float16",
     "float": "no integer kernel takes these operators: another quantiser, runtime or architecture "
     "may, or raise quantize.max_float_macs to accept it",
+    "stored": "the runtime makes them int8 as it loads the file, which is no smaller than in float"
+    ": choose another quantiser",
     "nothing": "report it: this architecture's operators are not known to the runtime's audit",
     "channels": "set quantize.per_channel to what this architecture's operators allow",
 }
@@ -26,6 +28,9 @@ def audit(description: Description) -> Audit:
         quantized_macs=integer / macs if macs else None,
         heavy=len(heavy),
         float_heavy=tuple(description.float_heavy),
+        float_weights=tuple(
+            f"{o.name} ({o.stored})" for o in heavy if o.is_integer and o.stored.startswith("float")
+        ),
         per_channel=description.per_channel,
         conversions=description.conversions,
         transposes=description.transposes,
@@ -60,6 +65,13 @@ def complaint(
             f"(at most {100 * max_float_macs:g} %): {names}"
             + (f" and {more} more" if more > 0 else ""),
             FIXES["float"],
+        )
+    if found.float_weights:
+        names = ", ".join(found.float_weights[:MAX_NAMED])
+        return (
+            f"int8 asked, and the file holds the weights of {len(found.float_weights)} of "
+            f"{found.heavy} convolutions and matrix products in float: {names}",
+            FIXES["stored"],
         )
     if found.per_channel != per_channel:
         return f"per_channel: {per_channel} asked, {found.per_channel} found", FIXES["channels"]

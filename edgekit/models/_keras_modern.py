@@ -64,6 +64,8 @@ def modernise(config: Any) -> list[str]:
             entry["module"] = HOMES[kind]
         if kind in NESTED and isinstance(options.get("layers"), list):
             _count_from_0(options)
+    # Under a mixed policy single tensors are float16.
+    policies = {name for name in policies if name.startswith("mixed")} or policies
     lines = [f"trained under {name}, it computes in float32" for name in sorted(policies)]
     lines += [f"layers for training alone are left out: {', '.join(sorted(dropped))}"] * bool(
         dropped

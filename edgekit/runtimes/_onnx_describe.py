@@ -20,6 +20,8 @@ INT8_HEAVY = {"QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInt
 INT8_HEAVY |= {"MatMulIntegerToFloat", "DynamicQuantizeMatMul"}
 HEAVY = FLOAT_HEAVY | INT8_HEAVY
 CONVERSIONS = {"Cast", *graph.QDQ}
+PASSES_ON = {*CONVERSIONS, "Transpose", "Reshape", "Identity"}
+"""Operators between stored weights and what computes with them."""
 MARKS = re.compile(r"(_token_\d+|_nchwc)+$")
 TRANSPOSES = {"Transpose", "ReorderInput", "ReorderOutput"}
 """The last two move channels into blocks and back, for x86's convolutions."""
@@ -111,6 +113,7 @@ def _operator(node: Any, is_int8: bool, facts: _Facts) -> Operator:
         kind=node.op_type,
         written=facts.written(node) if heavy else _name(node),
         precision="int8" if is_int8 else "float32",
+        stored=facts.stored(node) if heavy else "",
         heavy=heavy,
         macs=facts.macs(node) if heavy else 0,
         work=facts.work(node) if heavy else None,
@@ -143,6 +146,7 @@ class _Facts:
         self.constants: dict[str, int] = {
             i.name: math.prod(i.dims) * _item(i.data_type) for i in running.initializer
         }
+        self.types = {i.name: i.data_type for i in written.initializer}
         self.by_name = {node.name: node for node in written.node}
         self.maker = {name: node for node in written.node for name in node.output}
 
@@ -164,6 +168,19 @@ class _Facts:
         if groups > 1 and weights[1:2] == [1]:
             return "depthwise"
         return "conv" if math.prod(weights[2:]) > 1 else "dense"
+
+    def stored(self, node: Any) -> str:
+        """The type of a heavy node's weights in the file; empty where they are computed."""
+        from onnx import helper
+
+        found = self._original(node)
+        if found is None:
+            return ""
+        name = found.input[3 if found.op_type.startswith("Q") else 1]
+        while name in self.maker and self.maker[name].op_type in PASSES_ON:
+            name = self.maker[name].input[0]
+        elem_type = self.types.get(name, 0)
+        return str(helper.tensor_dtype_to_np_dtype(elem_type).name) if elem_type else ""
 
     def weights(self, node: Any) -> int:
         return sum(self.constants.get(name, 0) for name in node.input)

@@ -144,6 +144,7 @@ def _operator(op: Any, made: dict[str, Any], live: set[str]) -> Operator:
         kind=kind,
         written=heavy[0].get_friendly_name() if heavy else _name(op, made),
         precision=_precision(op, heavy),
+        stored=_stored(heavy),
         heavy=bool(heavy) or kind in HEAVY,
         macs=sum(map(graph.macs, heavy)),
         work=_work(heavy[0]) if heavy else None,
@@ -158,6 +159,11 @@ def _precision(op: Any, heavy: list[Any]) -> str:
     precision = PRECISIONS.get(name, name)
     is_half = precision == "float32" and any(_weight_type(part) == "f16" for part in heavy)
     return "float16" if is_half else precision
+
+
+def _stored(heavy: list[Any]) -> str:
+    name = _weight_type(heavy[0]) if heavy else ""
+    return PRECISIONS.get(name, name)
 
 
 def _heavy_parts(kind: str, parts: list[Any]) -> list[Any]:

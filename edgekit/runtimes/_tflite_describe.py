@@ -79,6 +79,9 @@ def _operator(
         kind=kind,
         written=tflite.name(graph, op),
         precision=_precision(graph, [unpacked.get(i, i) for i in read]),
+        stored=tflite.dtype(graph.tensors[unpacked.get(op.inputs[1], op.inputs[1])])
+        if tflite.has_weights(op, kind, computed - {*unpacked})
+        else "",
         heavy=is_heavy,
         macs=tflite.macs(graph, op, kind),
         work=_work(graph, op, kind, computed) if is_heavy else None,

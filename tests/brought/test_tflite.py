@@ -84,3 +84,23 @@ def test_channels_first(desk: Desk, net: torch.nn.Module) -> None:
     litert_torch.convert(net.eval(), (torch.zeros(1, 3, SIZE, SIZE),)).export(str(file))
     said = desk.commands(file, file)
     assert {answer.code for answer in said.values()} == {0}, said
+
+
+@pytest.mark.parametrize(
+    ("change", "precision", "words"),
+    [
+        (to_float16, "float16", "no operator runs in int8: float16 (float16 weights)"),
+        (to_dynamic_range, "int8 weights", "float32 (int8 weights)"),
+    ],
+)
+@brought("TensorFlow Lite files", "float16 or dynamic range, given as int8", "told: what it is")
+def test_what_is_no_int8(
+    desk: Desk, keras_model: Any, change: Callable[[Any], None], precision: str, words: str
+) -> None:
+    original = converted(keras_model, desk.root / "float.tflite")
+    file = converted(keras_model, desk.root / "called_int8.tflite", change)
+    said = desk.commands(file, original)
+    assert {answer.code for answer in said.values()} == {0}, said
+    assert words in said["inspect"].words
+    info = json.loads((desk.root / f"bundle-{file.name}/bundle.json").read_text())
+    assert info["subject"]["precision"] == precision

@@ -1,8 +1,12 @@
 """What a compiled file is held to."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from edgekit.evaluation.file_audit import audit, complaint
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.compiled_metadata import Audit
 from edgekit.runtimes.contract.description import Description, Operator, Port
 from edgekit.runtimes.contract.settings import Precision
@@ -67,3 +71,36 @@ def test_weights_with_one_scale_are_not_per_channel() -> None:
     wrong = complaint(found(("Conv", "int8", 9), per_channel=False), "int8", True, 0.05)
     assert wrong
     assert "per_channel: True asked, False found" in wrong[0]
+
+
+def test_weights_that_a_session_makes_int8_are_no_int8_of_the_file(tmp_path: Path) -> None:
+    """A convolution behind fake quantisation runs in int8, and its file is as large as in float."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    constants = {
+        "w": np.random.default_rng(0).normal(0, 0.1, (4, 3, 1, 1)).astype(np.float32),
+        "scale": np.float32(0.02), "u": np.uint8(128), "i": np.int8(0),
+    }  # fmt: skip
+    nodes = []
+    for name, zero in (("image", "u"), ("w", "i"), ("y", "u")):
+        ends = ["scale", zero]
+        nodes.append(helper.make_node("QuantizeLinear", [name, *ends], [f"{name}_q"]))
+        nodes.append(helper.make_node("DequantizeLinear", [f"{name}_q", *ends], [f"{name}_d"]))
+    nodes.insert(4, helper.make_node("Conv", ["image_d", "w_d"], ["y"], "conv"))
+    ports = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, channels, 8, 8])
+        for name, channels in (("image", 3), ("y_d", 4))
+    ]
+    tensors = [numpy_helper.from_array(np.asarray(v), n) for n, v in constants.items()]
+    graph = helper.make_graph(nodes, "g", ports[:1], ports[1:], tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "m.onnx")
+    read = audit(find_runtimes()["onnxruntime"]().describe(tmp_path / "m.onnx"))
+    assert read.quantized_macs == 1
+    assert read.float_weights == ("conv (float32)",)
+    wrong = complaint(read, "int8", False, 0.05)
+    assert wrong
+    assert (
+        "the file holds the weights of 1 of 1 convolutions and matrix products in float" in wrong[0]
+    )

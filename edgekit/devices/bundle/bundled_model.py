@@ -9,6 +9,7 @@ from edgekit.devices.agent_result import ReportPart
 from edgekit.engine.artifact import sha256_of
 from edgekit.models.card import Card
 from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.description import Operator
 
 
 class Subject(ReportPart):
@@ -43,15 +44,24 @@ def subject_of(
     precisions: dict[str, int] = {}
     for operator in operators:
         precisions[operator.precision] = precisions.get(operator.precision, 0) + 1
-    integer = any(operator.heavy and operator.is_integer for operator in operators)
     return Subject(
         file=path.name,
         sha256=sha256_of(path),
         bytes=path.stat().st_size,
         format=runtime.name,
-        precision=precision or ("int8" if integer else "float32"),
+        precision=precision or _precision(operators),
         operators=dict(sorted(precisions.items())),
         macs=card.macs if card else sum(o.macs for o in operators) or None,
         parameters=card.parameters if card else None,
         lineage=lineage,
     )
+
+
+def _precision(operators: tuple[Operator, ...]) -> str:
+    """Of a file from elsewhere: what its layers compute in, or else what their weights are in."""
+    heavy = [operator for operator in operators if operator.heavy]
+    if any(operator.is_integer for operator in heavy):
+        return "int8"
+    if any(operator.stored == "int8" for operator in heavy):
+        return "int8 weights"
+    return "float16" if any(o.precision == "float16" for o in heavy) else "float32"

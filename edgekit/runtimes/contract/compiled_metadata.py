@@ -36,6 +36,9 @@ class Audit(BaseModel):
     """Convolutions and matrix products."""
     float_heavy: tuple[str, ...]
     """Those of them that do not run in integers."""
+    float_weights: tuple[str, ...] = ()
+    """Those that run in integers, of weights that the file holds in float: the runtime makes them
+    int8 as it loads the file, which is as large as the float one."""
     per_channel: bool
     conversions: tuple[str, ...]
     """Quantise and dequantise operators that run between others: pairs that did not fuse."""

@@ -28,6 +28,9 @@ class Operator(BaseModel):
     where the file has no such operator."""
     precision: str
     """int8, float32, ...: the type of its arithmetic."""
+    stored: str = ""
+    """The type that its weights have in the file, whatever a runtime makes of them when it loads
+    it; empty where it has none."""
     heavy: bool
     """Convolutions and matrix products: where the time goes."""
     macs: int = 0
