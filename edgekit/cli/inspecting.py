@@ -9,7 +9,7 @@ import click
 
 from edgekit.cli._devices import store_of
 from edgekit.cli._options import FILE, debug_option, json_option, store_option, triple
-from edgekit.cli._output import say_json
+from edgekit.cli._output import say, say_json
 
 
 @click.command()
@@ -51,7 +51,7 @@ def inspect(
     operators = pair.runtime.describe(pair.path).operators
     if not any(operator.is_integer for operator in operators):
         kinds = sorted({o.precision + f" ({o.stored} weights)" for o in operators if o.heavy})
-        click.echo(f"{pair.path.name}: no operator runs in int8: {', '.join(kinds)}", err=True)
+        say(f"{pair.path.name}: no operator runs in int8: {', '.join(kinds)}", err=True)
     if not as_json:
         Console().inspection(pair, found, causes, everything)
         return
