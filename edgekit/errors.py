@@ -90,9 +90,13 @@ class StorageError(InputError):
 
 class MissingPackage(InputError):
     def __init__(self, package: str, extra: str, needed_by: str) -> None:
+        """
+        Args:
+            extra: of edgekit's own, that brings the package; empty for what it always needs.
+        """
         super().__init__(
             f"{needed_by} needs the package {package}, which is not installed",
-            hint=f"pip install 'edgekit-vision[{extra}]'",
+            hint=f"pip install 'edgekit-vision[{extra}]'" if extra else f"pip install {package}",
         )
 
 
