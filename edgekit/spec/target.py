@@ -145,8 +145,8 @@ def machine_of(isa: str | None) -> str | None:
 def _check(variant: Variant) -> None:
     """Raise ValueError for what a runtime does not offer."""
     known = find_runtimes()
-    for name in filter(None, (variant.runtime, variant.via)):
-        if name not in known:
+    for name in (variant.runtime, variant.via):
+        if name is not None and name not in known:
             raise ValueError(f"no runtime {name!r}; {suggestion(name, list(known))}")
     runtime = known[variant.runtime]
     takes = runtime.takes_over_from if issubclass(runtime, TakesOver) else ()

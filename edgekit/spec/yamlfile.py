@@ -132,7 +132,9 @@ def _yaml_location(data: Any, item: Item) -> Location:
             data = data[part]
     last = item["loc"][-1] if item["loc"] else 0
     # A key that should stand there and does not; of a list it is the list that is too short.
-    is_key = isinstance(data, dict) and isinstance(last, str) and last not in where[-1:]
+    # Of `- finetune` alone there is no mapping either.
+    is_key = isinstance(last, str) and last not in where[-1:]
+    is_key = is_key and (isinstance(data, dict) or item["type"] == "missing")
     if is_key and item["type"] in ("missing", "value_error", "assertion_error"):
         where.append(last)
     return tuple(where)

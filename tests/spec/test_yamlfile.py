@@ -296,6 +296,7 @@ def written(folder: Path, text: str) -> Path:
 
 @fuzz
 @given(text=yaml_texts(GOOD_RECIPE))
+@example("stages: [finetune]")
 def test_a_damaged_recipe(tmp_path: Path, text: str) -> None:
     with refusals():
         load_recipe(written(tmp_path, text))
@@ -303,6 +304,7 @@ def test_a_damaged_recipe(tmp_path: Path, text: str) -> None:
 
 @fuzz
 @given(text=yaml_texts(GOOD_TARGET))
+@example(GOOD_TARGET.replace("runtime: openvino", "runtime: ''"))
 def test_a_damaged_target(tmp_path: Path, text: str) -> None:
     with refusals():
         load_target(str(written(tmp_path, text)))
