@@ -130,8 +130,9 @@ def test_arithmetic(keras_model: Any, pixels: Pixels, tmp_path: Path, suffix: st
     model = old.Model(image, inner(x))
     model.save(tmp_path / f"m{suffix}")
     artifact = kept(tmp_path / f"m{suffix}", tmp_path)
-    wanted = np.asarray(inner((pixels[0] / 255).astype(np.float32)))
-    np.testing.assert_allclose(scores_of(artifact, pixels[0]), wanted, atol=1e-4)
+    wanted = np.asarray(model((pixels[0] / 255).astype(np.float32)))
+    # Subtracting 1 from numbers near 0 leaves four of seven digits, differently in each order.
+    np.testing.assert_allclose(scores_of(artifact, pixels[0]), wanted, atol=1e-3)
 
 
 @brought("Keras models", "a Sequential model without an Input", "read")
