@@ -45,6 +45,7 @@ from edgekit.runtimes import find_runtimes
 from edgekit.spec.compatibility import compatible_targets
 from edgekit.spec.recipe import Recipe
 from edgekit.spec.target import Target
+from edgekit.stages._curve_images import SPLIT
 from edgekit.stages.base import Stage
 
 RECORD = "plan.json"
@@ -205,9 +206,14 @@ def _plan_trunk_stage(draft: Draft, stage: Stage, model: StepId) -> StepId:
         if decoded not in draft.steps:
             draft.add(decoded, draft.decode(stage.images), {"splits": SPLITS})
         inputs[stage.images] = decoded
+    if stage.shows_curve and SPLIT in divide(draft.inventory, draft.recipe.data):
+        shown = images(SPLIT)
+        if shown not in draft.steps:
+            draft.add(shown, draft.decode(SPLIT), {"splits": SPLITS})
+        inputs[SPLIT] = shown
     for role, action in stage.model_steps().items():
         inputs[role] = draft.add(draft.free(f"{stage.stage}-{role}"), action, {"model": model})
-    of_the_data = {role: id for role, id in inputs.items() if role != "model"}
+    of_the_data = {role: id for role, id in inputs.items() if role not in ("model", SPLIT)}
     for role, action in stage.split_steps(draft.recipe.data.image_size).items():
         inputs[role] = draft.add(draft.free(role), action, {"splits": SPLITS, **of_the_data})
     files = {name: sha256_of(path) for name, path in stage.files().items()}

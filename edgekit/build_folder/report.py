@@ -15,6 +15,7 @@ from edgekit.evaluation.gates import GateResult, Gates, GateVerdict
 from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, Validation
 from edgekit.evidence import Bound, Evidence, Measurement, Reason, Status, Validity
 from edgekit.models.pruned import Pruned
+from edgekit.models.training_curve import TrainingCurve
 from edgekit.runtimes.contract.compiled_metadata import Audit, FloatOps, MixedPrecision, Search
 
 REPORT_SCHEMA: Literal[3] = 3
@@ -144,6 +145,8 @@ class Report(BaseModel):
     rows: list[RowRecord]
     pruned: list[Pruned] = []
     """What was cut of the network on its way, and what each cut bought."""
+    curves: dict[str, TrainingCurve] = {}
+    """How each training went, by its stage."""
     left_out: dict[str, str]
     """Alternatives that cannot ship, each with the reason."""
     remarks: dict[str, str] = {}

@@ -20,6 +20,7 @@ from edgekit.engine.step import Step
 from edgekit.evaluation.metrics import Validation
 from edgekit.inspection.causes import Cause
 from edgekit.inspection.layerwise import SOUND_DB, Inspection
+from edgekit.models.float_metadata import FloatMetadata
 from edgekit.printable import printable
 from edgekit.report.comparison import Comparison
 from edgekit.report.render import interval
@@ -113,6 +114,10 @@ class Console:
         self._end_bar()
         if ran:
             self._say(f"{step.id}: done in {artifact.seconds:.1f} s")
+            if artifact.is_described_by(FloatMetadata):
+                curve = artifact.described_by(FloatMetadata).curve
+                if curve:
+                    self._say(f"{step.id}: {curve}")
 
     def _end_bar(self) -> None:
         if self.task is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgekit.engine.artifact import Json, Metadata
 from edgekit.models.card import Card
 from edgekit.models.pruned import Pruned
+from edgekit.models.training_curve import TrainingCurve
 
 
 class FloatMetadata(Metadata):
@@ -15,6 +16,8 @@ class FloatMetadata(Metadata):
     """Of a model that is not torch's, the file or the folder that holds it."""
     training: Json | None = None
     """What the stage that trained it wrote down, for a person to read."""
+    curve: TrainingCurve | None = None
+    """Loss and accuracy of each epoch."""
     qat: Json | None = None
     """What training for int8 brought, in simulation."""
     pruning: Pruned | None = None

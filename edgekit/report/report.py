@@ -50,6 +50,7 @@ def make_report(build: Build, target: TargetResult) -> Report:
         data=_data(build),
         rows=[_row(row) for row in target.rows],
         pruned=[model.pruning for model in _float_models(build).values() if model.pruning],
+        curves={name: m.curve for name, m in _float_models(build).items() if m.curve},
         left_out=target.left_out,
         remarks=_remarks(build),
         choice=target.choice,

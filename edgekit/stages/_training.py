@@ -1,8 +1,9 @@
 """How a network is trained here: the settings of every training, and an epoch loop that resumes.
 
-The last epoch's exponential moving average is the result; the validation split chooses nothing,
-so the accuracy measured on it later is not flattered. Every epoch is seeded on its own and leaves
-a checkpoint: a killed training resumes and ends with the same weights as an undisturbed one.
+The last epoch's exponential moving average is the result; the validation split chooses nothing, so
+the accuracy measured on it later is not flattered. What the average reaches on it after each epoch
+is shown, as a curve. Every epoch is seeded on its own and leaves a checkpoint: a killed training
+resumes and ends with the same weights as an undisturbed one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from edgekit.engine.artifact import Json
 from edgekit.errors import InputError
 from edgekit.models import checkpoint
 from edgekit.models.card import Card
+from edgekit.models.training_curve import TrainingCurve
+from edgekit.stages._curve_images import SPLIT, CurveImages
 
 if TYPE_CHECKING:
     import torch
@@ -76,6 +79,8 @@ class Trainer(ABC):
         self.checkpoint = context.partial / "checkpoint.pt"
         self.epoch = 0
         self.losses: list[float] = []
+        self.accuracies: list[float] = []
+        self.shown_on: CurveImages | None = None
         self.model = channels_last(model)
         self.average = ModelEmaV3(self.model)
         try:
@@ -107,6 +112,9 @@ class Trainer(ABC):
         self.resume()
         while self.epoch < self.training.epochs:
             self.train_epoch(images, labels)
+            if self.shown_on:
+                shown = self.shown_on.accuracy(self.average.module, self.pixels)
+                self.accuracies.append(shown)
             self.save_checkpoint()
         trained = self.average.module
         checkpoint.refuse_nan(trained.state_dict(), "the trained model")
@@ -116,6 +124,13 @@ class Trainer(ABC):
     def record(self) -> Json:
         """What the artifact says of the training."""
         return {"epochs": self.training.epochs, "loss": self.losses}
+
+    @property
+    def curve(self) -> TrainingCurve:
+        """Loss and accuracy of each epoch."""
+        shown = self.shown_on
+        split, images = (SPLIT, len(shown.labels)) if shown else (None, 0)
+        return TrainingCurve.of(self.losses, self.accuracies, split, images)
 
     def train_epoch(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
         import torch
@@ -148,6 +163,8 @@ class Trainer(ABC):
             self.average.update(self.model)
             total += float(loss.detach())
             note = f"epoch {self.epoch + 1}/{training.epochs}, loss {total / (i + 1):.3f}"
+            if self.accuracies:
+                note += f", {SPLIT} {self.accuracies[-1]:.1f} %"
             self.context.progress(update + 1, updates, note)
         self.losses.append(round(total / len(batches), 4))
         self.epoch += 1
@@ -158,6 +175,7 @@ class Trainer(ABC):
         state = {
             "epoch": self.epoch,
             "losses": self.losses,
+            "accuracies": self.accuracies,
             "model": self.model.state_dict(),
             "average": self.average.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -179,6 +197,7 @@ class Trainer(ABC):
         except Exception:  # whatever zip and pickle raise at a damaged file: train from the start
             return
         self.epoch, self.losses = state["epoch"], state["losses"]
+        self.accuracies = state["accuracies"]
         self.model.load_state_dict(state["model"])
         self.average.module.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -52,6 +52,12 @@ class Stage(BaseModel, Action):
                 raise ValueError(f"{old} is the old name of {new}: remove {old}")
         return {cls.renamed.get(key, key): value for key, value in fields.items()}
 
+    @property
+    def shows_curve(self) -> bool:
+        """Whether it shows after each epoch how it does on the validation split, in its input of
+        that name."""
+        return False
+
     def settings(self) -> Json:
         return self.model_dump(mode="json")
 

@@ -20,6 +20,7 @@ from edgekit.models.card import Card
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.source import TORCHVISION, ModelSource
 from edgekit.stages._augment import Views
+from edgekit.stages._curve_images import curve_images
 from edgekit.stages._teacher import SCORES_FILE, HeadKind, TeacherMetadata, TeacherScores
 from edgekit.stages._training import Trainer, Training, divergence
 from edgekit.stages.base import Stage
@@ -35,6 +36,8 @@ class Distillation(Training, Stage):
     trains: ClassVar[bool] = True
     images: ClassVar[Literal["train", "calibration"] | None] = "train"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "timm", "torchvision")
+
+    version: ClassVar[int] = 2
 
     stage: Literal["distill"] = "distill"
     teacher: ModelSource
@@ -62,6 +65,10 @@ class Distillation(Training, Stage):
             raise ValueError(f"a linear head needs a model of timm, not {teacher.arch}")
         return self
 
+    @property
+    def shows_curve(self) -> bool:
+        return True
+
     def settings(self) -> Json:
         fields = super().settings()
         if self.teacher.is_file:
@@ -86,10 +93,11 @@ class Distillation(Training, Stage):
         images = np.load(inputs["train"].file("images.npy"), mmap_mode="r")
         labels = np.load(inputs["train"].file("labels.npy"))
         student = _Student(self, model, card, context, inputs[SCORES])
+        student.shown_on = curve_images(inputs)
         metadata = timm_models.save(student.run(images, labels), card, into)
         teacher = inputs[SCORES].described_by(TeacherMetadata)
         record = {**student.record, "teacher": teacher.record()}
-        return metadata.updated(training=record, remark=teacher.remark)
+        return metadata.updated(training=record, remark=teacher.remark, curve=student.curve)
 
 
 class _Student(Trainer):

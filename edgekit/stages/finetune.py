@@ -14,6 +14,7 @@ from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.source import ModelSource
+from edgekit.stages._curve_images import curve_images
 from edgekit.stages._recover import named_teacher
 from edgekit.stages._supervised import Supervised, SupervisedTrainer, Teacher
 from edgekit.stages.base import Stage
@@ -44,8 +45,14 @@ class Finetune(Supervised, Stage):
     images: ClassVar[Literal["train", "calibration"] | None] = "train"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "timm", "torchvision")
 
+    version: ClassVar[int] = 2
+
     stage: Literal["finetune"] = "finetune"
     distill: Distill | None = None
+
+    @property
+    def shows_curve(self) -> bool:
+        return True
 
     def settings(self) -> Json:
         fields = super().settings()
@@ -70,9 +77,10 @@ class Finetune(Supervised, Stage):
         labels = np.load(inputs["train"].file("labels.npy"))
         teacher = self._teacher(card)
         trainer = SupervisedTrainer("finetune", self, model, card, context, teacher)
+        trainer.shown_on = curve_images(inputs)
         metadata = timm_models.save(trainer.run(images, labels), card, into)
         remark = teacher.remark if teacher else None
-        return metadata.updated(training=trainer.record, remark=remark or None)
+        return metadata.updated(training=trainer.record, remark=remark or None, curve=trainer.curve)
 
     def _teacher(self, card: Card) -> Teacher | None:
         distill = self.distill

@@ -30,6 +30,7 @@ from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.pruned import Budget, KernelPrecision, Pruned, PruningGain
 from edgekit.models.source import ModelSource
+from edgekit.models.training_curve import TrainingCurve, not_converged
 from edgekit.pruning import cutting
 from edgekit.pruning.importance import CRITERIA, Importance, importance_of, plugin_files
 from edgekit.pruning.latency_trial import LatencyTrial, is_idle, middle, refuse_idle
@@ -38,6 +39,7 @@ from edgekit.pruning.network import Network
 from edgekit.pruning.record import cuts_of
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime, library_errors
+from edgekit.stages._curve_images import CurveImages, curve_images
 from edgekit.stages._recover import Recover, teacher_for
 from edgekit.stages._supervised import SupervisedTrainer
 from edgekit.stages.base import Stage
@@ -48,7 +50,7 @@ CUT_FILE = "cut.json"
 
 
 class Prune(Stage):
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     distils: ClassVar[bool] = True
     images: ClassVar[Literal["train", "calibration"] | None] = "train"
 
@@ -104,6 +106,10 @@ class Prune(Stage):
         own = ("torch", "timm", "torchvision", "torch-pruning")
         return (*own, *(name for name in runtime.libraries if name not in own))
 
+    @property
+    def shows_curve(self) -> bool:
+        return self.recover is not None
+
     def settings(self) -> Json:
         fields = {**super().settings(), "runtime_version": find_runtimes()[self.runtime].version}
         if self.recover and self.recover.teacher and self.recover.teacher.is_file:
@@ -148,19 +154,30 @@ class Prune(Stage):
         labels = np.load(inputs["train"].file("labels.npy"))
         dense, card = timm_models.restore(inputs["model"])
         work = _Pruning(self, dense, card, images, labels, table, context)
+        work.shown_on = curve_images(inputs)
         losses: list[float] = []
+        curve = None
         model, own, trial = dense, card, None
         for number in range(1, self.steps + 1):
             model, own, trial = work.cut(number, model, own)
             if self.recover:
-                model, record = work.recover(number, model, own)
-                losses += record["loss"]
+                model, curve = work.recover(number, model, own)
+                losses += [point.loss for point in curve.points]
         assert trial is not None  # there is a last step
         metadata = timm_models.save(model, own, into)
         pruned = work.record(model, own, trial)
-        told = [work.teacher.remark if work.teacher else None, pruned.remark]
-        remark = "; ".join(filter(None, told)) or None
-        return metadata.updated(pruning=pruned, remark=remark, training={"loss": losses})
+        late = not_converged([p.loss for p in curve.points], SETTING) if curve else None
+        taught = work.teacher.remark if work.teacher else None
+        told = [taught, pruned.remark, late and f"the recovery after the cut: {late}"]
+        return metadata.updated(
+            pruning=pruned,
+            remark="; ".join(filter(None, told)) or None,
+            training={"loss": losses},
+            curve=curve,
+        )
+
+
+SETTING = "prune.recover.epochs"
 
 
 class _Pruning:
@@ -183,6 +200,7 @@ class _Pruning:
         self.labels = labels
         self.table = table
         self.context = context
+        self.shown_on: CurveImages | None = None
         self.network = network_of(dense, card)
         self.measure = cutting.cost_of(stage.by, self.network, table)
         self.total = self.measure.total(self.network.dense)
@@ -261,7 +279,7 @@ class _Pruning:
         name, own = self.stage.importance, self.stage._user_function
         return importance_of(name, model, card, network.groups, self.images, self.labels, own)
 
-    def recover(self, number: int, model: Any, card: Card) -> tuple[Any, Json]:
+    def recover(self, number: int, model: Any, card: Card) -> tuple[Any, TrainingCurve]:
         settings = self.stage.recover
         assert settings is not None
         if number < self.stage.steps:
@@ -270,7 +288,8 @@ class _Pruning:
         partial.mkdir(parents=True, exist_ok=True)
         context = replace(self.context, partial=partial)
         trainer = SupervisedTrainer("prune.recover", settings, model, card, context, self.teacher)
-        return trainer.run(self.images, self.labels), trainer.record
+        trainer.shown_on = self.shown_on
+        return trainer.run(self.images, self.labels), trainer.curve
 
     def record(self, model: Any, card: Card, trial: PruningGain) -> Pruned:
         stage, table = self.stage, self.table

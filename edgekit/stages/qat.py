@@ -49,6 +49,8 @@ class Qat(Supervised, Stage):
     images: ClassVar[Literal["train", "calibration"] | None] = "train"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "timm", "torchvision")
 
+    version: ClassVar[int] = 2
+
     stage: Literal["qat"] = "qat"
     learning_rate: float = Field(1e-4, gt=0)
     weight_decay: float = Field(0.0, ge=0)
@@ -80,6 +82,7 @@ class Qat(Supervised, Stage):
         metadata = timm_models.save(best, card, into)
         return metadata.updated(
             training=trainer.record,
+            curve=trainer.curve,
             qat=judgement.model_dump(mode="json"),
             remark=judgement.remark,
             ranges=qat.ends() if judgement.keeps_training else {},

@@ -299,3 +299,53 @@ def test_a_bundle_without_its_runtime_ends_in_two_lines(tmp_path: Path, module: 
 def test_the_hint_for_a_phone_says_adb() -> None:
     assert "--adb SERIAL" in line_to_add(load_target("android"))
     assert "--ssh USER@HOST" in line_to_add(load_target("rpi"))
+
+
+@brought(
+    "Figures and verdicts",
+    "A training of several epochs",
+    "read: validation accuracy after each epoch, in terminal and report, as a curve",
+)
+def test_a_training_leaves_its_curve(noise: Path, tmp_path: Path) -> None:
+    write_images(tmp_path / "images")
+    text = re.sub(r"stages: .*", "stages: [{finetune: {epochs: 3}}]", NOISE)
+    (tmp_path / "noise.yaml").write_text(text + "allow_untrained: true\n")
+    (tmp_path / "board.yaml").write_text(BOARD)
+    words = ("build", "noise.yaml", "--target", "board.yaml")
+    done = edgekit(*words, cwd=tmp_path, store=noise / "store")
+    assert done.returncode == 0, done.stderr
+    found = report(tmp_path)
+    curve = found["curves"]["finetune"]
+    assert [point["epoch"] for point in curve["points"]] == [1, 2, 3]
+    images = found["rows"][0]["validation"]["top1"]["samples"]
+    assert (curve["split"], curve["images"]) == ("validation", images)
+    last = curve["points"][-1]["accuracy"]
+    assert last == pytest.approx(found["rows"][0]["validation"]["top1"]["value"], abs=0.01)
+    assert f"{last:.1f} % after 3, on {images} images" in done.stdout
+    page = (tmp_path / "build/noise/board/report.html").read_text()
+    assert '<polyline class="accuracy"' in page
+    assert "chooses nothing" in page
+
+
+@brought(
+    "Figures and verdicts",
+    "A cut network whose recovery was one epoch long",
+    "told: nothing shows that it has converged, with the setting to raise",
+)
+@pytest.mark.slow
+def test_a_recovery_that_has_not_converged_is_told(noise: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch_pruning", reason="torch-pruning comes with [compress]")
+    write_images(tmp_path / "images")
+    prune = (
+        "{prune: {keep: 0.9, by: macs, runtime: onnxruntime, force: true, round_to: 1, "
+        "recover: {epochs: 1}}}"
+    )
+    stages = f"stages: [{{finetune: {{epochs: 1}}}}, {prune}]"
+    text = re.sub(r"stages: .*", stages, NOISE)
+    (tmp_path / "noise.yaml").write_text(text + "allow_untrained: true\n")
+    (tmp_path / "board.yaml").write_text(BOARD)
+    words = ("build", "noise.yaml", "--target", "board.yaml")
+    done = edgekit(*words, cwd=tmp_path, store=noise / "store")
+    assert done.returncode == 0, done.stderr
+    assert "the recovery after the cut: one epoch does not tell" in done.stdout
+    assert "prune.recover.epochs" in report(tmp_path)["remarks"]["prune"]

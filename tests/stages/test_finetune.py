@@ -71,6 +71,21 @@ def train(inputs: dict[str, Artifact], tmp_path: Path) -> Callable[..., dict[str
     return run
 
 
+def test_looking_at_the_validation_split_changes_no_weight(
+    inputs: dict[str, Artifact], train: Callable[..., dict[str, torch.Tensor]], store: Store
+) -> None:
+    alone = train("alone", mixup=0.2)
+    with store.workspace() as folder:
+        images = np.load(inputs["train"].file("images.npy"))
+        np.save(folder / "images.npy", images[:10, :32, :32])
+        np.save(folder / "labels.npy", np.load(inputs["train"].file("labels.npy"))[:10])
+        inputs["validation"] = store.commit("validation", folder, Metadata(), (), 0)
+    assert same(alone, train("looked at", mixup=0.2))
+    with pytest.raises(KeyboardInterrupt):
+        train("killed", stop_at=4, mixup=0.2)
+    assert same(alone, train("killed", mixup=0.2))
+
+
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(a[name], b[name]) for name in a)
 
