@@ -8,7 +8,7 @@ from typing import Any
 from edgekit.build.draft import REFERENCE, SPLITS, Draft, images
 from edgekit.build.rows import Row
 from edgekit.build.runtime_steps import Check, Compile, OnRuntime, Precompile, TakeOver
-from edgekit.data.calibration import CalibrationChoice, pick_calibration
+from edgekit.data.calibration import CalibrationChoice, calibration_pool, pick_calibration
 from edgekit.data.splits import divide
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.devices.bench.validate_on_device import OnDevice
@@ -125,10 +125,14 @@ def _calibration_images(draft: Draft, stage: RuntimeStage) -> dict[str, StepId]:
     if stage.images != "calibration":
         return {}
     settings: Any = stage
-    choice = CalibrationChoice(settings.samples, settings.every_class)
+    splits = divide(draft.inventory, draft.recipe.data)
+    samples, held_back = stage.divided(
+        len(calibration_pool(splits)), len(draft.inventory.listing.classes)
+    )
+    choice = CalibrationChoice(samples, settings.every_class)
     roles = {"calibration": _chosen(draft, images("calibration"), choice)}
-    if stage.holds_back:
-        others = CalibrationChoice(stage.holds_back, every_class=False, after=settings.samples)
+    if held_back:
+        others = CalibrationChoice(held_back, every_class=False, after=samples)
         roles["held_back"] = _chosen(draft, images("held-back"), others)
     return roles
 

@@ -20,6 +20,11 @@ class CalibrationChoice:
     """So many images, those of a choice without it, are taken by another purpose."""
 
 
+def calibration_pool(splits: dict[str, list[Sample]]) -> list[Sample]:
+    """The images that may be calibrated on: a calibration split's, or else the training split's."""
+    return splits.get("calibration") or splits.get("train") or []
+
+
 def pick_calibration(
     splits: dict[str, list[Sample]], digests: dict[str, str], choice: CalibrationChoice, judge: str
 ) -> list[Sample]:
@@ -31,7 +36,7 @@ def pick_calibration(
     Raises:
         DataError: there are too few images, or a class is missing.
     """
-    pool = splits.get("calibration") or splits.get("train") or []
+    pool = calibration_pool(splits)
     if not pool:
         raise DataError(
             f"there are no images to calibrate on: found {', '.join(sorted(splits))}",

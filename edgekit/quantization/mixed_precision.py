@@ -200,6 +200,7 @@ class MixedPrecisionSearch:
             )
             for name, step in ((INT8, before), (BEST, best))
         ]
+        self.trials.purpose = "timing what the operators in float cost"
         timings = measure(candidates, self.trials.judged_file, self.trials.progress).timings
         if any(map(is_disturbed, timings.values())):
             return best
@@ -212,6 +213,10 @@ class MixedPrecisionSearch:
         """What comes of these operators in float; a set is tried once, in whatever order."""
         key = frozenset(operators)
         if key not in self.steps:
+            count = len(operators)
+            self.trials.purpose = (
+                f"trying {count} operators in float, as {self.stop_at:g} % agreement was asked"
+            )
             trial = self.trials.try_out(self.budget.with_float(operators))
             self.steps[key] = MixedPrecisionStep(
                 operators=operators, float_macs=self.budget.share(operators), trial=trial

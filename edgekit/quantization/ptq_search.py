@@ -50,6 +50,7 @@ def search(
     begun = _Search(trials, quantization, corrections)
     best, ended = None, "every configuration was tried"
     for config in begun.candidates():
+        trials.purpose = begun.purpose(config, stop_at)
         trial = trials.try_out(config)
         begun.tried.append((config, trial))
         if stop_at is not None and trial.holds(stop_at):
@@ -80,6 +81,13 @@ class _Search:
         """By the noise in the scores: of a few hundred images it tells more than how many agree."""
         running = [(t.sqnr_db, config) for config, t in self.tried if t.sqnr_db is not None]
         return max(running, key=lambda pair: pair[0])[1] if running else None
+
+    def purpose(self, config: QuantizationConfig, stop_at: float | None) -> str:
+        """What a configuration is tried for, as it is told while it runs."""
+        figures = [trial.agreement for _, trial in self.tried if trial.agreement is not None]
+        if stop_at is None or not figures:
+            return f"trying {config.label}"
+        return f"trying {config.label}, as {max(figures):g} % agree so far of {stop_at:g} % asked"
 
     def candidates(self) -> Iterator[QuantizationConfig]:
         """Each next configuration, from what came of those before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -68,6 +69,8 @@ class QuantizationTrials:
         images: uint8 (images, height, width, 3), to calibrate on.
         judged: likewise, to judge on; never from the split that validates.
         folder: to work in.
+        report: told how far the work is, of the whole stage.
+        purpose: what is tried now, and why; it stands before what is reported.
     """
 
     runtime: Runtime
@@ -76,9 +79,18 @@ class QuantizationTrials:
     images: NDArray[np.uint8]
     judged: NDArray[np.uint8]
     folder: Path
-    progress: Progress
+    report: Progress
+    purpose: str = ""
+    _begun: float = field(default_factory=time.monotonic)
     _floats: dict[tuple[Correction, ...], Path] = field(default_factory=dict)
     _histograms: dict[tuple[Correction, ...], dict[str, Histogram]] = field(default_factory=dict)
+
+    def progress(self, done: int, total: int, note: str) -> None:
+        """Report the work on the present trial, with the minute of the search it falls in."""
+        minute = 1 + int(time.monotonic() - self._begun) // 60
+        self.report(
+            done, total, f"minute {minute}, {self.purpose}: {note}" if self.purpose else note
+        )
 
     @cached_property
     def card(self) -> Card:

@@ -9,7 +9,9 @@ from edgekit.data.splits import SplitsMetadata
 from edgekit.evaluation.source_check import SourceCheckMetadata
 from edgekit.evidence import Evidence
 from edgekit.runtimes import find_runtimes
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.spec.target import Target
+from edgekit.stages.quantize import MIN_HELD_BACK
 
 MANY_OBLONG = 0.25
 """Of the images."""
@@ -60,7 +62,25 @@ def _oblong(build: Build) -> list[str]:
 
 
 def doubts(build: Build, target: TargetResult) -> list[str]:
-    return [*_undecided(build), *_oblong(build), *_not_measured(target)]
+    return [
+        *_undecided(build),
+        *_oblong(build),
+        *_unjudged(build, target),
+        *_not_measured(target),
+    ]
+
+
+def _unjudged(build: Build, target: TargetResult) -> list[str]:
+    """That int8 was not searched for want of images."""
+    for result in target.rows:
+        used = build.artifacts[result.row.model].described_by(CompiledMetadata).quantization
+        if used and used.unjudged:
+            return [
+                "That another way to int8 would not be better: too few training images are left "
+                f"to judge others beside the {used.images} it was calibrated on (at least "
+                f"{MIN_HELD_BACK} are needed). Plain int8 was taken; more images would tell."
+            ]
+    return []
 
 
 def _not_measured(target: TargetResult) -> list[str]:

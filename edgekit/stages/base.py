@@ -99,11 +99,15 @@ class RuntimeStage(Stage):
 
     scope: ClassVar[Literal["trunk", "runtime"]] = "runtime"
 
-    @property
-    def holds_back(self) -> int:
-        """Images of the training side that judge what the stage tries, in its input `held_back`;
-        0 for none."""
-        return 0
+    def divided(self, images: int, classes: int) -> tuple[int, int]:
+        """How many images of the training side a stage whose `images` are for calibration takes,
+        and how many others judge what it tries, in its input `held_back`; 0 for none.
+
+        Args:
+            images: as many as there are.
+            classes: of the data.
+        """
+        raise NotImplementedError(f"{self.stage} calibrates on no images")
 
     @property
     def needs_source(self) -> bool:

@@ -34,6 +34,8 @@ from edgekit.runtimes.contract.settings import CalibrationMethod, Precision, Qua
 from edgekit.stages.base import RuntimeStage
 
 TRIAL_IMAGES = 64
+MIN_HELD_BACK = 16
+"""Images that can judge a trial: of fewer, one more that flips would look like a collapse."""
 PLAIN_MARGIN_DB = 1.0
 """Plain int8 is preferred where it is no worse than this: operators in float cost time."""
 SEARCHED_SETTINGS = ("calibration", "percentile", "corrections")
@@ -66,8 +68,9 @@ class Quantize(RuntimeStage):
     """Calibration images."""
     every_class: bool = True
     """Refuse to calibrate when a validated class has no calibration image."""
-    held_back: int = Field(200, ge=16)
-    """With auto: images of the training side, none of them calibrated on, that judge each trial."""
+    held_back: int = Field(200, ge=MIN_HELD_BACK)
+    """With auto: images of the training side, none of them calibrated on, that judge each trial; by
+    default fewer where there are fewer."""
     stop_at: float | None = Field(None, ge=1, le=100)
     """With auto: percent of the held-back images on which int8 must name the float model's class
     for the search to end; by default what the gates ask, and without gates all is tried."""
@@ -102,9 +105,16 @@ class Quantize(RuntimeStage):
         if "adaround" in self.corrections and not self.per_channel:
             yield "adaround needs per_channel: true: its grid has a step a channel"
 
-    @property
-    def holds_back(self) -> int:
-        return self.held_back if self.method == "auto" else 0
+    def divided(self, images: int, classes: int) -> tuple[int, int]:
+        if self.method != "auto":
+            return self.samples, 0
+        if images >= self.samples + self.held_back or "held_back" in self.model_fields_set:
+            return self.samples, self.held_back
+        samples = self.samples
+        if "samples" not in self.model_fields_set:
+            samples = max(classes, images * samples // (samples + self.held_back))
+        held_back = images - samples
+        return (samples, held_back) if held_back >= MIN_HELD_BACK else (self.samples, 0)
 
     @property
     def needs_source(self) -> bool:
@@ -179,7 +189,7 @@ class Quantize(RuntimeStage):
         with _trials(runtime, inputs, context) as trials:
             float_ops = self._float_ops(trials, config)
             config = config.keep_in_float(float_ops.operators)
-            if self.method == "auto" and int8:
+            if self._searches(inputs) and int8:
                 found = self._auto(trials).run(config.quantization)
                 config = found.config
             form = trials.quantize(config, into)
@@ -189,12 +199,16 @@ class Quantize(RuntimeStage):
         return metadata.updated(
             form=form,
             precision=requested.precision,
-            quantization=self._record(config, images),
+            quantization=self._record(config, images, inputs),
             float_ops=float_ops,
             search=found.search if found else None,
             mixed=found.mixed if found else None,
             audit=read,
         )
+
+    def _searches(self, inputs: Inputs) -> bool:
+        """Whether there are images to judge what a search tries."""
+        return self.method == "auto" and "held_back" in inputs
 
     def _auto(self, trials: QuantizationTrials) -> AutoSearch:
         return AutoSearch(
@@ -204,7 +218,9 @@ class Quantize(RuntimeStage):
             mixes=self.mixed == "auto",
         )
 
-    def _record(self, config: QuantizationConfig, images: int) -> AppliedQuantization:
+    def _record(
+        self, config: QuantizationConfig, images: int, inputs: Inputs
+    ) -> AppliedQuantization:
         """What was requested, as later steps and the manifest read it."""
         requested = config.quantization
         looks = requested.precision != "float16"  # else weights alone change: no image is seen
@@ -218,6 +234,7 @@ class Quantize(RuntimeStage):
             corrections=config.corrections,
             max_float_macs=self.max_float_macs,
             images=images if looks else 0,
+            unjudged=self.method == "auto" and looks and not self._searches(inputs),
         )
 
     def _float_ops(self, trials: QuantizationTrials, config: QuantizationConfig) -> FloatOps:
@@ -250,5 +267,5 @@ def _trials(runtime: Runtime, inputs: Inputs, context: Context) -> Iterator[Quan
             images=images,
             judged=judged,
             folder=Path(folder),
-            progress=context.progress,
+            report=context.progress,
         )

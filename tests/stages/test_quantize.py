@@ -18,6 +18,7 @@ from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, DataError, InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.quantization.auto import AutoSearch
+from edgekit.report.doubts import doubts
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import load_recipe, recipe_schema
@@ -30,7 +31,7 @@ model: {{arch: {arch}, weights: scratch, mean: 0.5, std: 0.5}}
 data: {{source: imagefolder, path: {images}, image_size: 32}}
 stages:
   - finetune: {{epochs: 6, batch_size: 12, learning_rate: 3.0e-3}}
-  - quantize: {{samples: 24, {quantize}}}
+  - quantize: {{samples: {samples}, {quantize}}}
 """
 AUTO = "method: auto, held_back: 24"
 
@@ -43,9 +44,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def built(world: Path, quantize: str, runtime: str, arch: str = "test_efficientnet") -> Build:
+def built(
+    world: Path, quantize: str, runtime: str, arch: str = "test_efficientnet", samples: int = 24
+) -> Build:
     recipe = world / "tiny.yaml"
-    recipe.write_text(TEXT.format(arch=arch, images=world / "images", quantize=quantize))
+    text = TEXT.format(arch=arch, images=world / "images", samples=samples, quantize=quantize)
+    recipe.write_text(text)
     target = Target(name="board", description="for tests", runtimes=(runtime,), cpu="x", threads=1)
     plan = make_plan(load_recipe(recipe), [target], Store(world / "store"))
     return execute(plan, Store(world / "store"), Silent())
@@ -157,7 +161,9 @@ def test_corrections_can_be_asked_for(world: Path) -> None:
 def test_settings_that_contradict_are_told(
     write_recipe: Callable[..., Path], settings: str, message: str
 ) -> None:
-    path = write_recipe(TEXT.format(arch="test_efficientnet", images=".", quantize=settings))
+    path = write_recipe(
+        TEXT.format(arch="test_efficientnet", images=".", samples=24, quantize=settings)
+    )
     with pytest.raises(ConfigError, match=message):
         load_recipe(path)
 
@@ -165,6 +171,35 @@ def test_settings_that_contradict_are_told(
 def test_too_few_images_to_hold_back(world: Path) -> None:
     with pytest.raises(DataError, match="24 images to calibrate on and 60 to hold back"):
         built(world, "method: auto, held_back: 60", "onnxruntime")
+
+
+@pytest.mark.parametrize(
+    ("images", "settings", "divided"),
+    [
+        (1000, {}, (256, 200)),
+        (228, {}, (128, 100)),
+        (228, {"samples": 200}, (200, 28)),
+        (228, {"samples": 220}, (220, 0)),
+        (228, {"held_back": 100}, (256, 100)),
+        (20, {}, (256, 0)),
+    ],
+)
+def test_few_images_are_divided_between_calibration_and_judging(
+    images: int, settings: dict[str, int], divided: tuple[int, int]
+) -> None:
+    """What the recipe says of them stands; where too few would judge, all are calibrated on."""
+    stage = Quantize.model_validate({"method": "auto", **settings})
+    assert stage.divided(images, classes=2) == divided
+
+
+def test_every_class_is_calibrated_on_before_any_image_is_held_back() -> None:
+    assert Quantize(method="auto").divided(228, classes=180) == (180, 48)
+
+
+def test_a_search_without_images_to_judge_it_is_told(world: Path) -> None:
+    build = built(world, "method: auto", "onnxruntime", samples=70)
+    assert quantized(build).metadata["search"] is None
+    assert any("too few training images" in line for line in doubts(build, build.targets[0]))
 
 
 def test_the_second_quantiser_takes_no_ranges_from_elsewhere() -> None:

@@ -76,6 +76,8 @@ class AppliedQuantization(BaseModel):
     """Share of the multiply-accumulates that were allowed to stay in float, from 0 to 1."""
     images: int
     """Calibration images."""
+    unjudged: bool = False
+    """A search was requested, and too few images were left to judge what it would try."""
 
 
 class TrialResult(BaseModel):
