@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgekit.engine.confinement import unprevented
 from edgekit.models.architectures import refuse_unknown
 from edgekit.models.source import ModelSource
 from edgekit.models.weights_choice import chosen
@@ -10,7 +11,8 @@ from edgekit.stages.base import Stage
 
 
 def check_weights(recipe: Recipe) -> dict[str, str]:
-    """Which weights are taken of files that hold several, by the setting that names them.
+    """What is to be known of them, by the setting that names them: which are taken of a file that
+    holds several, and what a machine cannot keep a file from elsewhere from.
 
     Raises:
         InputError: an architecture that there is not, or a file that is no checkpoint.
@@ -26,7 +28,7 @@ def teachers_of(stages: tuple[Stage, ...]) -> dict[str, ModelSource]:
 
 def _check(source: ModelSource, setting: str) -> str:
     if source.format != "torch":
-        return ""
+        return unprevented()
     refuse_unknown(source.arch, f"{setting}.arch")
     file = source.weights_file(f"{setting}.weights")
     if not file:

@@ -63,7 +63,7 @@ class Plan:
     review: Review
     """What is odd about the images."""
     weights: dict[str, str]
-    """Which weights are taken of files that hold several, by the setting that names them."""
+    """What is to be known of files of weights, by the setting that names them."""
 
     def record(self) -> Json:
         """What the next plan compares itself with."""

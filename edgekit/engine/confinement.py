@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.engine import _kernel
 from edgekit.errors import InputError
 
 MEMORY, MINUTES = "EDGEKIT_MODEL_MEMORY_GB", "EDGEKIT_MODEL_MINUTES"
@@ -61,6 +62,15 @@ def confinement(subject: str, size: int | None = None) -> Confinement:
     asked = _number(MEMORY)
     seconds = 60 * (_number(MINUTES) or DEFAULT_MINUTES)
     return Confinement(subject, int(asked * (1 << 30)) if asked else most, seconds)
+
+
+def unprevented() -> str:
+    """A sentence on what this kernel cannot keep a confined process from; empty where it can."""
+    missing = " or ".join(_kernel.missing())
+    return missing and (
+        f"this machine cannot keep the process that reads it from {missing}: build what you do "
+        "not trust on Linux 5.13 or later"
+    )
 
 
 @contextmanager
