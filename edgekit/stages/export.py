@@ -16,7 +16,7 @@ from edgekit.stages.base import RuntimeStage
 
 
 class Export(RuntimeStage):
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     stage: Literal["export"] = "export"
     preprocess: Literal["baked"] = "baked"

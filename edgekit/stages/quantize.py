@@ -45,7 +45,7 @@ SEARCH_SETTINGS = ("held_back", "stop_at", "mixed")
 
 
 class Quantize(RuntimeStage):
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     renamed: ClassVar[Mapping[str, str]] = {"islands": "float_ops"}
     images: ClassVar[Literal["train", "calibration"] | None] = "calibration"
 

@@ -273,7 +273,9 @@ class Settings:
     "read: the tensors alone; of the rest nothing is imported or run",
 )
 @pytest.mark.parametrize(
-    "beside", [argparse.Namespace(lr=1), np.float64(93.5), Path("x"), Settings()], ids=repr
+    "beside",
+    [argparse.Namespace(lr=1), np.float64(93.5), Path("x"), Settings()],
+    ids=lambda value: type(value).__name__,
 )
 def test_objects_beside_the_weights_do_not_matter(beside: object, raw: State) -> None:
     torch.save({"state_dict": raw, "args": beside}, "w.pth.tar")
