@@ -22,24 +22,33 @@ from edgekit.stages.base import Stage
 
 def _tagged(entry: Any) -> Any:
     """`- quantize: {...}` as pydantic's discriminated unions want it."""
-    if isinstance(entry, str):
-        entry = {entry: {}}
     if isinstance(entry, Stage):
         return entry
-    if isinstance(entry, dict) and len(entry) > 1 and not next(iter(entry.values())):
-        first, second = list(entry)[:2]
-        raise ValueError(f"{second} stands beside {first}: indent it, so that it stands below")
-    if not isinstance(entry, dict) or len(entry) != 1:
-        raise ValueError("one stage expected here, e.g. `- quantize: {precision: int8}`")
-    name, fields = next(iter(entry.items()))
+    name, below = _stage_entry(entry)
     if name not in find_stages():
         known = suggestion(str(name), list(find_stages()))
         raise ValueError(f"no stage {shortened(name)!r}; {known}")
-    if fields is not None and not isinstance(fields, dict):
-        raise ValueError(f"a mapping of keys expected under {name}, not {shortened(repr(fields))}")
-    if fields and "stage" in fields:
+    return {"stage": name, **_stage_fields(name, below)}
+
+
+def _stage_entry(entry: Any) -> tuple[Any, Any]:
+    """The name of a stage and what stands below it."""
+    if isinstance(entry, str):
+        return entry, {}
+    if isinstance(entry, dict) and len(entry) == 1:
+        return next(iter(entry.items()))
+    if isinstance(entry, dict) and entry and not next(iter(entry.values())):
+        first, second = list(entry)[:2]
+        raise ValueError(f"{second} stands beside {first}: indent it, so that it stands below")
+    raise ValueError("one stage expected here, e.g. `- quantize: {precision: int8}`")
+
+
+def _stage_fields(name: str, below: Any) -> dict[str, Any]:
+    if below is not None and not isinstance(below, dict):
+        raise ValueError(f"a mapping of keys expected under {name}, not {shortened(repr(below))}")
+    if below and "stage" in below:
         raise ValueError(f"unknown key 'stage' under {name}")
-    return {"stage": name, **(fields or {})}
+    return below or {}
 
 
 def _known_source(value: Any) -> Any:
