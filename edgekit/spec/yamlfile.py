@@ -125,19 +125,30 @@ def _yaml_location(data: Any, item: Item) -> Location:
     """Pydantic's location without the names of union members, which do not stand in the file."""
     where: list[str | int] = []
     for part in item["loc"]:
-        inside = isinstance(data, dict) and part in data
-        inside = inside or (isinstance(data, list) and isinstance(part, int) and part < len(data))
-        if inside:
+        if _holds(data, part):
             where.append(part)
             data = data[part]
-    last = item["loc"][-1] if item["loc"] else 0
-    # A key that should stand there and does not; of a list it is the list that is too short.
-    # Of `- finetune` alone there is no mapping either.
-    is_key = isinstance(last, str) and last not in where[-1:]
-    is_key = is_key and (isinstance(data, dict) or item["type"] == "missing")
-    if is_key and item["type"] in ("missing", "value_error", "assertion_error"):
-        where.append(last)
+    if _lacks_last_key(data, where, item):
+        where.append(item["loc"][-1])
     return tuple(where)
+
+
+def _holds(data: Any, part: str | int) -> bool:
+    if isinstance(data, dict):
+        return part in data
+    return isinstance(data, list) and isinstance(part, int) and part < len(data)
+
+
+def _lacks_last_key(data: Any, where: list[str | int], item: Item) -> bool:
+    """Does pydantic's location end with a key that should stand in `data`, at `where`, and does
+    not? Of a list it is the list that is too short."""
+    last = item["loc"][-1] if item["loc"] else 0
+    if not isinstance(last, str) or last in where[-1:]:
+        return False
+    # Of `- finetune` alone there is no mapping either.
+    if item["type"] == "missing":
+        return True
+    return isinstance(data, dict) and item["type"] in ("value_error", "assertion_error")
 
 
 def _fields_at(model: Any, loc: Location) -> list[str]:
