@@ -87,14 +87,22 @@ def _given(value: Any, written: str | None, wanted: Sequence[str]) -> str:
         advice = ": write `- ` before each" if "a list" in wanted else ""
         return f"not keys below it{advice}"
     if isinstance(value, list | tuple):
-        if any(w.startswith("a list of") for w in wanted):
-            return f"not {len(value)}"
-        is_one = len(value) == 1 and isinstance(value[0], str | int | float)
-        alone = is_one and "keys below it" not in wanted
-        return "not a list" + (f": write {_as_yaml(value[0])}" if alone else "")
+        return _given_list(value, wanted)
     if isinstance(value, str):
         return f"not {shortened(value)!r}{_without_quotes(value, wanted)}"
-    shown = shortened(written or str(value))
+    return _given_by_yaml(value, shortened(written or str(value)), wanted)
+
+
+def _given_list(value: Sequence[Any], wanted: Sequence[str]) -> str:
+    if any(w.startswith("a list of") for w in wanted):
+        return f"not {len(value)}"
+    is_one = len(value) == 1 and isinstance(value[0], str | int | float)
+    alone = is_one and "keys below it" not in wanted
+    return "not a list" + (f": write {_as_yaml(value[0])}" if alone else "")
+
+
+def _given_by_yaml(value: Any, shown: str, wanted: Sequence[str]) -> str:
+    """Of what YAML takes for a number, a date or the like: what it makes of it may surprise."""
     if "text" in wanted or "a path" in wanted:
         kind = KINDS.get(type(value), "something else")
         return f"and YAML reads {shown} as {kind}: write '{shown}' in quotes"
