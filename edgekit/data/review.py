@@ -90,6 +90,15 @@ def _unreadable(rows: list[str]) -> Iterator[DataProblem]:
 
 def _classes(inventory: Inventory, splits: Splits, source: Source) -> Iterator[DataProblem]:
     classes, judge = inventory.listing.classes, source.evaluate_on
+    yield from _alike(classes)
+    for split in sorted({judge, "train"} & set(splits)):
+        counts = Counter(sample.label for sample in splits[split])
+        yield from _absent(classes, counts, split)
+        yield from _uneven(counts, split)
+    yield from _few(classes, Counter(sample.label for sample in splits[judge]), judge)
+
+
+def _alike(classes: Collection[str]) -> Iterator[DataProblem]:
     folded = defaultdict(list)
     for name in classes:
         folded[name.casefold()].append(name)
@@ -97,21 +106,24 @@ def _classes(inventory: Inventory, splits: Splits, source: Source) -> Iterator[D
     if alike:
         words = "classes differ in small and capital letters alone"
         yield _named(ProblemKind.CASE, alike, words)
-    for split in sorted({judge, "train"} & set(splits)):
-        counts = Counter(sample.label for sample in splits[split])
-        absent = [name for name in classes if name not in counts]
-        if absent:
-            words = f"without an image in the {split} split"
-            yield _named(ProblemKind.ABSENT, absent, f"of {len(classes)} classes {words}")
-        most, least = counts.most_common()[0], counts.most_common()[-1]
-        if most[1] >= UNEVEN * least[1]:
-            yield DataProblem(
-                kind=ProblemKind.UNEVEN,
-                count=most[1],
-                words=f"the {split} split is uneven: {most[1]} images of {most[0]}, {least[1]} of "
-                f"{least[0]}",
-            )
-    counts = Counter(sample.label for sample in splits[judge])
+
+
+def _absent(classes: Collection[str], counts: Counter[str], split: str) -> Iterator[DataProblem]:
+    absent = [name for name in classes if name not in counts]
+    if absent:
+        words = f"of {len(classes)} classes without an image in the {split} split"
+        yield _named(ProblemKind.ABSENT, absent, words)
+
+
+def _uneven(counts: Counter[str], split: str) -> Iterator[DataProblem]:
+    ordered = counts.most_common()
+    (largest, most), (smallest, least) = ordered[0], ordered[-1]
+    if most >= UNEVEN * least:
+        words = f"the {split} split is uneven: {most} images of {largest}, {least} of {smallest}"
+        yield DataProblem(kind=ProblemKind.UNEVEN, count=most, words=words)
+
+
+def _few(classes: Collection[str], counts: Counter[str], judge: str) -> Iterator[DataProblem]:
     few = [name for name in classes if 0 < counts[name] < FEW]
     if few:
         words = f"with fewer than {FEW} images in the {judge} split, whose recall says little"
