@@ -56,11 +56,10 @@ def _choose(readings: list[Indexed], found: set[str], path: Path) -> list[str]:
     """The one way to read a file that gives every label a place."""
     if not readings:
         raise DataError(f"{KEY}: {path} is no list of class names", hint=f"expected {FORMS}")
-    whole = [sorted(r) for r in readings if sorted(i for i, _ in r) == list(range(len(r)))]
-    if not whole:
+    orders = _orders(readings)
+    if not orders:
         last = len(readings[0]) - 1
         raise DataError(f"{path}: class indices must run from 0 to {last} without gaps")
-    orders = list(dict.fromkeys(tuple(name for _, name in reading) for reading in whole))
     fitting = [order for order in orders if found <= set(order)]
     if len(fitting) > 1:
         ways = " or ".join(", ".join(order[:3]) for order in fitting)
@@ -69,6 +68,12 @@ def _choose(readings: list[Indexed], found: set[str], path: Path) -> list[str]:
             hint=f"write the classes as a list: {json.dumps(fitting[0], ensure_ascii=False)}",
         )
     return list((fitting or orders)[0])
+
+
+def _orders(readings: list[Indexed]) -> list[tuple[str, ...]]:
+    """The names by index, of readings without gaps; each order once."""
+    whole = [sorted(r) for r in readings if sorted(i for i, _ in r) == list(range(len(r)))]
+    return list(dict.fromkeys(tuple(name for _, name in reading) for reading in whole))
 
 
 def _readings(value: Any) -> Iterator[Indexed]:
