@@ -52,34 +52,54 @@ def widen(model: Any) -> bool:
     Returns:
         whether there were any.
     """
-    from onnx import TensorProto
-
-    half = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
     found = False
     for graph in graphs(model):
         attributes = [a for node in graph.node for a in node.attribute]
-        tensors = [a.t for a in attributes if a.HasField("t")]
-        tensors += getattr(graph, "initializer", ())  # a function has none
-        for tensor in [t for t in tensors if t.data_type in half]:
-            _widen_tensor(tensor)
-            found = True
-        for attribute in attributes:
-            if attribute.name in TYPED and attribute.i in half:
-                attribute.i, found = TensorProto.FLOAT, True
-        for end in (*getattr(graph, "input", ()), *getattr(graph, "output", ())):
-            # Of a function they are names alone.
-            if not isinstance(end, str) and end.type.tensor_type.elem_type in half:
-                end.type.tensor_type.elem_type, found = TensorProto.FLOAT, True
+        found |= _widen_tensors(graph, attributes)
+        found |= _widen_named_types(attributes)
+        found |= _widen_ends(graph)
         del graph.value_info[:]
     return found
 
 
-def _widen_tensor(tensor: Any) -> None:
+def _widen_tensors(graph: Any, attributes: list[Any]) -> bool:
     import numpy as np
     from onnx import numpy_helper
 
-    values = numpy_helper.to_array(tensor).astype(np.float32)
-    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    tensors = [a.t for a in attributes if a.HasField("t")]
+    tensors += getattr(graph, "initializer", ())  # a function has none
+    half = [tensor for tensor in tensors if tensor.data_type in _half_types()]
+    for tensor in half:
+        values = numpy_helper.to_array(tensor).astype(np.float32)
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    return bool(half)
+
+
+def _widen_named_types(attributes: list[Any]) -> bool:
+    from onnx import TensorProto
+
+    half = [a for a in attributes if a.name in TYPED and a.i in _half_types()]
+    for attribute in half:
+        attribute.i = TensorProto.FLOAT
+    return bool(half)
+
+
+def _widen_ends(graph: Any) -> bool:
+    from onnx import TensorProto
+
+    ends = (*getattr(graph, "input", ()), *getattr(graph, "output", ()))
+    # Of a function they are names alone.
+    types = [end.type.tensor_type for end in ends if not isinstance(end, str)]
+    half = [of_end for of_end in types if of_end.elem_type in _half_types()]
+    for of_end in half:
+        of_end.elem_type = TensorProto.FLOAT
+    return bool(half)
+
+
+def _half_types() -> set[int]:
+    from onnx import TensorProto
+
+    return {TensorProto.FLOAT16, TensorProto.BFLOAT16}
 
 
 def set_batch(model: Any, batch: int) -> list[str]:
@@ -88,26 +108,36 @@ def set_batch(model: Any, batch: int) -> list[str]:
     Returns:
         the names of the nodes that hold it.
     """
-    import numpy as np
-    from onnx import numpy_helper
-
     graph = model.graph
-    made = {n.output[0]: n.attribute[0].t for n in graph.node if n.op_type == "Constant"}
-    shapes = made | {tensor.name: tensor for tensor in graph.initializer}
-    held = []
-    for node in [n for n in graph.node if n.op_type == "Reshape" and n.input[1] in shapes]:
-        shape = numpy_helper.to_array(shapes[node.input[1]])
-        if shape.ndim == 1 and len(shape) and shape[0] == batch:
-            single = numpy_helper.from_array(np.array([1, *shape[1:]]), f"{node.output[0]}_of_one")
-            graph.initializer.append(single)
-            node.input[1] = single.name
-            held.append(f"{node.op_type} {node.name or node.output[0]}")
+    held = _reshape_one(graph, batch)
     for value in (*graph.input, *graph.output):
         dims = value.type.tensor_type.shape.dim
         if dims and dims[0].dim_value == batch:
             dims[0].dim_value = 1
     del graph.value_info[:]
+    return [f"{node.op_type} {node.name or node.output[0]}" for node in held]
+
+
+def _reshape_one(graph: Any, batch: int) -> list[Any]:
+    """Let each Reshape to `batch` images give one; these nodes."""
+    import numpy as np
+    from onnx import numpy_helper
+
+    constants = _constants(graph)
+    held = []
+    for node in [n for n in graph.node if n.op_type == "Reshape" and n.input[1] in constants]:
+        shape = numpy_helper.to_array(constants[node.input[1]])
+        if shape.ndim == 1 and len(shape) and shape[0] == batch:
+            single = numpy_helper.from_array(np.array([1, *shape[1:]]), f"{node.output[0]}_of_one")
+            graph.initializer.append(single)
+            node.input[1] = single.name
+            held.append(node)
     return held
+
+
+def _constants(graph: Any) -> dict[str, Any]:
+    made = {n.output[0]: n.attribute[0].t for n in graph.node if n.op_type == "Constant"}
+    return made | {tensor.name: tensor for tensor in graph.initializer}
 
 
 def one_row(graph: Any) -> None:
