@@ -38,7 +38,8 @@ def modernise(config: Any) -> list[str]:
     Returns:
         what a user should know of it.
     """
-    policies, dropped = set(), set()
+    policies: set[str] = set()
+    dropped: set[str] = set()
     for entry in entries(config):
         policies |= _take_float32(entry)
         kind, options = entry.get("class_name"), entry.get("config")
@@ -46,31 +47,42 @@ def modernise(config: Any) -> list[str]:
             continue
         if kind in TRAINING_ONLY:
             dropped.add(kind)
-            entry["class_name"] = "Identity"
-            kept = {key: options[key] for key in ("name", "dtype") if key in options}
-            entry["config"] = kept
-            entry.pop("build_config", None)
-        if kind == "DepthwiseConv2D" and options.get("groups") == 1:
-            del options["groups"]
-        if kind == "BatchNormalization" and isinstance(options.get("axis"), list):
-            options["axis"] = options["axis"][0]
-        if kind == "Normalization":
-            options.pop("batch_input_shape", None)
-        if kind == "RandomCrop":
-            options.pop("rng_type", None)
+            _make_identity(entry, options)
+        _renew_options(kind, options)
         if kind == "TFOpLambda":
             _rescale(entry, options)
         if kind in HOMES and str(entry.get("module")).startswith(OLD_MODULES):
             entry["module"] = HOMES[kind]
         if kind in NESTED and isinstance(options.get("layers"), list):
             _count_from_0(options)
+    return _remarks(policies, dropped)
+
+
+def _remarks(policies: set[str], dropped: set[str]) -> list[str]:
     # Under a mixed policy single tensors are float16.
     policies = {name for name in policies if name.startswith("mixed")} or policies
     lines = [f"trained under {name}, it computes in float32" for name in sorted(policies)]
-    lines += [f"layers for training alone are left out: {', '.join(sorted(dropped))}"] * bool(
-        dropped
-    )
+    if dropped:
+        lines.append(f"layers for training alone are left out: {', '.join(sorted(dropped))}")
     return lines
+
+
+def _make_identity(entry: dict[str, Any], options: dict[str, Any]) -> None:
+    entry["class_name"] = "Identity"
+    entry["config"] = {key: options[key] for key in ("name", "dtype") if key in options}
+    entry.pop("build_config", None)
+
+
+def _renew_options(kind: str, options: dict[str, Any]) -> None:
+    """Let a layer's options be those that Keras 3 reads."""
+    if kind == "DepthwiseConv2D" and options.get("groups") == 1:
+        del options["groups"]
+    if kind == "BatchNormalization" and isinstance(options.get("axis"), list):
+        options["axis"] = options["axis"][0]
+    if kind == "Normalization":
+        options.pop("batch_input_shape", None)
+    if kind == "RandomCrop":
+        options.pop("rng_type", None)
 
 
 def _take_float32(entry: dict[str, Any]) -> set[str]:
