@@ -79,7 +79,7 @@ def unwrapped(state: StateDict, own: StateDict, where: str) -> tuple[StateDict, 
     Raises:
         WeightsError: there are two networks in it that fit.
     """
-    required = {name for name in own if not name.endswith(COUNTER)}
+    required = _required(own)
     if required <= set(state):
         return state, ""
     bare = state
@@ -88,30 +88,48 @@ def unwrapped(state: StateDict, own: StateDict, where: str) -> tuple[StateDict, 
         bare = _without_wrappers(state, own)
         prefixes = _prefixes(bare, required)
     if len(prefixes) > 1:
-        raise WeightsError(
-            f"{where} holds several networks that fit: {', '.join(prefixes)}",
-            hint="save the one to take alone: "
-            f"{{n.removeprefix({prefixes[0]!r}): t for n, t in state.items() "
-            f"if n.startswith({prefixes[0]!r})}}",
-        )
+        raise _several_networks(prefixes, where)
     # Without one that fits, what all names share: then the message is about the rest.
     prefix = prefixes[0] if prefixes else _shared(bare)
-    result = {n.removeprefix(prefix): t for n, t in bare.items() if n.startswith(prefix)}
+    result = _under(prefix, bare)
     if not prefixes and len(required & set(result)) <= len(required & set(state)):
         return state, ""
-    left = [name for name in bare if not name.startswith(prefix)]
-    taken_off = [
-        f"{w}." for w in WRAPPERS if any(w in n.split(".") for n in state) and bare is not state
-    ]
-    names = ", ".join([*taken_off, *([prefix] if prefix else [])])
-    beside = f"; left out beside it: {', '.join(left[:5])} ({len(left)})" if left else ""
-    return result, f"taken off the names in {where}: {names}{beside}"
+    wrappers = _wrappers_in(state) if bare is not state else []
+    taken_off = ", ".join([*wrappers, *([prefix] if prefix else [])])
+    left_out = _left_out([name for name in bare if not name.startswith(prefix)])
+    return result, f"taken off the names in {where}: {taken_off}{left_out}"
+
+
+def _several_networks(prefixes: list[str], where: str) -> WeightsError:
+    return WeightsError(
+        f"{where} holds several networks that fit: {', '.join(prefixes)}",
+        hint="save the one to take alone: "
+        f"{{n.removeprefix({prefixes[0]!r}): t for n, t in state.items() "
+        f"if n.startswith({prefixes[0]!r})}}",
+    )
+
+
+def _left_out(names: list[str]) -> str:
+    return f"; left out beside it: {', '.join(names[:5])} ({len(names)})" if names else ""
 
 
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 """What DataParallel, torch.compile and others put before a name, or inside it."""
 COUNTER = "num_batches_tracked"
 """Of a batch norm, which torch before 0.4.1 did not count. It is of no use to a trained network."""
+
+
+def _under(prefix: str, state: StateDict) -> StateDict:
+    return {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+
+
+def _required(own: StateDict) -> set[str]:
+    return {name for name in own if not name.endswith(COUNTER)}
+
+
+def _wrappers_in(state: StateDict) -> list[str]:
+    parts = {part for name in state for part in name.split(".")}
+    return [f"{wrapper}." for wrapper in WRAPPERS if wrapper in parts]
 
 
 def _without_wrappers(state: StateDict, own: StateDict) -> StateDict:
@@ -144,7 +162,7 @@ def _misfits(state: StateDict, own: StateDict) -> dict[str, list[str]]:
     """What of a state dict does not fit a model's own, by what is wrong; empty if all fits."""
     both = [name for name in own if name in state]
     found = {
-        "missing": sorted(n for n in own if n not in state and not n.endswith(COUNTER)),
+        "missing": sorted(_required(own) - set(state)),
         "unexpected": sorted(set(state) - set(own)),
         "other shape": [
             f"{n} is {tuple(state[n].shape)}, expected {tuple(own[n].shape)}"
