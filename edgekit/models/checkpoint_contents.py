@@ -10,6 +10,7 @@ import io
 import pickle
 import struct
 import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,30 +134,44 @@ def _kind_of(path: Path) -> str:
 
 def _zipped(path: Path) -> Contents:
     with zipfile.ZipFile(path) as archive:
-        entries = {entry.filename: entry for entry in archive.infolist()}
-        if len(entries) < len(archive.infolist()):
-            raise ValueError("two parts of it have one name")
+        entries = _entries(archive)
         _refuse_growth(sum(e.file_size for e in entries.values()), path)
-        pickled = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
-        root = pickled[0].removesuffix("data.pkl") if pickled else ""
-        if any(
-            name.startswith(f"{root}code/") or name == f"{root}constants.pkl" for name in entries
-        ):
-            raise WeightsError(
-                f"{path} is a TorchScript archive, a program and not weights alone",
-                hint=SAVE_TORCHSCRIPT.format(path=str(path)),
-            )
-        if len(pickled) != 1:
-            raise WeightsError(
-                f"{path} is a zip archive but not a checkpoint: it holds "
-                f"{', '.join(list(entries)[:3]) or 'nothing'}",
-                hint=SAVE_WEIGHTS,
-            )
-        if entries[pickled[0]].file_size > MAX_PICKLE:
+        root = _root(entries, path)
+        pickled = f"{root}data.pkl"
+        if entries[pickled].file_size > MAX_PICKLE:
             raise _too_many_objects(path)
         sizes = {n.removeprefix(f"{root}data/"): e.file_size for n, e in entries.items()}
-        reader = IdleUnpickler(io.BytesIO(archive.read(pickled[0])), sizes)
+        reader = IdleUnpickler(io.BytesIO(archive.read(pickled)), sizes)
         return _whole(reader, reader.load(), path)
+
+
+def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    entries = {entry.filename: entry for entry in archive.infolist()}
+    if len(entries) < len(archive.infolist()):
+        raise ValueError("two parts of it have one name")
+    return entries
+
+
+def _root(names: Collection[str], path: Path) -> str:
+    """The folder of an archive in which torch.save wrote all."""
+    roots = [
+        name.removesuffix("data.pkl")
+        for name in names
+        if name.count("/") == 1 and name.endswith("/data.pkl")
+    ]
+    root = roots[0] if roots else ""
+    if any(name.startswith(f"{root}code/") or name == f"{root}constants.pkl" for name in names):
+        raise WeightsError(
+            f"{path} is a TorchScript archive, a program and not weights alone",
+            hint=SAVE_TORCHSCRIPT.format(path=str(path)),
+        )
+    if len(roots) != 1:
+        raise WeightsError(
+            f"{path} is a zip archive but not a checkpoint: it holds "
+            f"{', '.join(list(names)[:3]) or 'nothing'}",
+            hint=SAVE_WEIGHTS,
+        )
+    return root
 
 
 def _legacy(head: bytes, path: Path) -> Contents:
