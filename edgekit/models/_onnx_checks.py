@@ -38,12 +38,22 @@ def check_operators(model: Any, path: Path) -> None:
             of a maker's own.
     """
     nodes = [node for graph in graphs(model) for node in graph.node]
+    _refuse_quantised(nodes, path)
+    _refuse_optimised(nodes, path)
+    functions = {(function.domain, function.name) for function in model.functions}
+    _refuse_custom([n for n in nodes if (n.domain, n.op_type) not in functions], path)
+
+
+def _refuse_quantised(nodes: list[Any], path: Path) -> None:
     int8 = sorted({n.op_type for n in nodes} & QUANTIZED)
     if int8:
         raise WeightsError(
             f"model.weights: {path} is quantised already: it holds {', '.join(int8)}",
             hint="give the float model it was made from",
         )
+
+
+def _refuse_optimised(nodes: list[Any], path: Path) -> None:
     own = sorted({n.op_type for n in nodes if n.domain.startswith(OPTIMISED)})
     if own:
         raise WeightsError(
@@ -52,14 +62,10 @@ def check_operators(model: Any, path: Path) -> None:
             hint="give the file that was optimised; optimized_model_filepath and onnxruntime's "
             "optimizer write for one runtime and one processor",
         )
-    functions = {(function.domain, function.name) for function in model.functions}
-    custom = sorted(
-        {
-            f"{n.domain}::{n.op_type}"
-            for n in nodes
-            if n.domain not in STANDARD and (n.domain, n.op_type) not in functions
-        }
-    )
+
+
+def _refuse_custom(nodes: list[Any], path: Path) -> None:
+    custom = sorted({f"{n.domain}::{n.op_type}" for n in nodes if n.domain not in STANDARD})
     if custom:
         raise WeightsError(
             f"model.weights: {path} holds operators that are not ONNX's own: {', '.join(custom)}",
