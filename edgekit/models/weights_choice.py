@@ -89,24 +89,32 @@ def choose(content: Any, path: Path, wanted: State | None) -> WeightsChoice:
     raw, ema = _sets(content)
     if not (raw or ema):
         raw = _only(content, path)
-    if wanted == "ema" and not ema:
-        raise WeightsError(
-            f"{path} holds no EMA weights, and the recipe asks for state: ema",
-            hint="remove state, or give the checkpoint that holds them",
-        )
-    if wanted == "raw" and not raw:
-        raise WeightsError(
-            f"{path} holds EMA weights alone, and the recipe asks for state: raw",
-            hint="remove state, or give the checkpoint that holds the raw ones",
-        )
+    if wanted and not {"raw": raw, "ema": ema}[wanted]:
+        raise _not_there(wanted, path)
     taken, left = (raw, ema) if wanted == "raw" or not ema else (ema, raw)
     assert taken is not None  # one of them is there
     _refuse_others(taken[1], path)
     state: State = "raw" if taken is raw else "ema"
-    said = next((content[k] for k in ("arch", "model_name") if isinstance(content.get(k), str)), "")
+    said = _said_architecture(content)
     if not left:
         return WeightsChoice(taken[1], taken[0], arch=said)
     return WeightsChoice(taken[1], taken[0], state, ".".join(left[0]), said)
+
+
+def _not_there(wanted: State, path: Path) -> WeightsError:
+    if wanted == "ema":
+        return WeightsError(
+            f"{path} holds no EMA weights, and the recipe asks for state: ema",
+            hint="remove state, or give the checkpoint that holds them",
+        )
+    return WeightsError(
+        f"{path} holds EMA weights alone, and the recipe asks for state: raw",
+        hint="remove state, or give the checkpoint that holds the raw ones",
+    )
+
+
+def _said_architecture(content: Mapping[Any, Any]) -> str:
+    return next((content[k] for k in ("arch", "model_name") if isinstance(content.get(k), str)), "")
 
 
 Found = tuple[tuple[str, ...], Tensors]
@@ -119,13 +127,18 @@ def _sets(content: Mapping[Any, Any]) -> tuple[Found | None, Found | None]:
     for mark, key in AVERAGED.items():
         if mark in content and raw and (trained := _inside(content, key)):
             return trained, raw
-    callbacks = content.get("callbacks")
-    for name, state in callbacks.items() if isinstance(callbacks, Mapping) else ():
-        found = _first(state, EMA) if isinstance(state, Mapping) and not ema else None
-        ema = (("callbacks", str(name), *found[0]), found[1]) if found else ema
+    ema = ema or _kept_by_callback(content.get("callbacks"))
     if not raw and _is_state(content):
         raw = (), dict(content)
     return (raw, ema) if ema or not raw else _parted(raw)
+
+
+def _kept_by_callback(callbacks: object) -> Found | None:
+    """The averaged weights that one of Lightning's callbacks holds."""
+    for name, state in callbacks.items() if isinstance(callbacks, Mapping) else ():
+        if isinstance(state, Mapping) and (found := _first(state, EMA)):
+            return ("callbacks", str(name), *found[0]), found[1]
+    return None
 
 
 def _parted(found: Found) -> tuple[Found | None, Found | None]:
