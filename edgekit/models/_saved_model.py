@@ -69,37 +69,50 @@ def _drop_saving(graph: Any) -> set[str]:
     Returns:
         the operators of these functions if the model itself needs them; they stay then.
     """
-    library = graph.graph_def.library
-    saving: set[str] = set(SAVING)
+    functions, nodes = graph.graph_def.library.function, graph.graph_def.node
+    saving = SAVING | _saving_functions(functions)
+    dropped = _nodes_behind(nodes, saving)
+    if _outputs(graph) & dropped or set(graph.object_graph_def.concrete_functions) & saving:
+        everywhere = (nodes, *(function.node_def for function in functions))
+        return {node.op for part in everywhere for node in part if node.op in SAVING}
+    _retain(functions, lambda function: function.signature.name not in saving)
+    _retain(nodes, lambda node: node.name not in dropped)
+    return set()
+
+
+def _saving_functions(functions: Any) -> set[str]:
+    """The functions that save, or call one that does."""
+    saving: set[str] = set()
     while more := {
         function.signature.name
-        for function in library.function
-        if function.signature.name not in saving and _named_by(function.node_def) & saving
+        for function in functions
+        if function.signature.name not in saving
+        and _named_by(function.node_def) & (SAVING | saving)
     }:
         saving |= more
-    dropped: set[str] = set()
+    return saving
+
+
+def _nodes_behind(nodes: Any, operators: frozenset[str]) -> set[str]:
+    """The nodes that are or call one of these operators, and those that read their results."""
+    found: set[str] = set()
     while more := {
         node.name
-        for node in graph.graph_def.node
-        if node.name not in dropped
-        and (_named_by([node]) & saving or {_source(name) for name in node.input} & dropped)
+        for node in nodes
+        if node.name not in found
+        and (_named_by([node]) & operators or {_source(name) for name in node.input} & found)
     }:
-        dropped |= more
-    needed = {
+        found |= more
+    return found
+
+
+def _outputs(graph: Any) -> set[str]:
+    """The nodes whose results the model gives."""
+    return {
         _source(tensor.name)
         for signature in graph.signature_def.values()
         for tensor in signature.outputs.values()
     }
-    if needed & dropped or set(graph.object_graph_def.concrete_functions) & saving:
-        return {
-            node.op
-            for nodes in (graph.graph_def.node, *(f.node_def for f in library.function))
-            for node in nodes
-            if node.op in SAVING
-        }
-    _retain(library.function, lambda function: function.signature.name not in saving)
-    _retain(graph.graph_def.node, lambda node: node.name not in dropped)
-    return set()
 
 
 def _retain(messages: Any, wanted: Any) -> None:
