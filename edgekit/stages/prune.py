@@ -17,21 +17,20 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json
-from edgekit.engine.atomic import write_atomically
 from edgekit.engine.user_paths import UserFunction, folder_of
 from edgekit.errors import InputError
 from edgekit.evaluation.measure import HERE, Machine
 from edgekit.models import timm_models
-from edgekit.models.card import WEIGHTS_FILE, Card
+from edgekit.models.card import Card
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.pruned import Budget, KernelPrecision, Pruned, PruningGain
 from edgekit.models.source import ModelSource
 from edgekit.models.training_curve import TrainingCurve, not_converged
-from edgekit.pruning import cutting
+from edgekit.pruning import cutting, kept_cut
 from edgekit.pruning.importance import CRITERIA, Importance, importance_of, plugin_files
 from edgekit.pruning.latency_trial import LatencyTrial, is_idle, middle, refuse_idle
 from edgekit.pruning.layer_latencies import LatencyTable, Table, network_of, read_table
@@ -45,8 +44,6 @@ from edgekit.stages._supervised import SupervisedTrainer
 from edgekit.stages.base import Stage
 
 FUNCTION_NAME = re.compile(r"\w+(\.\w+)*:\w+")
-CUT_FILE = "cut.json"
-"""Written last: a folder without it is half a cut."""
 
 
 class Prune(Stage):
@@ -166,7 +163,8 @@ class Prune(Stage):
         assert trial is not None  # there is a last step
         metadata = timm_models.save(model, own, into)
         pruned = work.record(model, own, trial)
-        late = not_converged([p.loss for p in curve.points], SETTING) if curve else None
+        epochs = "prune.recover.epochs"
+        late = not_converged([p.loss for p in curve.points], epochs) if curve else None
         taught = work.teacher.remark if work.teacher else None
         told = [taught, pruned.remark, late and f"the recovery after the cut: {late}"]
         return metadata.updated(
@@ -175,9 +173,6 @@ class Prune(Stage):
             training={"loss": losses},
             curve=curve,
         )
-
-
-SETTING = "prune.recover.epochs"
 
 
 class _Pruning:
@@ -208,27 +203,18 @@ class _Pruning:
         self.teacher = teacher_for(recover, dense, card) if recover else None
 
     def cut(self, number: int, model: Any, card: Card) -> tuple[Any, Card, PruningGain | None]:
-        """The network after a cut: as it was left before a kill, or cut now and left so.
-
-        A cut rests on timings, which never come out the same twice: it is not made again.
-        """
+        """The network after a cut: as it was left before a kill, or cut now and left so."""
         folder = self.context.partial / f"cut-{number}"
-        if (folder / CUT_FILE).is_file():
-            known = _Left.model_validate_json((folder / CUT_FILE).read_text(encoding="utf-8"))
-            return (
-                timm_models.rebuild(known.card, folder / WEIGHTS_FILE),
-                known.card,
-                known.trial,
-            )
+        kept = kept_cut.restore(folder)
+        if kept:
+            return kept
         trial = None
         if number < self.stage.steps:
             share = self.stage.keep ** (number / self.stage.steps)
             made = self._to_budget(model, card, share * self.total)
         else:
             made, trial = self._to_measured(model, card)
-        folder.mkdir(parents=True, exist_ok=True)
-        timm_models.save(made.model, made.card, folder)
-        write_atomically(folder / CUT_FILE, _Left(card=made.card, trial=trial).model_dump_json())
+        kept_cut.keep(made, trial, folder)
         return made.model, made.card, trial
 
     def _to_budget(self, model: Any, card: Card, budget: float) -> cutting.Cut:
@@ -311,12 +297,3 @@ class _Pruning:
             table=evidence,
             forced=is_idle(trial.latency),
         )
-
-
-class _Left(BaseModel):
-    """What a cut leaves for a build that goes on after a kill."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    card: Card
-    trial: PruningGain | None
