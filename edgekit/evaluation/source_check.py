@@ -237,7 +237,21 @@ def _mismatch(
     right: dict[Claim, float],
     images: int,
 ) -> InputError:
-    lines: dict[str, str] = {}  # for the model section, by what they say
+    lines = _model_lines(card, declared, best, order)
+    differences = [*lines, *([f"fit {best.fit}"] if best.fit != declared.fit else [])]
+    return InputError(
+        f"model.weights: {name} is not what the recipe says of it: declared "
+        f"({_claim_text(declared, card)}) it classifies {100 * right[declared]:.1f} % of {images} "
+        f"training images rightly; with {' and '.join(differences)} {100 * right[best]:.1f} %",
+        hint=_advice(card, declared, best, list(lines.values())),
+    )
+
+
+def _model_lines(
+    card: Card, declared: Claim, best: Claim, order: NDArray[np.int64]
+) -> dict[str, str]:
+    """What the recipe's model section should say, a line by each difference in words."""
+    lines = {}
     if best.range != declared.range:
         lines[f"input range {best.range}"] = f"input_range: {best.range}"
     if best.channels != declared.channels:
@@ -245,24 +259,27 @@ def _mismatch(
     if best.reordered:
         names = yaml_list([card.classes[i] for i in order])
         lines["the classes in another order"] = f"classes: {names}"
-    claim = f"input range {_range_text(declared, card)}, channels {declared.channels}, "
-    claim += f"fit {declared.fit}, classes "
-    claim += ", ".join(card.classes[:5]) + (", ..." if len(card.classes) > 5 else "")
-    instead = ", without mean and std," if best.range != declared.range else ""
-    told = (" " if len(lines) == 1 else "\n  ") + "\n  ".join(lines.values())
-    advice = f"in the recipe's model section{instead} write{told}"
-    if best.fit != declared.fit:
-        instead = ", without crop_pct," if card.crop_pct < 1 else ""
-        fit = f"in the recipe's data section{instead} write fit: {best.fit}"
-        advice = f"{fit}\n{advice}" if lines else fit
-        lines[f"fit {best.fit}"] = fit
+    return lines
+
+
+def _advice(card: Card, declared: Claim, best: Claim, model_lines: list[str]) -> str:
     if best.channels != declared.channels and card.format == "torch":
-        advice = "timm models take RGB: reverse the input channels of the first layer's weights"
-    return InputError(
-        f"model.weights: {name} is not what the recipe says of it: declared ({claim}) it "
-        f"classifies {100 * right[declared]:.1f} % of {images} training images rightly; with "
-        f"{' and '.join(lines)} {100 * right[best]:.1f} %",
-        hint=advice,
+        return "timm models take RGB: reverse the input channels of the first layer's weights"
+    instead = ", without mean and std," if best.range != declared.range else ""
+    told = (" " if len(model_lines) == 1 else "\n  ") + "\n  ".join(model_lines)
+    model = f"in the recipe's model section{instead} write{told}"
+    if best.fit == declared.fit:
+        return model
+    instead = ", without crop_pct," if card.crop_pct < 1 else ""
+    fit = f"in the recipe's data section{instead} write fit: {best.fit}"
+    return f"{fit}\n{model}" if model_lines else fit
+
+
+def _claim_text(declared: Claim, card: Card) -> str:
+    classes = ", ".join(card.classes[:5]) + (", ..." if len(card.classes) > 5 else "")
+    return (
+        f"input range {_range_text(declared, card)}, channels {declared.channels}, "
+        f"fit {declared.fit}, classes {classes}"
     )
 
 
