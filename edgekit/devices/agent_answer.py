@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,6 +28,18 @@ class JobProtocol(JobPart):
     processes: int = Field(ge=1)
     sustained_seconds: float = 0.0
 
+    def check(self, result: AgentResult) -> None:
+        """The numbers of threads after the first are left out where there are no cores for them."""
+        first = self.threads[0]
+        processes = result.protocol.get(first, [])
+        if len(processes) < self.processes:
+            raise BadRecord(
+                f"protocol.{first}: {self.processes} processes at {first} threads expected, not "
+                f"{len(processes)}"
+            )
+        if self.sustained_seconds and result.sustained is None:
+            raise _missing("sustained")
+
 
 class Job(JobPart):
     id: str | None = None
@@ -41,33 +54,30 @@ class Job(JobPart):
         Raises:
             BadRecord: it lacks a part of what was asked for.
         """
-        names, subject = {model.id for model in self.models}, self.models[0].id
+        subject = self.models[0].id
         if self.golden is not None and result.golden is None:
             raise _missing("golden")
         if self.scores is not None and subject not in result.scores:
             raise _missing(f"scores.{subject}")
-        if result.latency and result.latency.keys() != names:
-            found = ", ".join(map(shown, result.latency))
-            raise BadRecord(f"latency: of {', '.join(sorted(names))} expected, not of {found}")
+        if result.latency:
+            self._check_timed_models(result.latency)
         # In an emulator nothing is timed.
         if result.board.emulator is None:
-            if self.latency is not None and not result.latency:
-                raise _missing("latency")
-            if self.protocol is not None:
-                _check_protocol(result, self.protocol)
+            self._check_timings(result)
 
+    def _check_timed_models(self, found: Collection[str]) -> None:
+        expected = {model.id for model in self.models}
+        if set(found) != expected:
+            raise BadRecord(
+                f"latency: of {', '.join(sorted(expected))} expected, not of "
+                f"{', '.join(map(shown, found))}"
+            )
 
-def _check_protocol(result: AgentResult, asked: JobProtocol) -> None:
-    """The numbers of threads after the first are left out where there are no cores for them."""
-    first = asked.threads[0]
-    processes = result.protocol.get(first, [])
-    if len(processes) < asked.processes:
-        raise BadRecord(
-            f"protocol.{first}: {asked.processes} processes at {first} threads expected, not "
-            f"{len(processes)}"
-        )
-    if asked.sustained_seconds and result.sustained is None:
-        raise _missing("sustained")
+    def _check_timings(self, result: AgentResult) -> None:
+        if self.latency is not None and not result.latency:
+            raise _missing("latency")
+        if self.protocol is not None:
+            self.protocol.check(result)
 
 
 def _missing(field: str) -> BadRecord:
