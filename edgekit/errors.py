@@ -23,6 +23,7 @@ import errno
 import os
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,14 @@ class EdgekitError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+def ending(code: int) -> str:
+    """How a process ended, by its return code: `exit code 1`, `signal SIGSEGV`, `signal 40`."""
+    if code >= 0:
+        return f"exit code {code}"
+    names = {int(each): each.name for each in signal.Signals}  # those of real time have none
+    return f"signal {names.get(-code, -code)}"
 
 
 class InputError(EdgekitError):

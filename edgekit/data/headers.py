@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import TypeAdapter
+
 from edgekit.data.formats import HEIF_PACKAGE, readable_formats
 from edgekit.data.framing import Framing
 from edgekit.data.images import LONGEST, MAX_PIXELS, decode
@@ -34,6 +36,9 @@ class Header(NamedTuple):
     which a file that is cut off further down has too."""
 
 
+ROWS = TypeAdapter(dict[str, Header])
+
+
 def read_headers(inventory: Inventory) -> dict[str, Header]:
     """The header of each image by its sample's name; those of unchanged files are remembered.
 
@@ -55,9 +60,8 @@ def read_headers(inventory: Inventory) -> dict[str, Header]:
 
 def _remembered(memory: Path | None) -> dict[str, Header]:
     try:
-        rows = json.loads(_memory(memory).read_text(encoding="utf-8")) if memory else {}
-        return {digest: Header(*row) for digest, row in rows.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        return ROWS.validate_json(_memory(memory).read_bytes()) if memory else {}
+    except (OSError, ValueError):
         return {}
 
 

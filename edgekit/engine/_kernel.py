@@ -28,8 +28,9 @@ TCP = 0b11
 SCOPES = 0b11
 """Abstract sockets and signals of processes outside; from version 6."""
 
-PROCESSORS = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
-"""As seccomp calls them, each with its number of socket(2)."""
+PROCESSORS = {"x86_64": (0xC000003E, 41, 76), "aarch64": (0xC00000B7, 198, 45)}
+"""As seccomp calls them, each with its numbers of socket(2) and truncate(2), which Landlock knows
+from version 3 on only. A file that is open to be written is shortened by another call."""
 IO_URING_SETUP = 425
 """Makes sockets without socket(2)."""
 OF_OTHER_ABI = 0x40000000
@@ -80,7 +81,7 @@ def confine(writable: Iterable[Path]) -> None:
     if version := _landlock_version():
         _write_only_in(writable, version)
     if platform.machine() in PROCESSORS:
-        _give_up_sockets(*PROCESSORS[platform.machine()])
+        _give_up_calls(*PROCESSORS[platform.machine()])
 
 
 def _write_only_in(folders: Iterable[Path], version: int) -> None:
@@ -105,17 +106,19 @@ def _write_only_in(folders: Iterable[Path], version: int) -> None:
         os.close(ruleset)
 
 
-def _give_up_sockets(processor: int, socket: int) -> None:
-    """No new socket of any kind: the local ones lead to daemons that act for their user."""
+def _give_up_calls(processor: int, socket: int, truncate: int) -> None:
+    """No new socket of any kind: the local ones lead to daemons that act for their user. And no
+    file is emptied by its name."""
     # struct sock_filter: code, jump if true, jump if false, value.
     program = [
         (LOAD, 0, 0, 4),  # seccomp_data.arch
         (EQUAL, 1, 0, processor),
         (RETURN, 0, 0, KILL),
         (LOAD, 0, 0, 0),  # seccomp_data.nr
-        (AT_LEAST, 3, 0, OF_OTHER_ABI),
-        (EQUAL, 2, 0, socket),
-        (EQUAL, 1, 0, IO_URING_SETUP),
+        (AT_LEAST, 4, 0, OF_OTHER_ABI),
+        (EQUAL, 3, 0, socket),
+        (EQUAL, 2, 0, IO_URING_SETUP),
+        (EQUAL, 1, 0, truncate),
         (RETURN, 0, 0, ALLOW),
         (RETURN, 0, 0, REFUSE),
     ]

@@ -29,7 +29,7 @@ from edgekit.engine import _confined_child
 from edgekit.engine._confined_child import OUT_OF_MEMORY, Task, says_out_of_memory
 from edgekit.engine.action import Progress
 from edgekit.engine.confinement import DEFAULT_MINUTES, MEMORY, MINUTES, Confinement
-from edgekit.errors import EdgekitError, WeightsError
+from edgekit.errors import EdgekitError, WeightsError, ending
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -150,7 +150,7 @@ class ConfinedProcess:
             try:
                 told = AnswerLine.model_validate_json(line)
                 if told.result is not None:
-                    return kind.model_validate_json(json.dumps(told.result))
+                    return kind.model_validate_json(json.dumps(_cleared(told.result)))
             except ValidationError:
                 raise self._ended(_no_answer(limits)) from None
             if told.error == OUT_OF_MEMORY:
@@ -254,9 +254,8 @@ def _crash(limits: Confinement, code: int, words: list[str]) -> EdgekitError:
         return _too_long(f"running {limits.subject} on one image takes longer than {seconds}")
     if code == -signal.SIGKILL or says_out_of_memory("\n".join(words)):
         return _too_much(limits)
-    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     return WeightsError(
-        f"{limits.subject} ends the process that reads it with {how}: "
+        f"{limits.subject} ends the process that reads it with {ending(code)}: "
         f"{words[-1] if words else 'nothing was said'}",
         hint="a library cannot read this file: export it again, with another version or format; "
         "--debug shows all that was said",
@@ -286,6 +285,17 @@ def _no_answer(limits: Confinement) -> EdgekitError:
         f"{limits.subject}: the process that reads it gives no answer that can be understood",
         hint="do not use this file unless you know who made it",
     )
+
+
+def _cleared(told: Any) -> Any:
+    """What was answered, its texts plain."""
+    if isinstance(told, str):
+        return _plain(told)
+    if isinstance(told, list):
+        return [_cleared(each) for each in told]
+    if isinstance(told, dict):
+        return {_plain(key): _cleared(each) for key, each in told.items()}
+    return told
 
 
 def _plain(text: str) -> str:

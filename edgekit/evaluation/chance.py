@@ -27,8 +27,23 @@ class ChanceTest(BaseModel):
     def is_trained(self) -> bool:
         return self.p_value < 1 - stats.CONFIDENCE
 
+    @property
+    def is_decidable(self) -> bool:
+        """Whether a model that is right on every image would be shown to be better."""
+        images = self.top1.samples or 0
+        return bool(images) and stats.exceeds(images, images, self.commonest / 100) < (
+            1 - stats.CONFIDENCE
+        )
+
     def __str__(self) -> str:
         top1 = self.top1
+        if not self.is_decidable:
+            return (
+                f"untrained: {top1.samples} images are too few to show that the float model has "
+                "learned anything: were all of them right, always naming the commonest class, "
+                f"which is right for {self.commonest:.1f} %, would do so by chance as well: judge "
+                "on more images"
+            )
         return (
             f"untrained: the float model's top-1 of {top1.value:.1f} % ({top1.low:.1f} to "
             f"{top1.high:.1f}) on {top1.samples} images is not significantly better than always "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from edgekit.agent import agent
 from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Json, sha256_of
 from edgekit.engine.records import BadRecord, parse_record
-from edgekit.errors import DeviceError, EdgekitError
+from edgekit.errors import DeviceError, EdgekitError, ending
 from edgekit.evidence import Evidence
 from edgekit.runtimes.contract.input_form import InputForm
 
@@ -217,9 +216,9 @@ def _run_agent(job: dict[str, Any], folder: Path, progress: Progress) -> dict[st
         words = stderr.read().strip().splitlines()
     if code:
         models = ", ".join(f"{m['id']} ({Path(m['path']).name})" for m in job["models"])
-        what = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         raise DeviceError(
-            f"running {models} ended with {what}: {words[-1] if words else 'nothing was said'}",
+            f"running {models} ended with {ending(code)}: "
+            f"{words[-1] if words else 'nothing was said'}",
             hint="the runtime cannot run this file on this machine; --debug shows all it said",
         ) from EdgekitError("\n".join(words[-40:]))
     result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))

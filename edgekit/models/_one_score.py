@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIGMOIDS = {"Sigmoid", "HardSigmoid", "sigmoid", "hard_sigmoid"}
-LINEAR = {
-    *("Gemm", "MatMul", "Add", "Conv", "BatchNormalization", "GlobalAveragePool", "AveragePool"),
-    *("ReduceMean", "linear"),
-}
+LINEAR = {"Gemm", "MatMul", "Conv", "BatchNormalization", "linear"}
 """What gives any number: operators of ONNX and activations of Keras."""
-SHAPING = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Cast", "Dropout"}
-"""What leaves a score as it is."""
+SHAPING = {
+    *("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Cast", "Dropout"),
+    *("GlobalAveragePool", "AveragePool", "ReduceMean"),
+}
+"""What leaves a score what it is: the mean of probabilities is one, that of logits is one."""
 
 
 def columns(kind: OneScore) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -82,6 +82,7 @@ def widen_onnx(graph: Any, path: Path) -> OneScore:
     last = made[end.name]
     while last.op_type in SHAPING and last.input[0] in made:
         last = made[last.input[0]]
+    last = _layer_of_bias(last, made)
     kind, name = kind_of(last.op_type, path), end.name
     inputs = [f"{name}_of_two_{part}" for part in ("weights", "bias")]
     for tensor, values in zip(inputs, columns(kind), strict=True):
@@ -90,6 +91,13 @@ def widen_onnx(graph: Any, path: Path) -> OneScore:
     graph.node.append(helper.make_node("Gemm", [name, *inputs], [both], both))
     end.CopyFrom(helper.make_tensor_value_info(both, TensorProto.FLOAT, [1, 2]))
     return kind
+
+
+def _layer_of_bias(last: Any, made: dict[str, Any]) -> Any:
+    """The linear layer before an Add that is its bias; any other operator itself."""
+    before = [made[name] for name in last.input if name in made]
+    is_bias = last.op_type == "Add" and len(before) == 1 and before[0].op_type in LINEAR
+    return before[0] if is_bias else last
 
 
 def widen_keras(keras: Any, model: Any, path: Path) -> tuple[Any, OneScore]:

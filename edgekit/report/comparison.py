@@ -51,7 +51,9 @@ def compare(folder: Path, built: list[Report]) -> Comparison:
 def _why_stale(other: Report, built: Report) -> str:
     if other.recipe_key is None or other.recipe_key != built.recipe_key:
         return f"built {other.created} from another state of the recipe; {BUILD_THEM}"
-    if _shared(other).items() - _shared(built).items():
+    before, now = _shared(other), _shared(built)
+    # A build that broke off early has not come to all of them.
+    if any(before[step] != now[step] for step in before.keys() & now.keys()):
         return f"built {other.created} from another float model or other images; {BUILD_THEM}"
     return ""
 

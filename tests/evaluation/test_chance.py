@@ -28,3 +28,9 @@ def test_accuracy_is_held_to_the_commonest_class(
     found = held_to_chance(share_of(right, images, Evidence.HOST), 100 * commonest)
     assert found.is_trained is trained
     assert str(found).startswith("untrained: ")
+
+
+def test_images_that_are_too_few_are_named() -> None:
+    """Four right of four: by chance that happens once in sixteen times."""
+    right = share_of(4, 4, Evidence.HOST)
+    assert "4 images are too few" in str(held_to_chance(right, 50.0))
