@@ -175,15 +175,19 @@ def _root(names: Collection[str], path: Path) -> str:
 
 
 def _legacy(head: bytes, path: Path) -> Contents:
-    """Of torch before 1.6: pickles in a row, of which the third is the content."""
+    """Of torch before 1.6: pickles in a row. The third is the content, the fourth the keys of its
+    storages."""
     stream = io.BytesIO(head)
     try:
         IdleUnpickler(stream).load()  # the version of the protocol
         IdleUnpickler(stream).load()  # of the machine that wrote it
         reader = IdleUnpickler(stream)
         content = reader.load()
+        keys = IdleUnpickler(stream).load()
     except EOFError as error:
         raise (_too_many_objects(path) if len(head) == MAX_PICKLE else error) from error
+    if type(keys) is not list or not all(type(key) is str for key in keys):
+        raise ValueError("the names of its tensors' values are damaged")
     left = path.stat().st_size - len(LEGACY) - stream.tell()
     if sum(reader.needed.values()) > left:
         raise unreadable(path, EOFError("it is cut off"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
 from collections.abc import Callable
@@ -50,45 +51,128 @@ class IdleUnpickler(pickle._Unpickler):
             sizes: of a zip archive, the bytes of each storage by its key.
         """
         super().__init__(stream, encoding="utf-8")
+        self.stream = stream
         self.sizes = sizes
         self.foreign: dict[str, type[Foreign]] = {}
         self.total = 0
         """Bytes of all tensors as float32."""
         self.needed: dict[str, int] = {}
         """Bytes of each storage, by its key."""
+        self.copied = 0
+        """Parts of all that was given to what copies it."""
 
     def find_class(self, module: str, name: str) -> Any:
         # As Python 2 wrote it.
         module = IMPORT_MAPPING.get(module, module)
         full = ".".join(NAME_MAPPING.get((module, name), (module, name)))
         if full == "collections.OrderedDict":
-            return _ordered
+            return lambda items=(): self._ordered(items)
         if full in _REBUILT:
             return lambda *args: self._tensor(*args)
         if full == "torch._utils._rebuild_parameter":
             return _first
         if full == "torch._tensor._rebuild_from_type_v2":
-            return _of_type
-        return self.foreign.setdefault(full, type("Foreign", (Foreign,), {"name": full}))
+            return lambda *args: self._of_type(*args)
+        if full not in self.foreign:
+            if len(self.foreign) == MAX_NAMES:
+                raise ValueError(f"it names more than {MAX_NAMES} classes and functions")
+            self.foreign[full] = type("Foreign", (Foreign,), {"name": full, **self._made(full)})
+        return self.foreign[full]
+
+    def _made(self, name: str) -> dict[str, Any]:
+        """How a stand-in is made, where torch runs what it stands for."""
+        if _TAKES_MEMORY.fullmatch(name):
+            return {"__new__": _refused}
+        if name == "_codecs.encode":
+            return {"__new__": lambda _, *args: self._encoded(*args)}
+        if name == "torch._utils._rebuild_qtensor":
+            return {"__new__": lambda cls, *args: self._tensor(*args) and Foreign.__new__(cls)}
+        if name == _DEVICE_TENSOR:
+            return {"__new__": lambda _, *args: self._on_device(*args)}
+        if name in _COPIES:
+            return {"__new__": lambda cls, *args: self._copy(cls, *args)}
+        return {}
+
+    def _copy(self, cls: type[Foreign], *args: object) -> Foreign:
+        if cls.name in _STATEFUL:
+            self.count(args[-1])
+            return Foreign.__new__(cls)
+        for arg in args:
+            if cls.name in _HASHES and isinstance(arg, list | tuple):
+                _refuse_deep(arg)
+            self.count(arg)
+        return Foreign.__new__(cls)
+
+    def count(self, given: object) -> None:
+        """
+        Raises:
+            ValueError: what copies it would take memory for more than the file holds, as with a
+                length, or with one list that is given again and again.
+        """
+        # A state is a tuple of two dicts where the class has slots.
+        parts = given if isinstance(given, tuple) else ()
+        self.copied += sum(len(p) for p in (given, *parts) if isinstance(p, _CONTAINERS))
+        known = given is None or isinstance(given, _CONTAINERS)
+        if not known or self.copied > self.stream.tell():
+            raise ValueError("it takes memory for more than it holds")
+
+    def _encoded(self, text: Any, encoding: object = None) -> bytes:
+        """Bytes, as the protocols before 3 write them."""
+        if encoding not in ("latin1", "latin-1"):
+            raise ValueError("text in an encoding that pickles have no use for")
+        self.count(text)
+        return bytes(text, "latin-1")
+
+    def _on_device(self, tensor: Any, *_: object) -> StoredTensor:
+        """A copy, of at most 16 bytes a value."""
+        self.total += 16 * prod(tensor.shape)
+        return StoredTensor(tensor.shape)
+
+    def _of_type(
+        self, rebuild: Callable[..., object], _: object, args: tuple[object, ...], state: object
+    ) -> object:
+        self.count(state)
+        return rebuild(*args)
+
+    def _ordered(self, items: Any) -> OrderedDict[object, object]:
+        self.count(items)
+        _refuse_deep(key for key, _ in items)
+        return OrderedDict(items)
+
+    def refuse_build(self, made: object, state: Any) -> None:
+        """
+        Raises:
+            ValueError: it fills what is neither a stand-in nor an ordered dict; or torch would
+                take memory for it.
+        """
+        name = getattr(made, "name", "") if isinstance(made, Foreign) else ""
+        if (not name and type(made) is not OrderedDict) or name.startswith("torch._utils._rebuild"):
+            raise ValueError(f"it fills a {type(made).__name__} with attributes")
+        if name == "torch.nn.parameter.Parameter" and len(state) == 4:
+            raise ValueError("a tensor without values")
+        if name in ("", "collections.Counter"):
+            self.count(state)
 
     def persistent_load(self, pid: Any) -> tuple[int, Foreign]:
         """The values' number, of what torch calls a storage."""
         kind, storage, key, _, numel, *_ = pid
-        if kind != "storage" or not isinstance(numel, int) or numel < 0:
+        if kind != "storage" or not _is_count(numel):
             raise ValueError("a tensor without values")
         size = numel * _BYTES.get(getattr(storage, "name", "").rpartition(".")[2], 1)
         if self.sizes is not None and self.sizes.get(key, -1) < size:
             raise ValueError(f"the values of a tensor are cut off or lacking ({key})")
-        self.needed[key] = size
+        self.needed[key] = max(size, self.needed.get(key, 0))
         return numel, storage
 
     def _tensor(
         self, storage: Any, offset: int, size: Any, stride: Any, *_: object
     ) -> StoredTensor:
-        numel, kind = storage
+        numel, _ = storage
+        if len(size) > MAX_SIDES or not all(map(_is_count, (offset, *size, *stride))):
+            raise ValueError("a tensor whose shape no tensor has")
         ends = [(n - 1) * step for n, step in zip(size, stride, strict=True)]
-        within = 0 in size or offset + sum(ends) < numel or kind.name.endswith("UntypedStorage")
-        if min((offset, *size, *stride)) < 0 or not within:
+        # Of an UntypedStorage the number is that of its bytes.
+        if 0 not in size and offset + sum(ends) >= numel:
             raise ValueError("a tensor reaches beyond its values")
         self.total += 4 * prod(size)
         return StoredTensor(tuple(size))
@@ -98,15 +182,13 @@ def _first(tensor: object, *_: object) -> object:
     return tensor
 
 
-def _of_type(
-    rebuild: Callable[..., object], _: object, args: tuple[object, ...], *__: object
-) -> object:
-    return rebuild(*args)
+def _refused(cls: type[Foreign], *_: object) -> Foreign:
+    raise ValueError(f"it makes a {cls.name} without values")
 
 
-def _ordered(items: Any = ()) -> OrderedDict[object, object]:
-    _refuse_deep(key for key, _ in items)
-    return OrderedDict(items)
+def _is_count(number: object) -> bool:
+    """Whether it is a number that torch can hold; a file's may have millions of digits."""
+    return isinstance(number, int) and number >= 0 and number.bit_length() <= 63
 
 
 def _refuse_deep(keys: Any) -> None:
@@ -127,6 +209,15 @@ def _checked(code: bytes, keys: slice) -> Callable[[Any], None]:
     return run
 
 
+def _build(reader: Any) -> None:
+    made, state = reader.stack[-2:]
+    reader.refuse_build(made, state)
+    if isinstance(made, Foreign):
+        pickle._Unpickler.dispatch[pickle.BUILD[0]](reader)
+    else:
+        reader.stack.pop()  # attributes of an ordered dict, as `_metadata`
+
+
 _EACH_SECOND, _ALL = slice(None, None, 2), slice(None)
 IdleUnpickler.dispatch = {
     **pickle._Unpickler.dispatch,
@@ -135,9 +226,24 @@ IdleUnpickler.dispatch = {
     pickle.DICT[0]: _checked(pickle.DICT, _EACH_SECOND),
     pickle.ADDITEMS[0]: _checked(pickle.ADDITEMS, _ALL),
     pickle.FROZENSET[0]: _checked(pickle.FROZENSET, _ALL),
+    pickle.BUILD[0]: _build,
 }
 
-_REBUILT = {f"torch._utils._rebuild_tensor{version}" for version in ("", "_v2", "_v3")}
+MAX_NAMES = 1000
+"""Classes and functions that a pickle may name; training programs name tens."""
+MAX_SIDES = 64
+"""Of a tensor, as torch and numpy have them."""
+_REBUILT = {f"torch._utils._rebuild_{kind}" for kind in ("tensor", "tensor_v2", "tensor_v3")}
+_DEVICE_TENSOR = "torch._utils._rebuild_device_tensor_from_cpu_tensor"
+_TAKES_MEMORY = re.compile(
+    r"torch\.(\w+\.)?(sparse\.)?\w*Tensor|torch\.(storage\.)?(Unt|T)ypedStorage"
+)
+"""What torch makes of a mere length. Its other storages are no more than names."""
+_HASHES = {"builtins.set", "collections.Counter"}
+_STATEFUL = {"torch._utils._rebuild_parameter_with_state"}
+_COPIES = {*_HASHES, *_STATEFUL, "builtins.bytearray", "torch.Size"}
+"""What torch runs, and what takes memory for what it is given."""
+_CONTAINERS = (str, bytes, list, tuple, dict)
 _SYSTEM = {
     "os",
     "posix",
