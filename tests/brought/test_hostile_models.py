@@ -47,8 +47,9 @@ def command(folder: Path, weights: str) -> list[str]:
 
 
 def refused(folder: Path, weights: str, **limits: float) -> str:
-    """What a build says that ends with exit code 2; nothing new is in the folder but the store."""
-    before = {path.name for path in folder.iterdir()} | {"r.yaml", "store"}
+    """What a build says that ends with exit code 2; nothing new is in the folder but the
+    store, and an empty one for the results."""
+    before = {path.name for path in folder.iterdir()} | {"r.yaml", "store", "build"}
     names = {"minutes": MINUTES, "memory_gb": MEMORY}
     chosen = {names[name]: str(value) for name, value in limits.items()}
     done = subprocess.run(
@@ -60,6 +61,7 @@ def refused(folder: Path, weights: str, **limits: float) -> str:
     )
     assert done.returncode == 2, done.stderr
     assert {path.name for path in folder.iterdir()} <= before
+    assert not list((folder / "build").glob("*"))
     return done.stderr
 
 
