@@ -259,10 +259,10 @@ def test_no_text_raises_anything_but_our_own_errors(tmp_path: Path, text: str) -
 
 GOOD_RECIPE = """\
 model: {arch: test_efficientnet, weights: scratch, mean: 0.5, std: [0.5, 0.5, 0.5]}
-data: {source: imagefolder, path: images, image_size: 32, classes: [a.txt]}
+data: {source: imagefolder, path: images, image_size: 32, classes: a.txt}
 stages:
   - finetune: {epochs: 2, batch_size: 12, learning_rate: 3.0e-3}
-  - quantize: {samples: 24, quantizer: {litert: native}, corrections: [bias]}
+  - quantize: {samples: 24, per_channel: true, corrections: [bias]}
   - export
 gates: {max_accuracy_drop: 50, min_agreement: 90}
 """
@@ -315,3 +315,9 @@ def test_a_damaged_target(tmp_path: Path, text: str) -> None:
 def test_a_damaged_inventory(tmp_path: Path, text: str) -> None:
     with refusals():
         read_inventory(written(tmp_path, text))
+
+
+def test_what_is_damaged_was_good(tmp_path: Path) -> None:
+    load_recipe(written(tmp_path, GOOD_RECIPE))
+    load_target(str(written(tmp_path, GOOD_TARGET)))
+    assert len(read_inventory(written(tmp_path, GOOD_INVENTORY))) == 3
