@@ -140,7 +140,7 @@ def test_ctrl_c_ends_a_loop_without_end(folder: Path) -> None:
     build = subprocess.Popen(
         command(folder, "loop.onnx"),
         cwd=folder,
-        env={**os.environ, "EDGEKIT_STORE": str(folder / "store")},
+        env={**os.environ, "EDGEKIT_STORE": str(folder / "store"), MINUTES: "60"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -85,8 +85,8 @@ def test_the_manifest_keeps_the_names_that_users_know() -> None:
     assert [*Manifest.model_fields] == [
         "schema_version", "file", "files", "variant", "runtime", "engine", "compiled_for",
         "precision", "quantization", "float_ops", "audit", "input", "output", "preprocessing",
-        "classes", "model", "data_fingerprint", "lineage", "libraries", "edgekit", "gates",
-        "verdict",
+        "classes", "scores", "model", "data_fingerprint", "lineage", "libraries", "edgekit",
+        "gates", "verdict",
     ]  # fmt: skip
 
 
