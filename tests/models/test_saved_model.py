@@ -112,23 +112,27 @@ def test_an_operator_that_does_more_than_compute_is_refused_by_name(
     assert not (tmp_path / "kept").exists()
 
 
+def _kept_function(graph: Any) -> Any:
+    """They stand in any order, and what saves the model is dropped."""
+    functions = graph.graph_def.library.function
+    return next(each for each in functions if "save" not in each.signature.name)
+
+
 def _as_an_attribute(graph: Any) -> None:
     graph.graph_def.node[0].attr["f"].func.name = "WriteFile"
 
 
 def _deep_in_attributes(graph: Any) -> None:
-    inner = graph.graph_def.library.function[0].node_def[0].attr["fs"].list.func.add(name="Relu")
+    inner = _kept_function(graph).node_def[0].attr["fs"].list.func.add(name="Relu")
     inner.attr["g"].func.name = "WriteFile"
 
 
 def _as_an_attribute_of_a_function(graph: Any) -> None:
-    functions = graph.graph_def.library.function  # in any order; what saves the model is dropped
-    kept = next(each for each in functions if "save" not in each.signature.name)
-    kept.attr["shadow"].func.name = "WriteFile"
+    _kept_function(graph).attr["shadow"].func.name = "WriteFile"
 
 
 def _as_an_attribute_of_an_argument(graph: Any) -> None:
-    attributes = graph.graph_def.library.function[0].arg_attr[0].attr
+    attributes = _kept_function(graph).arg_attr[0].attr
     attributes["shadow"].func.name = "WriteFile"
 
 
