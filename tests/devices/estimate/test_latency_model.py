@@ -198,7 +198,7 @@ def test_any_damage_of_a_calibration(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     store = tmp_path_factory.getbasetemp() / "damaged"
-    good = calibration(fitted(samples(9, noise=0.1))).model_dump(mode="json")
+    good = calibration(fitted(samples(noise=0.1))).model_dump(mode="json")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGEKIT_STORE", str(store))
         path = calibration_path("pi5")
