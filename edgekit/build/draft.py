@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from edgekit.data.calibration import CalibrationChoice
 from edgekit.data.framing import Fit
 from edgekit.data.images import DecodeImages
 from edgekit.data.inventory import Inventory
+from edgekit.data.sources.base import Sample
+from edgekit.data.splits import divide
 from edgekit.engine.action import METADATA_VERSION, Action, library_versions
 from edgekit.engine.artifact import Json
 from edgekit.engine.step import Step
@@ -34,6 +37,11 @@ class Draft:
     recipe: Recipe
     inventory: Inventory
     steps: dict[StepId, Step] = field(default_factory=dict)
+
+    @cached_property
+    def splits(self) -> dict[str, list[Sample]]:
+        """The samples of each split, divided once for all that ask."""
+        return divide(self.inventory, self.recipe.data)
 
     def add(
         self,

@@ -28,7 +28,7 @@ from edgekit.data.images import DecodeImages
 from edgekit.data.inventory import Inventory, take_inventory
 from edgekit.data.problem import ProblemKind
 from edgekit.data.review import Review, review
-from edgekit.data.splits import SplitData, divide
+from edgekit.data.splits import SplitData
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.artifact import Json, sha256_of
 from edgekit.engine.step import Step, with_reasons
@@ -91,8 +91,8 @@ def make_plan(
     weights = check_weights(recipe)
     inventory = _in_order(recipe, take_inventory(recipe.data, store.root / "digests"))
     seen = seen_by_weights(recipe, inventory)
-    splits, judged = divide(inventory, recipe.data), recipe.data.evaluate_on
-    draft = Draft(recipe, inventory)
+    draft, judged = Draft(recipe, inventory), recipe.data.evaluate_on
+    splits = draft.splits  # what is wrong with the images is told before the model is planned
     draft.add(SPLITS, SplitData(recipe.data, inventory), {})
     judge = images(judged)
     draft.add(judge, draft.decode(judged), {"splits": SPLITS})
@@ -206,7 +206,7 @@ def _plan_trunk_stage(draft: Draft, stage: Stage, model: StepId) -> StepId:
         if decoded not in draft.steps:
             draft.add(decoded, draft.decode(stage.images), {"splits": SPLITS})
         inputs[stage.images] = decoded
-    if stage.shows_curve and SPLIT in divide(draft.inventory, draft.recipe.data):
+    if stage.shows_curve and SPLIT in draft.splits:
         shown = images(SPLIT)
         if shown not in draft.steps:
             draft.add(shown, draft.decode(SPLIT), {"splits": SPLITS})
@@ -234,8 +234,7 @@ def _plan_source_check(draft: Draft) -> None:
     """Whether a file from elsewhere is what the recipe says, asked of training images."""
     recipe, name = draft.recipe, images("check-source")
     choice = CalibrationChoice(source_check.IMAGES, every_class=False)
-    splits = divide(draft.inventory, recipe.data)
-    pick_calibration(splits, draft.inventory.digests, choice, recipe.data.evaluate_on)
+    pick_calibration(draft.splits, draft.inventory.digests, choice, recipe.data.evaluate_on)
     draft.add(name, draft.decode("calibration", choice), {"splits": SPLITS})
     inputs = {"model": SOURCE, "images": name}
     for fit in FITS:

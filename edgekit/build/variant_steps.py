@@ -9,7 +9,6 @@ from edgekit.build.draft import REFERENCE, SPLITS, Draft, images
 from edgekit.build.rows import Row
 from edgekit.build.runtime_steps import Check, Compile, OnRuntime, Precompile, TakeOver
 from edgekit.data.calibration import CalibrationChoice, calibration_pool, pick_calibration
-from edgekit.data.splits import divide
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.devices.bench.validate_on_device import OnDevice
 from edgekit.engine.action import Action
@@ -125,9 +124,8 @@ def _calibration_images(draft: Draft, stage: RuntimeStage) -> dict[str, StepId]:
     if stage.images != "calibration":
         return {}
     settings: Any = stage
-    splits = divide(draft.inventory, draft.recipe.data)
     samples, held_back = stage.divided(
-        len(calibration_pool(splits)), len(draft.inventory.listing.classes)
+        len(calibration_pool(draft.splits)), len(draft.inventory.listing.classes)
     )
     choice = CalibrationChoice(samples, settings.every_class)
     roles = {"calibration": _chosen(draft, images("calibration"), choice)}
@@ -140,8 +138,7 @@ def _calibration_images(draft: Draft, stage: RuntimeStage) -> dict[str, StepId]:
 def _chosen(draft: Draft, id: StepId, choice: CalibrationChoice) -> StepId:
     if id not in draft.steps:
         # Refused here if it cannot be had, not after an hour of training.
-        splits = divide(draft.inventory, draft.recipe.data)
         judge = draft.recipe.data.evaluate_on
-        pick_calibration(splits, draft.inventory.digests, choice, judge)
+        pick_calibration(draft.splits, draft.inventory.digests, choice, judge)
         draft.add(id, draft.decode("calibration", choice), {"splits": SPLITS})
     return id

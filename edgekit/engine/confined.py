@@ -30,6 +30,7 @@ from edgekit.engine._confined_child import OUT_OF_MEMORY, Task, says_out_of_memo
 from edgekit.engine.action import Progress
 from edgekit.engine.confinement import DEFAULT_MINUTES, MEMORY, MINUTES, Confinement
 from edgekit.errors import EdgekitError, WeightsError, ending
+from edgekit.printable import printable
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -159,7 +160,7 @@ class ConfinedProcess:
                 raise _error(told)
             if told.progress is not None:
                 done, total, note = told.progress
-                progress(done, total, _plain(note))
+                progress(done, total, printable(note))
 
     def _line(self, limits: Confinement, deadline: float) -> bytes:
         """The next line of an answer.
@@ -192,7 +193,7 @@ class ConfinedProcess:
             process.wait(GRACE)
         start = max(0, os.fstat(self._said).st_size - MAX_SAID)
         said = os.pread(self._said, MAX_SAID, start).decode(errors="replace")
-        words = _plain(said).strip().splitlines()
+        words = printable(said).strip().splitlines()
         self.end()
         error = _crash(limits, process.returncode, words)
         error.__cause__ = EdgekitError("\n".join(words))
@@ -243,8 +244,8 @@ def _error(told: AnswerLine) -> EdgekitError:
     if not (isinstance(kind, type) and issubclass(kind, EdgekitError)):
         kind = EdgekitError
     error = kind.__new__(kind)  # some make their message themselves
-    EdgekitError.__init__(error, _plain(told.message), hint=told.hint and _plain(told.hint))
-    error.__cause__ = EdgekitError(_plain(told.trace))
+    EdgekitError.__init__(error, printable(told.message), hint=told.hint and printable(told.hint))
+    error.__cause__ = EdgekitError(printable(told.trace))
     return error
 
 
@@ -288,16 +289,11 @@ def _no_answer(limits: Confinement) -> EdgekitError:
 
 
 def _cleared(told: Any) -> Any:
-    """What was answered, its texts plain."""
+    """What was answered, its texts printable."""
     if isinstance(told, str):
-        return _plain(told)
+        return printable(told)
     if isinstance(told, list):
         return [_cleared(each) for each in told]
     if isinstance(told, dict):
-        return {_plain(key): _cleared(each) for key, each in told.items()}
+        return {printable(key): _cleared(each) for key, each in told.items()}
     return told
-
-
-def _plain(text: str) -> str:
-    """Without the control characters that would command a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
