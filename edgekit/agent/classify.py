@@ -1,10 +1,12 @@
 """Classify photos with the model beside this file: numpy and the model's runtime.
 
-    python classify.py photo.jpg ...     with Pillow
+    python classify.py photo.jpg ...     with Pillow; HEIC with pillow-heif
+    python classify.py folder            all photos in it
     python classify.py pixels.npy        uint8 [height, width, 3] of the model's size, without it
     python classify.py                   the golden input beside it
 
-Prints the likeliest classes of each, with their probabilities.
+Prints the likeliest classes of each, with their probabilities. What cannot be read is named on
+stderr, and the exit code is then 2.
 """
 
 from __future__ import annotations  # Python 3.9 on older boards
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     Run = Callable[[Any], Any]
     Json = dict[str, Any]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "HEIF")
 """What Pillow opens, whatever a file's name says: its others include programs."""
 MEANINGS = {
     "logits": "probabilities, by softmax of the model's logits",
@@ -34,21 +36,55 @@ MEANINGS = {
 }
 
 
+class BadInput(Exception):
+    """An input that cannot be classified, and why."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Classify photos with the model beside this file.")
-    parser.add_argument("photos", nargs="*", type=Path, help="photos or .npy files")
+    parser.add_argument("photos", nargs="*", type=Path, help="photos, folders or .npy files")
     parser.add_argument("--top", type=int, default=5, help="classes to print (5)")
     parser.add_argument("--device", default="CPU", help="of OpenVINO, e.g. NPU (CPU)")
     options = parser.parse_args()
     folder = Path(__file__).resolve().parent
     facts = facts_beside(folder)
-    photos = options.photos or [folder / "golden_input.npy"]
-    inputs = [pixels_of(photo, facts) for photo in photos]
     run = OPENERS[facts["runtime"]](str(folder / facts["file"]), options.device)
-    for photo, images in zip(photos, inputs):
-        for pixels in images:
-            print(photo)
-            show(run(prepared(pixels[None], facts)), facts, options.top)
+    failed = False
+    for named in options.photos or [folder / "golden_input.npy"]:
+        try:
+            for photo in photos_in(named) if named.is_dir() else [named]:
+                failed |= not classify(photo, run, facts, options.top)
+        except BadInput as error:
+            failed = complain(error)
+    sys.exit(2 if failed else 0)
+
+
+def classify(photo: Path, run: Run, facts: Json, top: int) -> bool:
+    """Print the classes of a file; False where it cannot be read."""
+    try:
+        images = pixels_of(photo, facts)
+    except BadInput as error:
+        return not complain(error)
+    for image in images:
+        print(photo)
+        show(run(image[None]), facts, top)
+    return True
+
+
+def complain(error: BadInput) -> bool:
+    print(error, file=sys.stderr)
+    return True
+
+
+def photos_in(folder: Path) -> list[Path]:
+    """The photos in a folder and in those below it, by their names."""
+    _, image = pillow(folder)
+    known = {end for end, name in image.registered_extensions().items() if name in FORMATS}
+    files = (path for path in sorted(folder.rglob("*")) if not path.name.startswith("."))
+    found = [path for path in files if path.suffix.lower() in known and path.is_file()]
+    if not found:
+        raise BadInput(f"{folder} is a folder without photos")
+    return found
 
 
 def facts_beside(folder: Path) -> Json:
@@ -56,41 +92,80 @@ def facts_beside(folder: Path) -> Json:
     if (folder / "manifest.json").is_file():
         manifest: Json = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         keys = ("runtime", "file", "input", "output", "preprocessing", "classes")
-        return {**{key: manifest[key] for key in keys}, "scores": manifest.get("scores")}
+        facts = {key: manifest[key] for key in keys}
+        return {**facts, "scores": manifest.get("scores"), "ready": None}
     info: Json = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    golden = None if info["form"] else np.load(folder / "golden_input.npy", mmap_mode="r")
     return {
         "runtime": info["runtime"],
         "file": info["subject"]["file"],
-        "input": info["form"],
+        "input": info.get("photos"),
         "output": None,
-        "preprocessing": info["form"],
+        "preprocessing": info.get("photos"),
         "classes": info["classes"],
         "scores": info.get("scores"),
+        "ready": None if golden is None else (golden.dtype, golden.shape[1:]),
     }
 
 
 def pixels_of(path: Path, facts: Json) -> Any:
-    """uint8 (images, height, width, 3) of a photo or of a .npy file."""
+    """A photo's image, or those of a .npy file, as the model takes them."""
+    if not path.exists():
+        raise BadInput(f"{path}: no such file")
     if path.suffix == ".npy":
-        try:
-            found = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            sys.exit(f"{path} cannot be read: {error}")
-        return found if found.ndim == 4 else found[None]
+        return pixels_in(path, facts)
+    if facts["preprocessing"] is None:
+        raise BadInput(
+            f"{path}: how this model was trained is not known here: give a .npy file, or make the "
+            "bundle with --mean and --std"
+        )
+    return prepared(np.asarray(framed(photo_of(path), facts["preprocessing"]))[None], facts)
+
+
+def pixels_in(path: Path, facts: Json) -> Any:
     try:
-        from PIL import Image, ImageOps
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise BadInput(f"{path} cannot be read: {error}") from None
+    images = found if found.ndim == 4 else found[None]
+    kind = (images.dtype, images.shape[1:])
+    if kind == facts["ready"]:
+        return images
+    wanted = [facts["ready"]] if facts["ready"] else []
+    if facts["preprocessing"]:
+        size = facts["preprocessing"]["image_size"]
+        wanted.append((np.dtype("uint8"), (size, size, 3)))
+    if kind not in wanted:
+        shapes = " or ".join(f"{dtype} {list(shape)}" for dtype, shape in wanted)
+        raise BadInput(f"{path} holds {kind[0]} {list(kind[1])}; {shapes} expected")
+    return prepared(images, facts)
+
+
+def pillow(path: Path) -> tuple[list[str], Any]:
+    """The formats that are decoded here, and Pillow's Image."""
+    try:
+        from PIL import Image
     except ModuleNotFoundError:
-        sys.exit(f"{path}: photos need Pillow: pip install pillow; or give a .npy file of pixels")
-    if "image_size" not in (facts["preprocessing"] or {}):
-        sys.exit(f"{path}: nothing is known of how this model was trained: give a .npy file")
+        raise BadInput(
+            f"{path}: photos need Pillow: pip install pillow; or give a .npy file of pixels"
+        ) from None
     Image.init()
-    known = [name for name in FORMATS if name in Image.OPEN]
+    if importlib.util.find_spec("pillow_heif"):
+        importlib.import_module("pillow_heif").register_heif_opener()
+    return [name for name in FORMATS if name in Image.OPEN], Image
+
+
+def photo_of(path: Path) -> Image.Image:
+    known, image = pillow(path)
+    from PIL import ImageOps
+
     try:
-        with Image.open(path, formats=known) as opened:
-            photo = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        sys.exit(f"{path} cannot be read as {', '.join(known)}: {error}")
-    return np.asarray(framed(photo, facts["preprocessing"]))[None]
+        with image.open(path, formats=known) as opened:
+            return ImageOps.exif_transpose(opened).convert("RGB")
+    except (OSError, ValueError, image.DecompressionBombError) as error:
+        heic = path.suffix.lower() in (".heic", ".heif") and "HEIF" not in known
+        why = "HEIC needs pillow-heif: pip install pillow-heif" if heic else error
+        raise BadInput(f"{path} cannot be read as {', '.join(known)}: {why}") from None
 
 
 def framed(photo: Image.Image, how: Json) -> Image.Image:
@@ -115,10 +190,10 @@ def framed(photo: Image.Image, how: Json) -> Image.Image:
 def prepared(pixels: Any, facts: Json) -> Any:
     """As the model takes it: raw, or normalised where that is not inside."""
     how = facts["preprocessing"]
-    if facts["input"] is None or facts["input"]["dtype"] != "float32":
-        return pixels
-    mean, std = np.asarray(how["mean"]), np.asarray(how["std"])
-    return ((pixels - 255 * mean) / (255 * std)).astype(np.float32)
+    if facts["input"] and facts["input"]["dtype"] == "float32":
+        mean, std = np.asarray(how["mean"]), np.asarray(how["std"])
+        pixels = ((pixels - 255 * mean) / (255 * std)).astype(np.float32)
+    return pixels.transpose(0, 3, 1, 2) if how.get("layout") == "NCHW" else pixels
 
 
 def show(scores: Any, facts: Json, top: int) -> None:

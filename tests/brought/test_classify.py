@@ -62,7 +62,7 @@ def test_without_pillow(folder: Path, tmp_path: Path) -> None:
     code, words = classify(program, "pixels.npy", cwd=tmp_path, without="PIL")
     assert (code, words.split()[1]) == (0, "right"), words
     code, words = classify(program, photo, cwd=tmp_path, without="PIL")
-    assert code == 1
+    assert code == 2
     assert "photos need Pillow: pip install pillow" in words
     assert "Traceback" not in words
 
@@ -71,7 +71,7 @@ def test_without_pillow(folder: Path, tmp_path: Path) -> None:
 def test_a_program_is_no_photo(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     code, words = classify(folder / VARIANT / "classify.py", "photo.jpg", cwd=tmp_path)
-    assert code == 1
+    assert code == 2
     assert "photo.jpg cannot be read as JPEG, PNG" in words
     assert "Traceback" not in words
 
@@ -89,6 +89,57 @@ def test_a_bundle_classifies(folder: Path, tmp_path: Path) -> None:
     done = edgekit("bundle", model, "--out", tmp_path / "other", cwd=folder, store=folder / "store")
     assert done.returncode == 0, done.stderr
     code, text = classify(tmp_path / "other/classify.py", photo, cwd=tmp_path)
-    assert code == 1
-    assert "give a .npy file" in text
+    assert code == 2
+    assert "give a .npy file, or make the bundle with --mean and --std" in text
     assert classify(tmp_path / "other/classify.py", cwd=tmp_path)[0] == 0
+
+
+@brought(
+    "Machines", "A bundle of an ONNX file with --mean and --std, to classify photos with", "read"
+)
+def test_a_bundle_of_a_file_from_elsewhere_takes_photos(folder: Path, tmp_path: Path) -> None:
+    words = ("bundle", "model.onnx", "--mean", "0", "--std", "1", "--out", tmp_path / "bundle")
+    done = edgekit(*words, cwd=folder, store=folder / "store")
+    assert done.returncode == 0, done.stderr
+    square = tmp_path / "square.png"
+    Image.open(next(folder.glob("images/val/left/*"))).resize((32, 32)).save(square)
+    np.save(tmp_path / "square.npy", np.asarray(Image.open(square)))
+    program = tmp_path / "bundle/classify.py"
+    code, text = classify(program, "square.png", "square.npy", cwd=tmp_path)
+    assert (code, text.split()[1]) == (0, "score"), text
+    assert [line.split()[1] for line in text.splitlines() if "score " in line][0::2] == ["0", "0"]
+
+
+@brought("Images and folders", "Some broken files among photos, for classify.py", "told: goes on")
+def test_one_bad_file_ends_nothing(folder: Path, tmp_path: Path) -> None:
+    program, photos = folder / VARIANT / "classify.py", tmp_path / "photos"
+    (photos / "deep").mkdir(parents=True)
+    (photos / "empty").mkdir()
+    picture = Image.open(next(folder.glob("images/val/left/*")))
+    picture.save(photos / "b.png")
+    picture.save(photos / "deep/a.PNG")
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    (photos / "notes.txt").write_text("no photo")
+    np.save(tmp_path / "small.npy", np.zeros((8, 8, 3), np.uint8))
+    words = ("absent.jpg", "photos/empty", "small.npy", "photos")
+    code, text = classify(program, *words, cwd=tmp_path)
+    assert code == 2
+    assert text.count("left 0.") == 2, text
+    assert "absent.jpg: no such file" in text
+    assert "photos/empty is a folder without photos" in text
+    assert "small.npy holds uint8 [8, 8, 3]; uint8 [32, 32, 3] expected" in text
+    assert "photos/broken.jpg cannot be read as JPEG" in text
+    assert "notes.txt" not in text
+
+
+@brought("Images and folders", "HEIC for classify.py, with pillow-heif", "read")
+def test_heic(folder: Path, tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    Image.open(next(folder.glob("images/val/right/*"))).save(tmp_path / "photo.heic")
+    program = folder / VARIANT / "classify.py"
+    code, text = classify(program, "photo.heic", cwd=tmp_path)
+    assert (code, text.split()[1]) == (0, "right"), text
+    code, text = classify(program, "photo.heic", cwd=tmp_path, without="pillow_heif")
+    assert code == 2
+    assert "pip install pillow-heif" in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from edgekit.data.framing import Framing
 from edgekit.data.images import decode_folder
 from edgekit.devices.bundle.bundle import Bundle, write_bundle
 from edgekit.devices.bundle.bundled_model import subject_of
-from edgekit.devices.bundle.info import Info
+from edgekit.devices.bundle.info import Info, Photos
 from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.bundle.protocol import SLICE
 from edgekit.errors import EdgekitError, InputError
@@ -54,6 +54,7 @@ def bundle_of_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
         threads=threads,
         runtime=runtime.name,
         form=form,
+        photos=_photos(path, port, options),
         subject=subject_of(path, runtime, None, None, None),
         classes=(),
         scores=meaning_of(outcome.scores["model"]),
@@ -135,3 +136,15 @@ def _inputs(
     if not is_planar(port.shape):
         return form, images, source
     return None, np.ascontiguousarray(form.prepare(images).transpose(0, 3, 1, 2)), source
+
+
+def _photos(path: Path, port: Port, options: BundleOptions) -> Photos | None:
+    """How photos are fed to it; None where it takes no square RGB images, or floats of which is
+    not said how pixels become them."""
+    height, width, channels = pixels_of(port.shape) if len(port.shape) == 4 else (0, 0, 0)
+    is_said = port.dtype == "uint8" or (options.mean is not None and options.std is not None)
+    if channels != 3 or height != width or port.dtype not in ("uint8", "float32") or not is_said:
+        return None
+    form = input_form(path, port.dtype, InspectOptions(mean=options.mean, std=options.std))
+    layout: Literal["NHWC", "NCHW"] = "NCHW" if is_planar(port.shape) else "NHWC"
+    return Photos(image_size=height, layout=layout, **form.model_dump())

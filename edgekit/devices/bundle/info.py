@@ -11,11 +11,25 @@ from edgekit.devices.agent_result import Threads
 from edgekit.devices.bundle.bundled_model import Subject
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.evaluation.score_meaning import ScoreMeaning
+from edgekit.models.source import Triple
 from edgekit.runtimes import RuntimeName
 from edgekit.runtimes.contract.input_form import InputForm
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 """Of a model, as of a recipe: it is a folder on the device."""
+
+
+class Photos(BaseModel):
+    """How classify.py feeds photos to a file from elsewhere."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_size: int
+    crop_pct: float = 1.0
+    layout: Literal["NHWC", "NCHW"]
+    dtype: Literal["float32", "uint8"]
+    mean: Triple
+    std: Triple
 
 
 class Info(BaseModel):
@@ -37,6 +51,8 @@ class Info(BaseModel):
     """What runs it there: CPU, NPU, ..."""
     form: InputForm | None
     """None where what is no image to us lies ready for the model."""
+    photos: Photos | None = None
+    """None where a manifest says it, and where it is not known."""
     subject: Subject
     classes: tuple[str, ...]
     scores: ScoreMeaning | None = None
