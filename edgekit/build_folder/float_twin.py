@@ -6,12 +6,13 @@ the compiled float model, and to the images that the ranges were calibrated on.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.build_folder.reading import BUILD_AGAIN, IMAGES, artifact_of
+from edgekit.build_folder.reading import IMAGES, artifact_of, of_a_build, with_store
 from edgekit.data.framing import Framing
 from edgekit.data.images import ImagesMetadata, decode_folder, spread
 from edgekit.engine.artifact import Artifact
@@ -21,6 +22,7 @@ from edgekit.models.source import Triple
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
+from edgekit.runtimes.contract.description import Port
 from edgekit.runtimes.contract.input_form import InputForm, pixels_of
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class Pair:
     """Where they are from, for a person to read."""
     rescaled: bool = False
     """Channels of the float model were made larger or smaller before it was quantised."""
+    is_built: bool = True
+    """False for files from elsewhere: no recipe made them."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,10 @@ def locate(path: Path, store: Store, options: InspectOptions) -> Pair:
     """
     if options.float_file is not None:
         return _from_files(path, options.float_file, options)
+    if path.suffix in _suffixes() and not of_a_build(path):
+        if not path.exists():
+            raise InputError(f"{path}: no such file")
+        raise _missing(path, options)
     last, published = artifact_of(path, store)
     line = list(_ancestors(last, store))
     original = next((a for a in line if _precision(a) == "float32"), None)
@@ -82,7 +90,8 @@ def locate(path: Path, store: Store, options: InspectOptions) -> Pair:
     if original is None:
         raise InputError(
             f"the float model that {path} was made from is not in the store {store.root}",
-            hint=f"{BUILD_AGAIN}; or name the file with --float",
+            hint=f"{with_store(path.parent if path.is_file() else path, store)}; or name the "
+            "file with --float",
         )
     runtime = next(r() for r in find_runtimes().values() if r.file in original.files)
     # What took over another runtime's file is compared as that file, which has its float twin.
@@ -157,35 +166,69 @@ def _from_files(path: Path, original: Path, options: InspectOptions) -> Pair:
     for file in (path, original):
         if not file.is_file():
             raise InputError(f"{file} is no file", hint="give two model files of one runtime")
-    runtimes = [r() for r in find_runtimes().values() if Path(r.file).suffix == path.suffix]
-    if not runtimes or original.suffix != path.suffix:
-        known = ", ".join(sorted(Path(r.file).suffix for r in find_runtimes().values()))
+    if path.suffix not in _suffixes() or original.suffix != path.suffix:
         raise InputError(
             f"{path.name} and {original.name} are not two files of one runtime",
-            hint=f"known are {known}",
+            hint=f"known are {', '.join(sorted(_suffixes()))}",
         )
-    runtime = runtimes[0]
-    if options.images is None:
-        raise InputError(
-            "--float: the images have to be named as well",
-            hint="--images FOLDER, with images of the training side",
-        )
-    forms, sizes = [], []
-    for file in (original, path):
-        try:
-            port = runtime.describe(file).input
-        except EdgekitError as error:
-            raise InputError(error.message, hint=error.hint) from error
-        forms.append(input_form(file, port.dtype, options))
-        sizes.append(_size(file, port.shape))
+    runtime = _suffixes()[path.suffix]()
+    ports = [_input(runtime, file) for file in (original, path)]
+    is_float = any(port.dtype == "float32" for port in ports)
+    if options.images is None or (is_float and None in (options.mean, options.std)):
+        raise _missing(path, options, is_float)
+    forms = [
+        input_form(file, port.dtype, options)
+        for file, port in zip((original, path), ports, strict=True)
+    ]
+    size = _size(original, ports[0].shape)
+    _size(path, ports[1].shape)
     return Pair(
         runtime=runtime,
         float_path=original,
         float_form=forms[0],
         path=path,
         form=forms[1],
-        images=decode_folder(options.images, Framing(sizes[0]), options.samples),
+        images=decode_folder(options.images, Framing(size), options.samples),
         images_from=str(options.images),
+        is_built=False,
+    )
+
+
+def _suffixes() -> dict[str, type[Runtime]]:
+    """The runtimes by the suffix of their files."""
+    return {Path(runtime.file).suffix: runtime for runtime in find_runtimes().values()}
+
+
+def _input(runtime: Runtime, file: Path) -> Port:
+    try:
+        return runtime.describe(file).input
+    except EdgekitError as error:
+        raise InputError(error.message, hint=error.hint) from error
+
+
+def _missing(path: Path, options: InspectOptions, is_float: bool = True) -> InputError:
+    """What a file of no build has to be told with: all of it, and as a command.
+
+    Args:
+        is_float: one of the two files takes floats.
+    """
+    given = {
+        "--float": (options.float_file, f"FLOAT_FILE{path.suffix}"),
+        "--images": (options.images, "FOLDER_OF_IMAGES"),
+        "--mean": (options.mean, "0.485,0.456,0.406"),
+        "--std": (options.std, "0.229,0.224,0.225"),
+    }
+    needed = [*given][: 4 if is_float else 2]
+    lacking = [name for name in needed if given[name][0] is None]
+    words = [shlex.quote(str(path))]
+    for name in needed:
+        value, example = given[name]
+        shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+        words += [name, shlex.quote(str(shown)) if value is not None else example]
+    numbers = " (with the mean and std of ImageNet, of pixels from 0 to 1)" if is_float else ""
+    return InputError(
+        f"{path} is of no build: what it is compared with has to be named: {', '.join(lacking)}",
+        hint=f"for example{numbers}: edgekit inspect {' '.join(words)}",
     )
 
 
@@ -212,7 +255,12 @@ def input_form(path: Path, dtype: str, options: InspectOptions) -> InputForm:
     """
     if dtype == "uint8":
         return InputForm(dtype="uint8", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    if dtype != "float32" or options.mean is None or options.std is None:
+    if dtype != "float32":
+        raise InputError(
+            f"{path} takes {dtype}; uint8 or float32 expected",
+            hint="export it with an input of uint8 (raw pixels) or float32",
+        )
+    if options.mean is None or options.std is None:
         raise InputError(
             f"{path} takes {dtype}, and how pixels become that is not known",
             hint="give --mean and --std, one number or three with commas, of pixels from 0 to 1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,31 @@ def artifact_of(path: Path, store: Store) -> tuple[Artifact, Path | None]:
         digest = _last_measured(folder, path)
     found = store.get(digest)
     if found is None:
-        raise InputError(f"{path} was not built with the store {store.root}", hint=BUILD_AGAIN)
+        raise InputError(
+            f"{path} was not built with the store {store.root}", hint=with_store(folder, store)
+        )
     return found, file
+
+
+def of_a_build(file: Path) -> bool:
+    """Whether a file lies in, or is named as if in, a folder that a build made.
+
+    Raises:
+        InputError: what lies beside it is damaged.
+    """
+    folder = file.parent
+    return read_manifest(folder) is not None or read_report(folder.parent) is not None
+
+
+def with_store(folder: Path, store: Store) -> str:
+    """What to do where a store lacks what a variant's folder was built from."""
+    report = read_report(folder.parent)
+    what = f" the recipe {report.recipe} for the target {report.target}" if report else " it"
+    root = shlex.quote(str(store.root))
+    return (
+        "name the store that it was built with, --store FOLDER; or build"
+        f"{what} again: `edgekit build RECIPE --target TARGET --store {root}`"
+    )
 
 
 def _last_measured(folder: Path, path: Path) -> str:

@@ -19,6 +19,15 @@ from edgekit.errors import EdgekitError
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 INTERRUPTED = "the steps that a build has finished are kept; what ran on a device begins anew"
 
+NAMED = "the names of your devices: edgekit device list; a new one: edgekit device add -h"
+EXAMPLES = {
+    "out": "e.g. --out bundles/model for a folder, --out model.tar for one file",
+    "device": NAMED,
+    "devices": NAMED,
+    "targets": "e.g. --target rpi5; --target all for every target",
+}
+"""What to write for an option that is missing."""
+
 
 def main() -> None:
     """Run the command and turn every failure into a message and an exit code."""
@@ -61,6 +70,8 @@ def _tell(error: BaseException) -> int:
         words = io.StringIO()
         error.show(words)
         say(words.getvalue().rstrip(), err=True)
+        if isinstance(error, click.MissingParameter) and error.param:
+            _say_hint(EXAMPLES.get(error.param.name or ""))
         return 2
     # Click prints help itself, and ends where a pipe is closed; a file would have its name.
     if isinstance(error, SystemExit):
@@ -75,9 +86,13 @@ def _tell(error: BaseException) -> int:
 
 def _fail(message: str, hint: str | None, code: int) -> int:
     say(message, err=True, mark="error: ", fg="red", bold=True)
+    _say_hint(hint)
+    return code
+
+
+def _say_hint(hint: str | None) -> None:
     if hint:
         say(hint, err=True, mark="hint: ", fg="cyan")
-    return code
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -29,6 +29,11 @@ PLAIN_SECONDS = 20.0
 """Between progress lines where there is no terminal."""
 PLAIN_WIDTH = 160
 """Columns of a log file, where nothing is cut off."""
+NO_RECIPE = (
+    "These are keys of a recipe's stages, and this file has none: edgekit makes one that holds of "
+    "the float model, with `stages: [{quantize: {method: auto}}, export]` under "
+    "`model: {weights: FILE}`, an .onnx or Keras file."
+)
 MAX_SHOWN = 3
 """Operators named with each fix."""
 
@@ -248,9 +253,12 @@ class Console:
             )
             return
         first = found.wrong[0]
-        self._say(f"It goes wrong first at {first.layer} ({first.kind}).")
+        where = f"first at {first.layer} ({first.kind})" if first.goes_wrong else "nowhere alone"
+        self._say(f"It goes wrong {where}.")
         for cause in causes:
             self._cause(cause)
+        if not pair.is_built:
+            self._say(NO_RECIPE)
 
     def _cause(self, cause: Cause) -> None:
         shown = [*zip(cause.layers, cause.symptoms, strict=True)]

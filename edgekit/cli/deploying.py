@@ -45,8 +45,10 @@ def bundle(artifact: Path, out: Path, store: Path | None, **options: Any) -> Non
     with bundle_of(artifact, store_of(store), bundle_options(**options)) as made:
         tell_untrained(made)
         pack_bundle(made, out)
-        say(f"{out}: {made.info.subject.file}, {made.info.images} images, release "
-                   f"{made.release()[:16]}")  # fmt: skip
+        release = made.release()[:16]
+        say(f"{out}: {made.info.subject.file}, {made.info.input_source}, release {release}")
+        if options["images"] is None and not made.info.labelled:
+            on_stderr("without photos its accuracy is not measured: --images FOLDER gives some")
     if out.suffix != ".tar":
         script = shlex.quote(f"{out.name}/run.sh")
         say(f"On the device: sh {script}. At home: edgekit import result.json")

@@ -124,7 +124,7 @@ def test_one_bad_file_ends_nothing(folder: Path, tmp_path: Path) -> None:
     words = ("absent.jpg", "photos/empty", "small.npy", "photos")
     code, text = classify(program, *words, cwd=tmp_path)
     assert code == 2
-    assert text.count("left 0.") == 2, text
+    assert text.count("left 1.000") == 2, text
     assert "absent.jpg: no such file" in text
     assert "photos/empty is a folder without photos" in text
     assert "small.npy holds uint8 [8, 8, 3]; uint8 [32, 32, 3] expected" in text

@@ -122,7 +122,9 @@ def test_images_that_are_none(world: World, content: bytes | None, tmp_path: Pat
 def test_another_store_is_told_with_the_command_that_mends_it(world: World, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="was not built with the store") as caught:
         locate(world.variant, Store(tmp_path), InspectOptions())
-    assert "edgekit build" in str(caught.value.hint)
+    hint = str(caught.value.hint)
+    assert "--store FOLDER; or build the recipe tiny for the target board again" in hint
+    assert f"--target TARGET --store {tmp_path}`" in hint
 
 
 def lose(world: World, tmp_path: Path, is_lost: Callable[[dict[str, object]], bool]) -> Store:
@@ -250,14 +252,25 @@ def test_two_files_from_anywhere(world: World, images_folder: Path) -> None:
     assert (pair.form.dtype, pair.float_form.mean) == ("uint8", half)
     assert pair.images.shape == (2, 32, 32, 3)
 
-    with pytest.raises(InputError, match="how pixels become that is not known"):
+    with pytest.raises(InputError, match=r"to be named: --mean, --std$"):
         locate(file, world.store, InspectOptions(float_file=original, images=images_folder))
-    with pytest.raises(InputError, match="the images have to be named"):
-        locate(file, world.store, InspectOptions(float_file=original))
+    with pytest.raises(InputError, match=r"to be named: --images, --std$") as caught:
+        locate(file, world.store, InspectOptions(float_file=original, mean=half))
+    assert "--images FOLDER_OF_IMAGES --mean 0.5,0.5,0.5 --std 0.229," in str(caught.value.hint)
     with pytest.raises(InputError, match="is no file"):
         locate(file, world.store, InspectOptions(float_file=original / "nowhere"))
     with pytest.raises(InputError, match="not two files of one runtime"):
         locate(world.variant / "labels.txt", world.store, InspectOptions(float_file=original))
+
+
+def test_a_file_of_no_build_is_told_all_that_is_missing_at_once(world: World) -> None:
+    model, shown = world.root / "my model.onnx", f"'{world.root / 'my model.onnx'}'"
+    with pytest.raises(InputError, match="no such file"):
+        locate(model, world.store, InspectOptions())
+    shutil.copy(world.variant / "model.onnx", model)
+    with pytest.raises(InputError, match="named: --float, --images, --mean, --std") as caught:
+        locate(model, world.store, InspectOptions())
+    assert f"edgekit inspect {shown} --float FLOAT_FILE.onnx --images" in str(caught.value.hint)
 
 
 def test_a_file_that_is_no_model(world: World, images_folder: Path, tmp_path: Path) -> None:

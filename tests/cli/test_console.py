@@ -63,6 +63,7 @@ PAIR: Any = SimpleNamespace(
     float_path=Path("store/model.tflite"),
     images_from="the images it was calibrated on",
     rescaled=False,
+    is_built=True,
 )
 
 
@@ -81,6 +82,20 @@ def test_an_inspection_names_the_place_the_symptom_and_the_fix(
     with Console() as console:
         console.inspection(PAIR, found, find_causes(found), everything=True)
     assert "harmless" in capsys.readouterr().out
+
+
+def test_an_inspection_has_one_verdict_where_the_loss_is_spread(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    steps = [tensor(f"t{i}", sqnr_db=20.0 - i, share_added=0.1) for i in range(10)]
+    found = inspection(*steps, tensor("scores", "Gemm", 5.0))
+    foreign = SimpleNamespace(**{**vars(PAIR), "is_built": False})
+    with Console() as console:
+        console.inspection(foreign, found, find_causes(found), everything=False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "It goes wrong nowhere alone. - t0: the loss is spread" in said
+    assert "first at" not in said
+    assert "stages: [{quantize: {method: auto}}, export]" in said
 
 
 def test_a_sound_inspection_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from edgekit.cli import main
 from tests.devices.tiny import write_model
 
 
@@ -43,6 +44,30 @@ def test_deploy_to_two_and_back(folder: Path) -> None:
     back = edgekit("rollback", "means", "--device", "a")
     assert back.returncode == 5
     assert "no release before the one in use" in back.stderr
+
+
+def test_a_bundle_of_random_inputs_says_so(folder: Path) -> None:
+    done = edgekit("bundle", "means.onnx", "--out", "b")
+    assert "means.onnx, 16 random inputs, seed 0, release" in done.stdout
+    assert "--images FOLDER gives some" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("bundle means.onnx", "e.g. --out bundles/model for a folder"),
+        ("deploy means.onnx", "edgekit device list"),
+        ("build means.onnx", "e.g. --target rpi5"),
+    ],
+)
+def test_an_option_that_is_missing_has_an_example(
+    words: str, hint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["edgekit", *words.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert hint in capsys.readouterr().err
 
 
 def test_one_that_fails_makes_the_command_fail(folder: Path) -> None:

@@ -21,6 +21,7 @@ from edgekit.build_folder.reading import (
     published,
     read_manifest,
     read_report,
+    with_store,
 )
 from edgekit.build_folder.report import Report
 from edgekit.data.images import spread
@@ -115,7 +116,7 @@ def _from_build(folder: Path, store: Store, options: BundleOptions, into: Path) 
     if report is None:
         raise InputError(f"{folder.parent / REPORT} is not there", hint=BUILD_AGAIN)
     runtime: Runtime = find_runtimes()[manifest.runtime]()
-    images, labels, scores = _slice(artifact, report, store)
+    images, labels, scores = _slice(folder, artifact, report, store)
     metadata = artifact.described_by(CompiledMetadata)
     card = metadata.card
     lineage = [step.model_dump() for step in manifest.lineage]
@@ -162,7 +163,7 @@ def _refuse_feeding(folder: Path, options: BundleOptions) -> None:
 
 
 def _slice(
-    artifact: Artifact, report: Report, store: Store
+    folder: Path, artifact: Artifact, report: Report, store: Store
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]]:
     """Labelled images of the split the build was judged on, and the host's scores of this file."""
     for step in report.steps:
@@ -182,5 +183,5 @@ def _slice(
         return np.array(images[chosen]), labels, scores
     raise InputError(
         f"the store {store.root} has not kept the images this model was judged by",
-        hint="build it again: `edgekit build RECIPE --target TARGET`, with the same --store",
+        hint=with_store(folder, store),
     )
