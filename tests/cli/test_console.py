@@ -89,7 +89,7 @@ def test_an_inspection_has_one_verdict_where_the_loss_is_spread(
 ) -> None:
     steps = [tensor(f"t{i}", sqnr_db=20.0 - i, share_added=0.1) for i in range(10)]
     found = inspection(*steps, tensor("scores", "Gemm", 5.0))
-    foreign = SimpleNamespace(**{**vars(PAIR), "is_built": False})
+    foreign: Any = SimpleNamespace(**{**vars(PAIR), "is_built": False})
     with Console() as console:
         console.inspection(foreign, found, find_causes(found), everything=False)
     said = " ".join(capsys.readouterr().out.split())
