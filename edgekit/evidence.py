@@ -60,19 +60,28 @@ FEW_IMAGES = 200
 
 
 def in_images(figure: Measurement) -> str:
-    """A share or a drop in images: `2 of 24 images; one is 4.2 points`; empty for anything else.
+    """A share or a drop in images; empty for anything else.
 
     Of points lost it counts the images that are right no longer, less those won.
 
     >>> made = {"evidence": Evidence.HOST, "method": "paired"}
     >>> in_images(Measurement(value=100 * 2 / 24, unit="points", samples=24, **made))
-    '2 of 24 images; one is 4.2 points'
+    '2 fewer of 24 images are right, and one image is 4.2 points'
+    >>> in_images(Measurement(value=0, unit="points", samples=36, **made))
+    'as many of 36 images are right as before, and one image is 2.8 points'
+    >>> in_images(Measurement(value=75, unit="%", samples=24, **made))
+    '18 of 24 images, and one image is 4.2 points'
     """
     if figure.unit not in ("%", "points") or not figure.samples:
         return ""
-    count = round(figure.value / 100 * figure.samples)
-    won = " more" if count < 0 else ""
-    return f"{abs(count)}{won} of {figure.samples} images; one is {100 / figure.samples:.1f} points"
+    count, images = round(figure.value / 100 * figure.samples), f"{figure.samples} images"
+    if figure.unit == "%":
+        what = f"{count} of {images}"
+    elif count:
+        what = f"{abs(count)} {'fewer' if count > 0 else 'more'} of {images} are right"
+    else:
+        what = f"as many of {images} are right as before"
+    return f"{what}, and one image is {100 / figure.samples:.1f} points"
 
 
 class InvalidMeasurement(BaseModel):

@@ -173,12 +173,12 @@ class Report(BaseModel):
     @property
     def uncertain(self) -> list[str]:
         """Gates of which the images or the runs cannot tell whether they are held."""
-        return [
-            f"{row.variant} {row.stage}: {gate}"
-            for row in self.rows
-            for gate in row.gates
-            if gate.verdict is GateVerdict.CANNOT_TELL
-        ]
+        found: dict[str, list[str]] = {}
+        for row in self.rows:
+            for gate in row.gates:
+                if gate.verdict is GateVerdict.CANNOT_TELL:
+                    found.setdefault(str(gate), []).append(f"{row.variant} {row.stage}")
+        return [f"{', '.join(places)}: {gate}" for gate, places in found.items()]
 
     @property
     def device_facts(self) -> str:

@@ -100,23 +100,26 @@ class GateResult(BaseModel):
         width = "" if figure.low is None else f" ({figure.low:.2f} to {figure.high:.2f})"
         unit = "" if figure.unit == "ratio" else f" {figure.unit}"
         line = (
-            f"{self.gate} {self.verdict}: {self._figure}{unit}{width}, limit {self.limit:g}{unit}"
+            f"{self.gate} {self.outcome}: {self._figure}{unit}{width}, limit {self.limit:g}{unit}"
         )
-        return "; ".join(filter(None, (line, self.in_images)))
+        return ": ".join(filter(None, (line, self.in_images)))
+
+    @property
+    def outcome(self) -> str:
+        """The verdict, with what the recipe makes of one that cannot tell."""
+        if self.certain:
+            return self.verdict
+        return f"{self.verdict}, so it {'passes' if self.passed else 'fails'}"
 
     @property
     def in_images(self) -> str:
         """The same in images, where they are few or leave it open."""
         few = bool(self.figure and (self.figure.samples or 0) <= FEW_IMAGES)
-        if self.figure is None or not (few or self.verdict is GateVerdict.CANNOT_TELL):
+        open_ = self.verdict is GateVerdict.CANNOT_TELL
+        if self.figure is None or not (few or open_):
             return ""
-        parts = [in_images(self.figure)]
-        if self.verdict is GateVerdict.CANNOT_TELL:
-            low, high = self.figure.low or 0.0, self.figure.high or 0.0
-            zero = self.figure.unit == "points" and low <= 0 <= high
-            end = "includes 0" if zero else "reaches both sides of the limit"
-            parts.append(f"the interval {end}")
-        return "; ".join(filter(None, parts))
+        counted = in_images(self.figure)
+        return counted or ("the interval reaches both sides of the limit" if open_ else "")
 
     @property
     def _figure(self) -> str:
