@@ -169,8 +169,8 @@ def test_a_gate_on_few_images_cannot_tell(
     assert done.returncode == 0, done.stderr
     assert re.search(
         r"board: onnxruntime quantize, onnxruntime export: max_accuracy_drop cannot tell, so it "
-        r"passes: .* limit 1 points: (\d+ (more|fewer)|as many) of \d+ images are right( as before)?"
-        r", and one image is \d+\.\d points",
+        r"passes: .* limit 1 points: (\d+ (more|fewer)|as many) of \d+ images are right"
+        r"( as before)?, and one image is \d+\.\d points",
         done.stdout,
     )
     (gate,) = report(tmp_path)["rows"][-1]["gates"]
