@@ -15,7 +15,7 @@ RECIPE = """\
 model: {{arch: test_efficientnet, weights: scratch, mean: 0.5, std: 0.5}}
 data: {{source: imagefolder, path: {images}, image_size: 32}}
 stages:
-  - finetune: {{epochs: 4, batch_size: 12, learning_rate: 3.0e-3}}
+  - finetune: {{epochs: 24, batch_size: 12, learning_rate: 3.0e-3}}
   - quantize: {{samples: 16, method: ptq}}
   - export
 """
