@@ -8,13 +8,12 @@ alternatives on images of the training split.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from edgekit import stats
 from edgekit.agent.agent import prepare
 from edgekit.data.framing import FITS, Fit
 from edgekit.data.labels import yaml_list
@@ -22,6 +21,17 @@ from edgekit.engine.action import Action, Context, Inputs, Progress
 from edgekit.engine.artifact import Json, Metadata
 from edgekit.engine.confinement import Confinement
 from edgekit.errors import InputError
+from edgekit.evaluation.input_claims import (
+    Answered,
+    Answers,
+    Claim,
+    Evaluated,
+    Input,
+    assign,
+    choose,
+    evaluate,
+    undecided,
+)
 from edgekit.evidence import Verdict
 from edgekit.models import foreign, timm_models
 from edgekit.models.card import Card
@@ -33,25 +43,6 @@ if TYPE_CHECKING:
 
 IMAGES = 160
 """Of the training split; enough to tell 2 % of errors from 10 %."""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What a recipe may say of a model's input, and whether the classes are in another order."""
-
-    range: str
-    """A key of RANGES, or `mean and std` for what the recipe gives in numbers."""
-    channels: Channels
-    fit: Fit = "crop"
-    reordered: bool = False
-
-    @property
-    def input(self) -> Input:
-        return self.range, self.channels, self.fit
-
-    def changes(self, declared: Claim) -> int:
-        pairs = zip(self.input, declared.input, strict=True)
-        return self.reordered + sum(own != other for own, other in pairs)
 
 
 class SourceCheckMetadata(Metadata):
@@ -69,7 +60,7 @@ class SourceCheckMetadata(Metadata):
 class CheckSource(Action):
     """Compare the declared input and class order with the alternatives, on labelled images."""
 
-    version = 4
+    version = 5
 
     def __init__(self, format: Format, name: str) -> None:
         self.format = format
@@ -95,29 +86,84 @@ class CheckSource(Action):
         }
         labels = np.load(inputs["images"].file("labels.npy"))
         declared = _declared(card)
-        predicted = _predict(foreign.scorer(model, card), card, declared, images, context.progress)
-        best, verdict = choose(predicted, labels, declared, len(card.classes))
-        order = assign(predicted[best.input], labels, len(card.classes))
-        right = {
-            claim: float(np.mean(_right(predicted, labels, claim, order)))
+        ask = Asker(foreign.scorer(model, card), card, declared, images, context.progress)
+        best, verdict = self._choose(ask, images, labels, declared, len(card.classes))
+        every = np.ones(len(labels), bool)
+        now, then = (
+            evaluate(ask.answered, labels, claim, len(card.classes), every)
             for claim in (declared, best)
-        }
+        )
         if verdict is Verdict.BETTER:
-            raise _mismatch(self.name, card, declared, best, order, right, len(labels))
+            order = assign(ask.answered[best.input].outputs, labels, len(card.classes))
+            alike = undecided(ask.answered, labels, best, len(card.classes))
+            raise _mismatch(self.name, card, now, then, order, alike)
         return SourceCheckMetadata(
             images=len(labels),
-            right=right[declared],
-            undecided=tuple(undecided(predicted, labels, declared)),
+            right=float(now.right.mean()),
+            undecided=tuple(undecided(ask.answered, labels, declared, len(card.classes))),
             fits={
-                fit: float(np.mean(predicted[declared.range, declared.channels, fit] == labels))
+                fit: float(np.mean(ask.answered[(*declared.input[:2], fit)].outputs == labels))
                 for fit in images
             },
         )
 
+    @staticmethod
+    def _choose(
+        ask: Asker,
+        fits: Iterable[Fit],
+        labels: NDArray[np.int64],
+        declared: Claim,
+        classes: int,
+    ) -> tuple[Claim, Verdict]:
+        """Each fit is tried with the declared range and order, and with those that serve best: all
+        of them together would take twice as long."""
+        ask((*pair, declared.fit) for pair in itertools.product(ask.ranges, ask.orders))
+        ask((*declared.input[:2], fit) for fit in fits)
+        best, verdict = choose(ask.answered, labels, declared, classes)
+        if verdict is Verdict.BETTER:
+            ask((*best.input[:2], fit) for fit in fits)
+            best, _ = choose(ask.answered, labels, declared, classes)
+        return best, verdict
 
-Input = tuple[str, Channels, Fit]
-Predicted = dict[Input, Any]
-"""The class of each image, int64 (images,), by input range, channel order and fit."""
+
+class Asker:
+    """Has a model classify images under one input after another; none is asked twice.
+
+    Args:
+        images: uint8 RGB, (images, height, width, 3), by their fit.
+    """
+
+    def __init__(
+        self,
+        score: foreign.Scorer,
+        card: Card,
+        declared: Claim,
+        images: dict[Fit, NDArray[np.uint8]],
+        progress: Progress,
+    ) -> None:
+        self.score = score
+        self.declared = declared
+        self.images = images
+        self.progress = progress
+        self.ranges: dict[str, tuple[Triple, Triple]] = {
+            declared.range: (card.mean, card.std),
+            **RANGES,
+        }
+        # Grey has no order.
+        self.orders: tuple[Channels, ...] = (
+            ("grey",) if declared.channels == "grey" else ("rgb", "bgr")
+        )
+        self.answered: Answered = {}
+
+    def __call__(self, inputs: Iterable[Input]) -> None:
+        new = [input for input in inputs if input not in self.answered]
+        for i, (name, channels, fit) in enumerate(new, start=1):
+            mean, std = self.ranges[name]
+            x = prepare(self.images[fit], {"dtype": "float32", "mean": mean, "std": std})
+            # The model was made to take RGB from what the recipe says that its file takes.
+            x = x if channels == self.declared.channels else x[..., ::-1].copy()
+            self.answered[name, channels, fit] = Answers.of(self.score(x))
+            self.progress(i, len(new), "compare input ranges, channel orders and fits")
 
 
 def _declared(card: Card) -> Claim:
@@ -125,124 +171,28 @@ def _declared(card: Card) -> Claim:
     return Claim(next(same, "mean and std"), card.channels, card.fit)
 
 
-def _predict(
-    score: foreign.Scorer,
-    card: Card,
-    declared: Claim,
-    images: dict[Fit, NDArray[np.uint8]],
-    progress: Progress,
-) -> Predicted:
-    ranges: dict[str, tuple[Triple, Triple]] = {declared.range: (card.mean, card.std), **RANGES}
-    # Grey has no order.
-    orders: tuple[Channels, ...] = ("grey",) if declared.channels == "grey" else ("rgb", "bgr")
-    predicted: Predicted = {}
-    # Another fit is tried with the declared range and order alone, to keep the wait short.
-    tried = [(*pair, declared.fit) for pair in itertools.product(ranges, orders)]
-    tried += [(*declared.input[:2], fit) for fit in images if fit != declared.fit]
-    for i, (name, channels, fit) in enumerate(tried, start=1):
-        mean, std = ranges[name]
-        x = prepare(images[fit], {"dtype": "float32", "mean": mean, "std": std})
-        # The model was made to take RGB from what the recipe says that its file takes.
-        x = x if channels == declared.channels else x[..., ::-1].copy()
-        predicted[name, channels, fit] = score(x).argmax(axis=1)
-        progress(i, len(tried), "compare input ranges, channel orders and fits")
-    return predicted
-
-
-def choose(
-    predicted: Predicted, labels: NDArray[np.int64], declared: Claim, classes: int
-) -> tuple[Claim, Verdict]:
-    """The claim that fits best, and whether it fits better than the declared one (pure).
-
-    The best of many claims is flattered by the images it was chosen on. So each half of the images
-    is judged by what was chosen on the other half, and the verdict is about these.
-    """
-    import numpy as np
-
-    first = np.zeros(len(labels), bool)
-    for label in range(classes):  # calibration images come class by class in turn
-        first[np.flatnonzero(labels == label)[::2]] = True
-    right = np.zeros(len(labels), bool)
-    for half in (first, ~first):
-        chosen, order = _best(predicted, labels, declared, classes, half)
-        right[~half] = _right(predicted, labels, chosen, order)[~half]
-    before = predicted[declared.input] == labels
-    best, _ = _best(predicted, labels, declared, classes, np.ones(len(labels), bool))
-    return best, stats.paired_accuracy(before, right).verdict
-
-
-def undecided(predicted: Predicted, labels: NDArray[np.int64], declared: Claim) -> list[str]:
-    """The ranges and orders that classify no worse than the declared one, as far as the images tell
-    (pure). Not fits: on pictures near the model's shape they all come to the same."""
-    declared_right = predicted[declared.input] == labels
-    return [
-        name if channels == declared.channels else f"{name} in {channels}"
-        for (name, channels, fit), outputs in predicted.items()
-        if fit == declared.fit
-        and (name, channels, fit) != declared.input
-        and stats.paired_accuracy(declared_right, outputs == labels).verdict is not Verdict.WORSE
-    ]
-
-
-def _best(
-    predicted: Predicted,
-    labels: NDArray[np.int64],
-    declared: Claim,
-    classes: int,
-    part: NDArray[np.bool_],
-) -> tuple[Claim, NDArray[np.int64]]:
-    """The claim under which most images of a part are right; of equals the nearest to the
-    declared one. With it the class of each of the model's outputs."""
-    found = []
-    for input, outputs in predicted.items():
-        order = assign(outputs[part], labels[part], classes)
-        for reordered in (False, True):
-            claim = Claim(*input, reordered)
-            right = int(_right(predicted, labels, claim, order)[part].sum())
-            found.append(((right, -claim.changes(declared)), claim, order))
-    _, claim, order = max(found, key=lambda entry: entry[0])
-    return claim, order
-
-
-def _right(
-    predicted: Predicted, labels: NDArray[np.int64], claim: Claim, order: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    outputs = predicted[claim.input]
-    right: NDArray[np.bool_] = (order[outputs] if claim.reordered else outputs) == labels
-    return right
-
-
-def assign(
-    outputs: NDArray[np.int64], labels: NDArray[np.int64], classes: int
-) -> NDArray[np.int64]:
-    """The class that each output stands for, one each, so that most images are right (pure)."""
-    import numpy as np
-    from scipy.optimize import linear_sum_assignment
-
-    counts = np.zeros((classes, classes))
-    np.add.at(counts, (outputs, labels), 1)
-    # Where the images do not tell, an output keeps its place.
-    order: NDArray[np.int64] = linear_sum_assignment(counts + 0.5 * np.eye(classes), maximize=True)[
-        1
-    ]
-    return order
-
-
 def _mismatch(
     name: str,
     card: Card,
-    declared: Claim,
-    best: Claim,
+    now: Evaluated,
+    then: Evaluated,
     order: NDArray[np.int64],
-    right: dict[Claim, float],
-    images: int,
+    alike: list[str],
 ) -> InputError:
+    """
+    Args:
+        alike: other inputs that the images do not tell from the best.
+    """
+    declared, best = now.claim, then.claim
     lines = _model_lines(card, declared, best, order)
     differences = [*lines, *([f"fit {best.fit}"] if best.fit != declared.fit else [])]
     return InputError(
         f"model.weights: {name} is not what the recipe says of it: declared "
-        f"({_claim_text(declared, card)}) it classifies {100 * right[declared]:.1f} % of {images} "
-        f"training images rightly; with {' and '.join(differences)} {100 * right[best]:.1f} %",
+        f"({_claim_text(declared, card)}) it classifies {100 * now.right.mean():.1f} % of "
+        f"{len(now.right)} training images rightly, with a log-loss of {now.losses.mean():.3f} at "
+        f"its best temperature; with {' and '.join(differences)} {100 * then.right.mean():.1f} %, "
+        f"with a log-loss of {then.losses.mean():.3f}"
+        + (f"; the images do not tell {', '.join(alike)} from it" if alike else ""),
         hint=_advice(card, declared, best, list(lines.values())),
     )
 

@@ -27,21 +27,6 @@ SATURATES = (
 )
 
 
-def _undecided(build: Build) -> list[str]:
-    """What the images could not tell of a model from elsewhere: there the recipe's word stands."""
-    check = build.artifacts.get(CHECK_SOURCE)
-    if check is None:
-        return []
-    found = check.described_by(SourceCheckMetadata)
-    if not found.undecided:
-        return []
-    return [
-        f"The input of {build.plan.recipe.model.label}: on {found.images} training images "
-        f"{', '.join(found.undecided)} would do no worse than what the recipe says. Its word is "
-        "taken; more images would tell."
-    ]
-
-
 def _oblong(build: Build) -> list[str]:
     """Of pictures far from the model's shape a centre crop leaves out what may be the object."""
     kinds = {problem.kind: problem for problem in build.plan.review.problems}
@@ -63,7 +48,6 @@ def _oblong(build: Build) -> list[str]:
 
 def doubts(build: Build, target: TargetResult) -> list[str]:
     return [
-        *_undecided(build),
         *_oblong(build),
         *_unjudged(build, target),
         *_not_measured(target),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from edgekit import __version__
-from edgekit.build.draft import IMAGES, SPLITS
+from edgekit.build.draft import CHECK_SOURCE, IMAGES, SPLITS
 from edgekit.build.run import Build, RowResult, TargetResult
 from edgekit.build_folder.report import DataRecord, Report, RowRecord, StepRecord
 from edgekit.data.images import ImagesMetadata
@@ -14,6 +14,7 @@ from edgekit.devices.bench.validate_on_device import record_of
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import digest_of
 from edgekit.engine.step import Step, StepState
+from edgekit.evaluation.source_check import SourceCheckMetadata
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.report.bounds import bounds_of
 from edgekit.report.doubts import doubts, evidence_of, was_timed
@@ -74,7 +75,20 @@ def _use(build: Build, target: TargetResult) -> str:
 
 def _remarks(build: Build) -> dict[str, str]:
     of_models = {name: m.remark for name, m in _float_models(build).items() if m.remark}
-    return {**build.plan.weights, **of_models}
+    return {**build.plan.weights, **of_models, **_undecided_input(build)}
+
+
+def _undecided_input(build: Build) -> dict[str, str]:
+    """What the images could not tell of a model from elsewhere: there the recipe's word stands."""
+    check = build.artifacts.get(CHECK_SOURCE)
+    found = check.described_by(SourceCheckMetadata) if check else None
+    if not found or not found.undecided:
+        return {}
+    return {
+        "model input": f"on {found.images} training images "
+        f"{', '.join(found.undecided)} would do no worse than what the recipe says. Its word is "
+        "taken; more images would tell"
+    }
 
 
 def _float_models(build: Build) -> dict[str, FloatMetadata]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -306,3 +307,38 @@ def test_weights_beside(desk: Desk, net: Module) -> None:
     answer = desk.build("split.onnx")
     assert answer.code == 2
     assert "keeps its weights in w.bin, which is not there" in answer.words
+
+
+class SureOfNegatives(torch.nn.Module):
+    """Sees a picture in any range, and is sure of its class only where pixels are negative, as a
+    network can be that was trained on -1..1."""
+
+    def __init__(self, net: Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> Any:
+        low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
+        scores = self.net((x - low) / (high - low))
+        return scores * torch.where(low < -0.1, 1.0, 0.02).flatten(1)
+
+
+@brought(
+    "ONNX files",
+    "A wrong `input_range` with which every image is still classified rightly, but hardly",
+    "refused: names the line to write",
+)
+def test_a_range_with_which_a_model_is_right_but_unsure_is_found_out(
+    desk: Desk, net: Module
+) -> None:
+    export(SureOfNegatives(net), desk.root / "unsure.onnx")
+    refused = desk.build("unsure.onnx", model="input_range: 0..1")
+    assert refused.code == 2
+    right = re.findall(r"(\d+\.\d) %", refused.words)
+    assert right[0] == right[1]
+    unsure, sure = map(float, re.findall(r"log-loss of (\d\.\d+)", refused.words))
+    assert unsure > sure + 0.5
+    (line,) = re.findall(r"write (input_range: \S+)", refused.words)
+    assert line in ("input_range: -1..1", "input_range: imagenet")
+    accepted = passed(desk.build("unsure.onnx", model=line))
+    assert "model input: on 72 training images" in accepted.words

@@ -32,13 +32,11 @@ from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, InputError, WeightsError
 from edgekit.evaluation import measure, source_check
-from edgekit.evaluation.source_check import Claim, Predicted, assign, choose, undecided
-from edgekit.evidence import Verdict
 from edgekit.models import _keras, foreign, timm_models
 from edgekit.models.card import Card
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.foreign import LoadForeign, content_digest
-from edgekit.models.source import RANGES, ModelSource
+from edgekit.models.source import ModelSource
 from edgekit.report.publish import publish
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Variant
@@ -547,78 +545,6 @@ def test_keras_weights_without_their_model_are_refused(keras_model: Any, tmp_pat
     with pytest.raises(WeightsError, match="holds weights without a model") as caught:
         kept(tmp_path / "m.weights.h5", tmp_path)
     assert "model.save" in str(caught.value.hint)
-
-
-# The check on images
-
-
-def predictions(everywhere: list[int], bytes_rgb: list[int] | None = None) -> Any:
-    """Predicted classes by range and order: the same everywhere, but for one where it is given."""
-    found = {(r, c, "crop"): np.array(everywhere) for r in RANGES for c in ("rgb", "bgr")}
-    return found | ({("0..255", "rgb", "crop"): np.array(bytes_rgb)} if bytes_rgb else {})
-
-
-LABELS = np.tile([0, 1, 2], 20)
-DECLARED = Claim("0..1", "rgb")
-
-
-def test_the_right_claim_stays() -> None:
-    best, verdict = choose(predictions(LABELS.tolist()), LABELS, DECLARED, 3)
-    assert (best, verdict) == (DECLARED, Verdict.CANNOT_TELL)
-
-
-def test_a_range_that_fits_better_is_named() -> None:
-    predicted = predictions([0] * 60, LABELS.tolist())
-    best, verdict = choose(predicted, LABELS, DECLARED, 3)
-    assert (best, verdict) == (Claim("0..255", "rgb"), Verdict.BETTER)
-
-
-def test_a_fit_that_serves_better_is_named() -> None:
-    squashed = Claim("0..1", "rgb", "squash")
-    predicted = predictions([0] * 60) | {squashed.input: LABELS}
-    assert choose(predicted, LABELS, DECLARED, 3) == (squashed, Verdict.BETTER)
-    assert undecided(predicted, LABELS, squashed) == []
-
-
-def test_classes_in_another_order_are_named() -> None:
-    turned = (LABELS + 1) % 3
-    predicted = predictions(turned.tolist())
-    best, verdict = choose(predicted, LABELS, DECLARED, 3)
-    assert (best, verdict) == (Claim("0..1", "rgb", reordered=True), Verdict.BETTER)
-    assert assign(turned, LABELS, 3).tolist() == [2, 0, 1]
-
-
-def test_each_half_of_the_images_holds_every_class() -> None:
-    """Images come class by class in turn; halves of two classes each would see half a mistake."""
-    labels = np.tile([0, 1, 2, 3], 15)
-    predicted = predictions(np.where(labels == 0, 2, labels).tolist(), labels.tolist())
-    assert choose(predicted, labels, DECLARED, 4) == (Claim("0..255", "rgb"), Verdict.BETTER)
-
-
-def test_what_the_images_cannot_tell_is_named() -> None:
-    labels = np.arange(100) % 10
-    wrong = (labels + 1) % 10
-    predicted: Predicted = {(r, c, "crop"): wrong for r in RANGES for c in ("rgb", "bgr")}
-    predicted[DECLARED.input] = labels
-    assert undecided(predicted, labels, DECLARED) == []
-    nearly = np.where(labels == 3, wrong, labels)[:8]
-    few: Predicted = {
-        key: nearly if key == ("imagenet", "rgb", "crop") else v[:8] for key, v in predicted.items()
-    }
-    assert "imagenet" in undecided(few, labels[:8], DECLARED)
-
-
-def test_a_model_that_guesses_is_not_told_to_change_anything() -> None:
-    """The best of many orders fits any guesses a little better: on the images it was chosen on."""
-    rng = np.random.default_rng(0)
-    verdicts = []
-    for _ in range(60):
-        labels = rng.integers(0, 10, 100)
-        predicted: Predicted = {
-            (r, c, "crop"): rng.integers(0, 10, 100) for r in RANGES for c in ("rgb", "bgr")
-        }
-        verdicts.append(choose(predicted, labels, DECLARED, 10)[1])
-    assert verdicts.count(Verdict.BETTER) <= 5
 
 
 # From recipe to build

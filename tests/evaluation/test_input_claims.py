@@ -1,0 +1,149 @@
+"""Which declaration of a model's input the images speak for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from edgekit.evaluation.input_claims import (
+    Answered,
+    Answers,
+    Claim,
+    assign,
+    choose,
+    log_losses,
+    undecided,
+)
+from edgekit.evidence import Verdict
+from edgekit.models.source import RANGES
+
+LABELS = np.tile([0, 1, 2], 20)
+DECLARED = Claim("0..1", "rgb")
+
+
+def answers(outputs: NDArray[np.int64], classes: int = 3, margin: float = 5.0) -> Answers:
+    """A model that gives these classes, each by a margin in logits."""
+    noise = np.random.default_rng(0).normal(scale=0.01, size=(len(outputs), classes))
+    return Answers.of((margin * np.eye(classes)[outputs] + noise).astype(np.float32))
+
+
+def everywhere(found: Answers, **others: Answers) -> Answered:
+    """The same under every input; others under ranges in RGB."""
+    same = {(r, c, "crop"): found for r in RANGES for c in ("rgb", "bgr")}
+    return same | {(r, "rgb", "crop"): other for r, other in others.items()}  # type: ignore[return-value]
+
+
+ALL_WRONG = answers(np.zeros(60, int))
+ALL_RIGHT = answers(LABELS)
+
+
+def test_the_right_claim_stays() -> None:
+    assert choose(everywhere(ALL_RIGHT), LABELS, DECLARED, 3) == (DECLARED, Verdict.CANNOT_TELL)
+
+
+def test_a_range_that_fits_better_is_named() -> None:
+    answered = everywhere(ALL_WRONG, **{"0..255": ALL_RIGHT})
+    expected = (Claim("0..255", "rgb"), Verdict.BETTER)
+    assert choose(answered, LABELS, DECLARED, 3) == expected
+
+
+def test_a_fit_that_serves_better_is_named() -> None:
+    squashed = Claim("0..1", "rgb", "squash")
+    answered = everywhere(ALL_WRONG) | {squashed.input: ALL_RIGHT}
+    assert choose(answered, LABELS, DECLARED, 3) == (squashed, Verdict.BETTER)
+    assert undecided(answered, LABELS, squashed, 3) == []
+
+
+def test_classes_in_another_order_are_named() -> None:
+    turned = (LABELS + 1) % 3
+    best, verdict = choose(everywhere(answers(turned)), LABELS, DECLARED, 3)
+    assert (best, verdict) == (Claim("0..1", "rgb", reordered=True), Verdict.BETTER)
+    assert assign(turned, LABELS, 3).tolist() == [2, 0, 1]
+
+
+def test_each_half_of_the_images_holds_every_class() -> None:
+    """Images come class by class in turn; halves of two classes each would see half a mistake."""
+    labels = np.tile([0, 1, 2, 3], 15)
+    wrong, right = answers(np.where(labels == 0, 2, labels), 4), answers(labels, 4)
+    answered = everywhere(wrong, **{"0..255": right})
+    assert choose(answered, labels, DECLARED, 4) == (Claim("0..255", "rgb"), Verdict.BETTER)
+
+
+# Where top-1 does not tell
+
+
+def test_a_range_under_which_the_right_answers_are_sure_is_named() -> None:
+    """Trained on -1..1, told 0..1: every image is right under both."""
+    answered = everywhere(ALL_WRONG, **{"0..1": answers(LABELS, margin=0.2), "-1..1": ALL_RIGHT})
+    assert choose(answered, LABELS, DECLARED, 3) == (Claim("-1..1", "rgb"), Verdict.BETTER)
+
+
+@pytest.mark.parametrize("margin", [1.5, 50.0])
+def test_a_model_taught_to_be_unsure_or_too_sure_is_not_told_to_change(margin: float) -> None:
+    """Label smoothing and mixup do the one, overfitting the other."""
+    noisy = np.where(np.arange(60) % 10 == 0, (LABELS + 1) % 3, LABELS)
+    answered = everywhere(answers(noisy), **{"0..1": answers(noisy, margin=margin)})
+    assert choose(answered, LABELS, DECLARED, 3) == (DECLARED, Verdict.CANNOT_TELL)
+
+
+def test_two_mistakes_are_named_together() -> None:
+    """With the range alone all would be right, and the channels remain in doubt."""
+    answered = everywhere(ALL_WRONG, **{"-1..1": answers(LABELS, margin=0.2)})
+    answered["-1..1", "bgr", "crop"] = ALL_RIGHT
+    assert choose(answered, LABELS, DECLARED, 3) == (Claim("-1..1", "bgr"), Verdict.BETTER)
+
+
+def test_nothing_is_named_beside_the_mistake_that_the_images_do_not_tell() -> None:
+    """One image more is right in BGR; that does not make a model of grey pictures one of BGR."""
+    nearly = np.where(np.arange(60) == 7, (LABELS + 1) % 3, LABELS)
+    answered = everywhere(ALL_WRONG, **{"-1..1": answers(nearly)})
+    answered["-1..1", "bgr", "crop"] = ALL_RIGHT
+    assert choose(answered, LABELS, DECLARED, 3) == (Claim("-1..1", "rgb"), Verdict.BETTER)
+
+
+def test_losses_are_at_the_temperature_that_suits() -> None:
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(4000, 3))
+    labels = np.array([rng.choice(3, p=p) for p in softmax(logits, axis=1)])
+    fitting = log_losses(logits, labels).mean()
+    assert log_losses(100 * logits, labels).mean() == pytest.approx(fitting, rel=1e-3)
+    assert log_losses(logits / 3, labels).mean() == pytest.approx(fitting, rel=1e-3)
+    assert log_losses(logits / 100, labels).mean() == pytest.approx(np.log(3), rel=0.03)
+
+
+def test_probabilities_and_logits_say_the_same_and_no_number_says_nothing() -> None:
+    logits = np.array([[2.0, -1.0, 0.5], [0.0, 9.0, 1.0]], np.float32)
+    probabilities = Answers.of(softmax(logits, axis=1)).logits
+    assert np.allclose(softmax(probabilities, axis=1), softmax(logits, axis=1), atol=1e-6)
+    overflown = Answers.of(np.array([[np.inf, 0, np.nan], [1, 5, 2]], np.float32))
+    assert overflown.logits[0].tolist() == [0, 0, 0]
+    assert overflown.outputs[1] == 1
+
+
+def test_what_the_images_cannot_tell_is_named() -> None:
+    labels = np.arange(100) % 10
+    wrong, right = answers((labels + 1) % 10, 10), answers(labels, 10)
+    answered = everywhere(wrong, **{"0..1": right})
+    assert undecided(answered, labels, DECLARED, 10) == []
+    few, seen = np.arange(8), labels[:8]
+    nearly = np.where(seen == 3, 4, seen)
+    part = {key: Answers(found.logits[few]) for key, found in answered.items()}
+    part["imagenet", "rgb", "crop"] = answers(nearly, 10)
+    assert "imagenet" in undecided(part, seen, DECLARED, 10)
+
+
+def test_a_model_that_guesses_is_not_told_to_change_anything() -> None:
+    """The best of many orders fits any guesses a little better: on the images it was chosen on."""
+    rng = np.random.default_rng(0)
+    verdicts = []
+    for _ in range(60):
+        labels = rng.integers(0, 10, 100)
+        answered: Answered = {
+            (r, c, "crop"): Answers(rng.normal(scale=scale, size=(100, 10)))
+            for r, scale in zip(RANGES, (0.1, 1, 10, 300), strict=True)
+            for c in ("rgb", "bgr")
+        }
+        verdicts.append(choose(answered, labels, DECLARED, 10)[1])
+    assert verdicts.count(Verdict.BETTER) <= 5
