@@ -89,6 +89,8 @@ class Manifest(BaseModel):
     """The model's, in this folder."""
     files: dict[PlainName, FileEntry]
     """The model's files: itself, what must lie beside it, and the device's compiled blob."""
+    beside: dict[PlainName, FileEntry] = {}
+    """Labels, golden scores and classify.py; empty in manifests of earlier versions."""
     variant: str
     runtime: RuntimeName
     engine: str

@@ -41,6 +41,7 @@ from edgekit.models.checkpoint import NOTE, read_note
 from edgekit.report.comparison import Comparison, compare
 from edgekit.report.device import DEVICE_PAGES, write_device_report
 from edgekit.report.published_files import (
+    list_beside,
     published_variants,
     remove_files,
     remove_last_passed,
@@ -200,6 +201,7 @@ def _publish_row(build: Build, result: RowResult, report: Report, destination: P
         if manifest.preprocessing.inside_the_model:
             _write_golden(build, result, part)
         shutil.copyfile(classify.__file__, part / "classify.py")
+        manifest = manifest.model_copy(update={"beside": list_beside(part)})
         (part / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
         swap(part, destination)
     finally:

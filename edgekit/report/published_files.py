@@ -1,11 +1,13 @@
 """Replace and remove what an earlier build published, and nothing that a person put beside it.
 
 A build's folder is where people work: results of a device, notes and scripts end up in it. What
-edgekit wrote is known by the manifests: model files by their digests, the rest by their names.
+edgekit wrote is known by the digests in the manifests. What a person changed of it is kept under
+another name.
 """
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Container, Iterable
 from contextlib import suppress
@@ -13,11 +15,20 @@ from pathlib import Path
 
 from edgekit.build_folder.reading import MANIFEST
 from edgekit.devices.bundle.bundle import INFO as BUNDLE
-from edgekit.engine.artifact import Json, sha256_of
+from edgekit.engine.artifact import FileEntry, Json, sha256_of
 from edgekit.engine.records import parse_json
 
-GENERATED = (MANIFEST, "labels.txt", "golden_input.npy", "golden_scores.npy", "classify.py")
-"""What lies in a variant's folder beside the files that its manifest lists."""
+BESIDE = ("labels.txt", "golden_input.npy", "golden_scores.npy", "classify.py")
+"""What lies in a variant's folder beside its model's files. Manifests of earlier versions give no
+digests of these: there they are known by their names."""
+
+
+def list_beside(folder: Path) -> dict[str, FileEntry]:
+    return {
+        name: FileEntry(sha256=sha256_of(folder / name), bytes=(folder / name).stat().st_size)
+        for name in BESIDE
+        if (folder / name).is_file()
+    }
 
 
 def published_variants(folder: Path) -> Json:
@@ -51,9 +62,12 @@ def remove_files(folder: Path, names: Iterable[str]) -> None:
 
 def swap(part: Path, destination: Path) -> None:
     """Put a folder that is whole in its place, with what a person put into the one before."""
-    kept = _foreign(destination, {path.name for path in part.iterdir()})
+    new = {path.name for path in part.iterdir()}
+    kept = _foreign(destination, new)
     if _same(part, destination, kept):
         return
+    for path in _edited(destination, new):
+        shutil.copy2(path, _free(part, destination, f"{path.stem}.edited", path.suffix))
     # Copied, not moved: killed at any moment, the files still lie in one of the two folders that
     # the next build keeps.
     for path in kept:
@@ -72,7 +86,7 @@ def swap(part: Path, destination: Path) -> None:
 def _remove_variant(folder: Path, manifest: Json) -> None:
     if (folder / BUNDLE).exists():  # a person's, under the name of a variant
         return
-    listed = _mapping(manifest, "files")
+    listed = _listed(manifest)
     remove_files(folder, [p.name for p in folder.iterdir() if _is_own(p, listed)])
 
 
@@ -80,9 +94,23 @@ def _foreign(folder: Path, replaced: Container[str]) -> list[Path]:
     """What a person put into a variant's folder, but for what is replaced."""
     if not folder.is_dir():
         return []
-    listed = _mapping(_manifest(folder), "files")
+    listed = _listed(_manifest(folder))
     others = (path for path in folder.iterdir() if path.name not in replaced)
     return [path for path in others if not _is_own(path, listed)]
+
+
+def _edited(folder: Path, replaced: Container[str]) -> list[Path]:
+    """What edgekit put into a variant's folder and a person changed, of what is replaced."""
+    listed = _listed(_manifest(folder))
+    paths = (folder / name for name in listed if name in replaced)
+    return [path for path in paths if path.is_file() and not _is_own(path, listed)]
+
+
+def _free(part: Path, destination: Path, stem: str, suffix: str) -> Path:
+    """A name that neither folder has."""
+    names = (f"{stem}{number}{suffix}" for number in itertools.chain([""], itertools.count(2)))
+    taken = (part, destination)
+    return part / next(n for n in names if not any((folder / n).exists() for folder in taken))
 
 
 def _is_own(path: Path, listed: Json) -> bool:
@@ -91,7 +119,7 @@ def _is_own(path: Path, listed: Json) -> bool:
     entry = listed.get(path.name)
     if isinstance(entry, dict):
         return bool(entry.get("sha256") == sha256_of(path))
-    return path.name in GENERATED
+    return path.name in (MANIFEST, *BESIDE)
 
 
 def _same(part: Path, destination: Path, kept: list[Path]) -> bool:
@@ -120,6 +148,11 @@ def _manifest(folder: Path) -> Json:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _listed(manifest: Json) -> Json:
+    """The digests of the files that edgekit put into a variant's folder."""
+    return {**_mapping(manifest, "files"), **_mapping(manifest, "beside")}
 
 
 def _mapping(fields: Json, key: str) -> Json:

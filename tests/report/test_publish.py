@@ -215,9 +215,17 @@ def test_what_a_person_put_into_a_builds_folders_outlives_the_next_builds(
     (folder / "onnxruntime/labels.txt").write_text("others\n")
     publish(build, recipe.parent / "build")
     assert (folder / "onnxruntime/labels.txt").read_text() == "bar\ndisc\n"
+    assert (folder / "onnxruntime/labels.edited.txt").read_text() == "others\n"
     assert (folder / "onnxruntime/for-pi/result.json").exists()
     assert (folder / "onnxruntime/notes.txt").read_text() == "mine"
     assert not list(folder.glob(".*.old"))
+
+    # Changed once more, beside what was kept of the first change.
+    (folder / "onnxruntime/labels.txt").write_text("yet others\n")
+    for _ in range(2):
+        publish(build, recipe.parent / "build")
+    kept = sorted((folder / "onnxruntime").glob("*.edited*"))
+    assert [path.read_text() for path in kept] == ["others\n", "yet others\n"]
 
 
 def test_a_manifest_leads_to_no_folder_elsewhere(tmp_path: Path) -> None:
