@@ -24,6 +24,7 @@ from edgekit.quantization import fake_quant
 from edgekit.quantization.fold_batch_norm import fold_batch_norm, pairs
 from edgekit.quantization.paired_check import paired_check
 from edgekit.quantization.trace import trace
+from edgekit.stages._curve_images import curve_images
 from edgekit.stages._held_back import Halves, hold_back
 from edgekit.stages._supervised import Supervised, SupervisedTrainer, Teacher
 from edgekit.stages.base import Stage
@@ -64,6 +65,10 @@ class Qat(Supervised, Stage):
     held_back: float = Field(0.15, gt=0, lt=1)
     """Share of the training images that it never trains on, and is judged on."""
 
+    @property
+    def shows_curve(self) -> bool:
+        return True
+
     def run(self, inputs: Inputs, into: Path, context: Context) -> FloatMetadata:
         model, card = timm_models.restore(inputs["model"])
         data = hold_back(inputs["train"], card, self.held_back)
@@ -74,6 +79,7 @@ class Qat(Supervised, Stage):
         )
         ptq = fake_quant.simulator(folded, seen, ranges)
         trainer = _QatTrainer(self, copy.deepcopy(ptq), model, data, context)
+        trainer.shown_on = curve_images(inputs)
         qat = trainer.run(data.images, data.labels[trainer.learned])
         fake_quant.snap(qat.model, fake_quant.weight_names(qat.model, seen))
         reference, before, after = (data.scores(m) for m in (model, ptq, qat))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from edgekit.engine.action import Context
@@ -35,6 +36,17 @@ def keep(store: Store, name: str, fill: Callable[[Path], Metadata]) -> Artifact:
         return store.commit(name, folder, fill(folder), (), 0)
 
 
+def keep_split(
+    store: Store, name: str, images: NDArray[np.uint8], labels: NDArray[np.int64]
+) -> Artifact:
+    def fill(folder: Path) -> Metadata:
+        np.save(folder / "images.npy", images)
+        np.save(folder / "labels.npy", labels)
+        return Metadata()
+
+    return keep(store, name, fill)
+
+
 @pytest.fixture
 def inputs(store: Store, tmp_path: Path) -> dict[str, Artifact]:
     """A trained network, and 60 images that are rather dark or rather bright."""
@@ -43,15 +55,10 @@ def inputs(store: Store, tmp_path: Path) -> dict[str, Artifact]:
     noise = np.random.default_rng(0).integers(0, 90, (IMAGES, 36, 36, 3))
     images = (noise + 30 * labels[:, None, None, None]).astype(np.uint8)
 
-    def split(folder: Path) -> Metadata:
-        np.save(folder / "images.npy", images)
-        np.save(folder / "labels.npy", labels)
-        return Metadata()
-
     model = timm_models.create(ARCH, 2)
     timm_models.reset_head(model)
     start = keep(store, "start", lambda folder: timm_models.save(model, CARD, folder))
-    given = {"model": start, "train": keep(store, "train", split)}
+    given = {"model": start, "train": keep_split(store, "train", images, labels)}
     stage = Finetune(epochs=3, batch_size=10, learning_rate=2e-3)
     return {**given, "model": keep(store, "model", lambda f: stage.run(given, f, quiet(tmp_path)))}
 
@@ -112,6 +119,21 @@ def test_what_it_leaves_lies_on_the_int8_grid(
         assert low <= 0 <= high
         assert abs(-low / ((high - low) / 255) - round(-low / ((high - low) / 255))) < 1e-3
     assert metadata["training"]["epochs"] == 3
+
+
+def test_validation_images_show_how_it_goes_and_change_nothing(
+    train: Callable[..., Result], inputs: dict[str, Artifact], store: Store
+) -> None:
+    alone, expected = train("alone")
+    images = np.load(inputs["train"].file("images.npy"))[:20, 2:34, 2:34]
+    inputs["validation"] = keep_split(store, "validation", images, np.arange(20) % 2)
+    shown, model = train("shown")
+    curve = shown["curve"]
+    assert (curve["split"], curve["images"]) == ("validation", 20)
+    assert [point["accuracy"] is None for point in alone["curve"]["points"]] == [True] * 3
+    assert all(0 <= point["accuracy"] <= 100 for point in curve["points"])
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
 
 
 def test_what_is_no_better_is_not_shipped(
