@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "HEIF")
 """What Pillow opens, whatever a file's name says: its others include programs."""
+ORIENTATION, TURNS = 274, {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""The EXIF tag, and Pillow's transpositions by its values. `exif_transpose` fails over odd tags."""
 MEANINGS = {
     "logits": "probabilities, by softmax of the model's logits",
     "probabilities": "probabilities, as the model gives them",
@@ -157,11 +159,11 @@ def pillow(path: Path) -> tuple[list[str], Any]:
 
 def photo_of(path: Path) -> Image.Image:
     known, image = pillow(path)
-    from PIL import ImageOps
-
     try:
         with image.open(path, formats=known) as opened:
-            return ImageOps.exif_transpose(opened).convert("RGB")
+            opened.load()
+            turn = TURNS.get(opened.getexif().get(ORIENTATION))
+            return (opened if turn is None else opened.transpose(turn)).convert("RGB")
     except (OSError, ValueError, image.DecompressionBombError) as error:
         heic = path.suffix.lower() in (".heic", ".heif") and "HEIF" not in known
         why = "HEIC needs pillow-heif: pip install pillow-heif" if heic else error

@@ -16,12 +16,13 @@ from edgekit.data.framing import Framing
 from edgekit.data.images import LONGEST, MAX_PIXELS, decode
 from edgekit.data.inventory import Inventory, reading
 from edgekit.data.metadata_blocks import metadata_fault
+from edgekit.data.truncation import looks_cut_off
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import digest_of
 from edgekit.engine.atomic import write_atomically
 from edgekit.errors import storage_errors
 
-VERSION = 1
+VERSION = 2
 """Of what is kept between plans."""
 
 
@@ -32,8 +33,8 @@ class Header(NamedTuple):
     animated: bool
     transparent: bool
     fault: str | None
-    """Why the image cannot be read, in the words of its decoding; None where the header is sound,
-    which a file that is cut off further down has too."""
+    """Why the image cannot be read, in the words of its decoding; None where header and end of the
+    file are sound."""
 
 
 ROWS = TypeAdapter(dict[str, Header])
@@ -42,7 +43,7 @@ ROWS = TypeAdapter(dict[str, Header])
 def read_headers(inventory: Inventory) -> dict[str, Header]:
     """The header of each image by its sample's name; those of unchanged files are remembered.
 
-    10,000 JPEG files take a second. Nothing is decoded but what cannot be opened.
+    10,000 JPEG files take a second. Nothing is decoded but what cannot be opened or lacks its end.
     """
     paths = {inventory.digests[s.name]: s.path for s in inventory.listing.samples}
     known = _remembered(inventory.memory)
@@ -74,9 +75,11 @@ def _memory(memory: Path) -> Path:
 def _read(path: Path) -> Header:
     from PIL import Image
 
-    header = Header(0, 0, "", False, False, None)
+    header, lacks_end = Header(0, 0, "", False, False, None), False
     try:
         with path.open("rb") as stream:
+            lacks_end = looks_cut_off(stream)
+            stream.seek(0)
             if not metadata_fault(stream):
                 opened = Image.open(stream, formats=readable_formats())
                 header = Header(
@@ -92,7 +95,8 @@ def _read(path: Path) -> Header:
         pass
     width, height = header[:2]
     doubtful = (
-        not width * height
+        lacks_end
+        or not width * height
         or width * height > MAX_PIXELS
         or max(width, height) > LONGEST * min(width, height)
         or header.mode.startswith(("I", "F"))

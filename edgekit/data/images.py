@@ -27,6 +27,7 @@ from edgekit.errors import DataError, IntegrityError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image
 
 TRAIN_MARGIN = 1.15
 """Training images are stored this much larger, so that random crops have room."""
@@ -51,6 +52,7 @@ class ImagesMetadata(Metadata):
 class DecodeImages(Action):
     """Decode one split into images.npy (uint8, images x height x width x 3) and labels.npy."""
 
+    version = 2
     libraries = ("pillow",)
 
     def __init__(
@@ -193,7 +195,7 @@ def decode(content: bytes, framing: Framing) -> NDArray[np.uint8] | str:
         uint8 RGB of shape (height, width, 3), or in words why the image cannot be read.
     """
     import numpy as np
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     if not content:
         return "it is empty"
@@ -205,19 +207,44 @@ def decode(content: bytes, framing: Framing) -> NDArray[np.uint8] | str:
                 return _too_large(f"{opened.width}x{opened.height} pixels")
             if opened.mode.startswith(("I", "F")):  # convert() would clip it to white
                 return f"it has more than 8 bits a channel (mode {opened.mode})"
-            image = ImageOps.exif_transpose(opened).convert("RGB")
+            image = upright(opened).convert("RGB")
     except MemoryError:
         raise
     except UnidentifiedImageError:
         return f"it is no image of a kind that is read ({', '.join(FORMATS[:6])} ...)"
     except Image.DecompressionBombError:  # Pillow's own limit, of the header too
         return _too_large("too many pixels")
-    except Exception as error:  # struct.error of a broken EXIF block, and what else decoders raise
+    except Exception as error:  # whatever decoders raise
         return str(error).replace("<_io.BytesIO object", "<image") or type(error).__name__
     width, height = image.size
     if max(width, height) > LONGEST * min(width, height):
         return f"its sides are {width}x{height}, further apart than 1:{LONGEST}"
     return np.asarray(framing.apply(image), np.uint8)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An image turned as its EXIF block says; where that cannot be read, as it lies.
+
+    Pillow's own `exif_transpose` writes the block anew, which fails over one odd tag.
+    """
+    from PIL import ExifTags
+    from PIL.Image import Transpose
+
+    image.load()  # the block may come behind the pixels
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # struct.error, SyntaxError, ...
+        orientation = None
+    turn = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }.get(orientation or 1)
+    return image if turn is None else image.transpose(turn)
 
 
 def _too_large(found: str) -> str:

@@ -1,7 +1,7 @@
 """All that is odd about a data set, in one place and before anything runs.
 
-Found from the listing, the digests and the headers of all images. That a file is cut off below its
-header is seen when it is decoded, by the build.
+Found from the listing, the digests, the headers and the ends of all images. What is damaged in
+between is seen when it is decoded, by the build.
 """
 
 from __future__ import annotations
@@ -139,15 +139,28 @@ def _named(kind: ProblemKind, names: list[str], words: str) -> DataProblem:
 def _doubled(inventory: Inventory, splits: Splits, source: Source) -> Iterator[DataProblem]:
     doubled, judge = count_doubled(inventory, splits), source.evaluate_on
     if doubled:
-        words = doubled_remark(doubled, len(splits[judge]), judge)
-        yield DataProblem(kind=ProblemKind.DOUBLED, count=doubled, words=words)
+        kept = {inventory.digests[sample.name]: sample for sample in splits[judge]}
+        again = [
+            (kept[digest], sample)
+            for sample in inventory.listing.samples
+            if (digest := inventory.digests[sample.name]) in kept and sample is not kept[digest]
+        ]
+        rows = any(one.name == other.name for one, other in again)
+        words = doubled_remark(doubled, len(splits[judge]), judge, rows)
+        first, second = again[0]
+        example = first.name if rows else f"{first.name} and {second.name}"
+        yield DataProblem(kind=ProblemKind.DOUBLED, count=doubled, words=words, example=example)
+    yield from _copies(inventory, splits, judge)
+
+
+def _copies(inventory: Inventory, splits: Splits, judge: str) -> Iterator[DataProblem]:
     first: dict[str, str] = {}
     copies = [
-        sample.name
+        (one, sample.name)
         for name, samples in splits.items()
         if name != judge
         for sample in samples
-        if first.setdefault(inventory.digests[sample.name], sample.name) != sample.name
+        if (one := first.setdefault(inventory.digests[sample.name], sample.name)) != sample.name
     ]
     if copies:
         yield DataProblem(
@@ -155,7 +168,7 @@ def _doubled(inventory: Inventory, splits: Splits, source: Source) -> Iterator[D
             count=len(copies),
             words=f"{counted(len(copies), 'training image')} the same as another one, kept: each "
             "weighs as often as it stands there",
-            example=copies[0],
+            example=" and ".join(copies[0]),
         )
 
 

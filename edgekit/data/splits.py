@@ -15,10 +15,14 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from edgekit.data.inventory import Inventory, rank, shown
+from edgekit.data.problem import counted
 from edgekit.data.sources.base import Sample, Source
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, Metadata
 from edgekit.errors import DataError
+
+MAX_PAIRS = 3
+"""Named in a message."""
 
 
 def divide(inventory: Inventory, source: Source) -> dict[str, list[Sample]]:
@@ -66,16 +70,22 @@ def count_doubled(inventory: Inventory, splits: dict[str, list[Sample]]) -> int:
     return len(inventory.listing.samples) - sum(map(len, splits.values()))
 
 
-def doubled_remark(doubled: int, images: int, split: str) -> str:
+def doubled_remark(doubled: int, images: int, split: str, rows: bool = True) -> str:
     """
+    Args:
+        rows: a table names files again; otherwise files hold what others hold.
+
     >>> doubled_remark(72, 24, "validation")
     '72 of 96 rows of the validation split list an image again; each image counts once'
+    >>> doubled_remark(1, 36, "test", rows=False)
+    '1 of 37 files of the test split holds an image again; each image counts once'
     """
     if not doubled:
         return ""
+    what, verb = ("rows", "list") if rows else ("files", "hold")
     return (
-        f"{doubled} of {images + doubled} rows of the {split} split list an image again; each "
-        "image counts once"
+        f"{doubled} of {images + doubled} {what} of the {split} split {verb}"
+        f"{'s' if doubled == 1 else ''} an image again; each image counts once"
     )
 
 
@@ -140,24 +150,35 @@ def _kept_for_validation(inventory: Inventory, source: Source) -> set[str]:
 
 def _refuse_two_labels(inventory: Inventory) -> None:
     labels: dict[str, Sample] = {}
+    pairs: list[str] = []
     for sample in inventory.listing.samples:
         first = labels.setdefault(inventory.digests[sample.name], sample)
         if first.label != sample.label:
-            raise DataError(
-                f"one image bears two labels: {first.path} is {first.label!r}, "
-                f"{sample.path} is {sample.label!r}",
-                hint="remove one of the two",
-            )
+            pairs.append(f"{first.path} is {first.label!r}, {sample.path} is {sample.label!r}")
+    if pairs:
+        raise DataError(
+            f"{counted(len(pairs), 'image')} bear{'s' if len(pairs) == 1 else ''} two labels:"
+            f"{_first_of(pairs)}",
+            hint="remove one of the two, or both where nobody knows which is right",
+        )
+
+
+def _first_of(pairs: list[str]) -> str:
+    more = f"\n  and {len(pairs) - MAX_PAIRS} more" if len(pairs) > MAX_PAIRS else ""
+    return "".join(f"\n  {pair}" for pair in pairs[:MAX_PAIRS]) + more
 
 
 def _refuse_overlap(splits: dict[str, list[Sample]], inventory: Inventory) -> None:
     seen: dict[str, tuple[str, Sample]] = {}
+    pairs: list[str] = []
     for name, samples in splits.items():
         for sample in samples:
             other, first = seen.setdefault(inventory.digests[sample.name], (name, sample))
             if other != name:
-                raise DataError(
-                    f"the same image is in two splits: {first.path} ({other}) and "
-                    f"{sample.path} ({name})",
-                    hint="an image that was trained on proves nothing; remove one of the two",
-                )
+                pairs.append(f"{first.path} ({other}) and {sample.path} ({name})")
+    if pairs:
+        raise DataError(
+            f"{counted(len(pairs), 'image')} of one split stand{'s' if len(pairs) == 1 else ''} in "
+            f"another one too:{_first_of(pairs)}",
+            hint="an image that was trained on proves nothing; remove one of the two",
+        )

@@ -14,6 +14,8 @@ from PIL import Image
 
 from edgekit.cli import cli
 from edgekit.data import formats
+from edgekit.data.framing import Framing
+from edgekit.data.images import decode
 from edgekit.errors import DataError
 from tests.brought import brought
 from tests.conftest import draw
@@ -245,7 +247,46 @@ def test_copies(folder: Path) -> None:
     for i in range(30):
         shutil.copy(folder / "images/bar/00.png", folder / f"images/bar/copy{i}.png")
     found = problems(folder)
-    assert found.get("copies", found.get("doubled", {}))["count"] == 30
+    copies = found.get("copies", found.get("doubled", {}))
+    assert copies["count"] == 30
+    assert copies["example"] == "bar/00.png and bar/copy0.png"
+    assert "rows" not in copies["words"]
+
+
+@brought(
+    "Images and folders",
+    "Photos of several splits and formats that were cut off as they were copied",
+    "refused by `plan`, all in one message",
+)
+def test_cut_off_images(folder: Path) -> None:
+    (folder / "images").rename(folder / "flat")
+    cut = []
+    for i, path in enumerate(sorted(folder.glob("flat/*/*.png"))):
+        split = ("train", "val", "test")[i % 3]
+        suffix = (".png", ".jpg", ".webp")[i // 3 % 3]
+        into = folder / "images" / split / path.parent.name / f"{path.stem}{suffix}"
+        into.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).resize((160, 160)).save(into)
+        if path.stem in ("00", "07", "11"):
+            into.write_bytes(into.read_bytes()[:-200])
+            cut.append(into)
+    done = plan(folder)
+    assert isinstance(done.exception, DataError)
+    read = [path for path in cut if "test/" not in str(path)]
+    assert f"{len(read)} of 32 images cannot be read" in str(done.exception)
+    assert all(str(path) in str(done.exception) for path in read)
+
+
+@brought("Images and folders", "A photo on its side, with odd tags in its EXIF block", "read")
+def test_odd_exif(folder: Path) -> None:
+    tags = b"\x02\0" + b"\0\1\2\0\4\0\0\0abc\0" + b"\x12\1\3\0\1\0\0\0\6\0\0\0"  # ImageWidth: abc
+    picture = Image.open(folder / "images/bar/00.png").resize((60, 40))
+    for name in ("bar/00.jpg", "disc/00.jpg"):
+        exif = b"Exif\0\0II*\0\x08\0\0\0" + tags + bytes(4)
+        picture.save(folder / "images" / name, exif=exif)
+        picture = picture.rotate(180)
+    assert "unreadable" not in problems(folder)
+    assert isinstance(decode((folder / "images/bar/00.jpg").read_bytes(), Framing(32)), np.ndarray)
 
 
 @brought(

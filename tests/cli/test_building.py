@@ -209,6 +209,7 @@ def test_rows_that_list_an_image_again_are_told_and_count_once(
     (folder / "recipe.yaml").write_text(table.replace("  - quantize: {samples: 8}\n", ""))
     words = ("recipe.yaml", "--target", "board.yaml")
     said = "36 of 48 rows of the validation split list an image again; each image counts once"
+    said += ", e.g. images/bar/00.png"
     plan = edgekit("plan", *words, cwd=folder, store=tmp_path / "s")
     assert f"data: {said}" in plan.stdout
     plan = edgekit("plan", *words, "--json", cwd=folder, store=tmp_path / "s")

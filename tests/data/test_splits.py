@@ -199,15 +199,29 @@ def test_rows_that_repeat_a_path_count_once(images_folder: Path, tmp_path: Path)
 
 def test_the_same_image_in_two_splits_is_refused_with_both_names() -> None:
     inventory = inventory_of([("x", "a", "train"), ("y", "a", "train"), ("x", "a", "validation")])
-    with pytest.raises(DataError, match=r"0\.png \(train\) and .*2\.png \(validation\)"):
+    with pytest.raises(
+        DataError, match=r"1 image of one split .*\n.*0\.png \(train\) and .*2\.png \(validation\)"
+    ):
         divide(inventory, source_of())
 
 
 @pytest.mark.parametrize("split", [None, "train"])
 def test_one_image_with_two_labels_is_refused_with_both_names(split: SplitName | None) -> None:
     inventory = inventory_of([("x", "a", split), ("y", "a", split), ("x", "b", split)])
-    with pytest.raises(DataError, match=r"0\.png is 'a', .*2\.png is 'b'"):
+    with pytest.raises(DataError, match=r"1 image bears two labels:\n.*0\.png is 'a', .*2\.png is"):
         divide(inventory, source_of())
+
+
+def test_all_images_with_two_labels_are_counted_and_three_are_named() -> None:
+    inventory = inventory_of([(f"x{i}", label, None) for i in range(5) for label in "ab"])
+    with pytest.raises(DataError, match="5 images bear two labels") as caught:
+        divide(inventory, source_of())
+    assert str(caught.value).count(" is 'b'") == 3
+    assert "and 2 more" in str(caught.value)
+    rows: list[Row] = [(f"x{i}", "a", split) for i in range(4) for split in ("train", "validation")]
+    with pytest.raises(DataError, match="4 images of one split stand in another") as caught:
+        divide(inventory_of(rows), source_of())
+    assert "and 1 more" in str(caught.value)
 
 
 def test_some_images_without_a_split_are_refused() -> None:
@@ -634,13 +648,24 @@ SEEDS = [
 ]
 
 
-def test_broken_exif_is_a_reason_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exif_block_that_cannot_be_read_turns_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: Any) -> None:
         raise struct.error("unpack requires a buffer of 4 bytes")
 
-    monkeypatch.setattr(ImageOps, "exif_transpose", broken)
-    reason = decode(encoded(Image.new("RGB", (20, 20))), Framing(16))
-    assert reason == "unpack requires a buffer of 4 bytes"
+    content = encoded(Image.effect_noise((16, 16), 60).convert("RGB"))
+    sound = decode(content, Framing(16))
+    monkeypatch.setattr(Image.Image, "getexif", broken)
+    assert np.array_equal(decode(content, Framing(16)), sound)
+
+
+@pytest.mark.parametrize("orientation", range(9))
+def test_a_photo_is_turned_as_its_exif_block_says(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    stream = io.BytesIO()
+    Image.effect_noise((16, 16), 60).convert("RGB").save(stream, "PNG", exif=exif)
+    turned = ImageOps.exif_transpose(Image.open(stream))
+    assert np.array_equal(decode(stream.getvalue(), Framing(16)), np.asarray(turned))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
