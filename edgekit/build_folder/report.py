@@ -13,7 +13,16 @@ from edgekit.evaluation.chance import ChanceTest
 from edgekit.evaluation.choose import Choice
 from edgekit.evaluation.gates import GateResult, Gates, GateVerdict
 from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, Validation
-from edgekit.evidence import Bound, Evidence, Measurement, Reason, Status, Validity
+from edgekit.evidence import (
+    Bound,
+    Evidence,
+    Measurement,
+    Reason,
+    Status,
+    Validity,
+    Verdict,
+    believed,
+)
 from edgekit.models.pruned import Pruned
 from edgekit.models.training_curve import TrainingCurve
 from edgekit.runtimes.contract.compiled_metadata import Audit, FloatOps, MixedPrecision, Search
@@ -169,6 +178,18 @@ class Report(BaseModel):
     def untrained(self) -> str:
         """Why nothing can be concluded; empty where the float model has learned something."""
         return "" if self.chance is None or self.chance.is_trained else str(self.chance)
+
+    @property
+    def slower(self) -> str:
+        """That the variant to take wins no time; empty where it does or the runs cannot tell."""
+        for row in self.rows:
+            latency, size = row.validation.latency, row.validation.size_ratio
+            if row.last and row.variant == self.chosen and latency.verdict is Verdict.WORSE:
+                ratio = believed(latency.ratio)
+                times = f": {ratio.value:.2f} times its latency on {row.runtime}" if ratio else ""
+                smaller = "smaller, but " if size and size.value < 1 else ""
+                return f"{smaller}slower than float{times}"
+        return ""
 
     @property
     def uncertain(self) -> list[str]:

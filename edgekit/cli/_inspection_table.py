@@ -7,6 +7,11 @@ from rich.table import Table
 from edgekit.build_folder.float_twin import Pair
 from edgekit.inspection.layerwise import MIN_SHARE_THROUGH, Inspection, TensorReport
 
+NO_RECIPE = (
+    "These are keys of a recipe's stages, and this file has none: edgekit makes one that holds of "
+    "the float model, with `stages: [{quantize: {method: auto}}, export]` under "
+    "`model: {weights: FILE}`, an .onnx or Keras file."
+)
 MIN_LOST_DB = 3.0
 MIN_NOISE_SHARE = 0.02
 """A tensor is shown that loses as much, or at which this share of the noise arose."""

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from edgekit.build_folder.float_twin import Pair
 from edgekit.build_folder.report import Report
-from edgekit.cli._inspection_table import inspection_table
+from edgekit.cli._inspection_table import NO_RECIPE, inspection_table
 from edgekit.cli._terminal import Terminal
 from edgekit.data.problem import DataProblem
 from edgekit.engine.artifact import Artifact
@@ -29,11 +29,6 @@ PLAIN_SECONDS = 20.0
 """Between progress lines where there is no terminal."""
 PLAIN_WIDTH = 160
 """Columns of a log file, where nothing is cut off."""
-NO_RECIPE = (
-    "These are keys of a recipe's stages, and this file has none: edgekit makes one that holds of "
-    "the float model, with `stages: [{quantize: {method: auto}}, export]` under "
-    "`model: {weights: FILE}`, an .onnx or Keras file."
-)
 MAX_SHOWN = 3
 """Operators named with each fix."""
 
@@ -152,7 +147,7 @@ class Console:
         )
         self._on_device(report)
         self._busy([report])
-        self._uncertain(report)
+        self._verdicts(report)
         self.remarks(report)
         self.left_out(report.left_out)
         if report.choice:
@@ -166,9 +161,11 @@ class Console:
         if report.untrained:
             self._say(report.untrained)
 
-    def _uncertain(self, report: Report, prefix: str = "") -> None:
+    def _verdicts(self, report: Report, prefix: str = "") -> None:
         for line in report.uncertain:
             self._say(f"{prefix}{line}")
+        if report.slower:
+            self._say(f"{prefix}{report.chosen} is {report.slower}")
 
     def _on_device(self, report: Report) -> None:
         """The rows that were run on a device of the user's."""
@@ -218,7 +215,7 @@ class Console:
         self._busy(reports)
         self.remarks(first)
         for report in reports:
-            self._uncertain(report, f"{report.target}: ")
+            self._verdicts(report, f"{report.target}: ")
             self.left_out(report.left_out, f"{report.target}: ")
 
     def compared(self, comparison: Comparison, folder: Path) -> None:

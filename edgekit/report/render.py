@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -75,11 +76,21 @@ def _environment(escape: bool) -> Any:
     environment.filters["value_and_range"] = value_and_range
     environment.tests["believed"] = lambda figure: isinstance(figure, Measurement)
     environment.filters["in_images"] = in_images
+    environment.filters["first_three"] = _first_three
     environment.filters["in_float"] = _in_float
     environment.filters["markdown"] = _html
     environment.filters["inline"] = _inline
     environment.filters["number"] = "{:,}".format
     return environment
+
+
+def _first_three(names: Sequence[str]) -> str:
+    """
+    >>> _first_three("abcde"), _first_three("ab")
+    ('a, b, c and 2 more', 'a, b')
+    """
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _in_float(audit: Audit | None) -> str:

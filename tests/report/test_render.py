@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from edgekit.build_folder.report import Report
-from edgekit.evidence import Bound, Evidence, InvalidMeasurement, Measurement
+from edgekit.evidence import Bound, Evidence, InvalidMeasurement, Measurement, Verdict
 from edgekit.models.pruned import GroupCut, Pruned
 from edgekit.models.pruned import PruningGain as CutTrial
 from edgekit.report.comparison import Comparison
@@ -52,6 +52,27 @@ def test_every_row_figure_and_doubt_is_on_the_page(report: Report, render: Rende
     assert "Latency on a board" in page
     assert "x.png: truncated" in page
     assert "so it passes" in page
+
+
+@pytest.mark.parametrize("render", [render_html, render_markdown])
+def test_a_choice_that_is_slower_than_float_is_no_win(report: Report, render: Render) -> None:
+    assert "slower than float" not in render(report)
+    for one in report.rows:
+        update = {"ratio": figure(1.2, "ratio", 0.01), "verdict": Verdict.WORSE}
+        latency = one.validation.latency.model_copy(update=update)
+        one.validation = one.validation.model_copy(update={"latency": latency})
+    assert "smaller, but slower than float: 1.20 times its latency on litert" in render(report)
+
+
+@pytest.mark.parametrize("render", [render_html, render_markdown])
+def test_operators_beside_the_fast_path_are_named(report: Report, render: Render) -> None:
+    for one in report.rows:
+        if one.audit:
+            names = tuple(f"Q {i}" for i in range(5))
+            one.audit = one.audit.model_copy(update={"conversions": names})
+    page = render(report)
+    assert "Q 0, Q 1, Q 2 and 2 more" in page
+    assert "DIV divide" in page
 
 
 @pytest.mark.parametrize("render", [render_html, render_markdown])
