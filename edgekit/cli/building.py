@@ -118,10 +118,12 @@ def _headline(result: Build, broken: list[str], error: EdgekitError | None) -> s
 
 
 def _hint(result: Build, folders: list[Path]) -> str:
-    if any(target.is_refused for target in result.targets):
+    refused = next((t.chance for t in result.targets if t.is_refused and t.chance), None)
+    if refused:
+        trains = any(stage.trains for stage in result.plan.recipe.stages)
         return (
-            "train longer, or give more images; with `allow_untrained: true` the recipe builds it "
-            "all the same"
+            f"{refused.advice(trains)}; with `allow_untrained: true` the recipe builds it all the "
+            "same"
         )
     if not folders:
         return "nothing could be measured, so there is no report"

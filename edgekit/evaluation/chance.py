@@ -12,6 +12,17 @@ from edgekit import stats
 from edgekit.evaluation.metrics import Validation
 from edgekit.evidence import Measurement
 
+MORE_IMAGES = "judge on more images: raise data.validation_share, or add some"
+TRAIN_MORE = (
+    "train for more epochs, or with another learning_rate (ten times more or less); in few epochs "
+    "the averaged weights, which are what is judged, stay behind: ema_decay: 0.9 shortens the "
+    "average; or give more images"
+)
+CHECK_MODEL = (
+    "see whether model.classes has the order of the model's scores, and whether its input is as it "
+    "was trained (model.input_range, data.fit)"
+)
+
 
 class ChanceTest(BaseModel):
     """A float model's top-1 against naming the commonest class each time."""
@@ -34,6 +45,16 @@ class ChanceTest(BaseModel):
         return bool(images) and stats.exceeds(images, images, self.commonest / 100) < (
             1 - stats.CONFIDENCE
         )
+
+    def advice(self, trains: bool) -> str:
+        """What may help.
+
+        Args:
+            trains: the recipe trains the model.
+        """
+        if not self.is_decidable:
+            return MORE_IMAGES
+        return TRAIN_MORE if trains else CHECK_MODEL
 
     def __str__(self) -> str:
         top1 = self.top1

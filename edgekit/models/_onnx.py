@@ -40,7 +40,7 @@ def companions(path: Path) -> list[Path]:
     onnx = _need("onnx", path.name)
     names: set[str] = set()
     # Private, and the only function that finds the tensors in attributes and subgraphs too.
-    for tensor in onnx.external_data_helper._get_all_tensors(_parse(path)):
+    for tensor in onnx.external_data_helper._get_all_tensors(parse(path)):
         if onnx.external_data_helper.uses_external_data(tensor):
             names |= {entry.value for entry in tensor.external_data if entry.key == "location"}
     files = [path.parent / name for name in sorted(names)]
@@ -69,7 +69,7 @@ def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) ->
         WeightsError: it is no float model from such images to a score for each class.
     """
     onnx = _need("onnx", path.name)
-    check_operators(_parse(path), path)  # before the checker, which does not know them all
+    check_operators(parse(path), path)  # before the checker, which does not know them all
     try:
         model = onnx.load(path)
         plain.free_constants(model)
@@ -161,7 +161,7 @@ def _need(module: str, what: str) -> Any:
         raise MissingPackage(module, "onnxruntime", f"model.weights: {what}") from error
 
 
-def _parse(path: Path) -> Any:
+def parse(path: Path) -> Any:
     """The file without the weights it keeps elsewhere."""
     onnx = _need("onnx", path.name)
     try:

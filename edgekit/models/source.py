@@ -137,9 +137,9 @@ class ModelSource(BaseModel):
         format, known = _format_in(info), {"mean", "std"} <= set(info.data)
         if not value and known and len(named) < 2 and format not in (None, "torch"):
             raise ValueError(
-                f"this key (or both mean and std) is required for {NAMES[str(format)]}, as the "
-                f"range of its input is never guessed: {', '.join(RANGES)}; a model that takes "
-                f"pixels 0..255 has mean: 0, std: {1 / 255} (1/255)"
+                f"this key (or both mean and std) is required: {NAMES[str(format)]} does not say "
+                f"what it makes of pixels. Write one of {', '.join(RANGES)}; the build tries all "
+                "on training images, and stops with the line to write where another is better"
             )
         return value
 

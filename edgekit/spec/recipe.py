@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
@@ -10,12 +11,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 
 from edgekit.data.sources import find_sources
 from edgekit.data.sources.base import Source
+from edgekit.errors import ConfigError
 from edgekit.evaluation.gates import Gates
-from edgekit.models.source import NAMES, ModelSource
+from edgekit.models.input_side import input_side
+from edgekit.models.source import FORMATS, NAMES, ModelSource
 from edgekit.printable import shortened
 from edgekit.runtimes import find_runtimes
 from edgekit.spec.yaml_document import Document, Location
-from edgekit.spec.yamlfile import named_document, parse, suggestion
+from edgekit.spec.yamlfile import REQUIRED, named_document, parse, suggestion
 from edgekit.stages import find_stages
 from edgekit.stages.base import Stage
 
@@ -189,10 +192,28 @@ def load_recipe(path: Path, note: Callable[[str], None] = lambda line: None) -> 
         ConfigError: every problem in the file, with its line.
     """
     document = named_document(path, note)
-    recipe = parse(document, Recipe, conflicts)
+    try:
+        recipe = parse(document, Recipe, conflicts)
+    except ConfigError as error:
+        raise _with_image_size(error, document) from None
     for line in renamed_keys(document, recipe.stages):
         note(line)
     return recipe
+
+
+def _with_image_size(error: ConfigError, document: Document) -> ConfigError:
+    """The same, with the size that the model's file takes where the recipe says none."""
+    lacking = [p for p in error.problems if (p.where, p.message) == ("data.image_size", REQUIRED)]
+    model = document.data.get("model") if isinstance(document.data, dict) else None
+    weights = model.get("weights") if isinstance(model, dict) else None
+    if not lacking or not isinstance(weights, str) or Path(weights).suffix.lower() not in FORMATS:
+        return error
+    side = input_side(document.path.parent / weights)
+    if side is None:
+        return error
+    takes = f"{Path(weights).name} takes {side} x {side} pixels"
+    told = replace(lacking[0], message=f"{REQUIRED}: write image_size: {side}, as {takes}")
+    return ConfigError(document.path, [told if p in lacking else p for p in error.problems])
 
 
 def renamed_keys(document: Document, stages: tuple[Stage, ...]) -> Iterator[str]:

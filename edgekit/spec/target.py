@@ -47,9 +47,9 @@ class Target(BaseModel):
     """What the model runs on. A file it would refuse is a failure at build time."""
     engine: str | None = Field(None, pattern=r"^[a-z0-9-]+==[0-9.]+$")
     """An older library that runs the model there, e.g. tflite-runtime==2.14.0."""
-    memory_mb: int | None = Field(None, ge=1)
+    memory_mb: int | None = Field(None, ge=1, le=2**30)
     """Of the device: stands in the report."""
-    threads: int = Field(ge=1)
+    threads: int = Field(ge=1, le=1024)
     """Threads an application on the device gives to inference: stands in the report. Host ratios
     are measured at one thread."""
     gates: Gates = Gates()

@@ -21,6 +21,7 @@ from edgekit.spec.yaml_document import Document, Location
 Model = TypeVar("Model", bound=BaseModel)
 Item = dict[str, Any]
 """What pydantic says of one value."""
+REQUIRED = "this key is required"
 MOST_PROBLEMS = 100
 """That words are found for: of a file of another kind every line is one."""
 
@@ -113,9 +114,9 @@ def _problem(
     elif item["type"] == "union_tag_not_found":
         tags = [tag_of(candidate) for candidate in _models_at(model, item["loc"])]
         where = (*where, item["ctx"]["discriminator"].strip("'"))
-        message = f"this key is required; {suggestion('', [tag for tag in tags if tag])}"
+        message = f"{REQUIRED}; {suggestion('', [tag for tag in tags if tag])}"
     elif item["type"] == "missing" and isinstance(where[-1], str):
-        message = "this key is required"
+        message = REQUIRED
     else:
         message = wrong_value(items, document.written.get(where), known)
     return document.problem(where, message)

@@ -42,10 +42,10 @@ class Views(Augment):
     kept, and a student sees exactly what its teacher has seen (Beyer et al. 2022, "Knowledge
     distillation: a good teacher is patient and consistent")."""
 
-    count: int = Field(6, ge=1)
+    count: int = Field(6, ge=1, le=10_000)
     """Views of each image. An epoch walks through one of them, the next epoch through the next; the
     teacher sees each once."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=2**32)
 
     def maker(self, image_size: int) -> Callable[[NDArray[np.uint8], int, int], torch.Tensor]:
         """A function of (image, view, index) to a uint8 tensor (3, image_size, image_size).

@@ -11,17 +11,18 @@ from edgekit.models.card import Card
 from edgekit.models.source import ModelSource
 from edgekit.stages._supervised import Supervised, Teacher
 from edgekit.stages._teacher import of_a_teacher, order_of
+from edgekit.stages._training import MAX_EPOCHS
 
 
 class Recover(Supervised):
     """The training after the cut; its teacher is the unpruned network."""
 
-    epochs: int = Field(10, ge=1)
-    step_epochs: int = Field(2, ge=1)
+    epochs: int = Field(10, ge=1, le=MAX_EPOCHS)
+    step_epochs: int = Field(2, ge=1, le=MAX_EPOCHS)
     """Epochs after each cut but the last, where prune.steps is more than one."""
     weight: float = Field(0.8, ge=0, le=1)
     """Share of the loss that is the divergence from the teacher."""
-    temperature: float = Field(2.0, gt=0)
+    temperature: float = Field(2.0, gt=0, le=1000)
     teacher: ModelSource | None = None
     """Another teacher than the unpruned network, where a better one is there."""
 

@@ -27,25 +27,28 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+MAX_EPOCHS = 100_000
+"""Ten times what the longest published trainings take: beyond it a number is a slip."""
+
 
 class Training(BaseModel):
     """The settings of every training."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(32, ge=2)
+    epochs: int = Field(ge=1, le=MAX_EPOCHS)
+    batch_size: int = Field(32, ge=2, le=65_536)
     optimizer: str = "adamw"
     """Any optimizer of timm."""
-    learning_rate: float = Field(3e-4, gt=0)
-    weight_decay: float = Field(0.02, ge=0)
+    learning_rate: float = Field(3e-4, gt=0, le=100)
+    weight_decay: float = Field(0.02, ge=0, le=100)
     schedule: Literal["cosine", "tanh"] = "cosine"
-    warmup_epochs: int = Field(1, ge=0)
+    warmup_epochs: int = Field(1, ge=0, le=MAX_EPOCHS)
     """Epochs in which the learning rate rises; unless given, none where there is one epoch only."""
     ema_decay: float | None = Field(None, gt=0, lt=1)
     """Decay of the moving average of the weights, per update; by default its window is the last
     tenth of the training."""
-    seed: int = 0
+    seed: int = Field(0, ge=-(2**32), le=2**32)
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> Training:

@@ -18,6 +18,9 @@ from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.runtimes.contract.settings import Variant
 
+MAX_SAMPLES = 10_000_000
+"""Images that a recipe may ask for: beyond it a number is a slip."""
+
 
 class Stage(BaseModel, Action):
     """One step of a recipe's `stages`. A trunk stage, by default: it turns a torch model into a

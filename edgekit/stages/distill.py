@@ -44,13 +44,13 @@ class Distillation(Training, Stage):
     head: HeadKind = "keep"
     """`keep`: the teacher's own classifier, of the data's classes. `linear`: a logistic regression
     on its features, fitted on the training images."""
-    teacher_image_size: int | None = Field(None, ge=16)
+    teacher_image_size: int | None = Field(None, ge=16, le=2048)
     """What the views are resized to for the teacher; by default it sees data.image_size."""
     views: Views = Views()
     weight: float = Field(0.9, gt=0, le=1)
     """Share of the loss that is the divergence from the teacher; the rest is the labels' cross
     entropy."""
-    temperature: float = Field(2.0, gt=0)
+    temperature: float = Field(2.0, gt=0, le=1000)
 
     @model_validator(mode="after")
     def _the_teacher_can_teach(self) -> Distillation:

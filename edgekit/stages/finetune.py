@@ -28,7 +28,7 @@ class Distill(BaseModel):
     teacher: ModelSource
     weight: float = Field(0.8, gt=0, le=1)
     """Share of the loss that is the divergence from the teacher."""
-    temperature: float = Field(2.0, gt=0)
+    temperature: float = Field(2.0, gt=0, le=1000)
 
     @field_validator("teacher")
     @classmethod

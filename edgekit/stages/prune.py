@@ -64,7 +64,7 @@ class Prune(Stage):
     importance: str = "taylor"
     """What a channel's worth is read from: `taylor` (the loss on training images), `magnitude`
     (its weights), `bn_scale`, or `package.module:function` of your own."""
-    round_to: int = Field(8, ge=1)
+    round_to: int = Field(8, ge=1, le=4096)
     """Widths become multiples of this: kernels work on whole tiles, and may be slower beside."""
     steps: int = Field(1, ge=1, le=10)
     """Cuts to get there, with a short training after each."""

@@ -27,7 +27,7 @@ from edgekit.quantization.trace import trace
 from edgekit.stages._curve_images import curve_images
 from edgekit.stages._held_back import Halves, hold_back
 from edgekit.stages._supervised import Supervised, SupervisedTrainer, Teacher
-from edgekit.stages.base import Stage
+from edgekit.stages.base import MAX_SAMPLES, Stage
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +41,7 @@ class SelfDistill(BaseModel):
     weight: float = Field(1.0, gt=0, le=1)
     """Share of the loss that is the divergence from the float network; the rest is the labels',
     which teach what finetune has taught already, and more of it is overfitting."""
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(1.0, gt=0, le=1000)
 
 
 class Qat(Supervised, Stage):
@@ -53,12 +53,12 @@ class Qat(Supervised, Stage):
     version: ClassVar[int] = 2
 
     stage: Literal["qat"] = "qat"
-    learning_rate: float = Field(1e-4, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
+    learning_rate: float = Field(1e-4, gt=0, le=100)
+    weight_decay: float = Field(0.0, ge=0, le=100)
     distill: SelfDistill | None = SelfDistill()
     calibration: Literal["minmax", "moving_average", "percentile", "mse"] = "mse"
     """How the activation ranges are found that training starts from."""
-    samples: int = Field(128, ge=1)
+    samples: int = Field(128, ge=1, le=MAX_SAMPLES)
     """Training images that they are found on."""
     freeze_ranges: float = Field(0.5, ge=0, le=1)
     """Share of the epochs after which the ranges stay what they are."""

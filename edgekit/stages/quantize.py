@@ -31,7 +31,7 @@ from edgekit.runtimes.contract.compiled_metadata import (
     FloatOps,
 )
 from edgekit.runtimes.contract.settings import CalibrationMethod, Precision, Quantization, Variant
-from edgekit.stages.base import RuntimeStage
+from edgekit.stages.base import MAX_SAMPLES, RuntimeStage
 
 TRIAL_IMAGES = 64
 MIN_HELD_BACK = 16
@@ -64,11 +64,11 @@ class Quantize(RuntimeStage):
     (SmoothQuant, behind a LayerNorm), adaround (round weights for the layer's output), bias (take
     the mean error of rounding from the biases). Models of timm only."""
     per_channel: bool = True
-    samples: int = Field(256, ge=1)
+    samples: int = Field(256, ge=1, le=MAX_SAMPLES)
     """Calibration images."""
     every_class: bool = True
     """Refuse to calibrate when a validated class has no calibration image."""
-    held_back: int = Field(200, ge=MIN_HELD_BACK)
+    held_back: int = Field(200, ge=MIN_HELD_BACK, le=MAX_SAMPLES)
     """With auto: images of the training side, none of them calibrated on, that judge each trial; by
     default fewer where there are fewer."""
     stop_at: float | None = Field(None, ge=1, le=100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 
 from edgekit.cli import cli
 from edgekit.errors import EdgekitError
+from edgekit.models.input_side import input_side
 from tests.brought import brought
 from tests.conftest import write_images
 
@@ -348,6 +350,62 @@ def test_nobodys_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert code == 2
         assert variable in said
         monkeypatch.delenv(variable)
+
+
+@brought(
+    "Recipes and commands",
+    "Numbers that are slips: 9999999999 epochs, a batch of a million",
+    "refused: with the line and the limit",
+)
+@pytest.mark.parametrize(
+    ("old", "new", "limit"),
+    [
+        ("epochs: 2", "epochs: 9999999999", "100000"),
+        ("batch_size: 12", "batch_size: 1000000", "65536"),
+        ("batch_size: 12", "learning_rate: 3000", "100.0"),
+        ("samples: 12", "samples: 12000000000", "10000000"),
+        ("image_size: 32", "image_size: 22400", "2048"),
+        ("batch_size: 12", "seed: 10000000000", str(2**32)),
+    ],
+)
+def test_numbers_that_are_slips(folder: Path, old: str, new: str, limit: str) -> None:
+    key, value = new.split(": ")
+    said = refused(old, new)
+    assert f"{key}: at most {limit} expected, not {value}" in said
+    assert "line " in said
+
+
+@pytest.mark.parametrize("channels_first", [True, False])
+def test_the_size_that_a_model_takes_is_told_where_the_recipe_says_none(
+    folder: Path, channels_first: bool
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    shape = ["n", 3, 96, 96] if channels_first else [1, 96, 96, 3]
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in "xy"
+    ]
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    onnx.save(
+        onnx.helper.make_model(onnx.helper.make_graph([node], "g", ends[:1], ends[1:])), "m.onnx"
+    )
+    model = "model: {weights: m.onnx, input_range: 0..1}"
+    text = RECIPE.replace(", image_size: 32", "").replace(RECIPE.splitlines()[0], model)
+    Path("r.yaml").write_text(text)
+    code, said = plan()
+    assert code == 2
+    assert "write image_size: 96, as m.onnx takes 96 x 96 pixels" in said
+    Path("m.onnx").write_bytes(b"no model")
+    assert "data.image_size: this key is required" in plan()[1]
+
+
+def test_the_size_of_a_keras_file(folder: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    layer = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 64, 64, 3]}}
+    with h5py.File("m.h5", "w") as file:
+        file.attrs["model_config"] = json.dumps(
+            {"class_name": "Sequential", "config": {"layers": [layer]}}
+        )
+    assert input_side(Path("m.h5")) == 64
 
 
 @brought(

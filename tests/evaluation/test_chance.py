@@ -33,4 +33,13 @@ def test_accuracy_is_held_to_the_commonest_class(
 def test_images_that_are_too_few_are_named() -> None:
     """Four right of four: by chance that happens once in sixteen times."""
     right = share_of(4, 4, Evidence.HOST)
-    assert "4 images are too few" in str(held_to_chance(right, 50.0))
+    found = held_to_chance(right, 50.0)
+    assert "4 images are too few" in str(found)
+    assert "data.validation_share" in found.advice(trains=True)
+
+
+def test_the_advice_names_what_may_help() -> None:
+    found = held_to_chance(share_of(30, 60, Evidence.HOST), 50.0)
+    for word in ("epochs", "learning_rate", "averaged weights", "ema_decay"):
+        assert word in found.advice(trains=True)
+    assert "model.classes" in found.advice(trains=False)
