@@ -163,7 +163,8 @@ def photo_of(path: Path) -> Image.Image:
         with image.open(path, formats=known) as opened:
             opened.load()
             turn = TURNS.get(opened.getexif().get(ORIENTATION))
-            return (opened if turn is None else opened.transpose(turn)).convert("RGB")
+            upright: Image.Image = opened if turn is None else opened.transpose(turn)
+            return upright.convert("RGB")
     except (OSError, ValueError, image.DecompressionBombError) as error:
         heic = path.suffix.lower() in (".heic", ".heif") and "HEIF" not in known
         why = "HEIC needs pillow-heif: pip install pillow-heif" if heic else error
