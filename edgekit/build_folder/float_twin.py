@@ -24,6 +24,7 @@ from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.runtimes.contract.description import Port
 from edgekit.runtimes.contract.input_form import InputForm, pixels_of
+from edgekit.runtimes.contract.named_file import describe_named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -172,7 +173,7 @@ def _from_files(path: Path, original: Path, options: InspectOptions) -> Pair:
             hint=f"known are {', '.join(sorted(_suffixes()))}",
         )
     runtime = _suffixes()[path.suffix]()
-    ports = [_input(runtime, file) for file in (original, path)]
+    ports = _inputs(runtime, original, path)
     is_float = any(port.dtype == "float32" for port in ports)
     if options.images is None or (is_float and None in (options.mean, options.std)):
         raise _missing(path, options, is_float)
@@ -199,9 +200,9 @@ def _suffixes() -> dict[str, type[Runtime]]:
     return {Path(runtime.file).suffix: runtime for runtime in find_runtimes().values()}
 
 
-def _input(runtime: Runtime, file: Path) -> Port:
+def _inputs(runtime: Runtime, *files: Path) -> list[Port]:
     try:
-        return runtime.describe(file).input
+        return [found.input for found in describe_named(runtime, *files)]
     except EdgekitError as error:
         raise InputError(error.message, hint=error.hint) from error
 

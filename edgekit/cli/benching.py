@@ -17,7 +17,7 @@ from edgekit.cli._devices import (
     transports_of,
 )
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
-from edgekit.cli._output import say, say_json
+from edgekit.cli._output import say, say_json, tell_unprevented
 from edgekit.errors import DeviceError, InputError, need_folder, storage_errors
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def bench(
     if out:
         need_folder(out, "--out")
     transport = transports_of((device,))[device]
+    tell_unprevented()
     made_with, cache = bundle_options(**options), store_of(store)
     with Console(quiet=as_json) as console, bundle_of(artifact, cache, made_with) as made:
         tell_untrained(made)

@@ -20,7 +20,7 @@ from edgekit.cli._devices import (
     transports_of,
 )
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
-from edgekit.cli._output import say, say_json
+from edgekit.cli._output import say, say_json, tell_unprevented
 from edgekit.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def bundle(artifact: Path, out: Path, store: Path | None, **options: Any) -> Non
     from edgekit.devices.bundle.make import bundle_of
     from edgekit.devices.bundle.pack import pack_bundle
 
+    tell_unprevented()
     with bundle_of(artifact, store_of(store), bundle_options(**options)) as made:
         tell_untrained(made)
         pack_bundle(made, out)
@@ -83,6 +84,7 @@ def deploy(
     from edgekit.devices.deploy.deploy import Deployment, on_each
 
     transports = transports_of(devices)
+    tell_unprevented()
     with bundle_of(artifact, store_of(store), bundle_options(**options)) as made:
         tell_untrained(made)
         release = made.release()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgekit.cli._options import FILE, debug_option, json_option
-from edgekit.cli._output import say, say_json
+from edgekit.cli._output import say, say_json, tell_unprevented
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def estimate(
     from edgekit.devices.inventory import find_device
     from edgekit.spec.target import load_target
 
+    tell_unprevented()
     if device and not target:
         found = estimate_on(artifact, device, find_device(device), threads)
     elif target and not device:

@@ -9,7 +9,7 @@ import click
 
 from edgekit.cli._devices import store_of
 from edgekit.cli._options import FILE, debug_option, json_option, store_option, triple
-from edgekit.cli._output import say, say_json
+from edgekit.cli._output import say, say_json, tell_unprevented
 
 
 @click.command()
@@ -40,15 +40,15 @@ def inspect(
     ARTIFACT is build/<recipe>/<target>/<variant>, the model in it, or with --float any model file.
     """
     from edgekit.build_folder.float_twin import InspectOptions, locate
+    from edgekit.build_folder.inspected import inspect_pair
     from edgekit.cli.console import Console
     from edgekit.inspection.causes import find_causes
-    from edgekit.inspection.layerwise import inspect_files
 
+    tell_unprevented()
     pair = locate(artifact, store_of(store), InspectOptions(**options))
-    files = pair.float_path, pair.float_form, pair.path, pair.form
-    found = inspect_files(pair.runtime, *files, pair.images, pair.rescaled)
+    inspected = inspect_pair(pair)
+    found, operators = inspected.inspection, inspected.operators
     causes = find_causes(found)
-    operators = pair.runtime.describe(pair.path).operators
     if not any(operator.is_integer for operator in operators):
         kinds = sorted({o.precision + f" ({o.stored} weights)" for o in operators if o.heavy})
         say(f"{pair.path.name}: no operator runs in int8: {', '.join(kinds)}", err=True)

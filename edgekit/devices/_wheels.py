@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from edgekit.devices.engines import ENGINES
 from edgekit.devices.facts import PythonThere
+from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, Fault, InputError
 
 MIN_GLIBC = 17
@@ -66,8 +66,7 @@ def fetch_wheels(python: PythonThere, runtimes: tuple[str, ...]) -> Iterator[lis
         DeviceError: a package has no wheel that fits, or cannot be fetched.
     """
     packages = [("pip",), ("numpy",), *(ENGINES[name] for name in runtimes)]
-    with tempfile.TemporaryDirectory(prefix="edgekit-wheels-") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         # All in one call of pip, which is slow to start; one by one only where that fails.
         paths, _ = _download([_as_here(names[0]) for names in packages], python, folder / "all")
         if len(paths) == len(packages):

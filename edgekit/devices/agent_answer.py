@@ -21,6 +21,7 @@ class JobPart(BaseModel):
 
 class JobModel(JobPart):
     id: str
+    device: str = "CPU"
 
 
 class JobProtocol(JobPart):

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import shlex
-import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from edgekit.devices.files import DAY_OLD, DeviceFiles
 from edgekit.devices.shell import DeviceShell
 from edgekit.engine.action import Progress
 from edgekit.engine.records import BadRecord, parse_record
+from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, EdgekitError, Fault
 from edgekit.evaluation.measure import message_of
 from edgekit.transports.base import Listener, Transport
@@ -106,16 +106,19 @@ class Device(DeviceShell):
 
         on_message = messages_to(progress)
         where = shlex.quote(folder)
-        command = f"cd {where} && {self.python} agent.py {job} result.json"
+        command = f"{self.python} agent.py {job} result.json"
+        # The driver of another device writes to files of its own.
+        if all(model.device == "CPU" for model in asked.models):
+            command = self.transport.confined(command, folder)
         try:
-            done = self.transport.run(command, timeout=None, on_line=on_line)
+            done = self.transport.run(f"cd {where} && {command}", timeout=None, on_line=on_line)
         except DeviceError as error:
             raise self.restart_error(on_message) or error from None
         if done.code:
             failure = self.restart_error(on_message) or crash(self.name, done.code, done.err)
             raise failure from EdgekitError((done.out + done.err).strip())
-        with tempfile.TemporaryDirectory(prefix="edgekit-") as here:
-            result = Path(here) / "result.json"
+        with temporary_folder() as here:
+            result = here / "result.json"
             self.transport.pull(f"{folder}/result.json", result)
             try:
                 found = parse_record(AgentResult, result.read_bytes())

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -20,17 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.engine import _kernel, confinement
+from edgekit.engine.confined_errors import says_out_of_memory
 from edgekit.engine.confinement import Confinement
 from edgekit.errors import EdgekitError, storage_errors
 
 OUT_OF_MEMORY = "out of memory"
 """In place of the kind of an error."""
-NO_MEMORY = re.compile(
-    r"bad_?alloc|bad allocation|cannot allocate|unable to allocate|failed to allocate"
-    r"|\bOOM\b|out of memory|ResourceExhausted|MemoryError|File too large",
-    re.IGNORECASE,
-)
-"""How libraries say that they were given no memory, or no room on the disk for as much."""
 MAX_TEXT = 4000
 """Characters of a message that are worth sending."""
 
@@ -67,7 +61,7 @@ def _result_of(task: Task, answers: int) -> dict[str, Any]:
     try:
         with storage_errors(task.into):
             found = task.function(*task.arguments, into=task.into, progress=progress)
-        return {"result": found.model_dump(mode="json", by_alias=True)}
+        return {"result": found.model_dump(mode="json")}
     except EdgekitError as error:
         return _told(error, type(error).__name__, error.message, error.hint)
     except Exception as error:  # a fault of edgekit's own, unless memory was all it wanted
@@ -82,11 +76,6 @@ def _told(error: Exception, kind: str, message: str, hint: str | None) -> dict[s
         "hint": hint and hint[:MAX_TEXT],
         "trace": text[-MAX_TEXT:],
     }
-
-
-def says_out_of_memory(text: str) -> bool:
-    """Whether a traceback, or a library's last words, tell that memory was all it wanted."""
-    return NO_MEMORY.search(text) is not None
 
 
 def _answer(answers: int, content: dict[str, Any]) -> None:

@@ -26,10 +26,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgekit import errors
 from edgekit.engine import _confined_child
-from edgekit.engine._confined_child import OUT_OF_MEMORY, Task, says_out_of_memory
+from edgekit.engine._confined_child import OUT_OF_MEMORY, Task
 from edgekit.engine.action import Progress
-from edgekit.engine.confinement import DEFAULT_MINUTES, MEMORY, MINUTES, Confinement
-from edgekit.errors import EdgekitError, WeightsError, ending
+from edgekit.engine.confined_errors import crash, no_answer, too_long, too_much
+from edgekit.engine.confinement import Confinement
+from edgekit.errors import EdgekitError, WeightsError
 from edgekit.printable import printable
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -153,9 +154,9 @@ class ConfinedProcess:
                 if told.result is not None:
                     return kind.model_validate_json(json.dumps(_cleared(told.result)))
             except ValidationError:
-                raise self._ended(_no_answer(limits)) from None
+                raise self._ended(no_answer(limits)) from None
             if told.error == OUT_OF_MEMORY:
-                raise self._ended(_too_much(limits))
+                raise self._ended(too_much(limits))
             if told.error is not None:
                 raise _error(told)
             if told.progress is not None:
@@ -172,13 +173,13 @@ class ConfinedProcess:
             left = deadline - time.monotonic()
             if left <= 0:
                 done = f"is not done after {limits.seconds:.0f} s"
-                raise self._ended(_too_long(f"{limits.subject} {done}"))
+                raise self._ended(too_long(f"{limits.subject} {done}"))
             line, end, rest = self._unread.partition(b"\n")
             if end:
                 self._unread = rest
                 return line
             if len(self._unread) > MAX_ANSWER:
-                raise self._ended(_no_answer(limits))
+                raise self._ended(no_answer(limits))
             ready = self._poll.poll(1000 * left)
             more = os.read(self._answers, 1 << 16) if ready else b""
             if ready and not more:
@@ -195,7 +196,7 @@ class ConfinedProcess:
         said = os.pread(self._said, MAX_SAID, start).decode(errors="replace")
         words = printable(said).strip().splitlines()
         self.end()
-        error = _crash(limits, process.returncode, words)
+        error = crash(limits, process.returncode, words)
         error.__cause__ = EdgekitError("\n".join(words))
         return error
 
@@ -247,45 +248,6 @@ def _error(told: AnswerLine) -> EdgekitError:
     EdgekitError.__init__(error, printable(told.message), hint=told.hint and printable(told.hint))
     error.__cause__ = EdgekitError(printable(told.trace))
     return error
-
-
-def _crash(limits: Confinement, code: int, words: list[str]) -> EdgekitError:
-    if code == -signal.SIGALRM:
-        seconds = f"{limits.seconds_an_image:.0f} s"
-        return _too_long(f"running {limits.subject} on one image takes longer than {seconds}")
-    if code == -signal.SIGKILL or says_out_of_memory("\n".join(words)):
-        return _too_much(limits)
-    return WeightsError(
-        f"{limits.subject} ends the process that reads it with {ending(code)}: "
-        f"{words[-1] if words else 'nothing was said'}",
-        hint="a library cannot read this file: export it again, with another version or format; "
-        "--debug shows all that was said",
-    )
-
-
-def _too_long(message: str) -> EdgekitError:
-    return WeightsError(
-        message,
-        hint="a classifier is done in a few seconds. If the file is to be trusted, give it more "
-        f"minutes: export {MINUTES}={2 * DEFAULT_MINUTES:.0f}",
-    )
-
-
-def _too_much(limits: Confinement) -> EdgekitError:
-    size = limits.memory / (1 << 30)
-    return WeightsError(
-        f"{limits.subject} needs more memory, or a larger file, than the {size:.1f} GB that "
-        "it may take",
-        hint="a classifier needs far less. If the file is to be trusted, give it more: "
-        f"export {MEMORY}={max(1, round(2 * size))}",
-    )
-
-
-def _no_answer(limits: Confinement) -> EdgekitError:
-    return WeightsError(
-        f"{limits.subject}: the process that reads it gives no answer that can be understood",
-        hint="do not use this file unless you know who made it",
-    )
 
 
 def _cleared(told: Any) -> Any:

@@ -68,8 +68,8 @@ def unprevented() -> str:
     """A sentence on what this kernel cannot keep a confined process from; empty where it can."""
     missing = " or ".join(_kernel.missing())
     return missing and (
-        f"this machine cannot keep the process that reads it from {missing}: build what you do "
-        "not trust on Linux 5.13 or later"
+        f"this machine cannot keep the process that reads a model file from {missing}: take what "
+        "you do not trust to Linux 5.13, better 6.12, or later"
     )
 
 

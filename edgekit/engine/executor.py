@@ -17,6 +17,7 @@ from edgekit.engine.observer import Observer
 from edgekit.engine.step import Step, StepState
 from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
+from edgekit.engine.temporary import sweep_temporary
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Executor:
     _resources: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
+        sweep_temporary()
         return self
 
     def __exit__(self, *raised: object) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -18,8 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from edgekit.agent import agent
 from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Json, sha256_of
-from edgekit.engine.records import BadRecord, parse_record
-from edgekit.errors import DeviceError, EdgekitError, ending
+from edgekit.engine.confined_program import run_program
+from edgekit.engine.confinement import confinement
+from edgekit.engine.records import BadRecord, parse_record, read_record
+from edgekit.engine.temporary import temporary_folder
+from edgekit.errors import DeviceError, EdgekitError, Unsupported, WeightsError, ending
 from edgekit.evidence import Evidence
 from edgekit.runtimes.contract.input_form import InputForm
 
@@ -141,10 +142,11 @@ def measure(
 
     Raises:
         DeviceError: the runtime crashed, with the end of what it said.
+        Unsupported: a model took more memory or time than it may.
     """
     where = str(images.absolute())
-    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
-        out = {name: str(Path(folder) / f"{i}.npy") for i, name in enumerate(score)}
+    with temporary_folder() as folder:
+        out = {name: str(folder / f"{i}.npy") for i, name in enumerate(score)}
         job: dict[str, Any] = {
             "threads": HOST_THREADS,
             "models": [
@@ -162,13 +164,13 @@ def measure(
             job["scores"] = {"images": where, "workers": os.cpu_count(), "out": out}
         if latency:
             job["latency"] = {"images": where, **PROTOCOL}
-        result = _run_agent(job, Path(folder), progress)
+        result = _run_agent(job, folder, progress)
         return MeasureResult(
-            environment=result["environment"],
+            environment=result.environment,
             scores={name: np.load(path) for name, path in out.items()},
             timings={
-                name: Timing(entry["load"], entry["first"], np.asarray(entry["rounds"]))
-                for name, entry in result.get("latency", {}).items()
+                name: Timing(entry.load, entry.first, np.asarray(entry.rounds))
+                for name, entry in result.latency.items()
             },
         )
 
@@ -191,29 +193,35 @@ def message_of(line: str) -> AgentMessage | None:
         return None
 
 
-def _run_agent(job: dict[str, Any], folder: Path, progress: Progress) -> dict[str, Any]:
+class HostLatency(BaseModel):
+    load: float
+    first: float
+    rounds: list[list[float]]
+
+
+class HostResult(BaseModel):
+    """What is taken of the agent's result."""
+
+    environment: dict[str, Any]
+    latency: dict[str, HostLatency] = {}
+
+
+def _run_agent(job: dict[str, Any], folder: Path, progress: Progress) -> HostResult:
+    def on_line(line: str) -> None:
+        if message := message_of(line):
+            progress(message.done, message.total, f"measure {message.stage}")
+
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    command = [
-        sys.executable,
-        agent.__file__,
-        str(folder / "job.json"),
-        str(folder / "result.json"),
-    ]
-    with (folder / "stderr").open("w+", encoding="utf-8") as stderr:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                message = message_of(line)
-                if message:
-                    progress(message.done, message.total, f"measure {message.stage}")
-            code = process.wait()
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-        stderr.seek(0)
-        words = stderr.read().strip().splitlines()
+    files = str(folder / "job.json"), str(folder / "result.json")
+    names = dict.fromkeys(Path(model["path"]).name for model in job["models"])
+    # The driver of another device writes to files of its own.
+    on_cpu = all(model["device"] == "CPU" for model in job["models"])
+    limits = confinement(" or ".join(names)) if on_cpu else None
+    try:
+        command = [sys.executable, agent.__file__, *files]
+        code, words = run_program(command, folder, limits, on_line)
+    except WeightsError as error:
+        raise Unsupported(error.message, hint=error.hint) from error
     if code:
         models = ", ".join(f"{m['id']} ({Path(m['path']).name})" for m in job["models"])
         raise DeviceError(
@@ -221,8 +229,8 @@ def _run_agent(job: dict[str, Any], folder: Path, progress: Progress) -> dict[st
             f"{words[-1] if words else 'nothing was said'}",
             hint="the runtime cannot run this file on this machine; --debug shows all it said",
         ) from EdgekitError("\n".join(words[-40:]))
-    result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    return result
+    hint = "do not use these files unless you know who made them"
+    return read_record(HostResult, folder / "result.json", "result of a run", hint)
 
 
 def device_is_here(device: str) -> bool:

@@ -8,7 +8,6 @@ is timed alone at a few widths, and between them time is interpolated.
 
 from __future__ import annotations
 
-import tempfile
 from bisect import bisect_right
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit.engine.action import Action, Context, Inputs, Progress
 from edgekit.engine.artifact import Artifact, Json, Metadata
+from edgekit.engine.temporary import temporary_folder
 from edgekit.evaluation.measure import HERE, Candidate, Machine, Timing
 from edgekit.evaluation.metrics import is_disturbed
 from edgekit.models import timm_models
@@ -268,14 +268,14 @@ def _time(
     progress: Progress,
 ) -> tuple[dict[Layer, Timing], dict[str, Any]]:
     candidates = []
-    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+    with temporary_folder() as folder:
         for number, layer in enumerate(layers):
-            into = Path(folder, str(number))
+            into = folder / str(number)
             into.mkdir()
             runtime.single_layer_model(layer, precision == "int8", into)
             candidates.append(Candidate(str(number), runtime.name, into / runtime.file, RAW_INPUT))
             progress(number + 1, len(layers), f"write probes for {runtime.name}")
-        images = Path(folder, "images.npy")
+        images = folder / "images.npy"
         np.save(images, np.zeros((8, 1, 1, 1), np.uint8))
         outcome = machine.time(candidates, images, progress)
     timings = {layer: outcome.timings[str(number)] for number, layer in enumerate(layers)}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import EdgekitError
 from edgekit.models import _onnx_plain as plain
 from edgekit.runtimes import _onnx_graph as graph
@@ -60,10 +60,10 @@ def _running(path: Path) -> Any:
     import onnx
     import onnxruntime
 
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # it warns that the dump fits this CPU only: we know
-        options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
+        options.optimized_model_filepath = str(folder / "optimized.onnx")
         try:
             onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library's exceptions have no common base of their own

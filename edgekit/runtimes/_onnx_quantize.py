@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.engine.temporary import temporary_folder
 from edgekit.runtimes import _onnx_graph as graph
 from edgekit.runtimes.contract.input_form import InputForm, PixelGrid, batches
 from edgekit.runtimes.contract.settings import Quantization
@@ -38,9 +38,9 @@ def quantize(
 
     written = graph.write_out_hard_sigmoid(model)
     kept = [part for name in settings.float_ops for part in written.get(name, [name])]
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         plain, ready, ranges, done = (
-            Path(folder) / name for name in ("plain.onnx", "ready.onnx", "ranges.json", "done.onnx")
+            folder / name for name in ("plain.onnx", "ready.onnx", "ranges.json", "done.onnx")
         )
         onnx.save(model, plain)
         # `compile` has optimised the graph: once more could give nodes other names. Shapes are

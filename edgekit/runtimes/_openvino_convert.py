@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import EdgekitError, Unsupported
 from edgekit.models._tensorflow import make_way
 from edgekit.models.card import Card
@@ -78,8 +78,8 @@ def from_file(path: Path, card: Card | None) -> Any:
     from openvino.preprocess import PrePostProcessor
 
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            file = _saved_model(path, Path(folder)) if _is_keras_file(path) else path
+        with temporary_folder() as folder:
+            file = _saved_model(path, folder) if _is_keras_file(path) else path
             known = {op.get_friendly_name() for op in read.core().read_model(file).get_ops()}
             converted = openvino.convert_model(file)
     except EdgekitError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from unittest.mock import patch
 
 from edgekit.engine.action import Progress
+from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
 from edgekit.models.card import Card
 from edgekit.models.source import Format
@@ -166,9 +166,9 @@ class OpenVino(TakesOver, CompilesAhead):
     def single_layer_model(self, layer: Layer, integer: bool, into: Path) -> None:
         openvino = read.need("openvino", "a model of one layer")
         read.need("onnx", "a model of one layer")
-        with _quiet(), tempfile.TemporaryDirectory() as folder:
-            _onnx_single_layer.write(layer, integer, Path(folder) / "layer.onnx", float_frame=True)
-            self._save(openvino.convert_model(Path(folder) / "layer.onnx"), into)
+        with _quiet(), temporary_folder() as folder:
+            _onnx_single_layer.write(layer, integer, folder / "layer.onnx", float_frame=True)
+            self._save(openvino.convert_model(folder / "layer.onnx"), into)
 
     def _save(self, model: Any, into: Path, float16: bool = False) -> None:
         import openvino

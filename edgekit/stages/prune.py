@@ -9,7 +9,6 @@ with the unpruned network as the teacher.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json
+from edgekit.engine.temporary import temporary_folder
 from edgekit.engine.user_paths import UserFunction, folder_of
 from edgekit.errors import InputError
 from edgekit.evaluation.measure import HERE, Machine
@@ -235,15 +235,15 @@ class _Pruning:
         """Cut until the runtime shows what was asked, not only the table."""
         stage, runtime = self.stage, find_runtimes()[self.stage.runtime]()
         aim = stage.keep
-        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+        with temporary_folder() as folder:
             pixels = middle(self.images, self.card.image_size)
             progress, machine = self.context.progress, stage._machine
-            trials = LatencyTrial(runtime, stage.precision, pixels, Path(folder), progress, machine)
-            with library_errors(runtime, "compile", Path(folder)):
+            trials = LatencyTrial(runtime, stage.precision, pixels, folder, progress, machine)
+            with library_errors(runtime, "compile", folder):
                 dense = trials.compile(self.dense, self.card)
             made = self._to_budget(model, card, stage.keep * self.total)
             for attempt in range(1, cutting.MAX_CUTS + 1):
-                with library_errors(runtime, "compile", Path(folder)):
+                with library_errors(runtime, "compile", folder):
                     trial = trials.compare(trials.compile(made.model, made.card), dense)
                 shown, predicted = trial.shown(stage.by), made.cost / self.total
                 if shown is None or shown <= stage.keep or attempt == cutting.MAX_CUTS:

@@ -6,7 +6,6 @@ part of the training split, never on the images that judge the result.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import Field, model_validator
 
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
+from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import InputError
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.gates import Gates
@@ -259,13 +259,13 @@ def _trials(runtime: Runtime, inputs: Inputs, context: Context) -> Iterator[Quan
     images = np.load(inputs["calibration"].file("images.npy"))
     held: Any = inputs.get("held_back")
     judged = np.load(held.file("images.npy")) if held else images[:TRIAL_IMAGES]
-    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+    with temporary_folder() as folder:
         yield QuantizationTrials(
             runtime=runtime,
             compiled=inputs["model"],
             source=inputs.get("source"),
             images=images,
             judged=judged,
-            folder=Path(folder),
+            folder=folder,
             report=context.progress,
         )

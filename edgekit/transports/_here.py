@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import shlex
 import shutil
 from pathlib import Path
 
+from edgekit.engine.confined_program import limited
+from edgekit.engine.confinement import confinement
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports._process import run_process
 from edgekit.transports.base import Completed, Listener, Transport
@@ -22,6 +25,9 @@ class Here(Transport):
         pairs = [f"{name}={value}" for name, value in self.variables().items()]
         line = ["/usr/bin/env", *pairs, "/bin/sh", "-c", command]
         return run_process(line, self.address, timeout, on_line)
+
+    def confined(self, command: str, folder: str) -> str:
+        return f"{shlex.join(limited(folder, confinement(self.address).memory))} {command}"
 
     def push(self, source: Path, destination: str) -> None:
         self._copy(str(source), destination)

@@ -98,6 +98,11 @@ class Transport(BaseModel, ABC):
             DeviceError: the connection broke, or the time is over.
         """
 
+    def confined(self, command: str, folder: str) -> str:
+        """A command that runs a model, so that it can do no harm to this machine: where the device
+        is another one, as it stands."""
+        return command
+
     @abstractmethod
     def push(self, source: Path, destination: str) -> None:
         """Copy a file to the device, over whatever stands there. `destination` is an absolute path

@@ -16,11 +16,13 @@ import subprocess
 import tempfile
 import time
 import uuid
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, PrivateAttr
 
+from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports._process import ENGLISH_LOCALE, run_process
 from edgekit.transports._ssh_faults import explain
@@ -30,7 +32,7 @@ CONNECT_SECONDS = 10
 LOGIN_SECONDS = 60.0  # for all of it: jump hosts, a touch on a hardware key
 GREETING = b"edgekit is connected\n"
 # ssh adds 17 characters to a socket's path, and a socket's path ends at 104 on some systems.
-MAX_FOLDER_LENGTH = 60
+MAX_FOLDER_LENGTH = 55
 
 MASTER_LOG = "master.log"
 OWN_255 = "edgekit: the command itself ended with 255"
@@ -51,6 +53,7 @@ class Ssh(Transport):
     """Trust a host that is not known yet; a changed key is refused all the same."""
 
     _folder: Path | None = PrivateAttr(default=None)
+    _place: ExitStack = PrivateAttr(default_factory=ExitStack)
     _master: subprocess.Popen[bytes] | None = PrivateAttr(default=None)
     _left: str = PrivateAttr(default="")
     """The mark of a command that may run on where the connection broke."""
@@ -67,7 +70,7 @@ class Ssh(Transport):
                 hint="install it, e.g. on Debian: apt-get install openssh-client",
                 fault=Fault.MISSING_PROGRAM,
             )
-        self._folder = _short_folder()
+        self._folder = self._place.enter_context(_short_folder())
         try:
             # The remote `cat` ends with this process, however it ends, and the master with it.
             arguments = [*self._command("yes"), f"echo {GREETING.decode().strip()}; exec cat"]
@@ -115,8 +118,7 @@ class Ssh(Transport):
                     stream.close()
             if master.poll() is None and folder:
                 self._end(master, folder)
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+        self._place.close()
 
     def _end(self, master: subprocess.Popen[bytes], folder: Path) -> None:
         arguments = ["ssh", "-S", _escaped(folder / "way"), "-O", "exit", "--", self.host]
@@ -241,10 +243,10 @@ class Ssh(Transport):
         )
 
 
-def _short_folder() -> Path:
+def _short_folder() -> AbstractContextManager[Path]:
     """A private folder whose path leaves room for a socket's name."""
-    longest = len(tempfile.gettempdir()) > MAX_FOLDER_LENGTH
-    return Path(tempfile.mkdtemp(prefix="edgekit-", dir="/tmp" if longest else None))
+    too_long = len(tempfile.gettempdir()) > MAX_FOLDER_LENGTH
+    return temporary_folder(Path("/tmp") if too_long else None)
 
 
 def _escaped(path: Path) -> str:

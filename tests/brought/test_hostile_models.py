@@ -14,9 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
-from edgekit.engine.confinement import MEMORY, MINUTES
+from edgekit.build_folder import inspected
+from edgekit.cli import cli
+from edgekit.engine.confinement import MEMORY, MINUTES, Confinement
+from edgekit.errors import InputError
+from edgekit.evaluation import measure
 from edgekit.models import _keras
 from tests.brought import brought
 
@@ -118,6 +123,20 @@ def endless(helper: Any) -> list[Any]:
     ]
 
 
+def eight_gigabytes(helper: Any) -> list[Any]:
+    """Nodes that make a tensor as large."""
+    from onnx import numpy_helper
+
+    sides = numpy_helper.from_array(np.array([1, 1 << 31]), "sides")
+    return [
+        helper.make_node("Constant", [], ["sides"], value=sides),
+        # Of what is computed, so that no optimiser can make it before.
+        helper.make_node("ReduceSum", ["scores"], ["one"], keepdims=1),
+        helper.make_node("Expand", ["one", "sides"], ["large"]),
+        helper.make_node("ReduceMax", ["large"], ["extra"], keepdims=1),
+    ]
+
+
 @brought(
     "ONNX files",
     "A Loop of 2^62 iterations",
@@ -160,19 +179,7 @@ def test_ctrl_c_ends_a_loop_without_end(folder: Path) -> None:
     "ONNX files", "A tensor of 8 GB made while it runs", "refused: more memory than it may take"
 )
 def test_a_tensor_of_8_gb_is_not_made(folder: Path) -> None:
-    def fill(helper: Any) -> list[Any]:
-        from onnx import numpy_helper
-
-        sides = numpy_helper.from_array(np.array([1, 1 << 31]), "sides")
-        return [
-            helper.make_node("Constant", [], ["sides"], value=sides),
-            # Of what is computed, so that no optimiser can make it before.
-            helper.make_node("ReduceSum", ["scores"], ["one"], keepdims=1),
-            helper.make_node("Expand", ["one", "sides"], ["large"]),
-            helper.make_node("ReduceMax", ["large"], ["extra"], keepdims=1),
-        ]
-
-    write_onnx(folder / "fill.onnx", fill)
+    write_onnx(folder / "fill.onnx", eight_gigabytes)
     said = refused(folder, "fill.onnx", memory_gb=2)
     assert "model.weights: fill.onnx needs more memory, or a larger file, than the 2.0 GB" in said
     assert f"export {MEMORY}=4" in said
@@ -209,6 +216,100 @@ def test_weights_in_a_file_elsewhere_are_not_read(folder: Path, location: str) -
     path.write_bytes(model.SerializeToString())
     said = refused(folder, "m.onnx")
     assert "keeps weights in" in said or "keeps its weights in" in said
+
+
+# Files that are named to a command
+
+
+def answer(folder: Path, *words: object) -> str:
+    """What a command says that ends with exit code 2, and leaves nothing."""
+    before = sorted(folder.rglob("*"))
+    variables = {
+        "EDGEKIT_STORE": str(folder / "images"),
+        "EDGEKIT_DEVICES": str(folder / "devices.yaml"),
+    }
+    error = CliRunner().invoke(cli, [*map(str, words)], env=variables).exception
+    assert isinstance(error, InputError), error
+    assert sorted(folder.rglob("*")) == before
+    return f"{error.message}; {error.hint}"
+
+
+@pytest.fixture
+def named(folder: Path) -> Path:
+    """A folder with a device and a good model."""
+    python = f"python: {sys.executable}"
+    (folder / "devices.yaml").write_text(
+        f"here: {{transport: local, home: {folder / 'home'}, {python}}}\n"
+    )
+    write_onnx(folder / "good.onnx", lambda h: [h.make_node("Neg", ["scores"], ["extra"])])
+    return folder
+
+
+def limit(patch: pytest.MonkeyPatch, module: object, seconds: float) -> None:
+    """Give a model 2 GB and some seconds where a module runs it."""
+    patch.setattr(module, "confinement", lambda subject: Confinement(subject, 2 << 30, seconds))
+
+
+@pytest.mark.parametrize("command", ["bundle", "bench", "inspect"])
+@brought(
+    "ONNX files",
+    "A Loop of 2^62 iterations, in bundle, bench and inspect",
+    "refused: it makes no progress, or an image takes longer than its share of the time",
+)
+def test_a_command_does_not_run_a_loop_without_end(
+    named: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit(monkeypatch, measure, 1)
+    limit(monkeypatch, inspected, 20)
+    loop, images = write_onnx(named / "loop.onnx", endless), named / "images" / "a"
+    more: dict[str, tuple[object, ...]] = {
+        "bundle": ("--out", named / "out"),
+        "bench": ("--device", "here", "--out", named / "out"),
+        "inspect": ("--float", named / "good.onnx", "--images", images, "--mean", 0, "--std", 1),
+    }
+    start = time.monotonic()
+    said = answer(named, command, loop, *more[command])
+    words = "running loop.onnx makes no progress for 1 s"
+    if command == "inspect":
+        words = "running loop.onnx or good.onnx on one image takes longer than 1 s"
+    assert words in said
+    assert f"export {MINUTES}=" in said
+    assert time.monotonic() - start < 60
+
+
+@brought(
+    "ONNX files",
+    "A tensor of 8 GB made while it runs, in bundle and bench",
+    "refused: more memory than it may take",
+)
+def test_a_command_makes_no_tensor_of_8_gb(named: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit(monkeypatch, measure, 60)
+    large = write_onnx(named / "fill.onnx", eight_gigabytes)
+    said = answer(named, "bundle", large, "--out", named / "out")
+    assert "fill.onnx needs more memory, or a larger file, than the 2.0 GB" in said
+    assert f"export {MEMORY}=4" in said
+
+
+@pytest.mark.parametrize("name", ["bomb.keras", "sm"])
+@brought(
+    "Keras models",
+    "A .keras or a SavedModel in inspect, estimate, bundle and bench, whatever is in it",
+    "refused unread: none of the files that a runtime loads",
+)
+def test_a_command_reads_no_source_format(named: Path, name: str) -> None:
+    if name == "sm":
+        (named / name).mkdir()
+        (named / name / "saved_model.pb").write_bytes(b"x")
+    else:
+        (named / name).write_bytes(b"x")
+    file, good = named / name, named / "good.onnx"
+    for words in (
+        ("inspect", file, "--float", good, "--images", named / "images" / "a"),
+        ("estimate", file, "--target", "rpi5"),
+        ("bundle", file, "--out", named / "out"),
+        ("bench", file, "--device", "here"),
+    ):
+        assert name in answer(named, *words)
 
 
 # Keras

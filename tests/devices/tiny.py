@@ -52,6 +52,7 @@ def tiny_bundle(
         seed: another one gives another bundle.
     """
     folder.mkdir(parents=True)
+    runtime = find_runtimes()["onnxruntime"]()
     model = write_model(folder.parent / f"{folder.name}-means.onnx")
     images = np.random.default_rng(seed).integers(0, 256, (IMAGES, 8, 8, 3), np.uint8)
     scores = (images.mean(axis=(1, 2)) / 255).astype(np.float32)
@@ -65,7 +66,9 @@ def tiny_bundle(
         runtime=needs[0],
         device=needs[1],
         form=RAW,
-        subject=subject_of(model, find_runtimes()["onnxruntime"](), "float32", None, None),
+        subject=subject_of(
+            model, runtime, runtime.describe(model).operators, "float32", None, None
+        ),
         classes=("red", "green", "blue"),
         images=IMAGES,
         labelled=True,

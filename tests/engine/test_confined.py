@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
+import re
 import signal
 import socket
 import subprocess
@@ -183,6 +185,16 @@ def ends(pid: int) -> bool:
 
 
 # What it may do
+
+
+def test_what_a_kernel_cannot_prevent_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_kernel, "_landlock_version", lambda: 1)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    assert confinement.unprevented() == ""
+    monkeypatch.setattr(_kernel, "_landlock_version", lambda: 0)
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    words = r"writing elsewhere and ending other processes .* or using the network: .* Linux 5\.13"
+    assert re.search(words, confinement.unprevented())
 
 
 @landlock

@@ -7,7 +7,6 @@ image, in a loop on the device, and all outputs are pulled together.
 from __future__ import annotations
 
 import shlex
-import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from edgekit.devices.bench.benchmark_model import Benchmark, Engine, applied, fa
 from edgekit.devices.bench.benchmark_parser import parse
 from edgekit.devices.device import Device
 from edgekit.engine.action import Progress
+from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, Fault, InputError
 
 INPUT = "image"
@@ -87,8 +87,8 @@ def scores(
     head = _head_for(inputs, benchmark, model)
     folder = f"{device.home}/work/{uuid.uuid4().hex[:12]}"
     binary, there = installed(device, benchmark.binary), there or device.files.ensure(model)
-    with tempfile.TemporaryDirectory(prefix="edgekit-") as here:
-        packed = Path(here) / "inputs.raw"
+    with temporary_folder() as here:
+        packed = here / "inputs.raw"
         packed.write_bytes(inputs.tobytes())
         once = benchmark.model_copy(
             update={"warmup_runs": 0, "warmup_seconds": 0.0, "runs": 1, "seconds": 0.0}
@@ -100,12 +100,12 @@ def scores(
                 folder, device.files.ensure(packed), len(inputs), inputs[0].nbytes, command
             )
             log = _run_loop(device, benchmark.engine, loop, len(inputs), progress)
-            device.transport.pull(f"{folder}/outputs.raw", Path(here) / "outputs.raw")
+            device.transport.pull(f"{folder}/outputs.raw", here / "outputs.raw")
         finally:
             device.transport.run(f"rm -rf {shlex.quote(folder)}")
             device.files.drop(packed)
         applied(device.name, benchmark.engine, parse(log, device.name))
-        content = (Path(here) / "outputs.raw").read_bytes()
+        content = (here / "outputs.raw").read_bytes()
     _check_size(content, len(inputs), head, device.name)
     return head.scores(content)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from edgekit.devices.bench.benchmark_scores import scores
 from edgekit.devices.bundle.bundle import GOLDEN_INPUT, GOLDEN_SCORES, INFO, MAKE_ONE, Bundle
 from edgekit.devices.device import Device
 from edgekit.engine.action import Progress
+from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.runtimes import find_runtimes
 
@@ -34,8 +34,8 @@ def phone_golden(binary: Path, bundle: Bundle | None = None) -> Callable[[Device
         need_tflite(bundle)
 
     def run_golden(device: Device, folder: str) -> Golden:
-        with TemporaryDirectory(prefix="edgekit-") as here:
-            release = bundle or _fetched(device, folder, Path(here))
+        with temporary_folder() as here:
+            release = bundle or _fetched(device, folder, here)
             need_tflite(release)
             benchmark = with_protocol(release, Benchmark(binary=binary))
             there = f"{folder}/{release.info.subject.file}"

@@ -7,7 +7,6 @@ import shlex
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from edgekit.devices.lock import held
 from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Json
 from edgekit.engine.records import BadRecord, parse_record
+from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import PROTOCOL, Candidate, MeasureResult, Timing
 from edgekit.evidence import Evidence, Validity
@@ -125,8 +125,8 @@ class TimingDevice:
         Raises:
             DeviceError: it could not be run to its end, or was slowed down meanwhile.
         """
-        with TemporaryDirectory(prefix="edgekit-") as folder:
-            files = self._files(candidates, images, Path(folder))
+        with temporary_folder() as folder:
+            files = self._files(candidates, images, folder)
             asked = parse_record(Job, files[JOB].read_bytes())
             with (
                 Device(self.name, self.transport) as device,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from edgekit.devices.bundle.protocol import SLICE, Protocol
 from edgekit.devices.device import Device
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json, Metadata
+from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import agent_digest
 from edgekit.evaluation.metrics import measurement
@@ -50,8 +50,8 @@ class OnDevice(Action):
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Metadata:
         runtime = find_runtimes()[self.runtime]()
-        with TemporaryDirectory(prefix="edgekit-") as folder:
-            bundle = self._bundle(inputs, runtime, Path(folder))
+        with temporary_folder() as folder:
+            bundle = self._bundle(inputs, runtime, folder)
             with Device(self.device.name, self.device.transport) as device:
                 report = bench(bundle, device, context.progress)
         if report.invalid():
@@ -84,6 +84,7 @@ class OnDevice(Action):
 
     def _bundle(self, inputs: Inputs, runtime: Runtime, folder: Path) -> Bundle:
         model, metadata = inputs["model"], inputs["model"].described_by(CompiledMetadata)
+        file = model.file(runtime.file)
         card = metadata.card
         images = np.load(inputs["images"].file("images.npy"), mmap_mode="r")
         chosen = spread(len(images), SLICE)
@@ -106,7 +107,12 @@ class OnDevice(Action):
             device=runtime.device_for(self.device.target.device),
             form=metadata.form,
             subject=subject_of(
-                model.file(runtime.file), runtime, metadata.precision, card, lineage
+                file,
+                runtime,
+                runtime.describe(file).operators,
+                metadata.precision,
+                card,
+                lineage,
             ),
             classes=card.classes,
             images=len(few),

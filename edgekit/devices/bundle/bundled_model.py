@@ -31,6 +31,7 @@ class Subject(ReportPart):
 def subject_of(
     path: Path,
     runtime: Runtime,
+    operators: tuple[Operator, ...],
     precision: str | None,
     card: Card | None,
     lineage: list[dict[str, Any]] | None,
@@ -38,9 +39,9 @@ def subject_of(
     """A model file as a report names it.
 
     Args:
+        operators: of the file, as its runtime describes it.
         precision, card, lineage: None for a file from elsewhere; then its operators tell.
     """
-    operators = runtime.describe(path).operators
     precisions: dict[str, int] = {}
     for operator in operators:
         precisions[operator.precision] = precisions.get(operator.precision, 0) + 1

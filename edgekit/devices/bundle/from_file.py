@@ -23,8 +23,9 @@ from edgekit.evaluation.measure import Candidate, Ready, measure
 from edgekit.evaluation.score_meaning import meaning_of
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
-from edgekit.runtimes.contract.description import Port
+from edgekit.runtimes.contract.description import Description, Port
 from edgekit.runtimes.contract.input_form import InputForm, is_planar, pixels_of
+from edgekit.runtimes.contract.named_file import describe_named
 
 RANDOM_INPUTS = 16
 
@@ -37,7 +38,8 @@ def bundle_of_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
             images.
     """
     runtime = _runtime_of(path)
-    port = _fixed_input(path, runtime)
+    described = _described(path, runtime)
+    port = described.input
     form, inputs, source = _inputs(path, port, options)
     np.save(into / "inputs.npy", inputs)
     candidate = Candidate("model", runtime.name, path, form or Ready())
@@ -55,7 +57,7 @@ def bundle_of_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
         runtime=runtime.name,
         form=form,
         photos=_photos(path, port, options),
-        subject=subject_of(path, runtime, None, None, None),
+        subject=subject_of(path, runtime, described.operators, None, None, None),
         classes=(),
         scores=meaning_of(outcome.scores["model"]),
         images=len(inputs),
@@ -81,23 +83,24 @@ def _runtime_of(path: Path) -> Runtime:
     return by_suffix[path.suffix]()
 
 
-def _fixed_input(path: Path, runtime: Runtime) -> Port:
-    """What a model file takes.
+def _described(path: Path, runtime: Runtime) -> Description:
+    """What a model file takes and holds.
 
     Raises:
         InputError: the file is no model, or its input has sides that are not fixed.
     """
     try:
-        port = runtime.describe(path).input
+        (found,) = describe_named(runtime, path)
     except EdgekitError as error:
         raise InputError(error.message, hint=error.hint) from error
+    port = found.input
     # An open batch, which is 0 or -1, takes one image as well.
     if not all(side > 0 for side in port.shape[1:]) or not port.shape or port.shape[0] > 1:
         raise InputError(
             f"{path} takes {port.shape}; fixed sides and a batch of 1 expected",
             hint="export it with static shapes, one image at a time",
         )
-    return port
+    return found
 
 
 def _name_of(path: Path) -> str:

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +34,13 @@ from edgekit.devices.bundle.unpack import opened
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.records import problem_of
 from edgekit.engine.store import Store
+from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import InputError
 from edgekit.evaluation.validate import RESULT
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
+from edgekit.runtimes.contract.named_file import describe_named
 from edgekit.spec.target import machine_of
 
 BUILD_FILES = (MANIFEST, "labels.txt")
@@ -63,8 +64,8 @@ def bundle_of(path: Path, store: Store, options: BundleOptions) -> Iterator[Bund
         with opened(path) as bundle:
             yield bundle
         return
-    with TemporaryDirectory(prefix="edgekit-") as folder:
-        yield make_bundle(path, store, options, Path(folder))
+    with temporary_folder() as folder:
+        yield make_bundle(path, store, options, folder)
 
 
 def make_bundle(path: Path, store: Store, options: BundleOptions, into: Path) -> Bundle:
@@ -118,6 +119,7 @@ def _from_build(folder: Path, store: Store, options: BundleOptions, into: Path) 
     runtime: Runtime = find_runtimes()[manifest.runtime]()
     images, labels, scores = _slice(folder, artifact, report, store)
     metadata = artifact.described_by(CompiledMetadata)
+    (described,) = describe_named(runtime, folder / runtime.file)
     card = metadata.card
     lineage = [step.model_dump() for step in manifest.lineage]
     names = [*manifest.files, *(n for n in BUILD_FILES if (folder / n).exists())]
@@ -131,7 +133,14 @@ def _from_build(folder: Path, store: Store, options: BundleOptions, into: Path) 
             runtime=runtime.name,
             device=runtime.device_for(report.device),
             form=metadata.form,
-            subject=subject_of(folder / runtime.file, runtime, manifest.precision, card, lineage),
+            subject=subject_of(
+                folder / runtime.file,
+                runtime,
+                described.operators,
+                manifest.precision,
+                card,
+                lineage,
+            ),
             classes=card.classes,
             scores=manifest.scores,
             images=len(images),

@@ -8,10 +8,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from edgekit.devices.bundle.bundle import COPY_AGAIN, Bundle
 from edgekit.engine.records import shown
+from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import IntegrityError
 
 UNPACKING_ERRORS = (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError)
@@ -25,10 +25,10 @@ def opened(path: Path) -> Iterator[Bundle]:
     Raises:
         InputError: it is none. IntegrityError: it is damaged.
     """
-    with TemporaryDirectory(prefix="edgekit-") as temporary:
+    with temporary_folder() as temporary:
         folder = path
         if path.is_file():
-            folder = Path(temporary)
+            folder = temporary
             try:
                 with tarfile.open(path) as tar:
                     tar.extractall(folder, filter="data")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -32,6 +31,7 @@ from edgekit.engine.artifact import Json
 from edgekit.engine.atomic import write_atomically
 from edgekit.engine.records import read_record
 from edgekit.engine.store import Store, default_store
+from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import STORE_VARIABLE, DeviceError, Fault, InputError, storage_errors
 from edgekit.evidence import Evidence, Validity
 from edgekit.runtimes import find_runtimes
@@ -64,8 +64,8 @@ def calibrate(
     files = list(_make(probes, runtimes, store, progress))
     protocol = PROTOCOL.model_copy(update={"threads": (threads,)})
     results: list[AgentResult] = []
-    with TemporaryDirectory(prefix="edgekit-") as folder:
-        sent = _lay_out(files, protocol, Path(folder))
+    with temporary_folder() as folder:
+        sent = _lay_out(files, protocol, folder)
         with held(device, messages_to(progress)), device.work(sent) as where:
             for number, one in enumerate(files):
                 progress(number, len(files), f"{device.name}: {one.probe.label} {one.precision}")

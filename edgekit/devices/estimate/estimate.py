@@ -16,11 +16,12 @@ from edgekit.devices.engines import library_of
 from edgekit.devices.estimate.calibrate import read_calibration
 from edgekit.devices.estimate.latency_model import NoEstimate, command, predict
 from edgekit.devices.estimate.roofline import bound_of
-from edgekit.devices.estimate.workload import Workload, workload_of
+from edgekit.devices.estimate.workload import Workload, workload_in
 from edgekit.errors import DeviceError, EdgekitError, InputError
 from edgekit.evidence import Bound, Measurement
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.named_file import describe_named
 from edgekit.spec.target import Target
 from edgekit.transports.base import Transport
 from edgekit.transports.emulated import Emulated
@@ -141,7 +142,8 @@ def _workload(runtime: Runtime, file: Path) -> Workload:
         InputError: the file is no model.
     """
     try:
-        return workload_of(runtime, file)
+        (described,) = describe_named(runtime, file)
+        return workload_in(described, file)
     except InputError:
         raise
     except EdgekitError as error:

@@ -56,7 +56,14 @@ def workload_of(runtime: Runtime, path: Path) -> Workload:
     Raises:
         EdgekitError: the runtime cannot load the file, or its sides are not fixed.
     """
-    description = runtime.describe(path)
+    return workload_in(runtime.describe(path), path)
+
+
+def workload_in(description: Description, path: Path) -> Workload:
+    """
+    Raises:
+        EdgekitError: the sides of what the file takes are not fixed.
+    """
     shape = description.input.shape
     if not all(side > 0 for side in shape[1:]):  # an open batch is one image
         raise EdgekitError(

@@ -1,0 +1,70 @@
+"""A program under limits that it does not know of."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edgekit.engine import _kernel
+from edgekit.engine.confined_program import run_program
+from edgekit.engine.confinement import MEMORY, MINUTES, Confinement
+from edgekit.errors import WeightsError
+from tests.engine.test_confined import GIB, ends, landlock
+
+LIMITS = Confinement("m.onnx", memory=GIB // 2, seconds=30)
+
+
+def run(
+    folder: Path, program: str, limits: Confinement | None = LIMITS
+) -> tuple[int, list[str], list[str]]:
+    """Its exit code, what it said on stderr and its lines."""
+    lines: list[str] = []
+    code, words = run_program([sys.executable, "-c", program], folder, limits, lines.append)
+    return code, words, lines
+
+
+def test_its_lines_its_words_and_its_exit_code(tmp_path: Path) -> None:
+    program = "import sys; print('a\\nb'); print('why', file=sys.stderr); sys.exit(3)"
+    for limits in (LIMITS, None):
+        assert run(tmp_path, program, limits) == (3, ["why"], ["a", "b"])
+
+
+@landlock
+def test_it_writes_in_its_folder_alone(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    program = "import tempfile, sys; tempfile.mkdtemp(); open('{}', 'w')"
+    assert run(tmp_path / "in", program.format(tmp_path / "in" / "a"))[0] == 0
+    code, words, _ = run(tmp_path / "in", program.format(tmp_path / "out"))
+    assert (code, words[-1].split(":")[0]) == (1, "PermissionError")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif("using the network" in _kernel.missing(), reason="no filter for this processor")
+def test_it_opens_no_socket(tmp_path: Path) -> None:
+    assert "PermissionError" in run(tmp_path, "import socket; socket.socket()")[1][-1]
+
+
+def test_it_gets_no_more_memory_than_it_may_take(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"m\.onnx needs more memory, .* the 0\.5 GB") as refused:
+        run(tmp_path, "bytearray(1 << 30)")
+    assert f"export {MEMORY}=1" in str(refused.value.hint)
+    assert run(tmp_path, "bytearray(1 << 30)", None)[0] == 0
+
+
+def test_the_time_counts_from_one_line_to_the_next(tmp_path: Path) -> None:
+    program = "import time\nfor i in range(4): time.sleep(0.5); print(i, flush=True)\n"
+    limits = Confinement("m.onnx", memory=GIB, seconds=1.5)
+    assert len(run(tmp_path, program, limits)[2]) == 4
+    start = time.monotonic()
+    with pytest.raises(WeightsError, match=r"m\.onnx makes no progress for 2 s") as refused:
+        run(tmp_path, program + "time.sleep(60)", limits)
+    assert f"export {MINUTES}=20" in str(refused.value.hint)
+    assert time.monotonic() - start < 10
+
+
+def test_what_it_started_ends_with_it(tmp_path: Path) -> None:
+    program = "import subprocess; print(subprocess.Popen(['sleep', '60'], stdout=-3).pid)"
+    assert ends(int(run(tmp_path, program)[2][0]))
