@@ -53,7 +53,8 @@ class Ssh(Transport):
     """Trust a host that is not known yet; a changed key is refused all the same."""
 
     _folder: Path | None = PrivateAttr(default=None)
-    _place: ExitStack = PrivateAttr(default_factory=ExitStack)
+    _place: ExitStack | None = PrivateAttr(default=None)
+    """Holds the folder."""
     _master: subprocess.Popen[bytes] | None = PrivateAttr(default=None)
     _left: str = PrivateAttr(default="")
     """The mark of a command that may run on where the connection broke."""
@@ -70,6 +71,7 @@ class Ssh(Transport):
                 hint="install it, e.g. on Debian: apt-get install openssh-client",
                 fault=Fault.MISSING_PROGRAM,
             )
+        self._place = ExitStack()
         self._folder = self._place.enter_context(_short_folder())
         try:
             # The remote `cat` ends with this process, however it ends, and the master with it.
@@ -118,7 +120,9 @@ class Ssh(Transport):
                     stream.close()
             if master.poll() is None and folder:
                 self._end(master, folder)
-        self._place.close()
+        if self._place:
+            self._place.close()
+            self._place = None
 
     def _end(self, master: subprocess.Popen[bytes], folder: Path) -> None:
         arguments = ["ssh", "-S", _escaped(folder / "way"), "-O", "exit", "--", self.host]
