@@ -58,6 +58,8 @@ class IdleUnpickler(pickle._Unpickler):
         """Bytes of all tensors as float32."""
         self.needed: dict[str, int] = {}
         """Bytes of each storage, by its key."""
+        self.containers = 0
+        """Empty ones, each of which takes a byte of the file and 56 to 216 of memory."""
         self.copied = 0
         """Parts of all that was given to what copies it."""
 
@@ -209,6 +211,18 @@ def _checked(code: bytes, keys: slice) -> Callable[[Any], None]:
     return run
 
 
+def _counted(code: bytes) -> Callable[[Any], None]:
+    load = pickle._Unpickler.dispatch[code[0]]
+
+    def run(reader: Any) -> None:
+        reader.containers += 1
+        if reader.containers > MAX_CONTAINERS:
+            raise ValueError(f"it makes more than {MAX_CONTAINERS:,} lists, dicts and sets")
+        load(reader)
+
+    return run
+
+
 def _build(reader: Any) -> None:
     made, state = reader.stack[-2:]
     reader.refuse_build(made, state)
@@ -227,10 +241,14 @@ IdleUnpickler.dispatch = {
     pickle.ADDITEMS[0]: _checked(pickle.ADDITEMS, _ALL),
     pickle.FROZENSET[0]: _checked(pickle.FROZENSET, _ALL),
     pickle.BUILD[0]: _build,
+    **{
+        code[0]: _counted(code) for code in (pickle.EMPTY_LIST, pickle.EMPTY_DICT, pickle.EMPTY_SET)
+    },
 }
 
 MAX_NAMES = 1000
 """Classes and functions that a pickle may name; training programs name tens."""
+MAX_CONTAINERS = 1_000_000
 MAX_SIDES = 64
 """Of a tensor, as torch and numpy have them."""
 _REBUILT = {f"torch._utils._rebuild_{kind}" for kind in ("tensor", "tensor_v2", "tensor_v3")}

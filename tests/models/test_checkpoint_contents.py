@@ -201,6 +201,13 @@ def test_classes_are_named_a_thousand_times_at_most() -> None:
         reader.find_class("a", "1000")
 
 
+@pytest.mark.parametrize("empty", [pickle.EMPTY_LIST, pickle.EMPTY_DICT, pickle.EMPTY_SET])
+def test_a_byte_that_makes_an_empty_container_is_not_repeated_for_ever(empty: bytes) -> None:
+    pickled = pickle.PROTO + b"\x04" + empty * 1_000_001
+    with pytest.raises(ValueError, match="more than 1,000,000 lists, dicts and sets"):
+        IdleUnpickler(io.BytesIO(pickled)).load()
+
+
 @pytest.mark.parametrize(
     "made",
     [b"ccollections\nOrderedDict\n", b"ctorch._tensor\n_rebuild_from_type_v2\n", b"(K\x01t", b"]"],
