@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit.data.framing import Fit
-from edgekit.data.problem import DataProblem
+from edgekit.data.problem import DataProblem, ProblemKind
 from edgekit.engine.records import Digest, PlainName
 from edgekit.evaluation.chance import ChanceTest
 from edgekit.evaluation.choose import Choice
@@ -178,6 +178,11 @@ class Report(BaseModel):
     def untrained(self) -> str:
         """Why nothing can be concluded; empty where the float model has learned something."""
         return "" if self.chance is None or self.chance.is_trained else str(self.chance)
+
+    @property
+    def near_duplicates(self) -> list[DataProblem]:
+        """Of the problems with the images, what a build alone can see."""
+        return [problem for problem in self.data.problems if problem.kind is ProblemKind.NEAR]
 
     @property
     def slower(self) -> str:

@@ -146,6 +146,7 @@ class Console:
             f"Latency: {report.evidence}, against the float model on the same runtime."
         )
         self._on_device(report)
+        self.data_problems(report.near_duplicates)
         self._busy([report])
         self._verdicts(report)
         self.remarks(report)
@@ -212,6 +213,7 @@ class Console:
             f"Ranges are 95 % intervals on {first.rows[0].validation.top1.samples} images. "
             f"Latency: {' or '.join(sorted(on))}, against float on the same runtime."
         )
+        self.data_problems(first.near_duplicates)
         self._busy(reports)
         self.remarks(first)
         for report in reports:

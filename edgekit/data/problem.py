@@ -27,6 +27,8 @@ class ProblemKind(StrEnum):
     UNEVEN = "uneven classes"
     DOUBLED = "doubled"
     COPIES = "copies"
+    NEAR = "near-duplicates"
+    """Judged pictures of which the training split holds another size or encoding."""
     OBLONG = "oblong"
     ANIMATED = "animated"
     TRANSPARENT = "transparent"

@@ -18,6 +18,7 @@ from edgekit.evaluation.source_check import SourceCheckMetadata
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.report.bounds import bounds_of
 from edgekit.report.doubts import doubts, evidence_of, was_timed
+from edgekit.report.near import near_problem
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 
@@ -137,7 +138,7 @@ def _data(build: Build) -> DataRecord:
         doubled=splits.doubled,
         evaluated_on=source.evaluate_on,
         unreadable=sorted(set(unreadable)),
-        problems=list(build.plan.review.with_unreadable(unreadable)),
+        problems=[*build.plan.review.with_unreadable(unreadable), *near_problem(build)],
     )
 
 
