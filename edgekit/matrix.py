@@ -40,6 +40,7 @@ from edgekit.spec.recipe import AnySource, AnyStage, Recipe, conflicts, renamed_
 from edgekit.spec.target import Target, load_target
 from edgekit.spec.yaml_document import Location
 from edgekit.spec.yamlfile import named_document, parse
+from edgekit.stages._training import MAX_EPOCHS
 
 LOG = logging.getLogger(__name__)
 """What --debug shows of a failure that does not end the matrix: its traceback."""
@@ -52,8 +53,8 @@ class MatrixEntry(BaseModel):
 
     arch: str
     family: str = ""
-    image_size: int | None = Field(None, ge=32)
-    epochs: int | None = Field(None, ge=1)
+    image_size: int | None = Field(None, ge=32, le=2048)
+    epochs: int | None = Field(None, ge=1, le=MAX_EPOCHS)
     learning_rate: float | None = Field(None, gt=0)
     note: str = ""
 

@@ -12,6 +12,7 @@ stderr, and the exit code is then 2.
 from __future__ import annotations  # Python 3.9 on older boards
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import json
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "HEIF")
 """What Pillow opens, whatever a file's name says: its others include programs."""
-ORIENTATION, TURNS = 274, {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
-"""The EXIF tag, and Pillow's transpositions by its values. `exif_transpose` fails over odd tags."""
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".heic"}
+"""Of photos in a folder."""
+ORIENTATION = 274
+TURNS: dict[Any, Any] = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""Pillow's transpositions by the EXIF tag's values. Its `exif_transpose` fails over odd tags."""
 MEANINGS = {
     "logits": "probabilities, by softmax of the model's logits",
     "probabilities": "probabilities, as the model gives them",
@@ -53,40 +57,23 @@ def main() -> None:
     run = OPENERS[facts["runtime"]](str(folder / facts["file"]), options.device)
     failed = False
     for named in options.photos or [folder / "golden_input.npy"]:
-        try:
-            for photo in photos_in(named) if named.is_dir() else [named]:
-                failed |= not classify(photo, run, facts, options.top)
-        except BadInput as error:
-            failed = complain(error)
+        for photo in photos_in(named) or [named]:
+            try:
+                images = pixels_of(photo, facts)
+            except BadInput as error:
+                print(error, file=sys.stderr)
+                failed = True
+                continue
+            for image in images:
+                print(photo)
+                show(run(image[None]), facts, options.top)
     sys.exit(2 if failed else 0)
 
 
-def classify(photo: Path, run: Run, facts: Json, top: int) -> bool:
-    """Print the classes of a file; False where it cannot be read."""
-    try:
-        images = pixels_of(photo, facts)
-    except BadInput as error:
-        return not complain(error)
-    for image in images:
-        print(photo)
-        show(run(image[None]), facts, top)
-    return True
-
-
-def complain(error: BadInput) -> bool:
-    print(error, file=sys.stderr)
-    return True
-
-
 def photos_in(folder: Path) -> list[Path]:
-    """The photos in a folder and in those below it, by their names."""
-    _, image = pillow(folder)
-    known = {end for end, name in image.registered_extensions().items() if name in FORMATS}
+    """The photos in a folder and in those below it; none of what is no folder."""
     files = (path for path in sorted(folder.rglob("*")) if not path.name.startswith("."))
-    found = [path for path in files if path.suffix.lower() in known and path.is_file()]
-    if not found:
-        raise BadInput(f"{folder} is a folder without photos")
-    return found
+    return [path for path in files if path.suffix.lower() in SUFFIXES and path.is_file()]
 
 
 def facts_beside(folder: Path) -> Json:
@@ -114,6 +101,8 @@ def pixels_of(path: Path, facts: Json) -> Any:
     """A photo's image, or those of a .npy file, as the model takes them."""
     if not path.exists():
         raise BadInput(f"{path}: no such file")
+    if path.is_dir():
+        raise BadInput(f"{path} is a folder without photos")
     if path.suffix == ".npy":
         return pixels_in(path, facts)
     if facts["preprocessing"] is None:
@@ -127,24 +116,24 @@ def pixels_of(path: Path, facts: Json) -> Any:
 def pixels_in(path: Path, facts: Json) -> Any:
     try:
         found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        images = found if found.ndim == 4 else found[None]
+    except Exception as error:
         raise BadInput(f"{path} cannot be read: {error}") from None
-    images = found if found.ndim == 4 else found[None]
     kind = (images.dtype, images.shape[1:])
     if kind == facts["ready"]:
         return images
-    wanted = [facts["ready"]] if facts["ready"] else []
-    if facts["preprocessing"]:
-        size = facts["preprocessing"]["image_size"]
-        wanted.append((np.dtype("uint8"), (size, size, 3)))
-    if kind not in wanted:
-        shapes = " or ".join(f"{dtype} {list(shape)}" for dtype, shape in wanted)
-        raise BadInput(f"{path} holds {kind[0]} {list(kind[1])}; {shapes} expected")
+    how = facts["preprocessing"]
+    photo = (np.dtype("uint8"), (how["image_size"], how["image_size"], 3)) if how else None
+    if kind != photo:
+        wanted = [
+            f"{dtype} {list(shape)}" for dtype, shape in filter(None, (facts["ready"], photo))
+        ]
+        raise BadInput(f"{path} holds {kind[0]} {list(kind[1])}; {' or '.join(wanted)} expected")
     return prepared(images, facts)
 
 
-def pillow(path: Path) -> tuple[list[str], Any]:
-    """The formats that are decoded here, and Pillow's Image."""
+def photo_of(path: Path) -> Image.Image:
+    """A photo as it is to be seen, in RGB."""
     try:
         from PIL import Image
     except ModuleNotFoundError:
@@ -152,20 +141,16 @@ def pillow(path: Path) -> tuple[list[str], Any]:
             f"{path}: photos need Pillow: pip install pillow; or give a .npy file of pixels"
         ) from None
     Image.init()
-    if importlib.util.find_spec("pillow_heif"):
+    with contextlib.suppress(ImportError):
         importlib.import_module("pillow_heif").register_heif_opener()
-    return [name for name in FORMATS if name in Image.OPEN], Image
-
-
-def photo_of(path: Path) -> Image.Image:
-    known, image = pillow(path)
+    known = [name for name in FORMATS if name in Image.OPEN]
     try:
-        with image.open(path, formats=known) as opened:
+        with Image.open(path, formats=known) as opened:
             opened.load()
             turn = TURNS.get(opened.getexif().get(ORIENTATION))
             upright: Image.Image = opened if turn is None else opened.transpose(turn)
             return upright.convert("RGB")
-    except (OSError, ValueError, image.DecompressionBombError) as error:
+    except Exception as error:  # whatever decoders raise
         heic = path.suffix.lower() in (".heic", ".heif") and "HEIF" not in known
         why = "HEIC needs pillow-heif: pip install pillow-heif" if heic else error
         raise BadInput(f"{path} cannot be read as {', '.join(known)}: {why}") from None
