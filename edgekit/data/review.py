@@ -139,16 +139,15 @@ def _named(kind: ProblemKind, names: list[str], words: str) -> DataProblem:
 def _doubled(inventory: Inventory, splits: Splits, source: Source) -> Iterator[DataProblem]:
     doubled, judge = count_doubled(inventory, splits), source.evaluate_on
     if doubled:
-        kept = {inventory.digests[sample.name]: sample for sample in splits[judge]}
+        names = defaultdict(list)
+        for sample in inventory.listing.samples:
+            names[inventory.digests[sample.name]].append(sample.name)
         again = [
-            (kept[digest], sample)
-            for sample in inventory.listing.samples
-            if (digest := inventory.digests[sample.name]) in kept and sample is not kept[digest]
+            several for s in splits[judge] if len(several := names[inventory.digests[s.name]]) > 1
         ]
-        rows = any(one.name == other.name for one, other in again)
+        rows = any(len({*several}) < len(several) for several in again)
         words = doubled_remark(doubled, len(splits[judge]), judge, rows)
-        first, second = again[0]
-        example = first.name if rows else f"{first.name} and {second.name}"
+        example = again[0][0] if rows else " and ".join(again[0][:2])
         yield DataProblem(kind=ProblemKind.DOUBLED, count=doubled, words=words, example=example)
     yield from _copies(inventory, splits, judge)
 
