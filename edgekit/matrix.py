@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
 
@@ -20,6 +20,7 @@ from edgekit import __version__
 from edgekit.build.draft import SOURCE, SPLITS
 from edgekit.build.plan import make_plan
 from edgekit.build.run import Build, RowResult, TargetResult, execute
+from edgekit.data.size import Sides, Size
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import digest_of
@@ -53,7 +54,7 @@ class MatrixEntry(BaseModel):
 
     arch: str
     family: str = ""
-    image_size: int | None = Field(None, ge=32, le=2048)
+    image_size: Annotated[Size, Sides(32, 2048)] | None = None
     epochs: int | None = Field(None, ge=1, le=MAX_EPOCHS)
     learning_rate: float | None = Field(None, gt=0)
     note: str = ""

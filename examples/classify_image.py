@@ -32,21 +32,26 @@ def open_onnx(model: str):
     return facts, lambda image: session.run(["scores"], {"image": image})[0][0]
 
 
-def framed(image: Image.Image, size: int, crop_pct: float, fit: str) -> Image.Image:
+def framed(image: Image.Image, wide: int, high: int, crop_pct: float, fit: str) -> Image.Image:
     """The image as the model was validated: cropped, squashed or padded with black."""
-    ratio = round(size / crop_pct) / min(image.size) if fit == "crop" else size / max(image.size)
+    width, height = image.size
+    ratio = min(wide / width, high / height)
+    if fit == "crop":
+        ratio = max(round(wide / crop_pct) / width, round(high / crop_pct) / height)
     width, height = (max(1, round(side * ratio)) for side in image.size)
     if fit == "squash":
-        width, height = size, size
+        width, height = wide, high
     image = image.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = (width - size) // 2, (height - size) // 2
-    return image.crop((left, top, left + size, top + size))
+    left, top = (width - wide) // 2, (height - high) // 2
+    return image.crop((left, top, left + wide, top + high))
 
 
 def main(model: str, photo: str) -> None:
     facts, run = open_onnx(model) if model.endswith(".onnx") else open_tflite(model)
     image = ImageOps.exif_transpose(Image.open(photo, formats=FORMATS)).convert("RGB")
-    pixels = np.asarray(framed(image, facts["image_size"], facts["crop_pct"], facts["fit"]))
+    size = facts["image_size"]  # of a square, else [height, width]
+    high, wide = size if isinstance(size, list) else (size, size)
+    pixels = np.asarray(framed(image, wide, high, facts["crop_pct"], facts["fit"]))
     scores = run(pixels[None]).astype(float)
     for i in np.argsort(-scores)[:5]:
         print(f"{facts['classes'][i]} {scores[i]:.3f}")

@@ -123,7 +123,7 @@ def pixels_in(path: Path, facts: Json) -> Any:
     if kind == facts["ready"]:
         return images
     how = facts["preprocessing"]
-    photo = (np.dtype("uint8"), (how["image_size"], how["image_size"], 3)) if how else None
+    photo = (np.dtype("uint8"), (*sides_of(how), 3)) if how else None
     if kind != photo:
         wanted = [
             f"{dtype} {list(shape)}" for dtype, shape in filter(None, (facts["ready"], photo))
@@ -156,23 +156,30 @@ def photo_of(path: Path) -> Image.Image:
         raise BadInput(f"{path} cannot be read as {', '.join(known)}: {why}") from None
 
 
+def sides_of(how: Json) -> tuple[int, int]:
+    """Height and width, which stand there as one number where the model takes squares."""
+    size = how["image_size"]
+    return (size[0], size[1]) if isinstance(size, list) else (size, size)
+
+
 def framed(photo: Image.Image, how: Json) -> Image.Image:
     """A photo at the model's size, as in validation."""
     from PIL import Image
 
-    size, fit = how["image_size"], how.get("fit", "crop")
+    (high, wide), fit = sides_of(how), how.get("fit", "crop")
     width, height = photo.size
     if fit == "squash":
-        width = height = size
+        width, height = wide, high
     elif fit == "pad":
-        scale = min(size / width, size / height)
+        scale = min(wide / width, high / height)
         width, height = (max(1, round(side * scale)) for side in photo.size)
     else:
-        scale = round(size / how["crop_pct"]) / min(photo.size)
-        width, height = (max(size, round(side * scale)) for side in photo.size)
+        crop = how["crop_pct"]
+        scale = max(round(wide / crop) / width, round(high / crop) / height)
+        width, height = max(wide, round(width * scale)), max(high, round(height * scale))
     photo = photo.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = (width - size) // 2, (height - size) // 2
-    return photo.crop((left, top, left + size, top + size))  # black beyond its border
+    left, top = (width - wide) // 2, (height - high) // 2
+    return photo.crop((left, top, left + wide, top + high))  # black beyond its border
 
 
 def prepared(pixels: Any, facts: Json) -> Any:

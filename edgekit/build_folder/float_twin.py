@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from edgekit.build_folder.reading import IMAGES, artifact_of, of_a_build, with_store
 from edgekit.data.framing import Framing
 from edgekit.data.images import ImagesMetadata, decode_folder, spread
+from edgekit.data.size import Size
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError
@@ -233,19 +234,19 @@ def _missing(path: Path, options: InspectOptions, is_float: bool = True) -> Inpu
     )
 
 
-def _size(path: Path, shape: tuple[int, ...]) -> int:
-    """The side of the images that a file takes, whose channels may come first or last.
+def _size(path: Path, shape: tuple[int, ...]) -> Size:
+    """Of the images that a file takes, whose channels may come first or last.
 
     Raises:
         InputError: it leaves the size open.
     """
-    height: int = pixels_of(shape)[0] if len(shape) == 4 else 0
-    if height <= 0:
+    height, width = pixels_of(shape)[:2] if len(shape) == 4 else (0, 0)
+    if height <= 0 or width <= 0:
         raise InputError(
             f"{path} takes {shape}, which is no image of one size",
             hint="export it with a fixed height and width",
         )
-    return height
+    return Size(height, width)
 
 
 def input_form(path: Path, dtype: str, options: InspectOptions) -> InputForm:

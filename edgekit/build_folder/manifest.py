@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from edgekit.data.framing import Fit
+from edgekit.data.size import Size
 from edgekit.engine.artifact import FileEntry, Json
 from edgekit.engine.records import Digest, PlainName
 from edgekit.evaluation.gates import GateResult
@@ -36,8 +37,8 @@ class Preprocessing(BaseModel):
 
     layout: Literal["NHWC"] = "NHWC"
     colour: Literal["RGB"] = "RGB"
-    image_size: int
-    """Pixels of a side."""
+    image_size: Size
+    """Pixels: one number of a square, else [height, width]."""
     fit: Fit = "crop"
     """How a picture of another shape becomes the model's."""
     crop_pct: float

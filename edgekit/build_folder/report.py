@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit.data.framing import Fit
 from edgekit.data.problem import DataProblem, ProblemKind
+from edgekit.data.size import Size
 from edgekit.engine.records import Digest, PlainName
 from edgekit.evaluation.chance import ChanceTest
 from edgekit.evaluation.choose import Choice
@@ -128,7 +129,7 @@ class Report(BaseModel):
     recipe_key: str | None = None
     """Digest of all that the recipe says; None in older reports."""
     arch: str
-    image_size: int
+    image_size: Size
     fit: Fit = "crop"
     """What becomes of pictures of another shape."""
     target: str

@@ -16,6 +16,7 @@ from edgekit.data.framing import Framing
 from edgekit.data.images import LONGEST, MAX_PIXELS, decode
 from edgekit.data.inventory import Inventory, reading
 from edgekit.data.metadata_blocks import metadata_fault
+from edgekit.data.size import Size
 from edgekit.data.truncation import looks_cut_off
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import digest_of
@@ -104,5 +105,5 @@ def _read(path: Path) -> Header:
     if not doubtful:
         return header
     with reading(path):
-        decoded = decode(path.read_bytes(), Framing(16))
+        decoded = decode(path.read_bytes(), Framing(Size.square(16)))
     return header._replace(fault=decoded) if isinstance(decoded, str) else header

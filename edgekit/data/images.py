@@ -80,7 +80,7 @@ class DecodeImages(Action):
     def settings(self) -> Json:
         return {
             "split": self.split,
-            **asdict(self.framing),
+            **self.framing.settings(),
             "unreadable": self.source.unreadable,
             "calibration": asdict(self.calibration) if self.calibration else None,
         }
@@ -90,7 +90,7 @@ class DecodeImages(Action):
 
         samples = self.samples()
         framing = self.framing.enlarged(TRAIN_MARGIN) if self.split == "train" else self.framing
-        shape = (len(samples), framing.size, framing.size, 3)
+        shape = (len(samples), *framing.size, 3)
         images = np.lib.format.open_memmap(into / "all.npy", "w+", np.uint8, shape)
         # Claim the space now: a write to a mapped page of a full disk is a SIGBUS, not an error.
         with (into / "all.npy").open("r+b") as stream:

@@ -19,7 +19,7 @@ from edgekit.data.sources.base import Sample, Source
 from edgekit.data.splits import count_doubled, doubled_remark
 
 OBLONG = 0.4
-"""Left out of a picture by its crop, from which on it is told: 5:3 made square."""
+"""Left out of a picture by its crop, from which on it is told: 5:3 made square, for one."""
 FEW = 10
 """Images of a class in the judged split, under which one image is more than 10 points of recall."""
 UNEVEN = 10
@@ -176,7 +176,9 @@ def _oblong(headers: dict[str, Header], framing: Framing) -> Iterator[DataProble
     oblong = {name: share for name, share in shares.items() if share >= OBLONG}
     if oblong:
         cut = 100 * max(oblong.values())
-        words = f"oblong: the centre crop leaves out up to {cut:.0f} % of a picture"
+        size = framing.size
+        shape = "oblong" if size.is_square else f"of another shape than {size} pixels"
+        words = f"{shape}: the centre crop leaves out up to {cut:.0f} % of a picture"
         found = _counted_images(ProblemKind.OBLONG, oblong, len(headers), words)
         yield found.model_copy(update={"advice": "data.fit: squash or pad keeps all of it"})
 

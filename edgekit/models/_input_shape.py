@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgekit.data.size import Size
 from edgekit.models.source import Channels
 
 DEPTHS: dict[Channels, int] = {"rgb": 3, "bgr": 3, "grey": 1}
@@ -11,17 +12,17 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def advice(
-    height: int | None, width: int | None, depth: int | None, size: int, channels: Channels
+    height: int | None, width: int | None, depth: int | None, size: Size, channels: Channels
 ) -> str:
-    """What to do where a model does not take images of `size` x `size` pixels (pure).
+    """What to do where a model does not take images of this size (pure).
 
     Args:
         height, width, depth: what it takes; None for what it leaves open.
 
-    >>> advice(96, 96, 1, 96, "rgb")
+    >>> advice(96, 96, 1, Size(96, 96), "rgb")
     "it takes one channel: write channels: grey in the recipe's model section"
-    >>> advice(64, 64, 3, 96, "rgb")
-    "write image_size: 64 in the recipe's data section"
+    >>> advice(96, 128, 3, Size(128, 96), "rgb")
+    "write image_size: [96, 128] in the recipe's data section"
     """
     if depth == 1 and channels != "grey":
         return "it takes one channel: write channels: grey in the recipe's model section"
@@ -29,13 +30,9 @@ def advice(
         return "it takes three channels: leave channels: grey out of the recipe's model section"
     if depth not in (1, 3, None):
         return f"it takes {depth} channels: give a model of RGB or grey images"
-    if height != width and height and width:
-        return (
-            f"it takes {height} x {width} pixels, and square inputs alone are read: export it for "
-            f"{max(height, width)} x {max(height, width)}, with images squashed or padded to it "
-            "(data.fit)"
-        )
-    side = height or width
-    if side and side != size:
-        return f"write image_size: {side} in the recipe's data section"
+    # A side that it leaves open is taken for the other one's length, unless the recipe says more.
+    high, wide = (width, height) if size.is_square else size
+    own = Size(height or high or 0, width or wide or 0)
+    if own.height and own != size:
+        return f"write image_size: {own.plain} in the recipe's data section"
     return "export it for one image, with fixed sides and three channels, or one of grey"

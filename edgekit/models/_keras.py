@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.data.size import Size
 from edgekit.engine.confinement import one_image
 from edgekit.errors import MissingPackage, WeightsError
 from edgekit.models import _keras_config, _saved_model
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
 LIBRARIES = ("tensorflow", "keras", "tf2onnx")
 
 
-def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) -> Kept:
+def keep(path: Path, size: Size, classes: int, channels: Channels, into: Path) -> Kept:
     """Check a .keras or .h5 file or the folder of a SavedModel, and keep it, taking RGB images.
 
     Raises:
-        WeightsError: it holds code, or is no model from one image of size x size pixels to a
-            score for each class.
+        WeightsError: it holds code, or is no model from one image of this size to a score for
+            each class.
     """
     if path.is_dir():
         kept = into / "saved_model"
@@ -215,8 +216,8 @@ def _only(names: list[str], kind: str, path: Path) -> None:
         )
 
 
-def _check_shape(shape: tuple[int | None, ...], size: int, channels: Channels, path: Path) -> None:
-    wanted = (1, size, size, DEPTHS[channels])
+def _check_shape(shape: tuple[int | None, ...], size: Size, channels: Channels, path: Path) -> None:
+    wanted = (1, *size, DEPTHS[channels])
     fits = len(shape) == 4 and all(
         have in (None, want) for have, want in zip(shape, wanted, strict=True)
     )
@@ -241,12 +242,12 @@ def _check_finite(model: Any, path: Path) -> None:
         )
 
 
-def _scores_of(kept: Path, size: int) -> NDArray[np.float32]:
+def _scores_of(kept: Path, size: Size) -> NDArray[np.float32]:
     """Of a black image, (1, scores)."""
     import numpy as np
 
     with one_image():
-        scores: NDArray[np.float32] = opened(kept)(np.zeros((1, size, size, 3), np.float32))
+        scores: NDArray[np.float32] = opened(kept)(np.zeros((1, *size, 3), np.float32))
     return scores
 
 
@@ -257,7 +258,7 @@ def _in_row(model: Any) -> Any:
     return keras.Model(model.inputs, row, name="in_row")
 
 
-def _taking_rgb(model: Any, size: int, channels: Channels) -> Any:
+def _taking_rgb(model: Any, size: Size, channels: Channels) -> Any:
     """A model of BGR or grey images behind a 1 x 1 convolution that swaps or weighs the channels: a
     layer that every converter and quantiser knows."""
     import numpy as np
@@ -266,7 +267,7 @@ def _taking_rgb(model: Any, size: int, channels: Channels) -> Any:
     kernel = np.eye(3)[::-1] if channels == "bgr" else np.array(LUMA)
     kernel = kernel.reshape(1, 1, 3, -1).astype(np.float32)
     swap = keras.layers.Conv2D(kernel.shape[3], 1, use_bias=False, name=f"rgb_to_{channels}")
-    image = keras.Input((size, size, 3), name="rgb")
+    image = keras.Input((*size, 3), name="rgb")
     whole = keras.Model(image, model(swap(image)), name="taking_rgb")
     swap.set_weights([kernel])
     return whole

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.data.size import Size
 from edgekit.engine.confinement import one_image
 from edgekit.errors import MissingPackage, WeightsError
 from edgekit.models import _onnx_plain as plain
@@ -61,9 +62,9 @@ def companions(path: Path) -> list[Path]:
     return files
 
 
-def keep(path: Path, size: int, classes: int, channels: Channels, into: Path) -> Kept:
-    """Check an .onnx file and write it in a plain form, which takes one RGB image of size x size
-    pixels and gives one row of scores.
+def keep(path: Path, size: Size, classes: int, channels: Channels, into: Path) -> Kept:
+    """Check an .onnx file and write it in a plain form, which takes one RGB image of this size
+    and gives one row of scores.
 
     Raises:
         WeightsError: it is no float model from such images to a score for each class.
@@ -173,7 +174,7 @@ def parse(path: Path) -> Any:
     return model
 
 
-def _scores_of(kept: Path, size: int, path: Path) -> NDArray[np.float32]:
+def _scores_of(kept: Path, size: Size, path: Path) -> NDArray[np.float32]:
     """Of a black image, (1, scores).
 
     Raises:
@@ -183,7 +184,7 @@ def _scores_of(kept: Path, size: int, path: Path) -> NDArray[np.float32]:
 
     try:
         with one_image():
-            scores: NDArray[np.float32] = opened(kept)(np.zeros((1, size, size, 3), np.float32))
+            scores: NDArray[np.float32] = opened(kept)(np.zeros((1, *size, 3), np.float32))
     except Exception as error:  # the exceptions of onnxruntime have no common base of their own
         raise WeightsError(
             f"model.weights: ONNX Runtime cannot run {path}: {words_of(error, {kept: path.name})}",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from edgekit.data.size import Size
 from edgekit.errors import WeightsError
 from edgekit.models._input_shape import DEPTHS, advice
 from edgekit.models.source import Channels
@@ -114,7 +115,7 @@ def only_input(graph: Any, path: Path) -> Any:
     return inputs[0]
 
 
-def fix_size(value: Any, size: int, channels: Channels, path: Path) -> int:
+def fix_size(value: Any, size: Size, channels: Channels, path: Path) -> int:
     """Check that an input is float32 images; set what its shape leaves open, the batch to 1.
 
     Returns:
@@ -149,12 +150,12 @@ def fix_size(value: Any, size: int, channels: Channels, path: Path) -> int:
     return batch
 
 
-def layouts(size: int, depth: int) -> tuple[list[int], list[int]]:
+def layouts(size: Size, depth: int) -> tuple[list[int], list[int]]:
     """The shapes of one image: channels first, channels last."""
-    return [1, depth, size, size], [1, size, size, depth]
+    return [1, depth, *size], [1, *size, depth]
 
 
-def _advice(shape: list[int | None], size: int, channels: Channels) -> str:
+def _advice(shape: list[int | None], size: Size, channels: Channels) -> str:
     if len(shape) != 4:
         return "give a model that takes one image: four dimensions"
     last = shape[3] in (1, 3) and shape[1] not in (1, 3)
@@ -162,7 +163,7 @@ def _advice(shape: list[int | None], size: int, channels: Channels) -> str:
     return advice(height, width, depth, size, channels)
 
 
-def _fixed_shape(shape: list[int | None], size: int, depth: int) -> list[int] | None:
+def _fixed_shape(shape: list[int | None], size: Size, depth: int) -> list[int] | None:
     """The shape of one image that an input with open dimensions (None) can take; None for none."""
     # An open dimension fits both layouts: the channels tell which.
     places = [axis for axis, length in enumerate(shape) if axis and length == depth]

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from edgekit.data.framing import Fit, Framing
+from edgekit.data.size import Size
 from edgekit.engine.artifact import Json
 from edgekit.errors import WeightsError
 from edgekit.models.channel_widths import Widths
@@ -39,7 +40,7 @@ class Card(BaseModel):
 
     arch: str
     classes: tuple[str, ...]
-    image_size: int
+    image_size: Size
     mean: Triple
     """Subtracted from pixels / 255, per RGB channel."""
     std: Triple

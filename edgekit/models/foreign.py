@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -47,7 +46,7 @@ class LoadForeign(Action):
         # The path does not matter, the content does; but the file's name is the model's.
         chosen = self.source.model_dump(mode="json", exclude={"weights"})
         name = {"name": self.source.label}
-        return {**chosen, **name, "weights": content_digest(self.file), **asdict(self.framing)}
+        return {**chosen, **name, "weights": content_digest(self.file), **self.framing.settings()}
 
     def confinement(self, inputs: Inputs) -> Confinement:
         return confinement(f"model.weights: {self.file.name}", _size(self.file))

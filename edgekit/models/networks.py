@@ -6,17 +6,20 @@ from contextlib import nullcontext
 from types import MethodType
 from typing import Any
 
+from edgekit.data.size import Size
 from edgekit.errors import InputError
 from edgekit.models import _hub
 from edgekit.models.architectures import refuse_unknown
 from edgekit.models.source import KEY, TORCHVISION
 
 
-def create(arch: str, classes: int, pretrained: bool = False, image_size: int | None = None) -> Any:
+def create(
+    arch: str, classes: int, pretrained: bool = False, image_size: Size | None = None
+) -> Any:
     """A timm model in eval mode, or torchvision's where the name begins with `torchvision/`.
 
     Args:
-        image_size: pixels; needed by architectures that are built for one size, such as ViT.
+        image_size: needed by architectures that are built for one size, such as ViT.
 
     Raises:
         InputError: unknown architecture, with the nearest names.
@@ -30,7 +33,7 @@ def create(arch: str, classes: int, pretrained: bool = False, image_size: int | 
     try:
         config = timm.get_pretrained_cfg(arch)  # None for timm's deprecated names
         fixed = config and config.fixed_input_size
-        sized = {"img_size": image_size} if fixed and image_size else {}
+        sized = {"img_size": image_size.plain} if fixed and image_size else {}
         with _hub.within_seconds() if pretrained else nullcontext():
             network = timm.create_model(arch, pretrained, num_classes=classes, **sized)
         return network.eval()

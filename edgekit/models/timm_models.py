@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from edgekit.data.framing import Framing
+from edgekit.data.size import Size
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json, sha256_of
@@ -38,7 +38,7 @@ class LoadModel(Action):
         # The path does not matter, the content does: a moved file is the same model.
         chosen = self.source.model_dump(mode="json", exclude={"weights"})
         weights = sha256_of(self.file) if self.file else self.source.weights
-        return {**chosen, "weights": weights, **asdict(self.framing)}
+        return {**chosen, "weights": weights, **self.framing.settings()}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> FloatMetadata:
         import torch
@@ -66,7 +66,7 @@ def load(
     source: ModelSource,
     file: Path | None,
     classes: tuple[str, ...],
-    image_size: int,
+    image_size: Size,
     note: Callable[[str], None] = lambda line: None,
 ) -> tuple[Any, Triple, Triple]:
     """The torch model of a source for the data's classes, and its normalisation's mean and std.
@@ -109,7 +109,7 @@ def _known_widths(source: ModelSource, file: Path | None) -> Widths | None:
 def load_backbone(
     source: ModelSource,
     file: Path | None,
-    image_size: int,
+    image_size: Size,
     note: Callable[[str], None] = lambda line: None,
 ) -> tuple[Any, Triple, Triple]:
     """A timm model without its classifier, which gives features (images, features), and its
@@ -126,7 +126,7 @@ def load_backbone(
         _fill(model, source, file, True, note)
     if model.pretrained_cfg.get("fixed_input_size"):
         # After the weights, whose position embeddings are of the size they were trained at.
-        model.set_input_size(img_size=(image_size, image_size))
+        model.set_input_size(img_size=tuple(image_size))
     known = read_card(file) if file else None
     config = model.pretrained_cfg
     default = (known.mean, known.std) if known else (config["mean"], config["std"])
@@ -206,12 +206,12 @@ def rebuild(card: Card, path: Path) -> Any:
     return model.eval()
 
 
-def count_macs(model: Any, image_size: int) -> int:
+def count_macs(model: Any, image_size: Size) -> int:
     """Multiply-accumulates for one image: half of torch's count of floating-point operations."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        model(torch.zeros(1, 3, image_size, image_size))
+        model(torch.zeros(1, 3, *image_size))
     return int(counter.get_total_flops()) // 2

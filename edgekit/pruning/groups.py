@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from edgekit.data.size import Size
 from edgekit.errors import MissingPackage, NotAsAsked
 from edgekit.models.channel_widths import kind_of
 
@@ -52,8 +53,8 @@ def is_depthwise(module: Any) -> bool:
 class Dependencies:
     """The groups of a network, which can be cut."""
 
-    def __init__(self, model: Any, image_size: int) -> None:
-        """Trace a torch model for one image, (1, 3, image_size, image_size).
+    def __init__(self, model: Any, image_size: Size) -> None:
+        """Trace a torch model for one image, (1, 3, height, width).
 
         Raises:
             NotAsAsked: torch-pruning cannot trace the architecture.
@@ -116,7 +117,7 @@ class Dependencies:
         return not isinstance(module, torch.Tensor)  # reshapes and sums; a parameter has no width
 
 
-def _trace(model: Any, image_size: int) -> Any:
+def _trace(model: Any, image_size: Size) -> Any:
     try:
         import torch_pruning
     except ModuleNotFoundError as error:
@@ -124,7 +125,7 @@ def _trace(model: Any, image_size: int) -> Any:
     import torch
 
     graph = torch_pruning.DependencyGraph()
-    image = torch.zeros(1, 3, image_size, image_size)
+    image = torch.zeros(1, 3, *image_size)
     blocks = [*_of_kind(model, LINEAR_ATTENTION), *_of_kind(model, WINDOW_ATTENTION)]
     attention = {type(block): _attention_pruner() for block in blocks}
     try:

@@ -150,7 +150,7 @@ def _first_order(model: Any, group: Group) -> torch.Tensor:
 def _batches(
     card: Card, images: NDArray[np.uint8], labels: NDArray[np.int64]
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Some training images, in no order, as the network sees them: (batch, 3, size, size)."""
+    """Some training images, in no order, as the network sees them: (batch, 3, height, width)."""
     import torch
     from torch.nn import functional as F
 
@@ -159,8 +159,7 @@ def _batches(
     for start in range(0, len(chosen), BATCH):
         batch = chosen[start : start + BATCH]
         pixels = torch.from_numpy(np.array(images[batch])).permute(0, 3, 1, 2).float()
-        size = (card.image_size, card.image_size)
-        resized = F.interpolate(pixels, size, mode="bilinear", antialias=True)
+        resized = F.interpolate(pixels, tuple(card.image_size), mode="bilinear", antialias=True)
         yield (resized / 255 - mean) / std, torch.from_numpy(np.array(labels[batch]))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.data.size import Size
 from edgekit.engine.action import Progress
 from edgekit.errors import NotAsAsked
 from edgekit.evaluation.measure import HERE, Candidate, Machine
@@ -50,7 +51,8 @@ class LatencyTrial:
     ) -> None:
         """
         Args:
-            images: uint8 (images, size, size, 3) of the training split, to calibrate and to time.
+            images: uint8 (images, height, width, 3), of the training split, to calibrate and to
+                time.
             folder: an empty one, for the files.
             machine: what the networks are timed on.
         """
@@ -98,11 +100,11 @@ class LatencyTrial:
         )
 
 
-def middle(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """A few images of any larger size, cut to (images, size, size, 3) from their middle."""
-    margin = (images.shape[1] - size) // 2
-    inside = slice(margin, margin + size)
-    return np.array(images[:CALIBRATION_IMAGES, inside, inside])
+def middle(images: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """A few images of any larger size, cut to a size from their middle."""
+    starts = ((have - side) // 2 for have, side in zip(images.shape[1:3], size, strict=True))
+    rows, columns = (slice(at, at + side) for at, side in zip(starts, size, strict=True))
+    return np.array(images[:CALIBRATION_IMAGES, rows, columns])
 
 
 def is_idle(latency: Measurement | InvalidMeasurement) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from edgekit.data.size import Size
 from edgekit.pruning.groups import Group, is_depthwise
 from edgekit.runtimes.contract.microbenchmark import Layer
 
@@ -81,7 +82,7 @@ class Network:
         return [part.at(widths, self.dense) for part in self.parts]
 
 
-def read_network(model: Any, image_size: int, groups: tuple[Group, ...]) -> Network:
+def read_network(model: Any, image_size: Size, groups: tuple[Group, ...]) -> Network:
     """The convolutions and linear layers of a torch model, at the places where they run."""
     import torch
 
@@ -119,7 +120,7 @@ def _ports(groups: tuple[Group, ...]) -> dict[tuple[str, str], tuple[tuple[int, 
     return {place: tuple(own.items()) for place, own in owners.items()}
 
 
-def _trace(model: Any, image_size: int) -> list[tuple[str, Layer]]:
+def _trace(model: Any, image_size: Size) -> list[tuple[str, Layer]]:
     import torch
 
     found: list[tuple[str, Layer]] = []
@@ -138,7 +139,7 @@ def _trace(model: Any, image_size: int) -> list[tuple[str, Layer]]:
     ]
     try:
         with torch.no_grad():
-            model.eval()(torch.zeros(1, 3, image_size, image_size))
+            model.eval()(torch.zeros(1, 3, *image_size))
     finally:
         for handle in hooks:
             handle.remove()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from edgekit.data.size import Size
 from edgekit.quantization.fold_batch_norm import pairs
 from edgekit.quantization.trace import Call, Trace, trace, watch
 
@@ -36,7 +37,7 @@ class Link(NamedTuple):
     """Its axis of channels."""
 
 
-def layer_links(model: Any, image_size: int) -> list[Link]:
+def layer_links(model: Any, image_size: Size) -> list[Link]:
     """Layer, BatchNorm and ReLU in front of one other layer: cross-layer equalisation (Nagel et
     al. 2019). ReLU6 is not among them: its limit would have to be scaled as well."""
     seen, modules = trace(model, image_size), dict(model.named_modules())
@@ -53,7 +54,7 @@ def layer_links(model: Any, image_size: int) -> list[Link]:
     return links
 
 
-def norm_links(model: Any, image_size: int) -> list[Link]:
+def norm_links(model: Any, image_size: Size) -> list[Link]:
     """LayerNorms in front of linear layers: SmoothQuant (Xiao et al. 2023)."""
     seen, modules = trace(model, image_size), dict(model.named_modules())
     links = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from typing import Any, NamedTuple
 
+from edgekit.data.size import Size
 from edgekit.quantization.trace import Call, Trace, trace
 
 FUSED = ("conv1d", "conv2d", "conv3d", "linear")
@@ -25,13 +26,13 @@ class NormalizedLayer(NamedTuple):
     """relu, relu6, hardswish, silu, ...: what alone takes the output of both."""
 
 
-def pairs(model: Any, image_size: int) -> list[NormalizedLayer]:
+def pairs(model: Any, image_size: Size) -> list[NormalizedLayer]:
     """Layers with a weight in the order they run, each with its BatchNorm and its activation.
 
     A layer that runs more than once is named once, and nothing is said to follow it.
 
     Args:
-        model: a torch model that takes (1, 3, image_size, image_size), float32.
+        model: a torch model that takes (1, 3, *image_size), float32.
     """
     modules = dict(model.named_modules())
     seen = trace(model, image_size)
@@ -46,7 +47,7 @@ def pairs(model: Any, image_size: int) -> list[NormalizedLayer]:
     return list(found.values())
 
 
-def fold_batch_norm(model: Any, image_size: int = 224) -> Any:
+def fold_batch_norm(model: Any, image_size: Size) -> Any:
     """A copy of a model in which each BatchNorm that directly follows a convolution or linear
     layer, and nothing else does, is folded into that layer's weight.
 
@@ -55,7 +56,7 @@ def fold_batch_norm(model: Any, image_size: int = 224) -> Any:
     beta + a * (bias - mean). Any other BatchNorm is left as it was.
 
     Args:
-        image_size: pixels; matters only to an architecture built for one size, such as ViT.
+        image_size: matters only to an architecture built for one size, such as ViT.
 
     Returns:
         a model in eval mode whose state dict has the names and shapes of the old one.

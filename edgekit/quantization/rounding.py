@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgekit.data.size import Size
 from edgekit.quantization.fake_quant import MAX_WEIGHT, weight_scales
 from edgekit.quantization.fold_batch_norm import pairs
 
@@ -53,7 +54,7 @@ def nearest(weight: torch.Tensor) -> torch.Tensor:
 
 
 def correct_bias(
-    model: Any, image_size: int, batches: Batches, original: dict[str, torch.Tensor]
+    model: Any, image_size: Size, batches: Batches, original: dict[str, torch.Tensor]
 ) -> int:
     """Give each layer's bias what rounding its weights takes from its mean output, in place
     (Nagel et al. 2019, "Data-free quantization", measured on images instead of derived).

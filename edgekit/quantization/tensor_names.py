@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.data.size import Size
 from edgekit.quantization.fake_quant import tensors
 from edgekit.quantization.ranges import Range
 from edgekit.quantization.trace import trace
@@ -80,12 +81,13 @@ def _same(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     return bool(np.abs(one - other).max() <= TOLERANCE * limit)
 
 
-def probes(size: int) -> NDArray[np.uint8]:
-    """Images of noisy blocks, uint8 (images, size, size, 3): every tensor holds something else."""
+def probes(size: Size) -> NDArray[np.uint8]:
+    """Noisy blocks, uint8 (images, height, width, 3): every tensor holds something else."""
     rng = np.random.default_rng(0)
-    count = -(-size // BLOCK_PIXELS)
-    blocks = rng.integers(20, 236, (PROBE_IMAGES, count, count, 3))
-    smooth = blocks.repeat(BLOCK_PIXELS, axis=1).repeat(BLOCK_PIXELS, axis=2)[:, :size, :size]
+    counts = (-(-side // BLOCK_PIXELS) for side in size)
+    blocks = rng.integers(20, 236, (PROBE_IMAGES, *counts, 3))
+    large = blocks.repeat(BLOCK_PIXELS, axis=1).repeat(BLOCK_PIXELS, axis=2)
+    smooth = large[:, : size.height, : size.width]
     noisy: NDArray[np.uint8] = (smooth + rng.integers(-20, 21, smooth.shape)).astype(np.uint8)
     return noisy
 
@@ -97,5 +99,5 @@ def _planes(images: NDArray[Any]) -> Iterable[torch.Tensor]:
         yield torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
 
 
-def _image_size(runtime: Runtime, path: Path) -> int:
-    return runtime.describe(path).input.shape[1]
+def _image_size(runtime: Runtime, path: Path) -> Size:
+    return Size(*runtime.describe(path).input.shape[1:3])

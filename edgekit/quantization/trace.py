@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from edgekit.data.size import Size
+
 if TYPE_CHECKING:
     import torch
 
@@ -78,11 +80,11 @@ Visit = Callable[[Call, "torch.Tensor"], "torch.Tensor"]
 """Sees each call with its result, and says what the model goes on with."""
 
 
-def trace(model: Any, image_size: int) -> Trace:
+def trace(model: Any, image_size: Size) -> Trace:
     """Run a model once on an empty image.
 
     Args:
-        model: a torch model that takes (1, 3, image_size, image_size), float32.
+        model: a torch model that takes (1, 3, *image_size), float32.
     """
     import torch
 
@@ -92,7 +94,7 @@ def trace(model: Any, image_size: int) -> Trace:
         calls.append(call)
         return result
 
-    x = torch.zeros(1, 3, image_size, image_size)
+    x = torch.zeros(1, 3, *image_size)
     names = {id(t): name for name, t in (*model.named_parameters(), *model.named_buffers())}
     running: list[str] = []
     handles = []

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.data.problem import DataProblem
+from edgekit.data.size import Size
 from edgekit.evaluation.chance import held_to_chance
 from edgekit.evaluation.gates import GateVerdict, verdict_on
 from edgekit.evidence import InvalidMeasurement, Measurement, Verdict
@@ -55,7 +56,7 @@ class MatrixRow(BaseModel):
     family: str
     note: str
     key: str
-    image_size: int
+    image_size: Size
     epochs: int | None
     parameters: int | None = None
     macs: int | None = None

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from edgekit.data.size import Size
 from edgekit.errors import InputError, Unsupported, WeightsError
 from edgekit.runtimes._litert_tools import library, need
 
 
-def convert(source: Path, size: int, target: Path, name: str) -> None:
+def convert(source: Path, size: Size, target: Path, name: str) -> None:
     """Convert a .keras or .h5 file, or a folder with a SavedModel, for one image.
 
     Args:
@@ -17,7 +18,7 @@ def convert(source: Path, size: int, target: Path, name: str) -> None:
 
     Raises:
         WeightsError: the file cannot be read as a Keras model.
-        InputError: the model takes something else than [images, size, size, 3].
+        InputError: the model takes something else than [images, height, width, 3].
         Unsupported: an operator that TensorFlow's converter does not know.
     """
     tensorflow, keras, names = need("tensorflow"), need("keras"), {source: name}
@@ -31,7 +32,7 @@ def convert(source: Path, size: int, target: Path, name: str) -> None:
     with library(f"{name} cannot be converted to LiteRT", Unsupported, names=names):
         # A fixed batch: a free one leaves operators that only compute shapes.
         # Given names: Keras would number them, and the bytes would differ from run to run.
-        image = keras.Input(batch_shape=(1, size, size, 3), name="image")
+        image = keras.Input(batch_shape=(1, *size, 3), name="image")
         scores = layer(image)
         if isinstance(scores, dict | list):  # of a SavedModel; of a file of Keras 2
             (scores,) = scores.values() if isinstance(scores, dict) else scores
@@ -42,13 +43,13 @@ def convert(source: Path, size: int, target: Path, name: str) -> None:
     target.write_bytes(converted)
 
 
-def _check_input(name: str, model: Any, size: int) -> None:
+def _check_input(name: str, model: Any, size: Size) -> None:
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
     fits = len(shapes) == 1 and len(shapes[0]) == 4
     if not fits or any(
-        have not in (None, want) for have, want in zip(shapes[0][1:], (size, size, 3), strict=True)
+        have not in (None, want) for have, want in zip(shapes[0][1:], (*size, 3), strict=True)
     ):
         raise InputError(
-            f"{name} takes {', '.join(map(str, shapes))}, not one image (1, {size}, {size}, 3)",
+            f"{name} takes {', '.join(map(str, shapes))}, not one image {(1, *size, 3)}",
             hint="set data.image_size to the size the model was made for",
         )

@@ -40,7 +40,7 @@ def from_torch(model: Any, card: Card) -> Any:
             # Left in channels-last memory, global pooling is exported with a Gather behind it.
             return self.model(image.permute(0, 3, 1, 2).contiguous())
 
-    example = torch.zeros(1, card.image_size, card.image_size, 3)
+    example = torch.zeros(1, *card.image_size, 3)
 
     def export() -> Any:
         return torch.onnx.export(
@@ -145,7 +145,7 @@ def from_keras(model: Any, card: Card) -> Any:
     what = f"the Keras model {card.arch}"
     value, _ = _only(model.inputs, "input", what), _only(model.outputs, "output", what)
     # A size that the model leaves open is the one that it is to run with.
-    sides = (side or card.image_size for side in value.shape[1:3])
+    sides = (has or own for has, own in zip(value.shape[1:3], card.image_size, strict=True))
     shape = (1, *sides, *value.shape[3:])
     image = tensorflow.TensorSpec(shape, tensorflow.float32, name=graph.INPUT)
     run = tensorflow.function(lambda image: model(image, training=False))
@@ -222,16 +222,16 @@ def _fix_input(value: Any, card: Card, what: str) -> bool:
             raise Unsupported(
                 f"{what}: dimension {number} of input {name} is dynamic "
                 f"({dim.dim_param or 'unnamed'}); only the batch may be",
-                hint=f"export it for {size} x {size} pixels",
+                hint=f"export it for {size.height} x {size.width} pixels",
             )
     if dims[0].dim_value > 1:
         raise Unsupported(f"{what}: input {name} has a batch of {dims[0].dim_value}, 1 expected")
     dims[0].dim_value = 1
     shape = [dim.dim_value for dim in dims]
-    if shape not in ([1, 3, size, size], [1, size, size, 3]):
+    if shape not in ([1, 3, *size], [1, *size, 3]):
         raise Unsupported(
             f"{what}: input {name} has the shape {shape}, "
-            f"{[1, 3, size, size]} or {[1, size, size, 3]} expected",
+            f"{[1, 3, *size]} or {[1, *size, 3]} expected",
             hint="set image_size to what the model was exported for",
         )
     return bool(shape[1] == 3)

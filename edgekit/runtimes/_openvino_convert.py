@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from edgekit.data.size import Size
 from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import EdgekitError, Unsupported
 from edgekit.models._tensorflow import make_way
@@ -35,7 +36,7 @@ def from_torch(model: Any, card: Card) -> Any:
         def forward(self, image: torch.Tensor) -> Any:
             return self.model(image.permute(0, 3, 1, 2))
 
-    shape = [1, card.image_size, card.image_size, 3]
+    shape = [1, *card.image_size, 3]
     try:
         with torch.no_grad():
             trace: Any = torch.jit.trace  # untyped
@@ -121,31 +122,32 @@ def _layout(shape: Any, path: Path, card: Card | None) -> tuple[str, list[int]]:
         Unsupported: it takes no RGB image, or not of the size that the card names.
     """
     found = [d.get_length() if d.is_static else 0 for d in shape] if shape.rank.is_static else []
-    size = card.image_size if card else 0
+    size = card.image_size if card else None
     for layout, channels in (("NHWC", 3), ("NCHW", 1)):
         static = _static(found, channels, size)
         if static:
             return layout, static
-    wanted = f"one image of {size}x{size} pixels" if size else "one image"
+    wanted = f"one image of {size.height}x{size.width} pixels" if size else "one image"
     raise Unsupported(
         f"{path.name} takes {shape}, not {wanted} with three channels",
         hint="give the image size that the model was made for",
     )
 
 
-def _static(shape: list[int], channels: int, size: int) -> list[int] | None:
+def _static(shape: list[int], channels: int, size: Size | None) -> list[int] | None:
     """The shape of one RGB image, if a shape with `channels` at that place can be one.
 
     Args:
         shape: with 0 for what is not fixed.
-        size: of the image, 0 where it is not known.
+        size: of the image, None where it is not known.
     """
     if len(shape) != 4 or shape[0] not in (0, 1) or shape[channels] != 3:
         return None
-    static = [1, *(extent or size for extent in shape[1:])]
-    sides = {static[i] for i in (1, 2, 3) if i != channels}
-    fits = 0 not in sides and (not size or sides == {size})
-    return static if fits else None
+    sides = [shape[i] for i in (1, 2, 3) if i != channels]
+    wanted = [*size] if size else sides
+    if 0 in wanted or any(have not in (0, want) for have, want in zip(sides, wanted, strict=True)):
+        return None
+    return [1, *wanted, 3] if channels == 3 else [1, 3, *wanted]
 
 
 def _finish(model: Any, name: str, known: set[str], scopes: dict[str, str]) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from edgekit.data.size import Size
 from edgekit.engine.action import Progress
 from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.models.card import Card
@@ -172,7 +173,7 @@ def _from_torch(model: Any, card: Card, target: Path) -> None:
         # A copy in torch's default layout: channels-last weights would leave transposes.
         own = copy.deepcopy(model).cpu().eval().to(memory_format=torch.contiguous_format)
         nhwc = litert_torch.to_channel_last_io(own, args=[0]).eval()
-        sample = torch.zeros(1, card.image_size, card.image_size, 3)
+        sample = torch.zeros(1, *card.image_size, 3)
         litert_torch.convert(nhwc, (sample,)).export(str(target))
 
 
@@ -196,10 +197,10 @@ def _check_integer(baked: bool, float_end: str | None) -> None:
         )
 
 
-def _check_images(images: NDArray[np.uint8], size: int) -> None:
+def _check_images(images: NDArray[np.uint8], size: Size) -> None:
     """Refuse another size: the quantizer would resize the model to whatever it is given."""
-    if not len(images) or images.shape[1:] != (size, size, 3):
-        wanted = f"(images, {size}, {size}, 3)"
+    if not len(images) or images.shape[1:] != (*size, 3):
+        wanted = f"(images, {size.height}, {size.width}, 3)"
         raise InputError(f"calibration images are {images.shape}, the model takes {wanted}")
 
 

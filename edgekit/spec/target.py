@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from edgekit.data.framing import Framing
+from edgekit.data.size import Size
 from edgekit.engine.user_paths import at_home
 from edgekit.errors import InputError
 from edgekit.evaluation.gates import Gates
@@ -69,7 +70,8 @@ class Target(BaseModel):
 
         environment = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined)
         template = environment.from_string(self.use)
-        size = {"size": framing.size, "height": framing.size, "width": framing.size}
+        height, width = framing.size
+        size = {"size": framing.size.plain, "height": height, "width": width}
         how = {**size, "fit": framing.fit, "crop": framing.crop_pct}
         return template.render(recipe=recipe, **how, classes=classes, variants=variants)
 
@@ -78,7 +80,7 @@ class Target(BaseModel):
         import jinja2
 
         try:
-            self.use_for("recipe", Framing(224), 2, list(self.runtimes))
+            self.use_for("recipe", Framing(Size.square(224)), 2, list(self.runtimes))
         except jinja2.TemplateError as error:
             raise ValueError(f"use: {error}") from error
         return self

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from edgekit.data.size import Size
+
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
@@ -47,8 +49,8 @@ class Views(Augment):
     teacher sees each once."""
     seed: int = Field(0, ge=0, le=2**32)
 
-    def maker(self, image_size: int) -> Callable[[NDArray[np.uint8], int, int], torch.Tensor]:
-        """A function of (image, view, index) to a uint8 tensor (3, image_size, image_size).
+    def maker(self, image_size: Size) -> Callable[[NDArray[np.uint8], int, int], torch.Tensor]:
+        """A function of (image, view, index) to a uint8 tensor (3, height, width).
 
         `image` is uint8 (height, width, 3), `index` its place in the split. The view follows from
         (seed, view, index), and torch's global generator is left as it was.
@@ -67,8 +69,8 @@ class Views(Augment):
         return view_of
 
 
-def augmentation(augment: Augment, image_size: int) -> Any:
-    """From a uint8 tensor (3, height, width) to a changed one, (3, image_size, image_size); draws
+def augmentation(augment: Augment, image_size: Size) -> Any:
+    """From a uint8 tensor of any size to a changed one, (3, height, width) of `image_size`; draws
     from torch's global generator alone."""
     import torch
     from torchvision.transforms import v2
@@ -77,7 +79,9 @@ def augmentation(augment: Augment, image_size: int) -> Any:
     if augment.rotate:
         bilinear = v2.InterpolationMode.BILINEAR
         steps.append(v2.RandomRotation(augment.rotate, bilinear, fill=0))
-    steps.append(v2.RandomResizedCrop(image_size, augment.scale, (0.9, 1.1), antialias=True))
+    height, width = image_size
+    ratio = (0.9 * width / height, 1.1 * width / height)
+    steps.append(v2.RandomResizedCrop((height, width), augment.scale, ratio, antialias=True))
     if augment.horizontal_flip:
         steps.append(v2.RandomHorizontalFlip())
     if augment.vertical_flip:

@@ -36,12 +36,12 @@ class Halves:
 
     def views(self, indices: NDArray[np.int64], at_once: int = 1) -> Iterator[torch.Tensor]:
         """Images as the network will see them: whole, at its own size, normalised; each tensor is
-        float32 (at_once, 3, size, size)."""
+        float32 (at_once, 3, height, width)."""
         import torch
         from torchvision.transforms import v2
 
-        size = self.card.image_size
-        resize = v2.Resize((size, size), v2.InterpolationMode.BICUBIC, antialias=True)
+        size = list(self.card.image_size)
+        resize = v2.Resize(size, v2.InterpolationMode.BICUBIC, antialias=True)
         mean = torch.tensor(self.card.mean).view(3, 1, 1)
         std = torch.tensor(self.card.std).view(3, 1, 1)
         for i in range(0, len(indices), at_once):

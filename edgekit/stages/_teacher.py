@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from edgekit.data.size import Size
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, Metadata, sha256_of
@@ -61,8 +62,8 @@ class TeacherScores(Action):
         teacher: ModelSource,
         head: HeadKind,
         views: Views,
-        image_size: int,
-        teacher_image_size: int | None,
+        image_size: Size,
+        teacher_image_size: Size | None,
     ) -> None:
         """
         Args:
@@ -85,8 +86,8 @@ class TeacherScores(Action):
             "teacher": {**self.teacher.model_dump(mode="json"), "weights": weights},
             "head": self.head,
             "views": self.views.model_dump(mode="json"),
-            "image_size": self.image_size,
-            "teacher_image_size": self.size,
+            "image_size": self.image_size.plain,
+            "teacher_image_size": self.size.plain,
         }
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> TeacherMetadata:
@@ -172,7 +173,7 @@ class _TeacherNetwork:
     model: Any
     mean: Triple
     std: Triple
-    size: int
+    size: Size
     order: tuple[int, ...] = ()
     """Which of its scores is the data's first class, its second, ..."""
 
@@ -182,8 +183,8 @@ class _TeacherNetwork:
         from torch.nn import functional as F
 
         x = batch.float() / 255
-        if x.shape[-1] != self.size:
-            x = F.interpolate(x, (self.size, self.size), mode="bicubic", antialias=True)
+        if tuple(x.shape[-2:]) != tuple(self.size):
+            x = F.interpolate(x, tuple(self.size), mode="bicubic", antialias=True)
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
         x = channels_last((x - mean) / std)
         with torch.inference_mode():
@@ -202,7 +203,7 @@ class _Look:
     images: NDArray[np.uint8]
     context: Context
     views: Views
-    image_size: int
+    image_size: Size
 
     def at(self, view: int) -> NDArray[np.float32]:
         """The network's outputs (images, ...) for one view of every image."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from edgekit.data.size import Size
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, Metadata
 from edgekit.evaluation.gates import Gates
@@ -81,7 +82,7 @@ class Stage(BaseModel, Action):
         under which `run` finds their artifact. Their one input is that model."""
         return {}
 
-    def split_steps(self, image_size: int) -> dict[str, Action]:
+    def split_steps(self, image_size: Size) -> dict[str, Action]:
         """Steps of their own that read the data before this trunk stage, by the role under which
         `run` finds their artifact. Their inputs are the splits and the stage's own images."""
         return {}

@@ -8,11 +8,12 @@ another student, or another learning rate, costs no teacher time.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from edgekit.data.size import Sides, Size
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json
 from edgekit.models import timm_models
@@ -44,7 +45,7 @@ class Distillation(Training, Stage):
     head: HeadKind = "keep"
     """`keep`: the teacher's own classifier, of the data's classes. `linear`: a logistic regression
     on its features, fitted on the training images."""
-    teacher_image_size: int | None = Field(None, ge=16, le=2048)
+    teacher_image_size: Annotated[Size, Sides(16, 2048)] | None = None
     """What the views are resized to for the teacher; by default it sees data.image_size."""
     views: Views = Views()
     weight: float = Field(0.9, gt=0, le=1)
@@ -83,7 +84,7 @@ class Distillation(Training, Stage):
     def teachers(self) -> dict[str, ModelSource]:
         return {"distill.teacher": self.teacher}
 
-    def split_steps(self, image_size: int) -> dict[str, Action]:
+    def split_steps(self, image_size: Size) -> dict[str, Action]:
         size = self.teacher_image_size
         scores = TeacherScores(self.teacher, self.head, self.views, image_size, size)
         return {SCORES: scores}

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from edgekit.data.size import Size
 from edgekit.engine.action import Context, Inputs
 from edgekit.models import timm_models
 from edgekit.models.float_metadata import FloatMetadata
@@ -119,7 +120,7 @@ class _QatTrainer(SupervisedTrainer):
         return super().batch_loss(images, self.labels, self.learned[batch])
 
 
-def _freeze_folded(model: Any, image_size: int) -> None:
+def _freeze_folded(model: Any, image_size: Size) -> None:
     """Of a layer and the BatchNorm folded into it one weight learns, and one bias."""
     modules = dict(model.named_modules())
     for layer in pairs(model, image_size):

@@ -23,6 +23,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from edgekit.cli import cli
+from edgekit.data.size import Size
 from edgekit.errors import EdgekitError, WeightsError
 from edgekit.models._hub import cannot_be_had
 from edgekit.models.checkpoint import read_state
@@ -94,7 +95,7 @@ def loaded(file: str, arch: str = ARCH, **fields: Any) -> tuple[State, str]:
     """The weights that are taken of a file, and what is told of them."""
     told: list[str] = []
     source = ModelSource(arch=arch, weights=file, **fields)
-    model, *_ = load(source, Path(file), CLASSES, 32, told.append)
+    model, *_ = load(source, Path(file), CLASSES, Size.square(32), told.append)
     return model.state_dict(), "; ".join(told)
 
 

@@ -241,16 +241,6 @@ def test_grey_images(folder: Path) -> None:
     np.testing.assert_allclose(np.load(golden / "golden_scores.npy")[0], wanted, rtol=0.1)
 
 
-@brought("ONNX files", "A model of oblong images", "refused: only square inputs are read")
-def test_an_oblong_model_is_refused_with_a_way(folder: Path) -> None:
-    save_model(folder / "model.onnx", ends_of(32, 48))
-    code, words = build(folder, size=32)
-    assert code == 2
-    assert (
-        "it takes 32 x 48 pixels, and square inputs alone are read: export it for 48 x 48" in words
-    )
-
-
 @brought("ONNX files", "A model of another image size", "refused: names the line to write")
 def test_another_size_is_refused_with_the_line(folder: Path) -> None:
     save_model(folder / "model.onnx", ends_of(48, 48))

@@ -16,6 +16,7 @@ from edgekit.cli import cli
 from edgekit.data import formats
 from edgekit.data.framing import Framing
 from edgekit.data.images import decode
+from edgekit.data.size import Size
 from edgekit.errors import DataError
 from tests.brought import brought
 from tests.conftest import draw
@@ -286,7 +287,9 @@ def test_odd_exif(folder: Path) -> None:
         picture.save(folder / "images" / name, exif=exif)
         picture = picture.rotate(180)
     assert "unreadable" not in problems(folder)
-    assert isinstance(decode((folder / "images/bar/00.jpg").read_bytes(), Framing(32)), np.ndarray)
+    assert isinstance(
+        decode((folder / "images/bar/00.jpg").read_bytes(), Framing(Size.square(32))), np.ndarray
+    )
 
 
 @brought(

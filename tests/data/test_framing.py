@@ -6,9 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from edgekit.agent.classify import framed
 from edgekit.data.framing import FITS, Fit, Framing
+from edgekit.data.size import Size
 
-SIDES = st.integers(1, 200)
+SIDES = st.integers(1, 100)
+SIZES = st.builds(Size, st.integers(16, 48), st.integers(16, 48))
 
 
 def stripes() -> Image.Image:
@@ -17,35 +20,75 @@ def stripes() -> Image.Image:
     return Image.fromarray(np.tile(thirds, (30, 1, 1)))
 
 
+def noise(width: int, height: int) -> Image.Image:
+    pixels = np.random.default_rng(0).integers(90, 160, (height, width, 3), np.uint8)
+    return Image.fromarray(pixels)
+
+
 def colours(framing: Framing) -> list[str]:
     """What stands in the middle row, left to right."""
-    row = np.asarray(framing.apply(stripes()))[framing.size // 2]
+    row = np.asarray(framing.apply(stripes()))[framing.size.height // 2]
     names = ["black" if max(pixel) < 50 else "rgb"[int(pixel.argmax())] for pixel in row]
     return [name for i, name in enumerate(names) if not i or name != names[i - 1]]
 
 
 def test_a_crop_loses_the_sides_and_a_squash_shows_all() -> None:
-    crop = np.asarray(Framing(30).apply(stripes()))
+    crop = np.asarray(Framing(Size.square(30)).apply(stripes()))
     assert (crop.argmax(2) == 1).mean() == pytest.approx(2 / 3, abs=0.04)
-    assert colours(Framing(30, 0.5)) == ["g"]
-    assert colours(Framing(30, fit="squash")) == ["r", "g", "b"]
+    assert colours(Framing(Size.square(30), 0.5)) == ["g"]
+    assert colours(Framing(Size.square(30), fit="squash")) == ["r", "g", "b"]
 
 
 def test_padding_keeps_shapes_and_fills_with_black() -> None:
-    padded = np.asarray(Framing(30, fit="pad").apply(stripes()))
+    padded = np.asarray(Framing(Size.square(30), fit="pad").apply(stripes()))
     assert padded[:7].max() == 0
     assert padded[-7:].max() == 0
     assert padded[8:22].max(axis=2).min() > 100
-    assert colours(Framing(30, fit="pad")) == ["r", "g", "b"]
+    assert colours(Framing(Size.square(30), fit="pad")) == ["r", "g", "b"]
 
 
-@given(SIDES, SIDES, st.sampled_from(FITS), st.integers(16, 64))
-def test_any_picture_becomes_the_models_size(width: int, height: int, fit: Fit, size: int) -> None:
-    assert Framing(size, fit=fit).apply(Image.new("RGB", (width, height))).size == (size, size)
+@given(SIDES, SIDES, st.sampled_from(FITS), SIZES, st.floats(0.5, 1))
+def test_any_picture_becomes_the_models_size(
+    width: int, height: int, fit: Fit, size: Size, crop_pct: float
+) -> None:
+    framing = Framing(size, crop_pct, fit)
+    assert framing.apply(Image.new("RGB", (width, height))).size == (size.width, size.height)
+    # classify.py imports nothing of edgekit, and frames by the manifest's words.
+    photo = noise(width, height)
+    how = {"image_size": size.plain, "crop_pct": crop_pct, "fit": fit}
+    np.testing.assert_array_equal(np.asarray(framed(photo, how)), np.asarray(framing.apply(photo)))
+
+
+@given(SIDES, SIDES, st.sampled_from(FITS), SIZES)
+def test_a_turned_picture_becomes_the_turned_size(
+    width: int, height: int, fit: Fit, size: Size
+) -> None:
+    """Height and width are never taken for each other."""
+    photo, turned = noise(width, height), Size(size.width, size.height)
+    upright = np.asarray(Framing(size, fit=fit).apply(photo), int)
+    lying = Framing(turned, fit=fit).apply(photo.transpose(Image.Transpose.TRANSPOSE))
+    assert np.abs(np.asarray(lying, int).transpose(1, 0, 2) - upright).max() <= 3  # rounding
+
+
+@given(SIDES, SIDES, SIZES)
+def test_what_a_crop_leaves_out_is_its_shapes_share(width: int, height: int, size: Size) -> None:
+    shown = min(width / size.width, height / size.height)  # pixels of the picture for one of these
+    cut = 1 - shown**2 * size.width * size.height / (width * height)
+    assert Framing(size).left_out(width, height) == pytest.approx(cut, abs=1e-9)
+    assert Framing(size, fit="pad").left_out(width, height) == 0
+
+
+def test_a_picture_of_the_models_shape_is_the_same_with_every_fit() -> None:
+    wide = np.asarray(Framing(Size(20, 40)).apply(stripes()))
+    for fit in FITS:
+        other = Framing(Size(20, 40), fit=fit)
+        np.testing.assert_array_equal(np.asarray(other.apply(stripes())), wide)
+        assert colours(other) == ["r", "g", "b"]
 
 
 @pytest.mark.parametrize("fit", FITS)
 def test_a_square_picture_is_the_same_with_every_fit(fit: Fit) -> None:
     square = stripes().resize((40, 40))
-    cropped, other = Framing(32).apply(square), Framing(32, fit=fit).apply(square)
+    crop = Framing(Size.square(32))
+    cropped, other = crop.apply(square), crop.with_fit(fit).apply(square)
     np.testing.assert_array_equal(np.asarray(cropped), np.asarray(other))

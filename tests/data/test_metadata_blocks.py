@@ -15,6 +15,7 @@ from PIL import Image
 from edgekit.data.framing import Framing
 from edgekit.data.images import decode
 from edgekit.data.metadata_blocks import metadata_fault
+from edgekit.data.size import Size
 from tests.mutations import damaged, fuzz
 
 
@@ -56,7 +57,7 @@ EXIF = b"Exif\0\0II*\0\x08\0\0\0" + bytes(65_000)
 )
 def test_too_much_metadata_is_refused_at_once(content: bytes) -> None:
     start = time.monotonic()
-    found = decode(content, Framing(32))
+    found = decode(content, Framing(Size.square(32)))
     assert isinstance(found, str)
     assert "MB of metadata in" in found
     assert time.monotonic() - start < 5

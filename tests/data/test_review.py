@@ -13,6 +13,7 @@ from edgekit.data.headers import Header, read_headers
 from edgekit.data.inventory import Inventory, take_inventory
 from edgekit.data.problem import ProblemKind
 from edgekit.data.review import Review, review
+from edgekit.data.size import Size
 from edgekit.data.sources.imagefolder import ImageFolder
 from edgekit.data.splits import divide
 from edgekit.errors import DataError
@@ -20,7 +21,7 @@ from edgekit.errors import DataError
 
 @pytest.fixture
 def source(images_folder: Path) -> ImageFolder:
-    return ImageFolder(source="imagefolder", path=images_folder, image_size=32)
+    return ImageFolder(source="imagefolder", path=images_folder, image_size=Size.square(32))
 
 
 def taken(source: ImageFolder) -> Inventory:

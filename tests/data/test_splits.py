@@ -31,6 +31,7 @@ from edgekit.data.images import (
     decode_folder,
 )
 from edgekit.data.inventory import Inventory, take_inventory
+from edgekit.data.size import Size
 from edgekit.data.sources.base import Listing, Sample, SplitName
 from edgekit.data.sources.imagefolder import ImageFolder
 from edgekit.data.splits import SplitData, count_doubled, divide
@@ -50,7 +51,7 @@ def _relative_paths_begin_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def source_of(path: Path | str = ".", **fields: Any) -> ImageFolder:
-    return ImageFolder(source="imagefolder", path=Path(path), image_size=32, **fields)
+    return ImageFolder(source="imagefolder", path=Path(path), image_size=Size.square(32), **fields)
 
 
 def inventory_of(rows: list[Row]) -> Inventory:
@@ -386,7 +387,7 @@ def test_a_listing_that_contradicts_itself_is_refused(
 
     for _, file, _ in samples:
         (tmp_path / file).write_bytes(file.encode())
-    own = Own(source="imagefolder", path=Path(), image_size=32)
+    own = Own(source="imagefolder", path=Path(), image_size=Size.square(32))
     with pytest.raises(DataError, match=message):
         take_inventory(own, tmp_path / "digests")
 
@@ -566,7 +567,7 @@ def test_decoding_turns_an_image_upright() -> None:
     image = Image.fromarray(pixels)
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise: the left becomes the top
-    upright = decode(encoded(image, "JPEG", exif=exif, quality=95), Framing(16))
+    upright = decode(encoded(image, "JPEG", exif=exif, quality=95), Framing(Size.square(16)))
     assert not isinstance(upright, str)
     assert upright[:6].mean() > 240
     assert upright[-6:].mean() < 15
@@ -575,32 +576,34 @@ def test_decoding_turns_an_image_upright() -> None:
 def test_decoding_resizes_the_shorter_side_and_crops_the_centre() -> None:
     pixels = np.zeros((30, 90, 3), np.uint8)
     pixels[:, 30:60] = (255, 0, 0)
-    whole = decode(encoded(Image.fromarray(pixels)), Framing(30))
+    whole = decode(encoded(Image.fromarray(pixels)), Framing(Size.square(30)))
     assert not isinstance(whole, str)
     assert (whole == (255, 0, 0)).all()
-    wide = decode(encoded(Image.fromarray(pixels)), Framing(30, 0.5))
+    wide = decode(encoded(Image.fromarray(pixels)), Framing(Size.square(30), 0.5))
     assert not isinstance(wide, str)
     assert wide.shape == (30, 30, 3)
 
 
 @pytest.mark.parametrize("size", [(1, 50_000), (50_000, 1), (2, 41)])
 def test_a_strip_is_no_picture(size: tuple[int, int]) -> None:
-    assert f"{size[0]}x{size[1]}" in str(decode(encoded(Image.new("RGB", size)), Framing(160)))
-    assert not isinstance(decode(encoded(Image.new("RGB", (2, 40))), Framing(16)), str)
+    assert f"{size[0]}x{size[1]}" in str(
+        decode(encoded(Image.new("RGB", size)), Framing(Size.square(160)))
+    )
+    assert not isinstance(decode(encoded(Image.new("RGB", (2, 40))), Framing(Size.square(16))), str)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "LA"])
 def test_every_8_bit_mode_becomes_rgb(mode: str) -> None:
     image = Image.new("RGB", (20, 20), (200, 200, 200)).convert(mode)
     form = "TIFF" if mode == "CMYK" else "PNG"
-    result = decode(encoded(image, form), Framing(16))
+    result = decode(encoded(image, form), Framing(Size.square(16)))
     assert not isinstance(result, str)
     assert result.shape == (16, 16, 3)
 
 
 def test_sixteen_bits_a_channel_are_refused_not_clipped_to_white() -> None:
     deep = Image.fromarray(np.full((20, 20), 1000, np.uint16))
-    assert "8 bits" in str(decode(encoded(deep), Framing(16)))
+    assert "8 bits" in str(decode(encoded(deep), Framing(Size.square(16))))
 
 
 def test_postscript_under_an_images_name_starts_no_ghostscript(
@@ -609,10 +612,10 @@ def test_postscript_under_an_images_name_starts_no_ghostscript(
     started: list[Any] = []
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args, **_: started.append(args))
     program = encoded(Image.new("RGB", (20, 20)), "EPS")
-    assert "no image of a kind that is read" in str(decode(program, Framing(16)))
+    assert "no image of a kind that is read" in str(decode(program, Framing(Size.square(16))))
     (tmp_path / "photo.jpg").write_bytes(program)
     with pytest.raises(DataError, match=r"photo.jpg cannot be read: it is no image of a kind"):
-        decode_folder(tmp_path, Framing(16), 1)
+        decode_folder(tmp_path, Framing(Size.square(16)), 1)
     assert not started
 
 
@@ -631,7 +634,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(
     monkeypatch.setattr(ImageFile.ImageFile, "load", loads)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        reason = decode(bytes(content), Framing(16))
+        reason = decode(bytes(content), Framing(Size.square(16)))
     assert told in str(reason)
     assert "100 million are the limit" in str(reason)
 
@@ -639,7 +642,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(
 @pytest.mark.parametrize("form", ["JPEG2000", "TGA", "GIF", "WEBP", "ICO", "PCX", "SGI"])
 def test_what_pillow_decodes_itself_is_read(form: str) -> None:
     image = Image.effect_noise((32, 32), 60).convert("RGB")
-    assert not isinstance(decode(encoded(image, form), Framing(16)), str)
+    assert not isinstance(decode(encoded(image, form), Framing(Size.square(16))), str)
 
 
 SEEDS = [
@@ -653,9 +656,9 @@ def test_an_exif_block_that_cannot_be_read_turns_nothing(monkeypatch: pytest.Mon
         raise struct.error("unpack requires a buffer of 4 bytes")
 
     content = encoded(Image.effect_noise((16, 16), 60).convert("RGB"))
-    sound = decode(content, Framing(16))
+    sound = decode(content, Framing(Size.square(16)))
     monkeypatch.setattr(Image.Image, "getexif", broken)
-    assert np.array_equal(decode(content, Framing(16)), sound)
+    assert np.array_equal(decode(content, Framing(Size.square(16))), sound)
 
 
 @pytest.mark.parametrize("orientation", range(9))
@@ -665,7 +668,7 @@ def test_a_photo_is_turned_as_its_exif_block_says(orientation: int) -> None:
     stream = io.BytesIO()
     Image.effect_noise((16, 16), 60).convert("RGB").save(stream, "PNG", exif=exif)
     turned = ImageOps.exif_transpose(Image.open(stream))
-    assert np.array_equal(decode(stream.getvalue(), Framing(16)), np.asarray(turned))
+    assert np.array_equal(decode(stream.getvalue(), Framing(Size.square(16))), np.asarray(turned))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
@@ -683,7 +686,7 @@ def test_damaged_bytes_give_an_image_or_a_reason_never_an_error(
         damaged[place % len(damaged)] = value
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Image, "MAX_IMAGE_PIXELS", 500_000)  # a damaged size must not cost a GB
-        result = decode(bytes(damaged[: len(damaged) - cut]), Framing(16))
+        result = decode(bytes(damaged[: len(damaged) - cut]), Framing(Size.square(16)))
     assert result if isinstance(result, str) else result.shape == (16, 16, 3)
 
 

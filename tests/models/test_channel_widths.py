@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from edgekit.data.size import Size
 from edgekit.errors import WeightsError
 from edgekit.models import channel_widths, timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card, read_card
@@ -24,8 +25,8 @@ CARD = Card(
 def pruned(arch: str = ARCH, size: int = 32) -> torch.nn.Module:
     """Every second channel of the lower half of each group is gone."""
     torch.manual_seed(0)
-    model: torch.nn.Module = timm_models.create(arch, 2, image_size=size)
-    dependencies = Dependencies(model, size)
+    model: torch.nn.Module = timm_models.create(arch, 2, image_size=Size.square(size))
+    dependencies = Dependencies(model, Size.square(size))
     dependencies.cut({g.name: range(0, g.width // 2, 2) for g in dependencies.groups})
     return model.eval()
 
@@ -34,7 +35,7 @@ def pruned(arch: str = ARCH, size: int = 32) -> torch.nn.Module:
 def test_a_cut_network_is_rebuilt_to_the_last_bit(arch: str, tmp_path: Path) -> None:
     model = pruned(arch, 64)
     widths = changed_widths(model, timm_models.create(arch, 2))
-    card = CARD.model_copy(update={"arch": arch, "image_size": 64, "widths": widths})
+    card = CARD.model_copy(update={"arch": arch, "image_size": Size.square(64), "widths": widths})
     timm_models.save(model, card, tmp_path)
     read = read_card(tmp_path / WEIGHTS_FILE)
     assert read == card
@@ -52,7 +53,7 @@ def test_a_network_that_was_not_cut_has_no_widths() -> None:
 
 def test_widths_name_only_what_was_cut() -> None:
     model = timm_models.create(ARCH, 2)
-    dependencies = Dependencies(model, 32)
+    dependencies = Dependencies(model, Size.square(32))
     group = next(g for g in dependencies.groups if g.name == "conv_head")
     dependencies.cut({group.name: [0, 1, 2]})
     widths = changed_widths(model, timm_models.create(ARCH, 2))
@@ -68,7 +69,7 @@ def test_published_weights_of_a_pruned_network_are_loaded(tmp_path: Path) -> Non
     widths = changed_widths(model, timm_models.create(ARCH, 2))
     timm_models.save(model, CARD.model_copy(update={"widths": widths}), tmp_path)
     source = ModelSource(weights=WEIGHTS_FILE, arch=ARCH)
-    loaded, *_ = timm_models.load(source, tmp_path / WEIGHTS_FILE, CARD.classes, 32)
+    loaded, *_ = timm_models.load(source, tmp_path / WEIGHTS_FILE, CARD.classes, Size.square(32))
     for name, tensor in load_file(tmp_path / WEIGHTS_FILE).items():
         assert torch.equal(loaded.state_dict()[name], tensor)
 
@@ -79,7 +80,7 @@ def test_a_pruned_network_takes_a_head_for_other_classes(tmp_path: Path) -> None
     timm_models.save(model, CARD.model_copy(update={"widths": widths}), tmp_path)
     source = ModelSource(weights=WEIGHTS_FILE, arch=ARCH, head="new")
     classes = ("a", "b", "c")
-    loaded, *_ = timm_models.load(source, tmp_path / WEIGHTS_FILE, classes, 32)
+    loaded, *_ = timm_models.load(source, tmp_path / WEIGHTS_FILE, classes, Size.square(32))
     assert loaded(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
 
 

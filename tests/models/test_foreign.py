@@ -23,6 +23,7 @@ from PIL import Image
 from edgekit.build.plan import Plan, make_plan
 from edgekit.build.run import Build, execute
 from edgekit.data.framing import Framing
+from edgekit.data.size import Size
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
@@ -191,7 +192,8 @@ def kept(path: Path, into: Path, classes: tuple[str, ...] = CLASSES, **fields: A
     context = Context(progress=lambda done, total, note: None, partial=into)
     store = Store(into / "store")
     with store.workspace() as folder:
-        metadata = LoadForeign(source, Framing(SIZE)).run({"splits": splits}, folder, context)
+        load = LoadForeign(source, Framing(Size.square(SIZE)))
+        metadata = load.run({"splits": splits}, folder, context)
         return store.commit("key", folder, metadata, (), 0)
 
 

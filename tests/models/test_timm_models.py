@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from edgekit.data.framing import Framing
+from edgekit.data.size import Size
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
@@ -36,6 +37,7 @@ from edgekit.models.timm_models import (
     create,
     load,
     load_backbone,
+    rebuild,
     reset_head,
     restore,
     save,
@@ -150,7 +152,7 @@ def test_a_checkpoint_of_torchvision_is_read_and_its_copy_has_a_classifier_of_it
     made = create(arch, 3)
     torch.save(made.state_dict(), tmp_path / "w.pth")
     source = ModelSource(arch=arch, weights="w.pth", classes=("a", "b", "c"))
-    model, _, _ = load(source, tmp_path / "w.pth", ("a", "b", "c"), 64)
+    model, _, _ = load(source, tmp_path / "w.pth", ("a", "b", "c"), Size.square(64))
     for name, value in made.state_dict().items():
         torch.testing.assert_close(model.state_dict()[name], value)
     other = copy.deepcopy(model)
@@ -272,7 +274,7 @@ def test_an_unknown_tag_of_a_known_architecture_is_wrong_input() -> None:
 
 def test_macs_of_a_convolution_are_those_counted_by_hand() -> None:
     layer = torch.nn.Conv2d(3, 8, 3, padding=1)
-    assert count_macs(layer, 10) == 10 * 10 * 8 * 3 * 3 * 3
+    assert count_macs(layer, Size.square(10)) == 10 * 10 * 8 * 3 * 3 * 3
 
 
 # The action
@@ -284,7 +286,7 @@ def loaded(base: Path, source: ModelSource, *classes: str) -> tuple[Path, FloatM
     divided = SplitsMetadata(classes=classes, fingerprint="f" * 64, counts={}).record()
     splits = Artifact(digest="", path=base, files={}, metadata=divided, parents=())
     context = Context(progress=lambda done, total, note: None, partial=base)
-    action = LoadModel(source, Framing(SIZE))
+    action = LoadModel(source, Framing(Size.square(SIZE)))
     return into / WEIGHTS_FILE, action.run({"splits": splits}, into, context)
 
 
@@ -313,10 +315,30 @@ def test_a_pruned_file_gives_its_features_without_its_classifier(tmp_path: Path)
     resize(model, widths)
     save(model, card("a", "b").model_copy(update={"widths": widths}), tmp_path)
     source = ModelSource(arch=ARCH, weights=WEIGHTS_FILE)
-    backbone, *_ = load_backbone(source, tmp_path / WEIGHTS_FILE, SIZE)
+    backbone, *_ = load_backbone(source, tmp_path / WEIGHTS_FILE, Size.square(SIZE))
     image = torch.rand(1, 3, SIZE, SIZE)
     with torch.inference_mode():
         assert torch.equal(model.classifier(backbone(image)), model(image))
+
+
+@pytest.mark.parametrize("arch", ["test_vit", ARCH])
+def test_a_network_takes_oblong_images(arch: str, tmp_path: Path) -> None:
+    """One that is built for a size, too, and its features."""
+    size = Size(32, 64)
+    model = create(arch, 2, image_size=size)
+    tall = create(arch, 2, image_size=Size(64, 32))
+    square = create(arch, 2, image_size=Size.square(32))
+    assert count_macs(model, size) == count_macs(tall, Size(64, 32))
+    assert count_macs(model, size) > 1.8 * count_macs(square, Size.square(32))
+    save(model, card("a", "b", arch=arch, image_size=size), tmp_path)
+    known = read_card(tmp_path / WEIGHTS_FILE)
+    assert known
+    assert known.image_size == size
+    image = torch.rand(1, 3, *size)
+    with torch.inference_mode():
+        assert torch.equal(rebuild(known, tmp_path / WEIGHTS_FILE)(image), model(image))
+        backbone, *_ = load_backbone(ModelSource(arch=arch, weights="scratch"), None, size)
+        assert backbone(image).shape == (1, model.num_features)
 
 
 def test_other_checkpoints_have_no_card(tmp_path: Path) -> None:
@@ -387,7 +409,8 @@ def test_a_new_head_starts_near_zero_and_the_same_in_every_build(tmp_path: Path)
 def test_the_key_follows_the_content_of_the_weights_not_their_path(tmp_path: Path) -> None:
     for name, value in (("a.pt", b"1"), ("b.pt", b"1"), ("c.pt", b"2")):
         (tmp_path / name).write_bytes(value)
-    a, b, c = (LoadModel(source_of(f"{n}.pt"), Framing(SIZE)).settings() for n in ("a", "b", "c"))
+    framing = Framing(Size.square(SIZE))
+    a, b, c = (LoadModel(source_of(f"{n}.pt"), framing).settings() for n in ("a", "b", "c"))
     assert a == b != c
 
 
@@ -397,6 +420,7 @@ HUB = """\
 import json, sys
 from pathlib import Path
 from edgekit.data.framing import Framing
+from edgekit.data.size import Size
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.errors import WeightsError
@@ -415,7 +439,7 @@ def load(head):
     splits = Artifact(digest="", path=folder, files={}, metadata=divided, parents=())
     context = Context(progress=print, partial=folder)
     source = ModelSource(arch="test_efficientnet", weights="pretrained", head=head)
-    LoadModel(source, Framing(32)).run({"splits": splits}, folder, context)
+    LoadModel(source, Framing(Size.square(32))).run({"splits": splits}, folder, context)
 
 load("new")
 said["stem"] = float(read_state(folder / "model.safetensors")["conv_stem.weight"].sum())

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from edgekit.data.size import Size
 from edgekit.models import timm_models
 from edgekit.pruning import cost
 from edgekit.pruning.groups import Dependencies
@@ -17,10 +18,10 @@ SIZE = 64
 )
 def test_operations_and_parameters_of_a_cut_are_counted_exactly(arch: str) -> None:
     model: Any = timm_models.create(arch, 2)
-    dependencies = Dependencies(model, SIZE)
-    network = read_network(model, SIZE, dependencies.groups)
+    dependencies = Dependencies(model, Size.square(SIZE))
+    network = read_network(model, Size.square(SIZE), dependencies.groups)
     weighed, counted = cost.parameters(network), cost.macs(network)
-    attention = timm_models.count_macs(model, SIZE) - counted.total(network.dense)
+    attention = timm_models.count_macs(model, Size.square(SIZE)) - counted.total(network.dense)
     assert weighed.total(network.dense) == sum(p.numel() for p in model.parameters())
     widths = [group.width - group.width // 4 for group in network.groups]
     dependencies.cut(
@@ -28,13 +29,13 @@ def test_operations_and_parameters_of_a_cut_are_counted_exactly(arch: str) -> No
     )
     assert weighed.total(widths) == sum(p.numel() for p in model.parameters())
     # The products of an attention are no layers, and no cut changes them.
-    assert counted.total(widths) + attention == timm_models.count_macs(model, SIZE)
+    assert counted.total(widths) + attention == timm_models.count_macs(model, Size.square(SIZE))
     assert "vit" in arch or not attention
 
 
 def test_what_is_saved_is_the_difference_of_the_totals() -> None:
     model = timm_models.create("test_efficientnet", 2)
-    network = read_network(model, SIZE, Dependencies(model, SIZE).groups)
+    network = read_network(model, Size.square(SIZE), Dependencies(model, Size.square(SIZE)).groups)
     for measure in (cost.macs(network), cost.parameters(network)):
         for g, group in enumerate(network.groups):
             after = list(network.dense)
@@ -45,5 +46,5 @@ def test_what_is_saved_is_the_difference_of_the_totals() -> None:
 
 def test_a_network_at_its_own_widths_costs_itself() -> None:
     model = timm_models.create("test_resnet", 2)
-    network = read_network(model, SIZE, Dependencies(model, SIZE).groups)
+    network = read_network(model, Size.square(SIZE), Dependencies(model, Size.square(SIZE)).groups)
     assert cost.macs(network).share(network.dense) == 1

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from edgekit.data.size import Size
 from edgekit.errors import NotAsAsked
 from edgekit.models import timm_models
 from edgekit.models.channel_widths import changed_widths
@@ -43,7 +44,7 @@ def some_channels(group: Group) -> list[int]:
 def test_every_group_can_be_cut(arch: str) -> None:
     model, size = model_of(arch)
     before = sum(p.numel() for p in model.parameters())
-    dependencies = Dependencies(model, size)
+    dependencies = Dependencies(model, Size.square(size))
     assert len(dependencies.groups) > 4
     dropped = {group.name: some_channels(group) for group in dependencies.groups}
     dependencies.cut(dropped)
@@ -61,7 +62,7 @@ def test_every_group_can_be_cut(arch: str) -> None:
 def test_channels_that_are_zero_are_not_missed(arch: str) -> None:
     """The whole of a group is found: its channels silenced, or cut, give the same scores."""
     model, size = model_of(arch)
-    dependencies = Dependencies(model, size)
+    dependencies = Dependencies(model, Size.square(size))
     modules = dict(model.named_modules())
     dropped = {}
     for group in dependencies.groups:
@@ -90,9 +91,8 @@ def silence(group: Group, modules: dict[str, Any], channels: set[int]) -> None:
 def test_the_classifier_keeps_its_classes(arch: str) -> None:
     model, size = model_of(arch)
     head = model.get_classifier()
-    outputs = {
-        m.module for g in Dependencies(model, size).groups for m in g.members if m.side != "in"
-    }
+    groups = Dependencies(model, Size.square(size)).groups
+    outputs = {m.module for g in groups for m in g.members if m.side != "in"}
     assert not [n for n, module in model.named_modules() if module is head and n in outputs]
 
 
@@ -100,7 +100,7 @@ def test_a_linear_attention_is_cut_at_both_ends_and_its_heads_stay() -> None:
     model, size = model_of("efficientvit_b0")
     attention = model.stages[3].blocks[1].context_module.main
     heads = attention.qkv.conv.out_channels
-    dependencies = Dependencies(model, size)
+    dependencies = Dependencies(model, Size.square(size))
     group = next(g for g in dependencies.groups if "stages.3.blocks.0.main.point_conv" in g.name)
     dependencies.cut({group.name: range(16)})
     assert attention.qkv.conv.in_channels == group.width - 16
@@ -111,7 +111,7 @@ def test_a_linear_attention_is_cut_at_both_ends_and_its_heads_stay() -> None:
 
 def test_what_a_window_attention_reads_is_left_alone() -> None:
     model, size = model_of("efficientvit_m0")
-    groups = Dependencies(model, size).groups
+    groups = Dependencies(model, Size.square(size)).groups
     cut = {m.module for g in groups for m in g.members if m.side != "in"}
     assert "stages.0.blocks.0.ffn0.m.pw1.conv" in cut
     # What patch_embed.conv4 makes goes through the residual sums to the first attention.
@@ -125,11 +125,12 @@ def test_grouped_convolutions_are_left_alone() -> None:
         if isinstance(module, torch.nn.Conv2d) and 1 < module.groups < module.out_channels
     }  # fmt: skip
     assert grouped
-    assert not {m.module for g in Dependencies(model, size).groups for m in g.members} & grouped
+    groups = Dependencies(model, Size.square(size)).groups
+    assert not {m.module for g in groups for m in g.members} & grouped
 
 
 def test_an_architecture_that_cannot_be_traced_is_named() -> None:
     model, _ = model_of("test_resnet")
     model.forward = lambda x: 1 / 0
     with pytest.raises(NotAsAsked, match="cannot trace test_resnet: ZeroDivisionError"):
-        Dependencies(model, SIZE)
+        Dependencies(model, Size.square(SIZE))

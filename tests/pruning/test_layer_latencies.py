@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgekit.data.size import Size
 from edgekit.engine.action import Context
 from edgekit.engine.store import Store
 from edgekit.evaluation.measure import HERE, Candidate, Host, MeasureResult, Timing
@@ -37,7 +38,7 @@ PLACE = Layer(kind="conv", height=4, width=4, cin=64, cout=32)
 @pytest.fixture(scope="module")
 def network() -> Network:
     model = timm_models.create("test_efficientnet", 2)
-    return read_network(model, 32, Dependencies(model, 32).groups)
+    return read_network(model, Size.square(32), Dependencies(model, Size.square(32)).groups)
 
 
 def seconds_of(layer: Layer) -> float:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from edgekit.data.size import Size
 from edgekit.models import timm_models
 from edgekit.quantization.equalization import equalise, layer_links, norm_links
 from edgekit.quantization.fold_batch_norm import fold_batch_norm
@@ -41,7 +42,7 @@ BATCHES = [torch.rand(4, 3, 12, 12)]
 @pytest.mark.parametrize("groups", [1, 8])
 def test_channels_reach_alike_and_the_scores_stay(groups: int) -> None:
     model = uneven(nn.ReLU(), groups)
-    links = layer_links(model, 12)
+    links = layer_links(model, Size.square(12))
     assert [(link.makers, link.takers) for link in links] == [(("one",), ("two",))]
     scaled = copy.deepcopy(model)
     equalise(scaled, links, BATCHES)
@@ -59,13 +60,13 @@ def test_channels_reach_alike_and_the_scores_stay(groups: int) -> None:
 
 
 def test_relu6_is_left_alone_since_its_limit_cannot_be_scaled() -> None:
-    assert layer_links(uneven(nn.ReLU6()), 12) == []
-    assert layer_links(uneven(nn.Hardswish()), 12) == []
+    assert layer_links(uneven(nn.ReLU6()), Size.square(12)) == []
+    assert layer_links(uneven(nn.Hardswish()), Size.square(12)) == []
 
 
 def test_layer_norm_is_smoothed_in_front_of_attention() -> None:
-    model = timm_models.create("vit_tiny_patch16_224", 3, image_size=32)
-    links = norm_links(model, 32)
+    model = timm_models.create("vit_tiny_patch16_224", 3, image_size=Size.square(32))
+    links = norm_links(model, Size.square(32))
     assert len(links) == 24
     assert links[0].makers == ("blocks.0.norm1",)
     assert links[0].takers == ("blocks.0.attn.qkv",)
@@ -80,8 +81,8 @@ def test_layer_norm_is_smoothed_in_front_of_attention() -> None:
     ("arch", "linked"), [("mobilenetv4_conv_small", 20), ("tf_efficientnet_lite0", 0)]
 )
 def test_what_real_networks_offer(arch: str, linked: int) -> None:
-    model = fold_batch_norm(timm_models.create(arch, 3), 64)
-    links = layer_links(model, 64)
+    model = fold_batch_norm(timm_models.create(arch, 3), Size.square(64))
+    links = layer_links(model, Size.square(64))
     assert len(links) >= linked
     x = torch.rand(2, 3, 64, 64)
     scaled = copy.deepcopy(model)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from edgekit.data.size import Size
 from edgekit.errors import EdgekitError
 from edgekit.models import timm_models
 from edgekit.quantization import fake_quant
@@ -36,8 +37,8 @@ def images() -> list[torch.Tensor]:
 def simulated(
     model: Any, images: list[torch.Tensor], method: CalibrationMethod = "minmax"
 ) -> tuple[Any, Any]:
-    folded = fold_batch_norm(model, SIZE)
-    seen = trace(folded, SIZE)
+    folded = fold_batch_norm(model, Size.square(SIZE))
+    seen = trace(folded, Size.square(SIZE))
     ranges = fake_quant.observe(folded, seen, images, method)
     return folded, fake_quant.simulator(folded, seen, ranges)
 
@@ -84,7 +85,7 @@ def test_the_other_images_of_a_batch_change_nothing(images: list[torch.Tensor]) 
 
 def test_weights_on_their_grid_stay_there(images: list[torch.Tensor]) -> None:
     folded, simulator = simulated(timm_models.create("test_efficientnet", 2), images)
-    names = fake_quant.weight_names(folded, trace(folded, SIZE))
+    names = fake_quant.weight_names(folded, trace(folded, Size.square(SIZE)))
     kinds = (nn.Conv2d, nn.Linear)
     assert set(names) == {f"{n}.weight" for n, m in folded.named_modules() if isinstance(m, kinds)}
     with torch.no_grad():

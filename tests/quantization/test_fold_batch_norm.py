@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from edgekit.data.size import Size
 from edgekit.models import timm_models
 from edgekit.quantization.fold_batch_norm import NormalizedLayer, fold_batch_norm, is_trivial, pairs
 
@@ -39,7 +40,7 @@ def norms(model: Any) -> list[Any]:
 def test_a_folded_network_gives_the_same_scores(arch: str) -> None:
     model = lived_in(timm_models.create(arch, 5))
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    folded = fold_batch_norm(model, 96)
+    folded = fold_batch_norm(model, Size.square(96))
     x = torch.randn(2, 3, 96, 96)
     with torch.no_grad():
         before, after = model(x), folded(x)
@@ -57,21 +58,21 @@ def test_a_folded_network_gives_the_same_scores(arch: str) -> None:
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_folding_twice_changes_no_bit(arch: str) -> None:
-    folded = fold_batch_norm(lived_in(timm_models.create(arch, 5)), 96)
-    twice = fold_batch_norm(folded, 96)
+    folded = fold_batch_norm(lived_in(timm_models.create(arch, 5)), Size.square(96))
+    twice = fold_batch_norm(folded, Size.square(96))
     state = folded.state_dict()
     assert all(torch.equal(t, state[name]) for name, t in twice.state_dict().items())
 
 
 def test_pairs_name_what_follows_each_layer() -> None:
-    found = pairs(timm_models.create("mobilenetv3_small_100", 5), 64)
+    found = pairs(timm_models.create("mobilenetv3_small_100", 5), Size.square(64))
     assert found[0] == NormalizedLayer("conv_stem", "bn1", "hardswish")
     assert NormalizedLayer("blocks.0.0.conv_dw", "blocks.0.0.bn1", "relu") in found
     assert NormalizedLayer("blocks.0.0.se.conv_reduce", None, "relu") in found
     assert NormalizedLayer("blocks.0.0.se.conv_expand", None, "hardsigmoid") in found
     assert NormalizedLayer("blocks.1.0.conv_pwl", "blocks.1.0.bn3", None) in found
     assert found[-1] == NormalizedLayer("classifier", None, None)
-    lite = pairs(timm_models.create("tf_efficientnet_lite0", 5), 64)
+    lite = pairs(timm_models.create("tf_efficientnet_lite0", 5), Size.square(64))
     assert lite[0] == NormalizedLayer("conv_stem", "bn1", "relu6")
 
 
@@ -113,14 +114,14 @@ class Odd(nn.Module):
 
 def test_a_batch_norm_that_does_not_belong_to_one_layer_is_left() -> None:
     model = lived_in(Odd())
-    found = {layer.name: layer for layer in pairs(model, 16)}
+    found = {layer.name: layer for layer in pairs(model, Size.square(16))}
     assert found["shared"] == NormalizedLayer("shared", None, None)
     assert found["tapped"] == NormalizedLayer("tapped", None, None)
     assert found["plain"] == NormalizedLayer("plain", None, None)
     assert found["deep"] == NormalizedLayer("deep", "after_deep", "relu")
     assert found["fc"] == NormalizedLayer("fc", "after_fc", None)
     assert "computed" not in found
-    folded = fold_batch_norm(model, 16)
+    folded = fold_batch_norm(model, Size.square(16))
     x = torch.randn(2, 3, 16, 16)
     with torch.no_grad():
         torch.testing.assert_close(folded(x), model(x), rtol=1e-4, atol=1e-5)

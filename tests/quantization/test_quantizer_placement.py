@@ -4,13 +4,14 @@ import pytest
 import torch
 from torch import nn
 
+from edgekit.data.size import Size
 from edgekit.models import timm_models
 from edgekit.quantization.quantizer_placement import quantizer_positions
 from edgekit.quantization.trace import IMAGE, trace
 
 
 def named(arch: str, size: int = 64) -> set[str]:
-    return set(quantizer_positions(trace(timm_models.create(arch, 5), size)).values())
+    return set(quantizer_positions(trace(timm_models.create(arch, 5), Size.square(size))).values())
 
 
 def test_a_hard_swish_network_has_tensors_before_and_after_each_activation() -> None:
@@ -34,7 +35,9 @@ def test_a_linear_attention_stays_float_up_to_its_quotient() -> None:
 
 @pytest.mark.parametrize("arch", ["mobilenetv4_conv_small", "efficientvit_m0", "convnext_atto"])
 def test_no_two_points_share_a_name(arch: str) -> None:
-    names = Counter(quantizer_positions(trace(timm_models.create(arch, 5), 96)).values())
+    names = Counter(
+        quantizer_positions(trace(timm_models.create(arch, 5), Size.square(96))).values()
+    )
     assert max(names.values()) == 1
 
 
@@ -56,7 +59,7 @@ class Forms(nn.Module):
 
 
 def test_operators_in_place_and_twice_are_told_apart() -> None:
-    seen = trace(Forms(), 8)
+    seen = trace(Forms(), Size.square(8))
     assert [c.function for c in seen.calls] == [
         "conv2d", "add", "relu", "add", "mul", "flatten", "transpose", "mean",
     ]  # fmt: skip
@@ -71,7 +74,7 @@ def test_operators_in_place_and_twice_are_told_apart() -> None:
 def test_a_trace_leaves_the_model_as_it_was() -> None:
     model = timm_models.create("test_efficientnet", 2).train()
     state = {name: t.clone() for name, t in model.state_dict().items()}
-    trace(model, 32)
+    trace(model, Size.square(32))
     assert model.training
     assert all(torch.equal(t, state[name]) for name, t in model.state_dict().items())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())

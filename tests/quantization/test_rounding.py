@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from edgekit.data.size import Size
 from edgekit.models import timm_models
 from edgekit.quantization.fake_quant import MAX_WEIGHT
 from edgekit.quantization.fold_batch_norm import fold_batch_norm
@@ -84,7 +85,7 @@ def net() -> Any:
     assert model.norm.running_var is not None
     model.norm.running_mean.normal_(std=0.3)
     model.norm.running_var.uniform_(0.5, 2)
-    return fold_batch_norm(model, 16)
+    return fold_batch_norm(model, Size.square(16))
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_the_mean_output_is_the_float_one_again(net: Any, batches: list[torch.Te
             return normed.mean(dim=(0, 2, 3))
 
     corrected = copy.deepcopy(coarse)
-    count = correct_bias(corrected, 16, batches, meant)
+    count = correct_bias(corrected, Size.square(16), batches, meant)
     for model in (coarse, corrected):
         model.conv.weight.data = nearest(model.conv.weight.data)
     assert count == 2  # the head has no bias that could be corrected
@@ -138,7 +139,7 @@ def test_rounding_leaves_weights_that_plain_rounding_keeps(
 
 @pytest.mark.parametrize("arch", ["tf_efficientnet_lite0", "efficientvit_b0", "efficientnet_b0"])
 def test_every_layer_of_a_real_network_is_seen(arch: str) -> None:
-    model = fold_batch_norm(timm_models.create(arch, 4), 64)
+    model = fold_batch_norm(timm_models.create(arch, 4), Size.square(64))
     found = observe(model, [torch.rand(2, 3, 64, 64)])
     assert set(found) == set(layers(model))
     for name, layer in layers(model).items():

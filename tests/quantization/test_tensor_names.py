@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from edgekit.data.size import Size
 from edgekit.quantization import fake_quant, tensor_names
 from edgekit.quantization import ranges as choices
 from edgekit.quantization.fold_batch_norm import fold_batch_norm
@@ -55,15 +56,17 @@ def network() -> Any:
 @pytest.fixture(scope="module")
 def snapped() -> Any:
     """What qat leaves: folded, and its weights on their grid."""
-    folded = fold_batch_norm(network(), SIZE)
-    fake_quant.snap(folded, fake_quant.weight_names(folded, trace(folded, SIZE)))
+    folded = fold_batch_norm(network(), Size.square(SIZE))
+    fake_quant.snap(folded, fake_quant.weight_names(folded, trace(folded, Size.square(SIZE))))
     return folded
 
 
 @pytest.fixture(scope="module")
 def ranges(snapped: Any) -> dict[str, tuple[float, float]]:
     planes = torch.from_numpy((IMAGES / 127.5 - 1).astype(np.float32)).permute(0, 3, 1, 2)
-    return fake_quant.observe(snapped, trace(snapped, SIZE), torch.split(planes, 1), "mse")
+    return fake_quant.observe(
+        snapped, trace(snapped, Size.square(SIZE)), torch.split(planes, 1), "mse"
+    )
 
 
 @pytest.fixture(scope="module", params=sorted(NEEDS))
@@ -224,7 +227,7 @@ def test_tensors_of_one_size_are_told_apart_by_their_values() -> None:
 
 
 def test_probes_are_images_of_any_size() -> None:
-    found = tensor_names.probes(33)
-    assert found.shape == (tensor_names.PROBE_IMAGES, 33, 33, 3)
+    found = tensor_names.probes(Size(33, 50))
+    assert found.shape == (tensor_names.PROBE_IMAGES, 33, 50, 3)
     assert found.dtype == np.uint8
     assert len(np.unique(found)) > 200

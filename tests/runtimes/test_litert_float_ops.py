@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from edgekit import stats
+from edgekit.data.size import Size
 from edgekit.errors import InputError, Unsupported
 from edgekit.runtimes import _tflite, litert
 from edgekit.runtimes.contract.input_form import InputForm
@@ -222,4 +223,6 @@ def test_multiply_accumulates_are_those_of_torch(attention: Attention) -> None:
     from edgekit.models.timm_models import count_macs, create
 
     found = sum(o.macs for o in RUNTIME.describe(attention.source).operators)
-    assert found == pytest.approx(count_macs(create("efficientvit_b0", 4), SIZE), rel=1e-6)
+    assert found == pytest.approx(
+        count_macs(create("efficientvit_b0", 4), Size.square(SIZE)), rel=1e-6
+    )

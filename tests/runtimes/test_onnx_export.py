@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from edgekit.data.size import Size
 from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.models.card import Card
 from edgekit.models.timm_models import create
@@ -153,7 +154,8 @@ def test_attention_that_the_exporter_loses_fused_is_written_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As MaxViT's, whose reshape of fused attention's output is a view of another layout."""
-    model, export, asked = create("test_vit", 2, image_size=SIZE), torch.onnx.export, []
+    model = create("test_vit", 2, image_size=Size.square(SIZE))
+    export, asked = torch.onnx.export, []
 
     def stops_at_fused(module: Any, *words: Any, **options: Any) -> Any:
         asked.append({m.fused_attn for m in module.modules() if hasattr(m, "fused_attn")})

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgekit.data.size import Size
 from edgekit.errors import EdgekitError, MissingPackage, Unsupported
 from edgekit.models.card import Card
 from edgekit.models.timm_models import count_macs, create
@@ -204,7 +205,9 @@ def test_progress_counts_every_calibration_image(build: Build) -> None:
 @pytest.mark.parametrize("name", ["float", "grid", "grid-baked", "imagenet-baked"])
 def test_multiply_accumulates_are_those_of_the_torch_model(build: Build, name: str) -> None:
     described = RUNTIME.describe(build.path(name))
-    assert sum(o.macs for o in described.operators) == count_macs(build.torch_model, SIZE)
+    assert sum(o.macs for o in described.operators) == count_macs(
+        build.torch_model, Size.square(SIZE)
+    )
     assert all(bool(o.macs) == o.heavy for o in described.operators)
 
 

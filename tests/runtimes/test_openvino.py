@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgekit.agent import agent
+from edgekit.data.size import Size
 from edgekit.errors import DeviceError, EdgekitError, MissingPackage, Unsupported
 from edgekit.models.card import Card
 from edgekit.models.timm_models import create
@@ -159,7 +160,7 @@ def test_multiply_accumulates_are_torchs(build: Build) -> None:
 
     for name in ("float", "grid-uint8"):
         operators = RUNTIME.describe(build.path(name)).operators
-        assert sum(o.macs for o in operators) == count_macs(build.torch_model, SIZE)
+        assert sum(o.macs for o in operators) == count_macs(build.torch_model, Size.square(SIZE))
 
 
 def test_the_same_model_gives_the_same_bytes(build: Build) -> None:
@@ -408,7 +409,7 @@ def test_a_float_onnx_file_in_nchw_is_compiled(tmp_path: Path) -> None:
     found = scores(tmp_path / RUNTIME.file, form.prepare(IMAGES))
     np.testing.assert_allclose(found, torch_scores(model, form), rtol=1e-4, atol=1e-3)
     assert str(tmp_path) not in (tmp_path / RUNTIME.file).read_text()
-    other_size = ALIKE.model_copy(update={"image_size": 48})
+    other_size = ALIKE.model_copy(update={"image_size": Size.square(48)})
     with pytest.raises(Unsupported, match="48x48"):
         RUNTIME.compile(file, other_size, tmp_path, lambda *_: None)
 

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgekit.data.framing import Framing
+from edgekit.data.size import Size
 from edgekit.errors import ConfigError, InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.spec.target import known_targets, load_target
@@ -27,6 +29,12 @@ def test_every_target_that_ships_parses(name: str) -> None:
     target = load_target(name)
     assert target.name == name
     assert target.runtimes
+
+
+def test_what_to_do_with_a_model_of_oblong_images_names_both_sides() -> None:
+    words = load_target("android").use_for("r", Framing(Size(96, 128)), 2, ["litert"])
+    assert "createScaledBitmap(middle, 128, 96, true)" in words
+    assert "getPixels(colours, 0, 128, 0, 0, 128, 96)" in words
 
 
 def test_the_raspberry_pi_ships() -> None:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from edgekit.build.plan import Plan, make_plan
+from edgekit.data.size import Size
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact, Metadata
@@ -94,7 +95,7 @@ def score(inputs: dict[str, Artifact], teacher: Path, store: Store, tmp_path: Pa
     def run(name: str = "scores", stop_at: int = 10**9, **fields: object) -> Artifact:
         settings = {"teacher": TEACHER, "epochs": 4, "views": VIEWS, **fields}
         stage = Distillation.model_validate(settings, context=loaded_from(tmp_path))
-        action = stage.split_steps(SIZE)[SCORES]
+        action = stage.split_steps(Size.square(SIZE))[SCORES]
         with store.workspace() as folder:
             given = {"splits": inputs["splits"], "train": inputs["train"]}
             metadata = action.run(given, folder, context(tmp_path, name, stop_at))
@@ -139,9 +140,9 @@ def picture(seed: int = 0) -> np.ndarray:
 def test_a_view_follows_from_seed_view_and_index_alone() -> None:
     views, image = Views(rotate=20, erase=0.5), picture()
     torch.manual_seed(1)
-    first = views.maker(SIZE)(image, 3, 7)
+    first = views.maker(Size.square(SIZE))(image, 3, 7)
     torch.manual_seed(2)
-    other = views.maker(SIZE)
+    other = views.maker(Size.square(SIZE))
     other(image, 0, 0)
     assert torch.equal(first, other(image, 3, 7))
     assert first.shape == (3, SIZE, SIZE)
@@ -151,15 +152,24 @@ def test_a_view_follows_from_seed_view_and_index_alone() -> None:
 @pytest.mark.parametrize(("seed", "view", "index"), [(1, 3, 7), (0, 4, 7), (0, 3, 8), (0, 7, 3)])
 def test_another_seed_view_or_index_is_another_view(seed: int, view: int, index: int) -> None:
     image = picture()
-    one = Views().maker(SIZE)(image, 3, 7)
-    assert not torch.equal(one, Views(seed=seed).maker(SIZE)(image, view, index))
+    one = Views().maker(Size.square(SIZE))(image, 3, 7)
+    assert not torch.equal(one, Views(seed=seed).maker(Size.square(SIZE))(image, view, index))
+
+
+def test_a_view_of_oblong_images_keeps_their_shape() -> None:
+    image = picture().repeat(2, axis=1) // 4
+    image[:, :6, 0], image[:, -6:, 1] = 255, 255
+    views = Views(scale=(1, 1), horizontal_flip=False, brightness=0, contrast=0)
+    view = views.maker(Size(SIZE, 2 * SIZE))(image, 0, 0)
+    assert view.shape == (3, SIZE, 2 * SIZE)
+    assert min(view[0, :, 0].min(), view[1, :, -1].min()) > 128, "an end was cut off"
 
 
 def test_making_a_view_leaves_the_global_generator_alone() -> None:
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    Views().maker(SIZE)(picture(), 0, 0)
+    Views().maker(Size.square(SIZE))(picture(), 0, 0)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -174,7 +184,7 @@ def test_teacher_and_student_see_the_same_views(
     seen: dict[tuple[int, int], torch.Tensor] = {}
     maker = Views.maker
 
-    def watched(self: Views, image_size: int) -> Callable[..., torch.Tensor]:
+    def watched(self: Views, image_size: Size) -> Callable[..., torch.Tensor]:
         make = maker(self, image_size)
 
         def keep(image: np.ndarray, view: int, index: int) -> torch.Tensor:

@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from edgekit.build.plan import make_plan
+from edgekit.data.size import Size
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact, Metadata
@@ -46,7 +47,7 @@ def inputs(store: Store) -> dict[str, Artifact]:
     """A network with weights, and 24 images that are dark or bright."""
     torch.manual_seed(0)
     model = timm_models.create(ARCH, 2)
-    macs = timm_models.count_macs(model, 32)
+    macs = timm_models.count_macs(model, Size.square(32))
     labels = np.arange(24) % 2
     noise = np.random.default_rng(0).integers(0, 90, (24, 37, 37, 3))
     images = (noise + 150 * labels[:, None, None, None]).astype(np.uint8)
@@ -141,7 +142,7 @@ def test_what_is_asked_is_cut(prune: Run, by: str, importance: str) -> None:
     assert after / before <= 0.6
     assert after / before == pytest.approx(done.predicted, abs=1e-3)
     assert card.parameters == sum(p.numel() for p in model.parameters())
-    assert card.macs == timm_models.count_macs(model, 32)
+    assert card.macs == timm_models.count_macs(model, Size.square(32))
     assert done.changed
     for group in done.changed:
         assert model.get_submodule(group.name).weight.shape[0] == group.after

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from edgekit.data.framing import Fit, Framing
 from edgekit.data.problem import DataProblem
+from edgekit.data.size import Sides, Size
 
 SplitName = Literal["train", "calibration", "validation", "test"]
 SPLIT_NAMES: dict[str, SplitName] = {
@@ -55,13 +56,13 @@ class Source(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    image_size: int = Field(ge=16, le=2048)
-    """Height and width in pixels that the model takes."""
+    image_size: Annotated[Size, Sides(16, 2048)]
+    """Pixels that the model takes: one number of a square, else [height, width]."""
     fit: Fit = "crop"
     """How a picture of another shape becomes the model's: `crop` its centre, `squash` it, or `pad`
     it with black. As the model was trained: Keras and Resize((h, w)) squash."""
     crop_pct: float = Field(1.0, gt=0, le=1)
-    """Of fit: crop. Resize the shorter side to image_size / crop_pct, then crop the centre."""
+    """Of fit: crop. Resize to cover image_size / crop_pct, then crop the centre."""
     validation_share: float = Field(0.25, gt=0, lt=1)
     """Share of each class kept for validation where the source has no split of its own."""
     evaluate_on: Literal["validation", "test"] = "validation"

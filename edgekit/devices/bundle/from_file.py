@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgekit.build_folder.float_twin import InspectOptions, input_form
 from edgekit.data.framing import Framing
 from edgekit.data.images import decode_folder
+from edgekit.data.size import Size
 from edgekit.devices.bundle.bundle import Bundle, write_bundle
 from edgekit.devices.bundle.bundled_model import subject_of
 from edgekit.devices.bundle.info import Info, Photos
@@ -111,7 +112,7 @@ def _name_of(path: Path) -> str:
 def _inputs(
     path: Path, port: Port, options: BundleOptions
 ) -> tuple[InputForm | None, NDArray[Any], str]:
-    """What a file from elsewhere is run on: the user's images where it takes square RGB ones, in
+    """What a file from elsewhere is run on: the user's images where it takes RGB ones, in
     either order of axes; else random numbers, which are enough to time it and to compare scores.
 
     Returns:
@@ -128,13 +129,13 @@ def _inputs(
             numbers = random.standard_normal(shape).astype(port.dtype)
         return None, numbers, f"{RANDOM_INPUTS} random inputs, seed 0"
     height, width, channels = pixels_of(port.shape) if len(port.shape) == 4 else (0, 0, 0)
-    if channels != 3 or height != width:
+    if channels != 3:
         raise InputError(
-            f"{path} takes {port.shape}, and --images gives square RGB images",
+            f"{path} takes {port.shape}, and --images gives RGB images",
             hint="leave --images out: random inputs are enough to time it",
         )
     form = input_form(path, port.dtype, InspectOptions(mean=options.mean, std=options.std))
-    images = decode_folder(options.images, Framing(height), SLICE)
+    images = decode_folder(options.images, Framing(Size(height, width)), SLICE)
     source = f"{len(images)} images of a folder of the user's"
     if not is_planar(port.shape):
         return form, images, source
@@ -142,12 +143,12 @@ def _inputs(
 
 
 def _photos(path: Path, port: Port, options: BundleOptions) -> Photos | None:
-    """How photos are fed to it; None where it takes no square RGB images, or floats of which is
+    """How photos are fed to it; None where it takes no RGB images, or floats of which is
     not said how pixels become them."""
     height, width, channels = pixels_of(port.shape) if len(port.shape) == 4 else (0, 0, 0)
     is_said = port.dtype == "uint8" or (options.mean is not None and options.std is not None)
-    if channels != 3 or height != width or port.dtype not in ("uint8", "float32") or not is_said:
+    if channels != 3 or port.dtype not in ("uint8", "float32") or not is_said:
         return None
     form = input_form(path, port.dtype, InspectOptions(mean=options.mean, std=options.std))
     layout: Literal["NHWC", "NCHW"] = "NCHW" if is_planar(port.shape) else "NHWC"
-    return Photos(image_size=height, layout=layout, **form.model_dump())
+    return Photos(image_size=Size(height, width), layout=layout, **form.model_dump())

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edgekit import __version__
+from edgekit.data.size import Size
 from edgekit.devices.agent_result import Threads
 from edgekit.devices.bundle.bundled_model import Subject
 from edgekit.devices.bundle.protocol import Protocol
@@ -24,7 +25,7 @@ class Photos(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    image_size: int
+    image_size: Size
     crop_pct: float = 1.0
     layout: Literal["NHWC", "NCHW"]
     dtype: Literal["float32", "uint8"]

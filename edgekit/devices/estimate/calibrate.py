@@ -117,7 +117,7 @@ def _lay_out(files: list[Made], protocol: Protocol, folder: Path) -> dict[str, P
     """What is sent, by its name there: the agent, images of each size, the models, their jobs."""
     sent = {"agent.py": Path(agent.__file__)}
     for size in {one.probe.image_size for one in files}:
-        shape = (IMAGES, size, size, 3)
+        shape = (IMAGES, *size, 3)
         sent[f"images-{size}.npy"] = folder / f"images-{size}.npy"
         images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         np.save(sent[f"images-{size}.npy"], images)

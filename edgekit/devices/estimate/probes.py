@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.data.size import Size
 from edgekit.devices.estimate.workload import Workload, workload_of
 from edgekit.engine.action import Action, Context, Inputs, Progress, library_versions
 from edgekit.engine.artifact import Artifact, Json, Metadata, digest_of
@@ -32,7 +33,7 @@ class Probe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     arch: str
-    image_size: int
+    image_size: Size
     classes: int
 
     @property
@@ -41,7 +42,7 @@ class Probe(BaseModel):
 
 
 PROBES = tuple(
-    Probe(arch=arch, image_size=size, classes=classes)
+    Probe(arch=arch, image_size=Size.square(size), classes=classes)
     for arch, size, classes in (
         ("mobilenetv3_small_050", 96, 10),
         ("mobilenetv3_small_100", 160, 1000),
@@ -106,7 +107,7 @@ class MakeProbe(Action):
             folder.mkdir()
         source = folders["float32"] / runtime.file
         forms = {"float32": runtime.compile(model, card, folders["float32"], context.progress)}
-        shape = (CALIBRATION_IMAGES, probe.image_size, probe.image_size, 3)
+        shape = (CALIBRATION_IMAGES, *probe.image_size, 3)
         images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         requested = Quantization(
             quantizer=runtime.quantizers[0], calibration=runtime.calibrations[0]

@@ -98,7 +98,7 @@ class Given:
 
     @property
     def size(self) -> int:
-        return self.card.image_size
+        return self.card.image_size.height
 
     @property
     def form(self) -> InputForm:

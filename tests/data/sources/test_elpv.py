@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from edgekit.data.framing import Framing
 from edgekit.data.images import decode
+from edgekit.data.size import Size
 from edgekit.data.sources.base import Listing
 from edgekit.data.sources.elpv import Elpv
 from edgekit.errors import MissingPackage
@@ -22,7 +23,7 @@ installed = pytest.mark.skipif(
 
 
 def listed(**fields: Any) -> Listing:
-    return Elpv(source="elpv", image_size=64, **fields).listing()
+    return Elpv(source="elpv", image_size=Size.square(64), **fields).listing()
 
 
 @installed
@@ -44,14 +45,14 @@ def test_the_limits_take_in_the_unsure_ones() -> None:
 def test_images_are_where_the_listing_says_and_names_are_relative() -> None:
     sample = listed().samples[0]
     assert not Path(sample.name).is_absolute()
-    image = decode(sample.path.read_bytes(), Framing(64))
+    image = decode(sample.path.read_bytes(), Framing(Size.square(64)))
     assert not isinstance(image, str)
     assert image.shape == (64, 64, 3)
 
 
 def test_limits_the_wrong_way_round_are_refused() -> None:
     with pytest.raises(ValidationError, match="functional_under"):
-        Elpv(source="elpv", image_size=64, functional_under=0.9, defective_over=0.1)
+        Elpv(source="elpv", image_size=Size.square(64), functional_under=0.9, defective_over=0.1)
 
 
 def test_without_the_package_the_message_says_what_to_install(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from edgekit.data.size import Size
 from edgekit.data.sources.base import Listing
 from edgekit.data.sources.python import Python
 from edgekit.engine.user_paths import loaded_from
@@ -112,4 +113,4 @@ def test_a_function_that_returns_something_else_is_refused(folder: Path) -> None
 @pytest.mark.parametrize("function", ["cells", "a:b:c", "os.system('x')", ""])
 def test_what_is_no_name_of_a_function_is_refused(function: str) -> None:
     with pytest.raises(ValidationError, match="function"):
-        Python(source="python", image_size=32, function=function)
+        Python(source="python", image_size=Size.square(32), function=function)

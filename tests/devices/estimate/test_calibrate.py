@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekit.data.size import Size
 from edgekit.devices.agent_result import AgentResult
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.devices.device import Device
@@ -44,7 +45,7 @@ TINY = tuple(
 )
 
 
-def tiny(arch: str, classes: int, image_size: int) -> Any:
+def tiny(arch: str, classes: int, image_size: Size) -> Any:
     """A network of one convolution of each kind; timm's take seconds to compile."""
     from torch import nn
 
@@ -201,5 +202,5 @@ def test_no_branch_of_a_probe_is_dead() -> None:
 
 def test_the_probes_are_spread() -> None:
     assert 14 <= len(PROBES) <= 20
-    assert {probe.image_size for probe in PROBES} >= {96, 224}
+    assert {probe.image_size for probe in PROBES} >= {Size.square(96), Size.square(224)}
     assert len({probe.label for probe in PROBES}) == len(PROBES)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edgekit.data.size import Size
 from edgekit.devices.estimate.workload import summed, workload_of
 from edgekit.models.card import Card
 from edgekit.models.timm_models import count_macs, create
@@ -65,7 +66,7 @@ def test_every_runtime_tells_the_same_of_a_model(name: str, tmp_path: Path) -> N
     runtime = find_runtimes()[name]()
     runtime.compile(model, card, tmp_path, lambda *_: None)
     found = workload_of(runtime, tmp_path / runtime.file)
-    assert found.macs == count_macs(model, SIZE)
+    assert found.macs == count_macs(model, Size.square(SIZE))
     expected = {"conv": 0, "depthwise": 0, "dense": 0}
     for module in _convolutions(model):
         macs = module.weight.numel() * module.seen
