@@ -147,7 +147,7 @@ def test_an_oblong_keras_model(
     assert answer.figures(runtime, "float32")[0] == own_top1(desk.root, weights)
     (folder,) = desk.root.glob(f"build/{Path(file).stem}/{runtime}/{runtime}")
     (model,) = folder.glob("model.*")
-    every_command(desk, folder, shutil.copy(model, tmp_path), tmp_path)
+    every_command(desk, folder, Path(shutil.copy(model, tmp_path)), tmp_path)
 
 
 @pytest.mark.slow

@@ -11,8 +11,9 @@ from PIL import Image
 from edgekit.data.framing import Framing
 from edgekit.data.images import TRAIN_MARGIN, decode
 from edgekit.data.near_duplicates import Fingerprints, fingerprints, near_duplicates
+from edgekit.data.size import Size
 
-FRAMING = Framing(160)
+FRAMING = Framing(Size.square(160))
 
 
 def pictures(count: int, seed: int) -> list[Image.Image]:

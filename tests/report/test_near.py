@@ -11,6 +11,7 @@ from PIL import Image
 
 from edgekit.build.draft import SPLITS, Draft, images
 from edgekit.data.inventory import take_inventory
+from edgekit.data.size import Size
 from edgekit.data.sources.imagefolder import ImageFolder
 from edgekit.data.splits import SplitData
 from edgekit.engine.executor import Executor
@@ -44,7 +45,10 @@ def test_a_twin_in_the_training_split(tmp_path: Path, store: Store) -> None:
             picture.resize((480, 320)).save(twin)
     (tmp_path / "images/val/b/bad.png").write_bytes(b"no picture")
     source = ImageFolder(
-        source="imagefolder", path=tmp_path / "images", image_size=160, unreadable="skip"
+        source="imagefolder",
+        path=tmp_path / "images",
+        image_size=Size.square(160),
+        unreadable="skip",
     )
     (problem,) = near_problem(build_of(source, store, "train", "validation"))
     assert problem.count == 1
