@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # syscalls, the same on all processors
-PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38
+PR_SET_PDEATHSIG, PR_GET_SECCOMP, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 21, 22, 38
 
 WRITE_FILE, REMOVE_DIR, REMOVE_FILE, MAKE_DIR, MAKE_REG = 1 << 1, 1 << 4, 1 << 5, 1 << 7, 1 << 8
 REFER, TRUNCATE = 1 << 13, 1 << 14
@@ -53,7 +53,7 @@ def missing() -> list[str]:
     """What this kernel cannot keep a process from."""
     without = "writing elsewhere and ending other processes of yours (no Landlock)"
     found = [] if _landlock_version() else [without]
-    return found if platform.machine() in PROCESSORS else [*found, "using the network"]
+    return found if _has_filters() else [*found, "using the network"]
 
 
 def die_with(parent: int) -> None:
@@ -89,7 +89,7 @@ def confine(writable: Iterable[Path]) -> None:
     _check(_libc().prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     if version := _landlock_version():
         _write_only_in(writable, version)
-    if platform.machine() in PROCESSORS:
+    if _has_filters():
         _give_up_calls(*PROCESSORS[platform.machine()])
 
 
@@ -142,6 +142,12 @@ def _landlock_version() -> int:
     if sys.platform != "linux":
         return 0
     return max(0, int(_libc().syscall(CREATE_RULESET, None, ctypes.c_size_t(0), 1)))
+
+
+def _has_filters() -> bool:
+    """Whether we know this processor's calls, and the kernel was built with filters of them."""
+    known = sys.platform == "linux" and platform.machine() in PROCESSORS
+    return known and _libc().prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0
 
 
 def _call(number: int, *arguments: int | bytes) -> int:

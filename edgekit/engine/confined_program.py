@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from edgekit.engine import _kernel
 from edgekit.engine.confined_errors import says_out_of_memory, too_long, too_much
@@ -40,8 +41,7 @@ def run_program(
     Args:
         folder: where it may write; gets its stderr.
         limits: None for what needs a device of this machine, and so cannot be confined. The time is
-            that from one line to the next: how long all of it takes, the caller has chosen.
-        on_line: gets each line of its stdout.
+            that from one line of its stdout to the next.
 
     Returns:
         its exit code, and the end of what it said on stderr.
@@ -69,11 +69,15 @@ def run_program(
             code = process.wait()
             assert process.stdout is not None
             process.stdout.close()
-        said.seek(max(0, os.fstat(said.fileno()).st_size - MAX_SAID))
-        words = printable(said.read(MAX_SAID).decode(errors="replace")).strip()
+        words = _last_words(said)
     if limits and code and (code == -signal.SIGKILL or says_out_of_memory(words)):
         raise too_much(limits)
     return code, words.splitlines()
+
+
+def _last_words(said: BinaryIO) -> str:
+    start = max(0, os.fstat(said.fileno()).st_size - MAX_SAID)
+    return printable(os.pread(said.fileno(), MAX_SAID, start).decode(errors="replace")).strip()
 
 
 def limited(folder: Path | str, memory: int, parent: int = 0) -> list[str]:

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from edgekit.engine import _kernel
 from edgekit.errors import InputError
 
+Result = TypeVar("Result")
 MEMORY, MINUTES = "EDGEKIT_MODEL_MEMORY_GB", "EDGEKIT_MODEL_MINUTES"
 """Variables that give a model more than it has by itself."""
 DEFAULT_MINUTES = 10.0
@@ -88,6 +90,16 @@ def one_image() -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def image_by_image(results: Iterator[Result]) -> Iterator[Result]:
+    """The same results, each made in the time of `one_image`."""
+    while True:
+        with one_image():
+            found = next(results, None)
+        if found is None:
+            return
+        yield found
 
 
 _in_force: Confinement | None = None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgekit.engine.confinement import one_image
+from edgekit.engine.confinement import image_by_image
 from edgekit.errors import InputError
 from edgekit.inspection.noise_flow import NoiseFlow, decibels, ratio
 from edgekit.inspection.tensor_stats import Factors, TensorStats, Values
@@ -216,7 +216,7 @@ class _Run:
             InputError: a tensor has two shapes: one file was not made from the other.
         """
         files = (self.runtime.tensors(*file, self.images) for file in self.files)
-        for original, compressed in _image_by_image(zip(*files, strict=True)):
+        for original, compressed in image_by_image(zip(*files, strict=True)):
             known = self.made.keys() & self.codes.keys()
             for name in known & original.keys() & compressed.keys():
                 if original[name].shape != compressed[name].shape:
@@ -261,16 +261,6 @@ class _Run:
             f"{path} was not made from {float_path}: their tensors are not the same",
             hint="the float file must be the one that the compressed file was made from",
         )
-
-
-def _image_by_image(results: Iterator[Any]) -> Iterator[Any]:
-    """The same, each of them made in the time that a confined process has for an image."""
-    while True:
-        with one_image():
-            found = next(results, None)
-        if found is None:
-            return
-        yield found
 
 
 def _reports(flow: NoiseFlow) -> Iterator[TensorReport]:
