@@ -7,7 +7,7 @@ import pytest
 
 from edgekit.matrix import load_matrix, load_targets
 from edgekit.spec.recipe import load_recipe
-from tests.build.test_run import edgekit
+from tests.commands import edgekit
 
 ROOT = Path(__file__).parents[1]
 

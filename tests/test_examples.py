@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from edgekit.agent import agent
-from tests.build.test_run import edgekit
+from tests.commands import edgekit
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

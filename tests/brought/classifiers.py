@@ -12,7 +12,6 @@ from click.testing import CliRunner
 
 from edgekit.cli import cli
 from edgekit.errors import EdgekitError
-from edgekit.evaluation import measure
 from tests.models.test_foreign import CLASSES, COLOURS, SIZE, write_colours
 
 __all__ = ["CLASSES", "COLOURS", "SIZE", "Desk"]
@@ -84,9 +83,3 @@ class Desk:
             "estimate": self.run("estimate", file, "--target", "x86-cpu", "--json"),
             "bundle": self.run("bundle", file, *pixels, "--out", out),
         }
-
-
-def hurry(patch: pytest.MonkeyPatch) -> None:
-    """Latency is not what is tested here."""
-    patch.setitem(measure.PROTOCOL, "seconds", 0.2)
-    patch.setitem(measure.PROTOCOL, "rounds", 40)

@@ -30,7 +30,7 @@ from edgekit.models.checkpoint import read_state
 from edgekit.models.source import ModelSource
 from edgekit.models.timm_models import create, load
 from tests.brought import brought
-from tests.build.test_run import edgekit
+from tests.commands import edgekit
 
 ARCH = "test_efficientnet"
 CLASSES = ("bar", "disc")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.brought import brought
 from tests.brought.test_fit import build, ends_of, save_model, write_pictures
-from tests.build.test_run import edgekit
+from tests.commands import edgekit
 
 VARIANT = "build/recipe/board/onnxruntime"
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.brought import brought
-from tests.build.test_run import edgekit
+from tests.commands import edgekit
 
 RECIPE = """\
 model: {{weights: {file}, input_range: 0..1{model}}}

@@ -13,7 +13,7 @@ import pytest
 from edgekit.errors import WeightsError
 from edgekit.models import _keras
 from tests.brought import brought
-from tests.brought.classifiers import SIZE, Desk, hurry
+from tests.brought.classifiers import SIZE, Desk
 from tests.models.test_foreign import Pixels, colours, kept, keras_model, net, pixels, scores_of
 
 __all__ = ["colours", "keras_model", "net", "pixels"]
@@ -23,14 +23,8 @@ RUNTIMES = ("litert", "onnxruntime")
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     return Desk(tmp_path_factory.mktemp("desk"))
-
-
-@pytest.fixture
-def desk(root: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    hurry(monkeypatch)
-    return root
 
 
 def behind(keras: Any, model: Any, *layers: Any, dtype: str = "float32") -> Any:

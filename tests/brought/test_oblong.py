@@ -15,7 +15,7 @@ from edgekit.data.images import decode
 from edgekit.data.size import Size
 from edgekit.models import _keras
 from tests.brought import brought
-from tests.brought.classifiers import TARGET, Answer, Desk, hurry
+from tests.brought.classifiers import TARGET, Answer, Desk
 from tests.brought.test_classify import classify
 from tests.brought.test_fit import RECIPE, ends_of, save_model, write_pictures
 
@@ -28,9 +28,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pictures(tmp_path_factory.mktemp("oblong"))
 
 
-@pytest.fixture
-def desk(root: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    hurry(monkeypatch)
+@pytest.fixture(scope="module")
+def desk(root: Path) -> Desk:
     found = Desk.__new__(Desk)
     found.root = root
     return found

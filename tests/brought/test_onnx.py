@@ -15,7 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.brought import brought
-from tests.brought.classifiers import CLASSES, SIZE, Answer, Desk, hurry
+from tests.brought.classifiers import CLASSES, SIZE, Answer, Desk
 from tests.models.test_foreign import Before, net, pixels
 
 __all__ = ["net", "pixels"]
@@ -25,16 +25,14 @@ HALF = "float16 weights are computed with in float32"
 
 
 @pytest.fixture(scope="module")
-def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Desk(tmp_path_factory.mktemp("desk")).root
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    return Desk(tmp_path_factory.mktemp("desk"))
 
 
-@pytest.fixture
-def desk(colours: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    hurry(monkeypatch)
-    found = Desk.__new__(Desk)
-    found.root = colours
-    return found
+@pytest.fixture(scope="module")
+def colours(desk: Desk) -> Path:
+    """Where `pixels` finds its images."""
+    return desk.root
 
 
 def export(

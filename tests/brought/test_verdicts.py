@@ -22,7 +22,7 @@ from edgekit.report.doubts import line_to_add
 from edgekit.runtimes import find_runtimes
 from edgekit.spec.target import load_target
 from tests.brought import brought
-from tests.build.test_run import edgekit
+from tests.commands import edgekit
 from tests.conftest import write_images
 from tests.devices.tiny import tiny_bundle
 

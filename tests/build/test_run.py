@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.commands import edgekit
 from tests.conftest import write_images
 
 RECIPE = """\
@@ -33,16 +34,6 @@ runtimes: [litert, onnxruntime]
 cpu: cortex-a76
 threads: 4
 """
-
-
-def edgekit(*words: object, cwd: Path, store: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "edgekit", *map(str, words)],
-        cwd=cwd,
-        env={**os.environ, "EDGEKIT_STORE": str(store)},
-        capture_output=True,
-        text=True,
-    )
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from edgekit.cli import main
+from tests import commands
 from tests.devices.tiny import write_model
 
 
@@ -30,8 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def edgekit(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgekit", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return commands.edgekit(*words, cwd=Path.cwd(), store=Path("store"))
 
 
 def test_deploy_to_two_and_back(folder: Path) -> None:

@@ -32,7 +32,7 @@ from edgekit.engine.step import Step
 from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, InputError, WeightsError
-from edgekit.evaluation import measure, source_check
+from edgekit.evaluation import source_check
 from edgekit.models import _keras, foreign, timm_models
 from edgekit.models.card import Card
 from edgekit.models.float_metadata import FloatMetadata
@@ -577,13 +577,6 @@ def planned(folder: Path, text: str, board: Target, store: Store) -> Plan:
     return make_plan(load_recipe(path), [board], store)
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Latency is not what is tested here."""
-    monkeypatch.setitem(measure.PROTOCOL, "seconds", 0.2)
-    monkeypatch.setitem(measure.PROTOCOL, "rounds", 40)
-
-
 def build(folder: Path, text: str, board: Target, store: Store) -> Build:
     return execute(planned(folder, text, board, store), store, Silent())
 
@@ -632,7 +625,7 @@ def test_a_wrong_channel_order_stops_the_build_with_the_right_one(
 
 
 def test_a_wrong_class_order_stops_the_build_with_the_right_one_which_then_builds(
-    net: torch.nn.Sequential, colours: Path, store: Store, quick: None
+    net: torch.nn.Sequential, colours: Path, store: Store
 ) -> None:
     export_onnx(Before(net, None, lambda y: y[:, [3, 0, 2, 1]]), colours / "turned.onnx")
     error = wrong(colours, "turned.onnx", "input_range: 0..1", store)
@@ -647,7 +640,7 @@ def test_a_wrong_class_order_stops_the_build_with_the_right_one_which_then_build
 
 
 def test_a_bgr_file_of_bytes_ships_as_int8_that_takes_rgb(
-    net: torch.nn.Sequential, colours: Path, store: Store, quick: None, tmp_path: Path
+    net: torch.nn.Sequential, colours: Path, store: Store, tmp_path: Path
 ) -> None:
     """And its input is the pixel grid, so that the shipped file computes nothing before it."""
     import onnx
@@ -674,7 +667,7 @@ def test_a_bgr_file_of_bytes_ships_as_int8_that_takes_rgb(
 @pytest.mark.parametrize("form", ["m.keras", "m.h5", "saved_model", "open.keras"])
 @pytest.mark.slow
 def test_a_keras_model_ships_on_every_runtime_that_reads_it(
-    keras_model: Any, colours: Path, store: Store, quick: None, form: str
+    keras_model: Any, colours: Path, store: Store, form: str
 ) -> None:
     path = colours / form
     if form.startswith("open"):  # of any height and width
@@ -691,7 +684,7 @@ def test_a_keras_model_ships_on_every_runtime_that_reads_it(
 
 @pytest.mark.slow
 def test_an_onnx_file_and_a_bgr_keras_model_ship_on_openvino(
-    net: torch.nn.Sequential, keras_model: Any, colours: Path, store: Store, quick: None
+    net: torch.nn.Sequential, keras_model: Any, colours: Path, store: Store
 ) -> None:
     export_onnx(net, colours / "plain.onnx")
     in_bgr_keras(keras_model).save(colours / "bgr.keras")

@@ -37,6 +37,12 @@ allow_untrained: true
 """
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Of all tests: the network is trained once."""
+    return Store(tmp_path_factory.mktemp("publish") / "store")
+
+
 def test_a_blob_lies_beside_the_file_it_was_compiled_from(
     images_folder: Path, write_recipe: Callable[..., Path], store: Store
 ) -> None:
