@@ -29,7 +29,7 @@ from edgekit.engine import _confined_child
 from edgekit.engine._confined_child import OUT_OF_MEMORY, Task
 from edgekit.engine.action import Progress
 from edgekit.engine.confined_errors import crash, no_answer, too_long, too_much
-from edgekit.engine.confinement import Confinement
+from edgekit.engine.confinement import WAKE_MILLISECONDS, Confinement
 from edgekit.errors import EdgekitError, WeightsError
 from edgekit.printable import printable
 
@@ -180,7 +180,7 @@ class ConfinedProcess:
                 return line
             if len(self._unread) > MAX_ANSWER:
                 raise self._ended(no_answer(limits))
-            ready = self._poll.poll(1000 * left)
+            ready = self._poll.poll(min(1000 * left, WAKE_MILLISECONDS))
             more = os.read(self._answers, 1 << 16) if ready else b""
             if ready and not more:
                 raise self._how_it_ended(limits)

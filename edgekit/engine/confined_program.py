@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from edgekit.engine import _kernel
 from edgekit.engine.confined_errors import says_out_of_memory, too_long, too_much
-from edgekit.engine.confinement import Confinement
+from edgekit.engine.confinement import WAKE_MILLISECONDS, Confinement
 from edgekit.printable import printable
 
 GRACE = 60.0
@@ -101,13 +101,14 @@ def _lines(process: subprocess.Popen[bytes], limits: Confinement | None) -> Iter
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     while True:
-        deadline = time.monotonic() + limits.seconds if limits else None
+        began = time.monotonic()
         while b"\n" not in unread:
-            left = None if deadline is None else 1000 * (deadline - time.monotonic())
-            if limits and not poll.poll(max(0, left or 0)):
+            if limits and time.monotonic() > began + limits.seconds:
                 raise too_long(
                     f"running {limits.subject} makes no progress for {limits.seconds:.0f} s"
                 )
+            if not poll.poll(WAKE_MILLISECONDS):
+                continue
             more = os.read(descriptor, 1 << 16)
             if not more:
                 return

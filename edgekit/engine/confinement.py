@@ -31,6 +31,9 @@ PER_BYTE = 12
 """Copies of the weights that loading and converting make, twice over."""
 SHARE = 0.75
 """Of the machine's memory, at most."""
+WAKE_MILLISECONDS = 500
+"""Of whoever waits for a confined process: Ctrl-C does not end a wait where another thread took the
+signal, or where it came just before."""
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 

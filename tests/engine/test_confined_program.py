@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -68,3 +71,16 @@ def test_the_time_counts_from_one_line_to_the_next(tmp_path: Path) -> None:
 def test_what_it_started_ends_with_it(tmp_path: Path) -> None:
     program = "import subprocess; print(subprocess.Popen(['sleep', '60'], stdout=-3).pid)"
     assert ends(int(run(tmp_path, program)[2][0]))
+
+
+def test_ctrl_c_ends_it_where_another_thread_took_the_signal(tmp_path: Path) -> None:
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    start = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, "import time; time.sleep(20)")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert time.monotonic() - start < 10
