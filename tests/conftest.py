@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from edgekit.engine.action import Action, Context, Progress
+from edgekit.engine.artifact import Artifact, Metadata
+from edgekit.engine.confinement import Confinement
+from edgekit.engine.executor import Executor
 from edgekit.engine.store import Store
 from edgekit.evaluation import measure
 from edgekit.models._tensorflow import make_way
@@ -16,6 +21,9 @@ from edgekit.models._tensorflow import make_way
 SHAPES = ("bar", "disc")
 IMAGES_A_CLASS = 24
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # What a shell starts in the background ignores Ctrl-C, with all that it starts itself.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 make_way()  # whichever test of a process imports TensorFlow or Keras first
 
 
@@ -46,6 +54,24 @@ def hurry() -> Iterator[None]:
         for name, value in (("warmup_seconds", 0.05), ("seconds", 0.2), ("rounds", 40)):
             patch.setitem(measure.PROTOCOL, name, value)
         yield
+
+
+@pytest.fixture
+def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models from elsewhere are loaded in this process, as one of their own would load the
+    framework again. tests/engine/test_confined.py and test_hostile_models.py have real ones."""
+
+    def perform(
+        self: Executor,
+        limits: Confinement,
+        action: Action,
+        given: Mapping[str, Artifact],
+        folder: Path,
+        progress: Progress,
+    ) -> Metadata:
+        return action.run(given, folder, Context(progress=progress, partial=folder))
+
+    monkeypatch.setattr(Executor, "_confined", perform)
 
 
 @pytest.fixture

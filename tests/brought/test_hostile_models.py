@@ -163,8 +163,6 @@ def test_ctrl_c_ends_a_loop_without_end(folder: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        # Where the tests themselves run in the background, the build would ignore it like them.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not list(folder.glob("store/temp/*/work/model.onnx")) and build.poll() is None:
         time.sleep(0.1)

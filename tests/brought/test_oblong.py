@@ -19,6 +19,8 @@ from tests.brought.classifiers import TARGET, Answer, Desk
 from tests.brought.test_classify import classify
 from tests.brought.test_fit import RECIPE, ends_of, save_model, write_pictures
 
+pytestmark = pytest.mark.usefixtures("trusted")
+
 SIZE = Size(32, 48)
 CLASSES = ("left", "right")
 

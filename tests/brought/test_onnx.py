@@ -20,6 +20,8 @@ from tests.models.test_foreign import Before, net, pixels
 
 __all__ = ["net", "pixels"]
 
+pytestmark = pytest.mark.usefixtures("trusted")
+
 Module = torch.nn.Module
 HALF = "float16 weights are computed with in float32"
 

@@ -44,6 +44,8 @@ from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target
 
+pytestmark = pytest.mark.usefixtures("trusted")
+
 SIZE = 32
 COLOURS = {"dim": (90, 20, 20), "green": (30, 200, 30), "red": (230, 40, 40), "sun": (220, 210, 30)}
 """No exchange of red and blue, and no other input range, leaves these classes as they are."""

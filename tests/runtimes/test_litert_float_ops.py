@@ -125,7 +125,7 @@ def test_an_island_that_is_not_there_is_named(attention: Attention, tmp_path: Pa
         )
 
 
-@pytest.mark.parametrize("arch", ["mobilenetv3_small_050", "test_efficientnet"])
+@pytest.mark.parametrize("arch", ["lcnet_035", "test_efficientnet"])
 def test_convolutional_networks_have_no_islands(arch: str, tmp_path: Path) -> None:
     from edgekit.models.timm_models import create
 
