@@ -14,7 +14,7 @@ import click
 from edgekit import __version__
 from edgekit.cli import benching, building, deploying, devices, estimating, inspecting
 from edgekit.cli._output import output_failed, prepare_streams, say
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, InputError
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 INTERRUPTED = "the steps that a build has finished are kept; what ran on a device begins anew"
@@ -78,6 +78,8 @@ def _tell(error: BaseException) -> int:
         error = output_failed(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
     elif isinstance(error, OSError) and error.errno in NO_SPACE and not error.filename:
         error = output_failed(error)
+    elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        error = InputError(f"the name of a file is too long: {str(error.filename)[:80]}...")
     if isinstance(error, EdgekitError):
         return _fail(error.message, error.hint, error.exit_code)
     what = f"a fault of edgekit's own: {type(error).__name__}: {error}"

@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 from rich.table import Table
 
+from edgekit.cli import main
 from edgekit.cli._output import say, say_json
 from edgekit.cli._terminal import Terminal
 from edgekit.errors import StorageError
@@ -69,3 +70,13 @@ def test_a_closed_pipe_is_a_storage_error(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(sys, "stdout", pipe)
         with pytest.raises(StorageError, match="Broken pipe"):
             Terminal(stderr=False).print("x")
+
+
+def test_a_name_that_is_too_long_is_a_users_mistake(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["edgekit", "plan", "t" * 5000, "--target", "rpi"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: the name of a file is too long: ttt")

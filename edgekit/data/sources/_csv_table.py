@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,4 +116,5 @@ def _name(folder: Path, path: str) -> str:
     backslashes of Windows turned; as it stands where none does."""
     turned = path.strip().replace("\\", "/")
     ways = dict.fromkeys((path, path.strip(), turned))
-    return next((way for way in ways if len(ways) > 1 and (folder / way).is_file()), path)
+    # Not Path.is_file, which raises where a name is too long.
+    return next((w for w in ways if len(ways) > 1 and os.path.isfile(folder / w)), path)

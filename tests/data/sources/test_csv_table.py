@@ -56,3 +56,9 @@ def test_other_headings_are_told(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("file_name,Label\n1.png,a\n")
     ((problem,),) = [read_table(tmp_path / "t.csv")[1]]
     assert problem.words == "t.csv: columns taken: file_name for path"
+
+
+def test_a_name_that_is_too_long_is_a_file_that_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"path,label\n{'9' * 5000}\\1.png,bar\n")
+    (sample,), _ = read_table(tmp_path / "t.csv")
+    assert sample.name.startswith("999")
