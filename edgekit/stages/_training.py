@@ -40,7 +40,7 @@ class Training(BaseModel):
     batch_size: int = Field(32, ge=2, le=65_536)
     optimizer: str = "adamw"
     """Any optimizer of timm."""
-    learning_rate: float = Field(3e-4, gt=0, le=100)
+    learning_rate: float = Field(3e-4, gt=0)
     weight_decay: float = Field(0.02, ge=0, le=100)
     schedule: Literal["cosine", "tanh"] = "cosine"
     warmup_epochs: int = Field(1, ge=0, le=MAX_EPOCHS)

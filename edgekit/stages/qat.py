@@ -54,7 +54,7 @@ class Qat(Supervised, Stage):
     version: ClassVar[int] = 2
 
     stage: Literal["qat"] = "qat"
-    learning_rate: float = Field(1e-4, gt=0, le=100)
+    learning_rate: float = Field(1e-4, gt=0)
     weight_decay: float = Field(0.0, ge=0, le=100)
     distill: SelfDistill | None = SelfDistill()
     calibration: Literal["minmax", "moving_average", "percentile", "mse"] = "mse"

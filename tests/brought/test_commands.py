@@ -362,7 +362,6 @@ def test_nobodys_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("epochs: 2", "epochs: 9999999999", "100000"),
         ("batch_size: 12", "batch_size: 1000000", "65536"),
-        ("batch_size: 12", "learning_rate: 3000", "100.0"),
         ("samples: 12", "samples: 12000000000", "10000000"),
         ("image_size: 32", "image_size: 22400", "2048"),
         ("batch_size: 12", "seed: 10000000000", str(2**32)),
