@@ -75,7 +75,8 @@ def test_a_closed_pipe_is_a_storage_error(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_name_that_is_too_long_is_a_users_mistake(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["edgekit", "plan", "t" * 5000, "--target", "rpi"])
+    words = ("--float", "f.onnx", "--images", "i", "--mean", "0.5", "--std", "0.5")
+    monkeypatch.setattr(sys, "argv", ["edgekit", "inspect", f"{'t' * 5000}.onnx", *words])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
