@@ -71,6 +71,7 @@ class Adbd:
         with suppress(OSError):
             while True:
                 peer, _ = self._listener.accept()
+                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # answers are small
                 self._open.add(peer)
                 threading.Thread(target=self._connection, args=(peer,), daemon=True).start()
 
