@@ -1,14 +1,15 @@
 """Which declaration of a model's input fits labelled images best.
 
-A declaration is a range, an order of channels, a fit and an order of classes. Top-1 decides first.
-Where every image is right under two inputs, or nearly, the log-loss decides: a model that sees what
-it was trained on is surer of the right class.
+A declaration is a range, an order of channels, a fit and an order of classes. Top-1 alone proves a
+recipe wrong. Where every image is right under two inputs, only the log-loss tells them apart: a
+model that sees what it was trained on is surer of the right class. But a larger range makes a model
+surer too, above all one that was trained for a few epochs; so that is told, and stops nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgekit import stats
@@ -21,13 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LEAST_TEMPERATURE = 1 / 4
-MOST_TEMPERATURE = 1e4
-"""How far from the labels the sureness of a rightly used model may be: label smoothing and mixup
-make it up to four times too unsure, overfitting too sure by any factor. That is no mistake of the
-recipe's."""
 LEAST_LOSS = 0.1
-"""Nats by which a mean log-loss has to fall before a recipe is called wrong."""
+"""Nats by which a mean log-loss has to fall before a model is called surer."""
 
 Input = tuple[str, Channels, Fit]
 
@@ -57,13 +53,15 @@ class Answers:
 
     logits: NDArray[np.float64]
     """(images, classes); their softmax are probabilities."""
+    outputs: NDArray[np.int64]
+    """The highest output of each image, (images,); -1 where there is none."""
 
     @classmethod
     def of(cls, scores: NDArray[np.float32]) -> Answers:
         """
         Args:
             scores: (images, classes), logits or probabilities. An input far from the right one can
-                overflow: a row that is not finite says nothing of its image.
+                overflow: a row that is not finite names no class.
         """
         import numpy as np
 
@@ -73,13 +71,7 @@ class Answers:
             said = scores[finite].astype(float)
             is_logits = meaning_of(scores[finite]) == "logits"
             logits[finite] = said if is_logits else np.log(np.clip(said, 1e-12, None))
-        return cls(logits)
-
-    @property
-    def outputs(self) -> NDArray[np.int64]:
-        """The highest output of each image, (images,)."""
-        best: NDArray[np.int64] = self.logits.argmax(axis=1)
-        return best
+        return cls(logits, np.where(finite, logits.argmax(axis=1), -1))
 
 
 Answered = dict[Input, Answers]
@@ -92,7 +84,7 @@ class Evaluated:
     claim: Claim
     right: NDArray[np.bool_]
     losses: NDArray[np.float64]
-    """Log-loss of each image in nats, at the temperature that suits the claim best."""
+    """Log-loss of each image, in nats."""
 
 
 def choose(
@@ -117,24 +109,16 @@ def choose(
         chosen = _most_right(_candidates(answered, labels, declared, classes, half), declared, half)
         right[~half] = chosen.right[~half]
     verdict = stats.paired_accuracy(now.right, right).verdict
-    best = now
-    if verdict is Verdict.BETTER:
-        found = _candidates(answered, labels, declared, classes, everything)
-        best = _nearest(found, declared, _most_right(found, declared, everything), _as_right)
-
-    # With every image right, or nearly, only the losses still tell one input from another.
-    found = [
-        evaluate(answered, labels, Claim(*input, best.claim.reordered), classes, everything)
-        for input in answered
-    ]
-    found = [one for one in found if _as_right(best, one)]
-    losses = np.zeros(len(labels))
-    for half in halves:
-        losses[~half] = min(found, key=lambda one: one.losses[half].mean()).losses[~half]
-    if not _is_lower(losses, best.losses):
-        return best.claim, verdict
-    surest = min(found, key=lambda one: one.losses.mean())
-    return _nearest(found, declared, surest, _as_sure).claim, Verdict.BETTER
+    if verdict is not Verdict.BETTER:
+        return declared, verdict
+    found = _candidates(answered, labels, declared, classes, everything)
+    best = _nearest(found, declared, _most_right(found, declared, everything), _as_right)
+    # A second mistake hardly shows where the first one mended makes all images right.
+    found = [one for one in found if one.claim.reordered == best.claim.reordered]
+    if more := _surer(found, best):
+        surest = min(more, key=lambda one: one.losses.mean())
+        best = _nearest(more, declared, surest, _as_sure)
+    return best.claim, verdict
 
 
 def undecided(
@@ -144,24 +128,38 @@ def undecided(
 
     Not fits: on pictures near the model's shape they all come to the same.
     """
-    import numpy as np
-
-    everything = np.ones(len(labels), bool)
-    now = evaluate(answered, labels, claim, classes, everything)
-    others = [
-        evaluate(
-            answered, labels, replace(claim, range=range_, channels=channels), classes, everything
-        )
-        for range_, channels, fit in answered
-        if fit == claim.fit and (range_, channels) != claim.input[:2]
-    ]
+    now, others = _with_others(answered, labels, claim, classes)
     return [
-        f"{o.claim.range}"
-        + (f" in {o.claim.channels}" if o.claim.channels != claim.channels else "")
-        for o in others
-        if _as_right(now, o)
-        and stats.paired_mean(o.losses, now.losses).verdict is not Verdict.BETTER
+        input_words(other.claim, claim)
+        for other in others
+        if other.claim.fit == claim.fit
+        and _as_right(now, other)
+        and stats.paired_mean(other.losses, now.losses).verdict is not Verdict.BETTER
     ]
+
+
+def surer(
+    answered: Answered, labels: NDArray[np.int64], claim: Claim, classes: int
+) -> dict[str, float]:
+    """The mean log-loss, in nats, under the inputs with which a model is surer of the right classes
+    than under a claim's."""
+    now, others = _with_others(answered, labels, claim, classes)
+    return {
+        input_words(other.claim, claim): float(other.losses.mean()) for other in _surer(others, now)
+    }
+
+
+def input_words(claim: Claim, than: Claim) -> str:
+    """What differs.
+
+    >>> input_words(Claim("0..1", "bgr", "pad"), Claim("-1..1", "rgb", "pad"))
+    '0..1 in bgr'
+    """
+    order = f" in {claim.channels}" if claim.channels != than.channels else ""
+    if claim.fit == than.fit:
+        return claim.range + order
+    same_range = claim.range == than.range and not order
+    return f"fit {claim.fit}" if same_range else f"{claim.range}{order}, fit {claim.fit}"
 
 
 def evaluate(
@@ -186,24 +184,16 @@ def evaluate(
 
 
 def log_losses(logits: NDArray[np.float64], wanted: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Log-loss of each image in nats, at the temperature that makes the mean least
-    (Guo et al. 2017), from LEAST_TEMPERATURE to MOST_TEMPERATURE.
+    """Log-loss of each image in nats.
 
     Args:
         logits: (images, classes).
         wanted: (images,), the right output of each.
     """
     import numpy as np
-    from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
 
-    def at(log_temperature: float) -> NDArray[np.float64]:
-        told = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return np.asarray(-told[np.arange(len(wanted)), wanted])
-
-    bounds = np.log([LEAST_TEMPERATURE, MOST_TEMPERATURE])
-    found = minimize_scalar(lambda t: at(t).mean(), bounds=bounds, method="bounded")
-    return at(float(found.x))
+    return np.asarray(-log_softmax(logits, axis=1)[np.arange(len(wanted)), wanted])
 
 
 def assign(
@@ -214,7 +204,8 @@ def assign(
     from scipy.optimize import linear_sum_assignment
 
     counts = np.zeros((classes, classes))
-    np.add.at(counts, (outputs, labels), 1)
+    named = outputs >= 0
+    np.add.at(counts, (outputs[named], labels[named]), 1)
     # Where the images do not tell, an output keeps its place.
     order: NDArray[np.int64] = linear_sum_assignment(counts + 0.5 * np.eye(classes), maximize=True)[
         1
@@ -248,6 +239,23 @@ def _nearest(
     told to change what need not be changed."""
     equal = [one for one in found if is_equal(best, one)]
     return min(equal, key=lambda one: (one.claim.changes(declared), one.losses.mean()))
+
+
+def _with_others(
+    answered: Answered, labels: NDArray[np.int64], claim: Claim, classes: int
+) -> tuple[Evaluated, list[Evaluated]]:
+    import numpy as np
+
+    everything = np.ones(len(labels), bool)
+    others = [Claim(*given, claim.reordered) for given in answered if given != claim.input]
+    now, *rest = (evaluate(answered, labels, c, classes, everything) for c in (claim, *others))
+    return now, rest
+
+
+def _surer(found: list[Evaluated], than: Evaluated) -> list[Evaluated]:
+    """Those under which no fewer images are right, and the log-loss is lower."""
+    as_many = (one for one in found if one.right.sum() >= than.right.sum())
+    return [one for one in as_many if _is_lower(one.losses, than.losses)]
 
 
 def _as_right(best: Evaluated, other: Evaluated) -> bool:

@@ -30,6 +30,7 @@ from edgekit.evaluation.input_claims import (
     assign,
     choose,
     evaluate,
+    surer,
     undecided,
 )
 from edgekit.evidence import Verdict
@@ -51,8 +52,12 @@ class SourceCheckMetadata(Metadata):
     images: int
     right: float
     """Share of them that the model classifies rightly with it."""
+    loss: float
+    """The mean log-loss, in nats."""
     undecided: tuple[str, ...]
     """Other inputs that would do no worse, as far as the images tell."""
+    surer: dict[str, float] = Field(default_factory=dict)
+    """Other inputs under which no fewer images are right, and the log-loss is lower."""
     fits: dict[Fit, float] = Field(default_factory=dict)
     """The share with each fit, the rest as declared."""
 
@@ -60,7 +65,7 @@ class SourceCheckMetadata(Metadata):
 class CheckSource(Action):
     """Compare the declared input and class order with the alternatives, on labelled images."""
 
-    version = 5
+    version = 6
 
     def __init__(self, format: Format, name: str) -> None:
         self.format = format
@@ -100,7 +105,9 @@ class CheckSource(Action):
         return SourceCheckMetadata(
             images=len(labels),
             right=float(now.right.mean()),
+            loss=float(now.losses.mean()),
             undecided=tuple(undecided(ask.answered, labels, declared, len(card.classes))),
+            surer=surer(ask.answered, labels, declared, len(card.classes)),
             fits={
                 fit: float(np.mean(ask.answered[(*declared.input[:2], fit)].outputs == labels))
                 for fit in images
@@ -189,8 +196,8 @@ def _mismatch(
     return InputError(
         f"model.weights: {name} is not what the recipe says of it: declared "
         f"({_claim_text(declared, card)}) it classifies {100 * now.right.mean():.1f} % of "
-        f"{len(now.right)} training images rightly, with a log-loss of {now.losses.mean():.3f} at "
-        f"its best temperature; with {' and '.join(differences)} {100 * then.right.mean():.1f} %, "
+        f"{len(now.right)} training images rightly, with a log-loss of {now.losses.mean():.3f}; "
+        f"with {' and '.join(differences)} {100 * then.right.mean():.1f} %, "
         f"with a log-loss of {then.losses.mean():.3f}"
         + (f"; the images do not tell {', '.join(alike)} from it" if alike else ""),
         hint=_advice(card, declared, best, list(lines.values())),

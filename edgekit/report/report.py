@@ -83,13 +83,19 @@ def _undecided_input(build: Build) -> dict[str, str]:
     """What the images could not tell of a model from elsewhere: there the recipe's word stands."""
     check = build.artifacts.get(CHECK_SOURCE)
     found = check.described_by(SourceCheckMetadata) if check else None
-    if not found or not found.undecided:
+    if not found or not (found.undecided or found.surer):
         return {}
-    return {
-        "model input": f"on {found.images} training images "
-        f"{', '.join(found.undecided)} would do no worse than what the recipe says. Its word is "
-        "taken; more images would tell"
-    }
+    told = []
+    if found.undecided:
+        told.append(f"{', '.join(found.undecided)} would do no worse than what the recipe says")
+    if found.surer:
+        others = ", ".join(f"{loss:.3f} with {name}" for name, loss in found.surer.items())
+        told.append(
+            f"the model is surer of the right classes otherwise: a log-loss of {found.loss:.3f} as "
+            f"the recipe says, {others}; see what it was trained on"
+        )
+    told.append("the recipe's word is taken, and more images would tell")
+    return {"model input": f"on {found.images} training images {'. '.join(told)}"}
 
 
 def _float_models(build: Build) -> dict[str, FloatMetadata]:

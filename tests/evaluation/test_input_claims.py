@@ -13,7 +13,8 @@ from edgekit.evaluation.input_claims import (
     Claim,
     assign,
     choose,
-    log_losses,
+    evaluate,
+    surer,
     undecided,
 )
 from edgekit.evidence import Verdict
@@ -74,18 +75,20 @@ def test_each_half_of_the_images_holds_every_class() -> None:
 # Where top-1 does not tell
 
 
-def test_a_range_under_which_the_right_answers_are_sure_is_named() -> None:
-    """Trained on -1..1, told 0..1: every image is right under both."""
+def test_a_range_under_which_the_model_is_surer_is_told_and_stops_nothing() -> None:
+    """Trained on -1..1 and declared 0..1, or declared rightly and trained for a few epochs: every
+    image is right under both, and no image says which it was."""
     answered = everywhere(ALL_WRONG, **{"0..1": answers(LABELS, margin=0.2), "-1..1": ALL_RIGHT})
-    assert choose(answered, LABELS, DECLARED, 3) == (Claim("-1..1", "rgb"), Verdict.BETTER)
-
-
-@pytest.mark.parametrize("margin", [1.5, 50.0])
-def test_a_model_taught_to_be_unsure_or_too_sure_is_not_told_to_change(margin: float) -> None:
-    """Label smoothing and mixup do the one, overfitting the other."""
-    noisy = np.where(np.arange(60) % 10 == 0, (LABELS + 1) % 3, LABELS)
-    answered = everywhere(answers(noisy), **{"0..1": answers(noisy, margin=margin)})
     assert choose(answered, LABELS, DECLARED, 3) == (DECLARED, Verdict.CANNOT_TELL)
+    told = surer(answered, LABELS, DECLARED, 3)
+    assert told == {"-1..1": pytest.approx(0.013, abs=0.002)}
+    assert undecided(answered, LABELS, DECLARED, 3) == ["-1..1"]
+
+
+def test_a_range_under_which_fewer_images_are_right_is_not_called_surer() -> None:
+    one_less = np.where(np.arange(60) == 7, (LABELS + 1) % 3, LABELS)
+    unsure, sure = answers(LABELS, margin=0.2), answers(one_less)
+    assert surer(everywhere(unsure, **{"-1..1": sure}), LABELS, DECLARED, 3) == {}
 
 
 def test_two_mistakes_are_named_together() -> None:
@@ -103,23 +106,22 @@ def test_nothing_is_named_beside_the_mistake_that_the_images_do_not_tell() -> No
     assert choose(answered, LABELS, DECLARED, 3) == (Claim("-1..1", "rgb"), Verdict.BETTER)
 
 
-def test_losses_are_at_the_temperature_that_suits() -> None:
-    rng = np.random.default_rng(1)
-    logits = rng.normal(size=(4000, 3))
-    labels = np.array([rng.choice(3, p=p) for p in softmax(logits, axis=1)])
-    fitting = log_losses(logits, labels).mean()
-    assert log_losses(100 * logits, labels).mean() == pytest.approx(fitting, rel=1e-3)
-    assert log_losses(logits / 3, labels).mean() == pytest.approx(fitting, rel=1e-3)
-    assert log_losses(logits / 100, labels).mean() == pytest.approx(np.log(3), rel=0.03)
-
-
 def test_probabilities_and_logits_say_the_same_and_no_number_says_nothing() -> None:
     logits = np.array([[2.0, -1.0, 0.5], [0.0, 9.0, 1.0]], np.float32)
     probabilities = Answers.of(softmax(logits, axis=1)).logits
     assert np.allclose(softmax(probabilities, axis=1), softmax(logits, axis=1), atol=1e-6)
     overflown = Answers.of(np.array([[np.inf, 0, np.nan], [1, 5, 2]], np.float32))
     assert overflown.logits[0].tolist() == [0, 0, 0]
-    assert overflown.outputs[1] == 1
+    assert overflown.outputs.tolist() == [-1, 1]
+
+
+def test_scores_that_are_no_numbers_are_right_about_nothing() -> None:
+    """Not about the first class either."""
+    overflown = Answers.of(np.full((60, 3), np.nan, np.float32))
+    answered = everywhere(overflown, **{"-1..1": ALL_RIGHT})
+    zeros = np.zeros(60, int)
+    assert not evaluate(answered, zeros, DECLARED, 3, zeros == 0).right.any()
+    assert choose(answered, LABELS, DECLARED, 3) == (Claim("-1..1", "rgb"), Verdict.BETTER)
 
 
 def test_what_the_images_cannot_tell_is_named() -> None:
@@ -129,7 +131,9 @@ def test_what_the_images_cannot_tell_is_named() -> None:
     assert undecided(answered, labels, DECLARED, 10) == []
     few, seen = np.arange(8), labels[:8]
     nearly = np.where(seen == 3, 4, seen)
-    part = {key: Answers(found.logits[few]) for key, found in answered.items()}
+    part = {
+        key: Answers.of(found.logits[few].astype(np.float32)) for key, found in answered.items()
+    }
     part["imagenet", "rgb", "crop"] = answers(nearly, 10)
     assert "imagenet" in undecided(part, seen, DECLARED, 10)
 
@@ -141,7 +145,7 @@ def test_a_model_that_guesses_is_not_told_to_change_anything() -> None:
     for _ in range(60):
         labels = rng.integers(0, 10, 100)
         answered: Answered = {
-            (r, c, "crop"): Answers(rng.normal(scale=scale, size=(100, 10)))
+            (r, c, "crop"): Answers.of(rng.normal(scale=scale, size=(100, 10)).astype(np.float32))
             for r, scale in zip(RANGES, (0.1, 1, 10, 300), strict=True)
             for c in ("rgb", "bgr")
         }
