@@ -19,8 +19,7 @@ from edgekit.engine.artifact import FileEntry, Json, sha256_of
 from edgekit.engine.records import parse_json
 
 BESIDE = ("labels.txt", "golden_input.npy", "golden_scores.npy", "classify.py")
-"""What lies in a variant's folder beside its model's files. Manifests of earlier versions give no
-digests of these: there they are known by their names."""
+"""What lies in a variant's folder beside its model's files."""
 
 
 def list_beside(folder: Path) -> dict[str, FileEntry]:
@@ -62,19 +61,15 @@ def remove_files(folder: Path, names: Iterable[str]) -> None:
 
 def swap(part: Path, destination: Path) -> None:
     """Put a folder that is whole in its place, with what a person put into the one before."""
-    new = {path.name for path in part.iterdir()}
-    kept = _foreign(destination, new)
+    kept = _foreign(destination, {path.name for path in part.iterdir()})
     if _same(part, destination, kept):
         return
-    for path in _edited(destination, new):
-        shutil.copy2(path, _free(part, destination, f"{path.stem}.edited", path.suffix))
+    for path in _edited(part, destination):
+        _copy(path, _free(part, destination, f"{path.stem}.edited", path.suffix))
     # Copied, not moved: killed at any moment, the files still lie in one of the two folders that
     # the next build keeps.
     for path in kept:
-        if path.is_dir() and not path.is_symlink():
-            shutil.copytree(path, part / path.name, symlinks=True)
-        else:
-            shutil.copy2(path, part / path.name, follow_symlinks=False)
+        _copy(path, part / path.name)
     old = destination.with_name(f".{destination.name}.old")
     shutil.rmtree(old, ignore_errors=True)  # publishing has made sure that it is not needed
     if destination.exists():
@@ -86,24 +81,36 @@ def swap(part: Path, destination: Path) -> None:
 def _remove_variant(folder: Path, manifest: Json) -> None:
     if (folder / BUNDLE).exists():  # a person's, under the name of a variant
         return
-    listed = _listed(manifest)
-    remove_files(folder, [p.name for p in folder.iterdir() if _is_own(p, listed)])
+    remove_files(folder, [p.name for p in folder.iterdir() if _is_own(p, manifest)])
 
 
 def _foreign(folder: Path, replaced: Container[str]) -> list[Path]:
     """What a person put into a variant's folder, but for what is replaced."""
     if not folder.is_dir():
         return []
-    listed = _listed(_manifest(folder))
+    manifest = _manifest(folder)
     others = (path for path in folder.iterdir() if path.name not in replaced)
-    return [path for path in others if not _is_own(path, listed)]
+    return [path for path in others if not _is_own(path, manifest)]
 
 
-def _edited(folder: Path, replaced: Container[str]) -> list[Path]:
-    """What edgekit put into a variant's folder and a person changed, of what is replaced."""
-    listed = _listed(_manifest(folder))
-    paths = (folder / name for name in listed if name in replaced)
-    return [path for path in paths if path.is_file() and not _is_own(path, listed)]
+def _edited(part: Path, destination: Path) -> list[Path]:
+    """What is replaced and is neither as edgekit left it nor as it will be."""
+    manifest = _manifest(destination)
+    replaced = [(new, destination / new.name) for new in part.iterdir()]
+    return [
+        old
+        for new, old in replaced
+        if old.exists()
+        and not _is_own(old, manifest)
+        and not (old.is_file() and sha256_of(old) == sha256_of(new))
+    ]
+
+
+def _copy(path: Path, to: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.copytree(path, to, symlinks=True)
+    else:
+        shutil.copy2(path, to, follow_symlinks=False)
 
 
 def _free(part: Path, destination: Path, stem: str, suffix: str) -> Path:
@@ -113,13 +120,17 @@ def _free(part: Path, destination: Path, stem: str, suffix: str) -> Path:
     return part / next(n for n in names if not any((folder / n).exists() for folder in taken))
 
 
-def _is_own(path: Path, listed: Json) -> bool:
+def _is_own(path: Path, manifest: Json) -> bool:
+    """Whether edgekit put it there, and nobody has changed it."""
     if not path.is_file():
         return False
-    entry = listed.get(path.name)
+    files = _mapping(manifest, "files")
+    entry = {**files, **_mapping(manifest, "beside")}.get(path.name)
     if isinstance(entry, dict):
         return bool(entry.get("sha256") == sha256_of(path))
-    return path.name in (MANIFEST, *BESIDE)
+    # Manifests of earlier versions give no digests of what lies beside the model's files.
+    is_earlier = bool(files) and "beside" not in manifest
+    return path.name == MANIFEST or (is_earlier and path.name in BESIDE)
 
 
 def _same(part: Path, destination: Path, kept: list[Path]) -> bool:
@@ -148,11 +159,6 @@ def _manifest(folder: Path) -> Json:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _listed(manifest: Json) -> Json:
-    """The digests of the files that edgekit put into a variant's folder."""
-    return {**_mapping(manifest, "files"), **_mapping(manifest, "beside")}
 
 
 def _mapping(fields: Json, key: str) -> Json:

@@ -24,7 +24,7 @@ from edgekit.engine.store import Store
 from edgekit.errors import IntegrityError
 from edgekit.models.card import WEIGHTS_FILE
 from edgekit.report.publish import publish
-from edgekit.report.published_files import remove_last_passed, remove_variants
+from edgekit.report.published_files import remove_last_passed, remove_variants, swap
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target
@@ -232,6 +232,29 @@ def test_what_a_person_put_into_a_builds_folders_outlives_the_next_builds(
         publish(build, recipe.parent / "build")
     kept = sorted((folder / "onnxruntime").glob("*.edited*"))
     assert [path.read_text() for path in kept] == ["others\n", "yet others\n"]
+
+    # Where the manifest is damaged, all that differs may be somebody's.
+    (folder / "onnxruntime/manifest.json").write_text("{")
+    (folder / "onnxruntime/labels.txt").write_text("more\n")
+    publish(build, recipe.parent / "build")
+    kept = sorted((folder / "onnxruntime").glob("*.edited*"))
+    assert [path.read_text() for path in kept] == ["others\n", "yet others\n", "more\n"]
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_persons_file_under_a_name_of_edgekits_is_kept(tmp_path: Path, is_folder: bool) -> None:
+    for name, content in (("old", b"a"), ("new", b"b")):
+        ship(tmp_path, name, content)
+        manifest = json.loads((tmp_path / name / "manifest.json").read_text())
+        (tmp_path / name / "manifest.json").write_text(json.dumps({**manifest, "beside": {}}))
+    own = tmp_path / "old/golden_input.npy"
+    own.mkdir() if is_folder else own.write_text("mine")
+    (tmp_path / "new/golden_scores.npy").write_text("made")
+    swap(tmp_path / "new", tmp_path / "old")
+    assert own.exists()
+    assert (tmp_path / "old/model.onnx").read_bytes() == b"b"
+    remove_variants(tmp_path, {"old": json.loads((tmp_path / "old/manifest.json").read_text())})
+    assert [path.name for path in (tmp_path / "old").iterdir() if "input" in path.name]
 
 
 def test_a_manifest_leads_to_no_folder_elsewhere(tmp_path: Path) -> None:
