@@ -61,11 +61,11 @@ def of_a_build(file: Path) -> bool:
 def with_store(folder: Path, store: Store) -> str:
     """What to do where a store lacks what a variant's folder was built from."""
     report = read_report(folder.parent)
-    what = f" the recipe {report.recipe} for the target {report.target}" if report else " it"
-    root = shlex.quote(str(store.root))
+    names = (f"{report.recipe}.yaml", report.target) if report else ("RECIPE", "TARGET")
+    recipe, target, root = map(shlex.quote, (*names, str(store.root)))
     return (
-        "name the store that it was built with, --store FOLDER; or build"
-        f"{what} again: `edgekit build RECIPE --target TARGET --store {root}`"
+        "name the store that it was built with, --store FOLDER; or build it again, in the recipe's "
+        f"folder: `edgekit build {recipe} --target {target} --store {root}`"
     )
 
 

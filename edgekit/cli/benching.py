@@ -90,12 +90,6 @@ def bench(
 @click.option("--bundle", "bundle_path", type=FILE, help="Where it does not lie beside the result.")
 @click.option("--device", help="What to call the device it was made on.  [default: its board]")
 @out_option
-@click.option(
-    "--store",
-    type=FILE,
-    expose_value=False,
-    help="Taken as by the other commands; a bundle holds all that is needed.",
-)
 @json_option
 @debug_option
 def import_(

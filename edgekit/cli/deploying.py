@@ -48,8 +48,11 @@ def bundle(artifact: Path, out: Path, store: Path | None, **options: Any) -> Non
         pack_bundle(made, out)
         release = made.release()[:16]
         say(f"{out}: {made.info.subject.file}, {made.info.input_source}, release {release}")
-        if options["images"] is None and not made.info.labelled:
-            on_stderr("without photos its accuracy is not measured: --images FOLDER gives some")
+        if not made.info.labelled:
+            on_stderr(
+                "without labelled images no accuracy is measured on the device, only whether its "
+                f"scores are this machine's: {made.info.input_source}"
+            )
     if out.suffix != ".tar":
         script = shlex.quote(f"{out.name}/run.sh")
         say(f"On the device: sh {script}. At home: edgekit import result.json")

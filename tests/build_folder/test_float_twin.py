@@ -123,8 +123,8 @@ def test_another_store_is_told_with_the_command_that_mends_it(world: World, tmp_
     with pytest.raises(InputError, match="was not built with the store") as caught:
         locate(world.variant, Store(tmp_path), InspectOptions())
     hint = str(caught.value.hint)
-    assert "--store FOLDER; or build the recipe tiny for the target board again" in hint
-    assert f"--target TARGET --store {tmp_path}`" in hint
+    assert "--store FOLDER; or build it again, in the recipe's folder" in hint
+    assert f"`edgekit build tiny.yaml --target board --store {tmp_path}`" in hint
 
 
 def lose(world: World, tmp_path: Path, is_lost: Callable[[dict[str, object]], bool]) -> Store:

@@ -1,13 +1,15 @@
 """Manifests and reports are read by the classes that wrote them; other versions' are refused."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edgekit.build_folder.manifest import Manifest, TargetManifest
-from edgekit.build_folder.reading import published, read_manifest, read_report
+from edgekit.build_folder.reading import published, read_manifest, read_report, with_store
+from edgekit.engine.store import Store
 from edgekit.errors import InputError
 from tests.build_folder.samples import sample_manifest, sample_report
 
@@ -93,3 +95,11 @@ def test_the_manifest_keeps_the_names_that_users_know() -> None:
 def test_a_folder_without_either(tmp_path: Path) -> None:
     assert read_manifest(tmp_path) is None
     assert read_report(tmp_path) is None
+
+
+def test_names_with_spaces_are_quoted_in_the_command_that_builds_again(folder: Path) -> None:
+    report = sample_report().model_copy(update={"recipe": "my recipe", "target": "my board"})
+    (folder / "report.json").write_text(report.model_dump_json())
+    hint = with_store(folder / "litert", Store(folder / "a store"))
+    command = shlex.split(hint.split("`")[1])
+    assert command[2:] == ["my recipe.yaml", "--target", "my board", "--store", f"{folder}/a store"]
