@@ -32,12 +32,37 @@ TCP = 0b11
 SCOPES = 0b11
 """Abstract sockets and signals of processes outside; from version 6."""
 
-PROCESSORS = {"x86_64": (0xC000003E, 317, 41, 76), "aarch64": (0xC00000B7, 277, 198, 45)}
-"""As seccomp calls them, each with its numbers of seccomp(2), socket(2) and truncate(2), which
-Landlock knows from version 3 on only. A file that is open to be written is shortened by another
-call."""
-IO_URING_SETUP = 425
-"""Makes sockets without socket(2)."""
+PROCESSORS = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+"""As seccomp calls them."""
+SECCOMP, PRLIMIT = (317, 277), (302, 261)
+"""Numbers of a syscall on each of the processors."""
+REFUSED = {
+    "socket": (41, 198),  # the local ones lead to daemons that act for their user
+    "socketpair": (53, 199),  # of datagrams: it sends to any local socket
+    "io_uring_setup": (425, 425),  # makes sockets without socket(2)
+    "truncate": (76, 45),  # Landlock knows it from version 3 on; not that of an open file
+    "setsid": (112, 157),  # who ends the process ends its group
+    "setpgid": (109, 154),
+    "setpriority": (141, 140),
+    "ioprio_set": (251, 30),
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "keyctl": (250, 219),
+    "shmget": (29, 194),  # what is in these outlives the process, and no limit counts it
+    "semget": (64, 190),
+    "msgget": (68, 186),
+    "mq_open": (240, 180),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "setxattrat": (463, 463),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "removexattrat": (466, 466),
+}
 OF_OTHER_ABI = 0x40000000
 """Numbers from here on are those of x32."""
 LOAD, EQUAL, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06  # of the filter's machine
@@ -90,7 +115,7 @@ def confine(writable: Iterable[Path]) -> None:
     if version := _landlock_version():
         _write_only_in(writable, version)
     if _has_filters():
-        _give_up_calls(*PROCESSORS[platform.machine()])
+        _give_up_calls(platform.machine())
 
 
 def _write_only_in(folders: Iterable[Path], version: int) -> None:
@@ -115,25 +140,27 @@ def _write_only_in(folders: Iterable[Path], version: int) -> None:
         os.close(ruleset)
 
 
-def _give_up_calls(processor: int, seccomp: int, socket: int, truncate: int) -> None:
-    """No new socket of any kind: the local ones lead to daemons that act for their user. And no
-    file is emptied by its name."""
+def _give_up_calls(processor: str) -> None:
+    """Those of REFUSED, and the limits of other processes."""
+    at = list(PROCESSORS).index(processor)
+    calls = [numbers[at] for numbers in REFUSED.values()]
     # struct sock_filter: code, jump if true, jump if false, value.
     program = [
         (LOAD, 0, 0, 4),  # seccomp_data.arch
-        (EQUAL, 1, 0, processor),
+        (EQUAL, 1, 0, PROCESSORS[processor]),
         (RETURN, 0, 0, KILL),
         (LOAD, 0, 0, 0),  # seccomp_data.nr
-        (AT_LEAST, 4, 0, OF_OTHER_ABI),
-        (EQUAL, 3, 0, socket),
-        (EQUAL, 2, 0, IO_URING_SETUP),
-        (EQUAL, 1, 0, truncate),
+        (AT_LEAST, len(calls) + 4, 0, OF_OTHER_ABI),
+        *((EQUAL, len(calls) + 3 - i, 0, call) for i, call in enumerate(calls)),
+        (EQUAL, 0, 2, PRLIMIT[at]),
+        (LOAD, 0, 0, 16),  # its first argument: a process, 0 for the caller
+        (EQUAL, 0, 1, 0),
         (RETURN, 0, 0, ALLOW),
         (RETURN, 0, 0, REFUSE),
     ]
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in program))
     head = ctypes.create_string_buffer(struct.pack("@HP", len(program), ctypes.addressof(code)))
-    if _libc().syscall(ctypes.c_long(seccomp), SET_FILTER, KEEP_SPECULATION, head):
+    if _libc().syscall(ctypes.c_long(SECCOMP[at]), SET_FILTER, KEEP_SPECULATION, head):
         _check(_libc().prctl(PR_SET_SECCOMP, FILTER, ctypes.addressof(head), 0, 0))
 
 

@@ -53,6 +53,7 @@ def run_program(
     with (folder / "stderr").open("w+b") as said:
         process = subprocess.Popen(
             [*before, *command],
+            stdin=subprocess.DEVNULL,  # not the user's terminal, which can be written to
             stdout=subprocess.PIPE,
             stderr=said,
             env={**os.environ, "TMPDIR": str(folder.absolute())},

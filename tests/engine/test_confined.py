@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -28,6 +30,9 @@ GIB = 1 << 30
 LIMITS = Confinement("model.weights: m.onnx", memory=2 * GIB, seconds=60)
 landlock = pytest.mark.skipif(
     any("Landlock" in what for what in _kernel.missing()), reason="this kernel has no Landlock"
+)
+filters = pytest.mark.skipif(
+    "using the network" in _kernel.missing(), reason="no filter for this processor"
 )
 
 
@@ -106,6 +111,19 @@ def open_socket(family: int, *, into: Path, progress: Progress) -> Said:
 def look_up(*, into: Path, progress: Progress) -> Said:
     try:
         return Said(text=str(socket.getaddrinfo("example.com", 80)))
+    except OSError as error:
+        return Said(text=type(error).__name__)
+
+
+def call(name: str, *numbers: int, into: Path, progress: Progress) -> Said:
+    """A function of the C library's: its result, or how it was refused."""
+    done = getattr(ctypes.CDLL(None, use_errno=True), name)(*map(ctypes.c_long, numbers))
+    return Said(text=errno.errorcode[ctypes.get_errno()] if done == -1 else "done")
+
+
+def limits_of(pid: int, *, into: Path, progress: Progress) -> Said:
+    try:
+        return Said(text=str(resource.prlimit(pid, resource.RLIMIT_CPU)))
     except OSError as error:
         return Said(text=type(error).__name__)
 
@@ -226,11 +244,38 @@ def test_what_it_leaves_is_taken_and_the_next_task_finds_the_same_process(
     assert len(pids) == 1
 
 
-@pytest.mark.skipif("using the network" in _kernel.missing(), reason="no filter for this processor")
+@filters
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6, socket.AF_UNIX])
 def test_no_socket_is_opened(process: ConfinedProcess, family: int) -> None:
     assert run(process, open_socket, int(family)) == "PermissionError"
     assert run(process, look_up) != "done"
+
+
+@filters
+def test_a_call_that_reaches_others_or_outlives_it_is_refused(
+    process: ConfinedProcess, tmp_path: Path
+) -> None:
+    calls = {
+        "setsid": (),
+        "setpgid": (0, 0),
+        "setpriority": (0, 0, 19),
+        "unshare": (0,),
+        "shmget": (0, 4096, 0o1600),
+        "semget": (0, 1, 0o1600),
+        "msgget": (0, 0o1600),
+        "socketpair": (socket.AF_UNIX, socket.SOCK_DGRAM, 0, 0),
+        "removexattr": (0, 0),
+    }
+    told = {name: run(process, call, name, *calls[name], into=tmp_path) for name in calls}
+    assert told == dict.fromkeys(calls, "EACCES")
+
+
+@filters
+def test_the_limits_of_other_processes_are_out_of_reach(
+    process: ConfinedProcess, tmp_path: Path
+) -> None:
+    assert run(process, limits_of, os.getpid(), into=tmp_path) == "PermissionError"
+    assert run(process, limits_of, 0, into=tmp_path).startswith("(")
 
 
 # What it may take

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.engine import _kernel
 from edgekit.engine.confined_program import run_program
 from edgekit.engine.confinement import MEMORY, MINUTES, Confinement
 from edgekit.errors import WeightsError
-from tests.engine.test_confined import GIB, ends, landlock
+from tests.engine.test_confined import GIB, ends, filters, landlock
 
 LIMITS = Confinement("m.onnx", memory=GIB // 2, seconds=30)
 
@@ -35,6 +34,18 @@ def test_its_lines_its_words_and_its_exit_code(tmp_path: Path) -> None:
         assert run(tmp_path, program, limits) == (3, ["why"], ["a", "b"])
 
 
+def test_it_does_not_hold_the_terminal(tmp_path: Path) -> None:
+    held, users = os.openpty()
+    before = os.dup(0)
+    os.dup2(users, 0)
+    try:
+        assert run(tmp_path, "import os; print(os.isatty(0), os.read(0, 1))")[2] == ["False b''"]
+    finally:
+        os.dup2(before, 0)
+        for each in (held, users, before):
+            os.close(each)
+
+
 @landlock
 def test_it_writes_in_its_folder_alone(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
@@ -45,7 +56,7 @@ def test_it_writes_in_its_folder_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.skipif("using the network" in _kernel.missing(), reason="no filter for this processor")
+@filters
 def test_it_opens_no_socket(tmp_path: Path) -> None:
     assert "PermissionError" in run(tmp_path, "import socket; socket.socket()")[1][-1]
 
@@ -71,6 +82,12 @@ def test_the_time_counts_from_one_line_to_the_next(tmp_path: Path) -> None:
 def test_what_it_started_ends_with_it(tmp_path: Path) -> None:
     program = "import subprocess; print(subprocess.Popen(['sleep', '60'], stdout=-3).pid)"
     assert ends(int(run(tmp_path, program)[2][0]))
+
+
+@filters
+def test_nothing_leaves_its_group_to_outlive_it(tmp_path: Path) -> None:
+    program = "import os, time\nif os.fork(): os.wait()\nelse: os.setsid(); time.sleep(60)"
+    assert "PermissionError" in run(tmp_path, program)[1][-1]
 
 
 def test_ctrl_c_ends_it_where_another_thread_took_the_signal(tmp_path: Path) -> None:
