@@ -17,6 +17,7 @@ import importlib
 import importlib.util
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -28,9 +29,18 @@ if TYPE_CHECKING:
     Run = Callable[[Any], Any]
     Json = dict[str, Any]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "HEIF")
+FORMATS = (
+    "JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "HEIF", "JPEG2000", "DIB", "DDS",
+    "ICO", "PCX", "PSD", "QOI", "SGI", "SUN", "XBM", "XPM", "TGA",
+)  # fmt: skip
 """What Pillow opens, whatever a file's name says: its others include programs."""
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".heic"}
+HEIF_SUFFIXES = {".heic", ".heif", ".heics", ".heifs", ".hif"}
+SUFFIXES = HEIF_SUFFIXES | {
+    ".apng", ".avif", ".avifs", ".bmp", ".bw", ".dds", ".dib", ".gif", ".icb", ".ico", ".j2c",
+    ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm",
+    ".pcx", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".psd", ".qoi", ".ras", ".rgb", ".rgba", ".sgi",
+    ".tga", ".tif", ".tiff", ".vda", ".vst", ".webp", ".xbm", ".xpm",
+}  # fmt: skip
 """Of photos in a folder."""
 ORIENTATION = 274
 TURNS: dict[Any, Any] = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
@@ -57,7 +67,11 @@ def main() -> None:
     run = OPENERS[facts["runtime"]](str(folder / facts["file"]), options.device)
     failed = False
     for named in options.photos or [folder / "golden_input.npy"]:
-        for photo in photos_in(named) or [named]:
+        photos, others = photos_in(named)
+        if others:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
+            print(f"{named}: left out, as no photos by their names: {kinds}", file=sys.stderr)
+        for photo in photos or [named]:
             try:
                 images = pixels_of(photo, facts)
             except BadInput as error:
@@ -70,10 +84,12 @@ def main() -> None:
     sys.exit(2 if failed else 0)
 
 
-def photos_in(folder: Path) -> list[Path]:
-    """The photos in a folder and in those below it; none of what is no folder."""
-    files = (path for path in sorted(folder.rglob("*")) if not path.name.startswith("."))
-    return [path for path in files if path.suffix.lower() in SUFFIXES and path.is_file()]
+def photos_in(folder: Path) -> tuple[list[Path], Counter[str]]:
+    """The photos in a folder and in those below it, and the others by suffix; none of a file."""
+    found = (path for path in sorted(folder.rglob("*")) if not path.name.startswith("."))
+    files = [(path, path.suffix.lower()) for path in found if path.is_file()]
+    others = Counter(suffix or "without a suffix" for _, suffix in files if suffix not in SUFFIXES)
+    return [path for path, suffix in files if suffix in SUFFIXES], others
 
 
 def facts_beside(folder: Path) -> Json:
@@ -89,7 +105,7 @@ def facts_beside(folder: Path) -> Json:
         "runtime": info["runtime"],
         "file": info["subject"]["file"],
         "input": info.get("photos"),
-        "output": None,
+        "output": info.get("output"),
         "preprocessing": info.get("photos"),
         "classes": info["classes"],
         "scores": info.get("scores"),
@@ -146,14 +162,19 @@ def photo_of(path: Path) -> Image.Image:
     known = [name for name in FORMATS if name in Image.OPEN]
     try:
         with Image.open(path, formats=known) as opened:
+            if opened.mode.startswith(("I", "F")):  # convert() would clip it to white
+                mode = opened.mode
+                raise BadInput(f"{path} has more than 8 bits a channel (mode {mode})")
             opened.load()
             turn = TURNS.get(opened.getexif().get(ORIENTATION))
             upright: Image.Image = opened if turn is None else opened.transpose(turn)
             return upright.convert("RGB")
+    except BadInput:
+        raise
     except Exception as error:  # whatever decoders raise
-        heic = path.suffix.lower() in (".heic", ".heif") and "HEIF" not in known
+        heic = path.suffix.lower() in HEIF_SUFFIXES and "HEIF" not in known
         why = "HEIC needs pillow-heif: pip install pillow-heif" if heic else error
-        raise BadInput(f"{path} cannot be read as {', '.join(known)}: {why}") from None
+        raise BadInput(f"{path} cannot be read as {', '.join(known[:6])} ...: {why}") from None
 
 
 def sides_of(how: Json) -> tuple[int, int]:

@@ -129,7 +129,7 @@ def test_one_bad_file_ends_nothing(folder: Path, tmp_path: Path) -> None:
     assert "photos/empty is a folder without photos" in text
     assert "small.npy holds uint8 [8, 8, 3]; uint8 [32, 32, 3] expected" in text
     assert "photos/broken.jpg cannot be read as JPEG" in text
-    assert "notes.txt" not in text
+    assert "photos: left out, as no photos by their names: 1 .txt" in text
 
 
 @brought("Images and folders", "HEIC for classify.py, with pillow-heif", "read")

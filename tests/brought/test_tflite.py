@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from edgekit.agent import classify
 from edgekit.models._tensorflow import make_way
 from edgekit.runtimes import _tflite as tflite
 from edgekit.runtimes._tflite_edit import write
@@ -104,3 +105,25 @@ def test_what_is_no_int8(
     assert words in said["inspect"].words
     info = json.loads((desk.root / f"bundle-{file.name}/bundle.json").read_text())
     assert info["subject"]["precision"] == precision
+
+
+def to_uint8_ends(converter: Any) -> None:
+    to_int8(converter)
+    converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tensorflow.uint8
+
+
+@brought("TensorFlow Lite files", "scores as uint8 codes, for a bundle's classify.py", "read")
+def test_scores_in_codes(desk: Desk, keras_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    file, bundle = converted(keras_model, desk.root / "codes.tflite", to_uint8_ends), "codes"
+    assert desk.run("bundle", file, "--out", desk.root / bundle).code == 0
+    facts = classify.facts_beside(desk.root / bundle)
+    assert facts["scores"] == "logits"
+    codes = np.array([[91, 90]], np.uint8)
+    port = facts["output"]
+    logits = (codes[0].astype(float) - port["zero_point"]) * port["scale"]
+    capsys.readouterr()  # what TensorFlow says
+    classify.show(codes, facts, 2)
+    first = float(capsys.readouterr().out.split()[2])
+    assert first == pytest.approx(1 / (1 + np.exp(logits[1] - logits[0])), abs=0.001)
+    assert first != pytest.approx(1 / (1 + np.exp(-1)), abs=0.01)  # softmax of the codes

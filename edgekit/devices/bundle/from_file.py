@@ -21,7 +21,7 @@ from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.bundle.protocol import SLICE
 from edgekit.errors import EdgekitError, InputError
 from edgekit.evaluation.measure import Candidate, Ready, measure
-from edgekit.evaluation.score_meaning import meaning_of
+from edgekit.evaluation.score_meaning import ScoreMeaning, meaning_of
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.description import Description, Port
@@ -60,7 +60,8 @@ def bundle_of_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
         photos=_photos(path, port, options),
         subject=subject_of(path, runtime, described.operators, None, None, None),
         classes=(),
-        scores=meaning_of(outcome.scores["model"]),
+        output=described.output,
+        scores=_meaning(outcome.scores["model"], described.output),
         images=len(inputs),
         labelled=False,
         input_source=source,
@@ -70,6 +71,17 @@ def bundle_of_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
     beside = [path.with_suffix(Path(name).suffix) for name in runtime.companions]
     copied = {file.name: file for file in (path, *beside)}
     return write_bundle(into, info, copied, inputs, None, outcome.scores["model"])
+
+
+def _meaning(scores: NDArray[np.float32], output: Port) -> ScoreMeaning | None:
+    """None of codes of which the file does not say what they stand for.
+
+    >>> codes = np.array([[90.0, 166.0]], np.float32)
+    >>> print(_meaning(codes, Port(name="scores", shape=(1, 2), dtype="uint8")))
+    None
+    """
+    is_unknown = output.dtype.startswith(("int", "uint")) and output.scale is None
+    return None if is_unknown else meaning_of(scores)
 
 
 def _runtime_of(path: Path) -> Runtime:

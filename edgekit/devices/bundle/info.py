@@ -14,6 +14,7 @@ from edgekit.devices.bundle.protocol import Protocol
 from edgekit.evaluation.score_meaning import ScoreMeaning
 from edgekit.models.source import Triple
 from edgekit.runtimes import RuntimeName
+from edgekit.runtimes.contract.description import Port
 from edgekit.runtimes.contract.input_form import InputForm
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
@@ -54,6 +55,8 @@ class Info(BaseModel):
     """None where what is no image to us lies ready for the model."""
     photos: Photos | None = None
     """None where a manifest says it, and where it is not known."""
+    output: Port | None = None
+    """Of a file from elsewhere: what its codes stand for. None where a manifest says it."""
     subject: Subject
     classes: tuple[str, ...]
     scores: ScoreMeaning | None = None
