@@ -40,10 +40,14 @@ class DeviceFiles:
         return f"{self.folder}/{sha256_of(file)}"
 
     def missing(self, files: list[Path]) -> list[Path]:
-        """Those of some files that are not on the device yet."""
-        listed = self.shell.sh(f"ls {shlex.quote(self.folder)} 2>/dev/null || true")
-        known = set(listed.split())
-        return [file for file in files if sha256_of(file) not in known]
+        """Those of some files that are not on the device yet, or not whole any more."""
+        digests = {file: sha256_of(file) for file in files}
+        there = f"cd {shlex.quote(self.folder)} 2>/dev/null"
+        names = " ".join(sorted({*digests.values()}))
+        sums = self.shell.sh(f"{there} && sha256sum {names} </dev/null || true", timeout=300)
+        lines = [line.split() for line in sums.splitlines()]
+        whole = {line[0] for line in lines if len(line) == 2 and line[0] == line[1]}
+        return [file for file in files if digests[file] not in whole]
 
     def ensure(self, file: Path) -> str:
         """Have a file on the device, and say where; what is there already, whole, is not sent.
@@ -70,9 +74,11 @@ class DeviceFiles:
         target = shlex.quote(folder)
         commands = [f"rm -rf {target}", f"mkdir -p {target}", f"cd {target}"]
         for name, path in files.items():
-            source, link = shlex.quote(self.path(path)), shlex.quote(name)
+            both = f"{shlex.quote(self.path(path))} {shlex.quote(name)}"
+            # A model that is confined to the folder must not reach the original through a link.
+            link = "false" if self.shell.transport.confines else f"ln {both} 2>/dev/null"
             # Android's /data/local/tmp takes no hard links.
-            commands.append(f"{{ ln {source} {link} 2>/dev/null || cp {source} {link}; }}")
+            commands.append(f"{{ {link} || cp {both}; }}")
         self.shell.sh(" && ".join(commands), timeout=300)
 
     def need(self, size: int, what: str) -> None:

@@ -6,6 +6,7 @@ import errno
 import shlex
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 from edgekit.engine.confined_program import limited
 from edgekit.engine.confinement import confinement
@@ -15,6 +16,8 @@ from edgekit.transports.base import Completed, Listener, Transport
 
 
 class Here(Transport):
+    confines: ClassVar[bool] = True
+
     def variables(self) -> dict[str, str]:
         """Of the environment of each command, above this process's own."""
         return {}

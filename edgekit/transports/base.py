@@ -45,6 +45,8 @@ class Transport(BaseModel, ABC):
 
     evidence: ClassVar[Evidence] = Evidence.MEASURED
     """Of what is seen on the device, unless the agent finds out that it runs in an emulator."""
+    confines: ClassVar[bool] = False
+    """Whether `confined` keeps what it runs to its folder."""
     without_python: ClassVar[str] = (
         "edgekit device setup {name}, or name another one with `python` in the inventory"
     )

@@ -49,6 +49,20 @@ def test_what_is_there_is_not_sent_again(way: Fake, file: Path) -> None:
     assert files(way) == [sha256_of(file)]
 
 
+def test_what_a_run_writes_over_its_files_changes_no_other_run(way: Fake, file: Path) -> None:
+    for _ in range(2):
+        with Device("pi5", way) as device, device.work({"agent.py": file}) as folder:
+            laid_out = Path(folder, "agent.py")
+            assert laid_out.read_bytes() == file.read_bytes()
+            laid_out.write_text("another agent")
+    assert sha256_of(Path(way.root, "edgekit/files", sha256_of(file))) == sha256_of(file)
+
+
+def test_a_file_that_is_not_whole_any_more_is_sent_again(way: Fake, file: Path) -> None:
+    Path(ensure(way, file)).write_text("another file")
+    assert sha256_of(Path(ensure(way, file))) == sha256_of(file)
+
+
 @pytest.mark.parametrize("count", [0, 1, 5000, 10239])
 def test_a_connection_cut_in_the_middle(way: Fake, file: Path, count: int) -> None:
     way.cut_push_after = count

@@ -24,6 +24,7 @@ from edgekit.devices.deploy.deploy import (
     roll_back,
 )
 from edgekit.devices.device import Device
+from edgekit.devices.files import DeviceFiles
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.transports.base import Completed
@@ -128,8 +129,8 @@ def test_a_damaged_push(old: Bundle, new: Bundle, tmp_path: Path) -> None:
     assert deploy(new, way) is DeployState.DEPLOYED
 
 
-def test_a_stored_file_that_went_bad_is_sent_again(
-    old: Bundle, new: Bundle, tmp_path: Path
+def test_a_stored_file_that_goes_bad_meanwhile_is_sent_again(
+    old: Bundle, new: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     way = board(tmp_path / "pi")
     deploy(old, way)
@@ -137,8 +138,15 @@ def test_a_stored_file_that_went_bad_is_sent_again(
     content = stored.read_bytes()
     stored.unlink()  # not in place: the release in use may share the file
     stored.write_bytes(content[:-1] + b"#")
-    with pytest.raises(DeviceError, match=r"agent\.py is damaged") as raised:
-        deploy(new, way)
+    seen_whole = DeviceFiles.missing
+
+    def missing(self: DeviceFiles, files: list[Path]) -> list[Path]:
+        return [path for path in seen_whole(self, files) if path.name != "agent.py"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DeviceFiles, "missing", missing)
+        with pytest.raises(DeviceError, match=r"agent\.py is damaged") as raised:
+            deploy(new, way)
     assert raised.value.fault is Fault.HASH_MISMATCH
     assert in_use(way) == old.release()
     assert deploy(new, way) is DeployState.DEPLOYED
