@@ -12,9 +12,9 @@ import pickle
 import select
 import shutil
 import signal
-import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -29,8 +29,9 @@ from edgekit.engine import _confined_child
 from edgekit.engine._confined_child import OUT_OF_MEMORY, Task
 from edgekit.engine.action import Progress
 from edgekit.engine.confined_errors import crash, no_answer, too_long, too_much
+from edgekit.engine.confined_files import take
 from edgekit.engine.confinement import WAKE_MILLISECONDS, Confinement
-from edgekit.errors import EdgekitError, WeightsError
+from edgekit.errors import EdgekitError
 from edgekit.printable import printable
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -67,7 +68,7 @@ class ConfinedProcess:
         self._said = -1
         self._open = ExitStack()
         self._poll = select.poll()
-        self._unread = b""
+        self._unread = bytearray()
 
     def __enter__(self) -> Self:
         return self
@@ -101,15 +102,13 @@ class ConfinedProcess:
             EdgekitError: what the function raises.
             InputError: the limits were reached, or the process crashed.
         """
-        work = self._folder / "work"
         process = self._process or self._start()
-        assert process.stdin is not None
-        work.mkdir()
+        work = Path(tempfile.mkdtemp(dir=self._folder))
+        deadline = time.monotonic() + limits.seconds
         try:
-            pickle.dump(Task(limits, function, arguments, work), process.stdin)
-            process.stdin.flush()
-            found = self._result(limits, kind, progress)
-            _take(work, into)
+            self._give(process, Task(limits, function, arguments, work), deadline)
+            found = self._result(limits, kind, progress, deadline)
+            take(work, into)
             return found
         except BrokenPipeError:
             raise self._how_it_ended(limits) from None
@@ -145,8 +144,21 @@ class ConfinedProcess:
         os.close(theirs)
         return self._process
 
-    def _result(self, limits: Confinement, kind: type[Answer], progress: Progress) -> Answer:
-        deadline = time.monotonic() + limits.seconds
+    def _give(self, process: subprocess.Popen[bytes], task: Task, deadline: float) -> None:
+        """It may not read: a pipe takes 64 KB, and then it would be waited for."""
+        assert process.stdin is not None
+        unwritten = memoryview(pickle.dumps(task))
+        pipe = process.stdin.fileno()
+        os.set_blocking(pipe, False)
+        poll = select.poll()
+        poll.register(pipe, select.POLLOUT)
+        while unwritten:
+            if poll.poll(self._wait(task.limits, deadline)):
+                unwritten = unwritten[os.write(pipe, unwritten) :]
+
+    def _result(
+        self, limits: Confinement, kind: type[Answer], progress: Progress, deadline: float
+    ) -> Answer:
         while True:
             line = self._line(limits, deadline)
             try:
@@ -169,22 +181,34 @@ class ConfinedProcess:
         Raises:
             WeightsError: the time is over, the process has ended, or the line has no end.
         """
+        searched = 0
         while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                done = f"is not done after {limits.seconds:.0f} s"
-                raise self._ended(too_long(f"{limits.subject} {done}"))
-            line, end, rest = self._unread.partition(b"\n")
-            if end:
-                self._unread = rest
+            milliseconds = self._wait(limits, deadline)
+            end = self._unread.find(b"\n", searched)
+            if end >= 0:
+                line = bytes(self._unread[:end])
+                del self._unread[: end + 1]
                 return line
-            if len(self._unread) > MAX_ANSWER:
+            searched = len(self._unread)
+            if searched > MAX_ANSWER:
                 raise self._ended(no_answer(limits))
-            ready = self._poll.poll(min(1000 * left, WAKE_MILLISECONDS))
+            ready = self._poll.poll(milliseconds)
             more = os.read(self._answers, 1 << 16) if ready else b""
             if ready and not more:
                 raise self._how_it_ended(limits)
             self._unread += more
+
+    def _wait(self, limits: Confinement, deadline: float) -> float:
+        """Milliseconds to wait for it.
+
+        Raises:
+            WeightsError: the time is over.
+        """
+        left = deadline - time.monotonic()
+        if left <= 0:
+            done = f"is not done after {limits.seconds:.0f} s"
+            raise self._ended(too_long(f"{limits.subject} {done}"))
+        return min(1000 * left, WAKE_MILLISECONDS)
 
     def _how_it_ended(self, limits: Confinement) -> EdgekitError:
         """What to say where the process ended by itself."""
@@ -217,26 +241,7 @@ class ConfinedProcess:
             process.stdin.close()
         self._poll.unregister(self._answers)
         self._open.close()
-        self._unread = b""
-
-
-def _take(work: Path, into: Path) -> None:
-    """Move what a task left. Plain files alone: a link could lead anywhere.
-
-    Raises:
-        WeightsError: something else is among them.
-    """
-    for folder, folders, files in os.walk(work):
-        for name in (*folders, *files):
-            found = os.lstat(Path(folder, name))
-            if not stat.S_ISDIR(found.st_mode) and not _is_plain(found):
-                raise WeightsError(f"the confined process left {name}, which is no plain file")
-    for path in work.iterdir():
-        path.rename(into / path.name)
-
-
-def _is_plain(found: os.stat_result) -> bool:
-    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+        self._unread = bytearray()
 
 
 def _error(told: AnswerLine) -> EdgekitError:

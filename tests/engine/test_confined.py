@@ -12,17 +12,19 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 from pydantic import BaseModel
 
 from edgekit.engine import _kernel, confinement
 from edgekit.engine.action import Progress
-from edgekit.engine.confined import ConfinedProcess, _take
+from edgekit.engine.confined import ConfinedProcess
+from edgekit.engine.confined_files import take
 from edgekit.engine.confinement import MEMORY, MINUTES, Confinement, one_image
 from edgekit.errors import InputError, MissingPackage, Unsupported, WeightsError
 
@@ -34,6 +36,8 @@ landlock = pytest.mark.skipif(
 filters = pytest.mark.skipif(
     "using the network" in _kernel.missing(), reason="no filter for this processor"
 )
+kept: TextIO
+"""In the process: a file that one task leaves open for the next."""
 
 
 class Said(BaseModel):
@@ -181,6 +185,40 @@ def crash(*, into: Path, progress: Progress) -> Said:
 def lie(line: bytes, *, into: Path, progress: Progress) -> Said:
     os.write(int(sys.argv[1]), line)
     time.sleep(60)
+    return Said()
+
+
+def leave_an_open_file(*, into: Path, progress: Progress) -> Said:
+    global kept
+    kept = (into / "left").open("w")
+    kept.write("good")
+    kept.flush()
+    return Said()
+
+
+def write_what_was_kept(*, into: Path, progress: Progress) -> Said:
+    kept.write("evil")
+    kept.flush()
+    return Said()
+
+
+def make_the_folder_again(*, into: Path, progress: Progress) -> Said:
+    def make() -> None:
+        while into.exists():
+            time.sleep(0.001)
+        into.mkdir()
+
+    threading.Thread(target=make).start()
+    return Said(text=str(into))
+
+
+def take_text(text: str, *, into: Path, progress: Progress) -> Said:
+    return Said(text=text)
+
+
+def read_no_more(*, into: Path, progress: Progress) -> Said:
+    signal.signal(signal.SIGALRM, lambda *_: time.sleep(60))
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
     return Said()
 
 
@@ -404,8 +442,35 @@ def test_what_is_no_plain_file_is_not_taken(tmp_path: Path, kind: str) -> None:
         "pipe": lambda: os.mkfifo(left),
     }[kind]()
     with pytest.raises(WeightsError, match="left, which is no plain file"):
-        _take(work, into)
+        take(work, into)
     assert not list(into.iterdir())
+
+
+def test_what_was_taken_changes_no_more(process: ConfinedProcess, tmp_path: Path) -> None:
+    (tmp_path / "into").mkdir()
+    run(process, leave_an_open_file, into=tmp_path / "into")
+    run(process, write_what_was_kept)
+    assert (tmp_path / "into" / "left").read_text() == "good"
+
+
+def test_a_task_has_a_folder_that_no_earlier_one_knows(process: ConfinedProcess) -> None:
+    folder = Path(run(process, make_the_folder_again))
+    while not folder.exists():
+        time.sleep(0.001)
+    assert run(process, take_text, "next") == "next"
+
+
+def test_a_process_that_reads_no_task_is_not_waited_for(process: ConfinedProcess) -> None:
+    run(process, read_no_more)
+    time.sleep(0.3)
+    limits = Confinement("model.weights: m.onnx", memory=2 * GIB, seconds=0.5)
+    with pytest.raises(WeightsError, match="is not done after"):
+        run(process, take_text, "x" * 200_000, limits=limits)
+
+
+def test_a_long_answer_takes_no_longer_than_its_bytes(process: ConfinedProcess) -> None:
+    text = "x" * (8 << 20)
+    assert run(process, take_text, text) == text
 
 
 # How it ends
