@@ -65,12 +65,25 @@ def _running(path: Path) -> Any:
         options.log_severity_level = 3  # it warns that the dump fits this CPU only: we know
         options.optimized_model_filepath = str(folder / "optimized.onnx")
         try:
-            onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            onnxruntime.InferenceSession(_whole(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library's exceptions have no common base of their own
             raise EdgekitError(f"ONNX Runtime cannot load {path}: {error}") from error
         model = onnx.load(options.optimized_model_filepath)
     plain.free_constants(model)
     return model.graph
+
+
+def _whole(path: Path) -> Path | bytes:
+    """What to open a session of whose optimised graph is saved: with weights in a file beside it,
+    ONNX Runtime would have the saved graph look for them beside itself."""
+    import onnx
+    from onnx.external_data_helper import uses_external_data
+
+    model = onnx.load(path, load_external_data=False)
+    if not any(uses_external_data(tensor) for tensor in model.graph.initializer):
+        return path
+    content: bytes = onnx.load(path).SerializeToString()
+    return content
 
 
 def _port(value: Any) -> Port:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekit.engine.action import Progress
 from edgekit.errors import InputError, MissingPackage, Unsupported
+from edgekit.models._onnx import companions
 from edgekit.models.card import Card
 from edgekit.models.source import Format
 from edgekit.runtimes import (
@@ -56,6 +57,14 @@ class OnnxRuntime(Runtime):
     engine_modules: ClassVar[Mapping[str, str]] = {"onnxruntime": "onnxruntime"}
     quantizers: ClassVar[tuple[str, ...]] = tuple(QUANTIZERS)
     calibrations: ClassVar[tuple[CalibrationMethod, ...]] = ("minmax", "moving_average")
+
+    @classmethod
+    def beside(cls, path: Path) -> list[Path]:
+        """
+        Raises:
+            WeightsError: the file keeps its weights in one that is missing or lies elsewhere.
+        """
+        return companions(path)
 
     def compile(self, model: Any, card: Card, into: Path, progress: Progress) -> InputForm:
         with _packages("compile"):

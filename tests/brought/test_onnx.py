@@ -303,6 +303,11 @@ def test_weights_beside(desk: Desk, net: Module) -> None:
         size_threshold=0,
     )  # fmt: skip
     passed(desk.build("split.onnx"))
+    for command, done in desk.commands(desk.root / "split.onnx", desk.root / "split.onnx").items():
+        assert done.code == 0, (command, done.words)
+    bundle = desk.root / "bundle-split.onnx"
+    assert (bundle / "w.bin").read_bytes() == (desk.root / "w.bin").read_bytes()
+    assert "w.bin" in (bundle / "SHA256SUMS").read_text()
     (desk.root / "w.bin").unlink()
     answer = desk.build("split.onnx")
     assert answer.code == 2

@@ -68,8 +68,7 @@ def bundle_of_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
         input_sha256=hashlib.sha256(inputs.tobytes()).hexdigest(),
         protocol=options.protocol.at(threads),
     )
-    beside = [path.with_suffix(Path(name).suffix) for name in runtime.companions]
-    copied = {file.name: file for file in (path, *beside)}
+    copied = {file.name: file for file in (path, *_beside(path, runtime))}
     return write_bundle(into, info, copied, inputs, None, outcome.scores["model"])
 
 
@@ -114,6 +113,21 @@ def _described(path: Path, runtime: Runtime) -> Description:
             hint="export it with static shapes, one image at a time",
         )
     return found
+
+
+def _beside(path: Path, runtime: Runtime) -> list[Path]:
+    """
+    Raises:
+        InputError: a file that the model needs lies in another folder; a bundle has one.
+    """
+    files = runtime.beside(path)
+    for file in files:
+        if file.parent != path.parent:
+            raise InputError(
+                f"{path} keeps weights in {file}: a bundle has no folders",
+                hint="export the model into one file",
+            )
+    return files
 
 
 def _name_of(path: Path) -> str:

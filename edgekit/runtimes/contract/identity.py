@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -22,3 +23,8 @@ class Identity:
     def files(cls) -> tuple[str, ...]:
         """`file`, and its companions."""
         return (cls.file, *cls.companions)
+
+    @classmethod
+    def beside(cls, path: Path) -> list[Path]:
+        """What must lie beside a model file of any name."""
+        return [path.with_suffix(Path(name).suffix) for name in cls.companions]
