@@ -27,7 +27,7 @@ from edgekit.data.framing import FITS
 from edgekit.data.images import DecodeImages
 from edgekit.data.inventory import Inventory, take_inventory
 from edgekit.data.problem import ProblemKind
-from edgekit.data.review import Review, review
+from edgekit.data.review import Review, refuse_contradictions, review
 from edgekit.data.splits import SplitData
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.artifact import Json, sha256_of
@@ -90,6 +90,7 @@ def make_plan(
     """
     weights = check_weights(recipe)
     inventory = _in_order(recipe, take_inventory(recipe.data, store.root / "digests"))
+    refuse_contradictions(inventory, recipe.data)
     seen = seen_by_weights(recipe, inventory)
     draft, judged = Draft(recipe, inventory), recipe.data.evaluate_on
     splits = draft.splits  # what is wrong with the images is told before the model is planned

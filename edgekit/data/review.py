@@ -16,7 +16,8 @@ from edgekit.data.images import unreadable_error
 from edgekit.data.inventory import Inventory
 from edgekit.data.problem import DataProblem, ProblemKind, counted
 from edgekit.data.sources.base import Sample, Source
-from edgekit.data.splits import count_doubled, doubled_remark
+from edgekit.data.splits import contradictions, count_doubled, doubled_remark
+from edgekit.errors import DataError
 
 OBLONG = 0.4
 """Left out of a picture by its crop, from which on it is told: 5:3 made square, for one."""
@@ -43,6 +44,30 @@ class Review:
     def with_unreadable(self, rows: Collection[str]) -> tuple[DataProblem, ...]:
         """All problems, where the build has found more images unreadable (or the same)."""
         return (*_unreadable(sorted({*self.unreadable, *rows})), *self.others)
+
+
+def refuse_contradictions(inventory: Inventory, source: Source) -> None:
+    """
+    Raises:
+        DataError: no build can go on with the data set; all of its faults at once.
+    """
+    refused = contradictions(inventory)
+    if not refused:
+        return
+    headers = read_headers(inventory)
+    faults = [
+        (sample, header.fault)
+        for sample in inventory.listing.samples
+        if (header := headers[sample.name]).fault
+    ]
+    if faults and source.unreadable == "stop":
+        refused.append(unreadable_error(faults, f"{len(inventory.listing.samples)} images"))
+    if len(refused) == 1:
+        raise refused[0]
+    raise DataError(
+        f"{len(refused)} faults of the data:\n" + "\n".join(error.message for error in refused),
+        hint="\n".join(str(error.hint) for error in refused),
+    )
 
 
 def review(

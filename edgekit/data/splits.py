@@ -34,7 +34,8 @@ def divide(inventory: Inventory, source: Source) -> dict[str, list[Sample]]:
             two labels.
     """
     samples = inventory.listing.samples
-    _refuse_two_labels(inventory)
+    for error in contradictions(inventory):
+        raise error
     splits: dict[str, list[Sample]] = defaultdict(list)
     if any(s.split for s in samples):
         undecided = [s for s in samples if s.split is None]
@@ -42,7 +43,6 @@ def divide(inventory: Inventory, source: Source) -> dict[str, list[Sample]]:
             raise DataError(f"{len(undecided)} images have no split: {shown(undecided)}")
         for sample in samples:
             splits[str(sample.split)].append(sample)
-        _refuse_overlap(splits, inventory)
     else:
         kept = _kept_for_validation(inventory, source)
         for sample in samples:
@@ -148,37 +148,51 @@ def _kept_for_validation(inventory: Inventory, source: Source) -> set[str]:
     return kept
 
 
-def _refuse_two_labels(inventory: Inventory) -> None:
+def contradictions(inventory: Inventory) -> list[DataError]:
+    """What no build can go on with: classes without images, images with two labels, or in two
+    splits."""
+    refused = [*inventory.listing.refusals]
+    if pairs := _two_labels(inventory):
+        refused.append(
+            DataError(
+                f"{counted(len(pairs), 'image')} bear{'s' if len(pairs) == 1 else ''} two labels:"
+                f"{_first_of(pairs)}",
+                hint="remove one of the two, or both where nobody knows which is right",
+            )
+        )
+    if pairs := _two_splits(inventory):
+        refused.append(
+            DataError(
+                f"{counted(len(pairs), 'image')} of one split "
+                f"stand{'s' if len(pairs) == 1 else ''} in another one too:{_first_of(pairs)}",
+                hint="an image that was trained on proves nothing; remove one of the two",
+            )
+        )
+    return refused
+
+
+def _two_labels(inventory: Inventory) -> list[str]:
     labels: dict[str, Sample] = {}
-    pairs: list[str] = []
+    pairs = []
     for sample in inventory.listing.samples:
         first = labels.setdefault(inventory.digests[sample.name], sample)
         if first.label != sample.label:
             pairs.append(f"{first.path} is {first.label!r}, {sample.path} is {sample.label!r}")
-    if pairs:
-        raise DataError(
-            f"{counted(len(pairs), 'image')} bear{'s' if len(pairs) == 1 else ''} two labels:"
-            f"{_first_of(pairs)}",
-            hint="remove one of the two, or both where nobody knows which is right",
-        )
+    return pairs
+
+
+def _two_splits(inventory: Inventory) -> list[str]:
+    """Split by split, in the order in which the listing names them."""
+    seen: dict[str, Sample] = {}
+    pairs = []
+    order = dict.fromkeys(sample.split for sample in inventory.listing.samples)
+    for sample in (s for split in order for s in inventory.listing.samples if s.split == split):
+        first = seen.setdefault(inventory.digests[sample.name], sample)
+        if first.split != sample.split:
+            pairs.append(f"{first.path} ({first.split}) and {sample.path} ({sample.split})")
+    return pairs
 
 
 def _first_of(pairs: list[str]) -> str:
     more = f"\n  and {len(pairs) - MAX_PAIRS} more" if len(pairs) > MAX_PAIRS else ""
     return "".join(f"\n  {pair}" for pair in pairs[:MAX_PAIRS]) + more
-
-
-def _refuse_overlap(splits: dict[str, list[Sample]], inventory: Inventory) -> None:
-    seen: dict[str, tuple[str, Sample]] = {}
-    pairs: list[str] = []
-    for name, samples in splits.items():
-        for sample in samples:
-            other, first = seen.setdefault(inventory.digests[sample.name], (name, sample))
-            if other != name:
-                pairs.append(f"{first.path} ({other}) and {sample.path} ({name})")
-    if pairs:
-        raise DataError(
-            f"{counted(len(pairs), 'image')} of one split stand{'s' if len(pairs) == 1 else ''} in "
-            f"another one too:{_first_of(pairs)}",
-            hint="an image that was trained on proves nothing; remove one of the two",
-        )

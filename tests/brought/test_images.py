@@ -19,7 +19,7 @@ from edgekit.data.images import decode
 from edgekit.data.size import Size
 from edgekit.errors import DataError
 from tests.brought import brought
-from tests.conftest import draw
+from tests.conftest import draw, write_images
 
 RECIPE = """\
 model: {arch: test_efficientnet, weights: scratch}
@@ -115,6 +115,32 @@ def test_a_class_of_heic(folder: Path, without_heif: None) -> None:
     assert isinstance(done.exception, DataError)
     assert "2 class folders without an image that is read (1 .heic)" in done.exception.message
     assert "pip install 'edgekit-vision[heif]'" in str(done.exception.hint)
+
+
+@brought(
+    "Images and folders",
+    "An empty class folder, an image with two labels, one in two splits and a cut-off one",
+    "refused: all of them at once",
+)
+def test_several_faults_are_told_at_once(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        write_images(tmp_path / "images" / split, seed=split == "val", count=4)
+    train, val = tmp_path / "images/train", tmp_path / "images/val"
+    (train / "ring").mkdir()
+    shutil.copy(train / "bar/00.png", train / "disc/bar.png")
+    shutil.copy(train / "bar/01.png", val / "bar/again.png")
+    (val / "disc/00.png").write_bytes((val / "disc/00.png").read_bytes()[:300])
+    error = plan(tmp_path).exception
+    assert isinstance(error, DataError)
+    first, *faults = error.message.splitlines()
+    assert first == "4 faults of the data:"
+    said = " ".join(faults)
+    for words in (
+        "1 class folder without an image", "1 image bears two labels",
+        "1 image of one split stands in another one too", "1 of 18 images cannot be read",
+    ):  # fmt: skip
+        assert words in said
+    assert len(str(error.hint).splitlines()) == 4
 
 
 def damage(folder: Path) -> list[str]:

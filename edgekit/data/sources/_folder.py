@@ -20,14 +20,15 @@ SYSTEM_FOLDERS = {
 MAX_SHOWN = 5
 
 
-def list_folder(root: Path) -> tuple[list[Sample], list[DataProblem]]:
-    """The images below a folder, and what stands there that is none.
+def list_folder(root: Path) -> tuple[list[Sample], list[DataProblem], list[DataError]]:
+    """The images below a folder, what stands there that is none, and what no build can go on with:
+    classes without images.
 
     Raises:
-        DataError: images that belong to no class, classes without images, levels that are mixed.
+        DataError: images that belong to no class, levels that are mixed.
     """
     walk = _Walk(root)
-    return walk.samples(), walk.problems()
+    return walk.samples(), walk.problems(), walk.refusals()
 
 
 @dataclass
@@ -57,7 +58,6 @@ class _Walk:
             ]
         else:
             found = [s for folder in folders for s in self._class_folder(folder, None)]
-        self._refuse_empty_classes()
         return found
 
     def _class_folder(self, folder: Path, split: SplitName | None) -> list[Sample]:
@@ -108,12 +108,12 @@ class _Walk:
                 hint="put each image into the folder of its class",
             )
 
-    def _refuse_empty_classes(self) -> None:
+    def refusals(self) -> list[DataError]:
         if not self.empty:
-            return
+            return []
         lost = {*self.empty}
         unread = [kind for path, kind in self.left_out.items() if lost & {*path.parents}]
-        raise DataError(
+        error = DataError(
             f"{counted(len(lost), 'class folder')} without an image"
             + (f" that is read ({tally(unread)})" if unread else "")
             + f": {', '.join(map(str, self.empty[:MAX_SHOWN]))}{_and_more(self.empty)}",
@@ -121,6 +121,7 @@ class _Walk:
             if HEIF_SUFFIXES & {*unread}
             else "remove the folder, or put images into it",
         )
+        return [error]
 
     def problems(self) -> list[DataProblem]:
         kinds = [*self.left_out.values()]

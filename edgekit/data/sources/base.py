@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from edgekit.data.framing import Fit, Framing
 from edgekit.data.problem import DataProblem
 from edgekit.data.size import Sides, Size
+from edgekit.errors import DataError
 
 SplitName = Literal["train", "calibration", "validation", "test"]
 SPLIT_NAMES: dict[str, SplitName] = {
@@ -49,6 +50,8 @@ class Listing:
     classes: tuple[str, ...]
     problems: tuple[DataProblem, ...] = ()
     """What the source passed over, or read otherwise than it stands."""
+    refusals: tuple[DataError, ...] = ()
+    """What no build can go on with; told with all else that is wrong with the images."""
 
 
 class Source(BaseModel, ABC):

@@ -32,7 +32,11 @@ class ImageFolder(Source):
                 f"data.path: {root} does not exist",
                 hint="give a folder or a CSV file; a relative path begins at the recipe's folder",
             )
-        samples, problems = (read_table if root.is_file() else list_folder)(root)
+        refusals: list[DataError] = []
+        if root.is_file():
+            samples, problems = read_table(root)
+        else:
+            samples, problems, refusals = list_folder(root)
         if not samples:
             raise DataError(
                 "; ".join([f"data.path: no images under {root}", *map(str, problems)]),
@@ -44,7 +48,7 @@ class ImageFolder(Source):
         classes = self._ordered(set(found)) if self.classes else tuple(found)
         if not self.classes:
             problems += _by_number(classes)
-        return Listing(tuple(samples), classes, tuple(problems))
+        return Listing(tuple(samples), classes, tuple(problems), tuple(refusals))
 
     def _ordered(self, found: set[str]) -> tuple[str, ...]:
         """The classes as the file of class names has them."""

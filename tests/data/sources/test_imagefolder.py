@@ -91,8 +91,8 @@ def test_split_folders_beside_class_folders_are_refused(tmp_path: Path) -> None:
 
 def test_an_empty_class_folder_is_refused_by_name(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.png", "b/readme.txt")
-    with pytest.raises(DataError, match=r"1 class folder without an image: .*/b$"):
-        listed(tmp_path)
+    (error,) = listed(tmp_path).refusals
+    assert error.message == f"1 class folder without an image: {tmp_path / 'b'}"
 
 
 def test_a_folder_without_images_and_one_that_is_not_there_are_refused(tmp_path: Path) -> None:
