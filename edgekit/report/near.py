@@ -11,12 +11,14 @@ import numpy as np
 from edgekit.build.draft import SPLITS, images
 from edgekit.build.run import Build
 from edgekit.data.images import ImagesMetadata
-from edgekit.data.near_duplicates import fingerprints, near_duplicates
+from edgekit.data.near_duplicates import MOST_ALIKE, Twins, fingerprints, near_duplicates
 from edgekit.data.problem import DataProblem, ProblemKind, counted
 from edgekit.engine.artifact import Artifact
 
 MANY = 100_000
-"""Images of a split beyond which none is looked for: it would take minutes."""
+"""Images of a split beyond which no twin is looked for: it would take minutes."""
+
+UNSEARCHED = "the train split was not searched for judged images in another size"
 
 
 def near_problem(build: Build) -> list[DataProblem]:
@@ -25,31 +27,46 @@ def near_problem(build: Build) -> list[DataProblem]:
     judged, learned = (build.artifacts.get(images(split)) for split in (judge, "train"))
     if judged is None or learned is None:
         return []
-    found = _found(judged.file("images.npy"), learned.file("images.npy"))
-    if not found:
-        return []
+    twins = _twins(judged.file("images.npy"), learned.file("images.npy"))
+    if twins is None:
+        count = judged.described_by(ImagesMetadata).images
+        return [_unknown(count, f"{UNSEARCHED}: a split has more than {MANY:,} images")]
+    problems = [_found(build, twins.found)] if twins.found else []
+    if twins.unsure:
+        alike = f"{counted(twins.unsure, f'{judge} image')}, for which it holds too many alike"
+        words = f"{UNSEARCHED} as a whole for {alike}: {MOST_ALIKE:,} were compared with each"
+        problems.append(_unknown(twins.unsure, words))
+    return problems
+
+
+def _unknown(count: int, words: str) -> DataProblem:
+    return DataProblem(kind=ProblemKind.NEAR, count=count, words=words)
+
+
+def _found(build: Build, found: dict[int, int]) -> DataProblem:
+    judge = build.plan.recipe.data.evaluate_on
+    judged, learned = (build.artifacts[images(split)] for split in (judge, "train"))
     rows = json.loads(build.artifacts[SPLITS].file("splits.json").read_text(encoding="utf-8"))
     first = min(found)
     pair = (_names(judged, rows[judge])[first], _names(learned, rows["train"])[found[first]])
     seem = "seems" if len(found) == 1 else "seem"
-    return [
-        DataProblem(
-            kind=ProblemKind.NEAR,
-            count=len(found),
-            words=f"{counted(len(found), f'{judge} image')} {seem} to stand in the train split "
-            "too, in another size or encoding",
-            example=" and ".join(pair),
-            advice="They count all the same; what a model was trained on proves little",
-        )
-    ]
+    return DataProblem(
+        kind=ProblemKind.NEAR,
+        count=len(found),
+        words=f"{counted(len(found), f'{judge} image')} {seem} to stand in the train split "
+        "too, in another size or encoding",
+        example=" and ".join(pair),
+        advice="They count all the same; what a model was trained on proves little",
+    )
 
 
 @lru_cache(maxsize=4)  # each target of a build has the same
-def _found(judged: Path, learned: Path) -> dict[int, int]:
+def _twins(judged: Path, learned: Path) -> Twins | None:
+    """None where there are too many to look for any."""
     both = [np.load(path, mmap_mode="r") for path in (judged, learned)]
     if max(map(len, both)) > MANY:
-        return {}
-    return near_duplicates(*map(fingerprints, both))
+        return None
+    return near_duplicates(fingerprints(both[0]), fingerprints(both[1]))
 
 
 def _names(artifact: Artifact, rows: list[list[str]]) -> list[str]:

@@ -7,16 +7,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from edgekit.build.draft import SPLITS, Draft, images
 from edgekit.data.inventory import take_inventory
+from edgekit.data.near_duplicates import Twins
 from edgekit.data.size import Size
 from edgekit.data.sources.imagefolder import ImageFolder
 from edgekit.data.splits import SplitData
 from edgekit.engine.executor import Executor
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
+from edgekit.report import near
 from edgekit.report.near import near_problem
 
 
@@ -32,7 +35,9 @@ def build_of(source: ImageFolder, store: Store, *splits: str) -> Any:
         return SimpleNamespace(plan=SimpleNamespace(recipe=recipe), artifacts=executor.artifacts)
 
 
-def test_a_twin_in_the_training_split(tmp_path: Path, store: Store) -> None:
+def test_a_twin_in_the_training_split(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     coarse = np.random.default_rng(0).integers(0, 256, (16, 9, 9, 3), np.uint8)
     for i, pixels in enumerate(coarse):
         picture = Image.fromarray(pixels).resize((240, 160), Image.Resampling.BICUBIC)
@@ -50,8 +55,15 @@ def test_a_twin_in_the_training_split(tmp_path: Path, store: Store) -> None:
         image_size=Size.square(160),
         unreadable="skip",
     )
-    (problem,) = near_problem(build_of(source, store, "train", "validation"))
+    build = build_of(source, store, "train", "validation")
+    (problem,) = near_problem(build)
     assert problem.count == 1
     assert problem.example == "val/b/twin.jpg and train/b/3.png"
     assert problem.words.startswith("1 validation image seems to stand in the train split too")
     assert near_problem(build_of(source, store, "validation")) == []
+    monkeypatch.setattr(near, "_twins", lambda *_: Twins({}, 5))
+    (problem,) = near_problem(build)
+    assert "as a whole for 5 validation images" in problem.words
+    monkeypatch.setattr(near, "_twins", lambda *_: None)
+    (problem,) = near_problem(build)
+    assert problem.words.endswith("a split has more than 100,000 images")
