@@ -13,13 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from edgekit.devices.arrays import parse_array
+from edgekit.evaluation.arrays import parse_array
+from edgekit.evaluation.run_result import Interleaved, RunSeconds, Seconds
 
-MAX_SECONDS = 1e7
-"""A third of a year: no run takes longer, and sums of such numbers stay numbers."""
-Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
-RunSeconds = Annotated[float, Field(ge=1e-7, le=MAX_SECONDS)]
-"""Of a run: a tenth of a microsecond at least, which is what a report keeps."""
 Clock = Annotated[float, Field(ge=0, le=1e10)]
 """Seconds of a monotonic clock."""
 Count = Annotated[int, Field(ge=0, lt=2**31)]
@@ -148,21 +144,6 @@ class Golden(ReportPart):
         if self.same_top1 > self.images:
             raise ValueError(f"same_top1 is {self.same_top1} of {self.images} images")
         return self
-
-
-class Interleaved(ReportPart):
-    load: Seconds
-    first: Seconds
-    rounds: list[list[RunSeconds]] = Field(min_length=1)
-    """(rounds, runs a round)."""
-
-    @field_validator("rounds")
-    @classmethod
-    def _of_equal_length(cls, rounds: list[list[float]]) -> list[list[float]]:
-        lengths = {len(runs) for runs in rounds}
-        if len(lengths) > 1 or 0 in lengths:
-            raise ValueError("rounds of equal length expected, each of one run at least")
-        return rounds
 
 
 class AgentResult(ReportPart):

@@ -18,9 +18,10 @@ from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Json, sha256_of
 from edgekit.engine.confined_program import run_program
 from edgekit.engine.confinement import confinement
-from edgekit.engine.records import BadRecord, parse_record, read_record
+from edgekit.engine.records import BadRecord, parse_record
 from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, EdgekitError, Unsupported, WeightsError, ending
+from edgekit.evaluation.run_result import HostResult, read_result, read_scores
 from edgekit.evidence import Evidence
 from edgekit.runtimes.contract.input_form import InputForm
 
@@ -142,7 +143,7 @@ def measure(
 
     Raises:
         DeviceError: the runtime crashed, with the end of what it said.
-        Unsupported: a model took more memory or time than it may.
+        Unsupported: a model took more memory or time than it may, or left no figures.
     """
     where = str(images.absolute())
     with temporary_folder() as folder:
@@ -165,9 +166,12 @@ def measure(
         if latency:
             job["latency"] = {"images": where, **PROTOCOL}
         result = _run_agent(job, folder, progress)
+        models = " or ".join(dict.fromkeys(c.path.name for c in candidates))
+        count = len(np.load(images, mmap_mode="r")) if score else 0
+        most = confinement(models).memory
         return MeasureResult(
             environment=result.environment,
-            scores={name: np.load(path) for name, path in out.items()},
+            scores={n: read_scores(Path(p), models, count, most) for n, p in out.items()},
             timings={
                 name: Timing(entry.load, entry.first, np.asarray(entry.rounds))
                 for name, entry in result.latency.items()
@@ -193,19 +197,6 @@ def message_of(line: str) -> AgentMessage | None:
         return None
 
 
-class HostLatency(BaseModel):
-    load: float
-    first: float
-    rounds: list[list[float]]
-
-
-class HostResult(BaseModel):
-    """What is taken of the agent's result."""
-
-    environment: dict[str, Any]
-    latency: dict[str, HostLatency] = {}
-
-
 def _run_agent(job: dict[str, Any], folder: Path, progress: Progress) -> HostResult:
     def on_line(line: str) -> None:
         if message := message_of(line):
@@ -229,8 +220,8 @@ def _run_agent(job: dict[str, Any], folder: Path, progress: Progress) -> HostRes
             f"{words[-1] if words else 'nothing was said'}",
             hint="the runtime cannot run this file on this machine; --debug shows all it said",
         ) from EdgekitError("\n".join(words[-40:]))
-    hint = "do not use these files unless you know who made them"
-    return read_record(HostResult, folder / "result.json", "result of a run", hint)
+    timed = [model["id"] for model in job["models"]] if "latency" in job else []
+    return read_result(folder / "result.json", " or ".join(names), timed)
 
 
 def device_is_here(device: str) -> bool:

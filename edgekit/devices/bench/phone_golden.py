@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.devices.agent_result import Golden
-from edgekit.devices.arrays import read_array
 from edgekit.devices.bench.benchmark_model import Benchmark
 from edgekit.devices.bench.benchmark_scores import scores
 from edgekit.devices.bundle.bundle import GOLDEN_INPUT, GOLDEN_SCORES, INFO, MAKE_ONE, Bundle
@@ -17,6 +16,7 @@ from edgekit.devices.device import Device
 from edgekit.engine.action import Progress
 from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, Fault, InputError
+from edgekit.evaluation.arrays import read_array
 from edgekit.runtimes import find_runtimes
 
 

@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 from edgekit.agent import agent, classify
 from edgekit.data.images import spread
 from edgekit.devices.agent_answer import Job
-from edgekit.devices.arrays import read_array
 from edgekit.devices.bundle._run_sh import run_sh
 from edgekit.devices.bundle.info import Info
 from edgekit.devices.bundle.protocol import GOLDEN, job_for
@@ -38,6 +37,7 @@ from edgekit.engine.artifact import sha256_of
 from edgekit.engine.atomic import permitted
 from edgekit.engine.records import BadRecord, Record, parse_record, shown
 from edgekit.errors import InputError, IntegrityError
+from edgekit.evaluation.arrays import read_array
 from edgekit.evidence import Evidence
 from edgekit.runtimes.contract.input_form import InputForm
 

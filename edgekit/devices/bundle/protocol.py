@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgekit.devices.agent_result import MAX_SECONDS, Threads
+from edgekit.devices.agent_result import Threads
 from edgekit.evaluation.measure import PROTOCOL as INTERLEAVED
+from edgekit.evaluation.run_result import MAX_SECONDS
 
 SLICE = 256
 """Labelled images that are scored on a device: enough for an interval of 5 points."""

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from edgekit.devices.agent_result import Count, Seconds, Threads
+from edgekit.devices.agent_result import Count, Threads
 from edgekit.devices.estimate.workload import Workload
 from edgekit.errors import InputError
+from edgekit.evaluation.run_result import Seconds
 from edgekit.evidence import Evidence, Measurement
 
 FEATURES = ("conv", "depthwise", "dense", "weights", "moved", "operators")

@@ -14,7 +14,6 @@ from edgekit.devices.agent_result import (
     DeviceState,
     Environment,
     Golden,
-    Interleaved,
     Memory,
     Process,
 )
@@ -22,6 +21,7 @@ from edgekit.devices.bench.report import Correctness
 from edgekit.devices.bench.validity import golden_complaint, result_reasons, timing_reasons, verdict
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.evaluation.metrics import accuracy_of, share_of
+from edgekit.evaluation.run_result import Interleaved
 from edgekit.evidence import Evidence, InvalidityCause, Reason, Validity
 
 SILENT = Board(
