@@ -59,7 +59,7 @@ class IdleUnpickler(pickle._Unpickler):
         self.needed: dict[str, int] = {}
         """Bytes of each storage, by its key."""
         self.containers = 0
-        """Empty ones, each of which takes a byte of the file and 56 to 216 of memory."""
+        """Those that take a byte or two of the file each, and 56 to 216 of memory."""
         self.copied = 0
         """Parts of all that was given to what copies it."""
 
@@ -202,7 +202,7 @@ def _refuse_deep(keys: Any) -> None:
 
 def _checked(code: bytes, keys: slice) -> Callable[[Any], None]:
     """An operation of the unpickler that makes keys of what lies on its stack."""
-    load = pickle._Unpickler.dispatch[code[0]]
+    load = _counted(code) if code in _MAKE_CONTAINERS else pickle._Unpickler.dispatch[code[0]]
 
     def run(reader: Any) -> None:
         _refuse_deep(reader.stack[keys])
@@ -217,7 +217,20 @@ def _counted(code: bytes) -> Callable[[Any], None]:
     def run(reader: Any) -> None:
         reader.containers += 1
         if reader.containers > MAX_CONTAINERS:
-            raise ValueError(f"it makes more than {MAX_CONTAINERS:,} lists, dicts and sets")
+            raise ValueError(f"it makes more than {MAX_CONTAINERS:,} lists, dicts, sets and tuples")
+        load(reader)
+
+    return run
+
+
+def _remembered(code: bytes) -> Callable[[Any], None]:
+    """An operation that gives a number to what was read, under which it can be had again."""
+    load = pickle._Unpickler.dispatch[code[0]]
+
+    def run(reader: Any) -> None:
+        # Names of a million images are remembered each, and take more bytes than that.
+        if len(reader.memo) > MAX_CONTAINERS + reader.stream.tell() // 16:
+            raise ValueError("it gives numbers to more than it holds")
         load(reader)
 
     return run
@@ -233,17 +246,21 @@ def _build(reader: Any) -> None:
 
 
 _EACH_SECOND, _ALL = slice(None, None, 2), slice(None)
+_MAKE_CONTAINERS = (
+    pickle.EMPTY_LIST, pickle.EMPTY_DICT, pickle.EMPTY_SET, pickle.LIST, pickle.DICT,
+    pickle.FROZENSET, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3,
+)  # fmt: skip
+_REMEMBER = (pickle.MEMOIZE, pickle.PUT, pickle.BINPUT, pickle.LONG_BINPUT)
 IdleUnpickler.dispatch = {
     **pickle._Unpickler.dispatch,
+    **{code[0]: _counted(code) for code in _MAKE_CONTAINERS},
+    **{code[0]: _remembered(code) for code in _REMEMBER},
     pickle.SETITEM[0]: _checked(pickle.SETITEM, slice(-2, -1)),
     pickle.SETITEMS[0]: _checked(pickle.SETITEMS, _EACH_SECOND),
     pickle.DICT[0]: _checked(pickle.DICT, _EACH_SECOND),
     pickle.ADDITEMS[0]: _checked(pickle.ADDITEMS, _ALL),
     pickle.FROZENSET[0]: _checked(pickle.FROZENSET, _ALL),
     pickle.BUILD[0]: _build,
-    **{
-        code[0]: _counted(code) for code in (pickle.EMPTY_LIST, pickle.EMPTY_DICT, pickle.EMPTY_SET)
-    },
 }
 
 MAX_NAMES = 1000
@@ -263,17 +280,8 @@ _COPIES = {*_HASHES, *_STATEFUL, "builtins.bytearray", "torch.Size"}
 """What torch runs, and what takes memory for what it is given."""
 _CONTAINERS = (str, bytes, list, tuple, dict)
 _SYSTEM = {
-    "os",
-    "posix",
-    "nt",
-    "sys",
-    "subprocess",
-    "shutil",
-    "socket",
-    "runpy",
-    "importlib",
-    "pty",
-}
+    "os", "posix", "nt", "sys", "subprocess", "shutil", "socket", "runpy", "importlib", "pty",
+}  # fmt: skip
 _CODE = {f"builtins.{name}" for name in ("eval", "exec", "compile", "open", "__import__")}
 _BYTES = {
     "DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2, "LongStorage": 8,

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from edgekit.errors import WeightsError
+from edgekit.models import idle_unpickler
 from edgekit.models.architectures import registered
 from edgekit.models.checkpoint import read_note, read_state
 from edgekit.models.checkpoint_contents import LEGACY, look_into
@@ -201,11 +202,30 @@ def test_classes_are_named_a_thousand_times_at_most() -> None:
         reader.find_class("a", "1000")
 
 
-@pytest.mark.parametrize("empty", [pickle.EMPTY_LIST, pickle.EMPTY_DICT, pickle.EMPTY_SET])
-def test_a_byte_that_makes_an_empty_container_is_not_repeated_for_ever(empty: bytes) -> None:
-    pickled = pickle.PROTO + b"\x04" + empty * 1_000_001
-    with pytest.raises(ValueError, match="more than 1,000,000 lists, dicts and sets"):
+@pytest.mark.parametrize(
+    "made",
+    [
+        *(pickle.EMPTY_LIST, pickle.EMPTY_DICT, pickle.EMPTY_SET, pickle.TUPLE1),
+        *(pickle.MARK + code for code in (pickle.LIST, pickle.DICT, pickle.FROZENSET)),
+    ],
+)
+def test_a_byte_that_makes_a_container_is_not_repeated_for_ever(
+    made: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idle_unpickler, "MAX_CONTAINERS", 1000)
+    pickled = pickle.PROTO + b"\x04N" + made * 1001
+    with pytest.raises(ValueError, match="more than 1,000 lists, dicts, sets and tuples"):
         IdleUnpickler(io.BytesIO(pickled)).load()
+
+
+def test_a_byte_that_gives_a_number_is_not_repeated_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(idle_unpickler, "MAX_CONTAINERS", 1000)
+    names = [f"images/of a class/{n:06}.jpg" for n in range(3000)]
+    assert IdleUnpickler(io.BytesIO(pickle.dumps(names, 4))).load() == names
+    with pytest.raises(ValueError, match="numbers to more than it holds"):
+        IdleUnpickler(io.BytesIO(b"N" + pickle.MEMOIZE * 2000 + b".")).load()
 
 
 @pytest.mark.parametrize(
