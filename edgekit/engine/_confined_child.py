@@ -42,6 +42,7 @@ class Task:
 def main() -> None:
     answers, parent, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     _kernel.die_with(parent)
+    _kernel.limit_memory(confinement.confinement("").memory, for_good=True)  # of any task
     _kernel.confine([folder])
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What the Linux kernel can take from a process for good: places to write, a network, memory.
+"""What the Linux kernel can take from a process: places to write, a network, memory.
 
 Landlock (Linux 5.13) and seccomp need no rights, so they work for a plain user and in a container,
 where namespaces often do not. See landlock(7) and seccomp(2).
@@ -63,6 +63,10 @@ REFUSED = {
     "fremovexattr": (199, 16),
     "removexattrat": (466, 466),
 }
+CAPABILITIES = 0x20080522
+"""The version of their lists."""
+FILES = 1 << 1 | 1 << 2
+"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
 OF_OTHER_ABI = 0x40000000
 """Numbers from here on are those of x32."""
 LOAD, EQUAL, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06  # of the filter's machine
@@ -89,16 +93,19 @@ def die_with(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def limit_memory(size: int) -> None:
+def limit_memory(size: int, *, for_good: bool = False) -> None:
     """At most so many bytes of memory of its own, and so many in a file.
 
     Not of address space: TensorFlow reserves far more than it uses.
+
+    Args:
+        for_good: the process cannot raise it again. It cannot after `confine`, that is: before, a
+            process of root's still can.
     """
     for kind in (resource.RLIMIT_DATA, resource.RLIMIT_FSIZE):
         hard = resource.getrlimit(kind)[1]
-        resource.setrlimit(
-            kind, (size if hard == resource.RLIM_INFINITY else min(size, hard), hard)
-        )
+        most = size if hard == resource.RLIM_INFINITY else min(size, hard)
+        resource.setrlimit(kind, (most, most if for_good else hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -112,10 +119,20 @@ def confine(writable: Iterable[Path]) -> None:
     if sys.platform != "linux":
         return
     _check(_libc().prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    _give_up_capabilities()
     if version := _landlock_version():
         _write_only_in(writable, version)
     if _has_filters():
         _give_up_calls(platform.machine())
+
+
+def _give_up_capabilities() -> None:
+    """What root may do and others may not, raise limits among it; files of others it can read."""
+    head = struct.pack("=Ii", CAPABILITIES, 0)
+    held = ctypes.create_string_buffer(6 * 4)  # effective, permitted, inheritable, twice
+    _check(_libc().capget(head, held))
+    kept = [mask & FILES for mask in struct.unpack("=6I", held.raw)[:2]]
+    _check(_libc().capset(head, struct.pack("=6I", *kept, 0, 0, 0, 0)))
 
 
 def _write_only_in(folders: Iterable[Path], version: int) -> None:
@@ -199,8 +216,8 @@ def main() -> None:
     parent, folder, memory, *command = sys.argv[1:]
     if int(parent):
         die_with(int(parent))
+    limit_memory(int(memory), for_good=True)
     confine([Path(folder)])
-    limit_memory(int(memory))
     os.execvp(command[0], command)
 
 

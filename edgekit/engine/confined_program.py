@@ -1,7 +1,7 @@
 """Run a program that runs a model from elsewhere, under the limits of one that reads it.
 
-They are put on before the program starts, and it cannot take them off. So it needs to know nothing
-of them, and what it times is what it would time without them.
+They are put on before the program starts, and the kernel lets it raise none of them. So it needs to
+know nothing of them, and what it times is what it would time without them.
 """
 
 from __future__ import annotations

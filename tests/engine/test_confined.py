@@ -132,6 +132,14 @@ def limits_of(pid: int, *, into: Path, progress: Progress) -> Said:
         return Said(text=type(error).__name__)
 
 
+def raise_limit(to: int, *, into: Path, progress: Progress) -> Said:
+    try:
+        resource.setrlimit(resource.RLIMIT_DATA, (to, to))
+    except ValueError as error:
+        return Said(text=str(error))
+    return Said(text="done")
+
+
 def take_memory(size: int, *, into: Path, progress: Progress) -> Said:
     return Said(text=str(len(bytearray(size))))
 
@@ -329,6 +337,14 @@ def test_memory_beyond_the_limit_is_refused_with_the_variable_that_raises_it(
         run(process, take_memory, 8 * GIB)
     assert f"export {MEMORY}=4" in str(refused.value.hint)
     assert refused.value.exit_code == 2
+
+
+def test_no_task_raises_its_memory_above_that_of_any(
+    process: ConfinedProcess, tmp_path: Path
+) -> None:
+    most = confinement.confinement("m").memory
+    assert "not allowed" in run(process, raise_limit, most + 1, into=tmp_path)
+    assert run(process, raise_limit, most, into=tmp_path) == "done"
 
 
 def test_a_library_that_aborts_for_want_of_memory_is_understood(process: ConfinedProcess) -> None:

@@ -68,6 +68,12 @@ def test_it_gets_no_more_memory_than_it_may_take(tmp_path: Path) -> None:
     assert run(tmp_path, "bytearray(1 << 30)", None)[0] == 0
 
 
+@pytest.mark.parametrize("kind", ["DATA", "FSIZE"])
+def test_it_raises_no_limit(tmp_path: Path, kind: str) -> None:
+    program = f"import resource as r; r.setrlimit(r.RLIMIT_{kind}, (-1, -1))"
+    assert "ValueError: not allowed to raise" in run(tmp_path, program)[1][-1]
+
+
 def test_the_time_counts_from_one_line_to_the_next(tmp_path: Path) -> None:
     program = "import time\nfor i in range(4): time.sleep(0.5); print(i, flush=True)\n"
     limits = Confinement("m.onnx", memory=GIB, seconds=1.5)
