@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from edgekit import errors
 from edgekit.engine import _confined_child
@@ -32,7 +32,7 @@ from edgekit.engine.confined_errors import crash, no_answer, too_long, too_much
 from edgekit.engine.confined_files import take
 from edgekit.engine.confinement import WAKE_MILLISECONDS, Confinement
 from edgekit.errors import EdgekitError
-from edgekit.printable import printable
+from edgekit.printable import one_line, printable
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -49,7 +49,7 @@ class AnswerLine(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    progress: tuple[int, int, str] | None = None
+    progress: tuple[NonNegativeInt, NonNegativeInt, str] | None = None
     result: dict[str, Any] | None = None
     error: str | None = None
     message: str = ""
@@ -173,7 +173,7 @@ class ConfinedProcess:
                 raise _error(told)
             if told.progress is not None:
                 done, total, note = told.progress
-                progress(done, total, printable(note))
+                progress(done, total, one_line(note))
 
     def _line(self, limits: Confinement, deadline: float) -> bytes:
         """The next line of an answer.
@@ -250,7 +250,8 @@ def _error(told: AnswerLine) -> EdgekitError:
     if not (isinstance(kind, type) and issubclass(kind, EdgekitError)):
         kind = EdgekitError
     error = kind.__new__(kind)  # some make their message themselves
-    EdgekitError.__init__(error, printable(told.message), hint=told.hint and printable(told.hint))
+    # On a line each, so that no model can write a hint of its own below.
+    EdgekitError.__init__(error, one_line(told.message), hint=told.hint and one_line(told.hint))
     error.__cause__ = EdgekitError(printable(told.trace))
     return error
 

@@ -172,7 +172,7 @@ def speak_without_end(*, into: Path, progress: Progress) -> Said:
 
 
 def tell(*, into: Path, progress: Progress) -> Said:
-    progress(1, 2, "half \x1b[2J way")
+    progress(1, 2, "half \x1b[2J way\nhint: more")
     return Said(text="told")
 
 
@@ -404,7 +404,7 @@ def test_progress_is_told_without_what_commands_a_terminal(
 ) -> None:
     notes: list[Any] = []
     assert run(process, tell, into=tmp_path, progress=lambda *told: notes.append(told)) == "told"
-    assert notes == [(1, 2, "half \\x1b[2J way")]
+    assert notes == [(1, 2, "half \\x1b[2J way\\nhint: more")]
 
 
 def test_errors_keep_their_kind_hint_and_exit_code(process: ConfinedProcess) -> None:
@@ -429,14 +429,21 @@ def test_a_crash_is_told_with_its_last_words(process: ConfinedProcess) -> None:
         b"hello\n",
         b'{"result": {"text": 3}}\n',
         b'{"progress": [1]}\n',
+        b'{"progress": [-1, 2, ""]}\n',
         b'{"command": "x"}\n',
         b"[" * 9999 + b"\n",
     ],
-    ids=["no JSON", "another kind", "half", "unknown", "deep"],
+    ids=["no JSON", "another kind", "half", "below 0", "unknown", "deep"],
 )
 def test_an_answer_that_is_none_ends_it(process: ConfinedProcess, line: bytes) -> None:
     with pytest.raises(WeightsError, match="no answer that can be understood"):
         run(process, lie, line)
+
+
+def test_an_error_brings_no_hint_of_the_models_own(process: ConfinedProcess) -> None:
+    with pytest.raises(Unsupported) as error:
+        run(process, lie, b'{"error": "Unsupported", "message": "a\\nhint: b", "hint": "c\\nd"}\n')
+    assert (error.value.message, error.value.hint) == ("a\\nhint: b", "c\\nd")
 
 
 def test_an_error_of_an_unknown_kind_is_one_of_edgekits(process: ConfinedProcess) -> None:
