@@ -41,6 +41,8 @@ class Preprocessing(BaseModel):
     """Pixels: one number of a square, else [height, width]."""
     fit: Fit = "crop"
     """How a picture of another shape becomes the model's."""
+    resampling: Literal["bicubic"] = "bicubic"
+    """Pillow's filter, which widens with the reduction; others give other scores."""
     crop_pct: float
     """Of fit: crop, the centre crop's share of the resized image's shorter side."""
     inside_the_model: bool

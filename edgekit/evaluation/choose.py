@@ -45,7 +45,7 @@ class Choice(BaseModel):
             return ""
         invalid = [r.reason for r in self.ratios.values() if isinstance(r, InvalidMeasurement)]
         return (
-            f"the runs tell no order: {invalid[0]}"
+            f"the runs tell no order: {invalid[0]}; --force choose measures them again"
             if invalid
             else "the intervals cannot tell it from the next"
         )

@@ -18,8 +18,7 @@ MANY_OBLONG = 0.25
 BUSY = (
     "The latency of {rows}, though it was tried three times: other jobs were at work, and the "
     "slowest tenth of the runs took more than twice the median. The ratios say nothing of the "
-    "model. When the machine is quiet, build again with --force and the names of these steps, e.g. "
-    "--force validate-export."
+    "model. When the machine is quiet, build again with {force}."
 )
 SATURATES = (
     "OpenVINO's int8 with exact integer sums: on an x86 processor without VNNI its sums saturate, "
@@ -88,7 +87,11 @@ def _disturbed(target: TargetResult) -> list[str]:
         for result in target.rows
         if result.validation.latency.disturbed
     ]
-    return [BUSY.format(rows=", ".join(busy))] if busy else []
+    if not busy:
+        return []
+    stages = dict.fromkeys(r.row.stage for r in target.rows if r.validation.latency.disturbed)
+    force = " ".join(f"--force validate-{stage}" for stage in stages)
+    return [BUSY.format(rows=", ".join(busy), force=force)]
 
 
 def _other_device(spec: Target) -> str:
