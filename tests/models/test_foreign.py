@@ -702,7 +702,7 @@ def test_an_onnx_file_and_a_bgr_keras_model_ship_on_openvino(
 @pytest.mark.parametrize(
     ("model", "place", "words"),
     [
-        ("weights: m.onnx", "model.input_range", "0..255, imagenet; a model that takes"),
+        ("weights: m.onnx", "model.input_range", "0..255, imagenet; the build tries all"),
         ("weights: m.onnx, mean: 0", "model.input_range", "both mean and std"),
         ("weights: m.keras, mean: 0, std: 1, input_range: 0..1", "model.input_range", "already"),
         ("weights: m.h5, input_range: 0..2", "model.input_range", "'0..1', '-1..1'"),
