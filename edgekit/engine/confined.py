@@ -103,7 +103,7 @@ class ConfinedProcess:
             InputError: the limits were reached, or the process crashed.
         """
         process = self._process or self._start()
-        work = Path(tempfile.mkdtemp(dir=self._folder))
+        work = Path(tempfile.mkdtemp(prefix="work", dir=self._folder))
         deadline = time.monotonic() + limits.seconds
         try:
             self._give(process, Task(limits, function, arguments, work), deadline)

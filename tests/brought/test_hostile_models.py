@@ -164,7 +164,7 @@ def test_ctrl_c_ends_a_loop_without_end(folder: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not list(folder.glob("store/temp/*/work/model.onnx")) and build.poll() is None:
+    while not list(folder.glob("store/temp/*/work*/model.onnx")) and build.poll() is None:
         time.sleep(0.1)
     time.sleep(1)  # what is kept is run now
     start = time.monotonic()
