@@ -10,7 +10,6 @@ from PIL import Image
 
 from edgekit.agent import classify
 from edgekit.data import formats
-from tests.brought import brought
 
 
 def test_its_lists_are_the_builds() -> None:
@@ -20,7 +19,6 @@ def test_its_lists_are_the_builds() -> None:
     assert formats.image_suffixes() | formats.UNREAD_SUFFIXES >= classify.SUFFIXES
 
 
-@brought("Images and folders", "A 16-bit or float image, for classify.py", "refused: not clipped")
 @pytest.mark.parametrize(("dtype", "mode"), [(np.uint16, "I;16"), (np.float32, "F")])
 def test_more_than_8_bits(tmp_path: Path, dtype: type, mode: str) -> None:
     photo = tmp_path / "deep.tif"
@@ -29,7 +27,6 @@ def test_more_than_8_bits(tmp_path: Path, dtype: type, mode: str) -> None:
         classify.photo_of(photo)
 
 
-@brought("Images and folders", "Other files in a folder of photos, for classify.py", "told")
 def test_what_is_left_out_of_a_folder_is_counted(tmp_path: Path) -> None:
     for name in ("a.HEIC", "b.avif", "c.jfif", "d.jp2", "e.svg", "f.svg", "README", ".hidden"):
         (tmp_path / name).touch()

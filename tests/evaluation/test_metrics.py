@@ -62,7 +62,9 @@ def test_a_choice_on_a_busy_machine_is_in_doubt() -> None:
     alike = choice_of({"one": timing(1.0), "other": timing(1.0)}, Evidence.HOST)
     assert alike.doubt == "the intervals cannot tell it from the next"
     busy = choice_of({"one": timing(1.0), "other": timing(2.0, 0.2)}, Evidence.HOST)
-    assert busy.doubt == "the runs tell no order: machine too busy; --force choose measures them again"
+    assert (
+        busy.doubt == "the runs tell no order: machine too busy; --force choose measures them again"
+    )
     assert all(isinstance(ratio, InvalidMeasurement) for ratio in busy.ratios.values())
 
 
