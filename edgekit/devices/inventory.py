@@ -98,7 +98,7 @@ def find_device(name: str, path: Path | None = None) -> Transport:
     if name not in devices:
         raise InputError(
             f"no device {name!r} in {path}; {suggestion(name, list(devices))}",
-            hint=f"edgekit device add {name} --ssh user@host",
+            hint=f"edgekit device add {name} --ssh user@host, or --local for this machine",
         )
     return devices[name]
 
