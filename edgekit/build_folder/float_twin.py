@@ -83,18 +83,7 @@ def locate(path: Path, store: Store, options: InspectOptions) -> Pair:
         raise _missing(path, options)
     last, published = artifact_of(path, store)
     line = list(_ancestors(last, store))
-    original = next((a for a in line if _precision(a) == "float32"), None)
-    if original is last:
-        raise InputError(
-            f"{path} is a float file: there is nothing to compare it with",
-            hint="name the folder of a compressed variant",
-        )
-    if original is None:
-        raise InputError(
-            f"the float model that {path} was made from is not in the store {store.root}",
-            hint=f"{with_store(path.parent if path.is_file() else path, store)}; or name the "
-            "file with --float",
-        )
+    original = _original(path, line, store)
     runtime = next(r() for r in find_runtimes().values() if r.file in original.files)
     # What took over another runtime's file is compared as that file, which has its float twin.
     compressed = next(a for a in line if runtime.file in a.files)
@@ -112,6 +101,23 @@ def locate(path: Path, store: Store, options: InspectOptions) -> Pair:
         images_from=source,
         rescaled=bool(RESCALES & {*_corrections(compressed)}),
     )
+
+
+def _original(path: Path, line: list[Artifact], store: Store) -> Artifact:
+    """The float model at the end of a line of ancestors."""
+    original = next((a for a in line if _precision(a) == "float32"), None)
+    if original is None:
+        raise InputError(
+            f"the float model that {path} was made from is not in the store {store.root}",
+            hint=f"{with_store(path.parent if path.is_file() else path, store)}; or name the "
+            "file with --float",
+        )
+    if original is line[0]:
+        raise InputError(
+            f"{path} is a float file: there is nothing to compare it with",
+            hint="name the folder of a compressed variant",
+        )
+    return original
 
 
 def _corrections(compressed: Artifact) -> list[str]:

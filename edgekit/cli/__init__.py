@@ -73,17 +73,25 @@ def _tell(error: BaseException) -> int:
         if isinstance(error, click.MissingParameter) and error.param:
             _say_hint(EXAMPLES.get(error.param.name or ""))
         return 2
-    # Click prints help itself, and ends where a pipe is closed; a file would have its name.
-    if isinstance(error, SystemExit):
-        error = output_failed(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
-    elif isinstance(error, OSError) and error.errno in NO_SPACE and not error.filename:
-        error = output_failed(error)
-    elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        error = InputError(f"the name of a file is too long: {str(error.filename)[:80]}...")
+    error = _of_the_system(error)
     if isinstance(error, EdgekitError):
         return _fail(error.message, error.hint, error.exit_code)
     what = f"a fault of edgekit's own: {type(error).__name__}: {error}"
     return _fail(what, "run again with --debug and report what it prints", 1)
+
+
+def _of_the_system(error: BaseException) -> BaseException:
+    """An error of edgekit's in place of one of the operating system's that anybody can meet."""
+    # Click prints help itself, and ends where a pipe is closed; a file would have its name.
+    if isinstance(error, SystemExit):
+        return output_failed(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+    if not isinstance(error, OSError):
+        return error
+    if error.errno in NO_SPACE and not error.filename:
+        return output_failed(error)
+    if error.errno == errno.ENAMETOOLONG:
+        return InputError(f"the name of a file is too long: {str(error.filename)[:80]}...")
+    return error
 
 
 def _fail(message: str, hint: str | None, code: int) -> int:

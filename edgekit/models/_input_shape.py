@@ -24,15 +24,19 @@ def advice(
     >>> advice(96, 128, 3, Size(128, 96), "rgb")
     "write image_size: [96, 128] in the recipe's data section"
     """
-    if depth == 1 and channels != "grey":
-        return "it takes one channel: write channels: grey in the recipe's model section"
-    if depth == 3 and channels == "grey":
-        return "it takes three channels: leave channels: grey out of the recipe's model section"
-    if depth not in (1, 3, None):
-        return f"it takes {depth} channels: give a model of RGB or grey images"
+    if depth is not None and depth != DEPTHS[channels]:
+        return _depth_advice(depth)
     # A side that it leaves open is taken for the other one's length, unless the recipe says more.
     high, wide = (width, height) if size.is_square else size
     own = Size(height or high or 0, width or wide or 0)
     if own.height and own != size:
         return f"write image_size: {own.plain} in the recipe's data section"
     return "export it for one image, with fixed sides and three channels, or one of grey"
+
+
+def _depth_advice(depth: int) -> str:
+    if depth == 1:
+        return "it takes one channel: write channels: grey in the recipe's model section"
+    if depth == 3:
+        return "it takes three channels: leave channels: grey out of the recipe's model section"
+    return f"it takes {depth} channels: give a model of RGB or grey images"
