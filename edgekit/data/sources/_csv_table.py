@@ -12,6 +12,7 @@ from edgekit.data.problem import DataProblem, ProblemKind
 from edgekit.data.sources._text_file import read_text
 from edgekit.data.sources.base import SPLIT_NAMES, Sample
 from edgekit.errors import DataError
+from edgekit.printable import first_few, shortened
 
 KEY = "data.path"
 DELIMITERS = (",", ";", "\t", "|")
@@ -61,7 +62,7 @@ def _samples(
         path, label = row[columns["path"]], (row[columns["label"]] or "").strip()
         split = ((row[columns["split"]] if "split" in columns else None) or "").strip().lower()
         if split and split not in SPLIT_NAMES:
-            raise DataError(f"{where}: unknown split {split!r}")
+            raise DataError(f"{where}: unknown split {shortened(split)!r}")
         if not path or not label:
             raise DataError(f"{where}: a path and a label expected")
         name = _name(table.parent, path)
@@ -82,7 +83,7 @@ def _columns(table: Path, header: list[str]) -> dict[str, str]:
             ]
             if len(given) > 1:
                 raise DataError(
-                    f"{table}: {' and '.join(given)} could each be the column {column}",
+                    f"{table}: {' and '.join(first_few(given, 3))} could each be the column {column}",
                     hint=f"call one of them {column}",
                 )
             if given:

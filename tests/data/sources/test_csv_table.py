@@ -62,3 +62,10 @@ def test_a_name_that_is_too_long_is_a_file_that_is_missing(tmp_path: Path) -> No
     (tmp_path / "t.csv").write_text(f"path,label\n{'9' * 5000}\\1.png,bar\n")
     (sample,), _ = read_table(tmp_path / "t.csv")
     assert sample.name.startswith("999")
+
+
+def test_a_split_of_any_length_is_refused_on_one_screen(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"path,label,split\n1.png,bar,{'9' * 5000}\n")
+    with pytest.raises(DataError, match=r"t\.csv:2: unknown split '9+…9+'$") as refused:
+        read_table(tmp_path / "t.csv")
+    assert len(refused.value.message) < 500
