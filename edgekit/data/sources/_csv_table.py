@@ -82,8 +82,9 @@ def _columns(table: Path, header: list[str]) -> dict[str, str]:
                 h for h in header if h.strip().lower() in names
             ]
             if len(given) > 1:
+                several = " and ".join(first_few(given, 3))
                 raise DataError(
-                    f"{table}: {' and '.join(first_few(given, 3))} could each be the column {column}",
+                    f"{table}: {several} could each be the column {column}",
                     hint=f"call one of them {column}",
                 )
             if given:
