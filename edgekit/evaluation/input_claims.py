@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from edgekit import stats
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 LEAST_LOSS = 0.1
 """Nats by which a mean log-loss has to fall before a model is called surer."""
+
+EVERY = slice(None)
+"""All images, where a part of them could be meant."""
 
 Input = tuple[str, Channels, Fit]
 
@@ -83,8 +87,18 @@ class Evaluated:
 
     claim: Claim
     right: NDArray[np.bool_]
-    losses: NDArray[np.float64]
-    """Log-loss of each image, in nats."""
+    logits: NDArray[np.float64]
+    wanted: NDArray[np.int64]
+    """The right output of each image, (images,)."""
+
+    @cached_property
+    def losses(self) -> NDArray[np.float64]:
+        """Log-loss of each image, in nats."""
+        import numpy as np
+        from scipy.special import log_softmax
+
+        every = np.arange(len(self.wanted))
+        return np.asarray(-log_softmax(self.logits, axis=1)[every, self.wanted])
 
 
 def choose(
@@ -97,22 +111,20 @@ def choose(
     """
     import numpy as np
 
-    everything = np.ones(len(labels), bool)
     first = np.zeros(len(labels), bool)
     for label in range(classes):  # calibration images come class by class in turn
         first[np.flatnonzero(labels == label)[::2]] = True
-    halves = (first, ~first)
-    now = evaluate(answered, labels, declared, classes, everything)
+    now = evaluate(answered, labels, declared, classes)
 
     right = np.zeros(len(labels), bool)
-    for half in halves:
-        chosen = _most_right(_candidates(answered, labels, declared, classes, half), declared, half)
+    for half in (first, ~first):
+        chosen = _most_right(_candidates(answered, labels, classes, half), declared, half)
         right[~half] = chosen.right[~half]
     verdict = stats.paired_accuracy(now.right, right).verdict
     if verdict is not Verdict.BETTER:
         return declared, verdict
-    found = _candidates(answered, labels, declared, classes, everything)
-    best = _nearest(found, declared, _most_right(found, declared, everything), _as_right)
+    found = _candidates(answered, labels, classes)
+    best = _nearest(found, declared, _most_right(found, declared), _as_right)
     # A second mistake hardly shows where the first one mended makes all images right.
     found = [one for one in found if one.claim.reordered == best.claim.reordered]
     if more := _surer(found, best):
@@ -167,7 +179,7 @@ def evaluate(
     labels: NDArray[np.int64],
     claim: Claim,
     classes: int,
-    part: NDArray[np.bool_],
+    part: NDArray[np.bool_] | slice = EVERY,
 ) -> Evaluated:
     """
     Args:
@@ -180,20 +192,7 @@ def evaluate(
     if claim.reordered:
         order = assign(answers.outputs[part], labels[part], classes)
     wanted = np.argsort(order)[labels]  # the output that stands for each image's class
-    return Evaluated(claim, answers.outputs == wanted, log_losses(answers.logits, wanted))
-
-
-def log_losses(logits: NDArray[np.float64], wanted: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Log-loss of each image in nats.
-
-    Args:
-        logits: (images, classes).
-        wanted: (images,), the right output of each.
-    """
-    import numpy as np
-    from scipy.special import log_softmax
-
-    return np.asarray(-log_softmax(logits, axis=1)[np.arange(len(wanted)), wanted])
+    return Evaluated(claim, answers.outputs == wanted, answers.logits, wanted)
 
 
 def assign(
@@ -216,15 +215,16 @@ def assign(
 def _candidates(
     answered: Answered,
     labels: NDArray[np.int64],
-    declared: Claim,
     classes: int,
-    part: NDArray[np.bool_],
+    part: NDArray[np.bool_] | slice = EVERY,
 ) -> list[Evaluated]:
     claims = (Claim(*input, reordered) for input in answered for reordered in (False, True))
     return [evaluate(answered, labels, claim, classes, part) for claim in claims]
 
 
-def _most_right(found: list[Evaluated], declared: Claim, part: NDArray[np.bool_]) -> Evaluated:
+def _most_right(
+    found: list[Evaluated], declared: Claim, part: NDArray[np.bool_] | slice = EVERY
+) -> Evaluated:
     """Of equals the nearest to the declared one."""
     return max(found, key=lambda one: (one.right[part].sum(), -one.claim.changes(declared)))
 
@@ -244,11 +244,8 @@ def _nearest(
 def _with_others(
     answered: Answered, labels: NDArray[np.int64], claim: Claim, classes: int
 ) -> tuple[Evaluated, list[Evaluated]]:
-    import numpy as np
-
-    everything = np.ones(len(labels), bool)
     others = [Claim(*given, claim.reordered) for given in answered if given != claim.input]
-    now, *rest = (evaluate(answered, labels, c, classes, everything) for c in (claim, *others))
+    now, *rest = (evaluate(answered, labels, c, classes) for c in (claim, *others))
     return now, rest
 
 

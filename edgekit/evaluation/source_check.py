@@ -93,10 +93,8 @@ class CheckSource(Action):
         declared = _declared(card)
         ask = Asker(foreign.scorer(model, card), card, declared, images, context.progress)
         best, verdict = self._choose(ask, images, labels, declared, len(card.classes))
-        every = np.ones(len(labels), bool)
         now, then = (
-            evaluate(ask.answered, labels, claim, len(card.classes), every)
-            for claim in (declared, best)
+            evaluate(ask.answered, labels, claim, len(card.classes)) for claim in (declared, best)
         )
         if verdict is Verdict.BETTER:
             order = assign(ask.answered[best.input].outputs, labels, len(card.classes))
