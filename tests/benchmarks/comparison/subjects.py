@@ -159,14 +159,16 @@ def shipped(imagenet: Path | None, quick: bool) -> tuple[list[Subject], dict[str
         "efficientvit-b0": ROOT / "recipes/efficientvit_int8.yaml",
     }
     subjects = [from_file(path, quick, name) for name, path in files.items()]
-    name = "efficientnet-lite0-imagenet"
+    public = {f"{name}-imagenet": name for name in ("efficientnet-lite0", "mobilenet-v2")}
     if imagenet is None or not (imagenet / "synsets.json").is_file():
         where = imagenet or "no folder was given"
         reason = f"no ImageNet sample ({where}): give --imagenet or set EDGEKIT_IMAGENET"
-        return subjects, {name: reason}
-    recipe = imagenet_agreement.recipe(imagenet, "ptq")
+        return subjects, dict.fromkeys(public, reason)
     sharing = {"samples": 200, "held_back": 100}
-    return [Subject(name, "ImageNet sample", recipe, ROOT, quick, sharing), *subjects], {}
+    for name, model in public.items():
+        recipe = imagenet_agreement.recipe(imagenet, imagenet_agreement.MODELS[model], "ptq")
+        subjects.append(Subject(name, "ImageNet sample", recipe, ROOT, quick, sharing))
+    return subjects, {}
 
 
 def from_file(path: Path, quick: bool, name: str | None = None) -> Subject:
