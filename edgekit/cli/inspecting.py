@@ -73,6 +73,8 @@ def inspect(
 @debug_option
 def schema(what: str) -> None:
     """Print a JSON Schema: of recipe or target files for editors, of report.json for scripts."""
+    from edgekit.spec.docstrings import DescribedSchema
+
     if what == "recipe":
         from edgekit.spec.recipe import recipe_schema
 
@@ -80,10 +82,10 @@ def schema(what: str) -> None:
     elif what == "target":
         from edgekit.spec.target import Target
 
-        value = Target.model_json_schema()
+        value = Target.model_json_schema(schema_generator=DescribedSchema)
         value["required"] = [name for name in value["required"] if name != "name"]
     else:
         from edgekit.build_folder.report import Report
 
-        value = Report.model_json_schema()
+        value = Report.model_json_schema(schema_generator=DescribedSchema)
     say_json(value)

@@ -85,6 +85,7 @@ class ModelSource(BaseModel):
     """Normalisation of pixels / 255, in the order R, G, B; by default what timm documents for the
     architecture. A model that takes pixels as they are, 0..255, has mean 0 and std 1/255."""
     std: float | ListedTriple | None = None
+    """The same for the standard deviation."""
     input_range: InputRange | None = Field(None, validate_default=True)
     """A usual normalisation, instead of mean and std. A whole model needs the one or the other, as
     what it expects cannot be read from its file."""

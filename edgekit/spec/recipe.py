@@ -17,6 +17,7 @@ from edgekit.models.input_side import input_side
 from edgekit.models.source import FORMATS, NAMES, ModelSource
 from edgekit.printable import shortened
 from edgekit.runtimes import find_runtimes
+from edgekit.spec.docstrings import DescribedSchema
 from edgekit.spec.yaml_document import Document, Location
 from edgekit.spec.yamlfile import REQUIRED, named_document, parse, suggestion
 from edgekit.stages import find_stages
@@ -87,9 +88,13 @@ class Recipe(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
     """Names the folder under build/; the file's name unless given."""
     model: ModelSource
+    """The network and its weights."""
     data: SerializeAsAny[AnySource]
+    """The labelled images, and how they become the model's input."""
     stages: tuple[SerializeAsAny[AnyStage], ...] = Field(min_length=1, strict=False)
+    """What is done to the model, in this order."""
     gates: Gates = Gates()
+    """Limits on what is measured; a stage beyond one stops the build."""
     allow_untrained: bool = False
     """Build what is no better than naming the commonest class, too. Its verdict is "untrained" all
     the same."""
@@ -228,7 +233,7 @@ def renamed_keys(document: Document, stages: tuple[Stage, ...]) -> Iterator[str]
 
 def recipe_schema() -> dict[str, Any]:
     """JSON Schema of the YAML form, in which a stage is a mapping with one key."""
-    schema = Recipe.model_json_schema()
+    schema = Recipe.model_json_schema(schema_generator=DescribedSchema)
     definitions = schema["$defs"]
     forms = []
     for name, stage in find_stages().items():

@@ -35,6 +35,7 @@ class Target(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
     """Names the folder under build/<recipe>; the file's name unless given."""
     description: str
+    """What it is, for a person."""
     runtimes: tuple[str, ...] = Field(min_length=1, strict=False)
     """Runtimes to build for; all must pass the gates."""
     alternatives: tuple[Variant, ...] = Field((), strict=False)
@@ -54,6 +55,7 @@ class Target(BaseModel):
     """Threads an application on the device gives to inference: stands in the report. Host ratios
     are measured at one thread."""
     gates: Gates = Gates()
+    """Limits besides the recipe's; of two the stricter holds."""
     use: str = ""
     """What to do with the files: Markdown, at the end of the report, in which {{ recipe }},
     {{ height }}, {{ width }} (pixels), {{ fit }}, {{ crop }} (data.crop_pct), {{ classes }} (how

@@ -23,11 +23,15 @@ class Augment(BaseModel):
     scale: tuple[float, float] = Field((0.7, 1.0), strict=False)
     """Share of the area that the random crop keeps."""
     horizontal_flip: bool = True
+    """Mirror half of the images, left to right."""
     vertical_flip: bool = False
+    """Mirror half of them, top to bottom."""
     rotate: float = Field(0.0, ge=0, le=180)
     """Largest rotation, in degrees."""
     brightness: float = Field(0.2, ge=0, lt=1)
+    """Largest share by which it changes."""
     contrast: float = Field(0.2, ge=0, lt=1)
+    """Largest share by which it changes."""
     erase: float = Field(0.0, ge=0, le=1)
     """Share of images of which a random rectangle is erased."""
 
@@ -48,6 +52,7 @@ class Views(Augment):
     """Views of each image. An epoch walks through one of them, the next epoch through the next; the
     teacher sees each once."""
     seed: int = Field(0, ge=0, le=2**32)
+    """Changes which views are drawn."""
 
     def maker(self, image_size: Size) -> Callable[[NDArray[np.uint8], int, int], torch.Tensor]:
         """A function of (image, view, index) to a uint8 tensor (3, height, width).

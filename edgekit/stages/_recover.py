@@ -23,6 +23,7 @@ class Recover(Supervised):
     weight: float = Field(0.8, ge=0, le=1)
     """Share of the loss that is the divergence from the teacher."""
     temperature: float = Field(2.0, gt=0, le=1000)
+    """Divides both scores before they are compared: more softens them."""
     teacher: ModelSource | None = None
     """Another teacher than the unpruned network, where a better one is there."""
 

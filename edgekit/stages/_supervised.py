@@ -24,10 +24,12 @@ class Supervised(Training):
     """The settings of a training on labels."""
 
     label_smoothing: float = Field(0.05, ge=0, lt=1)
+    """Share of a label that is given to all classes alike."""
     mixup: float = Field(0.0, ge=0, le=100)
     """The alpha of mixup's beta distribution; 0 for none. It blends the images of a batch in
     pairs, so batch_size must be even."""
     augment: Augment = Augment()
+    """Random changes to each training image."""
 
     @model_validator(mode="after")
     def _mixup_has_pairs(self) -> Supervised:

@@ -37,18 +37,24 @@ class Training(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     epochs: int = Field(ge=1, le=MAX_EPOCHS)
+    """Times that every training image is seen."""
     batch_size: int = Field(32, ge=2, le=65_536)
+    """Images a step; all of them where there are fewer."""
     optimizer: str = "adamw"
     """Any optimizer of timm."""
     learning_rate: float = Field(3e-4, gt=0)
+    """The highest, after the warm-up."""
     weight_decay: float = Field(0.02, ge=0, le=100)
+    """How strongly weights are drawn to zero."""
     schedule: Literal["cosine", "tanh"] = "cosine"
+    """The curve on which the learning rate falls."""
     warmup_epochs: int = Field(1, ge=0, le=MAX_EPOCHS)
     """Epochs in which the learning rate rises; unless given, none where there is one epoch only."""
     ema_decay: float | None = Field(None, gt=0, lt=1)
     """Decay of the moving average of the weights, per update; by default its window is the last
     tenth of the training."""
     seed: int = Field(0, ge=-(2**32), le=2**32)
+    """Changes the order of the images and their random changes."""
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> Training:

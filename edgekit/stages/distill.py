@@ -42,16 +42,19 @@ class Distillation(Training, Stage):
 
     stage: Literal["distill"] = "distill"
     teacher: ModelSource
+    """The network whose scores are learned."""
     head: HeadKind = "keep"
     """`keep`: the teacher's own classifier, of the data's classes. `linear`: a logistic regression
     on its features, fitted on the training images."""
     teacher_image_size: Annotated[Size, Sides(16, 2048)] | None = None
     """What the views are resized to for the teacher; by default it sees data.image_size."""
     views: Views = Views()
+    """The fixed random views that teacher and student see."""
     weight: float = Field(0.9, gt=0, le=1)
     """Share of the loss that is the divergence from the teacher; the rest is the labels' cross
     entropy."""
     temperature: float = Field(2.0, gt=0, le=1000)
+    """Divides both scores before they are compared: more softens them."""
 
     @model_validator(mode="after")
     def _the_teacher_can_teach(self) -> Distillation:

@@ -26,9 +26,11 @@ class Distill(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     teacher: ModelSource
+    """A timm model that knows the data's classes."""
     weight: float = Field(0.8, gt=0, le=1)
     """Share of the loss that is the divergence from the teacher."""
     temperature: float = Field(2.0, gt=0, le=1000)
+    """Divides both scores before they are compared: more softens them."""
 
     @field_validator("teacher")
     @classmethod
@@ -49,6 +51,7 @@ class Finetune(Supervised, Stage):
 
     stage: Literal["finetune"] = "finetune"
     distill: Distill | None = None
+    """A teacher's scores to learn from besides the labels; none by default."""
 
     @property
     def shows_curve(self) -> bool:

@@ -43,6 +43,7 @@ class SelfDistill(BaseModel):
     """Share of the loss that is the divergence from the float network; the rest is the labels',
     which teach what finetune has taught already, and more of it is overfitting."""
     temperature: float = Field(1.0, gt=0, le=1000)
+    """Divides both scores before they are compared: more softens them."""
 
 
 class Qat(Supervised, Stage):
@@ -55,8 +56,10 @@ class Qat(Supervised, Stage):
 
     stage: Literal["qat"] = "qat"
     learning_rate: float = Field(1e-4, gt=0)
+    """The highest, after the warm-up: lower than finetune's, as it only adapts."""
     weight_decay: float = Field(0.0, ge=0, le=100)
     distill: SelfDistill | None = SelfDistill()
+    """How it learns from the float network's scores; null for the labels alone."""
     calibration: Literal["minmax", "moving_average", "percentile", "mse"] = "mse"
     """How the activation ranges are found that training starts from."""
     samples: int = Field(128, ge=1, le=MAX_SAMPLES)

@@ -51,6 +51,7 @@ class Quantize(RuntimeStage):
 
     stage: Literal["quantize"] = "quantize"
     precision: Precision = "int8"
+    """`int8`, or `float16`, which halves the file and calibrates on nothing."""
     method: Literal["ptq", "auto"] = "ptq"
     """`ptq` quantises as the settings say. `auto` searches: ranges first, then corrections, then
     operators in float, each judged on images held back from the training side."""
@@ -64,6 +65,7 @@ class Quantize(RuntimeStage):
     (SmoothQuant, behind a LayerNorm), adaround (round weights for the layer's output), bias (take
     the mean error of rounding from the biases). Models of timm only."""
     per_channel: bool = True
+    """A scale for each output channel's weights, not one for each layer."""
     samples: int = Field(256, ge=1, le=MAX_SAMPLES)
     """Calibration images."""
     every_class: bool = True

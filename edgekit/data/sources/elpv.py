@@ -21,6 +21,7 @@ CLASSES = ("functional", "defective")
 
 class Elpv(Source):
     source: Literal["elpv"]
+    """Solar cells, from the PyPI package elpv-dataset."""
     functional_under: float = Field(0.2, ge=0, le=1)
     """Cells with a defect probability below this are functional."""
     defective_over: float = Field(0.8, ge=0, le=1)

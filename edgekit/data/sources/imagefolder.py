@@ -18,6 +18,7 @@ from edgekit.errors import DataError
 
 class ImageFolder(Source):
     source: Literal["imagefolder"]
+    """A folder or a table of your own images."""
     path: UserPath
     """A folder, or a CSV file with the columns path, label and (optionally) split. In a folder,
     every file whose suffix Pillow reads is an image; other pictures are counted and told."""

@@ -15,6 +15,7 @@ from edgekit.errors import DataError
 
 class Python(Source):
     source: Literal["python"]
+    """A function of yours that lists the images."""
     function: str = Field(pattern=r"^[\w.]+:\w+$")
     """`package.module:function`; called without arguments, it returns an
     `edgekit.data.sources.base.Listing`. The recipe's folder is on the import path."""

@@ -18,6 +18,7 @@ class Variant(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     runtime: str
+    """Its name."""
     precision: Precision | None = None
     """Instead of the precision that the recipe's quantize stage names."""
     quantizer: str | None = None
@@ -25,6 +26,8 @@ class Variant(BaseModel):
     via: str | None = None
     """Another runtime, whose int8 file this one takes over."""
     io: Io = "uint8"
+    """What its file takes: raw pixels (`uint8`), normalised floats (`float`), or raw pixels with
+    integers throughout (`integer`)."""
 
     @property
     def name(self) -> str:
