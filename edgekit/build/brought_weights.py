@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from edgekit.data.size import Size
 from edgekit.engine.confinement import unprevented
 from edgekit.models.architectures import refuse_unknown
+from edgekit.models.input_size import check_input
 from edgekit.models.source import ModelSource
 from edgekit.models.weights_choice import chosen
 from edgekit.spec.recipe import Recipe
@@ -15,10 +17,12 @@ def check_weights(recipe: Recipe) -> dict[str, str]:
     holds several, and what a machine cannot keep a file from elsewhere from.
 
     Raises:
-        InputError: an architecture that there is not, or a file that is no checkpoint.
+        InputError: an architecture that there is not, a file that is no checkpoint, or a model file
+            that takes other images.
     """
     sources = {"model": recipe.model, **teachers_of(recipe.stages)}
-    remarks = {setting: _check(source, setting) for setting, source in sources.items()}
+    size = recipe.data.image_size
+    remarks = {setting: _check(source, setting, size) for setting, source in sources.items()}
     return {setting: remark for setting, remark in remarks.items() if remark}
 
 
@@ -26,8 +30,10 @@ def teachers_of(stages: tuple[Stage, ...]) -> dict[str, ModelSource]:
     return {setting: teacher for s in stages for setting, teacher in s.teachers().items()}
 
 
-def _check(source: ModelSource, setting: str) -> str:
+def _check(source: ModelSource, setting: str, size: Size) -> str:
     if source.format != "torch":
+        if file := source.weights_file(f"{setting}.weights"):
+            check_input(file, size, source.channels)
         return unprevented()
     refuse_unknown(source.arch, f"{setting}.arch")
     file = source.weights_file(f"{setting}.weights")

@@ -53,13 +53,13 @@ def keep(path: Path, size: Size, classes: int, channels: Channels, into: Path) -
         model = _load(kept, path)
         shape, weights = _shape(model, path), model.count_params()
         _check_finite(model, path)
-        _check_shape(shape, size, channels, path)
+        check_shape(shape, size, channels, path)
         if channels != "rgb":
             model = _taking_rgb(model, size, channels)
             kept = _replaced(kept, model)
         if len(model.outputs[0].shape) != 2:
             kept = _replaced(kept, _in_row(model))
-    _check_shape(shape, size, channels, path)
+    check_shape(shape, size, channels, path)
     one_score = None
     if count_scores(_scores_of(kept, size), classes, path) == 1:
         if path.is_dir():
@@ -216,7 +216,11 @@ def _only(names: list[str], kind: str, path: Path) -> None:
         )
 
 
-def _check_shape(shape: tuple[int | None, ...], size: Size, channels: Channels, path: Path) -> None:
+def check_shape(shape: tuple[int | None, ...], size: Size, channels: Channels, path: Path) -> None:
+    """
+    Raises:
+        WeightsError: an input of this shape does not take such images.
+    """
     wanted = (1, *size, DEPTHS[channels])
     fits = len(shape) == 4 and all(
         have in (None, want) for have, want in zip(shape, wanted, strict=True)

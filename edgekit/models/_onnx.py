@@ -18,6 +18,7 @@ from edgekit.models._onnx_checks import (
     check_weights,
     fix_size,
     float_types,
+    has_open_sides,
     layouts,
     only_input,
 )
@@ -108,7 +109,7 @@ def _choose_layout(model: Any, value: Any, layouts: tuple[list[int], list[int]])
     import numpy as np
 
     shape = value.type.tensor_type.shape
-    if any(dim.dim_value for dim in shape.dim[1:]) or len(shape.dim) != 4:
+    if not has_open_sides(value):
         return
     runs = []
     for layout in layouts:

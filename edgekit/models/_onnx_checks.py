@@ -127,27 +127,42 @@ def fix_size(value: Any, size: Size, channels: Channels, path: Path) -> int:
     from onnx import TensorProto
 
     tensor = value.type.tensor_type
-    what = f"model.weights: input {value.name} of {path}"
     if tensor.elem_type != TensorProto.FLOAT:
         kind = TensorProto.DataType.Name(tensor.elem_type)
         raise WeightsError(
-            f"{what} is {kind}, FLOAT expected",
+            f"model.weights: input {value.name} of {path} is {kind}, FLOAT expected",
             hint="export the float32 model, whose pixels are normalised before it",
         )
     dims = tensor.shape.dim
-    shape = [dim.dim_value or None for dim in dims]
-    batch = (shape[0] if shape else None) or 1
+    sides = check_shape(value, size, channels, path)[1:]
+    batch: int = dims[0].dim_value or 1
+    for dim, number in zip(dims, [batch, *sides], strict=True):
+        dim.dim_value = number
+    return batch
+
+
+def check_shape(value: Any, size: Size, channels: Channels, path: Path) -> list[int]:
+    """The shape of one image of this size that an input can take.
+
+    Raises:
+        WeightsError: it takes another one.
+    """
+    shape = [dim.dim_value or None for dim in value.type.tensor_type.shape.dim]
     fixed = _fixed_shape([1, *shape[1:]], size, DEPTHS[channels])
     if fixed is None:
         planar, last = layouts(size, DEPTHS[channels])
         raise WeightsError(
-            f"{what} has the shape {['?' if d is None else d for d in shape]}, {planar} or {last} "
-            "expected",
+            f"model.weights: input {value.name} of {path} has the shape "
+            f"{['?' if d is None else d for d in shape]}, {planar} or {last} expected",
             hint=_advice(shape, size, channels),
         )
-    for dim, number in zip(dims, [batch, *fixed[1:]], strict=True):
-        dim.dim_value = number
-    return batch
+    return fixed
+
+
+def has_open_sides(value: Any) -> bool:
+    """Whether an input takes four dimensions of any length, but for the batch."""
+    dims = value.type.tensor_type.shape.dim
+    return len(dims) == 4 and not any(dim.dim_value for dim in dims[1:])
 
 
 def layouts(size: Size, depth: int) -> tuple[list[int], list[int]]:

@@ -13,7 +13,7 @@ from edgekit.data.sources import find_sources
 from edgekit.data.sources.base import Source
 from edgekit.errors import ConfigError
 from edgekit.evaluation.gates import Gates
-from edgekit.models.input_side import input_side
+from edgekit.models.input_size import input_size
 from edgekit.models.source import FORMATS, NAMES, ModelSource
 from edgekit.printable import shortened
 from edgekit.runtimes import find_runtimes
@@ -213,11 +213,11 @@ def _with_image_size(error: ConfigError, document: Document) -> ConfigError:
     weights = model.get("weights") if isinstance(model, dict) else None
     if not lacking or not isinstance(weights, str) or Path(weights).suffix.lower() not in FORMATS:
         return error
-    side = input_side(document.path.parent / weights)
-    if side is None:
+    size = input_size(document.path.parent / weights)
+    if size is None:
         return error
-    takes = f"{Path(weights).name} takes {side} x {side} pixels"
-    told = replace(lacking[0], message=f"{REQUIRED}: write image_size: {side}, as {takes}")
+    takes = f"{Path(weights).name} takes {size.height} x {size.width} pixels"
+    told = replace(lacking[0], message=f"{REQUIRED}: write image_size: {size.plain}, as {takes}")
     return ConfigError(document.path, [told if p in lacking else p for p in error.problems])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import subprocess
@@ -17,9 +16,9 @@ from click.testing import CliRunner
 
 from edgekit.cli import cli
 from edgekit.errors import EdgekitError
-from edgekit.models.input_side import input_side
 from tests.brought import brought
 from tests.conftest import write_images
+from tests.models.test_input_size import onnx_file
 
 RECIPE = """\
 model: {arch: test_efficientnet, weights: scratch, mean: 0.5, std: 0.5}
@@ -29,6 +28,11 @@ stages:
   - quantize: {samples: 12}
   - export
 gates: {max_accuracy_drop: 50}
+"""
+ONNX_RECIPE = """\
+model: {weights: m.onnx, input_range: 0..1}
+data: {source: imagefolder, path: images, image_size: 32}
+stages: [export]
 """
 
 
@@ -378,18 +382,8 @@ def test_numbers_that_are_slips(folder: Path, old: str, new: str, limit: str) ->
 def test_the_size_that_a_model_takes_is_told_where_the_recipe_says_none(
     folder: Path, channels_first: bool
 ) -> None:
-    onnx = pytest.importorskip("onnx")
-    shape = ["n", 3, 96, 96] if channels_first else [1, 96, 96, 3]
-    ends = [
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in "xy"
-    ]
-    node = onnx.helper.make_node("Relu", ["x"], ["y"])
-    onnx.save(
-        onnx.helper.make_model(onnx.helper.make_graph([node], "g", ends[:1], ends[1:])), "m.onnx"
-    )
-    model = "model: {weights: m.onnx, input_range: 0..1}"
-    text = RECIPE.replace(", image_size: 32", "").replace(RECIPE.splitlines()[0], model)
-    Path("r.yaml").write_text(text)
+    onnx_file(folder, *(["n", 3, 96, 96] if channels_first else [1, 96, 96, 3]))
+    Path("r.yaml").write_text(ONNX_RECIPE.replace(", image_size: 32", ""))
     code, said = plan()
     assert code == 2
     assert "write image_size: 96, as m.onnx takes 96 x 96 pixels" in said
@@ -397,14 +391,25 @@ def test_the_size_that_a_model_takes_is_told_where_the_recipe_says_none(
     assert "data.image_size: this key is required" in plan()[1]
 
 
-def test_the_size_of_a_keras_file(folder: Path) -> None:
-    h5py = pytest.importorskip("h5py")
-    layer = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 64, 64, 3]}}
-    with h5py.File("m.h5", "w") as file:
-        file.attrs["model_config"] = json.dumps(
-            {"class_name": "Sequential", "config": {"layers": [layer]}}
-        )
-    assert input_side(Path("m.h5")) == 64
+@brought(
+    "Recipes and commands",
+    "An `image_size` or `channels` that the model's file contradicts",
+    "refused: by `plan` too, with the line to write",
+)
+@pytest.mark.parametrize("command", ["plan", "build"])
+@pytest.mark.parametrize(
+    ("shape", "line"),
+    [((1, 3, 96, 128), "image_size: [96, 128]"), ((1, 1, 32, 32), "channels: grey")],
+)
+def test_images_that_a_model_does_not_take(
+    folder: Path, command: str, shape: tuple[int, ...], line: str
+) -> None:
+    onnx_file(folder, *shape)
+    Path("r.yaml").write_text(ONNX_RECIPE)
+    (folder / "images").rename(folder / "elsewhere")  # no image is read for that
+    code, said = run(command, "r.yaml", "--target", "rpi5")
+    assert code == 2
+    assert f"write {line} in the recipe" in said
 
 
 @brought(

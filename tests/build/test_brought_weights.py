@@ -10,9 +10,10 @@ import pytest
 from edgekit.build.brought_weights import check_weights
 from edgekit.engine import _kernel
 from edgekit.spec.recipe import load_recipe
+from tests.models.test_input_size import onnx_file
 
 RECIPE = """\
-model: {weights: model.onnx, input_range: 0..1}
+model: {weights: m.onnx, input_range: 0..1}
 data: {source: imagefolder, path: images, image_size: 32}
 stages: [export]
 """
@@ -27,6 +28,7 @@ def test_what_a_machine_cannot_keep_a_model_from_is_told(
     missing: list[str],
     said: dict[str, str],
 ) -> None:
+    onnx_file(write_recipe(RECIPE).parent, 1, 3, 32, 32)
     monkeypatch.setattr(_kernel, "missing", lambda: missing)
     found = check_weights(load_recipe(write_recipe(RECIPE)))
     assert found.keys() == said.keys()

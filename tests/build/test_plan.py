@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -218,10 +219,15 @@ KERAS = (
 )
 
 
+def write_keras(path: Path, name: str) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps({"config": {"name": name}}))
+
+
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch, images_folder: Path) -> Callable[..., None]:
     """Let only these runtimes read Keras models, of which there is one."""
-    (images_folder.parent / "w.keras").write_bytes(b"a model")
+    write_keras(images_folder.parent / "w.keras", "a model")
 
     def only(*names: str) -> None:
         for name, runtime in find_runtimes().items():
@@ -334,7 +340,7 @@ def test_other_content_of_a_model_file_is_a_change_and_another_folder_is_not(
     file.rename(images_folder.parent / "sub" / "w.keras")
     moved = (KERAS[0][0], KERAS[0][1].replace("w.keras", "sub/w.keras"))
     assert keys(plan(moved, KERAS[1])) == before
-    file.write_bytes(b"another model")
+    write_keras(file, "another model")
     assert keys(plan(*KERAS))["source"] != before["source"]
 
 
