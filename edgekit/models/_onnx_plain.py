@@ -123,10 +123,10 @@ def _reshape_one(graph: Any, batch: int) -> list[Any]:
     import numpy as np
     from onnx import numpy_helper
 
-    constants = _constants(graph)
+    values = constants(graph)
     held = []
-    for node in [n for n in graph.node if n.op_type == "Reshape" and n.input[1] in constants]:
-        shape = numpy_helper.to_array(constants[node.input[1]])
+    for node in [n for n in graph.node if n.op_type == "Reshape" and n.input[1] in values]:
+        shape = numpy_helper.to_array(values[node.input[1]])
         if shape.ndim == 1 and len(shape) and shape[0] == batch:
             single = numpy_helper.from_array(np.array([1, *shape[1:]]), f"{node.output[0]}_of_one")
             graph.initializer.append(single)
@@ -135,8 +135,10 @@ def _reshape_one(graph: Any, batch: int) -> list[Any]:
     return held
 
 
-def _constants(graph: Any) -> dict[str, Any]:
-    made = {n.output[0]: n.attribute[0].t for n in graph.node if n.op_type == "Constant"}
+def constants(graph: Any) -> dict[str, Any]:
+    """The tensors that a graph holds, by their names."""
+    nodes = [node for node in graph.node if node.op_type == "Constant"]
+    made = {n.output[0]: a.t for n in nodes for a in n.attribute if a.name == "value"}
     return made | {tensor.name: tensor for tensor in graph.initializer}
 
 

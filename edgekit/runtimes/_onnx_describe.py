@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,41 +11,54 @@ from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import EdgekitError
 from edgekit.models import _onnx_plain as plain
 from edgekit.runtimes import _onnx_graph as graph
-from edgekit.runtimes.contract.description import Description, Operator, Port, Work, only
+from edgekit.runtimes._onnx_facts import CONVERSIONS, HEAVY, INT8_HEAVY, Facts, name_of
+from edgekit.runtimes.contract.description import Description, Operator, Port, only
 
-FLOAT_HEAVY = {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "Gemm", "FusedGemm"}
-FLOAT_HEAVY |= {"MatMul", "FusedMatMul", "Einsum"}
-INT8_HEAVY = {"QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInteger"}
-INT8_HEAVY |= {"MatMulIntegerToFloat", "DynamicQuantizeMatMul"}
-HEAVY = FLOAT_HEAVY | INT8_HEAVY
-CONVERSIONS = {"Cast", *graph.QDQ}
-PASSES_ON = {*CONVERSIONS, "Transpose", "Reshape", "Identity"}
-"""Operators between stored weights and what computes with them."""
-MARKS = re.compile(r"(_token_\d+|_nchwc)+$")
+RESHAPES = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}
 TRANSPOSES = {"Transpose", "ReorderInput", "ReorderOutput"}
 """The last two move channels into blocks and back, for x86's convolutions."""
 
 
 def describe(path: Path) -> Description:
-    """Read a model file back; the graph is what is left once the session has fused what it can."""
-    running, written = _running(path), _written(path)
+    """Read a model file back; the graph is what is left once the session has fused what it can.
+
+    Raises:
+        EdgekitError: ONNX Runtime does not load it, or it has several inputs.
+    """
+    try:
+        model, source = _read(path)
+        running = _running(source)
+    except Exception as error:  # the libraries' exceptions have no common base of their own
+        raise EdgekitError(f"ONNX Runtime cannot load {path}: {error}") from error
     only([value.name for value in running.input], path)
-    facts = _Facts(written, running)
+    written = _written(model)
     return Description(
         input=_port(running.input[0]),
-        output=_port(running.output[0]),
-        operators=_operators(running, facts),
+        output=_port(running.output[0]).model_copy(update=_grid(written)),
+        operators=_operators(running, Facts(written, running)),
         per_channel=_is_per_channel(written),
         conversions=_conversions(running),
         transposes=_transposes(running),
     )
 
 
-def _written(path: Path) -> Any:
+def _read(path: Path) -> tuple[Any, Path | bytes]:
+    """A model, and what to open a session of: with weights in a file beside it, ONNX Runtime would
+    have the graph that it saves look for them beside that graph."""
+    import onnx
+    from onnx.external_data_helper import load_external_data_for_model, uses_external_data
+
+    model = onnx.load(path, load_external_data=False)
+    if not any(uses_external_data(tensor) for tensor in model.graph.initializer):
+        return model, path
+    load_external_data_for_model(model, str(path.parent))
+    return model, model.SerializeToString()
+
+
+def _written(model: Any) -> Any:
     """The graph of the file with the shapes that one image gives."""
     import onnx
 
-    model = onnx.load(path)
     plain.free_constants(model)
     for value in (*model.graph.input, *model.graph.output):
         dims = value.type.tensor_type.shape.dim
@@ -56,7 +68,7 @@ def _written(path: Path) -> Any:
     return onnx.shape_inference.infer_shapes(model).graph
 
 
-def _running(path: Path) -> Any:
+def _running(source: Path | bytes) -> Any:
     import onnx
     import onnxruntime
 
@@ -64,26 +76,10 @@ def _running(path: Path) -> Any:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # it warns that the dump fits this CPU only: we know
         options.optimized_model_filepath = str(folder / "optimized.onnx")
-        try:
-            onnxruntime.InferenceSession(_whole(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the library's exceptions have no common base of their own
-            raise EdgekitError(f"ONNX Runtime cannot load {path}: {error}") from error
+        onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         model = onnx.load(options.optimized_model_filepath)
     plain.free_constants(model)
     return model.graph
-
-
-def _whole(path: Path) -> Path | bytes:
-    """What to open a session of whose optimised graph is saved: with weights in a file beside it,
-    ONNX Runtime would have the saved graph look for them beside itself."""
-    import onnx
-    from onnx.external_data_helper import uses_external_data
-
-    model = onnx.load(path, load_external_data=False)
-    if not any(uses_external_data(tensor) for tensor in model.graph.initializer):
-        return path
-    content: bytes = onnx.load(path).SerializeToString()
-    return content
 
 
 def _port(value: Any) -> Port:
@@ -95,7 +91,26 @@ def _port(value: Any) -> Port:
     return Port(name=value.name, shape=shape, dtype=dtype)
 
 
-def _operators(running: Any, facts: _Facts) -> tuple[Operator, ...]:
+def _grid(written: Any) -> dict[str, float | int]:
+    """The scale and the zero point of a graph's output, where a QuantizeLinear makes it."""
+    from onnx import numpy_helper
+
+    maker = {name: node for node in written.node for name in node.output}
+    node = maker.get(written.output[0].name)
+    while node is not None and node.op_type in RESHAPES:
+        node = maker.get(node.input[0])
+    if node is None or node.op_type != "QuantizeLinear":
+        return {}
+    constants = plain.constants(written)
+    names = [name for name in node.input[1:] if name]  # without a zero point it is 0
+    values = [numpy_helper.to_array(constants[name]) for name in names if name in constants]
+    if len(values) < len(names) or any(value.size != 1 for value in values):
+        return {}
+    scale, zero_point = (*(value.item() for value in values), 0)[:2]
+    return {"scale": float(scale), "zero_point": int(zero_point)}
+
+
+def _operators(running: Any, facts: Facts) -> tuple[Operator, ...]:
     """Every node; one that only moves data counts as what flows through it."""
     from onnx import TensorProto
 
@@ -119,12 +134,12 @@ def _makes_codes(node: Any) -> bool:
     return kind == "QuantizeLinear" or kind.startswith("QLinear") or is_whole_gemm
 
 
-def _operator(node: Any, is_int8: bool, facts: _Facts) -> Operator:
+def _operator(node: Any, is_int8: bool, facts: Facts) -> Operator:
     heavy = node.op_type in HEAVY
     return Operator(
-        name=_name(node),
+        name=name_of(node),
         kind=node.op_type,
-        written=facts.written(node) if heavy else _name(node),
+        written=facts.written(node) if heavy else name_of(node),
         precision="int8" if is_int8 else "float32",
         stored=facts.stored(node) if heavy else "",
         heavy=heavy,
@@ -133,120 +148,6 @@ def _operator(node: Any, is_int8: bool, facts: _Facts) -> Operator:
         weights=facts.weights(node),
         moved=facts.moved(node, 1 if is_int8 else 4),
     )
-
-
-def _name(node: Any) -> str:
-    """The name that a running node has in the file, without what fusing adds to it."""
-    return MARKS.sub("", node.name or node.output[0])
-
-
-class _Facts:
-    """Multiply-accumulates and bytes, from the shapes in the file.
-
-    The running graph won't do: x86's convolutions pad channels, and their shapes are not kept.
-    """
-
-    def __init__(self, written: Any, running: Any) -> None:
-        values = [*written.value_info, *written.input, *written.output]
-        types = {v.name: v.type.tensor_type for v in values}
-        self.shapes: dict[str, list[int]] = {
-            n: [d.dim_value for d in t.shape.dim] for n, t in types.items()
-        }
-        self.sizes: dict[str, int] = {
-            name: math.prod(self.shapes[name]) * _item(t.elem_type) for name, t in types.items()
-        }
-        self.shapes |= {i.name: list(i.dims) for i in written.initializer}
-        self.constants: dict[str, int] = {
-            i.name: math.prod(i.dims) * _item(i.data_type) for i in running.initializer
-        }
-        self.types = {i.name: i.data_type for i in written.initializer}
-        self.by_name = {node.name: node for node in written.node}
-        self.maker = {name: node for node in written.node for name in node.output}
-
-    def written(self, node: Any) -> str:
-        found = self._original(node)
-        return str(found.name) if found else ""
-
-    def macs(self, node: Any) -> int:
-        found = self._original(node)
-        return self._count(found) if found else 0
-
-    def work(self, node: Any) -> Work:
-        found = self._original(node)
-        if found is None or found.op_type not in {"Conv", "ConvTranspose"}:
-            computed = found is not None and self._is_computed(found.input[1])
-            return "product" if computed else "dense"
-        weights = self.shapes.get(found.input[1], [])
-        groups = next((a.i for a in found.attribute if a.name == "group"), 1)
-        if groups > 1 and weights[1:2] == [1]:
-            return "depthwise"
-        return "conv" if math.prod(weights[2:]) > 1 else "dense"
-
-    def stored(self, node: Any) -> str:
-        """The type of a heavy node's weights in the file; empty where they are computed."""
-        from onnx import helper
-
-        found = self._original(node)
-        if found is None:
-            return ""
-        name = found.input[3 if found.op_type.startswith("Q") else 1]
-        while name in self.maker and self.maker[name].op_type in PASSES_ON:
-            name = self.maker[name].input[0]
-        elem_type = self.types.get(name, 0)
-        return str(helper.tensor_dtype_to_np_dtype(elem_type).name) if elem_type else ""
-
-    def weights(self, node: Any) -> int:
-        return sum(self.constants.get(name, 0) for name in node.input)
-
-    def moved(self, node: Any, item: int) -> int:
-        """
-        Args:
-            item: bytes of a value it writes, where fusing gave what it writes another name. Nodes
-                must come in the order they run.
-        """
-        found = self.by_name.get(_name(node)) or self.maker.get(_name(node))
-        values = math.prod(self.shapes.get(found.output[0], [0])) if found else 0
-        for name in node.output:
-            self.sizes.setdefault(name, values * item)
-        names = [*(n for n in node.input if n not in self.constants), *node.output]
-        return sum(self.sizes.get(name, 0) for name in names)
-
-    def _is_computed(self, name: str) -> bool:
-        """Whether a tensor depends on the image; a constant may come by way of conversions."""
-        while name in self.maker:
-            node = self.maker[name]
-            if node.op_type not in {*graph.QDQ, "Transpose"}:
-                return bool(node.op_type != "Constant")
-            name = node.input[0]
-        return name in self.sizes
-
-    def _original(self, node: Any) -> Any:
-        """The node of the file that a running node stands for: the one of its name, or else the
-        last heavy one behind what it gives, for activations and conversions are fused into it."""
-        name = _name(node)
-        found = self.by_name.get(name) or self.maker.get(node.output[0])
-        while found is None or found.op_type not in HEAVY:
-            found = self.maker.get(found.input[0] if found and found.input else name)
-            if found is None:
-                return None
-        return found
-
-    def _count(self, node: Any) -> int:
-        first, weights = (self.shapes.get(name, []) for name in node.input[:2])
-        given: int = math.prod(self.shapes.get(node.output[0], [0]))
-        if node.op_type == "Conv":  # [outputs, inputs a group, kernel height, kernel width]
-            return given * math.prod(weights[1:])
-        if node.op_type == "ConvTranspose":
-            return math.prod(first) * math.prod(weights[1:])
-        transposed = any(a.name == "transA" and a.i for a in node.attribute)
-        return given * (first[0] if transposed else first[-1]) if first else 0
-
-
-def _item(elem_type: int) -> int:
-    """Bytes of a value."""
-    from onnx import helper
-
-    return int(helper.tensor_dtype_to_np_dtype(elem_type).itemsize) if elem_type else 0
 
 
 def _conversions(running: Any) -> tuple[str, ...]:
@@ -258,7 +159,7 @@ def _conversions(running: Any) -> tuple[str, ...]:
     before = _reached(running.node, backwards=True)
     constants = {i.name for i in running.initializer}
     return tuple(
-        _name(node)
+        name_of(node)
         for node in running.node
         if node.op_type in graph.QDQ
         and (node.input[0] in constants or node.output[0] in after)
@@ -280,7 +181,7 @@ def _transposes(running: Any) -> tuple[str, ...]:
     """Nodes that move data to another layout, without those of the image itself."""
     after = _reached(running.node, backwards=False)
     return tuple(
-        _name(node)
+        name_of(node)
         for node in running.node
         if node.op_type in TRANSPOSES and node.input[0] in after
     )

@@ -61,7 +61,7 @@ def bundle_of_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
         subject=subject_of(path, runtime, described.operators, None, None, None),
         classes=(),
         output=described.output,
-        scores=_meaning(outcome.scores["model"], described.output),
+        scores=_meaning(outcome.scores["model"], described.output, runtime.name),
         images=len(inputs),
         labelled=False,
         input_source=source,
@@ -72,13 +72,22 @@ def bundle_of_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
     return write_bundle(into, info, copied, inputs, None, outcome.scores["model"])
 
 
-def _meaning(scores: NDArray[np.float32], output: Port) -> ScoreMeaning | None:
+def _meaning(scores: NDArray[np.float32], output: Port, runtime: str) -> ScoreMeaning | None:
     """None of codes of which the file does not say what they stand for.
 
-    >>> codes = np.array([[90.0, 166.0]], np.float32)
-    >>> print(_meaning(codes, Port(name="scores", shape=(1, 2), dtype="uint8")))
+    Args:
+        scores: of the agent, which gives ONNX Runtime's codes as they are and LiteRT's as numbers.
+
+    >>> codes = np.array([[64.0, 192.0]], np.float32)
+    >>> port = Port(name="scores", shape=(1, 2), dtype="uint8")
+    >>> print(_meaning(codes, port, "onnxruntime"))
     None
+    >>> known = port.model_copy(update={"scale": 1 / 256, "zero_point": 0})
+    >>> _meaning(codes, known, "onnxruntime")
+    'probabilities'
     """
+    if output.scale is not None and output.zero_point is not None and runtime == "onnxruntime":
+        return meaning_of(np.float32(output.scale) * (scores - output.zero_point))
     is_unknown = output.dtype.startswith(("int", "uint")) and output.scale is None
     return None if is_unknown else meaning_of(scores)
 
