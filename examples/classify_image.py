@@ -6,14 +6,17 @@ python classify_image.py model.tflite photo.jpg
 python classify_image.py model.onnx photo.jpg
 """
 
+import contextlib
 import json
 import sys
 import zipfile
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "WEBP")
+ORIENTATION = 274  # of EXIF; below, Pillow's transpositions by its values
+TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 
 
 def open_tflite(model: str):
@@ -32,6 +35,16 @@ def open_onnx(model: str):
     return facts, lambda image: session.run(["scores"], {"image": image})[0][0]
 
 
+def upright(photo: str) -> Image.Image:
+    """A photo as it is to be seen, in RGB. Pillow's `exif_transpose` fails over odd tags."""
+    image = Image.open(photo, formats=FORMATS)
+    image.load()  # the EXIF block may come behind the pixels
+    turn = None
+    with contextlib.suppress(Exception):  # a block that cannot be read: as it lies
+        turn = TURNS.get(image.getexif().get(ORIENTATION))
+    return (image if turn is None else image.transpose(turn)).convert("RGB")
+
+
 def framed(image: Image.Image, wide: int, high: int, crop_pct: float, fit: str) -> Image.Image:
     """The image as the model was validated: cropped, squashed or padded with black."""
     width, height = image.size
@@ -48,7 +61,7 @@ def framed(image: Image.Image, wide: int, high: int, crop_pct: float, fit: str) 
 
 def main(model: str, photo: str) -> None:
     facts, run = open_onnx(model) if model.endswith(".onnx") else open_tflite(model)
-    image = ImageOps.exif_transpose(Image.open(photo, formats=FORMATS)).convert("RGB")
+    image = upright(photo)
     size = facts["image_size"]  # of a square, else [height, width]
     high, wide = size if isinstance(size, list) else (size, size)
     pixels = np.asarray(framed(image, wide, high, facts["crop_pct"], facts["fit"]))

@@ -16,6 +16,7 @@ import contextlib
 import importlib
 import importlib.util
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -81,6 +82,7 @@ def main() -> None:
             for image in images:
                 print(photo)
                 show(run(image[None]), facts, options.top)
+    sys.stdout.flush()
     sys.exit(2 if failed else 0)
 
 
@@ -165,8 +167,10 @@ def photo_of(path: Path) -> Image.Image:
             if opened.mode.startswith(("I", "F")):  # convert() would clip it to white
                 mode = opened.mode
                 raise BadInput(f"{path} has more than 8 bits a channel (mode {mode})")
-            opened.load()
-            turn = TURNS.get(opened.getexif().get(ORIENTATION))
+            opened.load()  # the EXIF block may come behind the pixels
+            turn = None
+            with contextlib.suppress(Exception):  # a block that cannot be read: as it lies
+                turn = TURNS.get(opened.getexif().get(ORIENTATION))
             upright: Image.Image = opened if turn is None else opened.transpose(turn)
             return upright.convert("RGB")
     except BadInput:
@@ -262,4 +266,8 @@ def open_openvino(path: str, device: str) -> Run:
 OPENERS = {"litert": open_litert, "onnxruntime": open_onnxruntime, "openvino": open_openvino}
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes at its end
+        sys.exit(1)

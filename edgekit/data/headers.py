@@ -7,7 +7,7 @@ import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -23,7 +23,8 @@ from edgekit.engine.artifact import digest_of
 from edgekit.engine.atomic import write_atomically
 from edgekit.errors import storage_errors
 
-VERSION = 2
+EMPTY_EXIF = b"Exif\0\0II*\0\x08\0\0\0\0\0"
+VERSION = 3
 """Of what is kept between plans."""
 
 
@@ -33,6 +34,8 @@ class Header(NamedTuple):
     mode: str
     animated: bool
     transparent: bool
+    exif_fault: bool
+    """Its EXIF block, which says how it is turned, cannot be read."""
     fault: str | None
     """Why the image cannot be read, in the words of its decoding; None where header and end of the
     file are sound."""
@@ -73,10 +76,25 @@ def _memory(memory: Path) -> Path:
     return memory.with_name(f"{memory.stem}-headers-{digest_of(readers)[:8]}.json")
 
 
+def _is_exif(block: bytes) -> bool:
+    """Whether an EXIF block holds its first directory whole, in which the orientation stands:
+    Pillow reads one that does not as far as it can, without a word.
+
+    >>> _is_exif(EMPTY_EXIF), _is_exif(EMPTY_EXIF[:-1]), _is_exif(b"text")
+    (True, False, False)
+    """
+    data = block.removeprefix(b"Exif\0\0")
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+    magic, start = int.from_bytes(data[2:4], order), int.from_bytes(data[4:8], order)
+    entries = int.from_bytes(data[start : start + 2], order)
+    is_tiff = data[:2] in (b"II", b"MM") and magic == 42
+    return is_tiff and len(data) >= start + 2 + 12 * entries
+
+
 def _read(path: Path) -> Header:
     from PIL import Image
 
-    header, lacks_end = Header(0, 0, "", False, False, None), False
+    header, lacks_end = Header(0, 0, "", False, False, False, None), False
     try:
         with path.open("rb") as stream:
             lacks_end = looks_cut_off(stream)
@@ -88,6 +106,8 @@ def _read(path: Path) -> Header:
                     opened.mode,
                     bool(getattr(opened, "is_animated", False)),
                     opened.has_transparency_data,
+                    # To find a block behind the pixels, all would have to be decoded.
+                    not _is_exif(opened.info.get("exif") or EMPTY_EXIF),
                     None,
                 )
     except MemoryError:

@@ -33,6 +33,7 @@ class ProblemKind(StrEnum):
     ANIMATED = "animated"
     TRANSPARENT = "transparent"
     CMYK = "cmyk"
+    EXIF = "unreadable EXIF"
 
 
 class DataProblem(BaseModel):

@@ -217,6 +217,8 @@ def _pictures(headers: dict[str, Header]) -> Iterator[DataProblem]:
          {n for n, h in headers.items() if h.transparent}),
         (ProblemKind.CMYK, "in CMYK, made RGB without their colour profile",
          {n for n, h in headers.items() if h.mode == "CMYK"}),
+        (ProblemKind.EXIF, "with an EXIF block that cannot be read: taken as they lie",
+         {n for n, h in headers.items() if h.exif_fault}),
     ):  # fmt: skip
         if found:
             yield _counted_images(kind, found, len(headers), words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgekit.devices.bundle.from_file import bundle_of_file
+from edgekit.devices.bundle.options import BundleOptions
 from tests.brought import brought
 from tests.brought.test_fit import build, ends_of, save_model, write_pictures
 from tests.commands import edgekit
@@ -124,12 +127,63 @@ def test_one_bad_file_ends_nothing(folder: Path, tmp_path: Path) -> None:
     words = ("absent.jpg", "photos/empty", "small.npy", "photos")
     code, text = classify(program, *words, cwd=tmp_path)
     assert code == 2
-    assert text.count("left 1.000") == 2, text
+    assert [line[:6] for line in text.splitlines()].count("  left") == 2, text
+    assert text.index("  left") < text.index("  right")
     assert "absent.jpg: no such file" in text
     assert "photos/empty is a folder without photos" in text
     assert "small.npy holds uint8 [8, 8, 3]; uint8 [32, 32, 3] expected" in text
     assert "photos/broken.jpg cannot be read as JPEG" in text
     assert "photos: left out, as no photos by their names: 1 .txt" in text
+
+
+@brought("Machines", "`classify.py ... | head -1`", "read: ends without a word")
+def test_who_reads_may_stop(folder: Path) -> None:
+    program = shlex.quote(str(folder / VARIANT / "classify.py"))
+    command = f"{shlex.quote(sys.executable)} {program} | head -0"
+    assert subprocess.run(command, shell=True, capture_output=True).stderr == b""
+
+
+@brought(
+    "ONNX files",
+    "Scores in integer codes (a QuantizeLinear last), in a bundle",
+    "read: classify.py shows what they stand for",
+)
+def test_scores_in_codes(tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    save_model(model, ends_of(32, 32))
+    save_in_codes(model)
+    (tmp_path / "bundle").mkdir()
+    bundle_of_file(model, BundleOptions(mean=(0.0,) * 3, std=(1.0,) * 3), tmp_path / "bundle")
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[:, :5, 0] = 4  # of the first class
+    np.save(tmp_path / "photo.npy", pixels)
+    words = classify(tmp_path / "bundle/classify.py", "photo.npy", cwd=tmp_path)[1]
+    own = 1 / (1 + np.exp(-0.1 * 5 * 32 * 4 / 255))
+    scores = [float(line.split()[-1]) for line in words.splitlines()[1:3]]
+    assert scores == pytest.approx([own, 1 - own], abs=1 / 256), words
+    assert "probabilities, as the model gives them" in words
+
+
+def save_in_codes(path: Path) -> None:
+    """Let a model give its probabilities in 256ths."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(path)
+    (end,) = model.graph.output
+    grid = {"scale": np.float32(1 / 256), "point": np.uint8(0)}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(value), name) for name, value in grid.items()
+    )
+    model.graph.node.extend(
+        [
+            helper.make_node("Softmax", [end.name], ["shares"]),
+            helper.make_node("QuantizeLinear", ["shares", *grid], ["codes"]),
+            helper.make_node("Identity", ["codes"], ["given"]),
+        ]
+    )
+    end.CopyFrom(helper.make_tensor_value_info("given", TensorProto.UINT8, [1, 2]))
+    onnx.save(model, path)
 
 
 @brought("Images and folders", "HEIC for classify.py, with pillow-heif", "read")

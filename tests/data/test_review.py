@@ -53,6 +53,19 @@ def test_what_the_build_finds_too_is_counted_once(source: ImageFolder) -> None:
     assert Review((), ()).with_unreadable([]) == ()
 
 
+def test_exif_blocks_that_cannot_be_read_are_named(source: ImageFolder) -> None:
+    image = Image.open(source.path / "bar/00.png")
+    exif = Image.Exif()
+    exif[274] = 6
+    image.save(source.path / "bar/sound.jpg", exif=exif)
+    image.save(source.path / "bar/empty.webp", exif=Image.Exif())
+    assert not [p for p in reviewed(source).problems if p.kind is ProblemKind.EXIF]
+    image.save(source.path / "bar/odd.jpg", exif=b"Exif\0\0no TIFF header")
+    image.save(source.path / "bar/short.png", exif=exif.tobytes()[:-6])
+    (problem,) = [p for p in reviewed(source).problems if p.kind is ProblemKind.EXIF]
+    assert (problem.count, problem.example) == (2, "bar/odd.jpg")
+
+
 def test_headers_are_remembered_and_read_again_where_a_file_changed(
     source: ImageFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
