@@ -29,13 +29,13 @@ def divide(inventory: Inventory, source: Source) -> dict[str, list[Sample]]:
     """Divide the samples into splits (pure). Of the images that accuracy is measured on, the first
     of several copies is taken.
 
+    Args:
+        inventory: without `contradictions`, which a plan refuses once.
+
     Raises:
-        DataError: a split or a class is empty, the same image stands in two splits or bears
-            two labels.
+        DataError: a split or a class is empty.
     """
     samples = inventory.listing.samples
-    for error in contradictions(inventory):
-        raise error
     splits: dict[str, list[Sample]] = defaultdict(list)
     if any(s.split for s in samples):
         undecided = [s for s in samples if s.split is None]

@@ -21,6 +21,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image, ImageFile, ImageOps
 
+from edgekit.agent import classify
 from edgekit.data.calibration import CalibrationChoice, pick_calibration
 from edgekit.data.framing import Framing
 from edgekit.data.images import (
@@ -34,7 +35,7 @@ from edgekit.data.inventory import Inventory, take_inventory
 from edgekit.data.size import Size
 from edgekit.data.sources.base import Listing, Sample, SplitName
 from edgekit.data.sources.imagefolder import ImageFolder
-from edgekit.data.splits import SplitData, count_doubled, divide
+from edgekit.data.splits import SplitData, contradictions, count_doubled, divide
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DataError, IntegrityError
@@ -198,30 +199,35 @@ def test_rows_that_repeat_a_path_count_once(images_folder: Path, tmp_path: Path)
     assert decoder.run({}, tmp_path, context(tmp_path)).images == judged
 
 
+def refuse(inventory: Inventory) -> None:
+    (error,) = contradictions(inventory)
+    raise error
+
+
 def test_the_same_image_in_two_splits_is_refused_with_both_names() -> None:
     inventory = inventory_of([("x", "a", "train"), ("y", "a", "train"), ("x", "a", "validation")])
     with pytest.raises(
         DataError, match=r"1 image of one split .*\n.*0\.png \(train\) and .*2\.png \(validation\)"
     ):
-        divide(inventory, source_of())
+        refuse(inventory)
 
 
 @pytest.mark.parametrize("split", [None, "train"])
 def test_one_image_with_two_labels_is_refused_with_both_names(split: SplitName | None) -> None:
     inventory = inventory_of([("x", "a", split), ("y", "a", split), ("x", "b", split)])
     with pytest.raises(DataError, match=r"1 image bears two labels:\n.*0\.png is 'a', .*2\.png is"):
-        divide(inventory, source_of())
+        refuse(inventory)
 
 
 def test_all_images_with_two_labels_are_counted_and_three_are_named() -> None:
     inventory = inventory_of([(f"x{i}", label, None) for i in range(5) for label in "ab"])
     with pytest.raises(DataError, match="5 images bear two labels") as caught:
-        divide(inventory, source_of())
+        refuse(inventory)
     assert str(caught.value).count(" is 'b'") == 3
     assert "and 2 more" in str(caught.value)
     rows: list[Row] = [(f"x{i}", "a", split) for i in range(4) for split in ("train", "validation")]
     with pytest.raises(DataError, match="4 images of one split stand in another") as caught:
-        divide(inventory_of(rows), source_of())
+        refuse(inventory_of(rows))
     assert "and 1 more" in str(caught.value)
 
 
@@ -651,24 +657,30 @@ SEEDS = [
 ]
 
 
-def test_an_exif_block_that_cannot_be_read_turns_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exif_block_that_cannot_be_read_turns_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def broken(*args: Any) -> None:
         raise struct.error("unpack requires a buffer of 4 bytes")
 
     content = encoded(Image.effect_noise((16, 16), 60).convert("RGB"))
     sound = decode(content, Framing(Size.square(16)))
+    (tmp_path / "photo.png").write_bytes(content)
     monkeypatch.setattr(Image.Image, "getexif", broken)
     assert np.array_equal(decode(content, Framing(Size.square(16))), sound)
+    assert np.array_equal(np.asarray(classify.photo_of(tmp_path / "photo.png")), sound)
 
 
 @pytest.mark.parametrize("orientation", range(9))
-def test_a_photo_is_turned_as_its_exif_block_says(orientation: int) -> None:
+def test_a_photo_is_turned_as_its_exif_block_says(orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = orientation
     stream = io.BytesIO()
     Image.effect_noise((16, 16), 60).convert("RGB").save(stream, "PNG", exif=exif)
     turned = ImageOps.exif_transpose(Image.open(stream))
     assert np.array_equal(decode(stream.getvalue(), Framing(Size.square(16))), np.asarray(turned))
+    (tmp_path / "photo.png").write_bytes(stream.getvalue())
+    assert np.array_equal(np.asarray(classify.photo_of(tmp_path / "photo.png")), np.asarray(turned))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
