@@ -108,7 +108,7 @@ class ConfinedProcess:
         try:
             self._give(process, Task(limits, function, arguments, work), deadline)
             found = self._result(limits, kind, progress, deadline)
-            take(work, into)
+            take(work, into, limits.memory)
             return found
         except BrokenPipeError:
             raise self._how_it_ended(limits) from None

@@ -223,6 +223,13 @@ def _counted(code: bytes) -> Callable[[Any], None]:
     return run
 
 
+def _mark(reader: Any) -> None:
+    """Each takes a byte of the file and a list."""
+    if len(reader.metastack) == MAX_MARKS:
+        raise ValueError(f"it begins more than {MAX_MARKS:,} containers inside one another")
+    pickle._Unpickler.dispatch[pickle.MARK[0]](reader)
+
+
 def _remembered(code: bytes) -> Callable[[Any], None]:
     """An operation that gives a number to what was read, under which it can be had again."""
     load = pickle._Unpickler.dispatch[code[0]]
@@ -261,11 +268,13 @@ IdleUnpickler.dispatch = {
     pickle.ADDITEMS[0]: _checked(pickle.ADDITEMS, _ALL),
     pickle.FROZENSET[0]: _checked(pickle.FROZENSET, _ALL),
     pickle.BUILD[0]: _build,
+    pickle.MARK[0]: _mark,
 }
 
 MAX_NAMES = 1000
 """Classes and functions that a pickle may name; training programs name tens."""
 MAX_CONTAINERS = 1_000_000
+MAX_MARKS = 10_000
 MAX_SIDES = 64
 """Of a tensor, as torch and numpy have them."""
 _REBUILT = {f"torch._utils._rebuild_{kind}" for kind in ("tensor", "tensor_v2", "tensor_v3")}
@@ -279,17 +288,8 @@ _STATEFUL = {"torch._utils._rebuild_parameter_with_state"}
 _COPIES = {*_HASHES, *_STATEFUL, "builtins.bytearray", "torch.Size"}
 """What torch runs, and what takes memory for what it is given."""
 _CONTAINERS = (str, bytes, list, tuple, dict)
-_SYSTEM = {
-    "os", "posix", "nt", "sys", "subprocess", "shutil", "socket", "runpy", "importlib", "pty",
-}  # fmt: skip
-_CODE = {f"builtins.{name}" for name in ("eval", "exec", "compile", "open", "__import__")}
 _BYTES = {
     "DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2, "LongStorage": 8,
     "IntStorage": 4, "ShortStorage": 2, "ComplexFloatStorage": 8, "ComplexDoubleStorage": 16,
 }  # fmt: skip
 """A value of each kind of storage; 1 of any other."""
-
-
-def runs_code(name: str) -> bool:
-    """Whether no checkpoint has an honest use for what it names."""
-    return name.partition(".")[0] in _SYSTEM or name in _CODE

@@ -465,8 +465,31 @@ def test_what_is_no_plain_file_is_not_taken(tmp_path: Path, kind: str) -> None:
         "pipe": lambda: os.mkfifo(left),
     }[kind]()
     with pytest.raises(WeightsError, match="left, which is no plain file"):
-        take(work, into)
+        take(work, into, 1 << 20)
     assert not list(into.iterdir())
+
+
+def test_no_more_files_are_taken_than_its_memory_holds(tmp_path: Path) -> None:
+    work, into, other = (tmp_path / name for name in ("work", "into", "other"))
+    for folder in (work, into, other):
+        folder.mkdir()
+    for name in "abc":
+        (work / name).write_bytes(bytes(5000))
+    take(work, into, 15_000)
+    assert [(into / name).stat().st_size for name in "abc"] == [5000] * 3
+    with pytest.raises(WeightsError, match="left more than"):
+        take(work, other, 14_999)
+
+
+def test_a_file_without_end_is_not_copied_whole(tmp_path: Path) -> None:
+    work, into = tmp_path / "work", tmp_path / "into"
+    work.mkdir()
+    into.mkdir()
+    with (work / "sparse").open("wb") as stream:
+        stream.truncate(1 << 34)
+    with pytest.raises(WeightsError, match="left more than"):
+        take(work, into, 1 << 20)
+    assert (into / "sparse").stat().st_size <= 2 << 20
 
 
 def test_what_was_taken_changes_no_more(process: ConfinedProcess, tmp_path: Path) -> None:

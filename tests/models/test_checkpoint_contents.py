@@ -218,6 +218,13 @@ def test_a_byte_that_makes_a_container_is_not_repeated_for_ever(
         IdleUnpickler(io.BytesIO(pickled)).load()
 
 
+def test_a_byte_that_begins_a_container_is_not_repeated_for_ever() -> None:
+    deep = pickle.MARK * 9000 + pickle.TUPLE * 9000
+    IdleUnpickler(io.BytesIO(deep * 2 + b".")).load()
+    with pytest.raises(ValueError, match="more than 10,000 containers inside one another"):
+        IdleUnpickler(io.BytesIO(pickle.MARK * 10_001)).load()
+
+
 def test_a_byte_that_gives_a_number_is_not_repeated_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
