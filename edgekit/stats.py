@@ -77,6 +77,11 @@ class PairedAccuracy:
             return Verdict.WORSE
         return Verdict.BETTER if self.high < 0 else Verdict.CANNOT_TELL
 
+    @property
+    def loses(self) -> bool:
+        """Whether McNemar's exact test shows a loss, one-sided: five lost and none won do."""
+        return self.lost > self.won and self.p_value / 2 < 1 - CONFIDENCE
+
 
 def paired_accuracy(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> PairedAccuracy:
     """Compare which images two models classify rightly, image by image.

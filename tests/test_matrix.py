@@ -24,7 +24,7 @@ SPEC = """\
 data: {source: imagefolder, path: images, image_size: 32}
 stages:
   - finetune: {epochs: 2, batch_size: 12, learning_rate: 3.0e-3}
-  - quantize: {samples: 8, every_class: false, max_float_macs: 1.0}
+  - quantize: {method: ptq, samples: 8, every_class: false, max_float_macs: 1.0}
 targets: [board.yaml]
 architectures:
   - {arch: test_efficientnet, family: tiny, epochs: 4}

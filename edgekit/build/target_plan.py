@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from edgekit.build.draft import Draft
 from edgekit.build.rows import Row
 from edgekit.build.variant_steps import VariantSteps
+from edgekit.data.calibration import calibration_pool
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.step_id import StepId
 from edgekit.errors import InputError
@@ -34,6 +35,8 @@ class TargetPlan:
     """What the recipe's quantize stage asks for."""
     unreachable: dict[str, str]
     """Variants that this recipe cannot have, each with the reason."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """How stages will work, by stage, where that is no matter of course."""
     board: TimingDevice | None = None
     """The user's device that stands for the target."""
     allow_untrained: bool = False
@@ -94,6 +97,7 @@ class TargetPlanner:
             choice=self._plan_choice(offered),
             precision=next((getattr(s, "precision", None) for s in stages if s.images), None),
             unreachable=self.unreachable,
+            notes=self._notes(stages),
             board=self.board,
             allow_untrained=self.draft.recipe.allow_untrained,
         )
@@ -130,6 +134,12 @@ class TargetPlanner:
         # Of what the trunk has lost already, a stage's own trials know nothing.
         asked = Gates() if any(s.distils for s in recipe.stages) else gates
         return [s.for_gates(asked) for s in recipe.stages if isinstance(s, RuntimeStage)]
+
+    def _notes(self, stages: list[RuntimeStage]) -> dict[str, str]:
+        images = len(calibration_pool(self.draft.splits))
+        classes = len(self.draft.inventory.listing.classes)
+        notes = {stage.stage: stage.plan_note(images, classes) for stage in stages}
+        return {name: note for name, note in notes.items() if note}
 
     def _offered(self, stages: list[RuntimeStage]) -> list[Variant]:
         for variant in self.target.variants:

@@ -95,6 +95,8 @@ class RowRecord(BaseModel):
     """The ways that `method: auto` tried; None elsewhere."""
     mixed: MixedPrecision | None = None
     """What it gave back to float, and why."""
+    how_quantized: str = ""
+    """The method that was taken and why, in one line."""
     validation: Validation
     gates: list[GateResult]
     on_device: OnDeviceRecord | None = None

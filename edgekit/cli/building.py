@@ -145,12 +145,16 @@ def plan(as_json: bool, **options: Any) -> None:
         for t in planned.targets
         for name, why in t.unreachable.items()
     }
+    notes = {
+        f"{t.target.name}/{stage}": note for t in planned.targets for stage, note in t.notes.items()
+    }
     if as_json:
         told = {
             "steps": rows,
             "left_out": left_out,
             "data": [problem.model_dump(mode="json") for problem in planned.review.problems],
             "weights": planned.weights,
+            "notes": notes,
         }
         say_json(told)
         return
@@ -159,6 +163,8 @@ def plan(as_json: bool, **options: Any) -> None:
         say(f"{row['step']:{width}}  {row['key'][:12]}  {row['state']:8}  {row['reason']}")
     for name, why in left_out.items():
         say(f"{name} is left out: {why}")
+    for name, note in notes.items():
+        say(f"{name}: {note}")
     for problem in planned.review.problems:
         say(f"data: {problem}")
     for setting, line in planned.weights.items():

@@ -13,6 +13,7 @@ from rich.table import Table
 from edgekit.build_folder.float_twin import Pair
 from edgekit.build_folder.report import Report
 from edgekit.cli._inspection_table import NO_RECIPE, inspection_table
+from edgekit.cli._step_result import told_of
 from edgekit.cli._terminal import Terminal
 from edgekit.data.problem import DataProblem
 from edgekit.engine.artifact import Artifact
@@ -20,7 +21,6 @@ from edgekit.engine.step import Step
 from edgekit.evaluation.metrics import Validation
 from edgekit.inspection.causes import Cause
 from edgekit.inspection.layerwise import SOUND_DB, Inspection
-from edgekit.models.float_metadata import FloatMetadata
 from edgekit.printable import printable
 from edgekit.report.comparison import Comparison
 from edgekit.report.render import interval
@@ -114,10 +114,8 @@ class Console:
         self._end_bar()
         if ran:
             self._say(f"{step.id}: done in {artifact.seconds:.1f} s")
-            if artifact.is_described_by(FloatMetadata):
-                curve = artifact.described_by(FloatMetadata).curve
-                if curve:
-                    self._say(f"{step.id}: {curve}")
+            if line := told_of(step, artifact):
+                self._say(f"{step.id}: {line}")
 
     def _end_bar(self) -> None:
         if self.task is not None:

@@ -8,6 +8,7 @@ from edgekit.errors import Unsupported
 from edgekit.quantization.float_budget import return_to_float
 from edgekit.quantization.mixed_precision import MixedPrecisionSearch
 from edgekit.quantization.ptq_search import search
+from edgekit.quantization.stop_criterion import StopCriterion
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
 from edgekit.runtimes.contract.compiled_metadata import MixedPrecision, Search
 from edgekit.runtimes.contract.settings import Quantization
@@ -41,8 +42,8 @@ class AutoSearch:
     """
 
     trials: QuantizationTrials
-    stop_at: float | None
-    """Percent of the judged images that must agree; None: phase 1 tries all, and is the last."""
+    asked: StopCriterion
+    """What the judged images must show for it to end."""
     max_float_macs: float
     """Share of the multiply-accumulates that may run in float, from 0 to 1."""
     mixes: bool = True
@@ -58,31 +59,29 @@ class AutoSearch:
         Raises:
             Unsupported: no configuration of phase 1 gives scores.
         """
-        config, record = search(self.trials, quantization, self.stop_at)
+        config, record = search(self.trials, quantization, self.asked)
         first = AutoResult(config=config, search=record)
-        if self.stop_at is None or not self.mixes or not self.falls_short(record):
-            return first
-        return self.with_float_ops(first, self.stop_at)
+        return self.with_float_ops(first) if self.mixes and self.falls_short(record) else first
 
     def falls_short(self, record: Search) -> bool:
-        """Whether the best of phase 1 would break a gate."""
-        return self.stop_at is not None and not record.best.trial.holds(self.stop_at)
+        """Whether the best of phase 1 does not hold what was asked."""
+        return not self.asked.holds(record.best.trial)
 
-    def with_float_ops(self, first: AutoResult, stop_at: float) -> AutoResult:
+    def with_float_ops(self, first: AutoResult) -> AutoResult:
         """Phases 2 to 5, from what phase 1 found."""
         config, mixed = MixedPrecisionSearch(
-            self.trials, first.config, stop_at, self.max_float_macs
+            self.trials, first.config, self.asked, self.max_float_macs
         ).run()
         second = replace(first, config=config, mixed=mixed)
         if not mixed or mixed.reached or not mixed.tried:
             return second
         try:
-            fourth = self._ranges_anew(first, mixed, stop_at)
+            fourth = self._ranges_anew(first, mixed)
         except Unsupported:  # with all of them in float no file can be made
             return second
         return fourth if self._is_better(fourth, second) else second
 
-    def _ranges_anew(self, first: AutoResult, mixed: MixedPrecision, stop_at: float) -> AutoResult:
+    def _ranges_anew(self, first: AutoResult, mixed: MixedPrecision) -> AutoResult:
         """Phases 3 and 4.
 
         Raises:
@@ -92,15 +91,15 @@ class AutoSearch:
         names = tuple(each.operator for each in mixed.tried)
         in_float = return_to_float(self.trials, first.config, names)
         config, ranges = search(
-            self.trials, in_float.quantization, stop_at, first.config.corrections
+            self.trials, in_float.quantization, self.asked, first.config.corrections
         )
         config, again = MixedPrecisionSearch(
-            self.trials, config.keep_in_float(rule), stop_at, self.max_float_macs, mixed.tried
+            self.trials, config.keep_in_float(rule), self.asked, self.max_float_macs, mixed.tried
         ).run()
         return AutoResult(config=config, search=first.search.then(ranges), mixed=again)
 
     def _is_better(self, fourth: AutoResult, second: AutoResult) -> bool:
-        """Phase 5: what reaches `stop_at` is better than what is clearer."""
+        """Phase 5: what holds `asked` is better than what is clearer."""
         before = self.trials.try_out(second.config).sqnr_db
         after = self.trials.try_out(fourth.config).sqnr_db
         if fourth.mixed is None or after is None:

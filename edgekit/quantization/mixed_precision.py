@@ -11,6 +11,7 @@ from edgekit.evaluation.measure import Candidate, measure
 from edgekit.evaluation.metrics import is_disturbed
 from edgekit.inspection.layerwise import Inspection, TensorReport, inspect_files
 from edgekit.quantization.float_budget import FloatBudget
+from edgekit.quantization.stop_criterion import StopCriterion
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
 from edgekit.runtimes.contract.compiled_metadata import FloatOp, MixedPrecision, MixedPrecisionStep
 
@@ -28,7 +29,7 @@ class MixedPrecisionSearch:
        are still in int8 are ranked: those that fail first, then by the scores' noise that arose at
        each.
     2. Grow: return the first of the ranking to float, all that fail or else as many as are there
-       already, and inspect again, until `stop_at` holds or nothing more may go to float.
+       already, and inspect again, until `asked` holds or nothing more may go to float.
     3. Halve: of that order, find the shortest beginning that holds.
     4. Drop: try each of those left in int8 again, and leave it there where the rest holds.
     5. Time: measure the chosen file against the one with none in float.
@@ -44,23 +45,23 @@ class MixedPrecisionSearch:
 
     Args:
         config: the best with everything in int8 but what it keeps in float; it does not hold.
-        stop_at: percent of the judged images on which int8 must name the float model's class.
+        asked: what the judged images must show.
         max_float_macs: share of the multiply-accumulates that may run in float, from 0 to 1.
         warm_start: what an earlier search, with other ranges, returned to float. This one begins
-            with them, and is the last: what does not reach `stop_at` is cut down all the same.
+            with them, and is the last: what does not hold `asked` is cut down all the same.
     """
 
     def __init__(
         self,
         trials: QuantizationTrials,
         config: QuantizationConfig,
-        stop_at: float,
+        asked: StopCriterion,
         max_float_macs: float,
         warm_start: tuple[FloatOp, ...] = (),
     ) -> None:
         self.trials = trials
         self.config = config
-        self.stop_at = stop_at
+        self.asked = asked
         self.budget = FloatBudget(trials, config, max_float_macs)
         self.is_last = bool(warm_start)
         self.suspects = {each.operator: each for each in warm_start}
@@ -88,15 +89,15 @@ class MixedPrecisionSearch:
         best = self._time(self._fewest())
         reached = self._holds(best)  # fewer may, where with other ranges more did not
         return self.budget.with_float(best.operators), MixedPrecision(
-            stop_at=self.stop_at,
+            stop_at=self.asked.agreement,
             reached=reached,
             tried=tried,
             curve=tuple(sorted(self.steps.values(), key=lambda step: len(step.operators))),
             kept=self._seen_of(best.operators),
-            ended=f"{len(best.operators)} operators in float hold {self.stop_at:g} %"
+            ended=f"{len(best.operators)} operators in float hold what was asked: {self.asked}"
             if reached
-            else f"{len(self.order)} operators in float do not reach {self.stop_at:g} %: the "
-            "fewest that do as well are kept",
+            else f"{len(self.order)} operators in float do not hold {self.asked}: the fewest that "
+            "do as well are kept",
         )
 
     def _inspect(self) -> int:
@@ -150,7 +151,7 @@ class MixedPrecisionSearch:
         return ranked[: failing or max(1, len(self.order))]
 
     def _fewest(self) -> MixedPrecisionStep:
-        """Phases 3 and 4; where `stop_at` is not reached, there is nothing to halve."""
+        """Phases 3 and 4; where nothing holds, there is nothing to halve."""
         if self._holds(self._step(self.order)):
             return self._drop(self._halve(), self._holds)
         floor = max(_sqnr_db(step) for step in self.steps.values()) - MARGIN_DB
@@ -215,7 +216,7 @@ class MixedPrecisionSearch:
         if key not in self.steps:
             count = len(operators)
             self.trials.purpose = (
-                f"trying {count} operators in float, as {self.stop_at:g} % agreement was asked"
+                f"trying {count} operators in float, as nothing all in int8 holds {self.asked}"
             )
             trial = self.trials.try_out(self.budget.with_float(operators))
             self.steps[key] = MixedPrecisionStep(
@@ -224,7 +225,7 @@ class MixedPrecisionSearch:
         return self.steps[key]
 
     def _holds(self, step: MixedPrecisionStep) -> bool:
-        return step.trial.holds(self.stop_at)
+        return self.asked.holds(step.trial)
 
     def _seen_of(self, operators: tuple[str, ...]) -> tuple[FloatOp, ...]:
         return tuple(self.suspects[name] for name in operators)

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from edgekit.errors import Unsupported
+from edgekit.quantization.stop_criterion import StopCriterion
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
+from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.compiled_metadata import Correction, Search, TrialResult, Tried
 from edgekit.runtimes.contract.settings import CalibrationMethod, Quantization
 
@@ -29,18 +31,29 @@ ORDER: tuple[Correction, ...] = ("equalise", "smooth", "adaround", "bias")
 rounded, and the biases take up what rounding leaves."""
 
 
+def takes_ranges(runtime: Runtime, quantizer: str) -> bool:
+    """A runtime's second quantiser finds ranges and biases itself."""
+    return quantizer == runtime.quantizers[0]
+
+
+def ranges_for(runtime: Runtime, quantizer: str) -> list[tuple[CalibrationMethod, float]]:
+    """Those of `RANGES` that it offers, with their percentiles; the first is tried first."""
+    own = takes_ranges(runtime, quantizer)
+    return [pair for pair in RANGES if own or pair[0] in runtime.calibrations]
+
+
 def search(
     trials: QuantizationTrials,
     quantization: Quantization,
-    stop_at: float | None,
+    asked: StopCriterion,
     corrections: tuple[Correction, ...] | None = None,
 ) -> tuple[QuantizationConfig, Search]:
-    """The best configuration found; the first that reaches `stop_at`, if that is given.
+    """The best configuration found; the first that holds `asked`, or else the clearest.
 
     Args:
         quantization: what holds for every configuration: precision, quantiser, per-channel
             weights, float operators.
-        stop_at: percent of the judged images on which int8 must name the float model's class.
+        asked: what the judged images must show.
         corrections: of every configuration, so that ranges alone are searched. Float operators are
             of one float file, and corrections make another, in which they may have other names.
 
@@ -48,13 +61,13 @@ def search(
         Unsupported: no configuration runs at all; why the first one does not.
     """
     begun = _Search(trials, quantization, corrections)
-    best, ended = None, "every configuration was tried"
+    best, ended = None, f"every configuration was tried, and none holds {asked}"
     for config in begun.candidates():
-        trials.purpose = begun.purpose(config, stop_at)
+        trials.purpose = begun.purpose(config, asked)
         trial = trials.try_out(config)
         begun.tried.append((config, trial))
-        if stop_at is not None and trial.holds(stop_at):
-            best, ended = config, f"{trial.agreement:g} % agree, and {stop_at:g} % were asked"
+        if asked.holds(trial):
+            best, ended = config, f"{trial}; {asked} were asked"
             break
     best = best or begun.best
     if best is None:
@@ -65,7 +78,7 @@ def search(
             "runtime or architecture",
         )
     rows = tuple(Tried(way=c.label, trial=t, chosen=c == best) for c, t in begun.tried)
-    return best, Search(tried=rows, stop_at=stop_at, ended=ended)
+    return best, Search(tried=rows, stop_at=asked.agreement, max_drop=asked.max_drop, ended=ended)
 
 
 @dataclass
@@ -82,12 +95,12 @@ class _Search:
         running = [(t.sqnr_db, config) for config, t in self.tried if t.sqnr_db is not None]
         return max(running, key=lambda pair: pair[0])[1] if running else None
 
-    def purpose(self, config: QuantizationConfig, stop_at: float | None) -> str:
+    def purpose(self, config: QuantizationConfig, asked: StopCriterion) -> str:
         """What a configuration is tried for, as it is told while it runs."""
-        figures = [trial.agreement for _, trial in self.tried if trial.agreement is not None]
-        if stop_at is None or not figures:
-            return f"trying {config.label}"
-        return f"trying {config.label}, as {max(figures):g} % agree so far of {stop_at:g} % asked"
+        if not self.tried:
+            return f"trying {config.label} first"
+        nearest = max((trial for _, trial in self.tried), key=lambda trial: trial.agreement or 0)
+        return f"trying {config.label}, as so far {nearest}; {asked} were asked"
 
     def candidates(self) -> Iterator[QuantizationConfig]:
         """Each next configuration, from what came of those before."""
@@ -95,23 +108,20 @@ class _Search:
         if self.fixed is None:
             yield from self._corrections()
 
-    @property
-    def _takes_ranges(self) -> bool:
-        """A runtime's second quantiser finds ranges and biases itself."""
-        return self.quantization.quantizer == self.trials.runtime.quantizers[0]
-
     def _ranges(self) -> Iterator[QuantizationConfig]:
-        for method, percentile in RANGES:
-            if self._takes_ranges or method in self.trials.runtime.calibrations:
-                update = {"calibration": method, "percentile": percentile}
-                yield QuantizationConfig(
-                    quantization=self.quantization.model_copy(update=update),
-                    corrections=self.fixed or (),
-                )
+        for method, percentile in ranges_for(self.trials.runtime, self.quantization.quantizer):
+            update = {"calibration": method, "percentile": percentile}
+            yield QuantizationConfig(
+                quantization=self.quantization.model_copy(update=update),
+                corrections=self.fixed or (),
+            )
 
     def _corrections(self) -> Iterator[QuantizationConfig]:
         """The best so far with one correction more, the cheapest first."""
-        needs_bias = self._takes_ranges and not self.trials.runtime.corrects_bias
+        runtime = self.trials.runtime
+        needs_bias = (
+            takes_ranges(runtime, self.quantization.quantizer) and not runtime.corrects_bias
+        )
         steps: list[Correction] = ["bias"] if needs_bias else []
         steps += ["equalise", "smooth"]
         steps += ["adaround"] if self.quantization.per_channel else []  # a step a channel

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +16,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from edgekit import stats
-from edgekit.engine.action import Progress
+from edgekit.engine.action import Context, Inputs, Progress
 from edgekit.engine.artifact import Artifact
+from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
 from edgekit.evaluation.measure import Candidate, measure
 from edgekit.models import timm_models
@@ -27,6 +30,9 @@ from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata, Correction, TrialResult
 from edgekit.runtimes.contract.input_form import InputForm, pixel_grid
 from edgekit.runtimes.contract.settings import Quantization
+
+TRIAL_IMAGES = 64
+"""Calibration images that judge where none are held back: they choose between two forms."""
 
 
 class QuantizationConfig(BaseModel):
@@ -68,6 +74,7 @@ class QuantizationTrials:
             calibrated in any way and not corrected.
         images: uint8 (images, height, width, 3), to calibrate on.
         judged: likewise, to judge on; never from the split that validates.
+        labels: int64 (images,), of those that judge.
         folder: to work in.
         report: told how far the work is, of the whole stage.
         purpose: what is tried now, and why; it stands before what is reported.
@@ -78,9 +85,12 @@ class QuantizationTrials:
     source: Artifact | None
     images: NDArray[np.uint8]
     judged: NDArray[np.uint8]
+    labels: NDArray[np.int64]
     folder: Path
     report: Progress
     purpose: str = ""
+    _judged: tuple[QuantizationConfig, Path, InputForm] | None = None
+    """The last configuration that ran, and its file."""
     _begun: float = field(default_factory=time.monotonic)
     _floats: dict[tuple[Correction, ...], Path] = field(default_factory=dict)
     _histograms: dict[tuple[Correction, ...], dict[str, Histogram]] = field(default_factory=dict)
@@ -195,20 +205,33 @@ class QuantizationTrials:
         Raises:
             DeviceError, Unsupported: it cannot be made, or does not run.
         """
-        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            into = Path(folder)
-            form = self.quantize(config, into)
-            scores = self._scores(into / self.runtime.file, form)
+        if self._judged:
+            shutil.rmtree(self._judged[1])
+            self._judged = None
+        into = Path(tempfile.mkdtemp(dir=self.folder))
+        form = self.quantize(config, into)
+        scores = self._scores(into / self.runtime.file, form)
+        self._judged = config, into, form
         count = len(self.judged)
         if not np.isfinite(scores).all():
             return TrialResult(sqnr_db=None, images=count, failure="NaN or infinite scores")
         expected = self.float_scores
-        same = np.mean(scores.argmax(axis=1) == expected.argmax(axis=1))
+        before, after = expected.argmax(axis=1), scores.argmax(axis=1)
+        change = stats.paired_accuracy(before == self.labels, after == self.labels)
         return TrialResult(
             sqnr_db=round(stats.sqnr_db(expected, scores), 1),
             images=count,
-            agreement=round(100 * float(same), 2),
+            agreement=round(100 * float(np.mean(before == after)), 2),
+            drop=round(change.drop, 2),
+            loses=change.loses,
         )
+
+    def ship(self, config: QuantizationConfig, into: Path) -> InputForm:
+        """Make it, or copy it where it was the last one judged."""
+        if self._judged is None or self._judged[0] != config:
+            return self.quantize(config, into)
+        shutil.copytree(self._judged[1], into, dirs_exist_ok=True)
+        return self._judged[2]
 
     def keep(self, config: QuantizationConfig) -> Path:
         """The int8 file, kept as long as `folder` is."""
@@ -233,3 +256,21 @@ class QuantizationTrials:
     def judged_file(self) -> Path:
         np.save(self.folder / "judged.npy", self.judged)
         return self.folder / "judged.npy"
+
+
+@contextmanager
+def trials_of(runtime: Runtime, inputs: Inputs, context: Context) -> Iterator[QuantizationTrials]:
+    """The trials of a step, by the roles of its inputs."""
+    held = inputs.get("held_back")
+    judging, count = (held, None) if held else (inputs["calibration"], TRIAL_IMAGES)
+    with temporary_folder() as folder:
+        yield QuantizationTrials(
+            runtime=runtime,
+            compiled=inputs["model"],
+            source=inputs.get("source"),
+            images=np.load(inputs["calibration"].file("images.npy")),
+            judged=np.load(judging.file("images.npy"))[:count],
+            labels=np.load(judging.file("labels.npy"))[:count],
+            folder=folder,
+            report=context.progress,
+        )

@@ -61,7 +61,7 @@ def _unjudged(build: Build, target: TargetResult) -> list[str]:
             return [
                 "That another way to int8 would not be better: too few training images are left "
                 f"to judge others beside the {used.images} it was calibrated on (at least "
-                f"{MIN_HELD_BACK} are needed). Plain int8 was taken; more images would tell."
+                f"{MIN_HELD_BACK} are needed). The first way was taken; more images would tell."
             ]
     return []
 

@@ -121,6 +121,7 @@ def _row(result: RowResult) -> RowRecord:
         float_ops=metadata.float_ops,
         search=metadata.search,
         mixed=metadata.mixed,
+        how_quantized=metadata.how_quantized,
         validation=result.validation,
         gates=result.gates,
         on_device=record_of(result.on_device) if result.on_device else None,

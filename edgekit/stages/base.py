@@ -113,6 +113,15 @@ class RuntimeStage(Stage):
         """
         raise NotImplementedError(f"{self.stage} calibrates on no images")
 
+    def plan_note(self, images: int, classes: int) -> str:
+        """What `edgekit plan` says of how it will work, where that is no matter of course.
+
+        Args:
+            images: of the training side.
+            classes: of the data.
+        """
+        return ""
+
     @property
     def needs_source(self) -> bool:
         """Whether it reads the torch model itself, in its input `source`, where there is one."""

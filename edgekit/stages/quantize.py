@@ -1,4 +1,4 @@
-"""quantize: static post-training int8, with each runtime's own quantiser.
+"""quantize: static post-training int8, with each runtime's own quantiser, searched by default.
 
 Weights are symmetric int8 with one scale a channel; activations are calibrated on a stratified
 part of the training split, never on the images that judge the result.
@@ -7,22 +7,22 @@ part of the training split, never on the images that judge the result.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
-from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import InputError
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.gates import Gates
 from edgekit.quantization import ranges
 from edgekit.quantization.auto import AutoResult, AutoSearch
-from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
+from edgekit.quantization.float_rule import float_ops_by_rule
+from edgekit.quantization.ptq_search import ranges_for
+from edgekit.quantization.stop_criterion import AGREEMENT, StopCriterion
+from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials, trials_of
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.compiled_metadata import (
     AppliedQuantization,
@@ -30,31 +30,36 @@ from edgekit.runtimes.contract.compiled_metadata import (
     Correction,
     FloatOps,
 )
-from edgekit.runtimes.contract.settings import CalibrationMethod, Precision, Quantization, Variant
+from edgekit.runtimes.contract.settings import (
+    CalibrationMethod,
+    Method,
+    Precision,
+    Quantization,
+    Variant,
+)
 from edgekit.stages.base import MAX_SAMPLES, RuntimeStage
 
-TRIAL_IMAGES = 64
 MIN_HELD_BACK = 16
 """Images that can judge a trial: of fewer, one more that flips would look like a collapse."""
-PLAIN_MARGIN_DB = 1.0
-"""Plain int8 is preferred where it is no worse than this: operators in float cost time."""
 SEARCHED_SETTINGS = ("calibration", "percentile", "corrections")
 """What `method: auto` finds by itself."""
-SEARCH_SETTINGS = ("held_back", "stop_at", "mixed")
+SEARCH_SETTINGS = ("held_back", "stop_at", "max_drop", "mixed")
 """What nothing but `method: auto` reads."""
 
 
 class Quantize(RuntimeStage):
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     renamed: ClassVar[Mapping[str, str]] = {"islands": "float_ops"}
     images: ClassVar[Literal["train", "calibration"] | None] = "calibration"
 
     stage: Literal["quantize"] = "quantize"
     precision: Precision = "int8"
     """`int8`, or `float16`, which halves the file and calibrates on nothing."""
-    method: Literal["ptq", "auto"] = "ptq"
-    """`ptq` quantises as the settings say. `auto` searches: ranges first, then corrections, then
-    operators in float, each judged on images held back from the training side."""
+    method: Method = "auto"
+    """`auto` searches, until what is asked holds: ranges first, then corrections, then operators in
+    float, each judged on images held back from the training side. `ptq` quantises once, as the
+    settings say; it is meant where calibration, percentile, corrections or `precision: float16` is
+    set and method is not."""
     calibration: CalibrationMethod | dict[str, CalibrationMethod] | None = None
     """How activation ranges are found: one method, or one for each runtime; by default each
     runtime's own."""
@@ -75,14 +80,28 @@ class Quantize(RuntimeStage):
     default fewer where there are fewer."""
     stop_at: float | None = Field(None, ge=1, le=100)
     """With auto: percent of the held-back images on which int8 must name the float model's class
-    for the search to end; by default what the gates ask, and without gates all is tried."""
+    for the search to end; by default what `min_agreement` asks, 98.5 without a gate, and of a gate
+    of d points 100 - d, at most 98.5."""
+    max_drop: float | None = Field(None, ge=0)
+    """With auto: points of top-1 that may be lost on these images; by default what the gate
+    `max_accuracy_drop` allows, and without one no significant loss."""
     mixed: Literal["auto", "none"] = "auto"
-    """With auto: give operators back to float where the search does not reach `stop_at`."""
+    """With auto: give operators back to float where nothing all in int8 holds what is asked."""
     float_ops: Literal["auto", "none"] = "auto"
     """`auto`: operators that int8 is known to break (a linear attention's division) stay in float
     where that helps the scores of images of the training side."""
     max_float_macs: float = Field(0.05, ge=0, le=1)
     """Share of the multiply-accumulates that may run in float, those of `float_ops` included."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_method(cls, fields: Any) -> Any:
+        """Who says how to quantise does not want it searched."""
+        if not isinstance(fields, dict) or "method" in fields:
+            return fields
+        chosen = any(fields.get(name) is not None for name in SEARCHED_SETTINGS)
+        plain = chosen or fields.get("precision") == "float16"
+        return {**fields, "method": "ptq"} if plain else fields
 
     @model_validator(mode="after")
     def _settings_agree(self) -> Quantize:
@@ -93,7 +112,8 @@ class Quantize(RuntimeStage):
     def _idle_settings(self) -> Iterator[str]:
         searches = self.method == "auto"
         names = SEARCHED_SETTINGS if searches else SEARCH_SETTINGS
-        idle = ", ".join(name for name in names if name in self.model_fields_set)
+        given = self.model_dump(include=self.model_fields_set, exclude_none=True)
+        idle = ", ".join(name for name in names if name in given)
         if searches and idle:
             yield f"method: auto finds {idle} by itself: remove the one"
         elif idle:
@@ -118,18 +138,42 @@ class Quantize(RuntimeStage):
         held_back = images - samples
         return (samples, held_back) if held_back >= MIN_HELD_BACK else (self.samples, 0)
 
+    def plan_note(self, images: int, classes: int) -> str:
+        if self.method != "auto":
+            return f"method: {self.method}, {self.precision} as the recipe says"
+        samples, held_back = self.divided(images, classes)
+        if not held_back:
+            return (
+                f"method: auto, and {images} images of the training side are too few to judge by: "
+                "the first way is taken unjudged"
+            )
+        return (
+            f"method: auto, which tries ways to int8 until {self.asked} hold on {held_back} images "
+            f"of the training side; {samples} others calibrate"
+        )
+
+    @property
+    def asked(self) -> StopCriterion:
+        """When a search ends."""
+        return StopCriterion(self.stop_at or AGREEMENT, self.max_drop)
+
     @property
     def needs_source(self) -> bool:
         return self.method == "auto" or bool(self.corrections)
 
     def for_gates(self, gates: Gates) -> Quantize:
-        """A model loses at most d points where 100 - d percent of the classes stay."""
-        if self.method != "auto" or self.stop_at is not None:
+        """What the recipe says of the search stands; the rest is what the gates ask.
+
+        A model loses at most d points where 100 - d percent of the classes stay. It need not lose
+        them where fewer do, so that agreement stays at the usual, and the drop is judged besides.
+        """
+        if self.method != "auto":
             return self
-        drop, agreement = gates.max_accuracy_drop, gates.min_agreement
-        least = [agreement] if agreement is not None else []
-        least += [100 - drop] if drop is not None else []
-        return self.model_copy(update={"stop_at": max(least)}) if least else self
+        drop = gates.max_accuracy_drop if self.max_drop is None else self.max_drop
+        least = [] if gates.min_agreement is None else [gates.min_agreement]
+        least += [] if drop is None else [min(AGREEMENT, 100 - drop)]
+        stop_at = max(least, default=AGREEMENT) if self.stop_at is None else self.stop_at
+        return self.model_copy(update={"stop_at": stop_at, "max_drop": drop})
 
     def quantization_for(self, runtime: Runtime, variant: Variant) -> Quantization:
         """What is requested of one runtime.
@@ -144,11 +188,16 @@ class Quantize(RuntimeStage):
                 f"quantize.precision: {runtime.name} does not offer {precision}",
                 hint=f"it offers {', '.join(runtime.precisions)}",
             )
+        if self.method == "auto" and precision == "int8":
+            calibration, percentile = ranges_for(runtime, quantizer)[0]
+        else:
+            calibration = self._calibration_on(runtime, quantizer)
+            percentile = self.percentile
         return Quantization(
             precision=precision,
             quantizer=quantizer,
-            calibration=self._calibration_on(runtime, quantizer),
-            percentile=self.percentile,
+            calibration=calibration,
+            percentile=percentile,
             per_channel=self.per_channel,
         )
 
@@ -188,13 +237,14 @@ class Quantize(RuntimeStage):
             quantization=requested, corrections=self.corrections if int8 else ()
         )
         found: AutoResult | None = None
-        with _trials(runtime, inputs, context) as trials:
-            float_ops = self._float_ops(trials, config)
+        with trials_of(runtime, inputs, context) as trials:
+            rule = self.float_ops == "auto" and int8
+            float_ops = float_ops_by_rule(trials, config) if rule else FloatOps(operators=())
             config = config.keep_in_float(float_ops.operators)
             if self._searches(inputs) and int8:
                 found = self._auto(trials).run(config.quantization)
                 config = found.config
-            form = trials.quantize(config, into)
+            form = trials.ship(config, into)
             images = len(trials.images)
         read = audit(runtime.describe(into / runtime.file))
         metadata = inputs["model"].described_by(CompiledMetadata)
@@ -215,7 +265,7 @@ class Quantize(RuntimeStage):
     def _auto(self, trials: QuantizationTrials) -> AutoSearch:
         return AutoSearch(
             trials=trials,
-            stop_at=self.stop_at,
+            asked=self.asked,
             max_float_macs=self.max_float_macs,
             mixes=self.mixed == "auto",
         )
@@ -236,38 +286,6 @@ class Quantize(RuntimeStage):
             corrections=config.corrections,
             max_float_macs=self.max_float_macs,
             images=images if looks else 0,
+            method=self.method if looks else None,
             unjudged=self.method == "auto" and looks and not self._searches(inputs),
-        )
-
-    def _float_ops(self, trials: QuantizationTrials, config: QuantizationConfig) -> FloatOps:
-        """The operators to keep in float: those the rule names, unless plain int8 does as well."""
-        int8 = config.quantization.precision == "int8"
-        source = trials.compiled.file(trials.runtime.file)
-        named = trials.runtime.float_ops(source) if self.float_ops == "auto" and int8 else ()
-        if not named:
-            return FloatOps(operators=())
-        plain = trials.try_out(config)
-        # Not `try_out`: what the rule names must run, and where it does not, the reason is told.
-        kept = trials.judge(config.keep_in_float(named))
-        enough = plain.sqnr_db is not None and (
-            kept.sqnr_db is None or plain.sqnr_db > kept.sqnr_db - PLAIN_MARGIN_DB
-        )
-        return FloatOps(operators=() if enough else named, plain=plain, keep_in_float=kept)
-
-
-@contextmanager
-def _trials(runtime: Runtime, inputs: Inputs, context: Context) -> Iterator[QuantizationTrials]:
-    """Calibration images judge too where none are held back: they choose between two forms."""
-    images = np.load(inputs["calibration"].file("images.npy"))
-    held: Any = inputs.get("held_back")
-    judged = np.load(held.file("images.npy")) if held else images[:TRIAL_IMAGES]
-    with temporary_folder() as folder:
-        yield QuantizationTrials(
-            runtime=runtime,
-            compiled=inputs["model"],
-            source=inputs.get("source"),
-            images=images,
-            judged=judged,
-            folder=folder,
-            report=context.progress,
         )

@@ -1,7 +1,7 @@
 """The demo without edgekit: the same libraries, images and measurements, called directly.
 
-What `edgekit build recipes/mobilenet_int8.yaml --target rpi` may cost beyond this is edgekit's own
-overhead; speed.py compares the two.
+What `edgekit build recipes/mobilenet_int8.yaml --target rpi`, with `method: ptq` in the recipe, may
+cost beyond this is edgekit's own overhead; speed.py compares the two.
 """
 
 import random

@@ -20,7 +20,7 @@ RECIPE = """\
 model: {{weights: {weights}, {model}}}
 data: {{source: imagefolder, path: images, image_size: {size}}}
 stages:
-  - quantize: {{samples: 24}}
+  - quantize: {{method: ptq, samples: 24}}
   - export
 gates: {{max_accuracy_drop: 20}}
 """

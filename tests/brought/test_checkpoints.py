@@ -38,7 +38,7 @@ RECIPE = """\
 model: {{arch: {arch}, weights: {weights}, mean: 0.5, std: 0.5{more}}}
 data: {{source: imagefolder, path: images, image_size: 32}}
 stages:
-{stages}  - quantize: {{samples: 8}}
+{stages}  - quantize: {{method: ptq, samples: 8}}
   - export
 gates: {{max_accuracy_drop: 100}}
 """

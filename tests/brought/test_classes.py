@@ -26,7 +26,7 @@ NAMES = ("bar", "disc", "ring")
 RECIPE = """\
 model: {weights: model.onnx, input_range: 0..1}
 data: {source: imagefolder, path: %s, image_size: 32%s}
-stages: [quantize: {samples: 8}, export]
+stages: [quantize: {method: ptq, samples: 8}, export]
 """
 
 

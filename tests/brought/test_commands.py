@@ -25,7 +25,7 @@ model: {arch: test_efficientnet, weights: scratch, mean: 0.5, std: 0.5}
 data: {source: imagefolder, path: images, image_size: 32}
 stages:
   - finetune: {epochs: 2, batch_size: 12}
-  - quantize: {samples: 12}
+  - quantize: {method: ptq, samples: 12}
   - export
 gates: {max_accuracy_drop: 50}
 """
@@ -88,8 +88,11 @@ def refused(old: str, new: str) -> str:
     "refused: with the line, and to write `- ` before each",
 )
 def test_stages_without_dashes(folder: Path) -> None:
-    said = refused("  - finetune: {epochs: 2, batch_size: 12}\n  - quantize: {samples: 12}\n"
-                   "  - export\n", "  finetune: {epochs: 2}\n  quantize:\n  export:\n")  # fmt: skip
+    said = refused(
+        "  - finetune: {epochs: 2, batch_size: 12}\n"
+        "  - quantize: {method: ptq, samples: 12}\n  - export\n",
+        "  finetune: {epochs: 2}\n  quantize:\n  export:\n",
+    )
     assert "line 3: stages: a list expected, not keys below it: write `- ` before each" in said
 
 

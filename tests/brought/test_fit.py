@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("trusted")
 RECIPE = """\
 model: {{weights: {file}, input_range: 0..1{model}}}
 data: {{source: imagefolder, path: images, image_size: {size}{fit}}}
-stages: [{{quantize: {{samples: 16}}}}, export]
+stages: [{{quantize: {{method: ptq, samples: 16}}}}, export]
 gates: {{max_accuracy_drop: 20}}
 """
 BOARD = "{description: a board, runtimes: [onnxruntime], cpu: cortex-a76, threads: 1}"

@@ -29,7 +29,7 @@ SIZE = 32
 RECIPE = """\
 model: {{weights: {weights}, input_range: 0..1}}
 data: {{source: imagefolder, path: images, image_size: 32}}
-stages: [{{quantize: {{samples: 8}}}}, export]
+stages: [{{quantize: {{method: ptq, samples: 8}}}}, export]
 """
 
 

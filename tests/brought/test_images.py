@@ -24,7 +24,7 @@ from tests.conftest import draw, write_images
 RECIPE = """\
 model: {arch: test_efficientnet, weights: scratch}
 data: {source: imagefolder, path: %s, image_size: 32}
-stages: [finetune: {epochs: 1}, quantize: {samples: 8}, export]
+stages: [finetune: {epochs: 1}, quantize: {method: ptq, samples: 8}, export]
 """
 
 

@@ -172,7 +172,7 @@ def test_a_timm_model_is_trained_and_pruned_for_oblong_images(desk: Desk, arch: 
     recipe.write_text(
         f"model: {{arch: {arch}, weights: scratch, mean: 0.5, std: 0.5}}\n"
         "data: {source: imagefolder, path: images, image_size: [32, 64], fit: squash}\n"
-        f"stages: [{', '.join(stages)}, {{quantize: {{samples: 16}}}}, export]\n"
+        f"stages: [{', '.join(stages)}, {{quantize: {{method: ptq, samples: 16}}}}, export]\n"
     )
     answer = desk.run("build", recipe, "--target", target, "--build-dir", desk.root / "build")
     assert answer.code == 0, answer.words

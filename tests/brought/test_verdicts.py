@@ -29,7 +29,7 @@ from tests.devices.tiny import tiny_bundle
 NOISE = """\
 model: {arch: test_efficientnet, weights: scratch, mean: 0.5, std: 0.5}
 data: {source: imagefolder, path: images, image_size: 32}
-stages: [{finetune: {epochs: 1}}, {quantize: {samples: 8, max_float_macs: 1.0}}, export]
+stages: [{finetune: {epochs: 1}}, {quantize: {method: ptq, samples: 8, max_float_macs: 1}}, export]
 """
 BOARD = "description: a board\nruntimes: [onnxruntime]\ncpu: cortex-a76\nthreads: 1\n"
 

@@ -30,7 +30,7 @@ model: {arch: test_efficientnet, weights: w.safetensors}
 data: {source: imagefolder, path: images, image_size: 32}
 stages:
   - finetune: {epochs: 1, augment: {rotate: 5}}
-  - quantize: {samples: 8}
+  - quantize: {method: ptq, samples: 8}
   - export
 gates: {max_accuracy_drop: 1.0}
 """
@@ -570,7 +570,7 @@ def test_a_target_cannot_bear_the_name_of_a_step(plan: Planner, name: str) -> No
 
 
 def test_gates_against_float_need_something_to_compare(plan: Planner) -> None:
-    stages = ("- quantize: {samples: 8}\n  - export", "- finetune: {epochs: 1}")
+    stages = ("- quantize: {method: ptq, samples: 8}\n  - export", "- finetune: {epochs: 1}")
     with pytest.raises(InputError, match="nothing but the float model"):
         plan(stages)  # the recipe's own gate is max_accuracy_drop
 

@@ -24,7 +24,7 @@ model: {{arch: test_efficientnet, weights: scratch, mean: 0.5, std: 0.5}}
 data: {{source: imagefolder, path: {images}, image_size: 32}}
 stages:
   - finetune: {{epochs: {epochs}, batch_size: 12, learning_rate: 3.0e-3}}
-  - quantize: {{samples: {samples}}}
+  - quantize: {{method: ptq, samples: {samples}}}
   - export
 gates: {{max_accuracy_drop: {drop}}}
 """

@@ -22,7 +22,7 @@ model: {arch: test_efficientnet, weights: scratch}
 data: {source: imagefolder, path: images, image_size: 32}
 stages:
   - finetune: {epochs: 1, batch_size: 8}
-  - quantize: {samples: 8}
+  - quantize: {method: ptq, samples: 8}
   - export
 allow_untrained: true
 """
@@ -195,7 +195,9 @@ def test_plan_runs_nothing(folder: Path, tmp_path: Path) -> None:
     words = ["plan", "recipe.yaml", "--target", "board.yaml", "--json"]
     command = [sys.executable, "-m", "edgekit", *words, "--store", str(tmp_path / "s")]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    steps = json.loads(done.stdout)["steps"]
+    told = json.loads(done.stdout)
+    steps = told["steps"]
+    assert told["notes"] == {"board/quantize": "method: ptq, int8 as the recipe says"}
     assert {step["state"] for step in steps} == {"new"}
     assert not (tmp_path / "s/objects").exists()
     assert not (folder / "build").exists()
@@ -210,7 +212,9 @@ def test_rows_that_list_an_image_again_are_told_and_count_once(
     judged = [row for row in rows if row.endswith("validation")]
     (folder / "table.csv").write_text("\n".join(["path,label,split", *rows, *judged * 3]))
     table = RECIPE.replace("path: images", "path: table.csv")
-    (folder / "recipe.yaml").write_text(table.replace("  - quantize: {samples: 8}\n", ""))
+    (folder / "recipe.yaml").write_text(
+        table.replace("  - quantize: {method: ptq, samples: 8}\n", "")
+    )
     (folder / "board.yaml").write_text(TARGET.replace("litert, ", ""))
     words = ("recipe.yaml", "--target", "board.yaml")
     said = "36 of 48 rows of the validation split list an image again; each image counts once"

@@ -560,7 +560,7 @@ stages:
 {stages}
 gates: {{max_accuracy_drop: 20}}
 """
-STAGES = "  - quantize: {samples: 24}\n  - export"
+STAGES = "  - quantize: {method: ptq, samples: 24}\n  - export"
 
 
 def recipe_text(weights: str, model: str = "input_range: 0..1", stages: str = STAGES) -> str:

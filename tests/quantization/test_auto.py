@@ -10,6 +10,7 @@ import pytest
 from edgekit.errors import Unsupported
 from edgekit.quantization import auto
 from edgekit.quantization.auto import AutoResult, AutoSearch
+from edgekit.quantization.stop_criterion import StopCriterion
 from edgekit.quantization.trials import QuantizationConfig
 from edgekit.runtimes.contract.compiled_metadata import (
     FloatOp,
@@ -24,7 +25,7 @@ DIV = FloatOp(operator="div", kind="DIV", arose=0.0)
 
 
 def auto_search(trials: Any = None) -> AutoSearch:
-    return AutoSearch(trials=trials, stop_at=99, max_float_macs=1.0)
+    return AutoSearch(trials=trials, asked=StopCriterion(99), max_float_macs=1.0)
 
 
 def mixed_precision(ended: str, reached: bool = False) -> MixedPrecision:
@@ -53,7 +54,7 @@ def test_ranges_are_searched_anew_where_operators_alone_do_not_do(
         record = mixed_precision(str(sqnr), reached and sqnr == second)
         return SimpleNamespace(run=lambda: (found, record))
 
-    def ranges(_: Any, quantization: Any, stop_at: float, corrections: Any) -> Any:
+    def ranges(_: Any, quantization: Any, asked: Any, corrections: Any) -> Any:
         assert corrections == ("bias",)
         assert quantization.float_ops == ("rule", "div")
         record = Search(tried=(), stop_at=99, ended="ranges")
@@ -68,7 +69,7 @@ def test_ranges_are_searched_anew_where_operators_alone_do_not_do(
         auto, "return_to_float", lambda _, config, names: config.keep_in_float(("rule", *names))
     )
     begun = AutoResult(config=plain, search=Search(tried=(), stop_at=99, ended="all"))
-    found = auto_search(SimpleNamespace(try_out=try_out)).with_float_ops(begun, 99)
+    found = auto_search(SimpleNamespace(try_out=try_out)).with_float_ops(begun)
     assert begun_with == [(("rule",),), (("rule",), (DIV,))]
     assert found.mixed is not None
     assert found.mixed.ended == str(chosen)
@@ -91,7 +92,7 @@ def test_a_second_search_that_finds_no_file_leaves_the_first(
     monkeypatch.setattr(auto, "search", refuse)
     monkeypatch.setattr(auto, "return_to_float", lambda _, config, names: config)
     begun = AutoResult(config=plain, search=Search(tried=(), stop_at=99, ended="all"))
-    found = auto_search().with_float_ops(begun, 99)
+    found = auto_search().with_float_ops(begun)
     assert found == AutoResult(config=plain, search=begun.search, mixed=first)
 
 

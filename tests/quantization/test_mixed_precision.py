@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from edgekit.errors import DeviceError
 from edgekit.quantization import mixed_precision
 from edgekit.quantization.mixed_precision import MixedPrecisionSearch
+from edgekit.quantization.stop_criterion import StopCriterion
 from edgekit.quantization.trials import QuantizationConfig
 from edgekit.runtimes.contract.compiled_metadata import TrialResult
 from edgekit.runtimes.contract.description import Description, Operator, Port
 from edgekit.runtimes.contract.settings import Quantization
 
 CONFIG = QuantizationConfig(quantization=Quantization(quantizer="library", float_ops=("rule",)))
+ASKED = StopCriterion(99)
 NAMES = [f"op{i}" for i in range(12)]
 
 
@@ -107,20 +109,20 @@ def noise(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @settings(deadline=None)
 def test_exactly_what_is_needed_stays_in_float(culprits: set[str]) -> None:
     trials: Any = Trials(culprits)
-    config, found = MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run()
+    config, found = MixedPrecisionSearch(trials, CONFIG, ASKED, 1.0).run()
     assert found is not None
     assert set(config.quantization.float_ops) == {"rule", *culprits}
     assert {kept.operator for kept in found.kept} == culprits
     for kept in found.kept:
         assert kept.back_in_int8
         assert (kept.back_in_int8.agreement or 0) < 99
-    assert "hold 99 %" in found.ended
+    assert "hold what was asked: 99 %" in found.ended
     assert trials.count <= 2 * len(NAMES)
 
 
 def test_the_curve_goes_from_none_to_all_and_the_chosen_step_is_timed() -> None:
     trials: Any = Trials({"op1", "op2"})
-    _, found = MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run()
+    _, found = MixedPrecisionSearch(trials, CONFIG, ASKED, 1.0).run()
     assert found is not None
     assert found.curve[0].operators == ()
     timed = [step for step in found.curve if step.latency_ratio is not None]
@@ -132,17 +134,17 @@ def test_the_curve_goes_from_none_to_all_and_the_chosen_step_is_timed() -> None:
 def test_a_busy_machine_gives_the_chosen_step_no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixed_precision, "is_disturbed", lambda _: True)
     trials: Any = Trials({"op1", "op2"})
-    _, found = MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run()
+    _, found = MixedPrecisionSearch(trials, CONFIG, ASKED, 1.0).run()
     assert found is not None
     assert all(step.latency_ratio is None for step in found.curve)
 
 
 def test_operators_that_cost_too_much_are_passed_over() -> None:
     trials: Any = Trials({"op0", "op3"}, {"op0": 1000})
-    config, found = MixedPrecisionSearch(trials, CONFIG, 99, 0.05).run()
+    config, found = MixedPrecisionSearch(trials, CONFIG, ASKED, 0.05).run()
     assert found is not None
     assert "op0" not in config.quantization.float_ops
-    assert "do not reach 99 %" in found.ended
+    assert "do not hold 99 %" in found.ended
     assert "op3" in config.quantization.float_ops
 
 
@@ -154,7 +156,7 @@ def test_what_goes_wrong_is_returned_to_float_first_and_a_division_s_inputs_with
     found = SimpleNamespace(tensors=[*tensors, division], is_sound=False)
     monkeypatch.setattr(mixed_precision, "inspect_files", lambda *_: found)
     trials: Any = Trials({"op8", "op10"})
-    config, seen = MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run()
+    config, seen = MixedPrecisionSearch(trials, CONFIG, ASKED, 1.0).run()
     assert seen is not None
     assert all(each.wrong for each in seen.kept)
     assert set(config.quantization.float_ops) == {"rule", "op8", "op10"}
@@ -170,7 +172,7 @@ def test_noise_that_noise_hid_is_found_by_the_next_inspection(
 
     monkeypatch.setattr(mixed_precision, "inspect_files", inspect)
     trials: Any = Trials({"op0", "op11"})
-    config, found = MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run()
+    config, found = MixedPrecisionSearch(trials, CONFIG, ASKED, 1.0).run()
     assert found is not None
     assert set(config.quantization.float_ops) == {"rule", "op0", "op11"}
 
@@ -195,7 +197,7 @@ def test_a_set_that_cannot_be_made_does_not_end_the_search() -> None:
         return found
 
     trials.try_out, trials.keep = try_out, kept
-    config, found = MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run()
+    config, found = MixedPrecisionSearch(trials, CONFIG, ASKED, 1.0).run()
     assert found is not None
     assert found.reached
     assert set(config.quantization.float_ops) == {"rule", "op0", "op1"}
@@ -203,11 +205,11 @@ def test_a_set_that_cannot_be_made_does_not_end_the_search() -> None:
 
 def test_a_search_with_other_ranges_begins_with_what_was_returned_to_float() -> None:
     first: Any = Trials({"op9", "elsewhere"})
-    _, found = MixedPrecisionSearch(first, CONFIG, 99, 1.0).run()
+    _, found = MixedPrecisionSearch(first, CONFIG, ASKED, 1.0).run()
     assert found is not None
     assert not found.reached
     trials: Any = Trials({"op9"})
-    config, found = MixedPrecisionSearch(trials, CONFIG, 99, 1.0, found.tried).run()
+    config, found = MixedPrecisionSearch(trials, CONFIG, ASKED, 1.0, found.tried).run()
     assert found is not None
     assert found.reached
     assert set(config.quantization.float_ops) == {"rule", "op9"}
@@ -215,11 +217,11 @@ def test_a_search_with_other_ranges_begins_with_what_was_returned_to_float() -> 
 
 def test_of_what_is_not_enough_the_fewest_of_the_best_are_kept() -> None:
     trials: Any = Trials({"op0", "op1", "elsewhere"})
-    config, found = MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run()
+    config, found = MixedPrecisionSearch(trials, CONFIG, ASKED, 1.0).run()
     assert found is not None
     assert len(found.curve[-1].operators) == len(NAMES)
     assert set(config.quantization.float_ops) == {"rule", "op0", "op1"}
-    assert "do not reach 99 %" in found.ended
+    assert "do not hold 99 %" in found.ended
 
 
 def test_a_clamp_takes_its_layer_with_it() -> None:
@@ -230,7 +232,7 @@ def test_a_clamp_takes_its_layer_with_it() -> None:
 
     graph = (made("image", ""), made("conv", "Conv", "image"), made("op1", "Clip", "conv"))
     trials.runtime.activations = lambda path: graph
-    config, found = MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run()
+    config, found = MixedPrecisionSearch(trials, CONFIG, ASKED, 1.0).run()
     assert found is not None
     assert [kept.operator for kept in found.kept] == ["op1"]
     assert config.quantization.float_ops == ("rule", "op1", "conv")
@@ -244,4 +246,4 @@ def test_a_file_that_stops_while_it_is_inspected_is_left_as_it_was(
 
     monkeypatch.setattr(mixed_precision, "inspect_files", stop)
     trials: Any = Trials({"op1"})
-    assert MixedPrecisionSearch(trials, CONFIG, 99, 1.0).run() == (CONFIG, None)
+    assert MixedPrecisionSearch(trials, CONFIG, ASKED, 1.0).run() == (CONFIG, None)

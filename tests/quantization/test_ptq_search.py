@@ -9,10 +9,13 @@ import pytest
 
 from edgekit.errors import Unsupported
 from edgekit.quantization.ptq_search import search
+from edgekit.quantization.stop_criterion import StopCriterion
 from edgekit.quantization.trials import QuantizationConfig
 from edgekit.runtimes.contract.compiled_metadata import TrialResult
 from edgekit.runtimes.contract.settings import Quantization
 
+EVERYTHING = StopCriterion(101)
+"""Nothing holds it."""
 ASKED = Quantization(quantizer="library", float_ops=("div",))
 
 
@@ -45,7 +48,7 @@ RANGES = ["minmax", "mse", "percentile 99.999", "percentile 99.99", "moving_aver
 
 def test_cheap_ways_come_first_and_each_goes_on_from_the_best() -> None:
     shop: Any = Shop({"mse": (15, 95), "mse + bias": (18, 97), "mse + adaround + bias": (17, 99)})
-    way, found = search(shop, ASKED, None)
+    way, found = search(shop, ASKED, EVERYTHING)
     assert shop.seen == [
         *RANGES,
         "mse + bias",
@@ -54,15 +57,15 @@ def test_cheap_ways_come_first_and_each_goes_on_from_the_best() -> None:
     ]
     assert (way.quantization.calibration, way.corrections) == ("mse", ("bias",))
     assert [row.way for row in found.tried if row.chosen] == [way.label]
-    assert found.ended == "every configuration was tried"
+    assert found.ended.startswith("every configuration was tried, and none holds")
 
 
 def test_it_ends_where_what_is_asked_holds() -> None:
     shop: Any = Shop({"percentile 99.999": (9, 99.5)})
-    way, found = search(shop, ASKED, 99)
+    way, found = search(shop, ASKED, StopCriterion(99))
     assert shop.seen == RANGES[:3]
     assert way.label.startswith("percentile 99.999")
-    assert "99.5 % agree, and 99 % were asked" in found.ended
+    assert found.ended == "99.5 % agree, drop 0 points; 99 % and no significant loss were asked"
 
 
 @pytest.mark.parametrize(
@@ -75,20 +78,20 @@ def test_it_ends_where_what_is_asked_holds() -> None:
 )
 def test_what_cannot_help_is_not_tried(about: dict[str, Any], steps: list[str]) -> None:
     shop: Any = Shop({"minmax": (20, 90)}, **about)
-    search(shop, ASKED, None)
+    search(shop, ASKED, EVERYTHING)
     assert shop.seen == [*RANGES, *steps]
 
 
 def test_a_second_quantiser_is_asked_for_nothing_that_is_its_own() -> None:
     shop: Any = Shop({}, quantizers=("first", "library"), corrections=("adaround", "bias"))
-    search(shop, ASKED, None)
+    search(shop, ASKED, EVERYTHING)
     assert shop.seen == ["minmax", "moving_average", "minmax + adaround"]
 
 
 def test_a_way_that_does_not_run_is_a_row_and_never_chosen() -> None:
     shop: Any = Shop({"minmax": (None, 0), "mse": (-3, 60)}, corrections=())
     shop.figures |= dict.fromkeys(RANGES[2:], (-5.0, 50.0))
-    way, found = search(shop, ASKED, None)
+    way, found = search(shop, ASKED, EVERYTHING)
     assert way.quantization.calibration == "mse"
     assert found.tried[0].trial.failure == "it stops"
 
@@ -96,4 +99,4 @@ def test_a_way_that_does_not_run_is_a_row_and_never_chosen() -> None:
 def test_where_nothing_runs_the_reason_is_raised() -> None:
     shop: Any = Shop(dict.fromkeys(RANGES, (None, 0)), corrections=())
     with pytest.raises(Unsupported, match="it stops"):
-        search(shop, ASKED, None)
+        search(shop, ASKED, EVERYTHING)

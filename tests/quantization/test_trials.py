@@ -12,6 +12,7 @@ from edgekit.errors import DeviceError, EdgekitError, StorageError
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
 from edgekit.runtimes.contract.settings import Quantization
 
+LABELS: Any = np.zeros(4, np.int64)
 WAY = QuantizationConfig(quantization=Quantization(quantizer="library"))
 
 
@@ -22,7 +23,7 @@ def workshop(monkeypatch: pytest.MonkeyPatch, error: Exception) -> QuantizationT
     monkeypatch.setattr(QuantizationTrials, "quantize", fail)
     images: Any = np.zeros((4, 2, 2, 3), np.uint8)
     nothing: Any = None
-    return QuantizationTrials(nothing, nothing, nothing, images, images, Path(), nothing)
+    return QuantizationTrials(nothing, nothing, nothing, images, images, LABELS, Path(), nothing)
 
 
 @pytest.mark.parametrize(

@@ -401,7 +401,7 @@ stages:
       views: {count: 2}
       epochs: 2
       learning_rate: 1.0e-3
-  - quantize: {samples: 8}
+  - quantize: {method: ptq, samples: 8}
 """
 
 

@@ -357,7 +357,7 @@ def test_a_plan_holds_a_pruned_network_to_the_dense_one(
         "stages:\n"
         "  - finetune: {epochs: 1}\n"
         "  - prune: {keep: 0.6, runtime: litert}\n"
-        "  - quantize: {samples: 8}\n"
+        "  - quantize: {method: ptq, samples: 8}\n"
     )
     plan = make_plan(load_recipe(path), [load_target("rpi")], store)
     steps: dict[str, Step] = {step.id: step for step in plan.steps}

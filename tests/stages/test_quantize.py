@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from edgekit.build.plan import make_plan
 from edgekit.build.run import Build, execute
+from edgekit.cli._step_result import told_of
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
 from edgekit.engine.step_id import StepId
@@ -18,8 +20,11 @@ from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, DataError, InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.quantization.auto import AutoSearch
+from edgekit.quantization.stop_criterion import StopCriterion
 from edgekit.report.doubts import doubts
+from edgekit.report.publish import publish
 from edgekit.runtimes import find_runtimes
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import load_recipe, recipe_schema
 from edgekit.spec.target import Target
@@ -33,7 +38,9 @@ stages:
   - finetune: {{epochs: 6, batch_size: 12, learning_rate: 3.0e-3}}
   - quantize: {{samples: {samples}, {quantize}}}
 """
-AUTO = "method: auto, held_back: 24"
+AUTO = "held_back: 24"
+EVERYTHING = f"{AUTO}, mixed: none"
+"""Asked of a search that nothing ends."""
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +68,11 @@ def quantized(build: Build) -> Artifact:
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "litert", "openvino"])
-def test_auto_is_as_good_as_the_best_it_tried(world: Path, runtime: str) -> None:
-    build = built(world, AUTO, runtime)
+def test_auto_is_as_good_as_the_best_it_tried(
+    world: Path, runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StopCriterion, "holds", lambda self, trial: False)
+    build = built(world, EVERYTHING, runtime)
     found = quantized(build).metadata
     tried = found["search"]["tried"]
     figures = [row["trial"]["sqnr_db"] for row in tried]
@@ -100,18 +110,72 @@ def test_the_search_ends_at_the_gate(world: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gates", "stop_at"),
+    ("gates", "asked"),
     [
-        ({}, None),
-        ({"max_accuracy_drop": 1.5}, 98.5),
-        ({"max_accuracy_drop": 3.0, "min_agreement": 98}, 98),
-        ({"max_latency_ratio": 0.5}, None),
+        ({}, (98.5, None)),
+        ({"max_accuracy_drop": 1.0}, (98.5, 1.0)),
+        ({"max_accuracy_drop": 3.0}, (97, 3.0)),
+        ({"max_accuracy_drop": 3.0, "min_agreement": 98}, (98, 3.0)),
+        ({"max_accuracy_drop": 1.0, "min_agreement": 97}, (98.5, 1.0)),
+        ({"min_agreement": 97}, (97, None)),
+        ({"max_latency_ratio": 0.5}, (98.5, None)),
     ],
 )
-def test_gates_say_where_to_stop(gates: dict[str, float], stop_at: float | None) -> None:
-    assert Quantize(method="auto").for_gates(Gates.model_validate(gates)).stop_at == stop_at
-    assert Quantize(method="auto", stop_at=90).for_gates(Gates.model_validate(gates)).stop_at == 90
-    assert Quantize().for_gates(Gates.model_validate(gates)).stop_at is None
+def test_gates_say_where_to_stop(
+    gates: dict[str, float], asked: tuple[float, float | None]
+) -> None:
+    held = Gates.model_validate(gates)
+    assert Quantize().for_gates(held).asked == StopCriterion(*asked)
+    assert Quantize(stop_at=90, max_drop=2).for_gates(held).asked == StopCriterion(90, 2)
+    assert Quantize(stop_at=90).for_gates(held).asked == StopCriterion(90, asked[1])
+    plain = Quantize(method="ptq")
+    assert plain.for_gates(held) is plain
+
+
+@pytest.mark.parametrize(
+    ("settings", "method"),
+    [
+        ({}, "auto"),
+        ({"precision": "int8"}, "auto"),
+        ({"samples": 24, "per_channel": False, "float_ops": "none"}, "auto"),
+        ({"calibration": None}, "auto"),
+        ({"calibration": {"litert": "mse"}}, "ptq"),
+        ({"percentile": 99.0}, "ptq"),
+        ({"corrections": ["bias"]}, "ptq"),
+        ({"precision": "float16"}, "ptq"),
+        ({"method": "ptq"}, "ptq"),
+    ],
+)
+def test_who_says_how_to_quantise_does_not_want_it_searched(
+    settings: dict[str, Any], method: str
+) -> None:
+    assert Quantize.model_validate(settings).method == method
+
+
+def test_the_plan_says_which_method_is_taken() -> None:
+    searched = Quantize().for_gates(Gates(max_accuracy_drop=1.0)).plan_note(1000, classes=2)
+    assert "until 98.5 % and at most 1 points hold on 200 images" in searched
+    assert "too few to judge by" in Quantize().plan_note(20, classes=2)
+    assert Quantize(calibration="mse").plan_note(20, classes=2).startswith("method: ptq")
+
+
+def test_the_default_ends_with_the_first_way_that_holds(world: Path, tmp_path: Path) -> None:
+    build = built(world, "every_class: true", "onnxruntime")
+    found = quantized(build)
+    metadata = found.described_by(CompiledMetadata)
+    assert metadata.search
+    assert len(metadata.search.tried) == 1
+    assert metadata.search.best.trial.agreement == 100
+    assert metadata.quantization
+    assert metadata.quantization.method == "auto"
+    assert "of 1 tried on 48 held-back images" in metadata.how_quantized
+    assert build.plan.targets[0].notes["quantize"].startswith("method: auto")
+    step = next(s for s in build.plan.steps if s.id.name == "quantize")
+    assert told_of(step, found) == metadata.how_quantized
+    ((_, folder),) = publish(build, tmp_path)
+    assert f"- onnxruntime: {metadata.how_quantized}." in (folder / "report.md").read_text()
+    manifest = json.loads((folder / "onnxruntime/manifest.json").read_text())
+    assert manifest["quantization"]["method"] == "auto"
 
 
 def test_operators_that_need_not_stay_in_float_go_back(
@@ -126,7 +190,7 @@ def test_operators_that_need_not_stay_in_float_go_back(
     assert all(step["trial"]["agreement"] >= 60 for step in mixed["curve"])
     assert mixed["kept"] == []
     assert found["quantization"]["float_ops"] == []
-    assert "0 operators in float hold 60 %" in mixed["ended"]
+    assert "0 operators in float hold what was asked: 60 %" in mixed["ended"]
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])
@@ -153,6 +217,7 @@ def test_corrections_can_be_asked_for(world: Path) -> None:
         ("method: auto, calibration: mse", "auto finds calibration by itself"),
         ("method: auto, corrections: [bias]", "auto finds corrections by itself"),
         ("method: auto, precision: float16", "auto searches for int8"),
+        ("calibration: mse, stop_at: 99", "stop_at is for method: auto alone"),
         ("corrections: [bais]", "corrections"),
         ("held_back: 3", "held_back"),
         ("islands: none, float_ops: auto", "islands is the old name of float_ops: remove islands"),
@@ -170,7 +235,7 @@ def test_settings_that_contradict_are_told(
 
 def test_too_few_images_to_hold_back(world: Path) -> None:
     with pytest.raises(DataError, match="24 images to calibrate on and 60 to hold back"):
-        built(world, "method: auto, held_back: 60", "onnxruntime")
+        built(world, "held_back: 60", "onnxruntime")
 
 
 @pytest.mark.parametrize(
@@ -188,17 +253,20 @@ def test_few_images_are_divided_between_calibration_and_judging(
     images: int, settings: dict[str, int], divided: tuple[int, int]
 ) -> None:
     """What the recipe says of them stands; where too few would judge, all are calibrated on."""
-    stage = Quantize.model_validate({"method": "auto", **settings})
+    stage = Quantize.model_validate(settings)
     assert stage.divided(images, classes=2) == divided
 
 
 def test_every_class_is_calibrated_on_before_any_image_is_held_back() -> None:
-    assert Quantize(method="auto").divided(228, classes=180) == (180, 48)
+    assert Quantize().divided(228, classes=180) == (180, 48)
 
 
 def test_a_search_without_images_to_judge_it_is_told(world: Path) -> None:
-    build = built(world, "method: auto", "onnxruntime", samples=70)
+    build = built(world, "max_float_macs: 1.0", "onnxruntime", samples=70)
     assert quantized(build).metadata.get("search") is None
+    assert (
+        "unjudged: too few images" in quantized(build).described_by(CompiledMetadata).how_quantized
+    )
     assert any("too few training images" in line for line in doubts(build, build.targets[0]))
 
 

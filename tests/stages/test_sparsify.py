@@ -29,7 +29,7 @@ data: {source: imagefolder, path: images, image_size: 32}
 stages:
   - finetune: {epochs: 1}
   - sparsify: {pattern: "2:4"}
-  - quantize: {samples: 8}
+  - quantize: {method: ptq, samples: 8}
 """
 
 

@@ -13,7 +13,7 @@ from edgekit.engine.artifact import Metadata
 from edgekit.models.card import Card
 from edgekit.runtimes.contract.description import Port
 from edgekit.runtimes.contract.input_form import InputForm
-from edgekit.runtimes.contract.settings import CalibrationMethod, Precision
+from edgekit.runtimes.contract.settings import CalibrationMethod, Method, Precision
 
 Correction = Literal["equalise", "smooth", "adaround", "bias"]
 """equalise: cross-layer equalisation. smooth: SmoothQuant, behind a LayerNorm. adaround: weights
@@ -76,6 +76,8 @@ class AppliedQuantization(BaseModel):
     """Share of the multiply-accumulates that were allowed to stay in float, from 0 to 1."""
     images: int
     """Calibration images."""
+    method: Method | None = None
+    """None in files of earlier versions."""
     unjudged: bool = False
     """A search was requested, and too few images were left to judge what it would try."""
 
@@ -90,11 +92,20 @@ class TrialResult(BaseModel):
     images: int
     agreement: float | None = None
     """Percent of the images on which it names the float model's class."""
+    drop: float | None = None
+    """Points of top-1 lost on them against the float model; None in files of earlier versions."""
+    loses: bool = False
+    """The loss is significant (McNemar's exact test, one-sided, 5 %)."""
     failure: str = ""
 
-    def holds(self, stop_at: float) -> bool:
-        """Whether at least so many percent of the images agree."""
-        return self.agreement is not None and self.agreement >= stop_at
+    def __str__(self) -> str:
+        """
+        >>> str(TrialResult(sqnr_db=20.0, images=200, agreement=97.5, drop=1.0))
+        '97.5 % agree, drop 1 points'
+        """
+        if self.agreement is None:
+            return self.failure
+        return f"{self.agreement:g} % agree, drop {self.drop or 0:g} points"
 
 
 class FloatOps(BaseModel):
@@ -126,6 +137,8 @@ class Search(BaseModel):
     tried: tuple[Tried, ...]
     stop_at: float | None
     """Percent of agreement at which the search was to stop."""
+    max_drop: float | None = None
+    """Points that might be lost there; None: no significant loss."""
     ended: str
 
     @property
@@ -204,3 +217,19 @@ class CompiledMetadata(Metadata):
     input: Port | None = None
     """Of the file that ships."""
     output: Port | None = None
+
+    @property
+    def how_quantized(self) -> str:
+        """The method that was taken and why, in one line; empty for a float model."""
+        used, search = self.quantization, self.search
+        if used is None:
+            return ""
+        if search is None:
+            way = " + ".join((used.calibration or "weights alone", *used.corrections))
+            judged = ", unjudged: too few images" if used.unjudged else ""
+            return f"{used.precision} by method: {used.method or 'ptq'}, {way}{judged}"
+        mixed = f"; {self.mixed.ended}" if self.mixed else ""
+        return (
+            f"{used.precision} by method: auto, {search.best.way}, of {len(search.tried)} tried on "
+            f"{search.best.trial.images} held-back images: {search.ended}{mixed}"
+        )

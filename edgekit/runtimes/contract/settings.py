@@ -10,6 +10,8 @@ from edgekit.runtimes.contract.input_form import Io
 
 CalibrationMethod = Literal["minmax", "moving_average", "percentile", "entropy", "mse"]
 Precision = Literal["int8", "float16"]
+Method = Literal["ptq", "auto"]
+"""Of quantisation: as the settings say, or searched for."""
 
 
 class Variant(BaseModel):

@@ -35,7 +35,7 @@ pytest.importorskip("onnxslim")
 RECIPE = """\
 model: {arch: test_efficientnet, weights: scratch, mean: 0.5, std: 0.5}
 data: {source: imagefolder, path: images, image_size: 32}
-stages: [{finetune: {epochs: 1}}, {quantize: {samples: 8, max_float_macs: 1.0}}, export]
+stages: [{finetune: {epochs: 1}}, {quantize: {method: ptq, samples: 8, max_float_macs: 1}}, export]
 allow_untrained: true
 """
 
