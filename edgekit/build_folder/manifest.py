@@ -22,6 +22,7 @@ from edgekit.evaluation.score_meaning import ScoreMeaning
 from edgekit.evidence import Status
 from edgekit.models.channel_widths import Widths
 from edgekit.models.source import Triple
+from edgekit.models.swish import SwishSubstitute
 from edgekit.runtimes import RuntimeName, find_runtimes
 from edgekit.runtimes.contract.compiled_metadata import AppliedQuantization, Audit, FloatOps
 from edgekit.runtimes.contract.description import Port
@@ -62,12 +63,15 @@ class ModelFacts(BaseModel):
     macs: int
     widths: Widths | None = None
     """Of a pruned network alone; the key is missing elsewhere."""
+    activation: SwishSubstitute | None = None
+    """What stands in place of the architecture's swish; the key is missing elsewhere."""
 
     @model_serializer(mode="wrap")
-    def _without_empty_widths(self, dump: SerializerFunctionWrapHandler) -> Json:
+    def _without_alterations(self, dump: SerializerFunctionWrapHandler) -> Json:
         fields: Json = dump(self)
-        if fields.get("widths") is None:
-            fields.pop("widths", None)
+        for name in ("widths", "activation"):
+            if fields.get(name) is None:
+                fields.pop(name, None)
         return fields
 
 

@@ -23,6 +23,7 @@ from edgekit.models.checkpoint import (
     read_note,
 )
 from edgekit.models.source import Channels, Format, Triple
+from edgekit.models.swish import SwishSubstitute
 
 if TYPE_CHECKING:
     import torch
@@ -56,14 +57,17 @@ class Card(BaseModel):
     """The order that the file from elsewhere was made for. What is kept takes RGB in any case."""
     widths: Widths | None = None
     """Of a pruned network, what was cut of the architecture: `create` and `resize` build it."""
+    activation: SwishSubstitute | None = None
+    """What stands in place of the architecture's swish."""
 
     @model_serializer(mode="wrap")
-    def _as_before_pruning(self, dump: SerializerFunctionWrapHandler) -> Json:
-        """The card of a network that was not cut reads as it did before networks could be cut, and
-        so do the files that hold it."""
+    def _without_alterations(self, dump: SerializerFunctionWrapHandler) -> Json:
+        """The card of an architecture as it is reads as it did before any could be altered, and so
+        do the files that hold it."""
         fields: Json = dump(self)
-        if fields.get("widths") is None:
-            fields.pop("widths", None)
+        for name in ("widths", "activation"):
+            if fields.get(name) is None:
+                fields.pop(name, None)
         return fields
 
     @property

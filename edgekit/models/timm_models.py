@@ -13,13 +13,14 @@ from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json, sha256_of
 from edgekit.errors import InputError, WeightsError
 from edgekit.models.card import WEIGHTS_FILE, Card, read_card
-from edgekit.models.channel_widths import Widths, resize
+from edgekit.models.channel_widths import resize
 from edgekit.models.checkpoint import NOTE, read_state
 from edgekit.models.checkpoint_fit import classifiers, load_into
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.lite_names import rename_lite
 from edgekit.models.networks import create as create
 from edgekit.models.source import ModelSource, Triple
+from edgekit.models.swish import replace_swish
 from edgekit.models.weights_choice import chosen
 
 
@@ -47,6 +48,7 @@ class LoadModel(Action):
         torch.manual_seed(0)  # an untrained head is the same in every build
         notes: list[str] = []
         model, mean, std = load(self.source, self.file, classes, self.framing.size, notes.append)
+        known = _known_card(self.source, self.file)
         card = Card(
             arch=self.source.arch,
             classes=classes,
@@ -57,7 +59,8 @@ class LoadModel(Action):
             crop_pct=self.framing.crop_pct,
             parameters=sum(p.numel() for p in model.parameters()),
             macs=count_macs(model, self.framing.size),
-            widths=_known_widths(self.source, self.file),
+            widths=known.widths if known else None,
+            activation=known.activation if known else None,
         )
         return save(model, card, into).updated(remark="; ".join(notes) or None)
 
@@ -79,9 +82,8 @@ def load(
         WeightsError: the weights do not fit the architecture, or were trained on other classes.
     """
     model = create(source.arch, len(classes), source.weights == "pretrained", image_size)
-    widths = _known_widths(source, file)
-    if widths:
-        resize(model, widths)
+    if own := _known_card(source, file):
+        _alter(model, own)
     if file:
         _fill(model, source, file, source.head == "new", note)
     if source.head == "new" or source.weights == "scratch":
@@ -100,10 +102,17 @@ def load(
     return model, *source.normalisation(*default)
 
 
-def _known_widths(source: ModelSource, file: Path | None) -> Widths | None:
-    """What was cut of the architecture in a file of edgekit's own."""
+def _known_card(source: ModelSource, file: Path | None) -> Card | None:
+    """The card in a file of edgekit's own, which says how the architecture was altered."""
     known = read_card(file) if file else None
-    return known.widths if known and known.arch == source.arch else None
+    return known if known and known.arch == source.arch else None
+
+
+def _alter(model: Any, card: Card) -> None:
+    """Make of an architecture the network that its card describes."""
+    if card.activation:
+        replace_swish(model, card.activation)
+    resize(model, card.widths or {})
 
 
 def load_backbone(
@@ -119,9 +128,10 @@ def load_backbone(
         WeightsError: the weights do not fit the architecture, or cannot be had.
     """
     model = create(source.arch, 0, source.weights == "pretrained")
-    widths = _known_widths(source, file) or {}
-    last = classifiers(model)
-    resize(model, {name: sizes for name, sizes in widths.items() if name not in last})
+    if own := _known_card(source, file):
+        last = classifiers(model)
+        kept = {name: sizes for name, sizes in (own.widths or {}).items() if name not in last}
+        _alter(model, own.model_copy(update={"widths": kept}))
     if file:
         _fill(model, source, file, True, note)
     if model.pretrained_cfg.get("fixed_input_size"):
@@ -196,12 +206,11 @@ def restore(artifact: Artifact) -> tuple[Any, Card]:
 
 
 def rebuild(card: Card, path: Path) -> Any:
-    """The torch model that `save` wrote, in eval mode, at the widths its card gives."""
+    """The torch model that `save` wrote, in eval mode, altered as its card says."""
     from safetensors.torch import load_file
 
     model = create(card.arch, len(card.classes), image_size=card.image_size)
-    if card.widths:
-        resize(model, card.widths)
+    _alter(model, card)
     model.load_state_dict(load_file(path))
     return model.eval()
 

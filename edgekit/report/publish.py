@@ -256,7 +256,11 @@ def _manifest(build: Build, result: RowResult, report: Report) -> Manifest:
         classes=card.classes,
         scores=meaning_of(np.load(build.artifacts[REFERENCE].verified("scores.npy"))),
         model=ModelFacts(
-            arch=card.arch, parameters=card.parameters, macs=card.macs, widths=card.widths
+            arch=card.arch,
+            parameters=card.parameters,
+            macs=card.macs,
+            widths=card.widths,
+            activation=card.activation,
         ),
         data_fingerprint=report.data.fingerprint,
         lineage=tuple(

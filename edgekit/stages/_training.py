@@ -213,12 +213,7 @@ class Trainer(ABC):
 
     def pixels(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise uint8 (batch, 3, size, size) the way the shipped model will."""
-        import torch
-
-        mean = torch.tensor(self.card.mean).view(3, 1, 1)
-        std = torch.tensor(self.card.std).view(3, 1, 1)
-        normalised: torch.Tensor = channels_last((x.float() / 255 - mean) / std)
-        return normalised
+        return normalised(x, self.card)
 
     def _schedule(self, updates_per_epoch: int) -> Any:
         from timm.scheduler import create_scheduler_v2
@@ -234,6 +229,15 @@ class Trainer(ABC):
             updates_per_epoch=updates_per_epoch,
         )
         return schedule
+
+
+def normalised(pixels: torch.Tensor, card: Card) -> torch.Tensor:
+    """uint8 (batch, 3, height, width) as the model of the card takes them."""
+    import torch
+
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (card.mean, card.std))
+    found: torch.Tensor = channels_last((pixels.float() / 255 - mean) / std)
+    return found
 
 
 def channels_last(value: Any) -> Any:

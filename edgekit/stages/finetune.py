@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -14,9 +14,11 @@ from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.source import ModelSource
-from edgekit.stages._curve_images import curve_images
+from edgekit.models.swish import SwishSubstitute, replace_swish
+from edgekit.stages._curve_images import SPLIT, CurveImages, curve_images
 from edgekit.stages._recover import named_teacher
 from edgekit.stages._supervised import Supervised, SupervisedTrainer, Teacher
+from edgekit.stages._training import normalised
 from edgekit.stages.base import Stage
 
 
@@ -52,6 +54,10 @@ class Finetune(Supervised, Stage):
     stage: Literal["finetune"] = "finetune"
     distill: Distill | None = None
     """A teacher's scores to learn from besides the labels; none by default."""
+    activation: SwishSubstitute | None = None
+    """What takes the place of swish before the training. The sigmoid of squeeze-and-excitation
+    then becomes a hard-sigmoid. relu6 costs no time, as it is part of the layer before it; LiteRT
+    computes hard_swish in float."""
 
     @property
     def shows_curve(self) -> bool:
@@ -59,6 +65,8 @@ class Finetune(Supervised, Stage):
 
     def settings(self) -> Json:
         fields = super().settings()
+        if self.activation is None:  # a training without it has the key that it always had
+            del fields["activation"]
         if self.distill:
             fields["distill"]["version"] = 3  # the teacher's own normalisation and class order
             if self.distill.teacher.is_file:
@@ -78,12 +86,18 @@ class Finetune(Supervised, Stage):
         model, card = timm_models.restore(inputs["model"])
         images = np.load(inputs["train"].file("images.npy"), mmap_mode="r")
         labels = np.load(inputs["train"].file("labels.npy"))
-        teacher = self._teacher(card)
+        teacher, shown_on = self._teacher(card), curve_images(inputs)
+        remarks = [teacher.remark] if teacher else []
+        if self.activation:
+            remarks.append(_swapped(model, card, self.activation, shown_on))
+            card = card.model_copy(update={"activation": self.activation})
         trainer = SupervisedTrainer("finetune", self, model, card, context, teacher)
-        trainer.shown_on = curve_images(inputs)
+        trainer.shown_on = shown_on
         metadata = timm_models.save(trainer.run(images, labels), card, into)
-        remark = teacher.remark if teacher else None
-        return metadata.updated(training=trainer.record, remark=remark or None, curve=trainer.curve)
+        if self.activation and trainer.accuracies:
+            remarks[-1] += f", {trainer.accuracies[-1]:.1f} % after the training"
+        remark = "; ".join(filter(None, remarks)) or None
+        return metadata.updated(training=trainer.record, remark=remark, curve=trainer.curve)
 
     def _teacher(self, card: Card) -> Teacher | None:
         distill = self.distill
@@ -91,3 +105,19 @@ class Finetune(Supervised, Stage):
             return None
         setting = "finetune.distill.teacher"
         return named_teacher(distill.teacher, setting, card, distill.weight, distill.temperature)
+
+
+def _swapped(
+    model: Any, card: Card, substitute: SwishSubstitute, shown_on: CurveImages | None
+) -> str:
+    """Replace swish, and what that did before any training."""
+
+    def accuracy() -> str:
+        right = shown_on and shown_on.accuracy(model, lambda x: normalised(x, card))
+        return f"{right:.1f} %"
+
+    before = shown_on and accuracy()
+    swishes, gates = replace_swish(model, substitute)
+    line = f"{substitute} took the place of swish {swishes} times"
+    line += f", hard-sigmoid that of a sigmoid gate {gates} times" if gates else ""
+    return line + f": {SPLIT} accuracy {before} before, {accuracy()} swapped" if shown_on else line

@@ -1,6 +1,7 @@
 """Training: resumes to the same weights, learns, and says when it diverges."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,48 @@ def test_a_teacher_of_a_package_or_the_hub_enters_the_key_by_name() -> None:
 
 def test_without_a_teacher_the_key_is_that_of_the_fields() -> None:
     stage = Finetune(epochs=1)
-    assert stage.settings() == stage.model_dump(mode="json")
+    assert stage.settings() == stage.model_dump(mode="json", exclude={"activation"})
+    assert Finetune(epochs=1, activation="relu6").settings()["activation"] == "relu6"
+
+
+def test_a_network_without_swish_is_trained_and_its_remark_says_what_that_cost(
+    inputs: dict[str, Artifact], store: Store, tmp_path: Path
+) -> None:
+    stage = Finetune(epochs=2, batch_size=8, activation="relu6")
+    images = np.load(inputs["train"].file("images.npy"))[:, :32, :32]
+    with store.workspace() as folder:
+        np.save(folder / "images.npy", images)
+        np.save(folder / "labels.npy", np.load(inputs["train"].file("labels.npy")))
+        inputs["validation"] = store.commit("validation", folder, Metadata(), (), 0)
+    with store.workspace() as folder:
+        context = Context(progress=lambda *_: None, partial=tmp_path)
+        metadata = stage.run(inputs, folder, context)
+        trained = store.commit("trained", folder, metadata, (), 0)
+    model, card = timm_models.restore(trained)
+    kinds = {type(module).__name__ for module in model.modules()}
+    assert card.activation == "relu6"
+    assert {"ReLU6", "Hardsigmoid"} <= kinds
+    assert not {"SiLU", "Sigmoid"} & kinds
+    assert metadata.remark is not None
+    assert re.fullmatch(
+        r"relu6 took the place of swish 11 times, hard-sigmoid that of a sigmoid gate 2 times: "
+        r"validation accuracy [\d.]+ % before, [\d.]+ % swapped, [\d.]+ % after the training",
+        metadata.remark,
+    )
+
+
+def test_a_network_that_has_no_swish_is_refused(
+    inputs: dict[str, Artifact], store: Store, tmp_path: Path
+) -> None:
+    with store.workspace() as folder:
+        model = timm_models.create("test_resnet", 2)
+        card = CARD.model_copy(update={"arch": "test_resnet"})
+        metadata = timm_models.save(model, card, folder)
+        inputs["model"] = store.commit("resnet", folder, metadata, (), 0)
+    context = Context(progress=lambda *_: None, partial=tmp_path)
+    with pytest.raises(InputError, match="this network has none; its activations are ReLU") as why:
+        Finetune(epochs=1, activation="hard_swish").run(inputs, tmp_path, context)
+    assert "remove the key" in str(why.value.hint)
 
 
 @pytest.mark.parametrize("teacher", [{"weights": "scratch"}, {"weights": "w.pt", "head": "new"}])
