@@ -39,7 +39,7 @@ FLOORS = [
     {"stages"},
     {"spec"},
     {"devices"},
-    {"build"},
+    {"build", "comparison"},
     {"report"},
     {"matrix"},
     {"cli"},

@@ -48,8 +48,6 @@ from edgekit.spec.target import Target
 from edgekit.stages._curve_images import SPLIT
 from edgekit.stages.base import Stage
 
-RECORD = "plan.json"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:

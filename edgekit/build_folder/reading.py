@@ -15,6 +15,7 @@ from edgekit.engine.store import Store
 from edgekit.errors import InputError, IntegrityError
 
 MANIFEST, REPORT, IMAGES = "manifest.json", "report.json", "images.npy"
+PLAN, ON_DEVICE, LAST_PASSED = "plan.json", "on-device", "last-passed"
 TARGET_KEYS, REPORT_KEYS = {"recipe", "target", "artifacts"}, {"recipe", "target", "rows"}
 BUILD_AGAIN = "build it again: `edgekit build RECIPE --target TARGET`, with the same --store"
 
@@ -130,6 +131,13 @@ def read_report(folder: Path) -> Report | None:
     """
     fields = _read_json(folder / REPORT)
     return None if fields is None else _parsed(folder / REPORT, fields, Report, "report of a build")
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """What each step of the last build was to do, by its id; empty where no plan can be read."""
+    with suppress(InputError):
+        return _read_json(folder / PLAN) or {}
+    return {}
 
 
 def build_around(path: Path) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edgekit.data.framing import Fit
 from edgekit.data.problem import DataProblem, ProblemKind
@@ -14,6 +14,7 @@ from edgekit.evaluation.chance import ChanceTest
 from edgekit.evaluation.choose import Choice
 from edgekit.evaluation.gates import GateResult, Gates, GateVerdict
 from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, Validation
+from edgekit.evaluation.predictions import JudgedImages, Predictions
 from edgekit.evidence import (
     Bound,
     Evidence,
@@ -101,6 +102,9 @@ class RowRecord(BaseModel):
     gates: list[GateResult]
     on_device: OnDeviceRecord | None = None
     """The same file on a device of the user's."""
+    predictions: Predictions | None = None
+    """Of the float models and of what each variant came to, image by image of
+    `Report.judged`; None of what lies between, and in older reports."""
 
 
 class DataRecord(BaseModel):
@@ -154,6 +158,8 @@ class Report(BaseModel):
     """Of what shipped, by variant, where no device told its latency on the target's CPU."""
     gates: Gates
     data: DataRecord
+    judged: JudgedImages | None = None
+    """None in older reports."""
     rows: list[RowRecord]
     pruned: list[Pruned] = []
     """What was cut of the network on its way, and what each cut bought."""
@@ -169,6 +175,17 @@ class Report(BaseModel):
     environment: dict[str, Any]
     libraries: dict[str, str]
     steps: list[StepRecord]
+
+    @model_validator(mode="after")
+    def _predictions_are_of_its_images_and_classes(self) -> Report:
+        found = [row.predictions.classes for row in self.rows if row.predictions]
+        images = len(self.judged.digests) if self.judged else 0
+        if any(len(column) != images for column in found):
+            raise ValueError(f"predictions of {images} images expected")
+        columns = [*found, *([self.judged.labels] if self.judged else [])]
+        if any(max(column, default=0) >= len(self.data.classes) for column in columns):
+            raise ValueError(f"judged, predictions: {len(self.data.classes)} classes expected")
+        return self
 
     @property
     def not_compared(self) -> list[str]:

@@ -12,7 +12,7 @@ import traceback
 import click
 
 from edgekit import __version__
-from edgekit.cli import benching, building, deploying, devices, estimating, inspecting
+from edgekit.cli import benching, building, comparing, deploying, devices, estimating, inspecting
 from edgekit.cli._output import output_failed, prepare_streams, say
 from edgekit.errors import EdgekitError, InputError
 
@@ -122,6 +122,7 @@ for command in (
     benching.import_,
     estimating.calibrate,
     estimating.estimate,
+    comparing.compare,
     inspecting.inspect,
     inspecting.schema,
     devices.device,

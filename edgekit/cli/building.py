@@ -216,7 +216,8 @@ def _plan(
     force: tuple[str, ...],
     device: str | None,
 ) -> tuple[Plan, Store]:
-    from edgekit.build.plan import RECORD, make_plan
+    from edgekit.build.plan import make_plan
+    from edgekit.build_folder.reading import PLAN
     from edgekit.engine.records import parse_json
     from edgekit.spec.recipe import load_recipe
     from edgekit.spec.target import known_targets, load_target
@@ -229,7 +230,7 @@ def _plan(
     cache = store_of(store)
     last: dict[str, Any] = {}
     for target in loaded:
-        record = build_dir / parsed.name / target.name / RECORD
+        record = build_dir / parsed.name / target.name / PLAN
         # It only explains what changed: without a readable one, the plan says "never built here".
         with contextlib.suppress(OSError, ValueError):
             found = parse_json(record.read_bytes())

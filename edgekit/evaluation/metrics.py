@@ -22,7 +22,7 @@ BUSY = "machine too busy"
 
 
 class AccuracyChange(BaseModel):
-    """A stage against the float model, on the same images."""
+    """A stage against the float model, or a file against another, on the same images."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -116,9 +116,6 @@ def accuracy_of(
     right = predicted == labels
     same = int(np.sum(predicted == expected))
     present = [(i, name) for i, name in enumerate(classes) if np.any(labels == i)]
-    change = stats.paired_accuracy(expected == labels, right)
-    method = "paired, Agresti-Min interval"
-    drop = measurement(change.drop, "points", evidence, method, len(labels), change)
     return {
         "top1": share_of(int(right.sum()), len(labels), evidence),
         "recall": {
@@ -127,16 +124,26 @@ def accuracy_of(
         },
         "agreement": share_of(same, len(labels), evidence),
         "sqnr_db": round(stats.sqnr_db(reference, scores), 1),
-        "change": None
-        if baseline
-        else AccuracyChange(
-            drop=drop,
-            lost=change.lost,
-            won=change.won,
-            mcnemar_p=change.p_value,
-            verdict=change.verdict,
-        ),
+        "change": None if baseline else change_of(expected == labels, right, evidence),
     }
+
+
+def change_of(
+    before: NDArray[np.bool_], after: NDArray[np.bool_], evidence: Evidence
+) -> AccuracyChange:
+    """
+    Args:
+        before, after: which images are classified rightly, (images,), in the same order.
+    """
+    found = stats.paired_accuracy(before, after)
+    method = "paired, Agresti-Min interval"
+    return AccuracyChange(
+        drop=measurement(found.drop, "points", evidence, method, found.images, found),
+        lost=found.lost,
+        won=found.won,
+        mcnemar_p=found.p_value,
+        verdict=found.verdict,
+    )
 
 
 def latency_of(timing: Timing, baseline: Timing | None, evidence: Evidence) -> Latency:
@@ -149,7 +156,7 @@ def latency_of(timing: Timing, baseline: Timing | None, evidence: Evidence) -> L
         median = measurement(p50, "ms", evidence, "median of single inferences", runs.size)
     return Latency(
         ratio=ratio and unless_disturbed(ratio, disturbed),
-        verdict=ratio and _verdict_on(ratio, disturbed),
+        verdict=ratio and verdict_on_ratio(ratio, disturbed),
         threads=HOST_THREADS,
         runs=runs.size,
         load_ms=1e3 * timing.load,
@@ -162,7 +169,8 @@ def latency_of(timing: Timing, baseline: Timing | None, evidence: Evidence) -> L
     )
 
 
-def _verdict_on(ratio: Measurement, disturbed: bool) -> Verdict:
+def verdict_on_ratio(ratio: Measurement, disturbed: bool = False) -> Verdict:
+    """Of a latency against another."""
     if disturbed or ratio.low is None or ratio.high is None:
         return Verdict.CANNOT_TELL
     if ratio.low > 1:

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from edgekit.agent import classify
 from edgekit.build.draft import REFERENCE, SPLITS, images
-from edgekit.build.plan import RECORD, Plan
+from edgekit.build.plan import Plan
 from edgekit.build.run import Build, RowResult, TargetResult
 from edgekit.build.runtime_steps import BlobMetadata
 from edgekit.build.variant_steps import PRECOMPILE
@@ -29,7 +29,7 @@ from edgekit.build_folder.manifest import (
     Preprocessing,
     TargetManifest,
 )
-from edgekit.build_folder.reading import MANIFEST, REPORT
+from edgekit.build_folder.reading import LAST_PASSED, MANIFEST, ON_DEVICE, PLAN, REPORT
 from edgekit.build_folder.report import Report, StepRecord
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.atomic import permitted, write_atomically
@@ -59,7 +59,6 @@ FLOAT_FILE, SPLITS_FILE = "float.safetensors", "splits.json"
 TRUNK_FILES = (FLOAT_FILE, SPLITS_FILE)
 COMPARISON = ("comparison.md", "comparison.html")
 REPORT_PAGES = (REPORT, "report.md", "report.html")
-ON_DEVICE, LAST_PASSED = "on-device", "last-passed"
 
 
 def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
@@ -90,7 +89,7 @@ def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
                 write_atomically(folder / REPORT, report.model_dump_json(indent=1))
                 write_atomically(folder / "report.md", render_markdown(report))
                 write_atomically(folder / "report.html", render_html(report))
-                write_atomically(folder / RECORD, json.dumps(build.plan.record(), indent=1))
+                write_atomically(folder / PLAN, json.dumps(build.plan.record(), indent=1))
         published.append((report, folder))
     with storage_errors(root, BUILD_DIR):
         _publish_comparison(build.plan, compare(root, [report for report, _ in published]), root)

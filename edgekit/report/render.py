@@ -8,6 +8,7 @@ from importlib import resources
 from typing import Any
 
 from edgekit.build_folder.report import Report
+from edgekit.comparison.record import CompareReport
 from edgekit.evidence import InvalidMeasurement, Measurement, in_images
 from edgekit.printable import printable
 from edgekit.report.comparison import Comparison
@@ -34,6 +35,10 @@ def render_comparison(
 
 def render_matrix(report: MatrixReport, html: bool) -> str:
     return render("matrix.html.j2" if html else "matrix.md.j2", html, report=report)
+
+
+def render_compare(report: CompareReport) -> str:
+    return render("compare.html.j2", escape=True, report=report)
 
 
 def interval(figure: Measurement | InvalidMeasurement | None, digits: int = 1) -> str:

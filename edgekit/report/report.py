@@ -14,11 +14,13 @@ from edgekit.devices.bench.validate_on_device import record_of
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import digest_of
 from edgekit.engine.step import Step, StepState
+from edgekit.evaluation.predictions import Predictions
 from edgekit.evaluation.source_check import SourceCheckMetadata
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.report.bounds import bounds_of
 from edgekit.report.doubts import doubts, evidence_of, was_timed
 from edgekit.report.near import near_problem
+from edgekit.report.predictions import judged_images, predictions
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 
@@ -26,6 +28,7 @@ from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 def make_report(build: Build, target: TargetResult) -> Report:
     recipe = build.plan.recipe
     spec = target.plan.target
+    judged = judged_images(build)
     return Report(
         edgekit=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -50,7 +53,10 @@ def make_report(build: Build, target: TargetResult) -> Report:
         bounds=bounds_of(target) if spec.device == "CPU" and not was_timed(target) else {},
         gates=target.plan.gates,
         data=_data(build),
-        rows=[_row(row) for row in target.rows],
+        judged=judged,
+        rows=[
+            _row(row, predictions(build, target, row) if judged else None) for row in target.rows
+        ],
         pruned=[model.pruning for model in _float_models(build).values() if model.pruning],
         curves={name: m.curve for name, m in _float_models(build).items() if m.curve},
         left_out=target.left_out,
@@ -107,7 +113,7 @@ def _float_models(build: Build) -> dict[str, FloatMetadata]:
     }
 
 
-def _row(result: RowResult) -> RowRecord:
+def _row(result: RowResult, said: Predictions | None) -> RowRecord:
     metadata = result.artifact.described_by(CompiledMetadata)
     return RowRecord(
         stage=result.row.stage,
@@ -125,6 +131,7 @@ def _row(result: RowResult) -> RowRecord:
         validation=result.validation,
         gates=result.gates,
         on_device=record_of(result.on_device) if result.on_device else None,
+        predictions=said,
     )
 
 

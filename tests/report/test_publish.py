@@ -169,6 +169,25 @@ def test_what_leaves_the_store_is_verified_as_it_leaves(
         restore()
 
 
+def test_the_report_says_what_was_said_of_each_image(
+    images_folder: Path, write_recipe: Callable[..., Path], store: Store
+) -> None:
+    recipe = write_recipe(RECIPE)
+    board = Target(name="board", description="", runtimes=("onnxruntime",), cpu="x", threads=1)
+    build = execute(make_plan(load_recipe(recipe), [board], store), store, Silent())
+    ((report, folder),) = publish(build, recipe.parent / "build")
+    assert report.judged
+    listed = json.loads((folder / "splits.json").read_text())["validation"]
+    found = zip(report.judged.names, report.judged.labels, report.judged.digests, strict=True)
+    classes = report.data.classes
+    assert [[n, classes[i], d] for n, i, d in found] == [[n, c, d[:16]] for n, c, d in listed]
+    kept = [row for row in report.rows if row.predictions]
+    assert [row.stage for row in kept] == ["finetune", "export"], "what lies between is not kept"
+    scores = np.load(build.artifacts[build.targets[0].rows[-1].row.validation].path / "scores.npy")
+    assert kept[-1].predictions
+    assert kept[-1].predictions.classes == tuple(scores.argmax(axis=1).tolist())
+
+
 def ship(folder: Path, name: str, content: bytes) -> None:
     """A variant's folder, as far as a manifest says what is edgekit's."""
     (folder / name).mkdir(parents=True)

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit.devices.agent_result import Delegate, DeviceState, Golden, Memory, ReportPart
 from edgekit.devices.bundle.bundled_model import Subject
-from edgekit.evaluation.metrics import AccuracyChange
+from edgekit.evaluation.metrics import AccuracyChange, measurement
 from edgekit.evidence import Evidence, Measurement, Reason, Validity
+from edgekit.stats import Interval
 
 
 class RunIdentity(ReportPart):
@@ -149,6 +150,18 @@ class DeviceReport(BaseModel):
     @property
     def evidence(self) -> Evidence:
         return self.identity.evidence
+
+    @property
+    def median(self) -> Measurement | None:
+        """Milliseconds, between the lowest and the highest median of the processes; None where
+        there is no latency."""
+        times = self.latency_us
+        if not times:
+            return None
+        spread_ms = Interval(min(times.medians) / 1e3, max(times.medians) / 1e3)
+        method = f"median of {len(times.medians)} processes' medians, and their range"
+        runs = sum(map(len, times.samples))
+        return measurement(times.p50 / 1e3, "ms", self.evidence, method, runs, spread_ms)
 
     def invalid(self) -> str:
         """What makes the run no result, in one line; empty where nothing does."""

@@ -22,13 +22,11 @@ from edgekit.engine.artifact import Artifact, Json, Metadata
 from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import agent_digest
-from edgekit.evaluation.metrics import measurement
 from edgekit.evidence import Evidence, InvalidityCause
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.spec.target import machine_of
-from edgekit.stats import Interval
 
 DEVICE_REPORT = "device-report.json"
 
@@ -133,16 +131,10 @@ def read_device_report(artifact: Artifact) -> DeviceReport:
 
 def record_of(report: DeviceReport) -> OnDeviceRecord:
     """The figures of a device report that a build is judged by."""
-    found, times = report.correctness, report.latency_us
+    found = report.correctness
     assert found.top1
     assert found.agreement
     assert found.change
-    median = None
-    if times:
-        spread_ms = Interval(min(times.medians) / 1e3, max(times.medians) / 1e3)
-        method = f"median of {len(times.medians)} processes' medians, and their range"
-        runs = sum(map(len, times.samples))
-        median = measurement(times.p50 / 1e3, "ms", report.evidence, method, runs, spread_ms)
     return OnDeviceRecord(
         device=report.device.name,
         cpu=report.device.cpu,
@@ -153,7 +145,7 @@ def record_of(report: DeviceReport) -> OnDeviceRecord:
         top1=found.top1,
         agreement=found.agreement,
         change=found.change,
-        median=median,
+        median=report.median,
         ratio=report.ratio,
         validity=report.validity,
         reasons=report.reasons,

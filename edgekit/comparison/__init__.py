@@ -1,0 +1,1 @@
+"""Hold artifacts, builds or runs on devices against each other: `edgekit compare`."""

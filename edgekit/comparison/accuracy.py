@@ -1,0 +1,86 @@
+"""Paired accuracy: two models on the same images (pure)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgekit.comparison.record import AccuracyComparison, FlippedImage
+from edgekit.comparison.side import JudgedImage, Side
+from edgekit.evaluation.metrics import AccuracyChange, change_of
+from edgekit.evidence import Evidence, Verdict
+
+WEAKEST_FIRST = (Evidence.ESTIMATED, Evidence.HOST, Evidence.EMULATED, Evidence.MEASURED)
+TURNS = ("lost", "won", "both wrong")
+
+
+def compare_accuracy(first: Side, second: Side) -> AccuracyComparison:
+    """The second against the first, where the same images judged both; images are the same where
+    their content is, whatever they are called."""
+    if first.judged is None or second.judged is None:
+        without = [s.without_answers for s in (first, second) if s.judged is None]
+        return _untold("; ".join(dict.fromkeys(without)))
+    shared = [digest for digest in first.judged if digest in second.judged]
+    pairs = {digest: (first.judged[digest], second.judged[digest]) for digest in shared}
+    same = {digest: pair for digest, pair in pairs.items() if pair[0].label == pair[1].label}
+    only = (len(first.judged) - len(shared), len(second.judged) - len(shared))
+    relabelled = len(shared) - len(same)
+    reason = _difference(len(same), only, relabelled)
+    change = None if reason else _change(list(same.values()), first.evidence, second.evidence)
+    flipped = [_flipped(digest, *pair) for digest, pair in same.items()]
+    return AccuracyComparison(
+        images=len(same),
+        only=only,
+        relabelled=relabelled,
+        change=change,
+        verdict=change.verdict if change else Verdict.CANNOT_TELL,
+        reason=reason,
+        flipped=tuple(sorted(filter(None, flipped), key=_place)),
+    )
+
+
+def _change(pairs: list[tuple[JudgedImage, JudgedImage]], *evidence: Evidence) -> AccuracyChange:
+    before, after = (
+        np.array([each.is_right for each in column]) for column in zip(*pairs, strict=True)
+    )
+    return change_of(before, after, min(evidence, key=WEAKEST_FIRST.index))
+
+
+def _untold(reason: str) -> AccuracyComparison:
+    return AccuracyComparison(
+        images=0, only=(0, 0), relabelled=0, change=None, verdict=Verdict.CANNOT_TELL,
+        reason=reason, flipped=(),
+    )  # fmt: skip
+
+
+def _difference(same: int, only: tuple[int, int], relabelled: int) -> str:
+    """How the images differ; empty where they do not.
+
+    >>> _difference(540, (16, 0), 0)
+    'they were judged by different images: 540 the same, 16 of the first alone'
+    """
+    counts = {
+        "of the first alone": only[0],
+        "of the second alone": only[1],
+        "labelled otherwise": relabelled,
+    }
+    found = [f"{count:,} {what}" for what, count in counts.items() if count]
+    if not found:
+        return "" if same else "no image judged either"
+    return ", ".join([f"they were judged by different images: {same:,} the same", *found])
+
+
+def _flipped(digest: str, before: JudgedImage, after: JudgedImage) -> FlippedImage | None:
+    if before.answer.name == after.answer.name:
+        return None
+    return FlippedImage(
+        name=before.name,
+        digest=digest,
+        label=before.label,
+        answers=(before.answer, after.answer),
+        turn="lost" if before.is_right else "won" if after.is_right else "both wrong",
+    )
+
+
+def _place(image: FlippedImage) -> tuple[int, float]:
+    """What was lost first, and of it what the second is surest of."""
+    return TURNS.index(image.turn), -image.answers[1].probability

@@ -1,0 +1,100 @@
+"""Which images a build was judged on, and what a model said of each: what pairs two reports.
+
+The columns are text with spaces between, as a list of 5,000 numbers would be as many lines.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+
+from edgekit.evaluation.score_meaning import ScoreMeaning
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DIGEST = 16
+"""Characters of an image's sha256: enough to tell those of a data set apart."""
+
+
+def _split(value: Any) -> Any:
+    return value.split() if isinstance(value, str) else value
+
+
+def _joined(values: tuple[object, ...]) -> str:
+    return " ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in values)
+
+
+COLUMN = (
+    BeforeValidator(_split),
+    PlainSerializer(_joined, return_type=str),
+    WithJsonSchema({"type": "string"}),
+)
+Class = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+ShortDigest = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{DIGEST}}}$")]
+
+
+class JudgedImages(BaseModel):
+    """Those that could be read of the split that judges, in the order of all `predictions`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    names: tuple[str, ...]
+    digests: Annotated[tuple[ShortDigest, ...], *COLUMN]
+    """Of each file's content, the first characters of its sha256."""
+    labels: Annotated[tuple[Class, ...], *COLUMN]
+    """Places in the list of classes."""
+
+    @model_validator(mode="after")
+    def _all_of_each(self) -> JudgedImages:
+        if not len(self.names) == len(self.digests) == len(self.labels):
+            raise ValueError("as many names, digests and labels expected")
+        if len(set(self.digests)) < len(self.digests):
+            raise ValueError("an image counts once, and a digest stands here twice")
+        return self
+
+
+class Predictions(BaseModel):
+    """What a model says of each image."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    classes: Annotated[tuple[Class, ...], *COLUMN]
+    """The class of the highest score, as a place in the list of classes."""
+    probabilities: Annotated[tuple[Share, ...], *COLUMN]
+    """Of that class."""
+
+    @model_validator(mode="after")
+    def _all_of_each(self) -> Predictions:
+        if len(self.classes) != len(self.probabilities):
+            raise ValueError("as many classes and probabilities expected")
+        return self
+
+
+def predictions_of(scores: NDArray[np.float32], meaning: ScoreMeaning) -> Predictions:
+    """
+    Args:
+        scores: (images, classes).
+
+    >>> import numpy as np
+    >>> predictions_of(np.array([[0.0, np.log(3)], [0.0, -9.0]]), "logits").model_dump()
+    {'classes': '1 0', 'probabilities': '0.750 1.000'}
+    """
+    from scipy.special import softmax
+
+    probable = softmax(scores, axis=1) if meaning == "logits" else scores.clip(0, 1)
+    return Predictions(
+        classes=tuple(scores.argmax(axis=1).tolist()),
+        probabilities=tuple(probable.max(axis=1).clip(0, 1).tolist()),
+    )
