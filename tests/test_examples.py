@@ -12,6 +12,7 @@ from PIL import Image
 
 from edgekit.agent import agent
 from tests.commands import edgekit
+from tests.comparison.samples import write_build
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -56,3 +57,16 @@ def test_the_readmes_recipe_for_ones_own_photos_plans(images_folder: Path, tmp_p
     done = edgekit(*words, cwd=tmp_path, store=tmp_path / "store")
     assert done.returncode == 0, done.stderr
     assert "litert/quantize" in done.stdout
+
+
+def test_the_readmes_comparison_runs_and_fails_for_what_is_worse(tmp_path: Path) -> None:
+    (line,) = [
+        line.split() for line in (EXAMPLES.parent / "README.md").read_text().splitlines()
+        if line.startswith("    edgekit compare ")
+    ]  # fmt: skip
+    _, _, first, second, *options = line
+    write_build(tmp_path / first)
+    write_build(tmp_path / second, wrong=range(8))
+    done = edgekit("compare", first, second, *options, cwd=tmp_path, store=tmp_path / "store")
+    assert done.returncode == 3
+    assert "B against A: accuracy is worse: 20.0 points lower" in done.stderr
