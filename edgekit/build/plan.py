@@ -16,7 +16,6 @@ reading files; loads no heavy library.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from edgekit.build.brought_weights import check_weights
 from edgekit.build.draft import CHECK_SOURCE, REFERENCE, SOURCE, SPLITS, Draft, images
@@ -96,7 +95,7 @@ def make_plan(
     judge = images(judged)
     draft.add(judge, draft.decode(judged), {"splits": SPLITS})
     trunk, reference = _plan_trunk(draft, board if board and board.is_timed else HERE)
-    scores = ReferenceScores(recipe.model.format)
+    scores = ReferenceScores(recipe.model)
     draft.add(REFERENCE, scores, {"model": reference, "images": judge})
     kept = trunk[trunk.index(reference) :]
     _refuse_names(draft, [target.name for target in targets])
@@ -240,5 +239,5 @@ def _plan_source_check(draft: Draft) -> None:
         if fit != recipe.data.fit:
             decode, inputs[fit] = draft.decode("calibration", choice, fit), images(f"check-{fit}")
             draft.add(inputs[fit], decode, {"splits": SPLITS})
-    check = source_check.CheckSource(recipe.model.format, Path(recipe.model.weights).name)
+    check = source_check.CheckSource(recipe.model)
     draft.add(CHECK_SOURCE, check, inputs)

@@ -12,6 +12,7 @@ from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.measure import drivers
 from edgekit.models import foreign, timm_models
 from edgekit.models.float_metadata import FloatMetadata
+from edgekit.models.source import ModelSource
 from edgekit.quantization.tensor_names import same_ranges
 from edgekit.runtimes.base import CompilesAhead, Runtime, TakesOver, library_errors
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
@@ -19,12 +20,29 @@ from edgekit.runtimes.contract.settings import Variant
 from edgekit.stages.base import RuntimeStage
 
 
-class OnRuntime(Action):
+class RuntimeStep(Action):
+    """A step that reads a model's file with a runtime's libraries, confined where the model is from
+    elsewhere."""
+
+    def __init__(self, runtime: Runtime, source: ModelSource) -> None:
+        self.runtime = runtime
+        self.source = source
+
+    def confinement(self, inputs: Inputs) -> Confinement | None:
+        return foreign.confinement_of(self.source)
+
+    def settings(self) -> Json:
+        return {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
+
+
+class OnRuntime(RuntimeStep):
     """A runtime stage, and the runtime and the variant it works for."""
 
-    def __init__(self, stage: RuntimeStage, runtime: Runtime, variant: Variant) -> None:
+    def __init__(
+        self, runtime: Runtime, source: ModelSource, stage: RuntimeStage, variant: Variant
+    ) -> None:
+        super().__init__(runtime, source)
         self.stage = stage
-        self.runtime = runtime
         self.variant = variant
 
     def used_libraries(self) -> tuple[str, ...]:
@@ -34,8 +52,7 @@ class OnRuntime(Action):
         return {
             **self.stage.settings_for(self.runtime, self.variant),
             "stage_version": self.stage.version,
-            "runtime": self.runtime.name,
-            "runtime_version": self.runtime.version,
+            **super().settings(),
         }
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> CompiledMetadata:
@@ -43,20 +60,11 @@ class OnRuntime(Action):
             return self.stage.apply(self.runtime, self.variant, inputs, into, context)
 
 
-class Compile(Action):
+class Compile(RuntimeStep):
     """A float model for a runtime, in float: so that every stage is measured on the target."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self.runtime = runtime
 
     def used_libraries(self) -> tuple[str, ...]:
         return self.runtime.libraries
-
-    def settings(self) -> Json:
-        return {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
-
-    def confinement(self, inputs: Inputs) -> Confinement | None:
-        return foreign.confinement_of(inputs["model"])
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> CompiledMetadata:
         model, card = timm_models.restore(inputs["model"])
@@ -79,18 +87,17 @@ class Compile(Action):
         return metadata.updated(ranges=found)
 
 
-class TakeOver(Action):
+class TakeOver(RuntimeStep):
     """Another runtime's int8 file, taken over by this one, which may run it otherwise."""
 
-    def __init__(self, runtime: TakesOver, maker: Runtime) -> None:
-        self.runtime = runtime
+    runtime: TakesOver
+
+    def __init__(self, runtime: TakesOver, source: ModelSource, maker: Runtime) -> None:
+        super().__init__(runtime, source)
         self.maker = maker
 
     def used_libraries(self) -> tuple[str, ...]:
         return self.runtime.libraries
-
-    def settings(self) -> Json:
-        return {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> CompiledMetadata:
         metadata = inputs["model"].described_by(CompiledMetadata)
@@ -100,17 +107,18 @@ class TakeOver(Action):
         return metadata.updated(audit=found)
 
 
-class Check(Action):
+class Check(RuntimeStep):
     """Whether the shipped file would run on the target at all, read from the file alone."""
 
-    def __init__(self, runtime: Runtime, device: str, engine: str | None) -> None:
-        self.runtime = runtime
+    def __init__(
+        self, runtime: Runtime, source: ModelSource, device: str, engine: str | None
+    ) -> None:
+        super().__init__(runtime, source)
         self.device = device
         self.engine = engine
 
     def settings(self) -> Json:
-        identity = {"runtime": self.runtime.name, "runtime_version": self.runtime.version}
-        return {**identity, "device": self.device, "engine": self.engine}
+        return {**super().settings(), "device": self.device, "engine": self.engine}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Metadata:
         path = inputs["model"].file(self.runtime.file)
@@ -134,7 +142,8 @@ class BlobMetadata(Metadata):
 
 class Precompile(Action):
     """The shipped file as the device's own compiler leaves it. It loads at once, and fits one
-    version of the driver alone, so it lies beside the file and never instead of it."""
+    version of the driver alone, so it lies beside the file and never instead of it. Not confined:
+    the driver writes to files of its own."""
 
     def __init__(self, runtime: CompilesAhead, device: str) -> None:
         self.runtime = runtime

@@ -14,6 +14,7 @@ from edgekit.devices.bench.validate_on_device import OnDevice
 from edgekit.engine.action import Action
 from edgekit.engine.step_id import StepId
 from edgekit.evaluation.validate import Validate
+from edgekit.models.source import ModelSource
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import CompilesAhead, Runtime, TakesOver
 from edgekit.runtimes.contract.settings import Variant
@@ -39,7 +40,7 @@ class VariantSteps:
         rows: list[Row] = []
         for step in trunk:
             name = self._id(f"compile-{step}", self.variant.runtime)
-            model = self._add(name, Compile(self._runtime()), {"model": step})
+            model = self._add(name, Compile(self._runtime(), self._source), {"model": step})
             shipped = last and step == trunk[-1]
             baseline = rows[0].model if rows else None
             if shipped:
@@ -57,16 +58,18 @@ class VariantSteps:
             if self.variant.via and stage.images:
                 runtime = find_runtimes()[self.variant.via]()
                 compiled = self.draft.steps[source.model].inputs
-                model = self._add(self._id(f"compile-{runtime.name}"), Compile(runtime), compiled)
+                name = self._id(f"compile-{runtime.name}")
+                model = self._add(name, Compile(runtime, self._source), compiled)
             inputs = {"model": model} | _calibration_images(self.draft, stage)
-            if stage.needs_source and self.draft.recipe.model.format == "torch":
+            if stage.needs_source and self._source.format == "torch":
                 inputs["source"] = self.draft.steps[source.model].inputs["model"]
-            action = OnRuntime(stage, runtime, self.variant)
+            action = OnRuntime(runtime, self._source, stage, self.variant)
             model = self._add(self._id(stage.stage), action, inputs)
             if runtime.name != self.variant.runtime:
                 own = self._runtime()
                 assert isinstance(own, TakesOver)  # a target refuses every other `via`
-                model = self._add(self._id("take-over"), TakeOver(own, runtime), {"model": model})
+                taken = TakeOver(own, self._source, runtime)
+                model = self._add(self._id("take-over"), taken, {"model": model})
             last = stage is stages[-1]
             if last:
                 self._check(model)
@@ -76,11 +79,15 @@ class VariantSteps:
     def _check(self, model: StepId) -> None:
         """What the target would refuse is told before it is measured, and never passes."""
         runtime = self._runtime()
-        check = Check(runtime, self.target.device, self.target.engine)
+        check = Check(runtime, self._source, self.target.device, self.target.engine)
         self._add(model.sibling("check"), check, {"model": model})
         if self.device != "CPU" and isinstance(runtime, CompilesAhead):
             ahead = Precompile(runtime, self.device)
             self._add(model.sibling(PRECOMPILE), ahead, {"model": model})
+
+    @property
+    def _source(self) -> ModelSource:
+        return self.draft.recipe.model
 
     def _runtime(self) -> Runtime:
         return find_runtimes()[self.variant.runtime]()

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit.devices.agent_result import AgentResult, Threads
 from edgekit.devices.engines import option_for
+from edgekit.engine.confined_errors import says_out_of_memory, too_much
+from edgekit.engine.confinement import Confinement
 from edgekit.engine.records import BadRecord, shown
 from edgekit.errors import DeviceError, Fault
 
@@ -106,8 +108,15 @@ def not_finite(what: str) -> DeviceError:
     )
 
 
-def crash(name: str, code: int, stderr: str) -> DeviceError:
-    """Why the agent ended, from what it said last."""
+def crash(name: str, code: int, stderr: str, limits: Confinement | None = None) -> DeviceError:
+    """Why the agent ended, from what it said last.
+
+    Args:
+        limits: that it ran under.
+    """
+    if limits and says_out_of_memory(stderr):
+        told = too_much(limits)
+        return DeviceError(told.message, hint=told.hint, fault=Fault.CRASHED)
     lines = stderr.strip().splitlines() or ["nothing was said"]
     last = lines[-1]
     if "No module named" in last:

@@ -22,6 +22,7 @@ from edgekit.devices.agent_result import AgentResult
 from edgekit.devices.files import DAY_OLD, DeviceFiles
 from edgekit.devices.shell import DeviceShell
 from edgekit.engine.action import Progress
+from edgekit.engine.confinement import confinement
 from edgekit.engine.records import BadRecord, parse_record
 from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, EdgekitError, Fault
@@ -107,15 +108,18 @@ class Device(DeviceShell):
         on_message = messages_to(progress)
         where = shlex.quote(folder)
         command = f"{self.python} agent.py {job} result.json"
+        limits = None
         # The driver of another device writes to files of its own.
-        if all(model.device == "CPU" for model in asked.models):
+        if self.transport.confines and all(model.device == "CPU" for model in asked.models):
+            limits = confinement(f"{self.name}: the model")
             command = self.transport.confined(command, folder)
         try:
             done = self.transport.run(f"cd {where} && {command}", timeout=None, on_line=on_line)
         except DeviceError as error:
             raise self.restart_error(on_message) or error from None
         if done.code:
-            failure = self.restart_error(on_message) or crash(self.name, done.code, done.err)
+            failure = self.restart_error(on_message)
+            failure = failure or crash(self.name, done.code, done.err, limits)
             raise failure from EdgekitError((done.out + done.err).strip())
         with temporary_folder() as here:
             result = here / "result.json"

@@ -57,6 +57,28 @@ class AnswerLine(BaseModel):
     trace: str = ""
 
 
+class TimeLeft:
+    """Of a task, which has begun: from one sign of progress to the next, and altogether."""
+
+    def __init__(self, limits: Confinement) -> None:
+        self._limits = limits
+        self._end = time.monotonic() + limits.seconds_altogether
+        self.begin()
+
+    def begin(self) -> None:
+        self._next = time.monotonic() + self._limits.seconds
+
+    def seconds(self) -> float:
+        return min(self._next, self._end) - time.monotonic()
+
+    def exceeded(self) -> str:
+        """What to say where none is left."""
+        subject = self._limits.subject
+        if self._next < self._end:
+            return f"{subject} makes no progress for {self._limits.seconds:.0f} s"
+        return f"{subject} is not done after {self._limits.seconds_altogether:.0f} s"
+
+
 class ConfinedProcess:
     """A process that may write in one folder alone. It is started with the first task, as the
     libraries that it loads take seconds, and ends with the context."""
@@ -104,10 +126,10 @@ class ConfinedProcess:
         """
         process = self._process or self._start()
         work = Path(tempfile.mkdtemp(prefix="work", dir=self._folder))
-        deadline = time.monotonic() + limits.seconds
+        time_left = TimeLeft(limits)
         try:
-            self._give(process, Task(limits, function, arguments, work), deadline)
-            found = self._result(limits, kind, progress, deadline)
+            self._give(process, Task(limits, function, arguments, work), time_left)
+            found = self._result(limits, kind, progress, time_left)
             take(work, into, limits.memory)
             return found
         except BrokenPipeError:
@@ -144,7 +166,7 @@ class ConfinedProcess:
         os.close(theirs)
         return self._process
 
-    def _give(self, process: subprocess.Popen[bytes], task: Task, deadline: float) -> None:
+    def _give(self, process: subprocess.Popen[bytes], task: Task, time_left: TimeLeft) -> None:
         """It may not read: a pipe takes 64 KB, and then it would be waited for."""
         assert process.stdin is not None
         unwritten = memoryview(pickle.dumps(task))
@@ -153,14 +175,14 @@ class ConfinedProcess:
         poll = select.poll()
         poll.register(pipe, select.POLLOUT)
         while unwritten:
-            if poll.poll(self._wait(task.limits, deadline)):
+            if poll.poll(self._wait(time_left)):
                 unwritten = unwritten[os.write(pipe, unwritten) :]
 
     def _result(
-        self, limits: Confinement, kind: type[Answer], progress: Progress, deadline: float
+        self, limits: Confinement, kind: type[Answer], progress: Progress, time_left: TimeLeft
     ) -> Answer:
         while True:
-            line = self._line(limits, deadline)
+            line = self._line(limits, time_left)
             try:
                 told = AnswerLine.model_validate_json(line)
                 if told.result is not None:
@@ -168,14 +190,15 @@ class ConfinedProcess:
             except ValidationError:
                 raise self._ended(no_answer(limits)) from None
             if told.error == OUT_OF_MEMORY:
-                raise self._ended(too_much(limits))
+                raise self._ended(too_much(limits)) from EdgekitError(printable(told.trace))
             if told.error is not None:
                 raise _error(told)
             if told.progress is not None:
+                time_left.begin()
                 done, total, note = told.progress
                 progress(done, total, one_line(note))
 
-    def _line(self, limits: Confinement, deadline: float) -> bytes:
+    def _line(self, limits: Confinement, time_left: TimeLeft) -> bytes:
         """The next line of an answer.
 
         Raises:
@@ -183,7 +206,7 @@ class ConfinedProcess:
         """
         searched = 0
         while True:
-            milliseconds = self._wait(limits, deadline)
+            milliseconds = self._wait(time_left)
             end = self._unread.find(b"\n", searched)
             if end >= 0:
                 line = bytes(self._unread[:end])
@@ -198,16 +221,15 @@ class ConfinedProcess:
                 raise self._how_it_ended(limits)
             self._unread += more
 
-    def _wait(self, limits: Confinement, deadline: float) -> float:
+    def _wait(self, time_left: TimeLeft) -> float:
         """Milliseconds to wait for it.
 
         Raises:
             WeightsError: the time is over.
         """
-        left = deadline - time.monotonic()
+        left = time_left.seconds()
         if left <= 0:
-            done = f"is not done after {limits.seconds:.0f} s"
-            raise self._ended(too_long(f"{limits.subject} {done}"))
+            raise self._ended(too_long(time_left.exceeded()))
         return min(1000 * left, WAKE_MILLISECONDS)
 
     def _how_it_ended(self, limits: Confinement) -> EdgekitError:

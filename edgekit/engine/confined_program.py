@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from edgekit.engine import _kernel
 from edgekit.engine.confined_errors import says_out_of_memory, too_long, too_much
-from edgekit.engine.confinement import WAKE_MILLISECONDS, Confinement
+from edgekit.engine.confinement import WAKE_MILLISECONDS, Confinement, is_confined
 from edgekit.printable import printable
 
 GRACE = 60.0
@@ -36,7 +36,8 @@ def run_program(
     limits: Confinement | None,
     on_line: Callable[[str], object],
 ) -> tuple[int, list[str]]:
-    """Run a program to its end; it and what it started are gone afterwards, whatever happens.
+    """Run a program to its end; it and what it started are gone afterwards, whatever happens. From
+    a confined process, what it started is gone once that is.
 
     Args:
         folder: where it may write; gets its stderr.
@@ -57,7 +58,7 @@ def run_program(
             stdout=subprocess.PIPE,
             stderr=said,
             env={**os.environ, "TMPDIR": str(folder.absolute())},
-            start_new_session=True,
+            start_new_session=not is_confined(),  # which may not, and is ended with its group
         )
         try:
             for line in _lines(process, limits):
@@ -66,7 +67,10 @@ def run_program(
                 process.wait(GRACE)
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+                if is_confined():
+                    process.kill()
+                else:
+                    os.killpg(process.pid, signal.SIGKILL)
             code = process.wait()
             assert process.stdout is not None
             process.stdout.close()

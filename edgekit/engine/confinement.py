@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ MEMORY, MINUTES = "EDGEKIT_MODEL_MEMORY_GB", "EDGEKIT_MODEL_MINUTES"
 DEFAULT_MINUTES = 10.0
 IMAGE_SHARE = 20
 """The first image has this fraction of the time."""
+LONG = 144
+"""What tells how far it is may take so many times the time: a day."""
 BASE = 4 << 30
 """Bytes that TensorFlow and its converter take for a small model, twice over."""
 PER_CORE = 64 << 20
@@ -45,13 +47,20 @@ class Confinement:
     memory: int
     """Bytes."""
     seconds: float
+    long: bool = False
+    """It may take longer, as a search does, with no more than `seconds` from one sign of progress
+    to the next."""
+
+    @property
+    def seconds_altogether(self) -> float:
+        return self.seconds * (LONG if self.long else 1)
 
     @property
     def seconds_an_image(self) -> float:
         return self.seconds / IMAGE_SHARE
 
 
-def confinement(subject: str, size: int | None = None) -> Confinement:
+def confinement(subject: str, size: int | None = None, *, long: bool = False) -> Confinement:
     """The limits for a model.
 
     Args:
@@ -66,7 +75,7 @@ def confinement(subject: str, size: int | None = None) -> Confinement:
         most = min(most, BASE + PER_CORE * (os.cpu_count() or 1) + PER_BYTE * size)
     asked = _number(MEMORY)
     seconds = 60 * (_number(MINUTES) or DEFAULT_MINUTES)
-    return Confinement(subject, int(asked * (1 << 30)) if asked else most, seconds)
+    return Confinement(subject, int(asked * (1 << 30)) if asked else most, seconds, long)
 
 
 def unprevented() -> str:
@@ -79,18 +88,26 @@ def unprevented() -> str:
 
 
 @contextmanager
-def one_image() -> Iterator[None]:
+def one_image() -> Iterator[Callable[[], None]]:
     """In a confined process: end it where what follows, a model run on one image, takes too long.
 
     The alarm kills the process. No thread or handler of Python's could end an operator that does
     not return.
+
+    Yields:
+        what to call as a further image begins.
     """
-    if _in_force is None:
-        yield
+    limits = _in_force
+    if limits is None:
+        yield lambda: None
         return
-    signal.setitimer(signal.ITIMER_REAL, _in_force.seconds_an_image)
+
+    def begin() -> None:
+        signal.setitimer(signal.ITIMER_REAL, limits.seconds_an_image)
+
+    begin()
     try:
-        yield
+        yield begin
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -112,6 +129,11 @@ def enter(limits: Confinement) -> None:
     """Called by the confined process: from now on these limits hold."""
     global _in_force
     _in_force = limits
+
+
+def is_confined() -> bool:
+    """Whether this is a confined process."""
+    return _in_force is not None
 
 
 def _number(variable: str) -> float | None:

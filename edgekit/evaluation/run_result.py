@@ -103,7 +103,7 @@ def _content(path: Path, most: int) -> bytes:
         if not stat.S_ISREG(found.st_mode) or found.st_size > most:
             raise BadRecord(f"a plain file of {most} bytes at most expected")
         with open(descriptor, "rb", closefd=False) as stream:
-            return stream.read(most)
+            return stream.read(found.st_size)  # room for `most` may not be had
     finally:
         os.close(descriptor)
 

@@ -36,7 +36,7 @@ from edgekit.evaluation.input_claims import (
 from edgekit.evidence import Verdict
 from edgekit.models import foreign, timm_models
 from edgekit.models.card import Card
-from edgekit.models.source import RANGES, Channels, Format, Triple
+from edgekit.models.source import RANGES, Channels, ModelSource, Triple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,18 +67,18 @@ class CheckSource(Action):
 
     version = 6
 
-    def __init__(self, format: Format, name: str) -> None:
-        self.format = format
-        self.name = name
+    def __init__(self, source: ModelSource) -> None:
+        self.source = source
+        self.name = Path(source.weights).name
 
     def used_libraries(self) -> tuple[str, ...]:
-        return (*foreign.libraries(self.format), "numpy", "scipy")
+        return (*foreign.libraries(self.source.format), "numpy", "scipy")
 
     def settings(self) -> Json:
         return {"name": self.name, "ranges": RANGES}
 
     def confinement(self, inputs: Inputs) -> Confinement | None:
-        return foreign.confinement_of(inputs["model"])
+        return foreign.confinement_of(self.source)
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> SourceCheckMetadata:
         import numpy as np

@@ -31,7 +31,7 @@ from edgekit.evaluation.metrics import (
 )
 from edgekit.evidence import Evidence
 from edgekit.models import foreign, timm_models
-from edgekit.models.source import Format
+from edgekit.models.source import ModelSource
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.runtimes.contract.input_form import InputForm
@@ -45,17 +45,17 @@ class ReferenceScores(Action):
     """Scores of the float model on the evaluation split, as every stage is held to: computed in the
     framework it comes from."""
 
-    def __init__(self, format: Format = "torch") -> None:
-        self.format = format
+    def __init__(self, source: ModelSource) -> None:
+        self.source = source
 
     def used_libraries(self) -> tuple[str, ...]:
-        return foreign.libraries(self.format)
+        return foreign.libraries(self.source.format)
 
     def settings(self) -> Json:
         return {}
 
     def confinement(self, inputs: Inputs) -> Confinement | None:
-        return foreign.confinement_of(inputs["model"])
+        return foreign.confinement_of(self.source)
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Metadata:
         model, card = timm_models.restore(inputs["model"])

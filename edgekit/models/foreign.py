@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.data.framing import Framing
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Action, Context, Inputs
-from edgekit.engine.artifact import Artifact, Json, digest_of, sha256_of
+from edgekit.engine.artifact import Json, digest_of, sha256_of
 from edgekit.engine.confinement import Confinement, confinement
 from edgekit.models import _keras, _onnx
 from edgekit.models.card import Card
@@ -97,11 +97,12 @@ def libraries(format: Format) -> tuple[str, ...]:
     return names
 
 
-def confinement_of(model: Artifact) -> Confinement | None:
-    """The limits under which a float model runs and is converted; None for torch's, whose program
-    is timm's."""
-    card = model.described_by(FloatMetadata).card
-    return None if card.format == "torch" else confinement(f"model.weights: {card.arch}")
+def confinement_of(source: ModelSource) -> Confinement | None:
+    """The limits under which a model runs, is converted and quantised; None for torch's, whose
+    program is timm's. The recipe's word counts: cards come from a confined process."""
+    if source.format == "torch":
+        return None
+    return confinement(f"model.weights: {source.weights_name}", long=True)
 
 
 def content_digest(path: Path) -> str:

@@ -102,11 +102,13 @@ class MixedPrecisionSearch:
 
     def _inspect(self) -> int:
         """Phase 1: rank what is in int8 while `order` is in float; how many of it fail."""
+        compressed = self.trials.keep(self.budget.with_float(self.order))
+        self.trials.progress(0, 1, "comparing it with the float file")
         inspection = inspect_files(
             self.trials.runtime,
             self.trials.float_file(self.config.corrections),
             self.trials.calibrated_form,
-            self.trials.keep(self.budget.with_float(self.order)),
+            compressed,
             self.trials.calibrated_form,
             self.trials.judged[:INSPECTED_IMAGES],
         )

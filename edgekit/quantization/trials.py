@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit import stats
 from edgekit.engine.action import Context, Inputs, Progress
 from edgekit.engine.artifact import Artifact
+from edgekit.engine.confinement import image_by_image
 from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
 from edgekit.evaluation.measure import Candidate, measure
@@ -149,7 +150,7 @@ class QuantizationTrials:
             tensors = self.runtime.tensors(path, self.calibrated_form, self.images)
 
             def counted() -> Iterator[dict[str, NDArray[np.float32]]]:
-                for done, image in enumerate(tensors, start=1):
+                for done, image in enumerate(image_by_image(tensors), start=1):
                     self.progress(done, total, "collecting ranges")
                     yield image
 

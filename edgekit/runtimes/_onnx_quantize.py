@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.engine.confinement import one_image
 from edgekit.engine.temporary import temporary_folder
 from edgekit.runtimes import _onnx_graph as graph
 from edgekit.runtimes.contract.input_form import InputForm, PixelGrid, batches
@@ -118,7 +119,13 @@ def _calibrate(
         calibrate_method=calibrate.CalibrationMethod.MinMax,
         extra_options={"moving_average": AVERAGES[settings.calibration]},
     )
-    calibrator.collect_data(_Reader(images, form, report))
+    with one_image() as begin:
+
+        def begun(done: int) -> None:
+            begin()
+            report(done)
+
+        calibrator.collect_data(_Reader(images, form, begun))
     calibrate.print = lambda *_: None  # redirecting sys.stdout would hide the caller's output too
     calibrate.save_tensors_data(calibrator.compute_data(), into)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekit.data.size import Size
 from edgekit.engine.action import Progress
+from edgekit.engine.confinement import one_image
 from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.models.card import Card
 from edgekit.runtimes import _tflite as tflite
@@ -262,7 +263,7 @@ def _calibrate(
             qsv_update_func=getattr(updates, UPDATES[settings.calibration]),
         )
     for done, image in enumerate(batches(images, form), start=1):
-        with library(f"calibration image {done} cannot be run"):
+        with library(f"calibration image {done} cannot be run"), one_image():
             calibrator.calibrate({key: [{argument: image}]}, recipe)
         progress(done, len(images), "calibrating")
     ranges: dict[str, Any] = calibrator.get_model_qsvs()

@@ -123,11 +123,11 @@ def endless(helper: Any) -> list[Any]:
     ]
 
 
-def eight_gigabytes(helper: Any) -> list[Any]:
-    """Nodes that make a tensor as large."""
+def eight_gigabytes(helper: Any, numbers: int = 1 << 31) -> list[Any]:
+    """Nodes that make a tensor as large, or of so many numbers."""
     from onnx import numpy_helper
 
-    sides = numpy_helper.from_array(np.array([1, 1 << 31]), "sides")
+    sides = numpy_helper.from_array(np.array([1, numbers]), "sides")
     return [
         helper.make_node("Constant", [], ["sides"], value=sides),
         # Of what is computed, so that no optimiser can make it before.
@@ -288,6 +288,16 @@ def test_a_command_makes_no_tensor_of_8_gb(named: Path, monkeypatch: pytest.Monk
     said = answer(named, "bundle", large, "--out", named / "out")
     assert "fill.onnx needs more memory, or a larger file, than the 2.0 GB" in said
     assert f"export {MEMORY}=4" in said
+
+
+def test_a_command_makes_a_tensor_within_the_limit(
+    named: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit(monkeypatch, measure, 60)
+    large = write_onnx(named / "fill.onnx", lambda helper: eight_gigabytes(helper, 1 << 24))
+    words = ["bundle", str(large), "--out", str(named / "out")]
+    found = CliRunner().invoke(cli, words, env={"EDGEKIT_STORE": str(named / "store")})
+    assert found.exit_code == 0, found.output
 
 
 @pytest.mark.parametrize("name", ["bomb.keras", "sm"])

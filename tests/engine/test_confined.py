@@ -25,6 +25,7 @@ from edgekit.engine import _kernel, confinement
 from edgekit.engine.action import Progress
 from edgekit.engine.confined import ConfinedProcess
 from edgekit.engine.confined_files import take
+from edgekit.engine.confined_program import run_program
 from edgekit.engine.confinement import MEMORY, MINUTES, Confinement, one_image
 from edgekit.errors import InputError, MissingPackage, Unsupported, WeightsError
 
@@ -169,6 +170,37 @@ def loop_in_c_on_one_image(*, into: Path, progress: Progress) -> Said:
 def speak_without_end(*, into: Path, progress: Progress) -> Said:
     while True:
         progress(1, 2, "still here")
+
+
+def work_in_steps(*, into: Path, progress: Progress) -> Said:
+    for step in range(6):
+        progress(step, 6, "working")
+        time.sleep(0.5)
+    return Said(text="done")
+
+
+def run_images(seconds: float, *, into: Path, progress: Progress) -> Said:
+    with one_image() as begin:
+        for _ in range(4):
+            begin()
+            time.sleep(seconds)
+    return Said(text="done")
+
+
+def run_a_program(*, into: Path, progress: Progress) -> Said:
+    inner = into / "inner"
+    inner.mkdir()
+    limits = Confinement("m.onnx", 2 * GIB, seconds=2)
+    lines: list[str] = []
+    write = "try: open('{}', 'w').close()\nexcept OSError as e: print(type(e).__name__)\n"
+    program = "".join(write.format(folder / "a") for folder in (inner, into))
+    code, _ = run_program([sys.executable, "-c", program], inner, limits, lines.append)
+    hangs = [sys.executable, "-c", "import time; time.sleep(60)"]
+    try:
+        run_program(hangs, inner, limits, lines.append)
+    except WeightsError as error:
+        lines.append("no progress" if "no progress" in error.message else error.message)
+    return Said(text="\n".join([str(code), *lines]))
 
 
 def tell(*, into: Path, progress: Progress) -> Said:
@@ -365,6 +397,44 @@ def test_time_beyond_the_limit_is_refused_with_the_variable_that_raises_it(
     with pytest.raises(WeightsError, match=r"m\.onnx is not done after 2 s") as refused:
         run(process, task, limits=limits)
     assert f"export {MINUTES}=20" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [(loop, "makes no progress for 2 s"), (speak_without_end, "is not done after 4 s")],
+)
+def test_long_work_is_ended_where_it_makes_no_progress_and_after_a_day(
+    process: ConfinedProcess,
+    task: Callable[..., Said],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(confinement, "LONG", 2)
+    with pytest.raises(WeightsError, match=words) as refused:
+        run(process, task, limits=Confinement("m.onnx", 2 * GIB, seconds=2, long=True))
+    assert f"export {MINUTES}=20" in str(refused.value.hint)
+
+
+def test_long_work_goes_on_while_it_makes_progress(
+    process: ConfinedProcess, tmp_path: Path
+) -> None:
+    limits = Confinement("m.onnx", 2 * GIB, seconds=2, long=True)
+    assert run(process, work_in_steps, limits=limits, into=tmp_path) == "done"
+
+
+def test_a_further_image_has_its_own_time(process: ConfinedProcess, tmp_path: Path) -> None:
+    limits = Confinement("m.onnx", 2 * GIB, seconds=20)
+    assert run(process, run_images, 0.4, limits=limits, into=tmp_path) == "done"
+    with pytest.raises(WeightsError, match="on one image takes longer than 1 s"):
+        run(process, run_images, 30.0, limits=limits)
+
+
+def test_it_runs_a_program_in_a_narrower_place(process: ConfinedProcess, tmp_path: Path) -> None:
+    """As it does to score what a quantiser made."""
+    (tmp_path / "into").mkdir()
+    told = run(process, run_a_program, into=tmp_path / "into").splitlines()
+    assert told == ["0", "PermissionError", "no progress"]
+    assert [path.name for path in (tmp_path / "into").rglob("a")] == ["a"]
 
 
 def test_one_image_has_a_share_of_the_time_even_where_python_cannot_act(

@@ -27,6 +27,7 @@ from edgekit.data.size import Size
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact
+from edgekit.engine.confinement import confinement
 from edgekit.engine.observer import Silent
 from edgekit.engine.step import Step
 from edgekit.engine.step_id import StepId
@@ -770,6 +771,26 @@ def test_the_check_is_a_step_of_its_own_on_training_images(
     settings = steps["images/check-source"].components["settings"]
     assert settings["calibration"]["samples"] == source_check.IMAGES
     assert list(steps).index("check-source") < list(steps).index("reference")
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "m.keras", "sm/"])
+def test_each_step_that_reads_the_file_is_confined_whatever_an_earlier_one_says_it_is(
+    colours: Path, onnx_file: Path, store: Store, name: str
+) -> None:
+    path = colours / name / ("saved_model.pb" if name == "sm/" else "")
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(onnx_file.read_bytes())
+    via = Variant(runtime="openvino", via="onnxruntime")
+    fields = {"alternatives": (via,)} if name == "m.onnx" else {}
+    plan = planned(colours, recipe_text(name), target("openvino", **fields), store)
+    actions = {type(step.action).__name__: step.action for step in plan.steps}
+    # They read no model, or have the agent do it, which is confined itself.
+    safe = {"SplitData", "DecodeImages", "Validate", "Choose"} & actions.keys()
+    assert {kind for kind, each in actions.items() if each.confinement({})} == {*actions} - safe
+    assert {"LoadForeign", "OnRuntime", "Check"} < actions.keys()
+    assert ("TakeOver" in actions) == (name == "m.onnx")
+    limits = actions["OnRuntime"].confinement({})
+    assert limits == confinement(f"model.weights: {Path(name).name}", long=True)
 
 
 def test_a_suffix_that_hides_a_folder_or_no_suffix_is_explained(

@@ -26,6 +26,7 @@ from edgekit.evidence import Evidence, InvalidityCause
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
+from edgekit.runtimes.contract.named_file import describe_named
 from edgekit.spec.target import machine_of
 
 DEVICE_REPORT = "device-report.json"
@@ -83,6 +84,7 @@ class OnDevice(Action):
     def _bundle(self, inputs: Inputs, runtime: Runtime, folder: Path) -> Bundle:
         model, metadata = inputs["model"], inputs["model"].described_by(CompiledMetadata)
         file = model.file(runtime.file)
+        (described,) = describe_named(runtime, file)
         card = metadata.card
         images = np.load(inputs["images"].file("images.npy"), mmap_mode="r")
         chosen = spread(len(images), SLICE)
@@ -107,7 +109,7 @@ class OnDevice(Action):
             subject=subject_of(
                 file,
                 runtime,
-                runtime.describe(file).operators,
+                described.operators,
                 metadata.precision,
                 card,
                 lineage,

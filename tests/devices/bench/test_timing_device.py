@@ -11,6 +11,7 @@ import pytest
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.action import Context
 from edgekit.engine.artifact import Artifact, Metadata
+from edgekit.engine.confinement import MEMORY
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.choose import Choose, read_choice
@@ -122,6 +123,22 @@ def test_a_device_that_is_killed_for_want_of_memory_is_told(tmp_path: Path, home
     own = python(tmp_path, f'[ "$1" = agent.py ] && sed -i "{killed}" agent.py')
     with pytest.raises(DeviceError, match="mostly for want of memory"):
         time(board_of(Local(home=str(home), python=own)), tmp_path)
+
+
+def test_a_model_that_takes_more_memory_than_it_may_is_told_what_raises_it(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    takes = "s/^        main(/        held = bytearray(1 << 30); main(/"
+    own = python(tmp_path, f'[ "$1" = agent.py ] && sed -i "{takes}" agent.py')
+    board = board_of(Local(home=str(home), python=own))
+    monkeypatch.setenv(MEMORY, "1")
+    with pytest.raises(
+        DeviceError, match=r"pi5: the model needs more memory.* the 1\.0 GB"
+    ) as told:
+        time(board, tmp_path, models := candidates(tmp_path))
+    assert f"export {MEMORY}=2" in str(told.value.hint)
+    monkeypatch.setenv(MEMORY, "2")
+    assert time(board, tmp_path, models).timings
 
 
 def test_a_device_that_restarts(tmp_path: Path) -> None:
