@@ -773,7 +773,7 @@ def test_the_check_is_a_step_of_its_own_on_training_images(
     assert list(steps).index("check-source") < list(steps).index("reference")
 
 
-@pytest.mark.parametrize("name", ["m.onnx", "m.keras", "sm/"])
+@pytest.mark.parametrize("name", ["m.onnx", "sm/"])
 def test_each_step_that_reads_the_file_is_confined_whatever_an_earlier_one_says_it_is(
     colours: Path, onnx_file: Path, store: Store, name: str
 ) -> None:

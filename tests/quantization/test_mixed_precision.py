@@ -32,7 +32,8 @@ class Trials:
         self.culprits = culprits
         self.count = 0
         self.judged = np.zeros((4, 2, 2, 3), np.uint8)
-        self.judged_file, self.calibrated_form, self.progress = Path("images.npy"), None, None
+        self.judged_file, self.calibrated_form = Path("images.npy"), None
+        self.progress = lambda *_: None
         sizes = macs or {}
         operators = [
             Operator(
