@@ -59,6 +59,7 @@ def feeding(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--images", type=FILE, help="A folder of images, for a file from elsewhere."),
         click.option("--mean", callback=triple, help="Of a float input: 0.5 or 0.5,0.5,0.5"),
         click.option("--std", callback=triple, help="The same for the standard deviation."),
+        click.option("--labels", type=FILE, help="Its classes: one name a line, or JSON."),
     )
 
 

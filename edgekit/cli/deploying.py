@@ -48,6 +48,8 @@ def bundle(artifact: Path, out: Path, store: Path | None, **options: Any) -> Non
         pack_bundle(made, out)
         release = made.release()[:16]
         say(f"{out}: {made.info.subject.file}, {made.info.input_source}, release {release}")
+        processor = made.info.machine or "any processor"
+        say(f"For {processor} with Python, numpy and {made.info.runtime}, which are not in it.")
         if not made.info.labelled:
             on_stderr(
                 "without labelled images no accuracy is measured on the device, only whether its "

@@ -13,6 +13,7 @@ from PIL import Image
 
 from edgekit.devices.bundle.from_file import bundle_of_file
 from edgekit.devices.bundle.options import BundleOptions
+from edgekit.errors import InputError
 from tests.brought import brought
 from tests.brought.test_fit import build, ends_of, save_model, write_pictures
 from tests.commands import edgekit
@@ -98,10 +99,14 @@ def test_a_bundle_classifies(folder: Path, tmp_path: Path) -> None:
 
 
 @brought(
-    "Machines", "A bundle of an ONNX file with --mean and --std, to classify photos with", "read"
+    "Machines",
+    "A bundle of an ONNX file with --mean, --std and --labels, to classify photos with",
+    "read",
 )
 def test_a_bundle_of_a_file_from_elsewhere_takes_photos(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("on the left\non the right\n")
     words = ("bundle", "model.onnx", "--mean", "0", "--std", "1", "--out", tmp_path / "bundle")
+    words += ("--labels", tmp_path / "names.txt")
     done = edgekit(*words, cwd=folder, store=folder / "store")
     assert done.returncode == 0, done.stderr
     square = tmp_path / "square.png"
@@ -109,8 +114,17 @@ def test_a_bundle_of_a_file_from_elsewhere_takes_photos(folder: Path, tmp_path: 
     np.save(tmp_path / "square.npy", np.asarray(Image.open(square)))
     program = tmp_path / "bundle/classify.py"
     code, text = classify(program, "square.png", "square.npy", cwd=tmp_path)
-    assert (code, text.split()[1]) == (0, "score"), text
-    assert [line.split()[1] for line in text.splitlines() if "score " in line][0::2] == ["0", "0"]
+    assert code == 0
+    names = [line.split()[2] for line in text.splitlines() if line.startswith("  on the ")]
+    assert names == ["left", "right"] * 2, text
+
+
+def test_labels_that_are_not_the_scores(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.json").write_text('["a", "b", "c"]')
+    (tmp_path / "bundle").mkdir()
+    options = BundleOptions(labels=tmp_path / "names.json")
+    with pytest.raises(InputError, match="names 3 classes, and the model gives 2 scores"):
+        bundle_of_file(folder / "model.onnx", options, tmp_path / "bundle")
 
 
 @brought("Images and folders", "Some broken files among photos, for classify.py", "told: goes on")

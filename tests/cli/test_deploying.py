@@ -49,6 +49,9 @@ def test_deploy_to_two_and_back(folder: Path) -> None:
 def test_a_bundle_of_random_inputs_says_so(folder: Path) -> None:
     done = edgekit("bundle", "means.onnx", "--out", "b")
     assert "means.onnx, 16 random inputs, seed 0, release" in done.stdout
+    assert (
+        "For any processor with Python, numpy and onnxruntime, which are not in it" in done.stdout
+    )
     assert "no accuracy is measured on the device" in done.stderr
     assert "--images" not in done.stderr  # which have no labels either
 

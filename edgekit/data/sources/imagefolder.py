@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import Literal
 
+from edgekit.data.class_list import read_class_list
 from edgekit.data.labels import same_form, yaml_list
 from edgekit.data.problem import DataProblem, ProblemKind
-from edgekit.data.sources._class_list import read_class_list
 from edgekit.data.sources._csv_table import read_table
 from edgekit.data.sources._folder import list_folder
 from edgekit.data.sources.base import Listing, Source

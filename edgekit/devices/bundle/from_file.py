@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.build_folder.float_twin import InspectOptions, input_form
+from edgekit.data.class_list import read_class_list
 from edgekit.data.framing import Framing
 from edgekit.data.images import decode_folder
+from edgekit.data.labels import refuse_control_characters
 from edgekit.data.size import Size
 from edgekit.devices.bundle.bundle import Bundle, write_bundle
 from edgekit.devices.bundle.bundled_model import subject_of
@@ -35,8 +37,8 @@ def bundle_of_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
     """The bundle of a model file, made in an empty folder.
 
     Raises:
-        InputError: it is no model file that is known, its sides are not fixed, or it takes no
-            images.
+        InputError: it is no model file that is known, its sides are not fixed, it takes no
+            images, or gives other scores than classes were named.
     """
     runtime = _runtime_of(path)
     described = _described(path, runtime)
@@ -59,7 +61,7 @@ def bundle_of_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
         form=form,
         photos=_photos(path, port, options),
         subject=subject_of(path, runtime, described.operators, None, None, None),
-        classes=(),
+        classes=_classes(options.labels, outcome.scores["model"].shape[1]),
         output=described.output,
         scores=_meaning(outcome.scores["model"], described.output, runtime.name),
         images=len(inputs),
@@ -70,6 +72,22 @@ def bundle_of_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
     )
     copied = {file.name: file for file in (path, *_beside(path, runtime))}
     return write_bundle(into, info, copied, inputs, None, outcome.scores["model"])
+
+
+def _classes(labels: Path | None, scores: int) -> tuple[str, ...]:
+    """
+    Raises:
+        InputError: the file does not name a class for each score.
+    """
+    if labels is None:
+        return ()
+    classes = read_class_list(labels, set(), "--labels")
+    if len(classes) != scores:
+        raise InputError(
+            f"--labels: {labels} names {len(classes)} classes, and the model gives {scores} scores"
+        )
+    refuse_control_characters(classes)
+    return tuple(classes)
 
 
 def _meaning(scores: NDArray[np.float32], output: Port, runtime: str) -> ScoreMeaning | None:

@@ -162,7 +162,9 @@ def _refuse_feeding(folder: Path, options: BundleOptions) -> None:
     Raises:
         InputError: an option that tells how a file from elsewhere is fed.
     """
-    passed = [name for name in ("images", "mean", "std") if getattr(options, name) is not None]
+    passed = [
+        name for name in ("images", "mean", "std", "labels") if getattr(options, name) is not None
+    ]
     if passed:
         raise InputError(
             f"{folder} is of a build, which knows its images and its input: "

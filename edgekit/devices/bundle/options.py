@@ -21,3 +21,5 @@ class BundleOptions:
     """A folder of images, for a file from elsewhere."""
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
+    labels: Path | None = None
+    """A file of class names in the order of its scores."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.data.sources._class_list import read_class_list
+from edgekit.data.class_list import read_class_list
 from edgekit.errors import DataError
 from tests.mutations import damaged, fuzz, json_texts, refusals
 

@@ -26,23 +26,24 @@ INSIDE = ("id2label", "label2id", "class_to_idx", "class_indices", "label_names"
 Indexed = list[tuple[int, str]]
 
 
-def read_class_list(path: Path, found: set[str]) -> list[str]:
+def read_class_list(path: Path, found: set[str], key: str = KEY) -> list[str]:
     """Class names in the order of the scores.
 
     Args:
         found: the labels of the images. They decide where a list has two names for each class.
+        key: of the recipe, or the option, under which the file is named.
 
     Raises:
         DataError: the file cannot be read, has none of the known forms, or fits two of them.
     """
-    text = read_text(path, KEY)
+    text = read_text(path, key)
     if path.suffix.lower() != ".json":
         return _lines(text, found)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{KEY}: {path} is not valid JSON: {error}") from None
-    return _choose(list(_readings(value)), found, path)
+        raise DataError(f"{key}: {path} is not valid JSON: {error}") from None
+    return _choose(list(_readings(value)), found, path, key)
 
 
 def _lines(text: str, found: set[str]) -> list[str]:
@@ -52,10 +53,10 @@ def _lines(text: str, found: set[str]) -> list[str]:
     return [line if line in found else line.strip() for line in lines if line.strip()]
 
 
-def _choose(readings: list[Indexed], found: set[str], path: Path) -> list[str]:
+def _choose(readings: list[Indexed], found: set[str], path: Path, key: str) -> list[str]:
     """The one way to read a file that gives every label a place."""
     if not readings:
-        raise DataError(f"{KEY}: {path} is no list of class names", hint=f"expected {FORMS}")
+        raise DataError(f"{key}: {path} is no list of class names", hint=f"expected {FORMS}")
     orders = _orders(readings)
     if not orders:
         last = len(readings[0]) - 1
@@ -64,7 +65,7 @@ def _choose(readings: list[Indexed], found: set[str], path: Path) -> list[str]:
     if len(fitting) > 1:
         ways = " or ".join(", ".join(order[:3]) for order in fitting)
         raise DataError(
-            f"{KEY}: {path} can be read in two ways: {ways}",
+            f"{key}: {path} can be read in two ways: {ways}",
             hint=f"write the classes as a list: {json.dumps(fitting[0], ensure_ascii=False)}",
         )
     return list((fitting or orders)[0])
