@@ -46,11 +46,14 @@ def check_input(path: Path, size: Size, channels: Channels) -> None:
 
 
 def _keras_shape(config: Any) -> Sequence[Any]:
-    for entry in _keras_config.entries(config):
+    """Of the first layer, at any depth: a later one that tells a shape takes no images."""
+    while isinstance(config, dict) and isinstance(options := config.get("config"), dict):
         for key in KERAS_SHAPES:
-            if isinstance(entry.get(key), list):
-                shape: list[Any] = entry[key]
+            if isinstance(options.get(key), list):
+                shape: list[Any] = options[key]
                 return shape
+        layers = options.get("layers")
+        config = layers[0] if isinstance(layers, list) and layers else None
     return ()
 
 

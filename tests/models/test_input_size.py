@@ -25,12 +25,18 @@ def onnx_file(folder: Path, *shape: Any) -> Path:
     return path
 
 
-def keras_file(folder: Path, *shape: Any, key: str = "batch_shape") -> Path:
+def keras_file(
+    folder: Path, *shape: Any, key: str = "batch_shape", before: tuple[Any, ...] = ()
+) -> Path:
+    """
+    Args:
+        before: layers in front of the one that tells its shape.
+    """
     h5py = pytest.importorskip("h5py")
-    layers = [{"class_name": "InputLayer", "config": {key: shape} if key else {}}]
+    layers = [{"class_name": "InputLayer", "config": {key: shape}}]
     path = folder / "m.h5"
     with h5py.File(path, "w") as file:
-        config = {"class_name": "Sequential", "config": {"layers": layers}}
+        config = {"class_name": "Sequential", "config": {"layers": [*before, *layers]}}
         file.attrs["model_config"] = json.dumps(config)
     return path
 
@@ -38,6 +44,13 @@ def keras_file(folder: Path, *shape: Any, key: str = "batch_shape") -> Path:
 @pytest.mark.parametrize("key", ["batch_shape", "batch_input_shape"])
 def test_the_size_of_a_keras_file(tmp_path: Path, key: str) -> None:
     assert input_size(keras_file(tmp_path, None, 64, 80, 3, key=key)) == Size(64, 80)
+
+
+def test_the_size_of_a_model_in_a_model(tmp_path: Path) -> None:
+    inner = {"class_name": "InputLayer", "config": {"batch_shape": [None, 64, 80, 3]}}
+    first = {"class_name": "Sequential", "config": {"layers": [inner]}}
+    path = keras_file(tmp_path, None, 9, 9, 8, before=(first,))
+    assert input_size(path) == Size(64, 80)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +80,8 @@ def test_what_a_file_can_take_passes(
 
 
 def test_what_does_not_tell_passes(tmp_path: Path) -> None:
-    check_input(keras_file(tmp_path, key=""), Size(32, 48), "rgb")
+    first = {"class_name": "Conv2D", "config": {"filters": 8}}
+    check_input(keras_file(tmp_path, None, 9, 9, 8, before=(first,)), Size(32, 48), "rgb")
     check_input(tmp_path, Size(32, 48), "rgb")  # as the folder of a SavedModel
 
 
