@@ -106,8 +106,8 @@ def test_a_bundle_classifies(folder: Path, tmp_path: Path) -> None:
 def test_a_bundle_of_a_file_from_elsewhere_takes_photos(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("on the left\non the right\n")
     words = ("bundle", "model.onnx", "--mean", "0", "--std", "1", "--out", tmp_path / "bundle")
-    words += ("--labels", tmp_path / "names.txt")
-    done = edgekit(*words, cwd=folder, store=folder / "store")
+    labels = ("--labels", tmp_path / "names.txt")
+    done = edgekit(*words, *labels, cwd=folder, store=folder / "store")
     assert done.returncode == 0, done.stderr
     square = tmp_path / "square.png"
     Image.open(next(folder.glob("images/val/left/*"))).resize((32, 32)).save(square)
