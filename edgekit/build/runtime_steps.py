@@ -49,7 +49,9 @@ class OnRuntime(RuntimeStep):
         return (*self.stage.used_libraries(), *self.runtime.libraries)
 
     def settings(self) -> Json:
+        made_for = {"made_for": self.runtime.made_for} if self.runtime.made_for else {}
         return {
+            **made_for,
             **self.stage.settings_for(self.runtime, self.variant),
             "stage_version": self.stage.version,
             **super().settings(),

@@ -56,7 +56,7 @@ class VariantSteps:
         for stage in stages:
             runtime = self._runtime()
             if self.variant.via and stage.images:
-                runtime = find_runtimes()[self.variant.via]()
+                runtime = self._made(self.variant.via)
                 compiled = self.draft.steps[source.model].inputs
                 name = self._id(f"compile-{runtime.name}")
                 model = self._add(name, Compile(runtime, self._source), compiled)
@@ -90,7 +90,10 @@ class VariantSteps:
         return self.draft.recipe.model
 
     def _runtime(self) -> Runtime:
-        return find_runtimes()[self.variant.runtime]()
+        return self._made(self.variant.runtime)
+
+    def _made(self, runtime: str) -> Runtime:
+        return find_runtimes()[runtime]().for_target(self.target.device, self.target.isa)
 
     def _id(self, name: str, folder: str = "") -> StepId:
         return StepId(name, target=self.target.name, variant=folder or self.variant.name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,12 +62,14 @@ class Histogram:
 def _sample(flat: NDArray[np.float32]) -> NDArray[np.float32]:
     """One value at random of each of SAMPLED_VALUES equal parts. A fixed stride would fall into
     step with the channels, and see the same few of them at every position."""
-    if flat.size <= SAMPLED_VALUES:
-        return flat
-    part = flat.size / SAMPLED_VALUES
-    random = np.random.default_rng(flat.size).random(SAMPLED_VALUES)
-    places = ((np.arange(SAMPLED_VALUES) + random) * part).astype(np.int64)
-    return flat[np.minimum(places, flat.size - 1)]
+    return flat if flat.size <= SAMPLED_VALUES else flat[_sampled_places(flat.size)]
+
+
+@lru_cache(maxsize=64)
+def _sampled_places(size: int) -> NDArray[np.int64]:
+    random = np.random.default_rng(size).random(SAMPLED_VALUES)
+    places = ((np.arange(SAMPLED_VALUES) + random) * (size / SAMPLED_VALUES)).astype(np.int64)
+    return np.minimum(places, size - 1)
 
 
 def collect(tensors: Iterable[dict[str, NDArray[np.float32]]]) -> dict[str, Histogram]:

@@ -179,7 +179,8 @@ class QuantizationTrials:
 
     def finds_ranges(self, settings: Quantization) -> bool:
         """Whether the calibration is edgekit's own and not the library's."""
-        return settings.calibration not in self.runtime.calibrations
+        runtime = self.runtime
+        return runtime.calibrates_slowly or settings.calibration not in runtime.calibrations
 
     def try_out(self, config: QuantizationConfig) -> TrialResult:
         """That a file cannot be made, or does not run, is a result here: int8 breaks some operators

@@ -10,7 +10,7 @@ from edgekit.evaluation.source_check import SourceCheckMetadata
 from edgekit.evidence import Evidence
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
-from edgekit.spec.target import Target
+from edgekit.spec.target import Target, machine_of
 from edgekit.stages.quantize import MIN_HELD_BACK
 
 MANY_OBLONG = 0.25
@@ -21,8 +21,8 @@ BUSY = (
     "model. When the machine is quiet, build again with {force}."
 )
 SATURATES = (
-    "OpenVINO's int8 with exact integer sums: on an x86 processor without VNNI its sums saturate, "
-    "so its accuracy here may be below the target's. The other runtimes' scores are exact."
+    "That OpenVINO's int8 is as accurate on an x86 processor without VNNI: its sums may saturate "
+    "there, and scores here are those of exact sums. The file is made for {made_for}."
 )
 
 
@@ -72,13 +72,21 @@ def _not_measured(target: TargetResult) -> list[str]:
         return _disturbed(target)
     environment = target.rows[-1].validation.environment
     int8 = environment.get("int8_instructions", [])
-    saturates = not int8 and any(find_runtimes()[row.row.runtime].saturates for row in target.rows)
     elsewhere = (
         _latency_elsewhere(target, int8)
         if target.plan.target.device == "CPU"
         else _other_device(target.plan.target)
     )
-    return [*_disturbed(target), *([SATURATES] if saturates else []), elsewhere]
+    return [*_disturbed(target), *_saturating(target), elsewhere]
+
+
+def _saturating(target: TargetResult) -> list[str]:
+    spec = target.plan.target
+    if spec.device != "CPU" or machine_of(spec.isa) not in (None, "x86_64"):
+        return []
+    runtimes = {row.row.runtime: find_runtimes()[row.row.runtime]() for row in target.rows}
+    made = [r.for_target(spec.device, spec.isa).made_for for r in runtimes.values() if r.saturates]
+    return [SATURATES.format(made_for=each) for each in made]
 
 
 def _disturbed(target: TargetResult) -> list[str]:

@@ -1,4 +1,4 @@
-"""An OpenVINO graph: give its operators names that last, find fragile ones, fold the input."""
+"""An OpenVINO graph: walk it, give its operators names that last, find fragile ones."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from edgekit.runtimes.contract.input_form import PixelGrid
-
 INPUT, OUTPUT = "image", "scores"
 CONVOLUTIONS = {
     "Convolution",
@@ -18,7 +16,6 @@ CONVOLUTIONS = {
     "GroupConvolutionBackpropData",
 }
 ENDS = {"Parameter", "Constant", "Result"}
-LEVELS = 256
 LONG_NEGATIVE_TAIL = {"Swish", "HSwish", "Gelu", "Mish", "Elu", "PRelu"}
 """Activations whose values are far from symmetric about zero."""
 CARRIES_A_SUM = {
@@ -239,86 +236,3 @@ def _shorten(name: str, kind: str) -> str:
 def _scope(op: Any, scopes: dict[str, str]) -> str:
     tensors = sorted(op.output(0).get_names())
     return max((scopes[t] for t in tensors if t in scopes), default="")
-
-
-def input_quantizer(model: Any) -> Any:
-    """The one FakeQuantize behind the input, a change of layout between them or not; or None."""
-    op = model.get_parameters()[0]
-    while True:
-        readers = [reader for reader, _ in consumers(op)]
-        if len(readers) != 1:
-            return None
-        op = readers[0]
-        if op.get_type_name() == "FakeQuantize":
-            return op
-        if op.get_type_name() not in {"Transpose", "Convert"}:
-            return None
-
-
-def pin(quantizer: Any, grid: PixelGrid) -> None:
-    """Make the quantiser's 256 levels the pixels themselves."""
-    ends = [grid.scale * (pixel - grid.zero_point) for pixel in (0, 255)]
-    _set_ranges(quantizer, {1: ends[0], 2: ends[1], 3: ends[0], 4: ends[1]})
-
-
-def set_ranges(model: Any, ranges: dict[str, tuple[float, float]]) -> None:
-    """Let activation quantisers span what `ranges` says of the operator they quantise.
-
-    A quantiser stays as it was made: symmetric where NNCF made it so, from zero where the values
-    are, and zero is one of its levels.
-    """
-    live = computed(model)
-    for op in model.get_ops():
-        if op.get_type_name() != "FakeQuantize" or op.get_name() not in live:
-            continue
-        before = op.input_value(0)
-        port = before.get_index()
-        source = before.get_node().get_friendly_name() + (f".{port}" if port else "")
-        if source in ranges and op.get_attributes()["levels"] == LEVELS:
-            low, high = _ends_like(op, *ranges[source])
-            _set_ranges(op, {1: low, 2: high, 3: low, 4: high})
-
-
-def _ends_like(quantizer: Any, low: float, high: float) -> tuple[float, float]:
-    """The least range that holds `low` to `high` and suits a quantiser.
-
-    NNCF's symmetric ones have 128 levels below zero and 127 above it; in any other, the range is
-    moved until zero is a level.
-    """
-    was_low, was_high = (float(end.get_data().min()) for end in sources(quantizer)[1:3])
-    if was_low < 0 and abs(was_low * 127 / 128 + was_high) < 1e-4 * was_high:
-        high = max(high, -low * 127 / 128) or 1e-6
-        return -high * 128 / 127, high
-    step = max(high - low, 1e-6) / (LEVELS - 1)
-    zero_point = round(-low / step)
-    return -zero_point * step, (LEVELS - 1 - zero_point) * step
-
-
-def take_codes(model: Any, grid: PixelGrid | None) -> bool:
-    """Let the input's quantiser read pixels, where its levels are the pixels; else change nothing.
-
-    It then maps 0 to 255 onto real values: the input's normalisation costs no operator.
-    """
-    import numpy as np
-
-    quantizer = input_quantizer(model)
-    if grid is None or quantizer is None or quantizer.get_attributes()["levels"] != LEVELS:
-        return False
-    ends = [grid.scale * (pixel - grid.zero_point) for pixel in (0, 255)]
-    found = [source.get_data().ravel() for source in sources(quantizer)[1:]]
-    # ONNX Runtime's file has them by way of its own roundings.
-    if any(low.size > 1 for low in found) or not np.allclose(np.ravel(found), ends * 2, rtol=1e-5):
-        return False
-    _set_ranges(quantizer, {1: 0.0, 2: 255.0})
-    return True
-
-
-def _set_ranges(quantizer: Any, values: dict[int, float]) -> None:
-    import numpy as np
-    from openvino import opset13
-
-    for index, value in values.items():
-        shape = quantizer.input(index).get_shape()
-        constant = opset13.constant(np.full(tuple(shape), value, np.float32))
-        constant.set_friendly_name(f"{quantizer.get_friendly_name()}/{index}")
-        quantizer.input(index).replace_source_output(constant.output(0))

@@ -38,6 +38,16 @@ class Runtime(Compiler, Reader, Microbenchmark):
     """Patterns of zeros in the weights, as `sparsify` names them, that it was measured to be faster
     with (tests/benchmarks/sparsity.py)."""
 
+    def for_target(self, device: str, isa: str | None) -> Runtime:
+        """The runtime as it makes files for a target: what it runs on, and its instruction set as
+        the target names it."""
+        return self
+
+    @property
+    def made_for(self) -> str:
+        """The processors that its int8 files are made for, where it makes a difference."""
+        return ""
+
     @classmethod
     def device_for(cls, device: str) -> str:
         """A target's device if the runtime can run on it; else the CPU, on which all run."""

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from unittest.mock import patch
 
 from edgekit.engine.action import Progress
 from edgekit.engine.temporary import temporary_folder
-from edgekit.errors import DeviceError, EdgekitError, Unsupported
+from edgekit.errors import DeviceError, Unsupported
 from edgekit.models.card import Card
 from edgekit.models.source import Format
 from edgekit.runtimes import _onnx_single_layer, _openvino_tensors
 from edgekit.runtimes import _openvino_convert as convert
 from edgekit.runtimes import _openvino_graph as graph
+from edgekit.runtimes import _openvino_ranges as ranges
 from edgekit.runtimes import _openvino_read as read
+from edgekit.runtimes._openvino_nncf import quiet, with_quantizers
 from edgekit.runtimes._openvino_unsupported import unsupported_reasons
 from edgekit.runtimes.base import CompilesAhead, TakesOver
 from edgekit.runtimes.contract.description import Activation, Description
-from edgekit.runtimes.contract.input_form import InputForm, Io, batches, pixel_grid, preprocessing
+from edgekit.runtimes.contract.input_form import InputForm, Io, pixel_grid, preprocessing
 from edgekit.runtimes.contract.microbenchmark import Layer
 from edgekit.runtimes.contract.settings import CalibrationMethod, Precision, Quantization
 
@@ -32,10 +30,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class OpenVino(TakesOver, CompilesAhead):
-    """openvino's own converters to compile, NNCF for int8."""
+ANY_X86 = "x86 processors with and without VNNI (7-bit weights but in depthwise layers)"
+EXACT_SUMS = "NPUs, GPUs, Arm, and x86 processors with VNNI or AMX (8-bit weights)"
+HAVE_EXACT_SUMS = ("arm", "vnni", "amx")
+"""Parts of an instruction set's name."""
 
-    version: ClassVar[int] = 2
+
+class OpenVino(TakesOver, CompilesAhead):
+    """openvino's own converters to compile, NNCF for int8.
+
+    Args:
+        exact_sums: files are for processors that add products of int8 in 32 bits. Others add two of
+            them in 16 bits, which saturate unless weights have 7 bits (NNCF's overflow fix).
+    """
+
+    def __init__(self, exact_sums: bool = True) -> None:
+        self.exact_sums = exact_sums
+
+    version: ClassVar[int] = 3
     name: ClassVar[str] = "openvino"
     file: ClassVar[str] = "model.xml"
     companions: ClassVar[tuple[str, ...]] = ("model.bin",)
@@ -50,17 +62,22 @@ class OpenVino(TakesOver, CompilesAhead):
     takes_over_from: ClassVar[tuple[str, ...]] = ("onnxruntime",)
     precisions: ClassVar[tuple[Precision, ...]] = ("int8", "float16")
     quantizers: ClassVar[tuple[str, ...]] = ("nncf",)
-    calibrations: ClassVar[tuple[CalibrationMethod, ...]] = (
-        "minmax",
-        "moving_average",
-        "percentile",
-    )
+    calibrations: ClassVar[tuple[CalibrationMethod, ...]] = ("minmax",)
+    calibrates_slowly: ClassVar[bool] = True
     corrects_bias: ClassVar[bool] = True
+
+    def for_target(self, device: str, isa: str | None) -> OpenVino:
+        named = any(part in (isa or "").lower() for part in HAVE_EXACT_SUMS)
+        return OpenVino(exact_sums=device != "CPU" or named)
+
+    @property
+    def made_for(self) -> str:
+        return EXACT_SUMS if self.exact_sums else ANY_X86
 
     def compile(self, model: Any, card: Card, into: Path, progress: Progress) -> InputForm:
         progress(0, 1, "converting to OpenVINO")
         read.need("openvino", "compile")
-        with _quiet():
+        with quiet():
             if isinstance(model, Path):
                 converted = convert.from_file(model, card)
             else:
@@ -86,11 +103,13 @@ class OpenVino(TakesOver, CompilesAhead):
         grid = pixel_grid(card)
         form = grid.form if grid else plain
         known = {op.get_friendly_name() for op in model.get_ops()}
-        quantized = _quantize(model, images, form, settings, progress)
-        graph.set_ranges(quantized, settings.ranges or {})
-        quantizer = graph.input_quantizer(quantized)
+        quantized = with_quantizers(source, images, form, settings, progress)
+        ranges.set_ranges(quantized, settings.ranges or {})
+        quantizer = ranges.input_quantizer(quantized)
         if grid and quantizer is not None:
-            graph.pin(quantizer, grid)
+            ranges.pin(quantizer, grid)
+        ranges.put_weights_on_grid(quantized, seven_bits=not self.exact_sums)
+        quantized.set_rt_info(self.made_for, ["edgekit", "made_for"])
         graph.halve_floats(quantized)
         graph.tidy(quantized, known)
         self._save(quantized, into)
@@ -113,7 +132,7 @@ class OpenVino(TakesOver, CompilesAhead):
         model = read.load(source)
         known = {op.get_friendly_name() for op in model.get_ops()}
         if io == "uint8":
-            folds = graph.take_codes(model, pixel_grid(card))
+            folds = ranges.take_codes(model, pixel_grid(card))
             model = _take_pixels(model, None if folds else form)
         graph.tidy(model, known)
         about = preprocessing(card, form, labels, io)
@@ -130,7 +149,7 @@ class OpenVino(TakesOver, CompilesAhead):
     def take_over(self, source: Path, into: Path) -> None:
         """Read an int8 .onnx file of ONNX Runtime's, whose input is normalised float32 NHWC."""
         read.need("openvino", "take over")
-        with _quiet():
+        with quiet():
             self._save(convert.from_file(source, None), into)
 
     def precompile(self, path: Path, device: str, into: Path) -> dict[str, str]:
@@ -166,7 +185,7 @@ class OpenVino(TakesOver, CompilesAhead):
     def single_layer_model(self, layer: Layer, integer: bool, into: Path) -> None:
         openvino = read.need("openvino", "a model of one layer")
         read.need("onnx", "a model of one layer")
-        with _quiet(), temporary_folder() as folder:
+        with quiet(), temporary_folder() as folder:
             _onnx_single_layer.write(layer, integer, folder / "layer.onnx", float_frame=True)
             self._save(openvino.convert_model(folder / "layer.onnx"), into)
 
@@ -174,100 +193,6 @@ class OpenVino(TakesOver, CompilesAhead):
         import openvino
 
         openvino.save_model(model, into / self.file, compress_to_fp16=float16)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the converters' remarks off the terminal.
-
-    sys.stdout stays as it is, for the caller's progress display writes to it meanwhile.
-    """
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
-
-
-def _quantize(
-    model: Any,
-    images: NDArray[np.uint8],
-    form: InputForm,
-    settings: Quantization,
-    progress: Progress,
-) -> Any:
-    nncf, openvino = read.need("nncf", "quantize"), read.need("openvino", "quantize")
-
-    def feed(numbered: tuple[int, Any]) -> Any:
-        number, image = numbered
-        progress(number, len(images), "calibrating")
-        return image
-
-    prepared = list(enumerate(batches(images, form), start=1))
-    presets = nncf.QuantizationPreset
-    # NNCF makes a core for each model it runs, and they overlap.
-    with _quiet(), _no_bars(), patch.object(openvino, "Core", return_value=read.core()):
-        try:
-            return nncf.quantize(
-                model,
-                nncf.Dataset(prepared, feed),
-                preset=presets.MIXED if graph.is_asymmetric(model) else presets.PERFORMANCE,
-                target_device=nncf.TargetDevice.NPU,
-                subset_size=len(images),
-                ignored_scope=nncf.IgnoredScope(names=list(settings.float_ops)),
-                advanced_parameters=_advanced(nncf, settings),
-            )
-        except nncf.ValidationError as error:
-            raise EdgekitError(
-                f"NNCF cannot quantise the model: {error}",
-                hint="float_ops are names of operators of the compiled float model",
-            ) from error
-
-
-def _advanced(nncf: Any, settings: Quantization) -> Any:
-    """NNCF's parameters of the calibration: how ranges are read from an image, and joined.
-
-    Its average is over the extremes of all images; its percentile is taken in each image, and
-    averaged likewise.
-    """
-    import copy
-
-    from nncf.quantization.advanced_parameters import QuantizationParameters
-    from nncf.quantization.range_estimator import RangeEstimatorParametersSet as Estimators
-
-    # With ranges given, whatever NNCF finds is replaced.
-    calibration = "minmax" if settings.ranges else settings.calibration
-    known = {
-        "minmax": Estimators.MINMAX,
-        "moving_average": Estimators.MEAN_MINMAX,
-        "percentile": Estimators.MEAN_QUANTILE,
-    }
-    estimator = copy.deepcopy(known[calibration])
-    if calibration == "percentile":
-        left_out = 1 - settings.percentile / 100
-        estimator.min.quantile_outlier_prob = estimator.max.quantile_outlier_prob = left_out
-    return nncf.AdvancedQuantizationParameters(
-        activations_range_estimator_params=estimator,
-        weights_quantization_params=QuantizationParameters(per_channel=settings.per_channel),
-    )
-
-
-@contextlib.contextmanager
-def _no_bars() -> Iterator[None]:
-    """NNCF draws progress bars of its own, which no option turns off."""
-    from functools import partialmethod
-
-    from nncf.common.logging.track_progress import track
-
-    original = track.__init__
-    track.__init__ = partialmethod(original, disable=True)
-    try:
-        yield
-    finally:
-        track.__init__ = original
 
 
 def _take_pixels(model: Any, form: InputForm | None) -> Any:

@@ -279,21 +279,11 @@ def test_labels_and_preprocessing_are_read_from_the_model(build: Build) -> None:
     assert model.get_rt_info(["model_info", "labels"]).value == "intact hair_crack"
 
 
-@pytest.mark.parametrize(
-    "settings", [{"calibration": "moving_average"}, {"calibration": "percentile"}]
-)
-def test_every_calibration_gives_ranges_of_its_own(build: Build, settings: dict[str, Any]) -> None:
+def test_nncf_draws_nothing_on_the_terminal(build: Build) -> None:
     terminal = io.StringIO()
     with contextlib.redirect_stdout(terminal), contextlib.redirect_stderr(terminal):
-        build.quantize(settings["calibration"], ALIKE, **settings)
+        build.quantize("quiet", IMAGENET, float_ops=("classifier/MatMul",))
     assert terminal.getvalue() == ""
-    assert ranges(build.path(settings["calibration"])) != ranges(build.path("grid"))
-
-
-def ranges(path: Path) -> list[float]:
-    ops = openvino.Core().read_model(path).get_ordered_ops()
-    highs = [op.input_value(2).get_node() for op in ops if op.get_type_name() == "FakeQuantize"]
-    return [float(high.get_data().max()) for high in highs]
 
 
 def test_weights_may_share_one_scale(build: Build) -> None:
@@ -391,8 +381,6 @@ def test_an_int8_onnx_file_is_adopted(tmp_path: Path) -> None:
     assert described.per_channel
     assert described.operators[0].kind == "Convolution"
     assert str(tmp_path) not in (tmp_path / "baked" / RUNTIME.file).read_text()
-    if not agent.int8_instructions():
-        pytest.skip("OpenVINO's int8 sums saturate on this processor: it has no dot products")
     run = agent.open_onnxruntime(str(tmp_path / "int8" / other.file), 1, True)
     expected = np.concatenate([run(form.prepare(i[np.newaxis])) for i in IMAGES])
     assert distance(scores(tmp_path / "baked" / RUNTIME.file, IMAGES), expected) < 0.3

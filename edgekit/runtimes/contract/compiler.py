@@ -29,6 +29,9 @@ class Compiler(Identity, ABC):
     calibrations: ClassVar[tuple[CalibrationMethod, ...]]
     """The calibration methods of its default quantiser's own, its default first; the others of
     `ranges.METHODS` reach it as `Quantization.ranges`."""
+    calibrates_slowly: ClassVar[bool] = False
+    """Its default quantiser is given `Quantization.ranges` whatever the method: found outside,
+    they cost a fraction of the time."""
     corrects_bias: ClassVar[bool] = False
     """Its default quantiser removes the mean error that rounding leaves in a layer's output."""
 

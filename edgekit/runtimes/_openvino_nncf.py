@@ -1,0 +1,144 @@
+"""NNCF on an OpenVINO model: where quantisers stand, which is found once for each float model."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from edgekit.engine.action import Progress
+from edgekit.errors import EdgekitError
+from edgekit.runtimes import _openvino_graph as graph
+from edgekit.runtimes import _openvino_read as read
+from edgekit.runtimes.contract.input_form import InputForm, batches
+from edgekit.runtimes.contract.settings import Quantization
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BIAS_IMAGES = 32
+"""That NNCF sees where ranges are given: it removes the mean error of rounding from biases."""
+KEPT = 4
+"""Models with their quantisers in place that are held in memory."""
+
+
+def with_quantizers(
+    source: Path,
+    images: NDArray[np.uint8],
+    form: InputForm,
+    settings: Quantization,
+    progress: Progress,
+) -> Any:
+    """The float model with NNCF's FakeQuantize operators; weights are float before theirs.
+
+    Where the settings bring ranges, NNCF's own are placeholders, and it runs once for all ranges of
+    the same model, images and `float_ops`.
+
+    Raises:
+        EdgekitError: NNCF cannot quantise the model.
+    """
+    estimates = settings.ranges is None
+    seen = images if estimates else images[:BIAS_IMAGES]
+    digest = hashlib.sha256(seen.tobytes())
+    for path in (source, source.with_suffix(".bin")):
+        digest.update(path.read_bytes())
+    key = (digest.hexdigest(), settings.float_ops, settings.per_channel, estimates, form)
+    return _placed(_Job(key, source, seen, progress)).clone()
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Equal to another of the same `key`, which all else follows from."""
+
+    key: tuple[str, tuple[str, ...], bool, bool, InputForm]
+    source: Path = field(compare=False)
+    images: NDArray[np.uint8] = field(compare=False)
+    progress: Progress = field(compare=False)
+
+
+@lru_cache(maxsize=KEPT)
+def _placed(job: _Job) -> Any:
+    nncf, openvino = read.need("nncf", "quantize"), read.need("openvino", "quantize")
+    _, float_ops, per_channel, estimates, form = job.key
+
+    def feed(numbered: tuple[int, Any]) -> Any:
+        number, image = numbered
+        job.progress(number, len(job.images), "calibrating")
+        return image
+
+    model = read.load(job.source)
+    prepared = list(enumerate(batches(job.images, form), start=1))
+    presets = nncf.QuantizationPreset
+    # NNCF makes a core for each model it runs, and they overlap.
+    with quiet(), _no_bars(), patch.object(openvino, "Core", return_value=read.core()):
+        try:
+            return nncf.quantize(
+                model,
+                nncf.Dataset(prepared, feed),
+                preset=presets.MIXED if graph.is_asymmetric(model) else presets.PERFORMANCE,
+                target_device=nncf.TargetDevice.NPU,
+                subset_size=len(job.images),
+                ignored_scope=nncf.IgnoredScope(names=list(float_ops)),
+                advanced_parameters=_advanced(nncf, per_channel, estimates),
+            )
+        except nncf.ValidationError as error:
+            raise EdgekitError(
+                f"NNCF cannot quantise the model: {error}",
+                hint="float_ops are names of operators of the compiled float model",
+            ) from error
+
+
+def _advanced(nncf: Any, per_channel: bool, estimates: bool) -> Any:
+    """The overflow fix halves the resolution of weights for processors whose sums saturate."""
+    from nncf.quantization.advanced_parameters import QuantizationParameters
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet as Estimators
+
+    return nncf.AdvancedQuantizationParameters(
+        # Where biases alone are to be corrected, for typical images and not for an outlier.
+        activations_range_estimator_params=Estimators.MINMAX
+        if estimates
+        else Estimators.MEAN_MINMAX,
+        activations_quantization_params=QuantizationParameters(per_channel=False),
+        weights_quantization_params=QuantizationParameters(per_channel=per_channel),
+        overflow_fix=nncf.OverflowFix.DISABLE,
+        backend_params={"compress_weights": False},
+    )
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the converters' remarks off the terminal.
+
+    sys.stdout stays as it is, for the caller's progress display writes to it meanwhile.
+    """
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+@contextlib.contextmanager
+def _no_bars() -> Iterator[None]:
+    """NNCF draws progress bars of its own, which no option turns off."""
+    from functools import partialmethod
+
+    from nncf.common.logging.track_progress import track
+
+    original = track.__init__
+    track.__init__ = partialmethod(original, disable=True)
+    try:
+        yield
+    finally:
+        track.__init__ = original
