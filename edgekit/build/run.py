@@ -197,11 +197,15 @@ class _TargetRun:
             return
         kept = {role: id for role, id in step.inputs.items() if role in ("images", *contenders)}
         try:
-            self.result.choice = read_choice(self.executor.perform(step, kept))
+            choice = read_choice(self.executor.perform(step, kept))
         except DeviceError as error:
             LOG.debug("%s failed", step.id, exc_info=True)
             self.result.error = error
             self.result.faults.append(f"choose: {_with_hint(error)}")
+        else:
+            rows = (found for found in self.result.rows if found.row.last)
+            clarity = {found.row.variant: found.validation.sqnr_db for found in rows}
+            self.result.choice = choice.by_clarity(clarity)
 
 
 def _with_hint(error: EdgekitError) -> str:

@@ -234,8 +234,8 @@ class Report(BaseModel):
 
     @property
     def chosen(self) -> str | None:
-        """The variant to take: the fastest that passed, or the only one; None where none did."""
+        """The variant to take: `Choice.chosen`, or the only one; None where none passed."""
         passed = [row.variant for row in self.rows if row.last and row.variant not in self.left_out]
         if self.broken or not passed:
             return None
-        return self.choice.fastest if self.choice else passed[0]
+        return self.choice.chosen if self.choice else passed[0]

@@ -152,7 +152,7 @@ class Console:
         if report.choice:
             doubt = f" ({report.choice.doubt})" if report.choice.doubt else ""
             self.out.print(
-                f"The choice, by latency ({report.evidence}): {report.choice.fastest}{doubt}"
+                f"The choice, by latency ({report.evidence}): {report.choice.chosen}{doubt}"
             )
         self._say(f"Report: {folder / 'report.html'}")
 

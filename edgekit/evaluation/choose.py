@@ -1,4 +1,5 @@
-"""The choice among the variants of a target: the fastest that passed, from one interleaved run."""
+"""The choice among the variants of a target: the fastest that passed, from one interleaved run; of
+those that it cannot tell from the fastest, the one whose scores are the clearest."""
 
 from __future__ import annotations
 
@@ -24,6 +25,8 @@ from edgekit.evaluation.validate import candidate
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement
 
 CHOICE = "choice.json"
+CLEARER_DB = 1.0
+"""So much clearer must the scores of another be that it is taken for the fastest."""
 
 
 class Choice(BaseModel):
@@ -37,6 +40,27 @@ class Choice(BaseModel):
     ratios: dict[str, Measurement | InvalidMeasurement]
     """Median latency of each variant against the fastest one's; all are invalid where any variant
     was disturbed."""
+    clearest: str | None = None
+    """Of those whose interval includes 1, one whose scores have less noise than the fastest's."""
+
+    @property
+    def chosen(self) -> str:
+        return self.clearest or self.fastest
+
+    def by_clarity(self, sqnr_db: dict[str, float]) -> Choice:
+        """The same, where latency cannot tell, by the scores.
+
+        Args:
+            sqnr_db: of each variant's scores against the float model's, on the same images.
+        """
+        tied = [
+            name
+            for name, ratio in self.ratios.items()
+            if isinstance(ratio, Measurement) and ratio.low is not None and ratio.low <= 1
+        ]
+        best = max(tied, key=lambda name: sqnr_db[name], default=self.fastest)
+        clearer = best != self.fastest and sqnr_db[best] >= sqnr_db[self.fastest] + CLEARER_DB
+        return self.model_copy(update={"clearest": best if clearer else None})
 
     @property
     def doubt(self) -> str:
@@ -47,6 +71,8 @@ class Choice(BaseModel):
         return (
             f"the runs tell no order: {invalid[0]}; --force choose measures them again"
             if invalid
+            else f"its latency cannot be told from {self.fastest}'s: its scores are clearer"
+            if self.clearest
             else "the intervals cannot tell it from the next"
         )
 
