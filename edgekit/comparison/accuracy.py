@@ -10,6 +10,9 @@ from edgekit.evaluation.metrics import AccuracyChange, change_of
 from edgekit.evidence import Evidence, Verdict
 
 WEAKEST_FIRST = (Evidence.ESTIMATED, Evidence.HOST, Evidence.EMULATED, Evidence.MEASURED)
+OF_TWO_KINDS = (
+    "a build knows its images by their files, a device report by their pixels: they are not paired"
+)
 TURNS = ("lost", "won", "both wrong")
 
 
@@ -19,6 +22,8 @@ def compare_accuracy(first: Side, second: Side) -> AccuracyComparison:
     if first.judged is None or second.judged is None:
         without = [s.without_answers for s in (first, second) if s.judged is None]
         return _untold("; ".join(dict.fromkeys(without)))
+    if first.record.kind != second.record.kind:
+        return _untold(OF_TWO_KINDS)
     shared = [digest for digest in first.judged if digest in second.judged]
     pairs = {digest: (first.judged[digest], second.judged[digest]) for digest in shared}
     same = {digest: pair for digest, pair in pairs.items() if pair[0].label == pair[1].label}

@@ -6,6 +6,7 @@ import shlex
 from datetime import UTC, datetime
 
 from edgekit import __version__
+from edgekit.build_folder.reading import BUILD_AGAIN
 from edgekit.comparison.accuracy import compare_accuracy
 from edgekit.comparison.differences import compare_operators, compare_settings
 from edgekit.comparison.latency import TimedHere, compare_latency, time_here
@@ -51,14 +52,22 @@ def compare(groups: list[list[Side]], timing: bool, progress: Progress) -> Compa
 
 def compare_pair(first: Side, second: Side, timed: TimedHere | None) -> PairRecord:
     operators, untold = compare_operators(first, second)
-    ratio = second.record.size.value / first.record.size.value
+    sizes = [side.record.size.value for side in (first, second)]
+    if min(sizes) <= 0:
+        raise InputError(
+            f"{' or '.join(side.name for side in (first, second))}: a report says that the file is "
+            "empty",
+            hint=BUILD_AGAIN,
+        )
     return PairRecord(
         first=first.record,
         second=second.record,
         same_file=first.record.sha256 == second.record.sha256,
         accuracy=compare_accuracy(first, second),
         latency=compare_latency(first, second, timed),
-        size_ratio=measurement(ratio, "ratio", Evidence.MEASURED, "bytes of the files"),
+        size_ratio=measurement(
+            sizes[1] / sizes[0], "ratio", Evidence.MEASURED, "bytes of the files"
+        ),
         operators=operators,
         operators_untold=untold,
         settings=compare_settings(first, second),
@@ -82,10 +91,12 @@ def _refuse_other_classes(first: Side, second: Side) -> None:
         if names
     ]
     names = [f"{side.record.letter} ({side.name})" for side in (first, second)]
-    labels = [shlex.quote(str(side.path / "labels.txt")) for side in (first, second)]
+    labels = [side.path / "labels.txt" for side in (first, second)]
+    words = " ".join(shlex.quote(str(path)) for path in labels)
+    command = f"; all of both: diff {words}" if all(p.is_file() for p in labels) else ""
     raise InputError(
         f"{' and '.join(names)} tell different classes apart: {'; '.join(told)}",
-        hint=f"compare models of the same classes; all of both: diff {' '.join(labels)}",
+        hint=f"compare models of the same classes{command}",
     )
 
 

@@ -197,8 +197,11 @@ def _why_incomparable(first: DeviceReport, second: DeviceReport) -> str:
         if other:
             told = "; ".join(f"{name}: {before[name]}, {after.get(name)}" for name in other[:3])
             return f"the two runs differ in their {what}: {told}"
-    if any(len(run.latency_us.medians) < 2 for run in (first, second) if run.latency_us):
+    times = [run.latency_us for run in (first, second) if run.latency_us]
+    if any(len(each.medians) < 2 for each in times):
         return "one process alone was timed: nothing says how far two of them would differ"
+    if any(min(each.p50, *each.medians) <= 0 for each in times):
+        return "a median is none: it is not above 0"
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +16,12 @@ from edgekit.comparison.record import Answer, SideRecord
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.engine.artifact import Json, digest_of
 from edgekit.evaluation.metrics import measurement
+from edgekit.evaluation.predictions import JudgedImages, Predictions
 from edgekit.evidence import Evidence, Status
 
 OLDER = "an older version of edgekit wrote it, which kept no answers: build it again, unchanged"
+NO_RESULT = "the run is no result"
+UNLABELLED = "it has no answers to labelled images; an older edgekit kept none"
 
 NOT_SETTINGS = {
     "schema_version", "file", "files", "beside", "classes", "audit", "lineage", "gates", "verdict",
@@ -108,7 +112,7 @@ def of_variant(
         path=folder,
         evidence=top1.evidence,
         classes=manifest.classes,
-        judged=_judged(report, row),
+        judged=_judged(report.judged, row.predictions, report.data.classes),
         without_answers=f"{folder.parent / REPORT}: {OLDER}",
         operators=manifest.audit.operators if manifest.audit else None,
         settings=_settings(manifest, report) | _step_settings(manifest, plan),
@@ -124,8 +128,9 @@ def _doubts(report: Report, row: RowRecord) -> list[str]:
     return [*([report.untrained] if report.status is Status.UNTRAINED else []), *broken]
 
 
-def _judged(report: Report, row: RowRecord) -> dict[str, JudgedImage] | None:
-    images, said, classes = report.judged, row.predictions, report.data.classes
+def _judged(
+    images: JudgedImages | None, said: Predictions | None, classes: Sequence[str]
+) -> dict[str, JudgedImage] | None:
     if images is None or said is None:
         return None
     columns = zip(
@@ -160,17 +165,17 @@ def of_device_report(letter: str, path: Path, report: DeviceReport) -> Side:
         "protocol": report.protocol.model_dump(mode="json") if report.protocol else {},
         "model": subject.model_dump(mode="json", include={"precision", "macs", "parameters"}),
     }
-    lineage = subject.lineage or []
+    lineage, answers = subject.lineage or [], None if invalid else found.answers
     return Side(
         record=record,
         path=path,
         evidence=report.evidence,
-        classes=None,
-        judged=None,
-        without_answers=f"{path}: a device report has no answers, image by image",
+        classes=answers.classes if answers else None,
+        judged=_judged(answers.images, answers.predictions, answers.classes) if answers else None,
+        without_answers=f"{path}: {NO_RESULT if invalid else UNLABELLED}",
         operators=subject.operators,
         settings=flat(settings),
-        lineage={str(step["digest"]): str(step.get("id", "")) for step in lineage},
+        lineage={str(s["digest"]): str(s.get("id", "")) for s in lineage if "digest" in s},
         on_device=report,
     )
 

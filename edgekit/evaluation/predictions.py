@@ -27,12 +27,16 @@ DIGEST = 16
 """Characters of an image's sha256: enough to tell those of a data set apart."""
 
 
+DIGITS = 3
+"""Of a probability."""
+
+
 def _split(value: Any) -> Any:
     return value.split() if isinstance(value, str) else value
 
 
 def _joined(values: tuple[object, ...]) -> str:
-    return " ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in values)
+    return " ".join(f"{v:.{DIGITS}f}" if isinstance(v, float) else str(v) for v in values)
 
 
 COLUMN = (
@@ -93,8 +97,9 @@ def predictions_of(scores: NDArray[np.float32], meaning: ScoreMeaning) -> Predic
     """
     from scipy.special import softmax
 
-    probable = softmax(scores, axis=1) if meaning == "logits" else scores.clip(0, 1)
+    exact = scores.astype(float)
+    probable = softmax(exact, axis=1) if meaning == "logits" else exact
     return Predictions(
         classes=tuple(scores.argmax(axis=1).tolist()),
-        probabilities=tuple(probable.max(axis=1).clip(0, 1).tolist()),
+        probabilities=tuple(probable.max(axis=1).clip(0, 1).round(DIGITS).tolist()),
     )

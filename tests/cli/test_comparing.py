@@ -125,8 +125,11 @@ def test_a_report_of_a_device(builds: Path, tmp_path: Path) -> None:
     found = untimed(tmp_path, "pi5", "again/device-report.json")
     (latency,) = found["pairs"][0]["latency"]
     assert (latency["where"], latency["evidence"]) == ("pi5", "measured")
-    found = untimed(builds, "good/rpi", tmp_path / "pi5")
-    assert "has no answers" in found["pairs"][0]["accuracy"]["reason"]
+    accuracy = found["pairs"][0]["accuracy"]
+    assert (accuracy["images"], accuracy["change"]["drop"]["evidence"]) == (128, "measured")
+    write_build(tmp_path / "b/rpi", manifest={"classes": ("red", "green", "blue")})
+    found = untimed(tmp_path, "b/rpi", "pi5")
+    assert "they are not paired" in found["pairs"][0]["accuracy"]["reason"]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def turned(image: FlippedImage) -> tuple[object, ...]:
     return image.digest, image.label, image.answers[::-1], TURNED[image.turn]
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(before=ANSWERS, after=ANSWERS, same=st.booleans(), counts=st.tuples(COUNTS, COUNTS))
 def test_b_against_a_is_the_negation_of_a_against_b(
     before: dict[int, tuple[str, str]],
@@ -66,7 +66,7 @@ def test_b_against_a_is_the_negation_of_a_against_b(
         assert {(d.what, d.values) for d in getattr(forth, what)} == theirs
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(factor=st.floats(0.8, 1.25), seed=st.integers(0, 9))
 def test_so_is_a_ratio_of_latencies(factor: float, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -32,6 +32,7 @@ REASONS = {
     "correctness.top1": "no labelled images: name a build's folder or a bundle with its slice",
     "correctness.host_top1": "no labelled images: name a build's folder or a bundle with its slice",
     "correctness.change": "no labelled images: name a build's folder or a bundle with its slice",
+    "correctness.answers": "no labelled images, or two of the same pixels",
 }
 STATE_REASONS = {
     "temperature_c": "no vcgencmd and no /sys/class/thermal/thermal_zone0",

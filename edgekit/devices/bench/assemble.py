@@ -20,6 +20,7 @@ from edgekit.devices.bench.report import (
     ProtocolFacts,
     RunIdentity,
     RuntimeFacts,
+    SliceAnswers,
     Sustained,
 )
 from edgekit.devices.bench.validity import UNPAUSED, result_reasons, timing_reasons, verdict
@@ -29,6 +30,8 @@ from edgekit.devices.engines import library_of
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import Timing
 from edgekit.evaluation.metrics import accuracy_of, ratio_of, share_of
+from edgekit.evaluation.predictions import predictions_of
+from edgekit.evaluation.score_meaning import meaning_of
 from edgekit.evidence import Evidence, InvalidityCause, Measurement, Reason, Validity
 
 
@@ -240,7 +243,15 @@ def _correctness(
         top1=found["top1"],
         host_top1=share_of(right, len(labels), Evidence.HOST),
         change=found["change"],
+        answers=_answers(scores, reference),
     )
+
+
+def _answers(scores: NDArray[np.float32], reference: Reference) -> SliceAnswers | None:
+    if reference.images is None:
+        return None
+    said = predictions_of(scores, meaning_of(reference.host))
+    return SliceAnswers(classes=reference.classes, images=reference.images, predictions=said)
 
 
 def _numbers(scores: NDArray[np.float32], device: str) -> NDArray[np.float32]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from edgekit.devices.agent_result import Delegate, DeviceState, Golden, Memory, ReportPart
 from edgekit.devices.bundle.bundled_model import Subject
 from edgekit.evaluation.metrics import AccuracyChange, measurement
+from edgekit.evaluation.predictions import JudgedImages, Predictions
 from edgekit.evidence import Evidence, Measurement, Reason, Validity
 from edgekit.stats import Interval
 
@@ -111,6 +112,24 @@ class Energy(ReportPart):
     method: str
 
 
+class SliceAnswers(ReportPart):
+    """What the device says of each labelled image, which pairs it with another run."""
+
+    classes: tuple[str, ...]
+    images: JudgedImages
+    """Known by their pixels, as the device has them."""
+    predictions: Predictions
+
+    @model_validator(mode="after")
+    def _of_its_images_and_classes(self) -> SliceAnswers:
+        columns = (self.images.labels, self.predictions.classes)
+        if len(columns[0]) != len(columns[1]):
+            raise ValueError(f"answers to {len(columns[0])} images expected")
+        if any(max(column, default=0) >= len(self.classes) for column in columns):
+            raise ValueError(f"{len(self.classes)} classes expected")
+        return self
+
+
 class Correctness(ReportPart):
     golden: Golden | None
     agreement: Measurement | None
@@ -119,6 +138,8 @@ class Correctness(ReportPart):
     host_top1: Measurement | None
     change: AccuracyChange | None
     """Against those scores, image by image."""
+    answers: SliceAnswers | None = None
+    """None in older reports, too."""
 
 
 class DeviceReport(BaseModel):

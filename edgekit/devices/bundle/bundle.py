@@ -38,6 +38,7 @@ from edgekit.engine.atomic import permitted
 from edgekit.engine.records import BadRecord, Record, parse_record, shown
 from edgekit.errors import InputError, IntegrityError
 from edgekit.evaluation.arrays import read_array
+from edgekit.evaluation.predictions import DIGEST, JudgedImages
 from edgekit.evidence import Evidence
 from edgekit.runtimes.contract.input_form import InputForm
 
@@ -201,7 +202,9 @@ class Bundle:
         self._expect(LABELS, labels.shape == (images,) and labels.dtype.kind in "iu")
         known = (labels >= 0) & (labels < len(self.info.classes))
         self._expect(LABELS, bool(known.all()))
-        return Reference(labels, scores, self.info.classes)
+        pixels = read_array(self.folder / IMAGES, MAKE_ONE)
+        self._expect(IMAGES, len(pixels) == images if pixels.ndim else False)
+        return Reference(labels, scores, self.info.classes, _judged(pixels, labels))
 
     def _expect(self, name: str, fits: bool) -> None:
         """
@@ -222,6 +225,14 @@ class _Sink(io.RawIOBase):
     def write(self, data: Any) -> int:
         self.digest.update(data)
         return len(data)
+
+
+def _judged(pixels: NDArray[Any], labels: NDArray[Any]) -> JudgedImages | None:
+    digests = tuple(hashlib.sha256(image.tobytes()).hexdigest()[:DIGEST] for image in pixels)
+    if len(set(digests)) < len(digests):
+        return None
+    names = tuple(f"image {i} of the slice" for i in range(len(digests)))
+    return JudgedImages(names=names, digests=digests, labels=tuple(labels.tolist()))
 
 
 def write_bundle(

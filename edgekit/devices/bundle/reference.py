@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.devices.bundle.protocol import Protocol
+from edgekit.evaluation.predictions import JudgedImages
 from edgekit.evidence import Evidence
 
 MODEL, FLOAT = "model", "float"
@@ -23,6 +24,8 @@ class Reference:
     host: NDArray[np.float32]
     """(images, classes)."""
     classes: tuple[str, ...]
+    images: JudgedImages | None = None
+    """Those that the labels are of, known by their pixels; None where two have the same."""
 
 
 @dataclass(frozen=True)

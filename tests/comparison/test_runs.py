@@ -1,12 +1,15 @@
-"""Runs at two times are comparable where all but the model is the same."""
+"""Runs on a device: at two times they are comparable where all but the model is the same."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgekit.comparison.accuracy import compare_accuracy
 from edgekit.comparison.latency import TimedHere, compare_latency, compare_runs
+from edgekit.comparison.side import of_device_report
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.evidence import Evidence, Measurement, Verdict
 from tests.comparison.samples import device_report, side
@@ -61,6 +64,36 @@ def test_a_run_that_is_no_result_shows_no_figure(bundle: Bundle) -> None:
 def test_an_emulator_tells_no_latency(bundle: Bundle) -> None:
     emulated = device_report(bundle, board=BOARD | {"emulator": "qemu 7.2"})
     assert "no latency" in compare_runs(device_report(bundle), emulated).reason
+
+
+def test_runs_are_paired_on_the_images_of_their_slice(bundle: Bundle) -> None:
+    report = device_report(bundle)
+    answers = report.correctness.answers
+    assert answers
+    wrong = tuple((c + (i < 9)) % 3 for i, c in enumerate(answers.predictions.classes))
+    said = answers.predictions.model_copy(update={"classes": wrong})
+    found = report.correctness.model_copy(
+        update={"answers": answers.model_copy(update={"predictions": said})}
+    )
+    worse = report.model_copy(update={"correctness": found})
+    sides = [
+        of_device_report(name, Path(name), run)
+        for name, run in zip("AB", (report, worse), strict=True)
+    ]
+    accuracy = compare_accuracy(*sides)
+    assert accuracy.change
+    assert (accuracy.change.lost, accuracy.verdict) == (9, Verdict.WORSE)
+    assert accuracy.change.drop.evidence is Evidence.MEASURED
+    assert {image.name for image in accuracy.flipped} == {
+        f"image {i} of the slice" for i in range(9)
+    }
+
+
+def test_a_run_that_is_no_result_has_no_accuracy(bundle: Bundle) -> None:
+    bad = of_device_report("B", Path("b"), device_report(bundle, (0.010, 0.030)))
+    accuracy = compare_accuracy(of_device_report("A", Path("a"), device_report(bundle)), bad)
+    assert (accuracy.change, bad.record.top1) == (None, None)
+    assert "the run is no result" in accuracy.reason
 
 
 def test_a_device_against_a_build(bundle: Bundle) -> None:
