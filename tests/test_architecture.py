@@ -40,7 +40,7 @@ FLOORS = [
     {"spec"},
     {"devices"},
     {"build", "comparison"},
-    {"report"},
+    {"report", "setup"},
     {"matrix"},
     {"cli"},
     {"__main__"},

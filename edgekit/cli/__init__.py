@@ -12,7 +12,17 @@ import traceback
 import click
 
 from edgekit import __version__
-from edgekit.cli import benching, building, comparing, deploying, devices, estimating, inspecting
+from edgekit.cli import (
+    benching,
+    building,
+    comparing,
+    deploying,
+    describing,
+    devices,
+    estimating,
+    inspecting,
+    starting,
+)
 from edgekit.cli._output import output_failed, prepare_streams, say
 from edgekit.errors import EdgekitError, InputError
 
@@ -105,26 +115,52 @@ def _say_hint(hint: str | None) -> None:
         say(hint, err=True, mark="hint: ", fg="cyan")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+GROUPS: dict[str, tuple[click.Command, ...]] = {
+    "Start": (
+        starting.init,
+        describing.doctor,
+        describing.targets,
+        describing.stages,
+        describing.schema,
+    ),
+    "Build": (building.plan, building.build, building.matrix),
+    "Look": (inspecting.inspect, comparing.compare, benching.bench, estimating.estimate),
+    "Devices": (
+        devices.device,
+        deploying.bundle,
+        deploying.deploy,
+        deploying.rollback,
+        benching.import_,
+        estimating.calibrate,
+    ),
+}
+"""The commands by what people come for, in the order of their work."""
+
+
+class _Grouped(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [str(command.name) for commands in GROUPS.values() for command in commands]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        longest = max(map(len, self.list_commands(ctx)))
+        for title, commands in GROUPS.items():
+            room = formatter.width - 6 - longest
+            rows = [(f"{c.name:{longest}}", c.get_short_help_str(room)) for c in commands]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+@click.group(cls=_Grouped, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="edgekit")
 def cli() -> None:
-    """From a chosen image classifier to a measured int8 model on an edge device."""
+    """From a chosen image classifier to a measured int8 model on an edge device.
+
+    \b
+        edgekit init photos --target rpi
+        edgekit build photos.yaml --target rpi
+    """
 
 
-for command in (
-    building.build,
-    building.plan,
-    building.matrix,
-    deploying.bundle,
-    deploying.deploy,
-    deploying.rollback,
-    benching.bench,
-    benching.import_,
-    estimating.calibrate,
-    estimating.estimate,
-    comparing.compare,
-    inspecting.inspect,
-    inspecting.schema,
-    devices.device,
-):
-    cli.add_command(command)
+for _commands in GROUPS.values():
+    for _command in _commands:
+        cli.add_command(_command)

@@ -52,7 +52,10 @@ def bench(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Measure a model on a device: accuracy, latency, and whether to believe them.
+    """Measure a model on a device, and whether to believe it.
+
+    \b
+        edgekit bench build/photos/rpi --device pi5
 
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, a bundle or any model file.
     """
@@ -95,7 +98,11 @@ def bench(
 def import_(
     result: Path, bundle_path: Path | None, device: str | None, out: Path | None, as_json: bool
 ) -> None:
-    """Read the result.json that run.sh left on a device, with the checks of `bench`."""
+    """Read what run.sh of a bundle left, checked as bench does.
+
+    \b
+        edgekit import result.json --bundle bundle.tar
+    """
     from edgekit.devices.bench.bench import import_result
 
     if out:

@@ -52,7 +52,12 @@ def _planned(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @_planned
 def build(as_json: bool, **options: Any) -> None:
-    """Run a recipe for one or more targets, measuring every stage."""
+    """Run a recipe for its targets, measuring every stage.
+
+    \b
+        edgekit build photos.yaml --target rpi
+        edgekit build photos.yaml --target rpi5 --device pi5
+    """
     from edgekit.build.run import execute
     from edgekit.cli.console import Console
     from edgekit.report.comparison import compare
@@ -134,7 +139,11 @@ def _hint(result: Build, folders: list[Path]) -> str:
 @click.command()
 @_planned
 def plan(as_json: bool, **options: Any) -> None:
-    """Show every step, its key, and why it would run or be skipped."""
+    """Show every step, and why it would run or be skipped.
+
+    \b
+        edgekit plan photos.yaml --target rpi
+    """
     planned, _ = _plan(**options)
     rows = [
         {"step": s.id, "key": s.key, "state": str(s.state), "reason": s.reason}
@@ -185,7 +194,13 @@ def plan(as_json: bool, **options: Any) -> None:
 @json_option
 @debug_option
 def matrix(spec: Path, out: Path | None, store: Path | None, as_json: bool) -> None:
-    """Measure many architectures on every target; goes on where it was stopped."""
+    """Measure many architectures on every target.
+
+    \b
+        edgekit matrix recipes/matrix/architectures.yaml
+
+    It goes on where it was stopped.
+    """
     from edgekit.cli.console import Console
     from edgekit.matrix import load_matrix, publish_matrix, read_matrix_report, run_matrix
 

@@ -40,8 +40,12 @@ def compare(
     fail_if: str | None,
     as_json: bool,
 ) -> None:
-    """Hold B, and any more, against A: accuracy on the same images, latency, what differs.
+    """Hold artifacts, builds or runs on devices against each other.
 
+    \b
+        edgekit compare build/photos/rpi build/other/rpi
+
+    B, and any more, against A: accuracy on the same images, latency, what differs.
     Each is build/<recipe>/<target>, one of its variants, the model in one, or a device report.
     """
     from edgekit.cli._compare_tables import show_comparison

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 @store_option
 @debug_option
 def bundle(artifact: Path, out: Path, store: Path | None, **options: Any) -> None:
-    """Make a bundle to carry to a device: on it, `sh run.sh` checks and measures the model.
+    """Make a bundle to carry to a device, where sh run.sh runs it.
+
+    \b
+        edgekit bundle build/photos/rpi --out bundle.tar
 
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, or a model file.
     """
@@ -80,7 +83,10 @@ def deploy(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Put a model in use on one or more devices, once it has given the golden scores there.
+    """Put a model in use on devices, once it gives its scores.
+
+    \b
+        edgekit deploy build/photos/rpi --device pi5
 
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, a bundle or a model file.
     """
@@ -106,7 +112,13 @@ def deploy(
 @json_option
 @debug_option
 def rollback(name: str, devices: tuple[str, ...], binary: Path | None, as_json: bool) -> None:
-    """Put the release before the one in use back in use. NAME is the recipe's."""
+    """Put the release before the one in use back in use.
+
+    \b
+        edgekit rollback photos --device pi5
+
+    NAME is the recipe's.
+    """
     from edgekit.devices.bench.phone_golden import phone_golden
     from edgekit.devices.deploy.deploy import on_each, roll_back
 

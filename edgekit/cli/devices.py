@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def device() -> None:
-    """Add, check and set up the devices that models run on."""
+    """Add, check and set up the devices that models run on.
+
+    \b
+        edgekit device add pi5 --ssh pi@raspberrypi.local
+    """
 
 
 @device.command()
@@ -41,7 +45,14 @@ def device() -> None:
 @click.option("--unchecked", is_flag=True, help="Write the entry without reaching the device.")
 @debug_option
 def add(name: str, unchecked: bool, **options: Any) -> None:
-    """Add a device to the inventory, once it could be reached."""
+    """Add a device to the inventory, once it could be reached.
+
+    \b
+        edgekit device add pi5 --ssh pi@raspberrypi.local
+
+    \b
+        edgekit device add pi5 --ssh pi@raspberrypi.local
+    """
     from edgekit.devices.device import Device
     from edgekit.devices.inventory import add_device, check_name, inventory_path
 
@@ -109,7 +120,14 @@ def _problem(item: Any) -> str:
 @json_option
 @debug_option
 def list_(as_json: bool) -> None:
-    """Show the devices of the inventory."""
+    """Show the devices of the inventory.
+
+    \b
+        edgekit device list
+
+    \b
+        edgekit device list
+    """
     from edgekit.devices.inventory import inventory_path, read_inventory
 
     devices = read_inventory()
@@ -131,7 +149,11 @@ def list_(as_json: bool) -> None:
 @json_option
 @debug_option
 def check(name: str, as_json: bool) -> None:
-    """Tell what a device has, what it lacks, and the commands that fix it."""
+    """Tell what a device has and lacks, and what fixes it.
+
+    \b
+        edgekit device check pi5
+    """
     from edgekit.devices.check import check as look
     from edgekit.devices.device import Device
     from edgekit.devices.inventory import find_device
@@ -194,7 +216,13 @@ def _text(field: str, value: Any) -> str:
 )
 @debug_option
 def setup(name: str, runtimes: tuple[str, ...]) -> None:
-    """Make a venv with pinned runtimes in the device's folder; its own Python is not touched."""
+    """Make a venv with pinned runtimes in the device's folder.
+
+    \b
+        edgekit device setup pi5
+
+    The device's own Python is not touched.
+    """
     from edgekit.devices.device import Device
     from edgekit.devices.engines import DEFAULT_RUNTIMES
     from edgekit.devices.inventory import find_device
@@ -213,7 +241,13 @@ def setup(name: str, runtimes: tuple[str, ...]) -> None:
 @click.argument("name")
 @debug_option
 def remove(name: str) -> None:
-    """Take a device out of the inventory; what is on the device stays there."""
+    """Take a device out of the inventory.
+
+    \b
+        edgekit device remove pi5
+
+    What is on the device stays there.
+    """
     from edgekit.devices.inventory import inventory_path, remove_device
 
     remove_device(name)

@@ -26,7 +26,11 @@ threads_option = click.option("--threads", type=click.IntRange(1, 64), help="Of 
 @json_option
 @debug_option
 def calibrate(device: str, runtimes: tuple[str, ...], threads: int, as_json: bool) -> None:
-    """Measure probe models on a device, so that `estimate` can tell what others would take."""
+    """Measure probe models on a device, for estimate.
+
+    \b
+        edgekit calibrate --device pi5
+    """
     from edgekit.cli.console import Console
     from edgekit.devices.device import Device
     from edgekit.devices.engines import DEFAULT_RUNTIMES
@@ -56,7 +60,11 @@ def calibrate(device: str, runtimes: tuple[str, ...], threads: int, as_json: boo
 def estimate(
     artifact: Path, device: str | None, target: str | None, threads: int | None, as_json: bool
 ) -> None:
-    """Say what a model would take on a calibrated device; elsewhere, what it takes at least.
+    """Say what a model would take on a device, or takes at least.
+
+    \b
+        edgekit estimate build/photos/rpi --device pi5
+        edgekit estimate build/photos/rpi --target rpi5
 
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, or a model file.
     """

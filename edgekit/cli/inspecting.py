@@ -1,4 +1,4 @@
-"""Look into a compressed model, and at the form of edgekit's files."""
+"""Look into a compressed model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ from edgekit.cli._output import say, say_json, tell_unprevented
 def inspect(
     artifact: Path, store: Path | None, everything: bool, as_json: bool, **options: Any
 ) -> None:
-    """Compare a compressed model with its float original, operator by operator.
+    """Compare a compressed model with its float original.
+
+    \b
+        edgekit inspect build/photos/rpi/litert
 
     ARTIFACT is build/<recipe>/<target>/<variant>, the model in it, or with --float any model file.
     """
@@ -65,27 +68,4 @@ def inspect(
         "findings": [cause.model_dump(mode="json", by_alias=True) for cause in causes],
         "inspection": found.model_dump(mode="json", by_alias=True),
     }
-    say_json(value)
-
-
-@click.command()
-@click.argument("what", type=click.Choice(["recipe", "target", "report"]))
-@debug_option
-def schema(what: str) -> None:
-    """Print a JSON Schema: of recipe or target files for editors, of report.json for scripts."""
-    from edgekit.spec.docstrings import DescribedSchema
-
-    if what == "recipe":
-        from edgekit.spec.recipe import recipe_schema
-
-        value = recipe_schema()
-    elif what == "target":
-        from edgekit.spec.target import Target
-
-        value = Target.model_json_schema(schema_generator=DescribedSchema)
-        value["required"] = [name for name in value["required"] if name != "name"]
-    else:
-        from edgekit.build_folder.report import Report
-
-        value = Report.model_json_schema(schema_generator=DescribedSchema)
     say_json(value)

@@ -24,7 +24,7 @@ def input_size(path: Path) -> Size | None:
         if path.suffix.lower() == ".onnx":
             image = _onnx_checks.only_input(_onnx.parse(path).graph, path)
             return _size([side.dim_value for side in image.type.tensor_type.shape.dim])
-        return _size(_keras_shape(_keras_config.read(path)))
+        return _size(keras_shape(_keras_config.read(path)))
     except EdgekitError:
         return None  # what is wrong with the file is told by who reads it
 
@@ -41,11 +41,11 @@ def check_input(path: Path, size: Size, channels: Channels) -> None:
         image = _onnx_checks.only_input(_onnx.parse(path).graph, path)
         if not _onnx_checks.has_open_sides(image):
             _onnx_checks.check_shape(image, size, channels, path)
-    elif shape := _keras_shape(_keras_config.read(path)):
+    elif shape := keras_shape(_keras_config.read(path)):
         _keras.check_shape(tuple(shape), size, channels, path)
 
 
-def _keras_shape(config: Any) -> Sequence[Any]:
+def keras_shape(config: Any) -> Sequence[Any]:
     """Of the first layer, at any depth: a later one that tells a shape takes no images."""
     while isinstance(config, dict) and isinstance(options := config.get("config"), dict):
         for key in KERAS_SHAPES:

@@ -23,6 +23,8 @@ from edgekit.runtimes.contract.reader import Reader
 class Runtime(Compiler, Reader, Microbenchmark):
     """One runtime. Heavy libraries are imported inside the methods."""
 
+    extra: ClassVar[str]
+    """Of edgekit's own: what installs its libraries."""
     engine: ClassVar[str]
     """The distribution that runs the model on the device."""
     engine_modules: ClassVar[Mapping[str, str]]

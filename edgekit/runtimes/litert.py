@@ -56,6 +56,7 @@ class LiteRT(Runtime):
     name = "litert"
     file = "model.tflite"
     libraries = ("litert-torch", "ai-edge-quantizer", "ai-edge-litert", "torch", "tensorflow")
+    extra = "litert"
     engine = "ai-edge-litert"
     engine_modules: ClassVar[Mapping[str, str]] = {
         "ai-edge-litert": "ai_edge_litert.interpreter",

@@ -53,6 +53,7 @@ class OnnxRuntime(Runtime):
         "nncf",
     )
     reads: ClassVar[tuple[Format, ...]] = ("torch", "onnx", "keras")
+    extra: ClassVar[str] = "onnxruntime"
     engine: ClassVar[str] = "onnxruntime"
     engine_modules: ClassVar[Mapping[str, str]] = {"onnxruntime": "onnxruntime"}
     quantizers: ClassVar[tuple[str, ...]] = tuple(QUANTIZERS)

@@ -52,6 +52,7 @@ class OpenVino(TakesOver, CompilesAhead):
     file: ClassVar[str] = "model.xml"
     companions: ClassVar[tuple[str, ...]] = ("model.bin",)
     libraries: ClassVar[tuple[str, ...]] = ("openvino", "nncf", "torch", "keras", "tensorflow")
+    extra: ClassVar[str] = "intel-npu"
     engine: ClassVar[str] = "openvino"
     engine_modules: ClassVar[Mapping[str, str]] = {"openvino": "openvino"}
     set_up_unasked: ClassVar[bool] = False

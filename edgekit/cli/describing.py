@@ -1,0 +1,174 @@
+"""What there is to write in a recipe and to build for, and what this machine has for it."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgekit.cli._devices import on_stderr, store_of
+from edgekit.cli._options import FILE, debug_option, json_option, store_option
+from edgekit.cli._output import say, say_json
+from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    from edgekit.setup.doctor import Diagnosis
+    from edgekit.setup.target_needs import TargetNeeds
+    from edgekit.spec.stage_keys import Key
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["recipe", "target", "report"]))
+@debug_option
+def schema(what: str) -> None:
+    """Print the JSON Schema of recipes, targets or report.json.
+
+    \b
+        edgekit schema recipe > recipe.schema.json
+    """
+    from edgekit.spec.docstrings import DescribedSchema
+
+    if what == "recipe":
+        from edgekit.spec.recipe import recipe_schema
+
+        value = recipe_schema()
+    elif what == "target":
+        from edgekit.spec.target import Target
+
+        value = Target.model_json_schema(schema_generator=DescribedSchema)
+        value["required"] = [name for name in value["required"] if name != "name"]
+    else:
+        from edgekit.build_folder.report import Report
+
+        value = Report.model_json_schema(schema_generator=DescribedSchema)
+    say_json(value)
+
+
+@click.command()
+@json_option
+@debug_option
+def targets(as_json: bool) -> None:
+    """List what can be built for, and what each still needs.
+
+    \b
+        edgekit targets
+    """
+    from edgekit.setup.target_needs import known_target_needs
+
+    found = known_target_needs()
+    if as_json:
+        say_json([target.model_dump(mode="json") for target in found])
+        return
+    for target in found:
+        for line in _target_lines(target):
+            say(line)
+
+
+def _target_lines(target: TargetNeeds) -> Iterator[str]:
+    yield f"{target.name}: {target.description} ({target.device})"
+    required = [v.name for v in target.variants if v.must_pass]
+    others = [v.name for v in target.variants if not v.must_pass and not v.missing]
+    lost = {v.name: v.missing for v in target.variants if not v.must_pass and v.missing}
+    yield f"  must pass {', '.join(required)}" + (f"; tries {', '.join(others)}" * bool(others))
+    if lost:
+        lacking = sorted({name for names in lost.values() for name in names})
+        yield f"  leaves out {', '.join(lost)}: {', '.join(lacking)} not installed"
+    yield f"  needs {target.install}" if target.install else "  ready"
+
+
+@click.command()
+@click.argument("names", metavar="[STAGE]...", nargs=-1)
+@json_option
+@debug_option
+def stages(names: tuple[str, ...], as_json: bool) -> None:
+    """Show what a recipe's stages can say, key by key.
+
+    \b
+        edgekit stages quantize
+    """
+    from edgekit.spec.stage_keys import stage_keys
+    from edgekit.spec.yamlfile import suggestion
+
+    known = stage_keys()
+    for name in names:
+        if name not in known:
+            raise InputError(f"no stage {name!r}; {suggestion(name, list(known))}")
+    chosen = {name: known[name] for name in names or known}
+    if as_json:
+        say_json({name: stage.model_dump(mode="json") for name, stage in chosen.items()})
+        return
+    for name, stage in chosen.items():
+        say(f"{name}: {stage.summary}")
+        for line in _key_lines(stage.keys, 2):
+            say(line)
+        say("")
+
+
+def _key_lines(keys: dict[str, Key], indent: int) -> Iterator[str]:
+    for name, key in keys.items():
+        shown = key.keys is None and key.default is not None
+        default = ", required" if key.required else f", default {json.dumps(key.default)}" * shown
+        yield f"{' ' * indent}{name}: {key.type}{default}"
+        margin = " " * (indent + 4)
+        yield textwrap.fill(key.description, 100, initial_indent=margin, subsequent_indent=margin)
+        yield from _key_lines(key.keys or {}, indent + 4)
+
+
+@click.command()
+@click.argument("recipe", type=FILE, required=False)
+@store_option
+@json_option
+@debug_option
+def doctor(recipe: Path | None, store: Path | None, as_json: bool) -> None:
+    """Tell what this machine can build, and what it lacks.
+
+    \b
+        edgekit doctor
+        edgekit doctor recipe.yaml
+
+    With a RECIPE: whether that can be built here. The exit code is 2 where nothing can.
+    """
+    from edgekit.setup.doctor import diagnose
+    from edgekit.spec.recipe import load_recipe
+
+    root = store_of(store).root
+    found = diagnose(load_recipe(recipe, on_stderr) if recipe else None, root)
+    if as_json:
+        say_json(found)
+    else:
+        for line in _diagnosis_lines(found):
+            say(line)
+    if found.faults:
+        raise InputError(f"{recipe}: " + "; ".join(found.faults), hint=found.remedy)
+    if not any(target.ready for target in found.targets):
+        raise InputError("nothing can be built on this machine yet", hint=found.remedy)
+
+
+def _diagnosis_lines(found: Diagnosis) -> Iterator[str]:
+    host = found.host
+    yield f"edgekit {found.edgekit}, Python {found.python} ({found.executable})"
+    for extra, libraries in found.libraries.items():
+        rows = [f"{lib.name} {lib.installed}" for lib in libraries if lib.fits]
+        yield f"{extra or 'always'}: {', '.join(rows) or 'nothing of it is installed'}"
+        for lib in libraries:
+            if lib.installed and not lib.fits:
+                yield f"  {lib.name} {lib.installed} does not do: {lib.wanted} is needed"
+    yield ""
+    for target in found.targets:
+        yield f"{target.name}: " + (f"needs {target.install}" if target.install else "ready")
+    yield ""
+    yield f"{host.cpu}, {host.cores} cores; int8: {', '.join(host.int8) or 'no dot products'}"
+    halves = ", ".join(host.half_floats) or "none"
+    openvino = host.openvino_precision
+    yield f"half floats: {halves}" + (f"; OpenVINO's own choice: {openvino}" if openvino else "")
+    memory = f"{host.memory_bytes / 1e9:.1f} GB of memory, " if host.memory_bytes else ""
+    yield f"free: {memory}{host.disk_bytes / 1e9:.1f} GB of disk for finished steps"
+    if found.decoded_bytes:
+        yield f"its decoded images take up to {found.decoded_bytes / 1e6:,.0f} MB of it"
+    yield f"{host.load:.1f} processes wanted a core in the last minute"
+    for remark in found.remarks:
+        yield f"note: {remark}"

@@ -1,0 +1,235 @@
+"""Begin: from photos or a model's file to a recipe."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgekit.cli._devices import on_stderr, store_of
+from edgekit.cli._options import FILE, debug_option, store_option
+from edgekit.cli._output import say
+from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    from edgekit.data.problem import DataProblem
+    from edgekit.data.size import Size
+    from edgekit.models.model_file import ModelFile
+    from edgekit.setup.choices import Choices, Wishes
+    from edgekit.setup.photos import Photos
+    from edgekit.spec.target import Target
+
+LEAST, MOST = 16, 2048
+"""Pixels of a side, as recipes take them."""
+
+
+def _size(_: Any, option: Any, text: str | None) -> Size | None:
+    return None if text is None else _size_of(text)
+
+
+def _size_of(text: str) -> Size:
+    """160, or 96x128: height and width.
+
+    Raises:
+        InputError: it is neither.
+    """
+    from edgekit.data.size import Size
+
+    found = re.fullmatch(r"(\d{1,4})(?:[x,](\d{1,4}))?", text)
+    sides = [int(side) for side in found.groups() if side] if found else []
+    if not sides or not all(LEAST <= side <= MOST for side in sides):
+        raise InputError(
+            f"--image-size: pixels expected, {LEAST} to {MOST}, not {text!r}",
+            hint="e.g. --image-size 160, or --image-size 96x128 for height and width",
+        )
+    return Size(sides[0], sides[-1])
+
+
+def somebody_is_there() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+class _Questions:
+    """Each is asked where somebody is there to answer, and no option has answered it."""
+
+    def __init__(self, yes: bool) -> None:
+        self.are_asked = not yes and somebody_is_there()
+
+    def ask(self, given: Any, words: str, default: Any, choices: Iterable[str] = ()) -> Any:
+        if given is not None or not self.are_asked:
+            return default if given is None else given
+        kind = click.Choice([*choices]) if choices else None
+        return click.prompt(words, default=default, type=kind, err=True)
+
+
+@click.command()
+@click.argument("what", metavar="PHOTOS|MODEL", type=FILE)
+@click.option("--data", type=FILE, help="The photos, where a model's file is given.")
+@click.option("--target", help="A name or a file.  [default: rpi]")
+@click.option("--out", type=FILE, help="The recipe.  [default: the name of what is given]")
+@click.option("--image-size", "size", callback=_size, help="Pixels: 160, or 96x128.")
+@click.option("--weights", help="scratch, pretrained, or package:NAME.")
+@click.option("--arch", help="An architecture of timm's, or torchvision/NAME.")
+@click.option("--epochs", type=click.IntRange(1, 100_000), help="Of the training.")
+@click.option("--input-range", help="Of a whole model: 0..1, -1..1, 0..255 or imagenet.")
+@click.option("--skip-unreadable", is_flag=True, help="Leave out photos that cannot be read.")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+@click.option("--force", is_flag=True, help="Write over a recipe.")
+@store_option
+@debug_option
+def init(
+    what: Path,
+    data: Path | None,
+    target: str | None,
+    out: Path | None,
+    size: Size | None,
+    store: Path | None,
+    skip_unreadable: bool,
+    yes: bool,
+    force: bool,
+    **wished: Any,
+) -> None:
+    """Write a recipe for a folder of photos, or for a model's file.
+
+    \b
+        edgekit init photos --target rpi
+        edgekit init model.onnx --data photos
+
+    PHOTOS has a folder for each class, or folders train, val and test of those. MODEL is an ONNX
+    or Keras model, or a checkpoint of torch.
+    """
+    from edgekit.models.model_file import is_model, read_model
+    from edgekit.setup import photos as look
+    from edgekit.setup.choices import choose, choose_fit, choose_size
+    from edgekit.setup.recipe_file import refuse_existing, write_checked
+    from edgekit.setup.recipe_text import recipe_text
+    from edgekit.spec.target import known_targets, load_target
+
+    questions = _Questions(yes)
+    wishes = _wishes(**wished)
+    model = read_model(what, wishes.arch or "") if is_model(what) else None
+    folder = _photos_folder(what, data, model, questions)
+    out = out or Path(f"{what.resolve().stem}.yaml")
+    refuse_existing(out, force)
+    name = questions.ask(target, "Target", "rpi", () if target else known_targets())
+    loaded = load_target(name, on_stderr)
+    source, listing, shapes = look.list_photos(folder, skip_unreadable)
+    say(f"{folder}: {len(listing.samples):,} photos in {len(listing.classes)} classes")
+    size = _asked_size(size, questions, choose_size(shapes, loaded, model), model)
+    wishes = _asked(wishes, questions, model)
+    fit = choose_fit(shapes, model)
+    cache = store_of(store)
+    found = look.divide_photos(source, size, fit, cache.root / "digests")
+    choices = choose(found, size, fit, model, wishes)
+    text = recipe_text(choices, found, shapes, model, out.parent)
+    planned = write_checked(text, out, loaded, cache)
+    for line in _findings(found, choices, planned.review.problems):
+        say(line)
+    say(f"{out} is written")
+    for line in _missing(loaded):
+        say(line)
+    say(f"next: edgekit build {shlex.quote(str(out))} --target {shlex.quote(name)}")
+
+
+def _wishes(**wished: Any) -> Wishes:
+    """
+    Raises:
+        InputError: there are no such weights, or no such range.
+    """
+    from edgekit.models.source import PACKAGED, RANGES
+    from edgekit.setup.choices import Wishes
+    from edgekit.spec.yamlfile import suggestion
+
+    known = {
+        "weights": ["scratch", "pretrained", *(f"package:{name}" for name in PACKAGED)],
+        "input_range": [*RANGES],
+    }
+    for key, values in known.items():
+        if wished[key] is not None and wished[key] not in values:
+            option, given = key.replace("_", "-"), wished[key]
+            raise InputError(f"--{option}: {given!r}; {suggestion(given, values)}")
+    return Wishes(**wished)
+
+
+def _photos_folder(
+    what: Path, data: Path | None, model: ModelFile | None, questions: _Questions
+) -> Path:
+    """
+    Raises:
+        InputError: what is given is neither photos nor a model, or a model comes without photos.
+    """
+    if model is None:
+        if data:
+            raise InputError(f"--data is for a model's file, and {what} is none that is known")
+        if what.is_file() and what.suffix.lower() != ".csv":
+            raise InputError(
+                f"{what} is neither a folder of photos nor a model that is read",
+                hint="models are .onnx, .keras, .h5, .safetensors, .pth, .pt, .ckpt or .bin; a "
+                "table of photos is a .csv of path,label",
+            )
+        return what
+    data = questions.ask(data, "Folder of photos to calibrate on and judge by", None)
+    if data is None:
+        raise InputError(
+            f"{what} is a model: which photos is it to be calibrated on and judged by?",
+            hint="--data FOLDER, with a folder for each class",
+        )
+    return Path(data)
+
+
+def _asked_size(
+    wished: Size | None, questions: _Questions, default: Size, model: ModelFile | None
+) -> Size:
+    """What the user wants; asked where a model's file does not say it."""
+    if wished or (model and model.size):
+        return wished or default
+    answer = questions.ask(None, "Pixels of a side, or HEIGHTxWIDTH", str(default.height))
+    return _size_of(answer) if questions.are_asked else default
+
+
+def _asked(wishes: Wishes, questions: _Questions, model: ModelFile | None) -> Wishes:
+    """The wishes with an answer to each question that they and the model's file leave open."""
+    from edgekit.models.source import PACKAGED, RANGES
+    from edgekit.setup.choices import offline_weights
+
+    answers: dict[str, Any] = {}
+    if model is None:
+        known = ["scratch", "pretrained", *(f"package:{name}" for name in PACKAGED)]
+        default = offline_weights(wishes.arch)
+        answers["weights"] = questions.ask(wishes.weights, "Weights", default, known)
+    elif model.format != "torch" and model.input_range is None:
+        words = "Numbers that it takes for pixels"
+        answers["input_range"] = questions.ask(wishes.input_range, words, "0..1", RANGES)
+    return replace(wishes, **answers)
+
+
+def _findings(found: Photos, choices: Choices, problems: Iterable[DataProblem]) -> Iterator[str]:
+    """What is odd about the photos, and too few of them."""
+    from edgekit.setup.choices import is_decidable
+
+    for problem in (*problems, *found.problems):
+        yield f"data: {problem}"
+    if choices.max_drop is None:
+        point = 100 / found.judged
+        yield (
+            f"data: {found.judged} photos judge, each of them {point:.2g} points: that is too "
+            "coarse for a gate on accuracy, and none is asked"
+        )
+    if not is_decidable(found):
+        yield (
+            f"data: {found.judged} photos are too few to show that a model has learned anything, "
+            "and the build will say untrained: give more"
+        )
+
+
+def _missing(target: Target) -> Iterator[str]:
+    from edgekit.setup.needs import missing_for, pip_line
+
+    if lacking := missing_for(target):
+        yield f"{target.name} still needs: {pip_line(lacking)}"

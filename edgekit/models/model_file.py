@@ -1,0 +1,172 @@
+"""What a model's file says of itself: its input, its scores, and of a checkpoint the architecture.
+
+Nothing of the file is run. What it does not say is None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from edgekit.data.framing import Fit
+from edgekit.data.size import Size
+from edgekit.errors import InputError
+from edgekit.models import _keras_config, _onnx, _onnx_checks
+from edgekit.models.architectures import refuse_unknown, registered
+from edgekit.models.card import read_card
+from edgekit.models.input_size import keras_shape
+from edgekit.models.nearest_architecture import architecture_of
+from edgekit.models.source import FORMATS, SAVED_MODEL, Format, InputRange
+from edgekit.models.weights_choice import chosen
+
+CHECKPOINTS = (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")
+BYTES = 100.0
+"""A model that divides its input by more than this takes pixels of 0..255."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    path: Path
+    format: Format
+    size: Size | None = None
+    depth: int | None = None
+    """Numbers that it takes for each pixel."""
+    layout: Literal["channels first", "channels last"] | None = None
+    scores: int | None = None
+    input_range: InputRange | None = None
+    arch: str = ""
+    """Of a checkpoint."""
+    fit: Fit | None = None
+
+    def gives(self, classes: int) -> bool:
+        """Whether its scores may be those of so many classes: of two, one may be enough."""
+        return self.scores in (None, classes) or (self.scores == 1 and classes == 2)
+
+
+def is_model(path: Path) -> bool:
+    """Whether it is a model, not photos."""
+    if path.is_dir():
+        return (path / SAVED_MODEL).is_file()
+    return path.suffix.lower() in (*FORMATS, *CHECKPOINTS)
+
+
+def read_model(path: Path, arch: str = "") -> ModelFile:
+    """
+    Args:
+        arch: of a checkpoint, where the user names it.
+
+    Raises:
+        WeightsError: it is no such file. InputError: nobody says of which architecture it is.
+    """
+    if path.is_dir():
+        return ModelFile(path, "keras")
+    format = FORMATS.get(path.suffix.lower(), "torch")
+    return {"onnx": _of_onnx, "keras": _of_keras, "torch": _of_torch}[format](path, arch)
+
+
+def _of_onnx(path: Path, arch: str) -> ModelFile:
+    graph = _onnx.parse(path).graph
+    image = _onnx_checks.only_input(graph, path)
+    scores = [dim.dim_value for dim in graph.output[0].type.tensor_type.shape.dim][1:]
+    scaled = any(factor >= BYTES for factor in _divisors(graph, image.name))
+    return ModelFile(
+        path,
+        "onnx",
+        **_input([dim.dim_value for dim in image.type.tensor_type.shape.dim]),
+        scores=math.prod(scores) or None if scores else None,
+        input_range="0..255" if scaled else None,
+    )
+
+
+def _divisors(graph: Any, name: str) -> Iterator[float]:
+    """What the first operators divide the input by, as far as they are one number."""
+    from onnx import numpy_helper
+
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].HasField("t"):
+            constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    for node in graph.node:
+        if name not in node.input:
+            continue
+        if node.op_type in ("Transpose", "Cast", "Identity", "Sub"):
+            name = node.output[0]
+        elif node.op_type in ("Div", "Mul"):
+            for other in {*node.input} & {*constants}:
+                values = constants[other].ravel()
+                if values.size in (1, 3) and values.all():
+                    yield float(values[0] if node.op_type == "Div" else 1 / values[0])
+            return
+        else:
+            return
+
+
+def _of_keras(path: Path, arch: str) -> ModelFile:
+    whole = _keras_config.read(path)
+    entries = [e for e in _keras_config.entries(whole) if isinstance(e.get("config"), dict)]
+    layers = [(entry.get("class_name"), entry["config"]) for entry in entries]
+    scales = [c.get("scale") for name, c in layers if name == "Rescaling"]
+    scaled = any(isinstance(s, int | float) and 0 < abs(s) <= 1 / BYTES for s in scales)
+    units = [config.get("units") for name, config in layers if name == "Dense"]
+    return ModelFile(
+        path,
+        "keras",
+        **_input(keras_shape(whole)),
+        scores=units[-1] if units and isinstance(units[-1], int) else None,
+        input_range="0..255" if scaled else None,
+    )
+
+
+def _of_torch(path: Path, arch: str) -> ModelFile:
+    card = read_card(path)
+    if card:
+        return ModelFile(
+            path, "torch", card.image_size, scores=len(card.classes), arch=card.arch, fit=card.fit
+        )
+    found = chosen(path, None)
+    shapes = {name: tuple(tensor.shape) for name, tensor in found.tensors.items()}
+    said = found.arch if found.arch in registered("timm") else ""
+    arch = arch or said or _searched(shapes, found.arch)
+    if not arch:
+        raise InputError(
+            f"{path} does not say of which architecture its weights are, and none of the common "
+            "ones fits",
+            hint="--arch NAME says it, e.g. --arch mobilenetv4_conv_small: any of timm's, or "
+            "torchvision/NAME",
+        )
+    refuse_unknown(arch, "--arch")
+    last = next((s for s in reversed(shapes.values()) if len(s) in (1, 2)), None)
+    return ModelFile(path, "torch", scores=last[0] if last else None, arch=arch)
+
+
+def _searched(shapes: dict[str, tuple[int, ...]], named: str) -> str:
+    import timm  # noqa: F401 - it takes seconds, of which the search has a few
+
+    return architecture_of(shapes, named) or ""
+
+
+def _input(shape: Sequence[Any]) -> dict[str, Any]:
+    """Size, depth and layout of an input.
+
+    >>> _input([1, 3, 96, 128])
+    {'size': Size(height=96, width=128), 'depth': 3, 'layout': 'channels first'}
+    >>> _input([None, None, None, 1])
+    {'size': None, 'depth': 1, 'layout': 'channels last'}
+    >>> _input([None, 10])
+    {}
+    """
+    if len(shape) != 4:
+        return {}
+    first = shape[1] in (1, 3) and shape[3] not in (1, 3)
+    depth, *sides = shape[1:] if first else (shape[3], *shape[1:3])
+    if depth not in (1, 3):
+        return {}
+    known = all(isinstance(side, int) and side > 0 for side in sides)
+    return {
+        "size": Size(*sides) if known else None,
+        "depth": depth,
+        "layout": "channels first" if first else "channels last",
+    }

@@ -1,0 +1,139 @@
+"""From what was found to what a recipe says (pure, but for asking which packages are there)."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from dataclasses import dataclass
+
+from edgekit import stats
+from edgekit.data.framing import Fit
+from edgekit.data.size import Size
+from edgekit.errors import InputError
+from edgekit.models.model_file import ModelFile
+from edgekit.models.source import PACKAGED, InputRange
+from edgekit.setup.photos import Photos, Shapes
+from edgekit.spec.target import Target
+
+SMALL_ARCH = "mobilenetv4_conv_small"
+WEAK_CORES = ("cortex-a53", "cortex-a55")
+SIDES = {True: 160, False: 224}
+"""Pixels of an input, for weak processors and others."""
+MAX_DROP = 2.0
+"""Points that int8 may lose."""
+FEW = 320
+"""Training photos below which batches are small: else an epoch has next to no updates."""
+UPDATES = {True: 200, False: 1500}
+"""Least updates of a training, from learned weights and from scratch."""
+EPOCHS = {True: (10, 60), False: (30, 100)}
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user has said; None for what is left to us."""
+
+    weights: str | None = None
+    arch: str | None = None
+    epochs: int | None = None
+    input_range: InputRange | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    epochs: int
+    batch_size: int
+    learning_rate: str
+    seen_before: bool
+    """The weights have learned from other images."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is not found elsewhere of what the recipe's text is made of."""
+
+    weights: str
+    arch: str
+    size: Size
+    fit: Fit
+    new_head: bool
+    input_range: InputRange | None
+    training: Training | None
+    max_drop: float | None
+    samples: int | None
+    """Images to calibrate on, where the default is too few for the classes."""
+
+
+def offline_weights(arch: str | None = None) -> str:
+    """The weights that need no download: those of the first package that is installed and holds
+    the architecture, or any."""
+    for name, weights in PACKAGED.items():
+        if arch in (None, weights.arch) and importlib.util.find_spec(weights.module):
+            return f"package:{name}"
+    return "scratch"
+
+
+def arch_of(weights: str) -> str:
+    package = PACKAGED.get(weights.removeprefix("package:"))
+    return package.arch if package else SMALL_ARCH
+
+
+def choose_size(shapes: Shapes, target: Target, model: ModelFile | None) -> Size:
+    """What a model's file says; else as much as the target's processor is up to, and no more than
+    the photos have."""
+    if model and model.size:
+        return model.size
+    weak = target.cpu in WEAK_CORES
+    return Size.square(min(SIDES[weak], max(32, shapes.side // 32 * 32)))
+
+
+def choose_fit(shapes: Shapes, model: ModelFile | None) -> Fit:
+    if model and model.fit:
+        return model.fit
+    # A Keras model has most likely seen both sides resized, image_dataset_from_directory's default.
+    return "squash" if shapes.are_oblong or (model and model.format == "keras") else "crop"
+
+
+def choose(
+    photos: Photos, size: Size, fit: Fit, model: ModelFile | None, wishes: Wishes
+) -> Choices:
+    """
+    Raises:
+        InputError: the model's scores are not those of the photos' classes.
+    """
+    count = len(photos.classes)
+    same_classes = model is None or model.gives(count)
+    if model and model.format != "torch" and not same_classes:
+        raise InputError(
+            f"{model.path} gives {model.scores} scores, and there are {count} classes of photos: "
+            f"{', '.join(photos.classes[:5])}{', ...' * (count > 5)}",
+            hint="give --data a folder for each of the model's classes",
+        )
+    weights = wishes.weights or offline_weights(wishes.arch)
+    whole = model is not None and (model.format != "torch" or same_classes)
+    return Choices(
+        weights=weights,
+        arch=model.arch if model else wishes.arch or arch_of(weights),
+        size=size,
+        fit=fit,
+        new_head=not whole and (model is not None or weights != "scratch"),
+        input_range=wishes.input_range or (model.input_range if model else None),
+        training=None if whole else training(photos.learned, weights, model, wishes.epochs),
+        max_drop=MAX_DROP if 100 / photos.judged <= MAX_DROP else None,
+        samples=count if count > 256 else None,
+    )
+
+
+def training(learned: int, weights: str, model: ModelFile | None, epochs: int | None) -> Training:
+    """Small data sets get small batches and more epochs, so that the weights move at all."""
+    seen_before = model is not None or weights != "scratch"
+    batch = 8 if learned < FEW else 32
+    least, most = EPOCHS[seen_before]
+    needed = math.ceil(UPDATES[seen_before] / max(1, learned // batch))
+    rate = "3.0e-4" if seen_before else "1.0e-3"
+    return Training(epochs or min(most, max(least, needed)), batch, rate, seen_before)
+
+
+def is_decidable(photos: Photos) -> bool:
+    """Whether a model that names every judged photo right is shown to have learned anything."""
+    p_value = stats.exceeds(photos.judged, photos.judged, photos.commonest)
+    return p_value < 1 - stats.CONFIDENCE

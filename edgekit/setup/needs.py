@@ -1,0 +1,97 @@
+"""What building needs installed on this machine, by edgekit's own requirements."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from importlib import metadata
+
+from packaging.requirements import Requirement
+
+from edgekit.engine.action import library_versions
+from edgekit.errors import InputError
+from edgekit.runtimes import find_runtimes
+from edgekit.runtimes.contract.settings import Variant
+from edgekit.spec.target import Target
+
+DISTRIBUTION = "edgekit-vision"
+ABSENT = "absent"
+OF_QUANTIZERS = {"nncf": "intel-npu"}
+"""Extras of quantisers that a runtime does not bring itself."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """A distribution that edgekit asks for."""
+
+    name: str
+    wanted: str
+    """A version specifier, e.g. >=2.1."""
+    installed: str | None
+
+    @property
+    def is_met(self) -> bool:
+        return self.installed is not None and Requirement(self.requirement).specifier.contains(
+            self.installed, prereleases=True
+        )
+
+    @property
+    def requirement(self) -> str:
+        return self.name + self.wanted
+
+
+def needs(extra: str = "") -> list[Need]:
+    """What edgekit requires always, or for one of its extras besides.
+
+    Raises:
+        InputError: edgekit itself is not installed, so its requirements are nowhere.
+    """
+    try:
+        lines = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        raise InputError(
+            f"{DISTRIBUTION} is not installed: edgekit runs from its source folder, and nothing "
+            "says what it needs",
+            hint="pip install --editable .",
+        ) from None
+    found = []
+    for requirement in map(Requirement, lines):
+        marker = requirement.marker
+        always = marker is None or marker.evaluate({"extra": ""})
+        if always != bool(extra) and (marker is None or marker.evaluate({"extra": extra})):
+            version = library_versions((requirement.name,))[requirement.name]
+            known = None if version == ABSENT else version
+            found.append(Need(requirement.name, str(requirement.specifier), known))
+    return sorted(found, key=lambda need: need.name)
+
+
+def extras_of(variant: Variant) -> tuple[str, ...]:
+    runtimes = [find_runtimes()[name].extra for name in (variant.runtime, variant.via) if name]
+    own = OF_QUANTIZERS.get(variant.quantizer or "")
+    return tuple(dict.fromkeys([*runtimes, *([own] if own else [])]))
+
+
+def missing(extras: Iterable[str]) -> list[Need]:
+    """What is not there, or in a version that does not do."""
+    found = {need.name: need for extra in ("", *extras) for need in needs(extra)}
+    return [need for need in found.values() if not need.is_met]
+
+
+def missing_for(target: Target, extras: Collection[str] = ()) -> list[Need]:
+    """For the runtimes that must pass its gates; its alternatives are left out where theirs is
+    missing.
+
+    Args:
+        extras: that the recipe needs besides.
+    """
+    required = [v for v in target.variants if v.name in target.runtimes]
+    return missing([*extras, *(extra for v in required for extra in extras_of(v))])
+
+
+def pip_line(lacking: Iterable[Need]) -> str:
+    """
+    >>> pip_line([Need("nncf", ">=2.19", None), Need("onnx", "", "1.0")])
+    "pip install 'nncf>=2.19' onnx"
+    """
+    return "pip install " + " ".join(shlex.quote(need.requirement) for need in lacking)

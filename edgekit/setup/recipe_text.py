@@ -1,0 +1,94 @@
+"""The text of a recipe, with the reasons of what it says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from edgekit.data.problem import counted
+from edgekit.models.model_file import ModelFile
+from edgekit.setup.choices import SIDES, Choices
+from edgekit.setup.photos import Photos, Shapes
+
+TEMPLATE = "recipe.yaml.j2"
+WHY_ARCH = {
+    "tf_efficientnet_lite0": "convolutions and ReLU6, with int8 kernels for all of it",
+    "mobilenetv4_conv_small": "convolutions and ReLU, with int8 kernels for all of it",
+}
+WHY_WEIGHTS = {
+    "scratch": "untrained; `package:NAME` or `pretrained` need less data and time",
+    "pretrained": "ImageNet's, from timm's hub: a download",
+}
+SPLIT_VERBS = {"train": "to train on", "calibration": "to calibrate on"}
+
+
+def recipe_text(
+    choices: Choices, photos: Photos, shapes: Shapes, model: ModelFile | None, folder: Path
+) -> str:
+    """
+    Args:
+        folder: the recipe's, which its paths begin at.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("edgekit.setup", ""),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters |= {"yaml": _yaml, "counted": _counted}
+    return environment.get_template(TEMPLATE).render(
+        choices=choices,
+        photos=photos,
+        model=model,
+        weights=_weights(model, folder) if model else choices.weights,
+        path=_from(photos.source.path, folder),
+        point=f"{100 / photos.judged:.2g}",
+        why_arch=WHY_ARCH.get(choices.arch, "as asked for"),
+        why_weights=WHY_WEIGHTS.get(choices.weights, "ImageNet's, installed: no download"),
+        why_size=_why_size(choices, shapes, model),
+        why_fit=_why_fit(choices, shapes, model),
+    )
+
+
+def _why_size(choices: Choices, shapes: Shapes, model: ModelFile | None) -> str:
+    if model and model.size == choices.size:
+        return ", ".join(filter(None, ("what the file takes", model.layout)))
+    if model and model.format != "torch":
+        return "the file leaves it open"
+    if choices.size.is_square and choices.size.height not in SIDES.values():
+        return f"the photos' shorter side is {shapes.side} pixels"
+    return "pixels; half the side takes about a quarter of the time"
+
+
+def _why_fit(choices: Choices, shapes: Shapes, model: ModelFile | None) -> str:
+    if model and model.fit:
+        return "as it was trained"
+    if model:
+        return "as the photos that it learned from were resized: crop, squash or pad"
+    return f"{100 * shapes.oblong:.0f} % are oblong, and a crop would lose much of them; or pad"
+
+
+def _counted(splits: dict[str, int]) -> str:
+    parts = [f"{count:,} {SPLIT_VERBS.get(name, 'to judge by')}" for name, count in splits.items()]
+    return f"{counted(sum(splits.values()), 'photo')}, {', '.join(parts)},"
+
+
+def _yaml(value: Any) -> str:
+    """As one scalar of YAML."""
+    text = yaml.safe_dump(value, allow_unicode=True, width=10_000)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _weights(model: ModelFile, folder: Path) -> str:
+    # The / says that it is a folder.
+    return _from(model.path, folder) + "/" * model.path.is_dir()
+
+
+def _from(path: Path, folder: Path) -> str:
+    """A path as the recipe has it: from its own folder, where it lies in or near it."""
+    here = os.path.relpath(path.absolute(), folder.absolute())
+    return str(path.absolute()) if here.startswith("../..") else here

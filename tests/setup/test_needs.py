@@ -1,0 +1,76 @@
+"""What is missing on a machine, and the line that installs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import metadata
+
+import pytest
+
+from edgekit.errors import InputError
+from edgekit.runtimes import find_runtimes
+from edgekit.runtimes.contract.settings import Variant
+from edgekit.setup import needs as module
+from edgekit.setup.needs import extras_of, missing_for, needs, pip_line
+from edgekit.setup.target_needs import target_needs
+from edgekit.spec.target import load_target
+
+LINES = [
+    "click>=8.1",
+    "onnx>=1.20; extra == 'onnxruntime'",
+    "ai-edge-litert>=2.1; extra == 'litert'",
+    "nncf>=2.19; extra == 'intel-npu'",
+]
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def install(**versions: str) -> None:
+        names = {name.replace("_", "-"): version for name, version in versions.items()}
+        monkeypatch.setattr(metadata, "requires", lambda name: LINES)
+        monkeypatch.setattr(
+            module, "library_versions", lambda asked: {n: names.get(n, "absent") for n in asked}
+        )
+
+    return install
+
+
+def test_what_is_absent_or_too_old_is_missing(installed: Callable[..., None]) -> None:
+    installed(click="8.1.7", onnx="1.19.0")
+    assert [need.name for need in needs()] == ["click"]
+    lacking = missing_for(load_target("rpi"))
+    assert pip_line(lacking) == "pip install 'ai-edge-litert>=2.1' 'onnx>=1.20'"
+
+
+def test_an_alternative_that_lacks_something_leaves_its_target_ready(
+    installed: Callable[..., None],
+) -> None:
+    installed(click="8.1.7", onnx="1.20.0", ai_edge_litert="2.1")
+    found = target_needs(load_target("x86-cpu"))
+    assert not found.ready
+    assert found.install == "pip install 'nncf>=2.19'"
+    found = target_needs(load_target("rpi"))
+    assert (found.ready, found.install) == (True, None)
+    assert not target_needs(load_target("rpi"), ("intel-npu",)).ready
+
+
+def test_a_quantiser_of_another_maker_needs_its_extra() -> None:
+    variant = Variant(runtime="onnxruntime", quantizer="nncf")
+    assert extras_of(variant) == ("onnxruntime", "intel-npu")
+    via = Variant(runtime="openvino", via="onnxruntime")
+    assert extras_of(via) == ("intel-npu", "onnxruntime")
+
+
+@pytest.mark.parametrize("name", sorted(find_runtimes()))
+def test_the_extra_of_a_runtime_brings_its_engine(name: str) -> None:
+    runtime = find_runtimes()[name]
+    assert runtime.engine in [need.name for need in needs(runtime.extra)]
+
+
+def test_a_source_folder_that_is_not_installed_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "DISTRIBUTION", "nowhere")
+    with pytest.raises(InputError, match="is not installed") as caught:
+        needs()
+    assert caught.value.hint == "pip install --editable ."
