@@ -113,8 +113,8 @@ def init(
 
     questions = _Questions(yes)
     wishes = _wishes(**wished)
+    folder = _photos_folder(what, data, questions)
     model = read_model(what, wishes.arch or "") if is_model(what) else None
-    folder = _photos_folder(what, data, model, questions)
     out = out or Path(f"{what.resolve().stem}.yaml")
     refuse_existing(out, force)
     name = questions.ask(target, "Target", "rpi", () if target else known_targets())
@@ -157,14 +157,20 @@ def _wishes(**wished: Any) -> Wishes:
     return Wishes(**wished)
 
 
-def _photos_folder(
-    what: Path, data: Path | None, model: ModelFile | None, questions: _Questions
-) -> Path:
+def _photos_folder(what: Path, data: Path | None, questions: _Questions) -> Path:
     """
     Raises:
         InputError: what is given is neither photos nor a model, or a model comes without photos.
     """
-    if model is None:
+    from edgekit.models.model_file import is_model
+
+    for given in filter(None, (what, data)):
+        if not given.exists():
+            raise InputError(
+                f"there is no {given}",
+                hint="give a folder that holds a folder for each class, e.g. photos/daisy/1.jpg",
+            )
+    if not is_model(what):
         if data:
             raise InputError(f"--data is for a model's file, and {what} is none that is known")
         if what.is_file() and what.suffix.lower() != ".csv":

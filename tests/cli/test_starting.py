@@ -83,8 +83,8 @@ def test_a_recipe_that_is_there_is_not_overwritten(run: Run, folder: Path) -> No
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere"], "nowhere does not exist"),
-        (["images/bar"], "no images under images/bar"),
+        (["nowhere"], "there is no nowhere"),
+        (["images/bar"], "24 images in no folder of a class"),
         (["images", "--image-size", "big"], "pixels expected"),
         (["images", "--weights", "pretrain"], "did you mean 'pretrained'?"),
         (["images", "--arch", "mobilenetv9"], "knows no architecture"),
