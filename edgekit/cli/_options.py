@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from edgekit.engine.user_paths import at_home
 from edgekit.errors import InputError
 
 
@@ -16,6 +15,8 @@ class UserPath(click.Path):
     """A path as people type it: ~ is a home after `=` and `,` too, where no shell sees it."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        from edgekit.engine.user_paths import at_home
+
         text = os.fspath(value)
         if not text:
             self.fail("a path expected, and nothing is given", param, ctx)

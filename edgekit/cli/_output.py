@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 import click
-from pydantic import BaseModel
 
 from edgekit.errors import StorageError
 from edgekit.printable import printable
@@ -40,9 +39,8 @@ def say(line: str, *, err: bool = False, mark: str = "", **style: Any) -> None:
 
 def say_json(value: Any) -> None:
     """Print JSON of ASCII alone: whole in every encoding, and nothing in it steers a terminal."""
-    plain = (
-        json.loads(value.model_dump_json(by_alias=True)) if isinstance(value, BaseModel) else value
-    )
+    is_model = hasattr(value, "model_dump_json")
+    plain = json.loads(value.model_dump_json(by_alias=True)) if is_model else value
     say(json.dumps(plain, indent=1))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -59,3 +61,9 @@ def test_cheap_examples_run(images_folder: Path) -> None:
     assert len(cheap) >= len(CHEAP)
     for line in cheap:
         run(line)
+
+
+def test_the_help_waits_for_no_library() -> None:
+    code = "import sys, edgekit.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"numpy", "pydantic", "rich", "yaml"} & set(done.stdout.split())
