@@ -17,7 +17,9 @@ from tests.test_hints import commands
 
 COMMANDS = {name: command for name, command in commands(cli) if name}
 EXAMPLE = re.compile(r"^ {8}edgekit (.*)$", re.MULTILINE)
-EXAMPLES = {line for command in [cli, *COMMANDS.values()] for line in EXAMPLE.findall(command.help)}
+EXAMPLES = {
+    line for command in [cli, *COMMANDS.values()] for line in EXAMPLE.findall(command.help or "")
+}
 CHEAP = ("plan ", "doctor", "targets", "stages ", "schema ", "device list")
 """Commands that are run here as their examples have them, besides `init`."""
 
