@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgekit.data.size import Size
     from edgekit.models.model_file import ModelFile
     from edgekit.setup.choices import Choices, Wishes
-    from edgekit.setup.photos import Photos
+    from edgekit.setup.photos import PhotoSet
     from edgekit.spec.target import Target
 
 LEAST, MOST = 16, 2048
@@ -215,7 +215,7 @@ def _asked(wishes: Wishes, questions: _Questions, model: ModelFile | None) -> Wi
     return replace(wishes, **answers)
 
 
-def _findings(found: Photos, choices: Choices, problems: Iterable[DataProblem]) -> Iterator[str]:
+def _findings(found: PhotoSet, choices: Choices, problems: Iterable[DataProblem]) -> Iterator[str]:
     """What is odd about the photos, and too few of them."""
     from edgekit.setup.choices import is_decidable
 

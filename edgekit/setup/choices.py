@@ -12,7 +12,7 @@ from edgekit.data.size import Size
 from edgekit.errors import InputError
 from edgekit.models.model_file import ModelFile
 from edgekit.models.source import PACKAGED, InputRange
-from edgekit.setup.photos import Photos, Shapes
+from edgekit.setup.photos import PhotoSet, Shapes
 from edgekit.spec.target import Target
 
 SMALL_ARCH = "mobilenetv4_conv_small"
@@ -22,7 +22,7 @@ SIDES = {True: 160, False: 224}
 MAX_DROP = 2.0
 """Points that int8 may lose."""
 FEW = 320
-"""Training photos below which batches are small: else an epoch has next to no updates."""
+"""TrainingPlan photos below which batches are small: else an epoch has next to no updates."""
 UPDATES = {True: 200, False: 1500}
 """Least updates of a training, from learned weights and from scratch."""
 EPOCHS = {True: (10, 60), False: (30, 100)}
@@ -39,7 +39,7 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingPlan:
     epochs: int
     batch_size: int
     learning_rate: str
@@ -57,7 +57,7 @@ class Choices:
     fit: Fit
     new_head: bool
     input_range: InputRange | None
-    training: Training | None
+    training: TrainingPlan | None
     max_drop: float | None
     samples: int | None
     """Images to calibrate on, where the default is too few for the classes."""
@@ -94,7 +94,7 @@ def choose_fit(shapes: Shapes, model: ModelFile | None) -> Fit:
 
 
 def choose(
-    photos: Photos, size: Size, fit: Fit, model: ModelFile | None, wishes: Wishes
+    photos: PhotoSet, size: Size, fit: Fit, model: ModelFile | None, wishes: Wishes
 ) -> Choices:
     """
     Raises:
@@ -123,17 +123,19 @@ def choose(
     )
 
 
-def training(learned: int, weights: str, model: ModelFile | None, epochs: int | None) -> Training:
+def training(
+    learned: int, weights: str, model: ModelFile | None, epochs: int | None
+) -> TrainingPlan:
     """Small data sets get small batches and more epochs, so that the weights move at all."""
     seen_before = model is not None or weights != "scratch"
     batch = 8 if learned < FEW else 32
     least, most = EPOCHS[seen_before]
     needed = math.ceil(UPDATES[seen_before] / max(1, learned // batch))
     rate = "3.0e-4" if seen_before else "1.0e-3"
-    return Training(epochs or min(most, max(least, needed)), batch, rate, seen_before)
+    return TrainingPlan(epochs or min(most, max(least, needed)), batch, rate, seen_before)
 
 
-def is_decidable(photos: Photos) -> bool:
+def is_decidable(photos: PhotoSet) -> bool:
     """Whether a model that names every judged photo right is shown to have learned anything."""
     p_value = stats.exceeds(photos.judged, photos.judged, photos.commonest)
     return p_value < 1 - stats.CONFIDENCE

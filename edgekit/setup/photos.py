@@ -57,7 +57,7 @@ class Shapes:
 
 
 @dataclass(frozen=True)
-class Photos:
+class PhotoSet:
     """A data set that was divided."""
 
     source: ImageFolder
@@ -98,7 +98,7 @@ def list_photos(path: Path, skip_unreadable: bool) -> tuple[ImageFolder, Listing
     return source, listing, Shapes.of([*headers.values()])
 
 
-def divide_photos(source: ImageFolder, size: Size, fit: Fit, cache: Path) -> Photos:
+def divide_photos(source: ImageFolder, size: Size, fit: Fit, cache: Path) -> PhotoSet:
     """
     Args:
         cache: the folder that keeps the digests of unchanged files.
@@ -112,7 +112,7 @@ def divide_photos(source: ImageFolder, size: Size, fit: Fit, cache: Path) -> Pho
     splits = divide(inventory, source)
     judged = splits[source.evaluate_on]
     own = any(sample.split for sample in inventory.listing.samples)
-    return Photos(
+    return PhotoSet(
         source=source,
         classes=inventory.listing.classes,
         splits={name: len(samples) for name, samples in splits.items()},

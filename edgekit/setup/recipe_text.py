@@ -12,7 +12,7 @@ import yaml
 from edgekit.data.problem import counted
 from edgekit.models.model_file import ModelFile
 from edgekit.setup.choices import SIDES, Choices
-from edgekit.setup.photos import Photos, Shapes
+from edgekit.setup.photos import PhotoSet, Shapes
 
 TEMPLATE = "recipe.yaml.j2"
 WHY_ARCH = {
@@ -27,7 +27,7 @@ SPLIT_VERBS = {"train": "to train on", "calibration": "to calibrate on"}
 
 
 def recipe_text(
-    choices: Choices, photos: Photos, shapes: Shapes, model: ModelFile | None, folder: Path
+    choices: Choices, photos: PhotoSet, shapes: Shapes, model: ModelFile | None, folder: Path
 ) -> str:
     """
     Args:

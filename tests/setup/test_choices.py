@@ -12,11 +12,11 @@ from edgekit.data.sources.imagefolder import ImageFolder
 from edgekit.errors import InputError
 from edgekit.models.model_file import ModelFile
 from edgekit.setup.choices import Wishes, choose, choose_fit, choose_size, is_decidable, training
-from edgekit.setup.photos import Photos, Shapes
+from edgekit.setup.photos import PhotoSet, Shapes
 from edgekit.spec.target import load_target
 
 SOURCE = ImageFolder.model_validate({"source": "imagefolder", "path": "photos", "image_size": 224})
-PHOTOS = Photos(SOURCE, ("a", "b", "c"), {"train": 300, "validation": 100}, False, 0.4, ())
+PHOTOS = PhotoSet(SOURCE, ("a", "b", "c"), {"train": 300, "validation": 100}, False, 0.4, ())
 LARGE = Shapes(1200, 0.0, False)
 SIZE = Size.square(224)
 ONNX = ModelFile(Path("m.onnx"), "onnx", Size(96, 128), 3, "channels first", 3)
