@@ -53,7 +53,7 @@ def needs(extra: str = "") -> list[Need]:
         raise InputError(
             f"{DISTRIBUTION} is not installed: edgekit runs from its source folder, and nothing "
             "says what it needs",
-            hint="pip install --editable .",
+            hint="pip install -e .",
         ) from None
     found = []
     for requirement in map(Requirement, lines):

@@ -73,4 +73,4 @@ def test_a_source_folder_that_is_not_installed_says_what_to_do(
     monkeypatch.setattr(module, "DISTRIBUTION", "nowhere")
     with pytest.raises(InputError, match="is not installed") as caught:
         needs()
-    assert caught.value.hint == "pip install --editable ."
+    assert caught.value.hint == "pip install -e ."
