@@ -24,7 +24,12 @@ from edgekit.models.channel_widths import Widths
 from edgekit.models.source import Triple
 from edgekit.models.swish import SwishSubstitute
 from edgekit.runtimes import RuntimeName, find_runtimes
-from edgekit.runtimes.contract.compiled_metadata import AppliedQuantization, Audit, FloatOps
+from edgekit.runtimes.contract.compiled_metadata import (
+    AppliedQuantization,
+    Audit,
+    FloatByTime,
+    FloatOps,
+)
 from edgekit.runtimes.contract.description import Port
 from edgekit.runtimes.contract.input_form import InputForm
 
@@ -106,6 +111,8 @@ class Manifest(BaseModel):
     precision: str
     quantization: AppliedQuantization | None
     float_ops: FloatOps | None
+    by_time: FloatByTime | None = None
+    """Operators in float because int8 is slower there; None in manifests of earlier versions."""
     audit: Audit | None
     input: Port | InputForm
     """Of a file that was not exported, how it is fed."""

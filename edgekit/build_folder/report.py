@@ -27,7 +27,13 @@ from edgekit.evidence import (
 )
 from edgekit.models.pruned import Pruned
 from edgekit.models.training_curve import TrainingCurve
-from edgekit.runtimes.contract.compiled_metadata import Audit, FloatOps, MixedPrecision, Search
+from edgekit.runtimes.contract.compiled_metadata import (
+    Audit,
+    FloatByTime,
+    FloatOps,
+    MixedPrecision,
+    Search,
+)
 
 REPORT_SCHEMA: Literal[3] = 3
 
@@ -98,6 +104,8 @@ class RowRecord(BaseModel):
     """What it gave back to float, and why."""
     how_quantized: str = ""
     """The method that was taken and why, in one line."""
+    by_time: FloatByTime | None = None
+    """What it gave back to float because int8 is slower there."""
     validation: Validation
     gates: list[GateResult]
     on_device: OnDeviceRecord | None = None

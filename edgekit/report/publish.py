@@ -241,6 +241,7 @@ def _manifest(build: Build, result: RowResult, report: Report) -> Manifest:
         precision=metadata.precision,
         quantization=metadata.quantization,
         float_ops=metadata.float_ops,
+        by_time=metadata.by_time,
         audit=metadata.audit,
         input=metadata.input or form,
         output=metadata.output,

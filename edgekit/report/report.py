@@ -128,6 +128,7 @@ def _row(result: RowResult, said: Predictions | None) -> RowRecord:
         search=metadata.search,
         mixed=metadata.mixed,
         how_quantized=metadata.how_quantized,
+        by_time=metadata.by_time,
         validation=result.validation,
         gates=result.gates,
         on_device=record_of(result.on_device) if result.on_device else None,

@@ -15,6 +15,9 @@ PRECISIONS = ("float16", "float32", "uint8", "int8", "int16", "int32", "int64")
 a float operator, float16 weights one that may run in float16; beside int8, the wide integers are
 biases, shapes and axes."""
 CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
+MAX_TAPS = 25
+"""XNNPACK's int8 kernels for depthwise convolutions go to 5 x 5. It computes larger ones channel by
+channel as matrix products, which takes a multiple of the time in float."""
 BYTES = {"int8": 1, "uint8": 1, "bool": 1, "int16": 2, "float16": 2, "int64": 8}
 
 
@@ -35,7 +38,13 @@ def describe(path: Path) -> Description:
         if op.outputs[0] not in unpacked
     ]
     computed = {*tflite.producers(graph), *map(int, graph.inputs)} - {*unpacked}
-    operators = [_operator(graph, op, kind, unpacked, computed) for op, kind in running]
+    outside = [op.outputs[0] not in taken for op, _ in running]
+    operators = [
+        _operator(graph, op, kind, unpacked, computed).model_copy(
+            update={"is_suspect": left or _taps(graph, op, kind) > MAX_TAPS}
+        )
+        for (op, kind), left in zip(running, outside, strict=True)
+    ]
 
     def names(chosen: list[bool]) -> tuple[str, ...]:
         return tuple(
@@ -48,7 +57,7 @@ def describe(path: Path) -> Description:
         output=_port(model, tflite.output_index(model)),
         operators=tuple(operators),
         per_channel=_per_channel(graph, running),
-        outside_delegate=names([op.outputs[0] not in taken for op, _ in running]),
+        outside_delegate=names(outside),
         conversions=names(
             [kind in CONVERSIONS and not ends & {*op.inputs, *op.outputs} for op, kind in running]
         ),
@@ -104,6 +113,12 @@ def _work(graph: Any, op: Any, kind: str, computed: set[int]) -> Work:
     # Weights of a convolution are [out, height, width, in].
     shape = [int(size) for size in graph.tensors[op.inputs[1]].shape]
     return "conv" if len(shape) == 4 and math.prod(shape[1:3]) > 1 else "dense"
+
+
+def _taps(graph: Any, op: Any, kind: str) -> int:
+    """Weights of a channel of a depthwise convolution, [1, height, width, channels]; else 0."""
+    depthwise = kind == "DEPTHWISE_CONV_2D"
+    return math.prod(map(int, graph.tensors[op.inputs[1]].shape[1:3])) if depthwise else 0
 
 
 def _bytes(graph: Any, tensors: list[int]) -> int:

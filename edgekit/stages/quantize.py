@@ -19,6 +19,7 @@ from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.gates import Gates
 from edgekit.quantization import ranges
 from edgekit.quantization.auto import AutoResult, AutoSearch
+from edgekit.quantization.float_by_time import FloatByTimeSearch
 from edgekit.quantization.float_rule import float_ops_by_rule
 from edgekit.quantization.ptq_search import ranges_for
 from edgekit.quantization.stop_criterion import AGREEMENT, StopCriterion
@@ -86,7 +87,7 @@ class Quantize(RuntimeStage):
     """With auto: points of top-1 that may be lost on these images; by default what the gate
     `max_accuracy_drop` allows, and without one no significant loss."""
     mixed: Literal["auto", "none"] = "auto"
-    """With auto: give operators back to float where nothing all in int8 holds what is asked."""
+    """With auto: operators go to float where int8 does not hold what is asked, or is slower."""
     float_ops: Literal["auto", "none"] = "auto"
     """`auto`: operators that int8 is known to break (a linear attention's division) stay in float
     where that helps the scores of images of the training side."""
@@ -244,7 +245,11 @@ class Quantize(RuntimeStage):
             if self._searches(inputs) and int8:
                 found = self._auto(trials).run(config.quantization)
                 config = found.config
-            form = trials.ship(config, into)
+            form, by_time = trials.ship(config, into), None
+            if found and self.mixed == "auto":
+                path, share = into / runtime.file, self.max_float_macs
+                config, by_time = FloatByTimeSearch(trials, config, path, self.asked, share).run()
+                form = trials.ship(config, into) if found.config != config else form
             images = len(trials.images)
         read = audit(runtime.describe(into / runtime.file))
         metadata = inputs["model"].described_by(CompiledMetadata)
@@ -255,6 +260,7 @@ class Quantize(RuntimeStage):
             float_ops=float_ops,
             search=found.search if found else None,
             mixed=found.mixed if found else None,
+            by_time=by_time,
             audit=read,
         )
 

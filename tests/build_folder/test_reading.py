@@ -86,9 +86,9 @@ def test_a_network_that_was_not_pruned_has_no_widths(folder: Path) -> None:
 def test_the_manifest_keeps_the_names_that_users_know() -> None:
     assert [*Manifest.model_fields] == [
         "schema_version", "file", "files", "beside", "variant", "runtime", "engine",
-        "compiled_for", "precision", "quantization", "float_ops", "audit", "input", "output",
-        "preprocessing", "classes", "scores", "model", "data_fingerprint", "lineage", "libraries",
-        "edgekit", "gates", "verdict",
+        "compiled_for", "precision", "quantization", "float_ops", "by_time", "audit", "input",
+        "output", "preprocessing", "classes", "scores", "model", "data_fingerprint", "lineage",
+        "libraries", "edgekit", "gates", "verdict",
     ]  # fmt: skip
 
 

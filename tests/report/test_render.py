@@ -14,6 +14,13 @@ from edgekit.models.pruned import PruningGain as CutTrial
 from edgekit.report.comparison import Comparison
 from edgekit.report.matrix import Cell, MatrixReport, MatrixRow
 from edgekit.report.render import render_comparison, render_html, render_markdown, render_matrix
+from edgekit.runtimes.contract.compiled_metadata import (
+    FloatByTime,
+    Search,
+    TimedGroup,
+    TrialResult,
+    Tried,
+)
 from tests.build_folder.samples import disturbed_report, figure, row, sample_report
 
 Render = Callable[[Report], str]
@@ -73,6 +80,25 @@ def test_operators_beside_the_fast_path_are_named(report: Report, render: Render
     page = render(report)
     assert "Q 0, Q 1, Q 2 and 2 more" in page
     assert "DIV divide" in page
+
+
+@pytest.mark.parametrize("render", [render_html, render_markdown])
+def test_operators_in_float_because_of_time_are_named(report: Report, render: Render) -> None:
+    trial = TrialResult(sqnr_db=20.0, images=48, agreement=97.9)
+    group = TimedGroup(group="GELU, RSQRT", operators=2, ratio=figure(0.42, "ratio", 0.02))
+    tried = (Tried(way="mse", trial=trial, chosen=True),)
+    last = report.rows[-1]
+    last.stage, last.search = "quantize", Search(tried=tried, stop_at=97, ended="97 % hold")
+    seen = FloatByTime(tried=(group,), ended="none of them is faster in float")
+    last.by_time = seen
+    assert "none of them is faster in float; nothing is changed" in render(report)
+    chosen = {"chosen": group, "operators": ("norm/rsqrt", "act"), "trial": trial}
+    last.by_time = seen.model_copy(update=chosen)
+    page = render(report)
+    assert "GELU, RSQRT, 2 operators: latency 0.42 (0.40 to 0.44), chosen" in page
+    assert ("norm/rsqrt" if render is render_html else "manifest.json names") in page
+    assert "2 are in float because of time" in page
+    assert "nothing is changed" not in page
 
 
 @pytest.mark.parametrize("render", [render_html, render_markdown])

@@ -35,6 +35,17 @@ def test_a_probe_runs_its_layer_and_no_other(runtime: str, integer: bool, tmp_pa
         assert set(found.outside_delegate) <= {"QUANTIZE small", "CAST small"}
 
 
+@pytest.mark.parametrize(("kernel", "suspect"), [(5, False), (7, True)])
+def test_a_depthwise_convolution_without_a_kernel_of_its_own_is_suspected(
+    kernel: int, suspect: bool, tmp_path: Path
+) -> None:
+    litert = find_runtimes()["litert"]()
+    layer = Layer(kind="depthwise", kernel=kernel, height=8, width=8, cin=8, cout=8)
+    litert.single_layer_model(layer, True, tmp_path)
+    found = litert.describe(tmp_path / litert.file)
+    assert [o.is_suspect for o in found.operators if o.heavy] == [suspect]
+
+
 @pytest.mark.parametrize("runtime", ["onnxruntime", "litert", "openvino"])
 def test_probes_are_fed_one_value_and_give_one(runtime: str, tmp_path: Path) -> None:
     own, candidates = find_runtimes()[runtime](), []

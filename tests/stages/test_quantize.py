@@ -20,11 +20,13 @@ from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, DataError, InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.quantization.auto import AutoSearch
+from edgekit.quantization.float_by_time import FloatByTimeSearch
 from edgekit.quantization.stop_criterion import StopCriterion
+from edgekit.quantization.trials import QuantizationConfig
 from edgekit.report.doubts import doubts
 from edgekit.report.publish import publish
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata, FloatByTime
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import load_recipe, recipe_schema
 from edgekit.spec.target import Target
@@ -107,6 +109,25 @@ def test_the_search_ends_at_the_gate(world: Path) -> None:
     found = quantized(built(world, f"{AUTO}, stop_at: 50", "onnxruntime")).metadata
     assert len(found["search"]["tried"]) == 1
     assert found.get("mixed") is None
+
+
+@pytest.mark.parametrize("mixed", ["auto", "none"])
+def test_what_time_returns_to_float_is_in_the_file_and_in_its_record(
+    world: Path, mixed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(search: FloatByTimeSearch) -> tuple[QuantizationConfig, FloatByTime]:
+        made = search.trials.runtime.activations(search.trials.float_file(()))
+        names = tuple(each.operator for each in made if each.kind in ("Sigmoid", "Mul"))
+        return search.config.keep_in_float(names), FloatByTime(tried=(), operators=names, ended="")
+
+    monkeypatch.setattr(FloatByTimeSearch, "run", run)
+    quantize = f"{AUTO}, stop_at: 51, mixed: {mixed}"
+    found = quantized(built(world, quantize, "onnxruntime")).described_by(CompiledMetadata)
+    assert found.quantization is not None
+    assert found.audit is not None
+    assert bool(found.quantization.float_ops) == (mixed == "auto")
+    assert bool(found.audit.left_in_float) == (mixed == "auto")
+    assert (found.by_time.operators if found.by_time else ()) == found.quantization.float_ops
 
 
 @pytest.mark.parametrize(

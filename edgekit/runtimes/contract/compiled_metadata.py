@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.engine.artifact import Metadata
+from edgekit.evidence import InvalidMeasurement, Measurement
 from edgekit.models.card import Card
 from edgekit.runtimes.contract.description import Port
 from edgekit.runtimes.contract.input_form import InputForm
@@ -196,6 +197,34 @@ class MixedPrecision(BaseModel):
     ended: str
 
 
+class TimedGroup(BaseModel):
+    """Operators that were timed in float."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    group: str
+    """The kinds of operators that are off the runtime's fast path in int8; with them goes what lies
+    between."""
+    operators: int
+    ratio: Measurement | InvalidMeasurement
+    """Latency against the int8 file, interleaved; invalid where the machine was busy."""
+
+
+class FloatByTime(BaseModel):
+    """What a search for operators that int8 slows down saw."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tried: tuple[TimedGroup, ...]
+    operators: tuple[str, ...] = ()
+    """Those in float because of time."""
+    chosen: TimedGroup | None = None
+    """What they are and what they bring."""
+    trial: TrialResult | None = None
+    """With these in float."""
+    ended: str
+
+
 class CompiledMetadata(Metadata):
     """Of a model in a runtime's own format, from the float file to the one that ships."""
 
@@ -211,6 +240,8 @@ class CompiledMetadata(Metadata):
     """What `method: auto` tried."""
     mixed: MixedPrecision | None = None
     """What it gave back to float, and why."""
+    by_time: FloatByTime | None = None
+    """What it gave back to float because int8 is slower there; None where nothing suggests it."""
     audit: Audit | None = None
     ranges: dict[str, tuple[float, float]] | None = None
     """Of a network trained for int8, by tensor of the file."""

@@ -41,6 +41,9 @@ class Operator(BaseModel):
     """Bytes of the constants it reads."""
     moved: int = 0
     """Bytes of the activations it reads and writes for one image, as far as the file tells."""
+    is_suspect: bool = False
+    """In int8 it may be slower than in float, as the runtime's fast path (XNNPACK) does not take it
+    or has no int8 kernel of its own for it. Timing tells."""
 
     @property
     def is_integer(self) -> bool:
