@@ -24,9 +24,8 @@ MAX_FLIPPED, MAX_DIFFERENCES = 10, 20
 
 def show_comparison(found: CompareReport, out: Terminal) -> None:
     out.print(_sides(found))
-    for side in found.sides:
-        for doubt in side.doubts:
-            out.print(f"{side.letter}: {doubt}", soft_wrap=True)
+    for doubt, letters in found.doubts.items():
+        out.print(f"{letters}: {doubt}", soft_wrap=True)
     for name in found.unpaired:
         out.print(f"Only one build has {name}", soft_wrap=True)
     for pair in found.pairs:

@@ -139,3 +139,12 @@ class CompareReport(BaseModel):
     pairs: tuple[PairRecord, ...]
     unpaired: tuple[str, ...]
     """Variants that one of the builds alone has."""
+
+    @property
+    def doubts(self) -> dict[str, str]:
+        """The letters of the sides that each doubt is about, by its words."""
+        found: dict[str, list[str]] = {}
+        for side in self.sides:
+            for doubt in side.doubts:
+                found.setdefault(doubt, []).append(side.letter)
+        return {doubt: ", ".join(letters) for doubt, letters in found.items()}

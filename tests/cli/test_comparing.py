@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from edgekit.evaluation.chance import ChanceTest
 from edgekit.report.device import write_device_report
+from tests.build_folder.samples import sample_report
 from tests.commands import edgekit
 from tests.comparison.samples import IMAGES, device_report, write_build
 from tests.devices.tiny import tiny_bundle
@@ -102,6 +104,18 @@ def test_the_variants_of_one_build_and_of_two(builds: Path) -> None:
     found = untimed(builds, "good/rpi", "worse/rpi", "--all")
     assert [(p["first"]["letter"], p["second"]["letter"]) for p in found["pairs"]] == [("A", "C")]
     assert found["unpaired"] == ["good/rpi/onnxruntime-float16"]
+
+
+def test_what_is_untrained_is_said_once(tmp_path: Path) -> None:
+    top1 = sample_report().rows[0].validation.top1
+    chance = ChanceTest(top1=top1, commonest=88.0, p_value=0.6)
+    for name in ("a/rpi", "b/rpi"):
+        path = write_build(tmp_path / name) / "report.json"
+        fields = json.loads(path.read_text()) | {"status": "untrained"}
+        path.write_text(json.dumps(fields | {"chance": chance.model_dump(mode="json")}))
+    done = compare(tmp_path, "a/rpi", "b/rpi", "--no-timing")
+    assert done.stdout.count("untrained: the float model's top-1") == 1
+    assert "A, B: untrained" in done.stdout
 
 
 def test_three_at_once(builds: Path) -> None:

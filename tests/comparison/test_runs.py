@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edgekit.comparison.accuracy import compare_accuracy
@@ -94,6 +96,15 @@ def test_a_run_that_is_no_result_has_no_accuracy(bundle: Bundle) -> None:
     accuracy = compare_accuracy(of_device_report("A", Path("a"), device_report(bundle)), bad)
     assert (accuracy.change, bad.record.top1) == (None, None)
     assert "the run is no result" in accuracy.reason
+
+
+def test_scores_of_more_than_the_named_classes_have_no_answers(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    fields = json.loads((bundle.folder / "bundle.json").read_text())
+    (bundle.folder / "bundle.json").write_text(json.dumps(fields | {"classes": ["red", "green"]}))
+    labels = bundle.folder / "slice_labels.npy"
+    np.save(labels, np.minimum(np.load(labels), 1))
+    assert device_report(Bundle(bundle.folder)).correctness.answers is None
 
 
 def test_a_device_against_a_build(bundle: Bundle) -> None:

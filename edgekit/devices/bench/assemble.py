@@ -248,7 +248,7 @@ def _correctness(
 
 
 def _answers(scores: NDArray[np.float32], reference: Reference) -> SliceAnswers | None:
-    if reference.images is None:
+    if reference.images is None or scores.shape[1] > len(reference.classes):
         return None
     said = predictions_of(scores, meaning_of(reference.host))
     return SliceAnswers(classes=reference.classes, images=reference.images, predictions=said)
