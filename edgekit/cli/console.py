@@ -143,6 +143,8 @@ class Console:
             f"Ranges are 95 % intervals on {report.rows[0].validation.top1.samples} images. "
             f"Latency: {report.evidence}, against the float model on the same runtime."
         )
+        if report.environment.get("int8_instructions") == []:
+            self.out.print("The processor it was taken on has no int8 dot products.")
         self._on_device(report)
         self.data_problems(report.near_duplicates)
         self._busy([report])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgekit.data.size import Size
     from edgekit.models.model_file import ModelFile
     from edgekit.setup.choices import Choices, Wishes
-    from edgekit.setup.photos import PhotoSet
+    from edgekit.setup.photos import PhotoSet, Shapes
     from edgekit.spec.target import Target
 
 LEAST, MOST = 16, 2048
@@ -129,7 +129,7 @@ def init(
     choices = choose(found, size, fit, model, wishes)
     text = recipe_text(choices, found, shapes, model, out.parent)
     planned = write_checked(text, out, loaded, cache)
-    for line in _findings(found, choices, planned.review.problems):
+    for line in _findings(found, shapes, choices, planned.review.problems):
         say(line)
     say(f"{out} is written")
     for line in _missing(loaded):
@@ -215,12 +215,16 @@ def _asked(wishes: Wishes, questions: _Questions, model: ModelFile | None) -> Wi
     return replace(wishes, **answers)
 
 
-def _findings(found: PhotoSet, choices: Choices, problems: Iterable[DataProblem]) -> Iterator[str]:
+def _findings(
+    found: PhotoSet, shapes: Shapes, choices: Choices, problems: Iterable[DataProblem]
+) -> Iterator[str]:
     """What is odd about the photos, and too few of them."""
     from edgekit.setup.choices import is_decidable
 
     for problem in (*problems, *found.problems):
         yield f"data: {problem}"
+    if shapes.grey:
+        yield "data: all photos are grey: a model of three channels is given the same in each"
     if choices.max_drop is None:
         point = 100 / found.judged
         yield (

@@ -117,6 +117,13 @@ def test_faults_of_the_photos_are_told_as_plan_tells_them(run: Run, folder: Path
     assert run("plan", "images.yaml", "--target", "rpi").stdout.count("cannot be read") == 1
 
 
+@pytest.mark.usefixtures("no_package")
+def test_grey_photos_are_told(run: Run, folder: Path) -> None:
+    for path in (folder / "images").rglob("*.png"):
+        Image.open(path).convert("L").save(path)
+    assert "data: all photos are grey" in run("init", "images").stdout
+
+
 def test_an_onnx_file_becomes_a_recipe(run: Run, folder: Path) -> None:
     for shape in ("ring", "star"):
         shutil.copytree(folder / "images/bar", folder / "images" / shape)
