@@ -42,7 +42,7 @@ def test_classify_image_gives_the_golden_scores(built: Path, file: str) -> None:
     scores = np.load(folder / "golden_scores.npy")[0]
     assert label == (folder / "labels.txt").read_text().split()[scores.argmax()]
     # Golden scores have exact integer sums. ONNX Runtime's own kernels saturate on x86 without dot
-    # products, and then differ in the second digit, as the README says.
+    # products, and then differ in the second digit, as docs/targets.md says.
     exact = file.endswith(".tflite") or agent.int8_instructions()
     assert float(score) == pytest.approx(scores.max(), abs=1e-3 if exact else 0.1)
 
