@@ -126,13 +126,17 @@ def open_openvino(path: str, threads: int, exact: bool, device: str = "CPU") -> 
     # Its int8 sums saturate like ONNX Runtime's, and it has no exact kernels: what is quantised is
     # then computed in float, from the same codes.
     saturates = exact and device == "CPU" and not int8_instructions()
+    if saturates:
+        options["LP_TRANSFORMS_MODE"] = "NO"
     try:
-        more = {"LP_TRANSFORMS_MODE": "NO"} if saturates else {}
-        compiled = core.compile_model(path, device, {**options, **more})
-    except RuntimeError:
-        if not saturates:
+        compiled = core.compile_model(path, device, options)
+    except RuntimeError as error:
+        if "LP_TRANSFORMS_MODE" not in str(error):
             raise
-        compiled = core.compile_model(path, device, options)  # a version without the option
+        raise RuntimeError(
+            "OpenVINO " + openvino.__version__ + " has no option LP_TRANSFORMS_MODE, without which "
+            "int8 sums saturate on this processor: take the version that edgekit was tested with"
+        ) from error
     got = compiled.get_property("EXECUTION_DEVICES")
     if not got or any(name != device and name.split(".")[0] != device for name in got):
         raise RuntimeError("asked for " + device + ", OpenVINO runs on " + ", ".join(got))

@@ -25,11 +25,14 @@ from edgekit.errors import (
     StorageError,
 )
 from edgekit.evaluation.chance import ChanceTest, chance_test
-from edgekit.evaluation.choose import Choice, read_choice
+from edgekit.evaluation.choose import Choice, Clarity, read_choice
 from edgekit.evaluation.gates import GateResult, Gates, judge
 from edgekit.evaluation.metrics import Validation, gate_figures
 from edgekit.evaluation.validate import read_validation
 from edgekit.evidence import Status
+from edgekit.runtimes import find_runtimes
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
+from edgekit.runtimes.contract.int8_sums import sums_saturate
 
 LOG = logging.getLogger(__name__)
 """What --debug shows of a failure that does not end the build: its traceback."""
@@ -86,6 +89,13 @@ class TargetResult:
         """The last row of every variant that passed."""
         rows = {result.row.variant: result for result in self.rows if result.row.last}
         return {name: result for name, result in rows.items() if name not in self.left_out}
+
+    def may_saturate(self, found: RowResult) -> bool:
+        """Whether int8 sums of a file may saturate on the target; its scores are of exact ones."""
+        used = found.artifact.described_by(CompiledMetadata).quantization
+        eight_bits = used is not None and used.precision == "int8" and used.weight_bits == 8
+        runtime, target = find_runtimes()[found.row.runtime], self.plan.target
+        return eight_bits and runtime.saturates and sums_saturate(target.device, target.isa)
 
 
 @dataclass
@@ -203,9 +213,13 @@ class _TargetRun:
             self.result.error = error
             self.result.faults.append(f"choose: {_with_hint(error)}")
         else:
-            rows = (found for found in self.result.rows if found.row.last)
-            clarity = {found.row.variant: found.validation.sqnr_db for found in rows}
-            self.result.choice = choice.by_clarity(clarity)
+            known = {name: self._clarity(self.result.shipped[name]) for name in contenders}
+            self.result.choice = choice.by_clarity(known)
+
+    def _clarity(self, found: RowResult) -> Clarity:
+        precision = found.artifact.described_by(CompiledMetadata).precision
+        saturates = self.result.may_saturate(found)
+        return Clarity(found.validation.sqnr_db, precision, saturates)
 
 
 def _with_hint(error: EdgekitError) -> str:

@@ -49,9 +49,9 @@ class OnRuntime(RuntimeStep):
         return (*self.stage.used_libraries(), *self.runtime.libraries)
 
     def settings(self) -> Json:
-        made_for = {"made_for": self.runtime.made_for} if self.runtime.made_for else {}
+        bits = self.runtime.weight_bits
         return {
-            **made_for,
+            **({"weight_bits": bits} if bits != 8 else {}),
             **self.stage.settings_for(self.runtime, self.variant),
             "stage_version": self.stage.version,
             **super().settings(),

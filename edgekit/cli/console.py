@@ -153,9 +153,8 @@ class Console:
         self.left_out(report.left_out)
         if report.choice:
             doubt = f" ({report.choice.doubt})" if report.choice.doubt else ""
-            self.out.print(
-                f"The choice, by latency ({report.evidence}): {report.choice.chosen}{doubt}"
-            )
+            by = "" if report.choice.clearest else ", by latency"
+            self.out.print(f"The choice{by} ({report.evidence}): {report.choice.chosen}{doubt}")
         self._say(f"Report: {folder / 'report.html'}")
 
     def _untrained(self, report: Report) -> None:

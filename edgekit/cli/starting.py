@@ -142,7 +142,8 @@ def _wishes(**wished: Any) -> Wishes:
     Raises:
         InputError: there are no such weights, or no such range.
     """
-    from edgekit.models.source import PACKAGED, RANGES
+    from edgekit.models.source import RANGES
+    from edgekit.models.weights_packages import PACKAGED
     from edgekit.setup.choices import Wishes
     from edgekit.spec.yamlfile import suggestion
 
@@ -201,7 +202,8 @@ def _asked_size(
 
 def _asked(wishes: Wishes, questions: _Questions, model: ModelFile | None) -> Wishes:
     """The wishes with an answer to each question that they and the model's file leave open."""
-    from edgekit.models.source import PACKAGED, RANGES
+    from edgekit.models.source import RANGES
+    from edgekit.models.weights_packages import PACKAGED
     from edgekit.setup.choices import offline_weights
 
     answers: dict[str, Any] = {}

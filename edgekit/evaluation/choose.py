@@ -4,6 +4,7 @@ those that it cannot tell from the fastest, the one whose scores are the cleares
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -27,6 +28,18 @@ from edgekit.evidence import Evidence, InvalidMeasurement, Measurement
 CHOICE = "choice.json"
 CLEARER_DB = 1.0
 """So much clearer must the scores of another be that it is taken for the fastest."""
+TIED = 1.05
+"""Of the fastest one's latency: more is given up for no clarity, however wide the interval."""
+
+
+class Clarity(NamedTuple):
+    """What is known of a variant's scores."""
+
+    sqnr_db: float
+    """Against the float model's, on the same images, by exact sums."""
+    precision: str
+    may_saturate: bool = False
+    """Its sums may saturate on the target, which `sqnr_db` does not show."""
 
 
 class Choice(BaseModel):
@@ -41,25 +54,29 @@ class Choice(BaseModel):
     """Median latency of each variant against the fastest one's; all are invalid where any variant
     was disturbed."""
     clearest: str | None = None
-    """Of those whose interval includes 1, one whose scores have less noise than the fastest's."""
+    """Of those that latency cannot tell from the fastest, one whose scores have less noise."""
 
     @property
     def chosen(self) -> str:
         return self.clearest or self.fastest
 
-    def by_clarity(self, sqnr_db: dict[str, float]) -> Choice:
-        """The same, where latency cannot tell, by the scores.
+    def by_clarity(self, known: dict[str, Clarity]) -> Choice:
+        """The same, where latency cannot tell, by the scores of what has the fastest one's
+        precision and does not saturate.
 
         Args:
-            sqnr_db: of each variant's scores against the float model's, on the same images.
+            known: of each variant.
         """
+        first = known[self.fastest]
         tied = [
             name
             for name, ratio in self.ratios.items()
-            if isinstance(ratio, Measurement) and ratio.low is not None and ratio.low <= 1
+            if _is_tied(ratio)
+            and known[name].precision == first.precision
+            and not known[name].may_saturate
         ]
-        best = max(tied, key=lambda name: sqnr_db[name], default=self.fastest)
-        clearer = best != self.fastest and sqnr_db[best] >= sqnr_db[self.fastest] + CLEARER_DB
+        best = max(tied, key=lambda name: known[name].sqnr_db, default=self.fastest)
+        clearer = known[best].sqnr_db >= first.sqnr_db + CLEARER_DB
         return self.model_copy(update={"clearest": best if clearer else None})
 
     @property
@@ -71,10 +88,17 @@ class Choice(BaseModel):
         return (
             f"the runs tell no order: {invalid[0]}; --force choose measures them again"
             if invalid
-            else f"its latency cannot be told from {self.fastest}'s: its scores are clearer"
+            else f"its latency cannot be told from {self.fastest}'s, and its scores are clearer"
             if self.clearest
             else "the intervals cannot tell it from the next"
         )
+
+
+def _is_tied(ratio: Measurement | InvalidMeasurement) -> bool:
+    """Its interval includes 1, and is not merely wide."""
+    if not isinstance(ratio, Measurement) or ratio.low is None:
+        return False
+    return ratio.low <= 1 and ratio.value <= TIED
 
 
 class Choose(Action):

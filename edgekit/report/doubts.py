@@ -8,9 +8,8 @@ from edgekit.data.problem import ProblemKind
 from edgekit.data.splits import SplitsMetadata
 from edgekit.evaluation.source_check import SourceCheckMetadata
 from edgekit.evidence import Evidence
-from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
-from edgekit.spec.target import Target, machine_of
+from edgekit.spec.target import Target
 from edgekit.stages.quantize import MIN_HELD_BACK
 
 MANY_OBLONG = 0.25
@@ -21,8 +20,8 @@ BUSY = (
     "model. When the machine is quiet, build again with {force}."
 )
 SATURATES = (
-    "That OpenVINO's int8 is as accurate on an x86 processor without VNNI: its sums may saturate "
-    "there, and scores here are those of exact sums. The file is made for {made_for}."
+    "That {variants} is as accurate on an x86 processor without VNNI: sums of 8-bit weights may "
+    "saturate there, and scores here are those of exact sums."
 )
 
 
@@ -81,12 +80,8 @@ def _not_measured(target: TargetResult) -> list[str]:
 
 
 def _saturating(target: TargetResult) -> list[str]:
-    spec = target.plan.target
-    if spec.device != "CPU" or machine_of(spec.isa) not in (None, "x86_64"):
-        return []
-    runtimes = {row.row.runtime: find_runtimes()[row.row.runtime]() for row in target.rows}
-    made = [r.for_target(spec.device, spec.isa).made_for for r in runtimes.values() if r.saturates]
-    return [SATURATES.format(made_for=each) for each in made]
+    names = [name for name, found in target.shipped.items() if target.may_saturate(found)]
+    return [SATURATES.format(variants=" or ".join(names))] if names else []
 
 
 def _disturbed(target: TargetResult) -> list[str]:

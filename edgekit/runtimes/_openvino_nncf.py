@@ -1,4 +1,4 @@
-"""NNCF on an OpenVINO model: where quantisers stand, which is found once for each float model."""
+"""NNCF on an OpenVINO model: where quantisers stand, which is found once for all ranges."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partialmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 from edgekit.engine.action import Progress
 from edgekit.errors import EdgekitError
@@ -40,7 +39,8 @@ def with_quantizers(
     """The float model with NNCF's FakeQuantize operators; weights are float before theirs.
 
     Where the settings bring ranges, NNCF's own are placeholders, and it runs once for all ranges of
-    the same model, images and `float_ops`.
+    the same model, images and `float_ops`. Where they bring none, as of files that are made to be
+    timed, it calibrates itself.
 
     Raises:
         EdgekitError: NNCF cannot quantise the model.
@@ -77,8 +77,9 @@ def _placed(job: _Job) -> Any:
     model = read.load(job.source)
     prepared = list(enumerate(batches(job.images, form), start=1))
     presets = nncf.QuantizationPreset
+    core = read.core()
     # NNCF makes a core for each model it runs, and they overlap.
-    with quiet(), _no_bars(), patch.object(openvino, "Core", return_value=read.core()):
+    with quiet(), _no_bars(), _replaced(openvino, "Core", lambda: core):
         try:
             return nncf.quantize(
                 model,
@@ -97,7 +98,7 @@ def _placed(job: _Job) -> Any:
 
 
 def _advanced(nncf: Any, per_channel: bool, estimates: bool) -> Any:
-    """The overflow fix halves the resolution of weights for processors whose sums saturate."""
+    """NNCF's overflow fix is off: `put_weights_on_grid` gives weights 7 bits where it matters."""
     from nncf.quantization.advanced_parameters import QuantizationParameters
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet as Estimators
 
@@ -129,16 +130,18 @@ def quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-@contextlib.contextmanager
-def _no_bars() -> Iterator[None]:
+def _no_bars() -> contextlib.AbstractContextManager[None]:
     """NNCF draws progress bars of its own, which no option turns off."""
-    from functools import partialmethod
-
     from nncf.common.logging.track_progress import track
 
-    original = track.__init__
-    track.__init__ = partialmethod(original, disable=True)
+    return _replaced(track, "__init__", partialmethod(track.__init__, disable=True))
+
+
+@contextlib.contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    original = getattr(owner, name)
+    setattr(owner, name, value)
     try:
         yield
     finally:
-        track.__init__ = original
+        setattr(owner, name, original)

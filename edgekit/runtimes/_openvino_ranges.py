@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edgekit.errors import Unsupported
 from edgekit.runtimes._openvino_graph import computed, consumers, sources
 from edgekit.runtimes.contract.input_form import PixelGrid
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 LEVELS = 256
 WEIGHT_LEVELS = 255
 """From -127 to 127."""
+INPUTS_OF_A_GROUP = {"GroupConvolution": 2, "GroupConvolutionBackpropData": 1}
+"""Which axis of a grouped convolution's weights counts the inputs of a group."""
 MIN_WEIGHT = 1e-12
 """No channel's largest weight is taken for less: its step is divided by."""
 
@@ -45,17 +48,26 @@ def set_ranges(model: Any, ranges: dict[str, tuple[float, float]]) -> None:
 
     A quantiser stays as it was made: symmetric where NNCF made it so, from zero where the values
     are, and zero is one of its levels.
+
+    Raises:
+        Unsupported: there is no range for one, which would keep what NNCF saw in a few images.
     """
     live = computed(model)
     for op in model.get_ops():
         if op.get_type_name() != "FakeQuantize" or op.get_name() not in live:
             continue
+        if op.get_attributes()["levels"] != LEVELS:
+            continue  # of a file that came with quantisers of its own
         before = op.input_value(0)
         port = before.get_index()
         source = before.get_node().get_friendly_name() + (f".{port}" if port else "")
-        if source in ranges and op.get_attributes()["levels"] == LEVELS:
-            low, high = _ends_like(op, *ranges[source])
-            _set_ends(op, {1: low, 2: high, 3: low, 4: high})
+        if source not in ranges:
+            raise Unsupported(
+                f"OpenVINO: NNCF quantises {source}, of which calibration saw no finite values",
+                hint="choose another runtime or architecture",
+            )
+        low, high = _ends_like(op, *ranges[source])
+        _set_ends(op, {1: low, 2: high, 3: low, 4: high})
 
 
 def _ends_like(quantizer: Any, low: float, high: float) -> tuple[float, float]:
@@ -102,7 +114,10 @@ def put_weights_on_grid(model: Any, seven_bits: bool = False) -> None:
 
 
 def _is_depthwise(quantizer: Any) -> bool:
-    return any(op.get_type_name().startswith("Group") for op, _ in consumers(quantizer))
+    """Whether a group's outputs are of one input each."""
+    axes = [INPUTS_OF_A_GROUP.get(op.get_type_name()) for op, _ in consumers(quantizer)]
+    shape = tuple(quantizer.output(0).get_shape())
+    return any(axis is not None and shape[axis] == 1 for axis in axes)
 
 
 def take_codes(model: Any, grid: PixelGrid | None) -> bool:

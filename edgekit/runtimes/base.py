@@ -33,7 +33,7 @@ class Runtime(Compiler, Reader, Microbenchmark):
     set_up_unasked: ClassVar[bool] = True
     """`device setup` and `calibrate` take it where no runtime is named."""
     saturates: ClassVar[bool] = False
-    """Its int8 sums saturate on x86 processors without int8 dot-product instructions."""
+    """Its int8 sums of 8-bit weights saturate where `sums_saturate` says so."""
     devices: ClassVar[tuple[str, ...]] = ("CPU",)
     """What it can run on, in a target's words."""
     gains_from: ClassVar[tuple[str, ...]] = ()
@@ -46,9 +46,9 @@ class Runtime(Compiler, Reader, Microbenchmark):
         return self
 
     @property
-    def made_for(self) -> str:
-        """The processors that its int8 files are made for, where it makes a difference."""
-        return ""
+    def weight_bits(self) -> int:
+        """Of the int8 weights that it makes; with 7 no sum saturates."""
+        return 8
 
     @classmethod
     def device_for(cls, device: str) -> str:

@@ -56,6 +56,7 @@ class OnnxRuntime(Runtime):
     extra: ClassVar[str] = "onnxruntime"
     engine: ClassVar[str] = "onnxruntime"
     engine_modules: ClassVar[Mapping[str, str]] = {"onnxruntime": "onnxruntime"}
+    saturates: ClassVar[bool] = True
     quantizers: ClassVar[tuple[str, ...]] = tuple(QUANTIZERS)
     calibrations: ClassVar[tuple[CalibrationMethod, ...]] = ("minmax", "moving_average")
 

@@ -22,6 +22,7 @@ from edgekit.runtimes._openvino_unsupported import unsupported_reasons
 from edgekit.runtimes.base import CompilesAhead, TakesOver
 from edgekit.runtimes.contract.description import Activation, Description
 from edgekit.runtimes.contract.input_form import InputForm, Io, pixel_grid, preprocessing
+from edgekit.runtimes.contract.int8_sums import sums_saturate
 from edgekit.runtimes.contract.microbenchmark import Layer
 from edgekit.runtimes.contract.settings import CalibrationMethod, Precision, Quantization
 
@@ -30,24 +31,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-ANY_X86 = "x86 processors with and without VNNI (7-bit weights but in depthwise layers)"
-EXACT_SUMS = "NPUs, GPUs, Arm, and x86 processors with VNNI or AMX (8-bit weights)"
-HAVE_EXACT_SUMS = ("arm", "vnni", "amx")
-"""Parts of an instruction set's name."""
+MADE_FOR = {
+    7: "x86 processors with and without VNNI (7-bit weights but in depthwise layers)",
+    8: "NPUs, GPUs, Arm, and x86 processors with VNNI or AMX (8-bit weights)",
+}
+"""What an int8 file says of itself, by the bits of its weights."""
 
 
 class OpenVino(TakesOver, CompilesAhead):
     """openvino's own converters to compile, NNCF for int8.
 
     Args:
-        exact_sums: files are for processors that add products of int8 in 32 bits. Others add two of
-            them in 16 bits, which saturate unless weights have 7 bits (NNCF's overflow fix).
+        exact_sums: files are for processors that add products of int8 in 32 bits; for others
+            weights get 7 bits (`contract/int8_sums.py`).
     """
 
     def __init__(self, exact_sums: bool = True) -> None:
         self.exact_sums = exact_sums
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     name: ClassVar[str] = "openvino"
     file: ClassVar[str] = "model.xml"
     companions: ClassVar[tuple[str, ...]] = ("model.bin",)
@@ -68,12 +70,11 @@ class OpenVino(TakesOver, CompilesAhead):
     corrects_bias: ClassVar[bool] = True
 
     def for_target(self, device: str, isa: str | None) -> OpenVino:
-        named = any(part in (isa or "").lower() for part in HAVE_EXACT_SUMS)
-        return OpenVino(exact_sums=device != "CPU" or named)
+        return OpenVino(exact_sums=not sums_saturate(device, isa))
 
     @property
-    def made_for(self) -> str:
-        return EXACT_SUMS if self.exact_sums else ANY_X86
+    def weight_bits(self) -> int:
+        return 8 if self.exact_sums else 7
 
     def compile(self, model: Any, card: Card, into: Path, progress: Progress) -> InputForm:
         progress(0, 1, "converting to OpenVINO")
@@ -105,12 +106,13 @@ class OpenVino(TakesOver, CompilesAhead):
         form = grid.form if grid else plain
         known = {op.get_friendly_name() for op in model.get_ops()}
         quantized = with_quantizers(source, images, form, settings, progress)
-        ranges.set_ranges(quantized, settings.ranges or {})
+        if settings.ranges is not None:
+            ranges.set_ranges(quantized, settings.ranges)
         quantizer = ranges.input_quantizer(quantized)
         if grid and quantizer is not None:
             ranges.pin(quantizer, grid)
         ranges.put_weights_on_grid(quantized, seven_bits=not self.exact_sums)
-        quantized.set_rt_info(self.made_for, ["edgekit", "made_for"])
+        quantized.set_rt_info(MADE_FOR[self.weight_bits], ["edgekit", "made_for"])
         graph.halve_floats(quantized)
         graph.tidy(quantized, known)
         self._save(quantized, into)
@@ -151,7 +153,9 @@ class OpenVino(TakesOver, CompilesAhead):
         """Read an int8 .onnx file of ONNX Runtime's, whose input is normalised float32 NHWC."""
         read.need("openvino", "take over")
         with quiet():
-            self._save(convert.from_file(source, None), into)
+            model = convert.from_file(source, None)
+        model.set_rt_info(MADE_FOR[8], ["edgekit", "made_for"])
+        self._save(model, into)
 
     def precompile(self, path: Path, device: str, into: Path) -> dict[str, str]:
         from edgekit.agent.agent import device_facts

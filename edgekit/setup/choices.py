@@ -11,7 +11,8 @@ from edgekit.data.framing import Fit
 from edgekit.data.size import Size
 from edgekit.errors import InputError
 from edgekit.models.model_file import ModelFile
-from edgekit.models.source import PACKAGED, InputRange
+from edgekit.models.source import InputRange
+from edgekit.models.weights_packages import PACKAGED
 from edgekit.setup.photos import PhotoSet, Shapes
 from edgekit.spec.target import Target
 

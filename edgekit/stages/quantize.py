@@ -256,7 +256,7 @@ class Quantize(RuntimeStage):
         return metadata.updated(
             form=form,
             precision=requested.precision,
-            quantization=self._record(config, images, inputs),
+            quantization=self._record(config, images, inputs, runtime.weight_bits),
             float_ops=float_ops,
             search=found.search if found else None,
             mixed=found.mixed if found else None,
@@ -277,7 +277,7 @@ class Quantize(RuntimeStage):
         )
 
     def _record(
-        self, config: QuantizationConfig, images: int, inputs: Inputs
+        self, config: QuantizationConfig, images: int, inputs: Inputs, weight_bits: int
     ) -> AppliedQuantization:
         """What was requested, as later steps and the manifest read it."""
         requested = config.quantization
@@ -294,4 +294,5 @@ class Quantize(RuntimeStage):
             images=images if looks else 0,
             method=self.method if looks else None,
             unjudged=self.method == "auto" and looks and not self._searches(inputs),
+            weight_bits=weight_bits if looks else 8,
         )

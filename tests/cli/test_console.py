@@ -12,7 +12,7 @@ import pytest
 
 from edgekit.cli.console import Console
 from edgekit.inspection.causes import find_causes
-from tests.build_folder.samples import disturbed_report
+from tests.build_folder.samples import disturbed_report, sample_report
 from tests.inspection.test_causes import SCORES, inspection, lossy, tensor
 
 STEP: Any = SimpleNamespace(id="rpi/litert/quantize", reason="never built here")
@@ -105,6 +105,24 @@ def test_a_sound_inspection_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "Nothing goes wrong" in said
     assert "fixes" not in said
+
+
+@pytest.mark.parametrize(
+    ("clearest", "told"),
+    [
+        (None, "The choice, by latency (host): litert"),
+        ("onnxruntime", "The choice (host): onnxruntime"),
+    ],
+)
+def test_what_a_choice_was_made_by_is_told(
+    clearest: str | None, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = sample_report()
+    assert report.choice
+    report.choice = report.choice.model_copy(update={"clearest": clearest})
+    with Console() as console:
+        console.report(report, Path("build"))
+    assert told in capsys.readouterr().out
 
 
 def test_the_tables_show_a_dash_with_the_reason_for_a_latency_that_was_disturbed(

@@ -68,17 +68,6 @@ def test_a_choice_on_a_busy_machine_is_in_doubt() -> None:
     assert all(isinstance(ratio, InvalidMeasurement) for ratio in busy.ratios.values())
 
 
-def test_what_latency_cannot_tell_is_chosen_by_its_scores() -> None:
-    """Not what is slower for sure, and not for less than a decibel."""
-    timings = {"one": timing(1.0), "other": timing(1.0), "slow": timing(2.0)}
-    choice = choice_of(timings, Evidence.HOST)
-    assert choice.by_clarity({"one": 20, "other": 20.9, "slow": 40}).chosen == choice.fastest
-    clarity = {choice.fastest: 18.0, **dict.fromkeys({"one", "other"} - {choice.fastest}, 22.0)}
-    found = choice.by_clarity(clarity | {"slow": 40.0})
-    assert {found.chosen, found.fastest} == {"one", "other"}
-    assert "its scores are clearer" in found.doubt
-
-
 def test_a_few_slow_runs_are_no_disturbance() -> None:
     assert not is_disturbed(timing(1.0, interrupted=0.05))
 

@@ -30,7 +30,7 @@ from edgekit.models.checkpoint import read_state
 from edgekit.models.checkpoint_fit import load_into
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.lite_names import rename_lite
-from edgekit.models.source import PACKAGED, ModelSource
+from edgekit.models.source import ModelSource
 from edgekit.models.timm_models import (
     LoadModel,
     count_macs,
@@ -42,6 +42,7 @@ from edgekit.models.timm_models import (
     restore,
     save,
 )
+from edgekit.models.weights_packages import PACKAGED
 
 ARCH = "test_efficientnet"  # 0.36 million parameters, made by timm for tests
 SIZE = 32

@@ -72,6 +72,15 @@ def test_a_choice_that_is_slower_than_float_is_no_win(report: Report, render: Re
 
 
 @pytest.mark.parametrize("render", [render_html, render_markdown])
+def test_ratios_of_a_choice_are_told_against_the_fastest(report: Report, render: Render) -> None:
+    assert report.choice
+    report.choice = report.choice.model_copy(update={"clearest": "onnxruntime"})
+    page = render(report)
+    assert "litert's latency" in page or "against the latency of litert" in page
+    assert "its latency cannot be told from litert" in page
+
+
+@pytest.mark.parametrize("render", [render_html, render_markdown])
 def test_operators_beside_the_fast_path_are_named(report: Report, render: Render) -> None:
     for one in report.rows:
         if one.audit:

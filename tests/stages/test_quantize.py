@@ -89,6 +89,9 @@ def test_auto_is_as_good_as_the_best_it_tried(
     ]
     validation = build.targets[0].rows[-1].validation
     assert validation.sqnr_db > max(figures) - 8
+    assert found["quantization"]["weight_bits"] == (7 if runtime == "openvino" else 8)
+    told = any("8-bit weights may saturate" in line for line in doubts(build, build.targets[0]))
+    assert told == (runtime == "onnxruntime")
 
 
 def test_images_that_judge_are_neither_calibrated_on_nor_validated(world: Path) -> None:

@@ -42,13 +42,8 @@ from edgekit.evaluation.predictions import DIGEST, JudgedImages
 from edgekit.evidence import Evidence
 from edgekit.runtimes.contract.input_form import InputForm
 
-SUMS, INFO, JOB, SMOKE, RESULT = (
-    "SHA256SUMS",
-    "bundle.json",
-    "job.json",
-    "smoke.json",
-    "result.json",
-)
+SUMS, INFO, JOB = "SHA256SUMS", "bundle.json", "job.json"
+SMOKE, RESULT = "smoke.json", "result.json"
 IMAGES, LABELS, SCORES = "slice_images.npy", "slice_labels.npy", "slice_scores.npy"
 GOLDEN_INPUT, GOLDEN_SCORES = "golden_input.npy", "golden_scores.npy"
 WORKERS = 4

@@ -81,6 +81,8 @@ class AppliedQuantization(BaseModel):
     """None in files of earlier versions."""
     unjudged: bool = False
     """A search was requested, and too few images were left to judge what it would try."""
+    weight_bits: int = 8
+    """Of int8 weights; with 7 no sum of their products saturates."""
 
 
 class TrialResult(BaseModel):
