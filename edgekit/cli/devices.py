@@ -49,9 +49,6 @@ def add(name: str, unchecked: bool, **options: Any) -> None:
 
     \b
         edgekit device add pi5 --ssh pi@raspberrypi.local
-
-    \b
-        edgekit device add pi5 --ssh pi@raspberrypi.local
     """
     from edgekit.devices.device import Device
     from edgekit.devices.inventory import add_device, check_name, inventory_path
@@ -121,9 +118,6 @@ def _problem(item: Any) -> str:
 @debug_option
 def list_(as_json: bool) -> None:
     """Show the devices of the inventory.
-
-    \b
-        edgekit device list
 
     \b
         edgekit device list

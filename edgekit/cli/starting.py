@@ -106,7 +106,7 @@ def init(
     """
     from edgekit.models.model_file import is_model, read_model
     from edgekit.setup import photos as look
-    from edgekit.setup.choices import choose, choose_fit, choose_size
+    from edgekit.setup.choices import choose, choose_fit, choose_size, refuse_unusable
     from edgekit.setup.recipe_file import refuse_existing, write_checked
     from edgekit.setup.recipe_text import recipe_text
     from edgekit.spec.target import known_targets, load_target
@@ -115,7 +115,8 @@ def init(
     wishes = _wishes(**wished)
     folder = _photos_folder(what, data, questions)
     model = read_model(what, wishes.arch or "") if is_model(what) else None
-    out = out or Path(f"{what.resolve().stem}.yaml")
+    refuse_unusable(wishes, model)
+    out = out or _recipe_of(what.resolve())
     refuse_existing(out, force)
     name = questions.ask(target, "Target", "rpi", () if target else known_targets())
     loaded = load_target(name, on_stderr)
@@ -132,9 +133,15 @@ def init(
     for line in _findings(found, shapes, choices, planned.review.problems):
         say(line)
     say(f"{out} is written")
-    for line in _missing(loaded):
+    for line in _missing(loaded, model):
         say(line)
-    say(f"next: edgekit build {shlex.quote(str(out))} --target {shlex.quote(name)}")
+    words = [out, "--target", name, *(["--store", store] if store else [])]
+    say(f"next: edgekit build {shlex.join(map(str, words))}")
+
+
+def _recipe_of(what: Path) -> Path:
+    # A folder's name has no suffix: v1.photos is no v1.
+    return Path(f"{what.name if what.is_dir() else what.stem}.yaml")
 
 
 def _wishes(**wished: Any) -> Wishes:
@@ -240,8 +247,8 @@ def _findings(
         )
 
 
-def _missing(target: Target) -> Iterator[str]:
-    from edgekit.setup.needs import missing_for, pip_line
+def _missing(target: Target, model: ModelFile | None) -> Iterator[str]:
+    from edgekit.setup.needs import OF_FORMATS, missing_for, pip_line
 
-    if lacking := missing_for(target):
+    if lacking := missing_for(target, OF_FORMATS[model.format] if model else ()):
         yield f"{target.name} still needs: {pip_line(lacking)}"

@@ -14,11 +14,13 @@ from typing import Any, Literal
 from edgekit.data.framing import Fit
 from edgekit.data.size import Size
 from edgekit.errors import InputError
-from edgekit.models import _keras_config, _onnx, _onnx_checks
+from edgekit.models import _keras_config, _onnx, _onnx_checks, _onnx_plain
 from edgekit.models.architectures import refuse_unknown, registered
 from edgekit.models.card import read_card
+from edgekit.models.checkpoint_fit import WRAPPERS, classifiers
 from edgekit.models.input_size import keras_shape
 from edgekit.models.nearest_architecture import architecture_of
+from edgekit.models.networks import create
 from edgekit.models.source import FORMATS, SAVED_MODEL, Format, InputRange
 from edgekit.models.weights_choice import chosen
 
@@ -36,6 +38,7 @@ class ModelFile:
     """Numbers that it takes for each pixel."""
     layout: Literal["channels first", "channels last"] | None = None
     scores: int | None = None
+    """0 of a checkpoint without a classifier."""
     input_range: InputRange | None = None
     arch: str = ""
     """Of a checkpoint."""
@@ -83,12 +86,7 @@ def _of_onnx(path: Path, arch: str) -> ModelFile:
 
 def _divisors(graph: Any, name: str) -> Iterator[float]:
     """What the first operators divide the input by, as far as they are one number."""
-    from onnx import numpy_helper
-
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute[0].HasField("t"):
-            constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    constants = _onnx_plain.constants(graph)
     for node in graph.node:
         if name not in node.input:
             continue
@@ -96,12 +94,25 @@ def _divisors(graph: Any, name: str) -> Iterator[float]:
             name = node.output[0]
         elif node.op_type in ("Div", "Mul"):
             for other in {*node.input} & {*constants}:
-                values = constants[other].ravel()
-                if values.size in (1, 3) and values.all():
-                    yield float(values[0] if node.op_type == "Div" else 1 / values[0])
+                if factor := _factor(constants[other]):
+                    yield factor if node.op_type == "Div" else 1 / factor
             return
         else:
             return
+
+
+def _factor(tensor: Any) -> float | None:
+    """The first of one or three numbers that the file itself holds: where others are, the file
+    chooses."""
+    from onnx import external_data_helper, numpy_helper
+
+    is_small = math.prod(tensor.dims) in (1, 3) and tensor.data_type in _onnx_checks.float_types()
+    if not is_small or external_data_helper.uses_external_data(tensor):
+        return None
+    try:
+        return float(numpy_helper.to_array(tensor).ravel()[0])
+    except ValueError:  # it holds fewer than it says; a plan tells
+        return None
 
 
 def _of_keras(path: Path, arch: str) -> ModelFile:
@@ -123,6 +134,7 @@ def _of_keras(path: Path, arch: str) -> ModelFile:
 def _of_torch(path: Path, arch: str) -> ModelFile:
     card = read_card(path)
     if card:
+        refuse_unknown(card.arch, f"{path}: its card")
         return ModelFile(
             path, "torch", card.image_size, scores=len(card.classes), arch=card.arch, fit=card.fit
         )
@@ -138,8 +150,30 @@ def _of_torch(path: Path, arch: str) -> ModelFile:
             "torchvision/NAME",
         )
     refuse_unknown(arch, "--arch")
-    last = next((s for s in reversed(shapes.values()) if len(s) in (1, 2)), None)
-    return ModelFile(path, "torch", scores=last[0] if last else None, arch=arch)
+    return ModelFile(path, "torch", scores=_scores(shapes, arch), arch=arch)
+
+
+def _scores(shapes: dict[str, tuple[int, ...]], arch: str) -> int | None:
+    """Of the classifier, by its name: a file may hold it anywhere.
+
+    Raises:
+        InputError: the architecture cannot be built.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            heads = classifiers(create(arch, 1000))
+    except InputError:
+        raise
+    except Exception:  # timm names no classifier, or the network is not built without memory
+        return None
+    bare = {
+        ".".join(p for p in n.split(".") if p not in WRAPPERS): s for n, s in shapes.items() if s
+    }
+    ends = tuple(f".{head}.weight" for head in heads)
+    found = [name for name in bare if f".{name}".endswith(ends)]
+    return bare[min(found, key=len)][0] if found else 0
 
 
 def _searched(shapes: dict[str, tuple[int, ...]], named: str) -> str:

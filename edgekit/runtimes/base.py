@@ -45,6 +45,16 @@ class Runtime(Compiler, Reader, Microbenchmark):
         the target names it."""
         return self
 
+    @classmethod
+    def float_precision(cls) -> str | None:
+        """What its library computes float models in on this machine unless told, in its own word;
+        None where it is not asked.
+
+        Raises:
+            Exception: of any kind, where the library is broken.
+        """
+        return None
+
     @property
     def weight_bits(self) -> int:
         """Of the int8 weights that it makes; with 7 no sum saturates."""

@@ -72,6 +72,11 @@ class OpenVino(TakesOver, CompilesAhead):
     def for_target(self, device: str, isa: str | None) -> OpenVino:
         return OpenVino(exact_sums=not sums_saturate(device, isa))
 
+    @classmethod
+    def float_precision(cls) -> str:
+        hint = read.core().get_property("CPU", "INFERENCE_PRECISION_HINT")
+        return str(hint.get_type_name())
+
     @property
     def weight_bits(self) -> int:
         return 8 if self.exact_sums else 7

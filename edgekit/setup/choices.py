@@ -23,7 +23,7 @@ SIDES = {True: 160, False: 224}
 MAX_DROP = 2.0
 """Points that int8 may lose."""
 FEW = 320
-"""TrainingPlan photos below which batches are small: else an epoch has next to no updates."""
+"""Photos to train on below which batches are small: else an epoch has next to no updates."""
 UPDATES = {True: 200, False: 1500}
 """Least updates of a training, from learned weights and from scratch."""
 EPOCHS = {True: (10, 60), False: (30, 100)}
@@ -94,23 +94,48 @@ def choose_fit(shapes: Shapes, model: ModelFile | None) -> Fit:
     return "squash" if shapes.are_oblong or (model and model.format == "keras") else "crop"
 
 
+def refuse_unusable(wishes: Wishes, model: ModelFile | None) -> None:
+    """
+    Raises:
+        InputError: wishes that what is given leaves no room for.
+    """
+    unusable: dict[str, str] = {}
+    if model is None:
+        unusable["input_range"] = "it is for a model's file, and photos are given"
+        package = PACKAGED.get((wishes.weights or "").removeprefix("package:"))
+        if package and wishes.arch != package.arch:
+            unusable["arch"] = f"{wishes.weights} is of {package.arch}"
+    elif model.format == "torch":
+        unusable["weights"] = f"those of {model.path} are taken"
+        unusable["input_range"] = f"{model.path} is a checkpoint: its architecture says it"
+        if wishes.arch != model.arch:
+            unusable["arch"] = f"{model.path} says that it is of {model.arch}"
+    else:
+        unusable["weights"] = unusable["arch"] = f"{model.path} holds its own"
+        unusable["epochs"] = f"{model.path} is a whole model, and not trained"
+    _refuse(wishes, unusable)
+
+
+def _refuse(wishes: Wishes, unusable: dict[str, str]) -> None:
+    given = {name: why for name, why in unusable.items() if getattr(wishes, name) is not None}
+    if given:
+        raise InputError(
+            "; ".join(f"--{name.replace('_', '-')}: {why}" for name, why in given.items()),
+            hint=f"leave {'it' if len(given) == 1 else 'them'} out",
+        )
+
+
 def choose(
     photos: PhotoSet, size: Size, fit: Fit, model: ModelFile | None, wishes: Wishes
 ) -> Choices:
     """
     Raises:
-        InputError: the model's scores are not those of the photos' classes.
+        InputError: the model's scores are not those of the photos' classes; epochs are wished, and
+            nothing is trained.
     """
     count = len(photos.classes)
-    same_classes = model is None or model.gives(count)
-    if model and model.format != "torch" and not same_classes:
-        raise InputError(
-            f"{model.path} gives {model.scores} scores, and there are {count} classes of photos: "
-            f"{', '.join(photos.classes[:5])}{', ...' * (count > 5)}",
-            hint="give --data a folder for each of the model's classes",
-        )
+    whole = model is not None and _is_kept_whole(model, photos.classes, wishes)
     weights = wishes.weights or offline_weights(wishes.arch)
-    whole = model is not None and (model.format != "torch" or same_classes)
     return Choices(
         weights=weights,
         arch=model.arch if model else wishes.arch or arch_of(weights),
@@ -122,6 +147,20 @@ def choose(
         max_drop=MAX_DROP if 100 / photos.judged <= MAX_DROP else None,
         samples=count if count > 256 else None,
     )
+
+
+def _is_kept_whole(model: ModelFile, classes: tuple[str, ...], wishes: Wishes) -> bool:
+    """Whether a model keeps its classifier, and is not trained."""
+    if model.gives(len(classes)):
+        _refuse(wishes, {"epochs": f"{model.path} keeps its classifier, and is not trained"})
+        return True
+    if model.format != "torch":
+        raise InputError(
+            f"{model.path} gives {model.scores} scores, and there are {len(classes)} classes of "
+            f"photos: {', '.join(classes[:5])}{', ...' * (len(classes) > 5)}",
+            hint="give --data a folder for each of the model's classes",
+        )
+    return False
 
 
 def training(

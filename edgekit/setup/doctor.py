@@ -13,19 +13,14 @@ from edgekit import __version__
 from edgekit.build.brought_weights import check_weights
 from edgekit.data.images import TRAIN_MARGIN
 from edgekit.errors import EdgekitError, InputError
-from edgekit.models.source import Format
 from edgekit.runtimes import find_runtimes
 from edgekit.setup.host import HostFacts, host_facts, host_remarks
-from edgekit.setup.needs import Need, needs
+from edgekit.setup.needs import OF_FORMATS, Need, needs
 from edgekit.setup.target_needs import TargetNeeds, target_needs
 from edgekit.spec.compatibility import why_incompatible
 from edgekit.spec.recipe import Recipe
 from edgekit.spec.target import Target, known_targets, load_target
 
-OF_FORMATS: dict[Format, tuple[str, ...]] = {
-    "torch": (), "onnx": ("onnxruntime",), "keras": ("keras",),
-}  # fmt: skip
-"""Extras that read a model."""
 OTHERS = ("keras", "prune", "heif")
 """Extras that are no runtime's."""
 

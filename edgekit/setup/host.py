@@ -14,12 +14,13 @@ from pydantic import BaseModel
 from edgekit.agent import agent
 from edgekit.evaluation.measure import Timing, device_is_here
 from edgekit.evaluation.metrics import is_disturbed
+from edgekit.printable import shortened
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes._openvino_read import core
 
 HALF_FLOATS = ("avx512_bf16", "amx_bf16", "avx512_fp16", "amx_fp16", "bf16", "fphp", "sve_bf16")
 """Flags of processors that compute in sixteen bits where a library lets them."""
-NO_HINT = "f32"
+UNCHANGED = "f32"
+"""What OpenVINO computes in where it does not round weights and sums to sixteen bits."""
 
 
 class HostFacts(BaseModel):
@@ -30,7 +31,9 @@ class HostFacts(BaseModel):
     half_floats: list[str]
     """Its instructions for bfloat16 and float16."""
     openvino_precision: str | None
-    """What OpenVINO computes float models in, unless told; None where it is not installed."""
+    """What OpenVINO computes float models in, unless told; None where it is absent or broken."""
+    openvino_fault: str | None = None
+    """Why it is broken."""
     npu: bool
     memory_bytes: int | None
     """Available."""
@@ -43,12 +46,14 @@ class HostFacts(BaseModel):
 
 
 def host_facts(store: Path) -> HostFacts:
+    precision, fault = _openvino_precision()
     return HostFacts(
         cpu=agent.cpu_name(),
         cores=os.cpu_count() or 1,
         int8=agent.int8_instructions(),
         half_floats=_half_floats(),
-        openvino_precision=_openvino_precision(),
+        openvino_precision=precision,
+        openvino_fault=fault,
         npu=device_is_here("NPU"),
         memory_bytes=agent.available(),
         disk_bytes=shutil.disk_usage(_existing(store)).free,
@@ -66,11 +71,13 @@ def host_remarks(host: HostFacts) -> list[str]:
             "the processor has no int8 dot products: int8 gains less time here than on a board "
             f"that has them, and sums of {', '.join(saturating)} may saturate, which changes scores"
         )
-    if host.openvino_precision not in (None, NO_HINT):
+    if host.openvino_precision not in (None, UNCHANGED):
         lines.append(
             f"OpenVINO computes float models in {host.openvino_precision} here; edgekit asks it "
             "for f32, other programs do not"
         )
+    if host.openvino_fault:
+        lines.append(f"OpenVINO is installed and does not run here: {host.openvino_fault}")
     if host.disturbed:
         lines.append(
             "other jobs disturb timings now: a build measures again, and gives no latency where "
@@ -101,10 +108,15 @@ def _half_floats() -> list[str]:
     return sorted(words & set(HALF_FLOATS))
 
 
-def _openvino_precision() -> str | None:
+def _openvino_precision() -> tuple[str | None, str | None]:
+    """And why it cannot be asked."""
     if find_spec("openvino") is None:
-        return None
-    return str(core().get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name())
+        return None, None
+    try:
+        return find_runtimes()["openvino"].float_precision(), None
+    except Exception as error:  # of a library that is broken, or has no plug-in for the processor
+        words = " ".join(str(error).split())  # where it was raised stands in its first line
+        return None, shortened(f"{type(error).__name__}: {words}", 240)
 
 
 def _existing(path: Path) -> Path:

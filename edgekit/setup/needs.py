@@ -6,17 +6,25 @@ import shlex
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from packaging.requirements import Requirement
 
+import edgekit
 from edgekit.engine.action import library_versions
 from edgekit.errors import InputError
+from edgekit.models.source import Format
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.target import Target
 
 DISTRIBUTION = "edgekit-vision"
+SOURCE = Path(edgekit.__file__).parents[1]
 ABSENT = "absent"
+OF_FORMATS: dict[Format, tuple[str, ...]] = {
+    "torch": (), "onnx": ("onnxruntime",), "keras": ("keras",),
+}  # fmt: skip
+"""Extras that read a model."""
 OF_QUANTIZERS = {"nncf": "intel-npu"}
 """Extras of quantisers that a runtime does not bring itself."""
 
@@ -53,7 +61,7 @@ def needs(extra: str = "") -> list[Need]:
         raise InputError(
             f"{DISTRIBUTION} is not installed: edgekit runs from its source folder, and nothing "
             "says what it needs",
-            hint="pip install -e .",
+            hint=f"pip install -e {shlex.quote(str(SOURCE))}",
         ) from None
     found = []
     for requirement in map(Requirement, lines):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import yaml
 
 from edgekit.data.problem import counted
 from edgekit.models.model_file import ModelFile
+from edgekit.printable import one_line
 from edgekit.setup.choices import SIDES, Choices
 from edgekit.setup.photos import PhotoSet, Shapes
 
@@ -23,7 +23,8 @@ WHY_WEIGHTS = {
     "scratch": "untrained; `package:NAME` or `pretrained` need less data and time",
     "pretrained": "ImageNet's, from timm's hub: a download",
 }
-SPLIT_VERBS = {"train": "to train on", "calibration": "to calibrate on"}
+USES = {"train": "to train on", "calibration": "to calibrate on"}
+"""Of a data set's own splits, beside the one that judges."""
 
 
 def recipe_text(
@@ -39,7 +40,7 @@ def recipe_text(
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters |= {"yaml": _yaml, "counted": _counted}
+    environment.filters |= {"yaml": _yaml, "one_line": one_line, "counted": _counted}
     return environment.get_template(TEMPLATE).render(
         choices=choices,
         photos=photos,
@@ -72,14 +73,19 @@ def _why_fit(choices: Choices, shapes: Shapes, model: ModelFile | None) -> str:
     return f"{100 * shapes.oblong:.0f} % are oblong, and a crop would lose much of them; or pad"
 
 
-def _counted(splits: dict[str, int]) -> str:
-    parts = [f"{count:,} {SPLIT_VERBS.get(name, 'to judge by')}" for name, count in splits.items()]
-    return f"{counted(sum(splits.values()), 'photo')}, {', '.join(parts)},"
+def _counted(photos: PhotoSet) -> str:
+    uses = USES | {photos.source.evaluate_on: "to judge by"}
+    parts = [
+        f"{count:,} {uses.get(name, f'in {name} (unused)')}"
+        for name, count in photos.splits.items()
+    ]
+    return f"{counted(sum(photos.splits.values()), 'photo')}, {', '.join(parts)},"
 
 
-def _yaml(value: Any) -> str:
-    """As one scalar of YAML."""
-    text = yaml.safe_dump(value, allow_unicode=True, width=10_000)
+def _yaml(value: str) -> str:
+    """As one scalar of YAML, on one line."""
+    style = '"' if one_line(value) != value else None  # which writes a line break as \n
+    text = yaml.safe_dump(value, allow_unicode=True, width=10_000, default_style=style)
     return text.removesuffix("\n").removesuffix("\n...")
 
 

@@ -13,8 +13,13 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from safetensors.torch import save_file
 
 from edgekit.cli import starting
+from edgekit.models.model_file import ModelFile
+from edgekit.models.networks import create
+from edgekit.setup import needs
+from edgekit.spec.target import load_target
 from tests.commands import edgekit
 from tests.models.test_model_file import onnx_file
 
@@ -145,6 +150,60 @@ def test_a_checkpoint_with_other_classes_gets_a_new_head(run: Run, folder: Path)
     recipe = yaml.safe_load((folder / "m.yaml").read_text())
     assert recipe["model"] == {"weights": "m.pt", "arch": "resnet18", "head": "new"}
     assert "finetune" in recipe["stages"][0]
+
+
+def test_a_checkpoint_of_the_photos_classes_keeps_its_classifier(run: Run, folder: Path) -> None:
+    save_file(create("resnet18", 2).state_dict(), folder / "m.safetensors")
+    words = ["m.safetensors", "--data", "images", "--arch", "resnet18"]
+    run("init", *words)
+    recipe = yaml.safe_load((folder / "m.yaml").read_text())
+    assert recipe["model"] == {"weights": "m.safetensors", "arch": "resnet18"}
+    assert [*recipe["stages"][0]] == ["quantize"]
+    error = run("init", *words, "--epochs", "5", "--force", code=2).stderr
+    assert "--epochs: m.safetensors keeps its classifier" in error
+
+
+def test_what_the_models_format_needs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        needs,
+        "library_versions",
+        lambda names: dict.fromkeys(names, "absent" if "tf2onnx" in names else "99"),
+    )
+    rpi = load_target("rpi")
+    assert [*starting._missing(rpi, None)] == []
+    assert [*starting._missing(rpi, ModelFile(Path("m.onnx"), "onnx"))] == []
+    (line,) = starting._missing(rpi, ModelFile(Path("m.keras"), "keras"))
+    assert line.startswith("rpi still needs: pip install 'tf2onnx")
+
+
+@pytest.mark.usefixtures("no_package")
+def test_the_next_command_has_the_same_store(folder: Path) -> None:
+    done = edgekit("init", "images", "--store", "kept here", cwd=folder, store=folder / "store")
+    command = "edgekit build images.yaml --target rpi --store 'kept here'"
+    assert done.stdout.splitlines()[-1] == f"next: {command}"
+
+
+@pytest.mark.usefixtures("no_package")
+def test_names_of_folders_are_whole_and_stay_on_their_line(run: Run, folder: Path) -> None:
+    (folder / "a\nseed: 1").mkdir()
+    shutil.move(folder / "images", folder / "a\nseed: 1/v1.photos")
+    run("init", "a\nseed: 1/v1.photos")
+    text = (folder / "v1.photos.yaml").read_text()
+    assert yaml.safe_load(text)["data"]["path"] == "a\nseed: 1/v1.photos"
+    assert 'path: "a\\nseed: 1/v1.photos"' in text
+
+
+@pytest.mark.usefixtures("no_package")
+def test_a_split_that_nothing_uses_is_told(run: Run, folder: Path) -> None:
+    for path in sorted((folder / "images").rglob("*.png")):
+        split = ("train", "val", "test")[int(path.stem) % 3]
+        into = folder / "parts" / split / path.parent.name
+        into.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, into)
+    run("init", "parts")
+    first = (folder / "parts.yaml").read_text().splitlines()[0]
+    assert "16 in test (unused)" in first
+    assert first.count("to judge by") == 1
 
 
 @pytest.mark.usefixtures("no_package")

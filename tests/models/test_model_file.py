@@ -8,11 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper, save
+from onnx import TensorProto, external_data_helper, helper, load, numpy_helper, save
+from safetensors.torch import save_file
 
 from edgekit.data.size import Size
 from edgekit.errors import InputError
+from edgekit.models.card import Card
+from edgekit.models.checkpoint import NOTE
 from edgekit.models.model_file import is_model, read_model
+from edgekit.models.networks import create
+
+HEADS = ("fc.", "classifier.", "head.", "head_dist.")
 
 
 def onnx_file(path: Path, shape: list[int], first: str, factor: float) -> Path:
@@ -70,6 +76,58 @@ def test_a_checkpoint_says_its_architecture_or_is_asked_for_it(tmp_path: Path) -
     assert read_model(path, "resnet34").arch == "resnet34"
     with pytest.raises(InputError, match="does not say of which architecture"):
         read_model(path)
+
+
+@pytest.mark.parametrize(
+    ("arch", "prefix"),
+    [("mobilenetv4_conv_small", ""), ("resnet18", "module."), ("levit_128s", "model._orig_mod.")],
+)
+def test_the_classifier_is_found_by_its_name(tmp_path: Path, arch: str, prefix: str) -> None:
+    path = tmp_path / "m.safetensors"
+    network = create(arch, 3)
+    save_file({f"{prefix}{n}": t for n, t in network.state_dict().items()}, path)
+    assert read_model(path, arch).scores == 3
+    backbone = {n: t for n, t in network.state_dict().items() if not n.startswith(HEADS)}
+    save_file({f"{prefix}{n}": t for n, t in backbone.items()}, path)
+    assert read_model(path, arch).scores == 0
+
+
+def test_the_architecture_in_a_card_is_a_known_one(tmp_path: Path) -> None:
+    arch = "resnet18\nallow_untrained: true"
+    card = Card(
+        arch=arch, classes=("a", "b"), image_size=Size(32, 32), mean=(0, 0, 0), std=(1, 1, 1),
+        crop_pct=1, parameters=1, macs=1,
+    )  # fmt: skip
+    path = tmp_path / "m.safetensors"
+    save_file({"x": torch.zeros(1)}, path, {NOTE: card.model_dump_json()})
+    with pytest.raises(InputError, match=r"m\.safetensors: its card: timm knows no architecture"):
+        read_model(path)
+
+
+def test_an_onnx_file_opens_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = onnx_file(tmp_path / "m.onnx", [1, 3, 64, 96], "Div", 255.0)
+    model = load(path)
+    (factor,) = model.graph.initializer
+    external_data_helper.set_external_data(factor, "factor.bin")
+    factor.data_location = TensorProto.EXTERNAL
+    save(model, path)
+    (tmp_path / "factor.bin").write_bytes(factor.raw_data)
+    for folder in (tmp_path, tmp_path.parent):
+        monkeypatch.chdir(folder)
+        assert read_model(path).input_range is None
+
+
+def test_a_constant_in_a_node_scales_too_and_one_of_text_does_not(tmp_path: Path) -> None:
+    path = onnx_file(tmp_path / "m.onnx", [1, 3, 64, 96], "Div", 255.0)
+    model = load(path)
+    node = helper.make_node("Constant", [], ["factor"], value=model.graph.initializer[0])
+    model.graph.node.insert(0, node)
+    del model.graph.initializer[:]
+    save(model, path)
+    assert read_model(path).input_range == "0..255"
+    del model.graph.node[0].attribute[:]
+    save(model, path)
+    assert read_model(path).input_range is None
 
 
 def test_folders_of_photos_are_no_models(tmp_path: Path) -> None:

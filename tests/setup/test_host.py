@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from edgekit.runtimes import find_runtimes
+from edgekit.setup import host
 from edgekit.setup.host import HostFacts, host_facts, host_remarks, probe
 
 QUIET = HostFacts(
@@ -30,6 +34,22 @@ def test_what_changes_results_is_told() -> None:
     assert "no int8 dot products" in first
     assert "bf16" in second
     assert "disturb" in third
+
+
+@pytest.mark.parametrize("module", ["openvino", "nowhere"])
+def test_a_broken_openvino_is_told_and_none_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    def broken() -> str:
+        raise RuntimeError("Exception from core.cpp:1:\nDevice with CPU name is not registered")
+
+    monkeypatch.setattr(host, "find_spec", lambda name: module == name or None)
+    monkeypatch.setattr(find_runtimes()["openvino"], "float_precision", broken)
+    found = host_facts(tmp_path)
+    assert found.openvino_precision is None
+    told = [remark for remark in host_remarks(found) if "does not run here" in remark]
+    assert all("CPU name is not registered" in remark for remark in told)
+    assert len(told) == (module == "openvino")
 
 
 def test_this_machine_has_facts(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
+import edgekit
 from edgekit.errors import InputError
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Variant
@@ -73,4 +75,4 @@ def test_a_source_folder_that_is_not_installed_says_what_to_do(
     monkeypatch.setattr(module, "DISTRIBUTION", "nowhere")
     with pytest.raises(InputError, match="is not installed") as caught:
         needs()
-    assert caught.value.hint == "pip install -e ."
+    assert caught.value.hint == f"pip install -e {Path(edgekit.__file__).parents[1]}"
