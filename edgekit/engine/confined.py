@@ -61,22 +61,22 @@ class TimeLeft:
     """Of a task, which has begun: from one sign of progress to the next, and altogether."""
 
     def __init__(self, limits: Confinement) -> None:
-        self._limits = limits
+        self.limits = limits
         self._end = time.monotonic() + limits.seconds_altogether
         self.begin()
 
     def begin(self) -> None:
-        self._next = time.monotonic() + self._limits.seconds
+        self._next = time.monotonic() + self.limits.seconds
 
     def seconds(self) -> float:
         return min(self._next, self._end) - time.monotonic()
 
     def exceeded(self) -> str:
         """What to say where none is left."""
-        subject = self._limits.subject
+        subject = self.limits.subject
         if self._next < self._end:
-            return f"{subject} makes no progress for {self._limits.seconds:.0f} s"
-        return f"{subject} is not done after {self._limits.seconds_altogether:.0f} s"
+            return f"{subject} makes no progress for {self.limits.seconds:.0f} s"
+        return f"{subject} is not done after {self.limits.seconds_altogether:.0f} s"
 
 
 class ConfinedProcess:
@@ -229,20 +229,22 @@ class ConfinedProcess:
         """
         left = time_left.seconds()
         if left <= 0:
-            raise self._ended(too_long(time_left.exceeded()))
+            raise self._ended(too_long(time_left.limits, time_left.exceeded()))
         return min(1000 * left, WAKE_MILLISECONDS)
 
     def _how_it_ended(self, limits: Confinement) -> EdgekitError:
         """What to say where the process ended by itself."""
         process = self._process
         assert process is not None
-        with suppress(subprocess.TimeoutExpired):  # it may have closed its end, and live on
-            process.wait(GRACE)
+        try:
+            code: int | None = process.wait(GRACE)
+        except subprocess.TimeoutExpired:  # it closed its end, and lives on
+            code = None
         start = max(0, os.fstat(self._said).st_size - MAX_SAID)
         said = os.pread(self._said, MAX_SAID, start).decode(errors="replace")
         words = printable(said).strip().splitlines()
         self.end()
-        error = crash(limits, process.returncode, words)
+        error = crash(limits, code, words)
         error.__cause__ = EdgekitError("\n".join(words))
         return error
 

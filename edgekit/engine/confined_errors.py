@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 
-from edgekit.engine.confinement import DEFAULT_MINUTES, MEMORY, MINUTES, Confinement
+from edgekit.engine.confinement import MEMORY, MINUTES, Confinement
 from edgekit.errors import EdgekitError, WeightsError, ending
 
 NO_MEMORY = re.compile(
@@ -15,31 +15,48 @@ NO_MEMORY = re.compile(
 )
 """How libraries say that they were given no memory, or no room on the disk for as much."""
 
+EXPORT_AGAIN = "a library cannot read this file: export it again, with another version or format"
+
 
 def says_out_of_memory(text: str) -> bool:
     """Whether a traceback, or a library's last words, tell that memory was all it wanted."""
     return NO_MEMORY.search(text) is not None
 
 
-def crash(limits: Confinement, code: int, words: list[str]) -> EdgekitError:
+def crash(limits: Confinement, code: int | None, words: list[str]) -> EdgekitError:
+    """
+    Args:
+        code: None of a process that closed its answers and lived on, until it was killed.
+    """
     if code == -signal.SIGALRM:
         seconds = f"{limits.seconds_an_image:.0f} s"
-        return too_long(f"running {limits.subject} on one image takes longer than {seconds}")
+        return too_long(
+            limits, f"running {limits.subject} on one image takes longer than {seconds}"
+        )
     if code == -signal.SIGKILL or says_out_of_memory("\n".join(words)):
         return too_much(limits)
+    if code is None:
+        return hangs(limits)
     return WeightsError(
         f"{limits.subject} ends the process that reads it with {ending(code)}: "
         f"{words[-1] if words else 'nothing was said'}",
-        hint="a library cannot read this file: export it again, with another version or format; "
-        "--debug shows all that was said",
+        hint=f"{EXPORT_AGAIN}; --debug shows all that was said",
     )
 
 
-def too_long(message: str) -> EdgekitError:
+def hangs(limits: Confinement) -> EdgekitError:
+    """More time would not help: it has told all that it will."""
+    return WeightsError(
+        f"{limits.subject}: the process that reads it closes its output and does not end",
+        hint=EXPORT_AGAIN,
+    )
+
+
+def too_long(limits: Confinement, message: str) -> EdgekitError:
     return WeightsError(
         message,
         hint="a classifier is done in a few seconds. If the file is to be trusted, give it more "
-        f"minutes: export {MINUTES}={2 * DEFAULT_MINUTES:.0f}",
+        f"minutes: export {MINUTES}={max(1, round(2 * limits.seconds / 60))}",
     )
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgekit.engine import _kernel
-from edgekit.engine.confined_errors import says_out_of_memory, too_long, too_much
+from edgekit.engine.confined_errors import hangs, says_out_of_memory, too_long, too_much
 from edgekit.engine.confinement import WAKE_MILLISECONDS, Confinement, is_confined
 from edgekit.printable import printable
 
@@ -63,8 +63,7 @@ def run_program(
         try:
             for line in _lines(process, limits):
                 on_line(line)
-            with suppress(subprocess.TimeoutExpired):  # it may have closed its end, and live on
-                process.wait(GRACE)
+            _wait_for(process, limits)
         finally:
             with suppress(ProcessLookupError):
                 if is_confined():
@@ -78,6 +77,19 @@ def run_program(
     if limits and code and (code == -signal.SIGKILL or says_out_of_memory(words)):
         raise too_much(limits)
     return code, words.splitlines()
+
+
+def _wait_for(process: subprocess.Popen[bytes], limits: Confinement | None) -> None:
+    """It may have closed its end, and live on.
+
+    Raises:
+        WeightsError: it does, and has limits.
+    """
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        if limits:
+            raise hangs(limits) from None
 
 
 def _last_words(said: BinaryIO) -> str:
@@ -110,7 +122,7 @@ def _lines(process: subprocess.Popen[bytes], limits: Confinement | None) -> Iter
         while b"\n" not in unread:
             if limits and time.monotonic() > began + limits.seconds:
                 raise too_long(
-                    f"running {limits.subject} makes no progress for {limits.seconds:.0f} s"
+                    limits, f"running {limits.subject} makes no progress for {limits.seconds:.0f} s"
                 )
             if not poll.poll(WAKE_MILLISECONDS):
                 continue

@@ -21,9 +21,10 @@ from typing import Any, TextIO
 import pytest
 from pydantic import BaseModel
 
-from edgekit.engine import _kernel, confinement
+from edgekit.engine import _kernel, confined, confinement
 from edgekit.engine.action import Progress
 from edgekit.engine.confined import ConfinedProcess
+from edgekit.engine.confined_errors import too_long
 from edgekit.engine.confined_files import take
 from edgekit.engine.confined_program import run_program
 from edgekit.engine.confinement import MEMORY, MINUTES, Confinement, one_image
@@ -159,6 +160,12 @@ def write_much(size: int, *, into: Path, progress: Progress) -> Said:
 def loop(*, into: Path, progress: Progress) -> Said:
     while True:
         pass
+
+
+def hang_in_silence(words: str, *, into: Path, progress: Progress) -> Said:
+    os.write(2, words.encode())
+    os.closerange(3, 100)
+    return loop(into=into, progress=progress)
 
 
 def loop_in_c_on_one_image(*, into: Path, progress: Progress) -> Said:
@@ -396,7 +403,7 @@ def test_time_beyond_the_limit_is_refused_with_the_variable_that_raises_it(
     limits = Confinement("model.weights: m.onnx", memory=2 * GIB, seconds=2)
     with pytest.raises(WeightsError, match=r"m\.onnx is not done after 2 s") as refused:
         run(process, task, limits=limits)
-    assert f"export {MINUTES}=20" in str(refused.value.hint)
+    assert f"export {MINUTES}=1" in str(refused.value.hint)
 
 
 @pytest.mark.parametrize(
@@ -412,7 +419,7 @@ def test_long_work_is_ended_where_it_makes_no_progress_and_after_a_day(
     monkeypatch.setattr(confinement, "LONG", 2)
     with pytest.raises(WeightsError, match=words) as refused:
         run(process, task, limits=Confinement("m.onnx", 2 * GIB, seconds=2, long=True))
-    assert f"export {MINUTES}=20" in str(refused.value.hint)
+    assert f"export {MINUTES}=1" in str(refused.value.hint)
 
 
 def test_long_work_goes_on_while_it_makes_progress(
@@ -427,6 +434,23 @@ def test_a_further_image_has_its_own_time(process: ConfinedProcess, tmp_path: Pa
     assert run(process, run_images, 0.4, limits=limits, into=tmp_path) == "done"
     with pytest.raises(WeightsError, match="on one image takes longer than 1 s"):
         run(process, run_images, 30.0, limits=limits)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [("", "closes its output and does not end"), ("bad_alloc", "more memory")]
+)
+def test_one_that_hangs_in_silence_is_not_told_for_want_of_memory(
+    process: ConfinedProcess, words: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confined, "GRACE", 0.2)
+    with pytest.raises(WeightsError, match=told):
+        run(process, hang_in_silence, words)
+
+
+@pytest.mark.parametrize(("seconds", "minutes"), [(6, 1), (600, 20), (3600, 120)])
+def test_the_hint_gives_more_time_than_there_was(seconds: float, minutes: int) -> None:
+    error = too_long(Confinement("m.onnx", GIB, seconds), "m.onnx is not done")
+    assert str(error.hint).endswith(f"export {MINUTES}={minutes}")
 
 
 def test_it_runs_a_program_in_a_narrower_place(process: ConfinedProcess, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.engine import confined_program
 from edgekit.engine.confined_program import run_program
 from edgekit.engine.confinement import MEMORY, MINUTES, Confinement
 from edgekit.errors import WeightsError
@@ -81,8 +82,18 @@ def test_the_time_counts_from_one_line_to_the_next(tmp_path: Path) -> None:
     start = time.monotonic()
     with pytest.raises(WeightsError, match=r"m\.onnx makes no progress for 2 s") as refused:
         run(tmp_path, program + "time.sleep(60)", limits)
-    assert f"export {MINUTES}=20" in str(refused.value.hint)
+    assert f"export {MINUTES}=1" in str(refused.value.hint)
     assert time.monotonic() - start < 10
+
+
+def test_one_that_hangs_in_silence_is_not_told_for_want_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confined_program, "GRACE", 0.2)
+    program = "import os, time; os.close(1); time.sleep(60)"
+    with pytest.raises(WeightsError, match="closes its output and does not end"):
+        run(tmp_path, program)
+    assert run(tmp_path, program, None)[0] == -signal.SIGKILL
 
 
 def test_what_it_started_ends_with_it(tmp_path: Path) -> None:
