@@ -33,10 +33,7 @@ def compare(groups: list[list[Side]], timing: bool, progress: Progress) -> Compa
     """
     pairs, alone = pairs_of(groups)
     if not pairs:
-        raise InputError(
-            "nothing to compare: two things expected, e.g. two builds, or one with several "
-            "variants and --all",
-        )
+        raise _nothing_to_compare(groups)
     for pair in pairs:
         _refuse_other_classes(*pair)
     sides = [side for group in groups for side in group]
@@ -47,6 +44,19 @@ def compare(groups: list[list[Side]], timing: bool, progress: Progress) -> Compa
         sides=tuple(side.record for side in sides),
         pairs=tuple(compare_pair(*pair, timed) for pair in pairs),
         unpaired=tuple(side.name for side in alone),
+    )
+
+
+def _nothing_to_compare(groups: list[list[Side]]) -> InputError:
+    if len(groups) == 1:
+        return InputError(
+            "nothing to compare: two things expected, e.g. two builds, or one with several "
+            "variants and --all",
+        )
+    told = "; ".join(", ".join(side.name for side in group) for group in groups)
+    return InputError(
+        f"nothing to compare: --all pairs variants by name, and no name is on both sides: {told}",
+        hint="leave out --all: a build's folder then stands for its choice",
     )
 
 

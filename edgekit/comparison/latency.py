@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -46,16 +48,35 @@ def time_here(sides: list[Side], progress: Progress) -> TimedHere:
         if side.manifest:
             by_size[side.manifest.preprocessing.image_size].append(side)
     for size, together in by_size.items():
-        if len({side.record.sha256 for side in together}) < 2:
-            continue
-        try:
-            outcome = _measured([_candidate(side) for side in together], size, progress)
-        except (DeviceError, Unsupported) as error:
-            timed.failures |= {side.record.letter: error.message for side in together}
-            continue
-        timed.timings |= outcome.timings
-        timed.where = f"{HERE} ({outcome.environment.get('cpu', 'its CPU')})"
+        with _images(size) as images:
+            _time_together(together, images, timed, progress)
     return timed
+
+
+def _time_together(sides: list[Side], images: Path, timed: TimedHere, progress: Progress) -> None:
+    """Put their timings into `timed`; what does not run takes no other's."""
+    if len({side.record.sha256 for side in sides}) < 2:
+        return
+    try:
+        outcome = _measured([_candidate(side) for side in sides], images, progress)
+    except (DeviceError, Unsupported) as error:
+        broken = dict(_broken(sides, images, progress))
+        timed.failures |= broken or {side.record.letter: error.message for side in sides}
+        left = [side for side in sides if side.record.letter not in timed.failures]
+        _time_together(left, images, timed, progress)
+        return
+    timed.timings |= outcome.timings
+    timed.where = f"{HERE} ({outcome.environment.get('cpu', 'its CPU')})"
+
+
+def _broken(sides: list[Side], images: Path, progress: Progress) -> Iterator[tuple[str, str]]:
+    """The letters of those that do not run by themselves, and why."""
+    for side in sides:
+        letter = side.record.letter
+        try:
+            measure([_candidate(side)], images, progress, score=(letter,), latency=False)
+        except (DeviceError, Unsupported) as error:
+            yield letter, f"{letter} does not run here: {error.message}"
 
 
 def _candidate(side: Side) -> Candidate:
@@ -68,17 +89,22 @@ def _candidate(side: Side) -> Candidate:
     return Candidate(side.record.letter, side.manifest.runtime, path, form)
 
 
-def _measured(candidates: list[Candidate], size: Size, progress: Progress) -> MeasureResult:
-    """Again where something disturbed it, as a validation does."""
+@contextmanager
+def _images(size: Size) -> Iterator[Path]:
     with temporary_folder() as folder:
-        images = folder / "images.npy"
         shape = (IMAGES, *size, 3)
-        np.save(images, np.random.default_rng(0).integers(0, 256, shape, np.uint8))
-        for _ in range(REPEATS):
-            outcome = measure(candidates, images, progress)
-            if not any(map(is_disturbed, outcome.timings.values())):
-                return outcome
-        return measure(candidates, images, progress)
+        images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        np.save(folder / "images.npy", images)
+        yield folder / "images.npy"
+
+
+def _measured(candidates: list[Candidate], images: Path, progress: Progress) -> MeasureResult:
+    """Again where something disturbed it, as a validation does."""
+    for _ in range(REPEATS):
+        outcome = measure(candidates, images, progress)
+        if not any(map(is_disturbed, outcome.timings.values())):
+            return outcome
+    return measure(candidates, images, progress)
 
 
 def compare_latency(

@@ -111,11 +111,17 @@ class PairRecord(ComparisonPart):
             drop = self.accuracy.change.drop
             ends = f"{drop.low:.1f} to {drop.high:.1f}"
             found["accuracy"] = f"{drop.value:.1f} points lower ({ends}, {drop.evidence})"
-        for each in self.latency:
-            if each.verdict is Verdict.WORSE and isinstance(each.ratio, Measurement):
-                ends = f"{each.ratio.low:.2f} to {each.ratio.high:.2f}"
-                found["latency"] = f"{each.ratio.value:.2f} times ({ends}, {each.ratio.evidence})"
+        judged = self.judged_latency
+        if judged and judged.verdict is Verdict.WORSE and isinstance(judged.ratio, Measurement):
+            ends = f"{judged.ratio.low:.2f} to {judged.ratio.high:.2f}"
+            found["latency"] = f"{judged.ratio.value:.2f} times ({ends}, {judged.ratio.evidence})"
         return found
+
+    @property
+    def judged_latency(self) -> LatencyComparison | None:
+        """The one that counts: a device's, or this machine's where no device has a verdict."""
+        told = [each for each in self.latency if not each.reason]
+        return min(told, key=lambda each: each.evidence is Evidence.HOST, default=None)
 
     def untold(self) -> dict[Literal["accuracy", "latency"], str]:
         """What no verdict could be given of for want of data, with the reason."""

@@ -35,11 +35,12 @@ def untimed(folder: Path, *words: object) -> Any:
 
 @pytest.fixture(scope="module")
 def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """good, worse (of 20 % of the images) and other (of half the images) for a board."""
+    """good, worse (of 20 % of the images), litert and other (of half the images) for a board."""
     root = tmp_path_factory.mktemp("builds")
     names = ("onnxruntime", "onnxruntime-float16")
     write_build(root / "good/rpi", variants=names)
     write_build(root / "worse/rpi", wrong=range(8), manifest={"precision": "float16"})
+    write_build(root / "litert/rpi", variants=("litert",))
     write_build(root / "other/rpi", images=range(IMAGES // 2), wrong=range(9))
     return root
 
@@ -156,8 +157,11 @@ def test_a_report_of_a_device(builds: Path, tmp_path: Path) -> None:
         (("good/rpi", "."), ". is no build, and no variant of one"),
         (("good/rpi", "good/rpi/report.json"), "report.json is no model of a build"),
         (("good/rpi", "worse/rpi", "--no-timing", "--html", "good"), "good"),
+        (("good/rpi", "litert/rpi", "--all"),
+         "good/rpi/onnxruntime, good/rpi/onnxruntime-float16; litert/rpi/litert"),
+        (("litert/rpi", "--all"), "nothing to compare: two things expected"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_compared(builds: Path, words: tuple[str, ...], message: str) -> None:
     done = compare(builds, *words)
     assert done.returncode == 2
