@@ -29,6 +29,7 @@ TIMED_IMAGES = 8
 """Calibration images of files that are timed and not judged: ranges take no time."""
 MAX_GROUPS = 3
 """Groups that are timed by themselves at most; the smaller ones go together."""
+TOO_BUSY = "the machine was too busy to tell (build again with --force quantize)"
 INT8, ALL = "int8", "all of them"
 Groups = dict[str, tuple[str, ...]]
 """Operators by what a report calls them."""
@@ -87,7 +88,7 @@ class FloatByTimeSearch:
         Returns:
             the configuration to use and what was seen; None where nothing is suspected.
         """
-        if not suspects(self.description):
+        if not self.trials.runtime.names_suspects or not suspects(self.description):
             return self.config, None
         try:
             groups = self.groups()
@@ -165,9 +166,7 @@ class FloatByTimeSearch:
             return self.config, seen.model_copy(update={"ended": ended})
         ratios = {name: ratio for name in timed if (ratio := believed(timed[name].ratio))}
         if not ratios:
-            return self.config, seen.model_copy(
-                update={"ended": "the machine was too busy to tell"}
-            )
+            return self.config, seen.model_copy(update={"ended": TOO_BUSY})
         faster = [name for name in ratios if is_faster(timed[name])]
         if not faster:
             return self.config, seen

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from edgekit.errors import Unsupported
+from edgekit.errors import InputError, Unsupported
+from edgekit.quantization import ranges
 from edgekit.quantization.stop_criterion import StopCriterion
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
 from edgekit.runtimes.base import Runtime
@@ -40,6 +41,32 @@ def ranges_for(runtime: Runtime, quantizer: str) -> list[tuple[CalibrationMethod
     """Those of `RANGES` that it offers, with their percentiles; the first is tried first."""
     own = takes_ranges(runtime, quantizer)
     return [pair for pair in RANGES if own or pair[0] in runtime.calibrations]
+
+
+def calibration_for(
+    runtime: Runtime,
+    quantizer: str,
+    requested: CalibrationMethod | dict[str, CalibrationMethod] | None,
+) -> CalibrationMethod:
+    """What a recipe's `calibration` is on one runtime.
+
+    Raises:
+        InputError: the runtime does not offer it.
+    """
+    offered = [*runtime.calibrations]
+    if takes_ranges(runtime, quantizer):
+        offered += [name for name in ranges.METHODS if name not in offered]
+    if isinstance(requested, dict):
+        requested = requested.get(runtime.name)
+    if requested is None:
+        return runtime.calibrations[0]
+    if requested not in offered:
+        raise InputError(
+            f"quantize.calibration: {runtime.name} does not offer {requested}",
+            hint=f"it offers {', '.join(offered)}; a mapping such as "
+            f"{{{runtime.name}: {offered[0]}}} sets each runtime's own",
+        )
+    return requested
 
 
 def search(
@@ -109,7 +136,12 @@ class _Search:
             yield from self._corrections()
 
     def _ranges(self) -> Iterator[QuantizationConfig]:
-        for method, percentile in ranges_for(self.trials.runtime, self.quantization.quantizer):
+        """Of ranges that were trained the first that runs: the others give nearly the same file."""
+        runtime, quantizer = self.trials.runtime, self.quantization.quantizer
+        trained = takes_ranges(runtime, quantizer) and bool(self.trials.trained_ranges)
+        for method, percentile in ranges_for(runtime, quantizer):
+            if trained and self.best is not None:
+                return
             update = {"calibration": method, "percentile": percentile}
             yield QuantizationConfig(
                 quantization=self.quantization.model_copy(update=update),

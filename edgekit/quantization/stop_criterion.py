@@ -32,10 +32,10 @@ class StopCriterion:
 
     def __str__(self) -> str:
         """
-        >>> str(StopCriterion(max_drop=1.0)), str(StopCriterion())
-        ('98.5 % and at most 1 points', '98.5 % and no significant loss')
+        >>> print(StopCriterion(max_drop=1.0), StopCriterion(), sep=", ")
+        98.5 % agreement and at most 1 point lost, 98.5 % agreement and no significant loss
         """
-        drop = (
-            "no significant loss" if self.max_drop is None else f"at most {self.max_drop:g} points"
-        )
-        return f"{self.agreement:g} % and {drop}"
+        drop, most = "no significant loss", self.max_drop
+        if most is not None:
+            drop = f"at most {most:g} point{'s' * (most != 1)} lost"
+        return f"{self.agreement:g} % agreement and {drop}"

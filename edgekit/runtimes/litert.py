@@ -68,6 +68,7 @@ class LiteRT(Runtime):
     quantizers = ("ai-edge-quantizer",)
     channel_axis = 3
     calibrations = ("minmax", "moving_average")
+    names_suspects = True
 
     def compile(self, model: Any, card: Card, into: Path, progress: Progress) -> InputForm:
         progress(0, 1, "converting to LiteRT")

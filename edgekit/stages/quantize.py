@@ -17,11 +17,11 @@ from edgekit.engine.artifact import Json
 from edgekit.errors import InputError
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.gates import Gates
-from edgekit.quantization import ranges
+from edgekit.evaluation.measure import HERE
 from edgekit.quantization.auto import AutoResult, AutoSearch
 from edgekit.quantization.float_by_time import FloatByTimeSearch
 from edgekit.quantization.float_rule import float_ops_by_rule
-from edgekit.quantization.ptq_search import ranges_for
+from edgekit.quantization.ptq_search import calibration_for, ranges_for
 from edgekit.quantization.stop_criterion import AGREEMENT, StopCriterion
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials, trials_of
 from edgekit.runtimes.base import Runtime
@@ -59,13 +59,13 @@ class Quantize(RuntimeStage):
     method: Method = "auto"
     """`auto` searches, until what is asked holds: ranges first, then corrections, then operators in
     float, each judged on images held back from the training side. `ptq` quantises once, as the
-    settings say; it is meant where calibration, percentile, corrections or `precision: float16` is
-    set and method is not."""
+    settings say; it is meant where calibration, corrections or `precision: float16` is set and
+    method is not."""
     calibration: CalibrationMethod | dict[str, CalibrationMethod] | None = None
     """How activation ranges are found: one method, or one for each runtime; by default each
     runtime's own."""
     percentile: float = Field(99.99, gt=50, le=100)
-    """For the percentile method: share of values the range must hold."""
+    """With `calibration: percentile`: percent of the values that the range must hold."""
     corrections: tuple[Correction, ...] = Field((), strict=False)
     """What is done to the float model first: equalise (scale channels between layers), smooth
     (SmoothQuant, behind a LayerNorm), adaround (round weights for the layer's output), bias (take
@@ -100,13 +100,14 @@ class Quantize(RuntimeStage):
         """Who says how to quantise does not want it searched."""
         if not isinstance(fields, dict) or "method" in fields:
             return fields
-        chosen = any(fields.get(name) is not None for name in SEARCHED_SETTINGS)
+        chosen = any(fields.get(name) for name in SEARCHED_SETTINGS)
         plain = chosen or fields.get("precision") == "float16"
         return {**fields, "method": "ptq"} if plain else fields
 
     @model_validator(mode="after")
     def _settings_agree(self) -> Quantize:
-        if found := [*self._idle_settings(), *self._impossible_corrections()]:
+        idle = (*self._idle_settings(), *self._idle_percentile())
+        if found := [*idle, *self._impossible_corrections()]:
             raise ValueError("; ".join(found))
         return self
 
@@ -114,13 +115,23 @@ class Quantize(RuntimeStage):
         searches = self.method == "auto"
         names = SEARCHED_SETTINGS if searches else SEARCH_SETTINGS
         given = self.model_dump(include=self.model_fields_set, exclude_none=True)
-        idle = ", ".join(name for name in names if name in given)
+        idle = ", ".join(name for name in names if given.get(name, ()) not in ((), {}))
         if searches and idle:
             yield f"method: auto finds {idle} by itself: remove the one"
         elif idle:
             yield f"{idle} is for method: auto alone"
         if searches and self.precision != "int8":
             yield f"method: auto searches for int8; {self.precision} has nothing to find"
+
+    def _idle_percentile(self) -> Iterator[str]:
+        asked = self.calibration
+        methods = asked.values() if isinstance(asked, dict) else (asked,)
+        given = self.method != "auto" and "percentile" in self.model_fields_set
+        if given and "percentile" not in methods:
+            yield (
+                "percentile is for calibration: percentile alone: write "
+                f"quantize: {{calibration: percentile, percentile: {self.percentile}}}"
+            )
 
     def _impossible_corrections(self) -> Iterator[str]:
         if self.corrections and self.precision != "int8":
@@ -192,7 +203,7 @@ class Quantize(RuntimeStage):
         if self.method == "auto" and precision == "int8":
             calibration, percentile = ranges_for(runtime, quantizer)[0]
         else:
-            calibration = self._calibration_on(runtime, quantizer)
+            calibration = calibration_for(runtime, quantizer, self.calibration)
             percentile = self.percentile
         return Quantization(
             precision=precision,
@@ -202,32 +213,21 @@ class Quantize(RuntimeStage):
             per_channel=self.per_channel,
         )
 
-    def _calibration_on(self, runtime: Runtime, quantizer: str) -> CalibrationMethod:
-        offered = [*runtime.calibrations]
-        if quantizer == runtime.quantizers[0]:  # another one takes no ranges from elsewhere
-            offered += [name for name in ranges.METHODS if name not in offered]
-        requested = self.calibration
-        if isinstance(requested, dict):
-            requested = requested.get(runtime.name)
-        if requested is None:
-            return runtime.calibrations[0]
-        if requested not in offered:
-            raise InputError(
-                f"quantize.calibration: {runtime.name} does not offer {requested}",
-                hint=f"it offers {', '.join(offered)}; a mapping such as "
-                f"{{{runtime.name}: {offered[0]}}} sets each runtime's own",
-            )
-        return requested
-
     def settings_for(self, runtime: Runtime, variant: Variant) -> Json:
         requested = self.quantization_for(runtime, variant)
         own = {"stage", "max_float_macs"}
         if requested.precision == "int8":
             own |= {"method", "corrections", "float_ops"}
             own |= {*SEARCH_SETTINGS} if self.method == "auto" else set()
+        machine = {"machine": HERE.identity()} if self._is_timed(runtime, requested) else {}
         # What is requested names no operators yet: `float_ops` is the setting.
         fields = requested.model_dump(mode="json", exclude={"ranges", "float_ops"})
-        return {**self.model_dump(mode="json", include=own), **fields}
+        return {**self.model_dump(mode="json", include=own), **fields, **machine}
+
+    def _is_timed(self, runtime: Runtime, requested: Quantization) -> bool:
+        """Whether the file depends on how fast this machine is."""
+        searches = self.method == "auto" and requested.precision == "int8"
+        return searches and self.mixed == "auto" and runtime.names_suspects
 
     def apply(
         self, runtime: Runtime, variant: Variant, inputs: Inputs, into: Path, context: Context

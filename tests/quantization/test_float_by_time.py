@@ -66,6 +66,7 @@ class Trials:
     agreement: dict[str, float] = field(default_factory=dict)
     images: tuple[int, ...] = (1, 2)
     slow: dict[str, str] = field(default_factory=lambda: SLOW)
+    named: bool = True
     purpose = ""
     judged_file, calibrated_form, progress = Path("images.npy"), None, None
 
@@ -73,6 +74,7 @@ class Trials:
     def runtime(self) -> Any:
         return SimpleNamespace(
             name="fake",
+            names_suspects=self.named,
             describe=lambda path: description(self.slow),
             activations=lambda path: activations(),
         )
@@ -171,7 +173,7 @@ def test_a_busy_machine_changes_nothing_and_is_told(
     monkeypatch.setattr(float_by_time, "is_disturbed", lambda _: True)
     config, found = search()
     assert config == CONFIG
-    assert "too busy" in found.ended
+    assert "too busy to tell (build again with --force quantize)" in found.ended
     assert len(measured) == 2
     assert all(isinstance(each.ratio, InvalidMeasurement) for each in found.tried)
 
@@ -210,8 +212,11 @@ def test_only_what_runs_in_int8_is_suspected() -> None:
     assert suspects(description({"mean": "MEAN", "rule": "DIV"})) == {"mean": "MEAN"}
 
 
-def test_a_file_without_suspects_is_not_timed(measured: list[list[str]]) -> None:
-    trials: Any = Trials(slow={})
+@pytest.mark.parametrize("about", [{"slow": {}}, {"named": False}])
+def test_a_file_without_suspects_is_not_timed(
+    measured: list[list[str]], about: dict[str, Any]
+) -> None:
+    trials: Any = Trials(**about)
     search = FloatByTimeSearch(trials, CONFIG, Path("rule"), StopCriterion(), 0.05)
     assert search.run() == (CONFIG, None)
     assert not measured

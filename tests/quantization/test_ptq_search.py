@@ -31,6 +31,7 @@ class Shop:
             quantizers=about.get("quantizers", ("library",)),
             calibrations=("minmax", "moving_average"),
         )
+        self.trained_ranges = about.get("trained_ranges", {})
         self.seen: list[str] = []
 
     def try_out(self, way: QuantizationConfig) -> TrialResult:
@@ -65,7 +66,10 @@ def test_it_ends_where_what_is_asked_holds() -> None:
     way, found = search(shop, ASKED, StopCriterion(99))
     assert shop.seen == RANGES[:3]
     assert way.label.startswith("percentile 99.999")
-    assert found.ended == "99.5 % agree, drop 0 points; 99 % and no significant loss were asked"
+    assert (
+        found.ended
+        == "99.5 % agree, drop 0 points; 99 % agreement and no significant loss were asked"
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,8 +86,16 @@ def test_what_cannot_help_is_not_tried(about: dict[str, Any], steps: list[str]) 
     assert shop.seen == [*RANGES, *steps]
 
 
+@pytest.mark.parametrize(("figure", "tried"), [(10.0, 1), (None, 2)])
+def test_ranges_that_were_trained_are_tried_once(figure: float | None, tried: int) -> None:
+    shop: Any = Shop({"minmax": (figure, 90)}, corrections=(), trained_ranges={"a": (0, 1)})
+    search(shop, ASKED, EVERYTHING)
+    assert shop.seen == RANGES[:tried]
+
+
 def test_a_second_quantiser_is_asked_for_nothing_that_is_its_own() -> None:
-    shop: Any = Shop({}, quantizers=("first", "library"), corrections=("adaround", "bias"))
+    about = {"corrections": ("adaround", "bias"), "trained_ranges": {"a": (0, 1)}}
+    shop: Any = Shop({}, quantizers=("first", "library"), **about)
     search(shop, ASKED, EVERYTHING)
     assert shop.seen == ["minmax", "moving_average", "minmax + adaround"]
 

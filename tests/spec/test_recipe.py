@@ -278,7 +278,7 @@ QUANTIZES = st.fixed_dictionaries(
         "samples": st.integers(1, 10_000),
         "every_class": st.booleans(),
     },
-)
+).map(lambda q: q | {"calibration": "percentile"} if "percentile" in q else q)
 STAGES = st.tuples(
     st.lists(st.builds(lambda f: {"finetune": f}, FINETUNES), max_size=2),
     st.lists(st.builds(lambda f: {"quantize": f}, QUANTIZES), min_size=1, max_size=1),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekit.agent import agent
 from edgekit.build.plan import make_plan
 from edgekit.build.run import Build, execute
 from edgekit.cli._step_result import told_of
@@ -164,8 +165,14 @@ def test_gates_say_where_to_stop(
         ({"samples": 24, "per_channel": False, "float_ops": "none"}, "auto"),
         ({"calibration": None}, "auto"),
         ({"calibration": {"litert": "mse"}}, "ptq"),
-        ({"percentile": 99.0}, "ptq"),
+        ({"calibration": "percentile", "percentile": 99.0}, "ptq"),
+        (
+            {"calibration": {"litert": "mse", "onnxruntime": "percentile"}, "percentile": 99.0},
+            "ptq",
+        ),
         ({"corrections": ["bias"]}, "ptq"),
+        ({"corrections": []}, "auto"),
+        ({"corrections": [], "method": "auto"}, "auto"),
         ({"precision": "float16"}, "ptq"),
         ({"method": "ptq"}, "ptq"),
     ],
@@ -178,7 +185,7 @@ def test_who_says_how_to_quantise_does_not_want_it_searched(
 
 def test_the_plan_says_which_method_is_taken() -> None:
     searched = Quantize().for_gates(Gates(max_accuracy_drop=1.0)).plan_note(1000, classes=2)
-    assert "until 98.5 % and at most 1 points hold on 200 images" in searched
+    assert "until 98.5 % agreement and at most 1 point lost hold on 200 images" in searched
     assert "too few to judge by" in Quantize().plan_note(20, classes=2)
     assert Quantize(calibration="mse").plan_note(20, classes=2).startswith("method: ptq")
 
@@ -242,6 +249,8 @@ def test_corrections_can_be_asked_for(world: Path) -> None:
         ("method: auto, corrections: [bias]", "auto finds corrections by itself"),
         ("method: auto, precision: float16", "auto searches for int8"),
         ("calibration: mse, stop_at: 99", "stop_at is for method: auto alone"),
+        ("percentile: 99.9", r"write quantize: \{calibration: percentile, percentile: 99.9\}"),
+        ("calibration: {litert: mse}, percentile: 99.9", "percentile is for calibration"),
         ("corrections: [bais]", "corrections"),
         ("held_back: 3", "held_back"),
         ("islands: none, float_ops: auto", "islands is the old name of float_ops: remove islands"),
@@ -300,6 +309,26 @@ def test_the_second_quantiser_takes_no_ranges_from_elsewhere() -> None:
     with pytest.raises(InputError, match="does not offer mse"):
         Quantize(calibration="mse").quantization_for(runtime, variant)
     assert Quantize(calibration="mse").quantization_for(runtime, Variant(runtime="onnxruntime"))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "settings", "timed"),
+    [
+        ("litert", {}, True),
+        ("litert", {"mixed": "none"}, False),
+        ("litert", {"method": "ptq"}, False),
+        ("litert", {"precision": "float16"}, False),
+        ("onnxruntime", {}, False),
+    ],
+)
+def test_what_is_timed_is_of_the_machine_that_timed_it(
+    runtime: str, settings: dict[str, Any], timed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: Any = find_runtimes()[runtime]()
+    stage, variant = Quantize.model_validate(settings), Variant(runtime=runtime)
+    before = stage.settings_for(made, variant)
+    monkeypatch.setattr(agent, "cpu_name", lambda: "another one")
+    assert (stage.settings_for(made, variant) != before) == timed
 
 
 def test_the_old_name_of_float_ops_means_the_same_and_is_told_once(

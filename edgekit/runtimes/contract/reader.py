@@ -23,6 +23,8 @@ class Reader(Identity, ABC):
     """Of the channels in a tensor of four dimensions; in any other it is the last one."""
     older_engines: ClassVar[tuple[str, ...]] = ()
     """Older libraries that run its files, of which `unsupported_reasons` knows what they take."""
+    names_suspects: ClassVar[bool] = False
+    """Its `describe` says which operators int8 may slow down (`Operator.is_suspect`)."""
 
     @abstractmethod
     def describe(self, path: Path) -> Description:
