@@ -145,41 +145,47 @@ def plan(as_json: bool, **options: Any) -> None:
         edgekit plan photos.yaml --target rpi
     """
     planned, _ = _plan(**options)
-    rows = [
-        {"step": s.id, "key": s.key, "state": str(s.state), "reason": s.reason}
-        for s in planned.steps
-    ]
-    left_out = planned.left_out | {
-        f"{t.target.name}/{name}": why
-        for t in planned.targets
-        for name, why in t.unreachable.items()
-    }
-    notes = {
-        f"{t.target.name}/{stage}": note for t in planned.targets for stage, note in t.notes.items()
-    }
     if as_json:
-        told = {
-            "steps": rows,
-            "left_out": left_out,
-            "data": [problem.model_dump(mode="json") for problem in planned.review.problems],
-            "weights": planned.weights,
-            "notes": notes,
-        }
-        say_json(told)
+        say_json(_plan_record(planned))
         return
+    for line in _plan_lines(planned):
+        say(line)
+
+
+def _plan_record(planned: Plan) -> dict[str, Any]:
+    return {
+        "steps": [
+            {"step": s.id, "key": s.key, "state": str(s.state), "reason": s.reason}
+            for s in planned.steps
+        ],
+        "left_out": planned.left_out
+        | {
+            f"{t.target.name}/{name}": why
+            for t in planned.targets
+            for name, why in t.unreachable.items()
+        },
+        "data": [problem.model_dump(mode="json") for problem in planned.review.problems],
+        "weights": planned.weights,
+        "notes": {
+            f"{t.target.name}/{stage}": note
+            for t in planned.targets
+            for stage, note in t.notes.items()
+        },
+    }
+
+
+def _plan_lines(planned: Plan) -> Iterator[str]:
+    record = _plan_record(planned)
+    rows = record["steps"]
     width = max(len(row["step"]) for row in rows)
     for row in rows:
-        say(f"{row['step']:{width}}  {row['key'][:12]}  {row['state']:8}  {row['reason']}")
-    for name, why in left_out.items():
-        say(f"{name} is left out: {why}")
-    for name, note in notes.items():
-        say(f"{name}: {note}")
-    for problem in planned.review.problems:
-        say(f"data: {problem}")
-    for setting, line in planned.weights.items():
-        say(f"{setting}: {line}")
+        yield f"{row['step']:{width}}  {row['key'][:12]}  {row['state']:8}  {row['reason']}"
+    yield from (f"{name} is left out: {why}" for name, why in record["left_out"].items())
+    yield from (f"{name}: {note}" for name, note in record["notes"].items())
+    yield from (f"data: {problem}" for problem in planned.review.problems)
+    yield from (f"{setting}: {line}" for setting, line in record["weights"].items())
     running = sum(row["state"] != "cached" for row in rows)
-    say(f"{running} of {len(rows)} steps would run")
+    yield f"{running} of {len(rows)} steps would run"
 
 
 @click.command()

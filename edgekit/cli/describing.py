@@ -71,8 +71,9 @@ def targets(as_json: bool) -> None:
 def _target_lines(target: TargetNeeds) -> Iterator[str]:
     yield f"{target.name}: {target.description} ({target.device})"
     required = [v.name for v in target.variants if v.must_pass]
-    others = [v.name for v in target.variants if not v.must_pass and not v.missing]
-    lost = {v.name: v.missing for v in target.variants if not v.must_pass and v.missing}
+    optional = [v for v in target.variants if not v.must_pass]
+    others = [v.name for v in optional if not v.missing]
+    lost = {v.name: v.missing for v in optional if v.missing}
     yield f"  must pass {', '.join(required)}" + (f"; tries {', '.join(others)}" * bool(others))
     if lost:
         lacking = sorted({name for names in lost.values() for name in names})
@@ -149,26 +150,32 @@ def doctor(recipe: Path | None, store: Path | None, as_json: bool) -> None:
 
 
 def _diagnosis_lines(found: Diagnosis) -> Iterator[str]:
-    host = found.host
     yield f"edgekit {found.edgekit}, Python {found.python} ({found.executable})"
-    for extra, libraries in found.libraries.items():
+    yield from _library_lines(found.libraries)
+    yield ""
+    for target in found.targets:
+        yield f"{target.name}: " + (f"needs {target.install}" if target.install else "ready")
+    yield ""
+    yield from _host_lines(found.host)
+    if found.decoded_bytes:
+        yield f"its decoded images take up to {found.decoded_bytes / 1e6:,.0f} MB of the disk"
+    yield from (f"note: {remark}" for remark in found.remarks)
+
+
+def _library_lines(found: dict[str, list[InstalledLibrary]]) -> Iterator[str]:
+    for extra, libraries in found.items():
         rows = [f"{lib.name} {lib.installed}" for lib in libraries if lib.fits]
         yield f"{extra or 'always'}: {', '.join(rows) or 'nothing of it is installed'}"
         for lib in libraries:
             if lib.installed and not lib.fits:
                 yield f"  {lib.name} {lib.installed} does not do: {lib.wanted} is needed"
-    yield ""
-    for target in found.targets:
-        yield f"{target.name}: " + (f"needs {target.install}" if target.install else "ready")
-    yield ""
+
+
+def _host_lines(host: HostFacts) -> Iterator[str]:
     yield f"{host.cpu}, {host.cores} cores; int8: {', '.join(host.int8) or 'no dot products'}"
     halves = ", ".join(host.half_floats) or "none"
     openvino = host.openvino_precision
     yield f"half floats: {halves}" + (f"; OpenVINO's own choice: {openvino}" if openvino else "")
     memory = f"{host.memory_bytes / 1e9:.1f} GB of memory, " if host.memory_bytes else ""
     yield f"free: {memory}{host.disk_bytes / 1e9:.1f} GB of disk for finished steps"
-    if found.decoded_bytes:
-        yield f"its decoded images take up to {found.decoded_bytes / 1e6:,.0f} MB of it"
     yield f"{host.load:.1f} processes wanted a core in the last minute"
-    for remark in found.remarks:
-        yield f"note: {remark}"

@@ -26,11 +26,24 @@ def compare_accuracy(first: Side, second: Side) -> AccuracyComparison:
         return _untold(OF_TWO_KINDS)
     shared = [digest for digest in first.judged if digest in second.judged]
     pairs = {digest: (first.judged[digest], second.judged[digest]) for digest in shared}
-    same = {digest: pair for digest, pair in pairs.items() if pair[0].label == pair[1].label}
     only = (len(first.judged) - len(shared), len(second.judged) - len(shared))
-    relabelled = len(shared) - len(same)
+    return _compare_pairs(pairs, only, (first.evidence, second.evidence))
+
+
+def _compare_pairs(
+    pairs: dict[str, tuple[JudgedImage, JudgedImage]],
+    only: tuple[int, int],
+    evidence: tuple[Evidence, Evidence],
+) -> AccuracyComparison:
+    """
+    Args:
+        pairs: what each says of the images that both judged, by their digests.
+        only: how many images the first alone judged, and how many the second.
+    """
+    same = {digest: pair for digest, pair in pairs.items() if pair[0].label == pair[1].label}
+    relabelled = len(pairs) - len(same)
     reason = _difference(len(same), only, relabelled)
-    change = None if reason else _change(list(same.values()), first.evidence, second.evidence)
+    change = None if reason else _change(list(same.values()), *evidence)
     flipped = [_flipped(digest, *pair) for digest, pair in same.items()]
     return AccuracyComparison(
         images=len(same),
