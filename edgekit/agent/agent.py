@@ -113,23 +113,8 @@ def open_openvino(path: str, threads: int, exact: bool, device: str = "CPU") -> 
     if device.split(":")[0].split("(")[0] in ("AUTO", "HETERO", "MULTI", "BATCH"):
         raise RuntimeError(device + " may run the model anywhere: ask for one device, e.g. NPU")
     core = openvino.Core()
-    options = {"PERFORMANCE_HINT": "LATENCY"}
-    if device == "CPU":
-        # Without the hint float models run in bfloat16 where the processor has it, and scores
-        # differ. Pinned threads of two models would sit on the same core.
-        options["INFERENCE_PRECISION_HINT"] = "f32"
-        options["INFERENCE_NUM_THREADS"] = str(threads)
-        options["ENABLE_CPU_PINNING"] = "NO"
-    elif "NPU_BYPASS_UMD_CACHING" in core.get_property(device, "SUPPORTED_PROPERTIES"):
-        # The driver keeps what it compiled: from the second time on, loading would be a look-up.
-        options["NPU_BYPASS_UMD_CACHING"] = "YES"
-    # Its int8 sums saturate like ONNX Runtime's, and it has no exact kernels: what is quantised is
-    # then computed in float, from the same codes.
-    saturates = exact and device == "CPU" and not int8_instructions()
-    if saturates:
-        options["LP_TRANSFORMS_MODE"] = "NO"
     try:
-        compiled = core.compile_model(path, device, options)
+        compiled = core.compile_model(path, device, openvino_options(core, device, threads, exact))
     except RuntimeError as error:
         if "LP_TRANSFORMS_MODE" not in str(error):
             raise
@@ -146,6 +131,24 @@ def open_openvino(path: str, threads: int, exact: bool, device: str = "CPU") -> 
         return request.infer([image])[0]
 
     return run
+
+
+def openvino_options(core: Any, device: str, threads: int, exact: bool) -> Json:
+    options = {"PERFORMANCE_HINT": "LATENCY"}
+    if device == "CPU":
+        # Without the hint float models run in bfloat16 where the processor has it, and scores
+        # differ. Pinned threads of two models would sit on the same core.
+        options["INFERENCE_PRECISION_HINT"] = "f32"
+        options["INFERENCE_NUM_THREADS"] = str(threads)
+        options["ENABLE_CPU_PINNING"] = "NO"
+        if exact and not int8_instructions():
+            # Its int8 sums saturate like ONNX Runtime's, and it has no exact kernels: what is
+            # quantised is then computed in float, from the same codes.
+            options["LP_TRANSFORMS_MODE"] = "NO"
+    elif "NPU_BYPASS_UMD_CACHING" in core.get_property(device, "SUPPORTED_PROPERTIES"):
+        # The driver keeps what it compiled: from the second time on, loading would be a look-up.
+        options["NPU_BYPASS_UMD_CACHING"] = "YES"
+    return options
 
 
 def lacking(model: Json) -> list[str]:

@@ -16,7 +16,8 @@ from edgekit.cli._output import say, say_json
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
-    from edgekit.setup.doctor import Diagnosis
+    from edgekit.setup.doctor import Diagnosis, InstalledLibrary
+    from edgekit.setup.host import HostFacts
     from edgekit.setup.target_needs import TargetNeeds
     from edgekit.spec.stage_keys import Key
 
@@ -70,15 +71,19 @@ def targets(as_json: bool) -> None:
 
 def _target_lines(target: TargetNeeds) -> Iterator[str]:
     yield f"{target.name}: {target.description} ({target.device})"
-    required = [v.name for v in target.variants if v.must_pass]
-    optional = [v for v in target.variants if not v.must_pass]
-    others = [v.name for v in optional if not v.missing]
-    lost = {v.name: v.missing for v in optional if v.missing}
-    yield f"  must pass {', '.join(required)}" + (f"; tries {', '.join(others)}" * bool(others))
-    if lost:
-        lacking = sorted({name for names in lost.values() for name in names})
-        yield f"  leaves out {', '.join(lost)}: {', '.join(lacking)} not installed"
+    required = ", ".join(v.name for v in target.variants if v.must_pass)
+    others = ", ".join(v.name for v in target.variants if not (v.must_pass or v.missing))
+    yield f"  must pass {required}" + (f"; tries {others}" if others else "")
+    yield from _left_out(target)
     yield f"  needs {target.install}" if target.install else "  ready"
+
+
+def _left_out(target: TargetNeeds) -> Iterator[str]:
+    lost = [v for v in target.variants if v.missing and not v.must_pass]
+    if lost:
+        lacking = sorted({name for variant in lost for name in variant.missing})
+        names = ", ".join(variant.name for variant in lost)
+        yield f"  leaves out {names}: {', '.join(lacking)} not installed"
 
 
 @click.command()

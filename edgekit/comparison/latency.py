@@ -223,6 +223,11 @@ def _why_incomparable(first: DeviceReport, second: DeviceReport) -> str:
         if other:
             told = "; ".join(f"{name}: {before[name]}, {after.get(name)}" for name in other[:3])
             return f"the two runs differ in their {what}: {told}"
+    return _why_no_range(first, second)
+
+
+def _why_no_range(first: DeviceReport, second: DeviceReport) -> str:
+    """Empty where the medians of their processes tell how far two of them differ."""
     times = [run.latency_us for run in (first, second) if run.latency_us]
     if any(len(each.medians) < 2 for each in times):
         return "one process alone was timed: nothing says how far two of them would differ"

@@ -59,12 +59,19 @@ def pairs_of(groups: list[list[Side]]) -> tuple[list[tuple[Side, Side]], list[Si
     first, *others = groups
     if not others:
         return [(first[0], side) for side in first[1:]], []
-    by_name = {side.variant: side for side in first}
     second = [side for group in others for side in group]
-    partners = [first[0] if len(first) == 1 else by_name.get(side.variant) for side in second]
+    partners = _partners(first, second)
     pairs = [(a, b) for a, b in zip(partners, second, strict=True) if a]
     found = {id(side) for pair in pairs for side in pair}
     return pairs, [side for side in (*first, *second) if id(side) not in found]
+
+
+def _partners(first: list[Side], second: list[Side]) -> list[Side | None]:
+    """For each of the second sides what it is held against: of several variants its namesake."""
+    if len(first) == 1:
+        return [first[0]] * len(second)
+    by_name = {side.variant: side for side in first}
+    return [by_name.get(side.variant) for side in second]
 
 
 def _sides(path: Path, every_variant: bool, letters: Iterator[str]) -> Iterator[Side]:

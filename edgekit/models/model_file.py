@@ -119,16 +119,20 @@ def _of_keras(path: Path, arch: str) -> ModelFile:
     whole = _keras_config.read(path)
     entries = [e for e in _keras_config.entries(whole) if isinstance(e.get("config"), dict)]
     layers = [(entry.get("class_name"), entry["config"]) for entry in entries]
-    scales = [c.get("scale") for name, c in layers if name == "Rescaling"]
-    scaled = any(isinstance(s, int | float) and 0 < abs(s) <= 1 / BYTES for s in scales)
     units = [config.get("units") for name, config in layers if name == "Dense"]
     return ModelFile(
         path,
         "keras",
         **_input(keras_shape(whole)),
         scores=units[-1] if units and isinstance(units[-1], int) else None,
-        input_range="0..255" if scaled else None,
+        input_range="0..255" if _is_scaled(layers) else None,
     )
+
+
+def _is_scaled(layers: list[tuple[Any, Any]]) -> bool:
+    """Whether a layer divides what the model is given by 255 or about as much."""
+    scales = [config.get("scale") for name, config in layers if name == "Rescaling"]
+    return any(isinstance(s, int | float) and 0 < abs(s) <= 1 / BYTES for s in scales)
 
 
 def _of_torch(path: Path, arch: str) -> ModelFile:

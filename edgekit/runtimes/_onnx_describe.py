@@ -95,10 +95,7 @@ def _grid(written: Any) -> dict[str, float | int]:
     """The scale and the zero point of a graph's output, where a QuantizeLinear makes it."""
     from onnx import numpy_helper
 
-    maker = {name: node for node in written.node for name in node.output}
-    node = maker.get(written.output[0].name)
-    while node is not None and node.op_type in RESHAPES:
-        node = maker.get(node.input[0])
+    node = _last_computing(written)
     if node is None or node.op_type != "QuantizeLinear":
         return {}
     constants = plain.constants(written)
@@ -108,6 +105,15 @@ def _grid(written: Any) -> dict[str, float | int]:
         return {}
     scale, zero_point = (*(value.item() for value in values), 0)[:2]
     return {"scale": float(scale), "zero_point": int(zero_point)}
+
+
+def _last_computing(written: Any) -> Any:
+    """The node that makes the values of a graph's output; None where there is none."""
+    maker = {name: node for node in written.node for name in node.output}
+    node = maker.get(written.output[0].name)
+    while node is not None and node.op_type in RESHAPES:
+        node = maker.get(node.input[0])
+    return node
 
 
 def _operators(running: Any, facts: Facts) -> tuple[Operator, ...]:

@@ -82,6 +82,10 @@ def type_of(field: dict[str, Any]) -> str:
         return " | ".join(map(str, field.get("enum", [field.get("const")])))
     if "$ref" in field:
         return "as a recipe's model" if field["$ref"].endswith(MODEL) else "mapping"
+    return _kind_of(field)
+
+
+def _kind_of(field: dict[str, Any]) -> str:
     kind = str(field.get("type", "any"))
     if kind == "array":
         inner = field.get("items") or field.get("prefixItems", [{}])[0]

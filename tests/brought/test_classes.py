@@ -9,6 +9,7 @@ import subprocess
 import unicodedata
 from pathlib import Path
 
+import onnx
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -43,10 +44,26 @@ def listed(root: Path, path: str = ".", **fields: object) -> tuple[str, ...]:
     return take_inventory(source, root / "cache").listing.classes
 
 
+def write_mean_colours(path: Path) -> None:
+    """An ONNX file of three scores, and no weights."""
+    float32 = onnx.TensorProto.FLOAT
+    make = onnx.helper
+    graph = make.make_graph(
+        [
+            make.make_node("GlobalAveragePool", ["image"], ["mean"]),
+            make.make_node("Flatten", ["mean"], ["scores"]),
+        ],
+        "g",
+        [make.make_tensor_value_info("image", float32, [1, 3, 32, 32])],
+        [make.make_tensor_value_info("scores", float32, [1, 3])],
+    )
+    onnx.save(make.make_model(graph, opset_imports=[make.make_opsetid("", 17)]), path)
+
+
 def plan(folder: Path, data: str, classes: str = "") -> Result:
     listing = f", classes: {classes}" if classes else ""
     (folder / "r.yaml").write_text(RECIPE % (data, listing))
-    (folder / "model.onnx").write_bytes(b"")
+    write_mean_colours(folder / "model.onnx")
     words = ["plan", str(folder / "r.yaml"), "--target", "rpi", "--store", str(folder / "s")]
     return CliRunner().invoke(cli, words)
 

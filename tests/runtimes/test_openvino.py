@@ -480,9 +480,9 @@ def test_a_blob_is_what_the_device_runs_and_says_whose_it_is(build: Build, tmp_p
     assert RUNTIME.blob
     core = openvino.Core()
     loaded = core.import_model((tmp_path / RUNTIME.blob).read_bytes(), "CPU")
-    np.testing.assert_allclose(
-        loaded([IMAGES[:1]])[0], scores(build.path("grid-uint8"), IMAGES[:1])[:1], atol=1e-3
-    )
+    # By its own kernels, whose sums may saturate here.
+    compiled = core.compile_model(build.path("grid-uint8"), "CPU")
+    np.testing.assert_allclose(loaded([IMAGES[:1]])[0], compiled([IMAGES[:1]])[0], atol=1e-3)
 
 
 def test_a_device_that_cannot_compile_says_why(build: Build, tmp_path: Path) -> None:
