@@ -23,6 +23,7 @@ from edgekit.build.seen_images import seen_by_weights
 from edgekit.build.target_plan import TargetPlan, plan_target
 from edgekit.data.calibration import CalibrationChoice, pick_calibration
 from edgekit.data.framing import FITS
+from edgekit.data.headers import leave_out_unreadable
 from edgekit.data.images import DecodeImages
 from edgekit.data.inventory import Inventory, take_inventory
 from edgekit.data.problem import ProblemKind
@@ -88,6 +89,7 @@ def make_plan(
     weights = check_weights(recipe)
     inventory = _in_order(recipe, take_inventory(recipe.data, store.root / "digests"))
     refuse_contradictions(inventory, recipe.data)
+    inventory = leave_out_unreadable(inventory, recipe.data)
     seen = seen_by_weights(recipe, inventory)
     draft, judged = Draft(recipe, inventory), recipe.data.evaluate_on
     splits = draft.splits  # what is wrong with the images is told before the model is planned

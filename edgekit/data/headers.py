@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,6 +18,7 @@ from edgekit.data.images import LONGEST, MAX_PIXELS, decode
 from edgekit.data.inventory import Inventory, reading
 from edgekit.data.metadata_blocks import metadata_fault
 from edgekit.data.size import Size
+from edgekit.data.sources.base import Source
 from edgekit.data.truncation import looks_cut_off
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import digest_of
@@ -61,6 +63,14 @@ def read_headers(inventory: Inventory) -> dict[str, Header]:
         with storage_errors(memory.parent):
             write_atomically(memory, json.dumps(headers))
     return {s.name: headers[inventory.digests[s.name]] for s in inventory.listing.samples}
+
+
+def leave_out_unreadable(inventory: Inventory, source: Source) -> Inventory:
+    """Without the images that their headers show as unreadable, where the recipe skips those."""
+    if source.unreadable == "stop":
+        return inventory
+    headers = read_headers(inventory)
+    return replace(inventory, left_out=frozenset(n for n, h in headers.items() if h.fault))
 
 
 def _remembered(memory: Path | None) -> dict[str, Header]:

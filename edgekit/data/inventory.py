@@ -30,6 +30,8 @@ class Inventory:
     digests: dict[str, str]
     memory: Path | None = field(default=None, compare=False)
     """The file that keeps the digests of unchanged files between builds."""
+    left_out: frozenset[str] = frozenset()
+    """Names of listed images that no split takes, as they cannot be read."""
 
     def forget(self) -> None:
         """Hash every file again in the next build: one was not what the memory said."""

@@ -48,6 +48,7 @@ def divide(inventory: Inventory, source: Source) -> dict[str, list[Sample]]:
         for sample in samples:
             name = "validation" if inventory.digests[sample.name] in kept else "train"
             splits[name].append(sample)
+    _leave_out(splits, inventory, source.evaluate_on)
     if source.evaluate_on not in splits:
         raise DataError(
             f"there is no {source.evaluate_on} split: found {', '.join(sorted(splits))}",
@@ -56,6 +57,21 @@ def divide(inventory: Inventory, source: Source) -> dict[str, list[Sample]]:
     judged = splits[source.evaluate_on]
     splits[source.evaluate_on] = _first_of_copies(judged, inventory.digests)
     return dict(splits)
+
+
+def _leave_out(splits: dict[str, list[Sample]], inventory: Inventory, judged: str) -> None:
+    """After the division, so that no other image moves."""
+    for name, samples in [*splits.items()]:
+        left = [sample for sample in samples if sample.name not in inventory.left_out]
+        if left:
+            splits[name] = left
+        elif name == judged:
+            raise DataError(
+                f"none of the {len(samples)} {name} images can be read: {shown(samples)}",
+                hint="repair them, or add others",
+            )
+        else:
+            del splits[name]
 
 
 def _first_of_copies(samples: list[Sample], digests: dict[str, str]) -> list[Sample]:
@@ -67,7 +83,8 @@ def _first_of_copies(samples: list[Sample], digests: dict[str, str]) -> list[Sam
 
 def count_doubled(inventory: Inventory, splits: dict[str, list[Sample]]) -> int:
     """Listed rows that `divide` left out as copies."""
-    return len(inventory.listing.samples) - sum(map(len, splits.values()))
+    listed = len(inventory.listing.samples) - len(inventory.left_out)
+    return listed - sum(map(len, splits.values()))
 
 
 def doubled_remark(doubled: int, images: int, split: str, rows: bool = True) -> str:
@@ -113,7 +130,12 @@ class SplitData(Action):
     def settings(self) -> Json:
         chosen = {"source", "validation_share", "seed", "evaluate_on"}
         fields = self.source.model_dump(mode="json", include=chosen)
-        return {**fields, "fingerprint": self.inventory.fingerprint}
+        left_out = sorted(self.inventory.left_out)
+        return {
+            **fields,
+            "fingerprint": self.inventory.fingerprint,
+            **({"left_out": left_out} if left_out else {}),
+        }
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> SplitsMetadata:
         splits = divide(self.inventory, self.source)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from datetime import UTC, datetime
 
 from edgekit import __version__
@@ -12,7 +14,7 @@ from edgekit.data.images import ImagesMetadata
 from edgekit.data.splits import SplitsMetadata
 from edgekit.devices.bench.validate_on_device import record_of
 from edgekit.engine.action import library_versions
-from edgekit.engine.artifact import digest_of
+from edgekit.engine.artifact import Artifact, digest_of
 from edgekit.engine.step import Step, StepState
 from edgekit.evaluation.predictions import Predictions
 from edgekit.evaluation.source_check import SourceCheckMetadata
@@ -138,23 +140,44 @@ def _row(result: RowResult, said: Predictions | None) -> RowRecord:
 
 def _data(build: Build) -> DataRecord:
     splits = build.artifacts[SPLITS].described_by(SplitsMetadata)
-    unreadable = [
+    unreadable = {
         row
         for name, artifact in build.artifacts.items()
         if name.variant == IMAGES
         for row in artifact.described_by(ImagesMetadata).unreadable
-    ]
-    source = build.plan.recipe.data
+    }
+    source, known = build.plan.recipe.data, {*build.plan.review.unreadable}
+    counts = _readable(build.artifacts[SPLITS], unreadable - known)
+    if source.unreadable == "skip":
+        unreadable |= known
     return DataRecord(
         source=str(source.model_dump()["source"]),
         fingerprint=splits.fingerprint,
         classes=list(splits.classes),
-        counts=splits.counts,
+        counts=counts,
         doubled=splits.doubled,
         evaluated_on=source.evaluate_on,
-        unreadable=sorted(set(unreadable)),
+        unreadable=sorted(unreadable),
         problems=[*build.plan.review.with_unreadable(unreadable), *near_problem(build)],
     )
+
+
+def _readable(splits: Artifact, unreadable: set[str]) -> dict[str, dict[str, int]]:
+    """Images of each class in each split, without those that only decoding found unreadable."""
+    counts = splits.described_by(SplitsMetadata).counts
+    if not unreadable:
+        return counts
+    rows = json.loads(splits.verified("splits.json").read_bytes())
+    return {
+        split: dict(
+            Counter(
+                label
+                for name, label, _ in listed
+                if not any(line.startswith(f"{name}: ") for line in unreadable)
+            )
+        )
+        for split, listed in rows.items()
+    }
 
 
 def _libraries(target: TargetResult) -> dict[str, str]:

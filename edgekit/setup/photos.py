@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from edgekit.data.framing import Fit, Framing
-from edgekit.data.headers import Header, read_headers
+from edgekit.data.headers import Header, leave_out_unreadable, read_headers
 from edgekit.data.images import decode, spread
 from edgekit.data.inventory import Inventory, take_inventory
 from edgekit.data.near_duplicates import fingerprints, near_duplicates
@@ -109,6 +109,7 @@ def divide_photos(source: ImageFolder, size: Size, fit: Fit, cache: Path) -> Pho
     source = source.model_copy(update={"image_size": size, "fit": fit})
     inventory = take_inventory(source, cache)
     refuse_contradictions(inventory, source)
+    inventory = leave_out_unreadable(inventory, source)
     splits = divide(inventory, source)
     judged = splits[source.evaluate_on]
     own = any(sample.split for sample in inventory.listing.samples)

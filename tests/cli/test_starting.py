@@ -120,6 +120,7 @@ def test_faults_of_the_photos_are_told_as_plan_tells_them(run: Run, folder: Path
     said = run("init", "images", "--skip-unreadable").stdout
     assert "data: 2 images cannot be read" in said
     assert run("plan", "images.yaml", "--target", "rpi").stdout.count("cannot be read") == 1
+    assert "# 46 photos, " in (folder / "images.yaml").read_text()
 
 
 @pytest.mark.usefixtures("no_package")

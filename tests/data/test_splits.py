@@ -24,6 +24,7 @@ from PIL import EpsImagePlugin, Image, ImageFile, ImageOps
 from edgekit.agent import classify
 from edgekit.data.calibration import CalibrationChoice, pick_calibration
 from edgekit.data.framing import Framing
+from edgekit.data.headers import leave_out_unreadable
 from edgekit.data.images import (
     TRAIN_MARGIN,
     DecodeImages,
@@ -512,6 +513,39 @@ def test_a_class_may_vanish_from_calibration_if_that_is_allowed(
     images_folder: Path, tmp_path: Path
 ) -> None:
     assert damaged_calibration(images_folder, tmp_path, every_class=False).tolist() == [1, 1]
+
+
+def test_what_headers_show_as_unreadable_is_in_no_split_and_moves_no_other(
+    images_folder: Path, tmp_path: Path
+) -> None:
+    for path in ("bar/20.png", "bar/21.png", "disc/22.png"):
+        (images_folder / path).write_bytes(path.encode())
+    source = source_of("images", unreadable="skip")
+    listed = take_inventory(source, tmp_path / "digests")
+    assert leave_out_unreadable(listed, source_of("images")) == listed
+    inventory = leave_out_unreadable(listed, source)
+    assert inventory.left_out == {"bar/20.png", "bar/21.png", "disc/22.png"}
+    assert divide(inventory, source) == {
+        name: [s for s in samples if s.name not in inventory.left_out]
+        for name, samples in divide(listed, source).items()
+    }
+    metadata = SplitData(source, inventory).run({}, tmp_path, context(tmp_path))
+    assert sum(sum(counts.values()) for counts in metadata.counts.values()) == 45
+    assert sum(counts["bar"] for counts in metadata.counts.values()) == 22
+    assert metadata.doubled == 0
+    rows = json.loads((tmp_path / "splits.json").read_text())
+    assert not inventory.left_out & {name for split in rows.values() for name, _, _ in split}
+
+
+def test_a_judged_split_that_cannot_be_read_is_refused_when_divided(
+    images_folder: Path, tmp_path: Path
+) -> None:
+    for i, path in enumerate(images_folder.rglob("*.png")):
+        path.write_bytes(b"%d" % i)
+    source = source_of("images", unreadable="skip")
+    inventory = leave_out_unreadable(take_inventory(source, tmp_path / "digests"), source)
+    with pytest.raises(DataError, match="none of the 12 validation images can be read"):
+        divide(inventory, source)
 
 
 def test_skipping_everything_is_no_way_on(images_folder: Path, tmp_path: Path) -> None:
