@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgekit.data.size import Size
 from edgekit.engine.confinement import unprevented
 from edgekit.models.architectures import refuse_unknown
-from edgekit.models.input_size import check_input
+from edgekit.models.input_size import check_input, input_size
 from edgekit.models.source import ModelSource
 from edgekit.models.weights_choice import chosen
 from edgekit.spec.recipe import Recipe
@@ -28,6 +28,12 @@ def check_weights(recipe: Recipe) -> dict[str, str]:
 
 def teachers_of(stages: tuple[Stage, ...]) -> dict[str, ModelSource]:
     return {setting: teacher for s in stages for setting, teacher in s.teachers().items()}
+
+
+def tells_size(source: ModelSource) -> bool:
+    """Whether the model's file says which size of image it takes."""
+    file = None if source.format == "torch" else source.weights_file()
+    return file is not None and file.is_file() and input_size(file) is not None
 
 
 def _check(source: ModelSource, setting: str, size: Size) -> str:

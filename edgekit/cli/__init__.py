@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import logging
-import os
+import signal
 import sys
 import traceback
 
@@ -23,7 +23,7 @@ from edgekit.cli import (
     inspecting,
     starting,
 )
-from edgekit.cli._output import output_failed, prepare_streams, say
+from edgekit.cli._output import PIPE_CLOSED, OutputClosed, output_failed, prepare_streams, say
 from edgekit.errors import EdgekitError, InputError
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -75,7 +75,7 @@ def _frames(error: BaseException) -> str:
 def _tell(error: BaseException) -> int:
     """Print what went wrong; the exit code for it."""
     if isinstance(error, click.exceptions.Abort | KeyboardInterrupt):
-        return _fail("interrupted", INTERRUPTED, 130)
+        return _fail("interrupted", str(error) or INTERRUPTED, 130)
     if isinstance(error, click.ClickException):
         words = io.StringIO()
         error.show(words)
@@ -84,6 +84,8 @@ def _tell(error: BaseException) -> int:
             _say_hint(EXAMPLES.get(error.param.name or ""))
         return 2
     error = _of_the_system(error)
+    if isinstance(error, OutputClosed):  # `| head` has seen enough
+        return 128 + signal.SIGPIPE
     if isinstance(error, EdgekitError):
         return _fail(error.message, error.hint, error.exit_code)
     what = f"a fault of edgekit's own: {type(error).__name__}: {error}"
@@ -94,7 +96,7 @@ def _of_the_system(error: BaseException) -> BaseException:
     """An error of edgekit's in place of one of the operating system's that anybody can meet."""
     # Click prints help itself, and ends where a pipe is closed; a file would have its name.
     if isinstance(error, SystemExit):
-        return output_failed(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+        return OutputClosed(PIPE_CLOSED)
     if not isinstance(error, OSError):
         return error
     if error.errno in NO_SPACE and not error.filename:

@@ -15,6 +15,12 @@ import click
 from edgekit.errors import StorageError
 from edgekit.printable import printable
 
+PIPE_CLOSED = "standard output cannot be written: its pipe is closed"
+
+
+class OutputClosed(StorageError):
+    """Whoever reads standard output has seen enough: no fault, and nothing is said of it."""
+
 
 def prepare_streams() -> None:
     """Characters that the terminal's encoding lacks are shown as numbers, and end no command."""
@@ -67,6 +73,8 @@ def output_errors(stream: TextIO) -> Iterator[None]:
 
 
 def output_failed(error: OSError) -> StorageError:
+    if isinstance(error, BrokenPipeError):
+        return OutputClosed(PIPE_CLOSED)
     return StorageError(
         f"standard output cannot be written: {error.strerror}",
         hint="write it to another place; finished steps are kept",

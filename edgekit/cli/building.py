@@ -123,13 +123,15 @@ def _headline(result: Build, broken: list[str], error: EdgekitError | None) -> s
 
 
 def _hint(result: Build, folders: list[Path]) -> str:
+    from edgekit.build.brought_weights import tells_size
+
     refused = next((t.chance for t in result.targets if t.is_refused and t.chance), None)
     if refused:
-        trains = any(stage.trains for stage in result.plan.recipe.stages)
-        return (
-            f"{refused.advice(trains)}; with `allow_untrained: true` the recipe builds it all the "
-            "same"
-        )
+        recipe = result.plan.recipe
+        trains = any(stage.trains for stage in recipe.stages)
+        other = result.plan.weights.get("model", "") if recipe.model.format == "torch" else ""
+        advice = refused.advice(trains, other, tells_size(recipe.model))
+        return f"{advice}; with `allow_untrained: true` the recipe builds it all the same"
     if not folders:
         return "nothing could be measured, so there is no report"
     where = ", ".join(map(str, folders))

@@ -152,9 +152,7 @@ class Console:
         self.remarks(report)
         self.left_out(report.left_out)
         if report.choice:
-            doubt = f" ({report.choice.doubt})" if report.choice.doubt else ""
-            by = "" if report.choice.clearest else ", by latency"
-            self.out.print(f"The choice{by} ({report.evidence}): {report.choice.chosen}{doubt}")
+            self.out.print(report.choice.told(report.evidence))
         self._say(f"Report: {folder / 'report.html'}")
 
     def _untrained(self, report: Report) -> None:

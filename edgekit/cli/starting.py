@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import click
 from edgekit.cli._devices import on_stderr, store_of
 from edgekit.cli._options import FILE, debug_option, store_option
 from edgekit.cli._output import say
-from edgekit.errors import InputError
+from edgekit.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from edgekit.data.problem import DataProblem
@@ -65,7 +66,10 @@ class _Questions:
         if given is not None or not self.are_asked:
             return default if given is None else given
         kind = click.Choice([*choices]) if choices else None
-        return click.prompt(words, default=default, type=kind, err=True)
+        try:
+            return click.prompt(words, default=default, type=kind, err=True)
+        except click.Abort:
+            raise click.Abort("nothing was written") from None
 
 
 @click.command()
@@ -126,10 +130,11 @@ def init(
     wishes = _asked(wishes, questions, model)
     fit = choose_fit(shapes, model)
     cache = store_of(store)
-    found = look.divide_photos(source, size, fit, cache.root / "digests")
-    choices = choose(found, size, fit, model, wishes)
-    text = recipe_text(choices, found, shapes, model, out.parent)
-    planned = write_checked(text, out, loaded, cache)
+    with _own_hint():
+        found = look.divide_photos(source, size, fit, cache.root / "digests")
+        choices = choose(found, size, fit, model, wishes)
+        text = recipe_text(choices, found, shapes, model, out.parent)
+        planned = write_checked(text, out, loaded, cache)
     for line in _findings(found, shapes, choices, planned.review.problems):
         say(line)
     say(f"{out} is written")
@@ -137,6 +142,18 @@ def init(
         say(line)
     words = [out, "--target", name, *(["--store", store] if store else [])]
     say(f"next: edgekit build {shlex.join(map(str, words))}")
+
+
+@contextmanager
+def _own_hint() -> Iterator[None]:
+    """There is no recipe yet in which to skip unreadable photos."""
+    from edgekit.data.images import TO_SKIP
+
+    try:
+        yield
+    except DataError as error:
+        hint = (error.hint or "").replace(TO_SKIP, "give --skip-unreadable")
+        raise DataError(error.message, hint=hint or None) from error
 
 
 def _recipe_of(what: Path) -> Path:
@@ -171,13 +188,14 @@ def _photos_folder(what: Path, data: Path | None, questions: _Questions) -> Path
         InputError: what is given is neither photos nor a model, or a model comes without photos.
     """
     from edgekit.models.model_file import is_model
+    from edgekit.spec.yaml_document import nearest_file
 
     for given in filter(None, (what, data)):
         if not given.exists():
-            raise InputError(
-                f"there is no {given}",
-                hint="give a folder that holds a folder for each class, e.g. photos/daisy/1.jpg",
-            )
+            hint = "give a folder that holds a folder for each class, e.g. photos/daisy/1.jpg"
+            if is_model(given):
+                hint = nearest_file(given) or "is it in another folder?"
+            raise InputError(f"there is no {given}", hint=hint)
     if not is_model(what):
         if data:
             raise InputError(f"--data is for a model's file, and {what} is none that is known")

@@ -171,6 +171,9 @@ class DecodeImages(Action):
             )
 
 
+TO_SKIP = "set data.unreadable: skip; the report then counts and names them"
+
+
 def unreadable_error(faults: list[tuple[Sample, str]], of: str) -> DataError:
     """All images that cannot be read, each with the reason.
 
@@ -179,8 +182,7 @@ def unreadable_error(faults: list[tuple[Sample, str]], of: str) -> DataError:
     """
     rows = [f"\n  {sample.path}: {why}" for sample, why in faults]
     more = f"\n  and {len(rows) - MAX_NAMED} more" if len(rows) > MAX_NAMED else ""
-    hint = "repair or remove them, or set data.unreadable: skip; the report then counts and names "
-    hint += "them"
+    hint = f"repair or remove them, or {TO_SKIP}"
     if any(sample.path.suffix.lower() in HEIF_SUFFIXES for sample, _ in faults):
         hint = f"{READS_HEIF}; or {hint}"
     return DataError(

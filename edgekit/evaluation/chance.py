@@ -20,7 +20,7 @@ TRAIN_MORE = (
 )
 CHECK_MODEL = (
     "see whether model.classes has the order of the model's scores, and whether its input is as it "
-    "was trained (model.input_range, data.fit)"
+    "was trained (model.input_range, data.fit{size})"
 )
 
 
@@ -46,15 +46,20 @@ class ChanceTest(BaseModel):
             1 - stats.CONFIDENCE
         )
 
-    def advice(self, trains: bool) -> str:
+    def advice(self, trains: bool, other_weights: str = "", tells_size: bool = True) -> str:
         """What may help.
 
         Args:
             trains: the recipe trains the model.
+            other_weights: that its checkpoint holds a second set, and how to take that.
+            tells_size: the model's file says which size of image it takes.
         """
         if not self.is_decidable:
             return MORE_IMAGES
-        return TRAIN_MORE if trains else CHECK_MODEL
+        if trains:
+            return TRAIN_MORE
+        check = CHECK_MODEL.format(size="" if tells_size else ", data.image_size")
+        return f"{other_weights}; or {check}" if other_weights else check
 
     def __str__(self) -> str:
         top1 = self.top1

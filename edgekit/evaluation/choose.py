@@ -93,6 +93,15 @@ class Choice(BaseModel):
             else "the intervals cannot tell it from the next"
         )
 
+    def told(self, evidence: str) -> str:
+        """The choice, its doubt, and the ratios that it was made by as far as they are believed."""
+        by = "" if self.clearest else ", by latency"
+        doubt = f" ({self.doubt})" if self.doubt else ""
+        known = {n: r.value for n, r in self.ratios.items() if isinstance(r, Measurement)}
+        ratios = ", ".join(f"{name} {value:.2f}" for name, value in known.items())
+        run = f"; in one interleaved run: {ratios}" if ratios else ""
+        return f"The choice{by} ({evidence}): {self.chosen}{doubt}{run}"
+
 
 def _is_tied(ratio: Measurement | InvalidMeasurement) -> bool:
     """Its interval includes 1, and is not merely wide."""

@@ -21,10 +21,9 @@ from edgekit.models.checkpoint_fit import WRAPPERS, classifiers
 from edgekit.models.input_size import keras_shape
 from edgekit.models.nearest_architecture import architecture_of
 from edgekit.models.networks import create
-from edgekit.models.source import FORMATS, SAVED_MODEL, Format, InputRange
+from edgekit.models.source import CHECKPOINTS, FORMATS, SAVED_MODEL, Format, InputRange
 from edgekit.models.weights_choice import chosen
 
-CHECKPOINTS = (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")
 BYTES = 100.0
 """A model that divides its input by more than this takes pixels of 0..255."""
 

@@ -30,6 +30,7 @@ RANGES: dict[str, tuple[Triple, Triple]] = {
 }
 """The usual normalisations, as mean and std of pixels / 255."""
 FORMATS: dict[str, Format] = {".onnx": "onnx", ".keras": "keras", ".h5": "keras", ".hdf5": "keras"}
+CHECKPOINTS = (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")
 NAMES = {"torch": "a torch model", "onnx": "an ONNX file", "keras": "a Keras model"}
 SAVED_MODEL = "saved_model.pb"
 TORCHVISION = "torchvision/"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +13,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 
 from edgekit.data.sources import find_sources
 from edgekit.data.sources.base import Source
-from edgekit.errors import ConfigError
+from edgekit.errors import ConfigError, InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.models.input_size import input_size
-from edgekit.models.source import FORMATS, NAMES, ModelSource
+from edgekit.models.source import CHECKPOINTS, FORMATS, NAMES, ModelSource
 from edgekit.printable import shortened
 from edgekit.runtimes import find_runtimes
 from edgekit.spec.docstrings import DescribedSchema
@@ -194,9 +196,13 @@ def load_recipe(path: Path, note: Callable[[str], None] = lambda line: None) -> 
             name that is not the file's.
 
     Raises:
-        ConfigError: every problem in the file, with its line.
+        ConfigError: every problem in the file, with its line. InputError: it is no file, or a
+            model.
     """
-    document = named_document(path, note)
+    try:
+        document = named_document(path, note)
+    except InputError as error:
+        raise _refused(path, error) from None
     try:
         recipe = parse(document, Recipe, conflicts)
     except ConfigError as error:
@@ -204,6 +210,17 @@ def load_recipe(path: Path, note: Callable[[str], None] = lambda line: None) -> 
     for line in renamed_keys(document, recipe.stages):
         note(line)
     return recipe
+
+
+def _refused(path: Path, error: InputError) -> InputError:
+    """The same, or what to do with what is no recipe."""
+    given = shlex.quote(str(path))
+    if os.path.isdir(path):
+        return InputError(f"{path}: this is a folder, not a recipe", hint=f"edgekit init {given}")
+    if os.path.isfile(path) and path.suffix.lower() in (*FORMATS, *CHECKPOINTS):
+        hint = f"edgekit init {given} --data PHOTOS"
+        return InputError(f"{path}: this is a model, not a recipe", hint=hint)
+    return error
 
 
 def _with_image_size(error: ConfigError, document: Document) -> ConfigError:

@@ -164,7 +164,7 @@ def _text(path: Path) -> str:
     try:
         content = read_file(path, MOST_BYTES)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file", hint=_nearest_file(path)) from None
+        raise InputError(f"{path}: no such file", hint=nearest_file(path)) from None
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise InputError(f"{path}: cannot be read: it is UTF-16", hint="save it as UTF-8")
     try:
@@ -186,7 +186,7 @@ def _problem(error: yaml.YAMLError, text: str) -> Problem:
     return Problem("", mark.line + 1 if mark else None, f"not valid YAML: {what}")
 
 
-def _nearest_file(path: Path) -> str | None:
+def nearest_file(path: Path) -> str | None:
     """Of those that are there: not a link that leads nowhere."""
     try:
         siblings = {

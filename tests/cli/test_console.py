@@ -122,7 +122,9 @@ def test_what_a_choice_was_made_by_is_told(
     report.choice = report.choice.model_copy(update={"clearest": clearest})
     with Console() as console:
         console.report(report, Path("build"))
-    assert told in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert told in said
+    assert "in one interleaved run: " in said
 
 
 def test_the_tables_show_a_dash_with_the_reason_for_a_latency_that_was_disturbed(

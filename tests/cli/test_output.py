@@ -68,7 +68,7 @@ def test_a_closed_pipe_is_a_storage_error(monkeypatch: pytest.MonkeyPatch) -> No
     os.close(reader)
     with os.fdopen(writer, "w") as pipe:
         monkeypatch.setattr(sys, "stdout", pipe)
-        with pytest.raises(StorageError, match="Broken pipe"):
+        with pytest.raises(StorageError, match="pipe is closed"):
             Terminal(stderr=False).print("x")
 
 

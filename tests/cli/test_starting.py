@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 import shutil
 import subprocess
@@ -97,6 +98,8 @@ def test_a_recipe_that_is_there_is_not_overwritten(run: Run, folder: Path) -> No
         (["images", "--out", "away/r.yaml"], "there is no folder away"),
         (["images", "--out", "recipe"], "recipe is no name of a recipe"),
         (["m.onnx"], "which photos"),
+        (["n.onnx", "--data", "images"], "there is no n.onnx"),
+        (["mm.onnx", "--data", "images"], "did you mean m.onnx?"),
         (["images/bar/00.png"], "neither a folder of photos nor a model"),
     ],
 )
@@ -116,6 +119,7 @@ def test_faults_of_the_photos_are_told_as_plan_tells_them(run: Run, folder: Path
     (folder / "images/bar/01.png").write_bytes(b"\x89PNG\r\n\x1a\n cut off")
     error = run("init", "images", code=2).stderr
     assert "2 of 48 images" in error
+    assert "repair or remove them, or give --skip-unreadable" in error
     assert not list(folder.glob("*.yaml"))
     said = run("init", "images", "--skip-unreadable").stdout
     assert "data: 2 images cannot be read" in said
@@ -226,3 +230,13 @@ def test_somebody_at_a_terminal_is_asked_five_questions_at_most(
     asked.clear()
     run("init", "images", "--yes", "--force")
     assert asked == []
+
+
+def test_a_question_that_is_left_open_writes_nothing(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starting, "somebody_is_there", lambda: True)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    said = run("init", "images", code=130).stderr
+    assert "nothing was written" in said
+    assert "finished" not in said

@@ -43,3 +43,7 @@ def test_the_advice_names_what_may_help() -> None:
     for word in ("epochs", "learning_rate", "averaged weights", "ema_decay"):
         assert word in found.advice(trains=True)
     assert "model.classes" in found.advice(trains=False)
+    assert "image_size" not in found.advice(trains=False)
+    said = found.advice(False, "model.state: raw takes the raw ones", tells_size=False)
+    assert said.startswith("model.state: raw")
+    assert "data.fit, data.image_size)" in said

@@ -387,3 +387,22 @@ def test_the_schema_names_each_stage_as_it_stands_in_yaml() -> None:
     names = {name for form in items for name in form.get("properties", {})}
     assert {"finetune", "quantize", "export"} <= names
     assert Finetune.__name__ in recipe_schema()["$defs"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        ("net.onnx", "a model, not a recipe", "net.onnx --data PHOTOS"),
+        ("net.pth", "a model, not a recipe", "net.pth --data PHOTOS"),
+        ("photos", "a folder, not a recipe", "photos"),
+    ],
+)
+def test_what_is_no_recipe_is_sent_to_init(
+    name: str, message: str, hint: str, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    for model in ("net.onnx", "net.pth"):
+        (tmp_path / model).write_bytes(b"\n\xff")
+    with pytest.raises(InputError, match=message) as caught:
+        load_recipe(tmp_path / name)
+    assert caught.value.hint == f"edgekit init {tmp_path / hint}"
