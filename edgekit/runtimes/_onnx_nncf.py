@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import Unsupported
 from edgekit.runtimes import _onnx_graph as graph
+from edgekit.runtimes._quiet import without_nncf_bars
 from edgekit.runtimes.contract.input_form import InputForm, PixelGrid
 from edgekit.runtimes.contract.settings import Quantization
 
@@ -39,7 +39,7 @@ def quantize(
         report(done)
         return {graph.INPUT: form.prepare(images[index : index + 1])}
 
-    with _no_bars():
+    with without_nncf_bars():
         quantized = nncf.quantize(
             model,
             nncf.Dataset(range(len(images)), feed),
@@ -51,23 +51,6 @@ def quantize(
     if grid:
         pin_input(quantized.graph, grid)
     return quantized
-
-
-@contextlib.contextmanager
-def _no_bars() -> Iterator[None]:
-    """Keep NNCF's progress bars off the terminal; they know no other switch."""
-    from nncf.common.logging import track_progress as bars
-
-    kinds = bars.Progress, bars.WeightedProgress
-
-    def silent(kind: Any) -> Any:
-        return lambda *columns, **options: kind(*columns, **{**options, "disable": True})
-
-    bars.Progress, bars.WeightedProgress = map(silent, kinds)
-    try:
-        yield
-    finally:
-        bars.Progress, bars.WeightedProgress = kinds
 
 
 def _parameters(settings: Quantization) -> Any:

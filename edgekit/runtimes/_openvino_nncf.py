@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache, partialmethod
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ from edgekit.engine.action import Progress
 from edgekit.errors import EdgekitError
 from edgekit.runtimes import _openvino_graph as graph
 from edgekit.runtimes import _openvino_read as read
+from edgekit.runtimes._quiet import quiet, without_nncf_bars
 from edgekit.runtimes.contract.input_form import InputForm, batches
 from edgekit.runtimes.contract.settings import Quantization
 
@@ -79,7 +78,7 @@ def _placed(job: _Job) -> Any:
     presets = nncf.QuantizationPreset
     core = read.core()
     # NNCF makes a core for each model it runs, and they overlap.
-    with quiet(), _no_bars(), _replaced(openvino, "Core", lambda: core):
+    with quiet(), without_nncf_bars(), _one_core(openvino, core):
         try:
             return nncf.quantize(
                 model,
@@ -115,33 +114,10 @@ def _advanced(nncf: Any, per_channel: bool, estimates: bool) -> Any:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the converters' remarks off the terminal.
-
-    sys.stdout stays as it is, for the caller's progress display writes to it meanwhile.
-    """
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
-
-
-def _no_bars() -> contextlib.AbstractContextManager[None]:
-    """NNCF draws progress bars of its own, which no option turns off."""
-    from nncf.common.logging.track_progress import track
-
-    return _replaced(track, "__init__", partialmethod(track.__init__, disable=True))
-
-
-@contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    original = getattr(owner, name)
-    setattr(owner, name, value)
+def _one_core(openvino: Any, core: Any) -> Iterator[None]:
+    original = openvino.Core
+    openvino.Core = lambda: core
     try:
         yield
     finally:
-        setattr(owner, name, original)
+        openvino.Core = original

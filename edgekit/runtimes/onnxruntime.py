@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,6 +23,7 @@ from edgekit.runtimes import (
     _onnx_tensors,
 )
 from edgekit.runtimes import _onnx_graph as graph
+from edgekit.runtimes._quiet import quiet
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.description import Activation, Description
 from edgekit.runtimes.contract.input_form import InputForm, Io, pixel_grid, preprocessing
@@ -75,7 +74,7 @@ class OnnxRuntime(Runtime):
             import onnxslim  # noqa: F401
 
         progress(0, 2, "exporting")
-        with _quiet():
+        with quiet():
             exported = _read(model, card)
             progress(1, 2, "simplifying")
             onnx.save(_onnx_export.finish(exported, card), into / self.file)
@@ -115,7 +114,7 @@ class OnnxRuntime(Runtime):
         def report(done: int) -> None:
             progress(done, len(images), "calibrating")
 
-        with _quiet():
+        with quiet():
             quantized = QUANTIZERS[settings.quantizer](model, images, form, settings, grid, report)
         onnx.save(quantized, into / self.file)
         return form
@@ -205,23 +204,3 @@ def _packages(step: str, extra: str = "onnxruntime") -> Iterator[None]:
     except ModuleNotFoundError as error:
         package = (error.name or "onnxruntime").split(".")[0]
         raise MissingPackage(package, extra, f"{step} for ONNX Runtime") from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's and the quantiser's remarks off the terminal.
-
-    sys.stdout stays as it is, for the caller's progress display writes to it meanwhile.
-    """
-    root, silent = logging.getLogger(), logging.NullHandler()
-    level = root.manager.disable
-    # Without a handler logging.warning() would install one on the terminal, for good.
-    root.addHandler(silent)
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
-        root.removeHandler(silent)

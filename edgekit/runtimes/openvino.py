@@ -17,8 +17,9 @@ from edgekit.runtimes import _openvino_convert as convert
 from edgekit.runtimes import _openvino_graph as graph
 from edgekit.runtimes import _openvino_ranges as ranges
 from edgekit.runtimes import _openvino_read as read
-from edgekit.runtimes._openvino_nncf import quiet, with_quantizers
+from edgekit.runtimes._openvino_nncf import with_quantizers
 from edgekit.runtimes._openvino_unsupported import unsupported_reasons
+from edgekit.runtimes._quiet import quiet
 from edgekit.runtimes.base import CompilesAhead, TakesOver
 from edgekit.runtimes.contract.description import Activation, Description
 from edgekit.runtimes.contract.input_form import InputForm, Io, pixel_grid, preprocessing
