@@ -46,7 +46,7 @@ test-runtimes:
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[rpi,intel-npu]' \
 	  hypothesis pytest pytest-timeout
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" \
-	  tests/spec tests/build/test_plan.py tests/agent tests/devices tests/report
+	  tests/spec tests/pipeline/test_plan.py tests/agent tests/devices tests/report
 
 clean:
 	rm -rf build dist $(VENV)

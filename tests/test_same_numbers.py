@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.build.plan import make_plan
-from edgekit.build.run import execute
 from edgekit.devices.bench.bench import bench
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bundle.bundle import Bundle
@@ -20,6 +18,8 @@ from edgekit.devices.device import Device
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store, default_store
 from edgekit.evidence import Evidence, Validity
+from edgekit.pipeline.plan import make_plan
+from edgekit.pipeline.run import execute
 from edgekit.report.publish import publish
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import load_target

@@ -18,10 +18,10 @@ from edgekit.cli._output import say, say_json
 from edgekit.errors import EdgekitError, GateBroken, InputError, make_folder, need_folder
 
 if TYPE_CHECKING:
-    from edgekit.build.plan import Plan
-    from edgekit.build.run import Build
     from edgekit.devices.bench.timing_device import TimingDevice
     from edgekit.engine.store import Store
+    from edgekit.pipeline.plan import Plan
+    from edgekit.pipeline.run import Build
     from edgekit.spec.target import Target
 
 
@@ -58,8 +58,8 @@ def build(as_json: bool, **options: Any) -> None:
         edgekit build photos.yaml --target rpi
         edgekit build photos.yaml --target rpi5 --device pi5
     """
-    from edgekit.build.run import execute
     from edgekit.cli.console import Console
+    from edgekit.pipeline.run import execute
     from edgekit.report.comparison import compare
     from edgekit.report.publish import publish
 
@@ -123,7 +123,7 @@ def _headline(result: Build, broken: list[str], error: EdgekitError | None) -> s
 
 
 def _hint(result: Build, folders: list[Path]) -> str:
-    from edgekit.build.brought_weights import tells_size
+    from edgekit.pipeline.brought_weights import tells_size
 
     refused = next((t.chance for t in result.targets if t.is_refused and t.chance), None)
     if refused:
@@ -209,8 +209,13 @@ def matrix(spec: Path, out: Path | None, store: Path | None, as_json: bool) -> N
 
     It goes on where it was stopped.
     """
+    from edgekit.architecture_matrix import (
+        load_matrix,
+        publish_matrix,
+        read_matrix_report,
+        run_matrix,
+    )
     from edgekit.cli.console import Console
-    from edgekit.matrix import load_matrix, publish_matrix, read_matrix_report, run_matrix
 
     matrix_spec = load_matrix(spec, on_stderr)
     folder = out or Path("build/matrix") / matrix_spec.name
@@ -239,9 +244,9 @@ def _plan(
     force: tuple[str, ...],
     device: str | None,
 ) -> tuple[Plan, Store]:
-    from edgekit.build.plan import make_plan
     from edgekit.build_folder.reading import PLAN
     from edgekit.engine.records import parse_json
+    from edgekit.pipeline.plan import make_plan
     from edgekit.spec.recipe import load_recipe
     from edgekit.spec.target import known_targets, load_target
 

@@ -34,7 +34,7 @@ MAX_SHOWN = 3
 
 
 class Console:
-    """An `edgekit.build.run.Observer` that prints. With `quiet`, stdout stays empty."""
+    """An `edgekit.pipeline.run.Observer` that prints. With `quiet`, stdout stays empty."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.out = Terminal(stderr=quiet)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edgekit.build.run import TargetResult
 from edgekit.devices.estimate.roofline import bound_of
 from edgekit.devices.estimate.workload import workload_of
 from edgekit.evidence import Bound
+from edgekit.pipeline.run import TargetResult
 from edgekit.runtimes import find_runtimes
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from edgekit.build.draft import CHECK_SOURCE, SPLITS
-from edgekit.build.run import Build, TargetResult
 from edgekit.data.problem import ProblemKind
 from edgekit.data.splits import SplitsMetadata
 from edgekit.evaluation.source_check import SourceCheckMetadata
 from edgekit.evidence import Evidence
+from edgekit.pipeline.draft import CHECK_SOURCE, SPLITS
+from edgekit.pipeline.run import Build, TargetResult
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.spec.target import Target
 from edgekit.stages.quantize import MIN_HELD_BACK

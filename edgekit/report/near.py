@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.build.draft import SPLITS, images
-from edgekit.build.run import Build
 from edgekit.data.images import ImagesMetadata
 from edgekit.data.near_duplicates import MOST_ALIKE, Twins, fingerprints, near_duplicates
 from edgekit.data.problem import DataProblem, ProblemKind, counted
 from edgekit.engine.artifact import Artifact
+from edgekit.pipeline.draft import SPLITS, images
+from edgekit.pipeline.run import Build
 
 MANY = 100_000
 """Images of a split beyond which no twin is looked for: it would take minutes."""

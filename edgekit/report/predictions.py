@@ -6,12 +6,12 @@ import json
 
 import numpy as np
 
-from edgekit.build.draft import REFERENCE, SPLITS, images
-from edgekit.build.run import Build, RowResult, TargetResult
 from edgekit.data.images import ImagesMetadata
 from edgekit.data.splits import SplitsMetadata
 from edgekit.evaluation.predictions import DIGEST, JudgedImages, Predictions, predictions_of
 from edgekit.evaluation.score_meaning import meaning_of
+from edgekit.pipeline.draft import REFERENCE, SPLITS, images
+from edgekit.pipeline.run import Build, RowResult, TargetResult
 
 
 def judged_images(build: Build) -> JudgedImages | None:

@@ -17,11 +17,6 @@ import numpy as np
 from filelock import FileLock
 
 from edgekit.agent import classify
-from edgekit.build.draft import REFERENCE, SPLITS, images
-from edgekit.build.plan import Plan
-from edgekit.build.run import Build, RowResult, TargetResult
-from edgekit.build.runtime_steps import BlobMetadata
-from edgekit.build.variant_steps import PRECOMPILE
 from edgekit.build_folder.manifest import (
     LineageStep,
     Manifest,
@@ -38,6 +33,11 @@ from edgekit.evaluation.score_meaning import meaning_of
 from edgekit.evidence import Status
 from edgekit.models.card import WEIGHTS_FILE
 from edgekit.models.checkpoint import NOTE, read_note
+from edgekit.pipeline.draft import REFERENCE, SPLITS, images
+from edgekit.pipeline.plan import Plan
+from edgekit.pipeline.run import Build, RowResult, TargetResult
+from edgekit.pipeline.runtime_steps import BlobMetadata
+from edgekit.pipeline.variant_steps import PRECOMPILE
 from edgekit.report.comparison import Comparison, compare
 from edgekit.report.device import DEVICE_PAGES, write_device_report
 from edgekit.report.published_files import (

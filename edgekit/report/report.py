@@ -7,8 +7,6 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from edgekit import __version__
-from edgekit.build.draft import CHECK_SOURCE, IMAGES, SPLITS
-from edgekit.build.run import Build, RowResult, TargetResult
 from edgekit.build_folder.report import DataRecord, Report, RowRecord, StepRecord
 from edgekit.data.images import ImagesMetadata
 from edgekit.data.splits import SplitsMetadata
@@ -19,6 +17,8 @@ from edgekit.engine.step import Step, StepState
 from edgekit.evaluation.predictions import Predictions
 from edgekit.evaluation.source_check import SourceCheckMetadata
 from edgekit.models.float_metadata import FloatMetadata
+from edgekit.pipeline.draft import CHECK_SOURCE, IMAGES, SPLITS
+from edgekit.pipeline.run import Build, RowResult, TargetResult
 from edgekit.report.bounds import bounds_of
 from edgekit.report.doubts import doubts, evidence_of, was_timed
 from edgekit.report.near import near_problem

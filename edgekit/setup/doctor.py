@@ -10,9 +10,9 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from edgekit import __version__
-from edgekit.build.brought_weights import check_weights
 from edgekit.data.images import TRAIN_MARGIN
 from edgekit.errors import EdgekitError, InputError
+from edgekit.pipeline.brought_weights import check_weights
 from edgekit.runtimes import find_runtimes
 from edgekit.setup.host import HostFacts, host_facts, host_remarks
 from edgekit.setup.needs import OF_FORMATS, Need, needs

@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from edgekit.build.plan import Plan, make_plan
 from edgekit.engine.atomic import need_file
 from edgekit.engine.store import Store
 from edgekit.errors import InputError, storage_errors
+from edgekit.pipeline.plan import Plan, make_plan
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target
 

@@ -14,8 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from edgekit import stats
-from edgekit.build.plan import make_plan
-from edgekit.build.run import Build, RowResult, execute
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
 from edgekit.engine.step_id import StepId
@@ -23,6 +21,8 @@ from edgekit.engine.store import Store, default_store
 from edgekit.evaluation.measure import Candidate, measure
 from edgekit.evaluation.metrics import is_disturbed, ratio_of
 from edgekit.evidence import Evidence
+from edgekit.pipeline.plan import make_plan
+from edgekit.pipeline.run import Build, RowResult, execute
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.input_form import InputForm
 from edgekit.spec.recipe import load_recipe

@@ -16,11 +16,11 @@ from typing import Any
 
 import yaml
 
-from edgekit.build.plan import make_plan
-from edgekit.build.run import RowResult, execute
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store, default_store
+from edgekit.pipeline.plan import make_plan
+from edgekit.pipeline.run import RowResult, execute
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target
 

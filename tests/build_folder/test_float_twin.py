@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.build.plan import make_plan
-from edgekit.build.run import execute
 from edgekit.build_folder.float_twin import InspectOptions, locate
 from edgekit.devices.bundle.make import bundle_of
 from edgekit.devices.bundle.options import BundleOptions
@@ -20,6 +18,8 @@ from edgekit.devices.estimate.estimate import estimate_for
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError, IntegrityError
+from edgekit.pipeline.plan import make_plan
+from edgekit.pipeline.run import execute
 from edgekit.report.publish import publish
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import load_recipe

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import save_file
 
 from edgekit import __version__
-from tests.build.test_run import TARGET
 from tests.commands import edgekit
+from tests.pipeline.test_run import TARGET
 
 RECIPE = """\
 model: {arch: test_efficientnet, weights: scratch}

@@ -20,8 +20,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit.build.plan import Plan, make_plan
-from edgekit.build.run import Build, execute
 from edgekit.data.framing import Framing
 from edgekit.data.size import Size
 from edgekit.data.splits import SplitsMetadata
@@ -39,6 +37,8 @@ from edgekit.models.card import Card
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.foreign import LoadForeign, content_digest
 from edgekit.models.source import ModelSource
+from edgekit.pipeline.plan import Plan, make_plan
+from edgekit.pipeline.run import Build, execute
 from edgekit.report.publish import publish
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Variant

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.build.draft import SPLITS, Draft, images
 from edgekit.data.inventory import take_inventory
 from edgekit.data.near_duplicates import Twins
 from edgekit.data.size import Size
@@ -19,6 +18,7 @@ from edgekit.data.splits import SplitData
 from edgekit.engine.executor import Executor
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
+from edgekit.pipeline.draft import SPLITS, Draft, images
 from edgekit.report import near
 from edgekit.report.near import near_problem
 

@@ -10,11 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.build.draft import SPLITS
-from edgekit.build.plan import make_plan
-from edgekit.build.run import execute
-from edgekit.build.runtime_steps import Precompile
-from edgekit.build.variant_steps import PRECOMPILE
 from edgekit.devices.bundle.make import bundle_of
 from edgekit.devices.bundle.options import BundleOptions
 from edgekit.engine.action import Context
@@ -23,6 +18,11 @@ from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.errors import IntegrityError
 from edgekit.models.card import WEIGHTS_FILE
+from edgekit.pipeline.draft import SPLITS
+from edgekit.pipeline.plan import make_plan
+from edgekit.pipeline.run import execute
+from edgekit.pipeline.runtime_steps import Precompile
+from edgekit.pipeline.variant_steps import PRECOMPILE
 from edgekit.report.publish import publish
 from edgekit.report.published_files import remove_last_passed, remove_variants, swap
 from edgekit.runtimes.contract.settings import Variant

@@ -12,7 +12,6 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from edgekit.build.plan import Plan, make_plan
 from edgekit.data.size import Size
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import Context
@@ -24,6 +23,7 @@ from edgekit.engine.user_paths import loaded_from
 from edgekit.errors import DataError, InputError, WeightsError
 from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
+from edgekit.pipeline.plan import Plan, make_plan
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import load_target
 from edgekit.stages._augment import Views
@@ -495,8 +495,8 @@ def test_built_scores_are_cached_when_the_learning_rate_changes(
 ) -> None:
     from dataclasses import replace
 
-    from edgekit.build.run import execute
     from edgekit.engine.observer import Silent
+    from edgekit.pipeline.run import execute
 
     def trunk(whole: Plan) -> Plan:
         return replace(

@@ -11,7 +11,6 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from edgekit.build.plan import make_plan
 from edgekit.data.size import Size
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.action import Context
@@ -25,6 +24,7 @@ from edgekit.evidence import Evidence, Measurement
 from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
 from edgekit.models.pruned import Pruned, PruningGain
+from edgekit.pipeline.plan import make_plan
 from edgekit.runtimes import find_runtimes
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import load_target

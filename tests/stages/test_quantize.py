@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 
 from edgekit.agent import agent
-from edgekit.build.plan import make_plan
-from edgekit.build.run import Build, execute
 from edgekit.cli._step_result import told_of
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
@@ -20,6 +18,8 @@ from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, DataError, InputError
 from edgekit.evaluation.gates import Gates
+from edgekit.pipeline.plan import make_plan
+from edgekit.pipeline.run import Build, execute
 from edgekit.quantization.auto import AutoSearch
 from edgekit.quantization.float_by_time import FloatByTimeSearch
 from edgekit.quantization.stop_criterion import StopCriterion

@@ -11,13 +11,13 @@ import torch
 from click.testing import CliRunner
 from pydantic import ValidationError
 
-from edgekit.build.plan import make_plan
 from edgekit.cli import cli
 from edgekit.engine.action import Context
 from edgekit.engine.store import Store
 from edgekit.errors import InputError
 from edgekit.models import timm_models
 from edgekit.models.card import WEIGHTS_FILE, Card
+from edgekit.pipeline.plan import make_plan
 from edgekit.runtimes import find_runtimes
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import load_target

@@ -18,8 +18,6 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.build.plan import Plan
-from edgekit.build.run import execute
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import Artifact, Json, digest_of
 from edgekit.engine.atomic import write_atomically
@@ -27,6 +25,8 @@ from edgekit.engine.observer import Silent
 from edgekit.engine.step import Step
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, EdgekitError
+from edgekit.pipeline.plan import Plan
+from edgekit.pipeline.run import execute
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.input_form import InputForm
 from tests.benchmarks.comparison.peers import FLOATS, QUANTIZERS, Family, Peer

@@ -17,13 +17,13 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from edgekit.build.plan import Plan, make_plan
-from edgekit.build.run import execute
 from edgekit.engine.artifact import Artifact, Json
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.models import timm_models
 from edgekit.models.card import Card
+from edgekit.pipeline.plan import Plan, make_plan
+from edgekit.pipeline.run import execute
 from edgekit.runtimes.contract.input_form import InputForm
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import Target

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from edgekit.build.plan import Plan, make_plan
-from edgekit.build.run import execute
 from edgekit.build_folder.report import Report
 from edgekit.devices.bench import validity
 from edgekit.devices.bench.timing_device import TimingDevice
@@ -21,6 +19,8 @@ from edgekit.engine.store import Store
 from edgekit.errors import InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.evidence import Evidence
+from edgekit.pipeline.plan import Plan, make_plan
+from edgekit.pipeline.run import execute
 from edgekit.report.publish import publish
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import load_recipe

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edgekit.build.draft import REFERENCE, SPLITS, Draft, images
-from edgekit.build.rows import Row
-from edgekit.build.runtime_steps import Check, Compile, OnRuntime, Precompile, TakeOver
 from edgekit.data.calibration import CalibrationChoice, calibration_pool, pick_calibration
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.devices.bench.validate_on_device import OnDevice
@@ -15,6 +12,9 @@ from edgekit.engine.action import Action
 from edgekit.engine.step_id import StepId
 from edgekit.evaluation.validate import Validate
 from edgekit.models.source import ModelSource
+from edgekit.pipeline.draft import REFERENCE, SPLITS, Draft, images
+from edgekit.pipeline.rows import Row
+from edgekit.pipeline.runtime_steps import Check, Compile, OnRuntime, Precompile, TakeOver
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import CompilesAhead, Runtime, TakesOver
 from edgekit.runtimes.contract.settings import Variant

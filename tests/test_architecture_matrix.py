@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgekit.architecture_matrix import load_matrix, publish_matrix, read_matrix_report, run_matrix
 from edgekit.engine.observer import Silent
 from edgekit.engine.step import Step
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, InputError
-from edgekit.matrix import load_matrix, publish_matrix, read_matrix_report, run_matrix
 from edgekit.report.matrix import MatrixReport
 from edgekit.report.render import render_matrix
 from tests.conftest import write_images

@@ -13,13 +13,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from edgekit.build.plan import Plan, make_plan
 from edgekit.engine.artifact import Metadata
 from edgekit.engine.step import Step, StepState
 from edgekit.engine.store import Store
 from edgekit.errors import DataError, InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.models.checkpoint import NOTE
+from edgekit.pipeline.plan import Plan, make_plan
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import Recipe, load_recipe
@@ -531,7 +531,9 @@ def test_on_the_targets_own_device_files_are_compiled_ahead_and_measured_there(
         return {step.id: step for step in plan(targets=[npu]).steps}
 
     assert "npu/openvino/precompile" not in steps()
-    monkeypatch.setattr("edgekit.build.target_plan.device_is_here", lambda device: device == "NPU")
+    monkeypatch.setattr(
+        "edgekit.pipeline.target_plan.device_is_here", lambda device: device == "NPU"
+    )
     here = steps()
     assert here["npu/openvino/precompile"].inputs == {"model": "npu/openvino/export"}
     assert here["npu/openvino/validate-export"].components["settings"]["device"] == "NPU"
@@ -618,6 +620,6 @@ def test_what_an_earlier_version_stored_is_made_anew(
     plan: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = {step.id: step.key for step in plan().steps}
-    monkeypatch.setattr("edgekit.build.draft.METADATA_VERSION", 1)
+    monkeypatch.setattr("edgekit.pipeline.draft.METADATA_VERSION", 1)
     before = {step.id: step.key for step in plan().steps}
     assert not set(now.values()) & set(before.values())

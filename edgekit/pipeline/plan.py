@@ -17,10 +17,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edgekit.build.brought_weights import check_weights
-from edgekit.build.draft import CHECK_SOURCE, REFERENCE, SOURCE, SPLITS, Draft, images
-from edgekit.build.seen_images import seen_by_weights
-from edgekit.build.target_plan import TargetPlan, plan_target
 from edgekit.data.calibration import CalibrationChoice, pick_calibration
 from edgekit.data.framing import FITS
 from edgekit.data.headers import leave_out_unreadable
@@ -41,6 +37,10 @@ from edgekit.evaluation.validate import ReferenceScores
 from edgekit.models.checkpoint import read_note
 from edgekit.models.foreign import LoadForeign
 from edgekit.models.timm_models import LoadModel
+from edgekit.pipeline.brought_weights import check_weights
+from edgekit.pipeline.draft import CHECK_SOURCE, REFERENCE, SOURCE, SPLITS, Draft, images
+from edgekit.pipeline.seen_images import seen_by_weights
+from edgekit.pipeline.target_plan import TargetPlan, plan_target
 from edgekit.runtimes import find_runtimes
 from edgekit.spec.compatibility import compatible_targets
 from edgekit.spec.recipe import Recipe

@@ -10,7 +10,6 @@ from typing import ClassVar, Literal
 
 import pytest
 
-from edgekit.build.runtime_steps import OnRuntime
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.confinement import MEMORY
@@ -21,6 +20,7 @@ from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.errors import WeightsError
 from edgekit.models.source import ModelSource
+from edgekit.pipeline.runtime_steps import OnRuntime
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.runtimes.contract.settings import Variant

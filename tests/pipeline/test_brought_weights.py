@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.build.brought_weights import check_weights
 from edgekit.engine import _kernel
+from edgekit.pipeline.brought_weights import check_weights
 from edgekit.spec.recipe import load_recipe
 from tests.models.test_input_size import onnx_file
 

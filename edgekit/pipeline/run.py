@@ -5,9 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
-from edgekit.build.plan import Plan
-from edgekit.build.rows import Row
-from edgekit.build.target_plan import TargetPlan
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bench.validate_on_device import OnDevice, read_device_report, record_of
 from edgekit.engine.artifact import Artifact
@@ -30,6 +27,9 @@ from edgekit.evaluation.gates import GateResult, Gates, judge
 from edgekit.evaluation.metrics import Validation, gate_figures
 from edgekit.evaluation.validate import read_validation
 from edgekit.evidence import Status
+from edgekit.pipeline.plan import Plan
+from edgekit.pipeline.rows import Row
+from edgekit.pipeline.target_plan import TargetPlan
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.runtimes.contract.int8_sums import sums_saturate

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edgekit.build.draft import Draft
-from edgekit.build.rows import Row
-from edgekit.build.variant_steps import VariantSteps
 from edgekit.data.calibration import calibration_pool
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.step_id import StepId
@@ -17,6 +14,9 @@ from edgekit.errors import InputError
 from edgekit.evaluation.choose import Choose
 from edgekit.evaluation.gates import Gates
 from edgekit.evaluation.measure import device_is_here
+from edgekit.pipeline.draft import Draft
+from edgekit.pipeline.rows import Row
+from edgekit.pipeline.variant_steps import VariantSteps
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.compatibility import why_incompatible

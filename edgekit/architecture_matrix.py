@@ -17,9 +17,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
 
 from edgekit import __version__
-from edgekit.build.draft import SOURCE, SPLITS
-from edgekit.build.plan import make_plan
-from edgekit.build.run import Build, RowResult, TargetResult, execute
 from edgekit.data.size import Sides, Size
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import library_versions
@@ -32,6 +29,9 @@ from edgekit.errors import EdgekitError, StorageError, storage_errors
 from edgekit.evaluation.gates import Gates
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.source import ModelSource
+from edgekit.pipeline.draft import SOURCE, SPLITS
+from edgekit.pipeline.plan import make_plan
+from edgekit.pipeline.run import Build, RowResult, TargetResult, execute
 from edgekit.report.matrix import Cell, MatrixReport, MatrixRow
 from edgekit.report.render import render_matrix
 from edgekit.runtimes import find_runtimes
