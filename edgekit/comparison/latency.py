@@ -17,9 +17,8 @@ from edgekit.devices.bench.report import DeviceReport
 from edgekit.engine.action import Progress
 from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, Unsupported
-from edgekit.evaluation.measure import Candidate, MeasureResult, Timing, measure
-from edgekit.evaluation.metrics import BUSY, is_disturbed, latency_of, measurement, verdict_on_ratio
-from edgekit.evaluation.validate import REPEATS
+from edgekit.evaluation.measure import Candidate, Timing, measure, undisturbed
+from edgekit.evaluation.metrics import BUSY, latency_of, measurement, verdict_on_ratio
 from edgekit.evidence import Evidence, Measurement, Verdict
 from edgekit.runtimes.contract.input_form import InputForm
 from edgekit.stats import Interval
@@ -58,7 +57,8 @@ def _time_together(sides: list[Side], images: Path, timed: TimedHere, progress: 
     if len({side.record.sha256 for side in sides}) < 2:
         return
     try:
-        outcome = _measured([_candidate(side) for side in sides], images, progress)
+        candidates = [_candidate(side) for side in sides]
+        outcome = undisturbed(lambda: measure(candidates, images, progress))
     except (DeviceError, Unsupported) as error:
         broken = dict(_broken(sides, images, progress))
         timed.failures |= broken or {side.record.letter: error.message for side in sides}
@@ -96,15 +96,6 @@ def _images(size: Size) -> Iterator[Path]:
         images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         np.save(folder / "images.npy", images)
         yield folder / "images.npy"
-
-
-def _measured(candidates: list[Candidate], images: Path, progress: Progress) -> MeasureResult:
-    """Again where something disturbed it, as a validation does."""
-    for _ in range(REPEATS):
-        outcome = measure(candidates, images, progress)
-        if not any(map(is_disturbed, outcome.timings.values())):
-            return outcome
-    return measure(candidates, images, progress)
 
 
 def compare_latency(

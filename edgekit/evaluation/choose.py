@@ -18,7 +18,6 @@ from edgekit.evaluation.measure import (
     agent_digest,
 )
 from edgekit.evaluation.metrics import (
-    is_disturbed,
     ratio_of,
     unless_disturbed,
 )
@@ -151,7 +150,7 @@ def choice_of(timings: dict[str, Timing], evidence: Evidence) -> Choice:
     best = timings[order[0]]
     ratios = {name: ratio_of(timings[name], best, evidence) for name in order}
     others = [ratios[name].low or 0.0 for name in order[1:]]
-    disturbed = any(map(is_disturbed, timings.values()))
+    disturbed = any(timing.disturbed for timing in timings.values())
     return Choice(
         fastest=order[0],
         certain=not disturbed and all(low > 1 for low in others),

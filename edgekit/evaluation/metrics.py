@@ -14,9 +14,6 @@ from edgekit.engine.artifact import Json
 from edgekit.evaluation.measure import HOST_THREADS, Timing
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Verdict, believed
 
-DISTURBED = 2.0
-"""Times the median that the 90th percentile may take: 1.0 to 1.5 was seen with another job on the
-other core, and 7 where three jobs shared two cores and the ratio was wrong by a factor of four."""
 BUSY = "machine too busy"
 """The reason of a latency that was disturbed."""
 
@@ -148,7 +145,7 @@ def change_of(
 
 def latency_of(timing: Timing, baseline: Timing | None, evidence: Evidence) -> Latency:
     runs = timing.rounds.ravel() * 1e3
-    disturbed = any(map(is_disturbed, filter(None, (timing, baseline))))
+    disturbed = timing.disturbed or (baseline is not None and baseline.disturbed)
     ratio = ratio_of(timing, baseline, evidence) if baseline else None
     p25, p50, p75, p90 = (float(p) for p in np.percentile(runs, (25, 50, 75, 90)))
     median = None
@@ -181,12 +178,6 @@ def verdict_on_ratio(ratio: Measurement, disturbed: bool = False) -> Verdict:
 def unless_disturbed(figure: Measurement, disturbed: bool) -> Measurement | InvalidMeasurement:
     """The figure, or what is left of it where the machine was too busy."""
     return InvalidMeasurement.of(figure, BUSY) if disturbed else figure
-
-
-def is_disturbed(timing: Timing) -> bool:
-    """Whether something else took the processor while a model was timed."""
-    p50, p90 = np.percentile(timing.rounds, (50, 90))
-    return bool(p90 > DISTURBED * p50)
 
 
 def ratio_of(timing: Timing, baseline: Timing, evidence: Evidence) -> Measurement:

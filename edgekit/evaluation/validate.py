@@ -21,11 +21,11 @@ from edgekit.evaluation.measure import (
     evidence_on,
     measure,
     measuring_identity,
+    undisturbed,
 )
 from edgekit.evaluation.metrics import (
     Validation,
     accuracy_of,
-    is_disturbed,
     latency_of,
     measurement,
 )
@@ -36,8 +36,6 @@ from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.runtimes.contract.input_form import InputForm
 
-REPEATS = 2
-"""Times that a disturbed latency is measured again before it is left at that."""
 RESULT = "validation.json"
 
 
@@ -93,11 +91,8 @@ class Validate(Action):
         if not self.baseline:
             candidates.append(candidate("float", self.runtime, inputs["baseline"], self.device))
         outcome = measure(candidates, images, context.progress, score=("model",))
-        timings = outcome.timings
-        for _ in range(REPEATS):
-            if not any(map(is_disturbed, timings.values())):
-                break
-            timings = measure(candidates, images, context.progress).timings
+        timed = undisturbed(lambda: measure(candidates, images, context.progress), outcome)
+        timings = timed.timings
         scores = outcome.scores["model"]
         finite = np.isfinite(scores).all(axis=1)
         if not finite.all():

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from edgekit.data.size import Size
 from edgekit.engine.action import Progress
 from edgekit.errors import NotAsAsked
-from edgekit.evaluation.measure import HERE, Candidate, Machine
-from edgekit.evaluation.metrics import is_disturbed, ratio_of, unless_disturbed
+from edgekit.evaluation.measure import HERE, Candidate, Machine, undisturbed
+from edgekit.evaluation.metrics import ratio_of, unless_disturbed
 from edgekit.evidence import InvalidMeasurement, Measurement, believed
 from edgekit.models.card import Card
 from edgekit.models.pruned import KernelPrecision, PruningGain
@@ -24,8 +24,6 @@ from edgekit.runtimes.contract.settings import Quantization
 
 CALIBRATION_IMAGES = 16
 """Enough for a file whose accuracy nobody asks for."""
-MAX_REPEATS = 2
-"""Times that a disturbed latency is measured again before it is left at that."""
 
 
 @dataclass(frozen=True)
@@ -86,17 +84,14 @@ class LatencyTrial:
             Candidate("pruned", name, pruned.folder / file, pruned.form),
             Candidate("dense", name, dense.folder / file, dense.form),
         ]
-        for _ in range(1 + MAX_REPEATS):
-            images = self.folder / "images.npy"
-            timings = self.machine.time(candidates, images, self.progress).timings
-            disturbed = any(map(is_disturbed, timings.values()))
-            if not disturbed:
-                break
+        images = self.folder / "images.npy"
+        timed = undisturbed(lambda: self.machine.time(candidates, images, self.progress))
+        timings = timed.timings
         ratio = ratio_of(timings["pruned"], timings["dense"], self.machine.evidence)
         return PruningGain(
-            latency=unless_disturbed(ratio, disturbed),
+            latency=unless_disturbed(ratio, timed.disturbed),
             size=pruned.bytes / dense.bytes,
-            disturbed=disturbed,
+            disturbed=timed.disturbed,
         )
 
 

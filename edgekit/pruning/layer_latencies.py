@@ -20,7 +20,6 @@ from edgekit.engine.action import Action, Context, Inputs, Progress
 from edgekit.engine.artifact import Artifact, Json, Metadata
 from edgekit.engine.temporary import temporary_folder
 from edgekit.evaluation.measure import HERE, Candidate, Machine, Timing
-from edgekit.evaluation.metrics import is_disturbed
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.models.pruned import KernelPrecision
@@ -174,7 +173,7 @@ def measure_table(
         frame_seconds=fixed,
         frame_seconds_per_value=slope,
         rounds=min(len(timing.rounds) for timing in timings.values()),
-        disturbed=sum(map(is_disturbed, timings.values())),
+        disturbed=sum(timing.disturbed for timing in timings.values()),
         environment=environment,
     )
 

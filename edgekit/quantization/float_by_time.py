@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from edgekit.errors import DeviceError, Unsupported
-from edgekit.evaluation.measure import Candidate, Timing, measure
-from edgekit.evaluation.metrics import is_disturbed, ratio_of, unless_disturbed
+from edgekit.evaluation.measure import Candidate, measure, undisturbed
+from edgekit.evaluation.metrics import ratio_of, unless_disturbed
 from edgekit.evidence import Evidence, believed
 from edgekit.quantization.fewest_conversions import connected, fewest_conversions
 from edgekit.quantization.float_budget import FloatBudget
@@ -23,8 +23,6 @@ from edgekit.runtimes.contract.compiled_metadata import (
 )
 from edgekit.runtimes.contract.description import Description
 
-ATTEMPTS = 2
-"""Runs at most, where the machine was too busy in the first."""
 TIMED_IMAGES = 8
 """Calibration images of files that are timed and not judged: ranges take no time."""
 MAX_GROUPS = 3
@@ -140,18 +138,15 @@ class FloatByTimeSearch:
             Candidate(name, runtime, path, form)
             for name, path in {INT8: self.path, **files}.items()
         ]
-        timings: dict[str, Timing] = {}
-        for _ in range(ATTEMPTS):
-            timings = measure(candidates, self.quick.judged_file, self.quick.progress).timings
-            disturbed = any(map(is_disturbed, timings.values()))
-            if not disturbed:
-                break
+        judged, progress = self.quick.judged_file, self.quick.progress
+        timed = undisturbed(lambda: measure(candidates, judged, progress))
+        timings = timed.timings
         ratios = {n: ratio_of(timings[n], timings[INT8], Evidence.HOST) for n in groups}
         return {
             name: TimedGroup(
                 group=name,
                 operators=len(groups[name]),
-                ratio=unless_disturbed(ratios[name], disturbed),
+                ratio=unless_disturbed(ratios[name], timed.disturbed),
             )
             for name in groups
         }

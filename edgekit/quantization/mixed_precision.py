@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from edgekit import stats
 from edgekit.errors import DeviceError, Unsupported
-from edgekit.evaluation.measure import Candidate, measure
-from edgekit.evaluation.metrics import is_disturbed
+from edgekit.evaluation.measure import Candidate, measure, undisturbed
 from edgekit.inspection.layerwise import Inspection, TensorReport, inspect_files
 from edgekit.quantization.float_budget import FloatBudget
 from edgekit.quantization.stop_criterion import StopCriterion
@@ -204,13 +203,15 @@ class MixedPrecisionSearch:
             for name, step in ((INT8, before), (BEST, best))
         ]
         self.trials.purpose = "timing what the operators in float cost"
-        timings = measure(candidates, self.trials.judged_file, self.trials.progress).timings
-        if any(map(is_disturbed, timings.values())):
+        judged, progress = self.trials.judged_file, self.trials.progress
+        timed = undisturbed(lambda: measure(candidates, judged, progress))
+        if timed.disturbed:
             return best
+        timings = timed.timings
         ratio, _ = stats.median_ratio(timings[BEST].medians, timings[INT8].medians)
-        timed = best.model_copy(update={"latency_ratio": round(ratio, 3)})
-        self.steps[frozenset(best.operators)] = timed
-        return timed
+        step = best.model_copy(update={"latency_ratio": round(ratio, 3)})
+        self.steps[frozenset(best.operators)] = step
+        return step
 
     def _step(self, operators: tuple[str, ...]) -> MixedPrecisionStep:
         """What comes of these operators in float; a set is tried once, in whatever order."""

@@ -13,7 +13,6 @@ from pydantic import BaseModel
 
 from edgekit.agent import agent
 from edgekit.evaluation.measure import Timing, device_is_here
-from edgekit.evaluation.metrics import is_disturbed
 from edgekit.printable import shortened
 from edgekit.runtimes import find_runtimes
 
@@ -57,7 +56,7 @@ def host_facts(store: Path) -> HostFacts:
         npu=device_is_here("NPU"),
         memory_bytes=agent.available(),
         disk_bytes=shutil.disk_usage(_existing(store)).free,
-        disturbed=is_disturbed(probe()),
+        disturbed=probe().disturbed,
         load=os.getloadavg()[0],
     )
 

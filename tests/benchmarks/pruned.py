@@ -18,8 +18,8 @@ from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
 from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store, default_store
-from edgekit.evaluation.measure import Candidate, measure
-from edgekit.evaluation.metrics import is_disturbed, ratio_of
+from edgekit.evaluation.measure import Candidate, measure, undisturbed
+from edgekit.evaluation.metrics import ratio_of
 from edgekit.evidence import Evidence
 from edgekit.pipeline.plan import make_plan
 from edgekit.pipeline.run import Build, RowResult, execute
@@ -30,7 +30,6 @@ from edgekit.spec.target import load_target
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 DENSE, PRUNED = "mobilenet_int8", "mobilenet_pruned_int8"
-REPEATS = 5
 HEAD = """\
 | runtime | network | top-1 % | drop from dense float, points | MB | latency / dense int8 | |
 |---|---|--:|--:|--:|--:|---|"""
@@ -67,10 +66,8 @@ def table(built: dict[str, Build], runtime: str) -> list[str]:
     images = built[DENSE].artifacts[StepId("images/validation")]
     labels = np.load(images.file("labels.npy"))
     candidates = [candidate(name, runtime, row.artifact) for name, row in found.items()]
-    for _ in range(REPEATS):
-        timings = measure(candidates, images.file("images.npy"), lambda *_: None).timings
-        if not any(map(is_disturbed, timings.values())):
-            break
+    file = images.file("images.npy")
+    timings = undisturbed(lambda: measure(candidates, file, lambda *_: None)).timings
     reference = np.load(built[DENSE].artifacts[StepId("reference")].file("scores.npy"))
     rows = []
     for name, row in found.items():
@@ -78,7 +75,7 @@ def table(built: dict[str, Build], runtime: str) -> list[str]:
         right = scores.argmax(axis=1) == labels
         change = stats.paired_accuracy(reference.argmax(axis=1) == labels, right)
         ratio = ratio_of(timings[name], timings[f"{DENSE} export"], Evidence.HOST)
-        busy = "disturbed" if is_disturbed(timings[name]) else ""
+        busy = "disturbed" if timings[name].disturbed else ""
         rows.append(
             f"| {runtime} | {name} | {100 * right.mean():.1f} | {change.drop:.1f} "
             f"({change.low:.1f} to {change.high:.1f}) | {row.validation.size.value:.2f} | "

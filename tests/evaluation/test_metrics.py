@@ -7,7 +7,7 @@ import pytest
 
 from edgekit.evaluation.choose import choice_of
 from edgekit.evaluation.measure import Timing
-from edgekit.evaluation.metrics import Latency, gate_figures, is_disturbed, latency_of
+from edgekit.evaluation.metrics import Latency, gate_figures, latency_of
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Verdict
 from tests.build_folder.samples import row
 
@@ -69,7 +69,7 @@ def test_a_choice_on_a_busy_machine_is_in_doubt() -> None:
 
 
 def test_a_few_slow_runs_are_no_disturbance() -> None:
-    assert not is_disturbed(timing(1.0, interrupted=0.05))
+    assert not timing(1.0, interrupted=0.05).disturbed
 
 
 def test_a_float_model_has_no_verdict_busy_or_not() -> None:

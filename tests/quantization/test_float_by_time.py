@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import Unsupported
-from edgekit.evaluation.measure import Timing
+from edgekit.evaluation.measure import REPEATS, MeasureResult, Timing
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement
 from edgekit.quantization import float_by_time
 from edgekit.quantization.float_by_time import FloatByTimeSearch, suspects
@@ -101,7 +101,8 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     def measure(candidates: list[Any], *_: Any) -> Any:
         runs.append([c.id for c in candidates])
-        return SimpleNamespace(timings={c.id: timing(c.path) for c in candidates})
+        timings = {c.id: timing(c.path) for c in candidates}
+        return MeasureResult(environment={}, timings=timings)
 
     def timing(path: Path) -> Timing:
         seconds = 2.0 - sum(SECONDS.get(name, 0.0) for name in path.parts)
@@ -170,11 +171,11 @@ def test_nothing_changes_where_int8_is_faster(
 def test_a_busy_machine_changes_nothing_and_is_told(
     measured: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(float_by_time, "is_disturbed", lambda _: True)
+    monkeypatch.setattr(MeasureResult, "disturbed", True)
     config, found = search()
     assert config == CONFIG
     assert "too busy to tell (build again with --force quantize)" in found.ended
-    assert len(measured) == 2
+    assert len(measured) == 1 + REPEATS
     assert all(isinstance(each.ratio, InvalidMeasurement) for each in found.tried)
 
 

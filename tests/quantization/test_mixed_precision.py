@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import DeviceError
+from edgekit.evaluation.measure import MeasureResult, Timing
 from edgekit.quantization import mixed_precision
 from edgekit.quantization.mixed_precision import MixedPrecisionSearch
 from edgekit.quantization.stop_criterion import StopCriterion
@@ -89,13 +90,9 @@ def noise(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def measure(candidates: list[Any], *_: Any) -> Any:
         # An operator in float takes a tenth of the time more.
-        medians = {c.id: np.full(30, 1 + 0.1 * int(c.path.name)) for c in candidates}
-        return SimpleNamespace(
-            timings={
-                name: SimpleNamespace(medians=value, rounds=value[:, None])
-                for name, value in medians.items()
-            }
-        )
+        rounds = {c.id: np.full((30, 1), 1 + 0.1 * int(c.path.name)) for c in candidates}
+        timings = {name: Timing(0.0, 0.0, value) for name, value in rounds.items()}
+        return MeasureResult(environment={}, timings=timings)
 
     monkeypatch.setattr(mixed_precision, "measure", measure)
     monkeypatch.setattr(
@@ -133,7 +130,7 @@ def test_the_curve_goes_from_none_to_all_and_the_chosen_step_is_timed() -> None:
 
 
 def test_a_busy_machine_gives_the_chosen_step_no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mixed_precision, "is_disturbed", lambda _: True)
+    monkeypatch.setattr(MeasureResult, "disturbed", True)
     trials: Any = Trials({"op1", "op2"})
     _, found = MixedPrecisionSearch(trials, CONFIG, ASKED, 1.0).run()
     assert found is not None

@@ -23,7 +23,7 @@ from edgekit.devices.agent_result import (
 )
 from edgekit.devices.bench.report import Correctness
 from edgekit.devices.bundle.protocol import Protocol
-from edgekit.evaluation.metrics import DISTURBED
+from edgekit.evaluation.measure import DISTURBED
 from edgekit.evidence import InvalidityCause, Reason, Validity, Verdict
 
 STEADY_CLOCK = 0.95

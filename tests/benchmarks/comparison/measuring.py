@@ -14,7 +14,7 @@ from edgekit.engine.artifact import digest_of, sha256_of
 from edgekit.engine.atomic import write_atomically
 from edgekit.errors import EdgekitError
 from edgekit.evaluation.measure import Candidate, Timing, measure
-from edgekit.evaluation.metrics import is_disturbed, ratio_of, share_of
+from edgekit.evaluation.metrics import ratio_of, share_of
 from edgekit.evidence import Evidence, Measurement
 from tests.benchmarks.comparison.making import Facts, Row, read_facts
 from tests.benchmarks.comparison.results import (
@@ -147,7 +147,7 @@ def _result(m: Measured, judge: Judge, reference: Measured | None) -> RowResult:
         )
     if m.timing and reference and reference.timing:
         latency = ratio_of(m.timing, reference.timing, Evidence.HOST)
-        disturbed = is_disturbed(m.timing) or is_disturbed(reference.timing)
+        disturbed = m.timing.disturbed or reference.timing.disturbed
     return RowResult(
         **facts.model_dump(include={"name", "runtime", "family", "ours", "lines", "language"}),
         minutes=facts.seconds / 60,
@@ -196,7 +196,7 @@ def _duel(ours: Measured, measured: list[Measured], judge: Judge) -> Duel | None
         if fastest and ours.timing
         else None,
         latency_peer=fastest,
-        disturbed=any(is_disturbed(t) for t in (ours.timing, timed.get(fastest or "")) if t),
+        disturbed=any(t.disturbed for t in (ours.timing, timed.get(fastest or "")) if t),
     )
 
 
