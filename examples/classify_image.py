@@ -8,6 +8,7 @@ python classify_image.py model.onnx photo.jpg
 
 import contextlib
 import json
+import math
 import sys
 import zipfile
 
@@ -47,16 +48,28 @@ def upright(photo: str) -> Image.Image:
 
 def framed(image: Image.Image, wide: int, high: int, crop_pct: float, fit: str) -> Image.Image:
     """The image as the model was validated: cropped, squashed or padded with black."""
-    width, height = image.size
-    ratio = min(wide / width, high / height)
-    if fit == "crop":
-        ratio = max(round(wide / crop_pct) / width, round(high / crop_pct) / height)
-    width, height = (max(1, round(side * ratio)) for side in image.size)
-    if fit == "squash":
-        width, height = wide, high
+    width, height = resized(image.size, wide, high, crop_pct, fit)
     image = image.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = (width - wide) // 2, (height - high) // 2
+    left, top = before(width, wide), before(height, high)
     return image.crop((left, top, left + wide, top + high))
+
+
+def resized(
+    photo: tuple[int, int], wide: int, high: int, crop_pct: float, fit: str
+) -> tuple[int, int]:
+    """Width and height before the crop, rounded as torchvision and timm round them."""
+    if fit == "squash":
+        return wide, high
+    wide, high = math.floor(wide / crop_pct), math.floor(high / crop_pct)
+    if fit == "crop" and wide == high:
+        return wide * photo[0] // min(photo), wide * photo[1] // min(photo)
+    ratio = (max if fit == "pad" else min)(photo[0] / wide, photo[1] / high)
+    return max(1, round(photo[0] / ratio)), max(1, round(photo[1] / ratio))
+
+
+def before(inner: int, side: int) -> int:
+    """Where the middle of a side begins; negative where it is padded."""
+    return round((inner - side) / 2) if inner >= side else -((side - inner) // 2)
 
 
 def main(model: str, photo: str) -> None:

@@ -16,6 +16,7 @@ import contextlib
 import importlib
 import importlib.util
 import json
+import math
 import os
 import sys
 from collections import Counter
@@ -191,20 +192,28 @@ def framed(photo: Image.Image, how: Json) -> Image.Image:
     """A photo at the model's size, as in validation."""
     from PIL import Image
 
-    (high, wide), fit = sides_of(how), how.get("fit", "crop")
-    width, height = photo.size
-    if fit == "squash":
-        width, height = wide, high
-    elif fit == "pad":
-        scale = min(wide / width, high / height)
-        width, height = (max(1, round(side * scale)) for side in photo.size)
-    else:
-        crop = how["crop_pct"]
-        scale = max(round(wide / crop) / width, round(high / crop) / height)
-        width, height = max(wide, round(width * scale)), max(high, round(height * scale))
+    high, wide = sides_of(how)
+    width, height = resized(photo.size, how)
     photo = photo.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = (width - wide) // 2, (height - high) // 2
+    left, top = before(width, wide), before(height, high)
     return photo.crop((left, top, left + wide, top + high))  # black beyond its border
+
+
+def resized(size: tuple[int, int], how: Json) -> tuple[int, int]:
+    """Width and height of a photo before the crop, as torchvision's Resize and timm have them."""
+    (high, wide), fit, crop = sides_of(how), how.get("fit", "crop"), how["crop_pct"]
+    if fit == "squash":
+        return wide, high
+    wide, high, (width, height) = math.floor(wide / crop), math.floor(high / crop), size
+    if fit == "crop" and wide == high:
+        return wide * width // min(size), wide * height // min(size)
+    ratio = (max if fit == "pad" else min)(width / wide, height / high)
+    return max(1, round(width / ratio)), max(1, round(height / ratio))
+
+
+def before(inner: int, side: int) -> int:
+    """Where the middle of a side begins, as CenterCrop has it; negative where it is padded."""
+    return round((inner - side) / 2) if inner >= side else -((side - inner) // 2)
 
 
 def prepared(pixels: Any, facts: Json) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -32,23 +33,24 @@ class Framing:
         """The picture at `size`, resized with Pillow's bicubic filter."""
         from PIL import Image
 
-        height, width = self.size
-        inner = (width, height) if self.fit == "squash" else self._resized(*image.size)
-        left, top = (inner[0] - width) // 2, (inner[1] - height) // 2
+        inner = self._resized(*image.size)
+        left, top = map(_before, inner, (self.size.width, self.size.height))
         # Pillow fills with black what lies beyond the border.
         resized = image.resize(inner, Image.Resampling.BICUBIC)
-        return resized.crop((left, top, left + width, top + height))
+        return resized.crop((left, top, left + self.size.width, top + self.size.height))
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
-        wanted = self.size
-        if self.fit == "pad":
-            scale = min(wanted.width / width, wanted.height / height)
-            return max(1, round(width * scale)), max(1, round(height * scale))
-        scale = max(
-            round(wanted.width / self.crop_pct) / width,
-            round(wanted.height / self.crop_pct) / height,
-        )
-        return max(wanted.width, round(width * scale)), max(wanted.height, round(height * scale))
+        """Width and height before the crop: of squares torchvision's Resize, which rounds down; of
+        other shapes timm's ResizeKeepRatio, which rounds."""
+        if self.fit == "squash":
+            return self.size.width, self.size.height
+        high, wide = (math.floor(side / self.crop_pct) for side in self.size)
+        if self.fit == "crop" and wide == high:
+            short = min(width, height)
+            return wide * width // short, wide * height // short
+        choose = max if self.fit == "pad" else min
+        ratio = choose(width / wide, height / high)
+        return max(1, round(width / ratio)), max(1, round(height / ratio))
 
     def left_out(self, width: int, height: int) -> float:
         """The share of a picture that is cut off for its shape alone (pure).
@@ -69,3 +71,12 @@ class Framing:
     def settings(self) -> Json:
         """What enters the keys of steps."""
         return {"size": self.size.plain, "crop_pct": self.crop_pct, "fit": self.fit}
+
+
+def _before(inner: int, side: int) -> int:
+    """Where the middle of a side begins, as CenterCrop has it; negative where it is padded.
+
+    >>> _before(8, 5), _before(7, 4), _before(4, 7)
+    (2, 2, -1)
+    """
+    return round((inner - side) / 2) if inner >= side else -((side - inner) // 2)

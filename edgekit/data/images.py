@@ -52,7 +52,7 @@ class ImagesMetadata(Metadata):
 class DecodeImages(Action):
     """Decode one split into images.npy (uint8, images x height x width x 3) and labels.npy."""
 
-    version = 2
+    version = 3
     libraries = ("pillow",)
 
     def __init__(

@@ -1,16 +1,25 @@
 """How photos of any shape become a model's size."""
 
+import runpy
+from contextlib import suppress
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from timm.data import create_transform
+from torchvision import transforms
 
 from edgekit.agent.classify import framed
 from edgekit.data.framing import FITS, Fit, Framing
 from edgekit.data.size import Size
 
 SIDES = st.integers(1, 100)
+PHOTOS = st.integers(1, 300)
+CROPS = st.floats(0.5, 1) | st.sampled_from([0.875, 0.9, 0.95])
+EXAMPLE = runpy.run_path(str(Path(__file__).parents[2] / "examples/classify_image.py"))
 SIZES = st.builds(Size, st.integers(16, 48), st.integers(16, 48))
 
 
@@ -23,6 +32,13 @@ def stripes() -> Image.Image:
 def noise(width: int, height: int) -> Image.Image:
     pixels = np.random.default_rng(0).integers(90, 160, (height, width, 3), np.uint8)
     return Image.fromarray(pixels)
+
+
+def resize(photo: Image.Image, size: int | tuple[int, int]) -> Image.Image:
+    """torchvision's, of the shorter side or of both."""
+    mode = transforms.InterpolationMode.BICUBIC
+    resized: Image.Image = transforms.Resize(size, mode)(photo)
+    return resized
 
 
 def colours(framing: Framing) -> list[str]:
@@ -47,16 +63,47 @@ def test_padding_keeps_shapes_and_fills_with_black() -> None:
     assert colours(Framing(Size.square(30), fit="pad")) == ["r", "g", "b"]
 
 
-@given(SIDES, SIDES, st.sampled_from(FITS), SIZES, st.floats(0.5, 1))
-def test_any_picture_becomes_the_models_size(
+@given(PHOTOS, PHOTOS, st.sampled_from(FITS), SIZES, CROPS)
+def test_what_runs_elsewhere_frames_alike(
     width: int, height: int, fit: Fit, size: Size, crop_pct: float
 ) -> None:
-    framing = Framing(size, crop_pct, fit)
-    assert framing.apply(Image.new("RGB", (width, height))).size == (size.width, size.height)
-    # classify.py imports nothing of edgekit, and frames by the manifest's words.
+    """Neither `classify.py` nor the example imports edgekit."""
     photo = noise(width, height)
+    pixels = np.asarray(Framing(size, crop_pct, fit).apply(photo))
+    assert pixels.shape == (*size, 3)
     how = {"image_size": size.plain, "crop_pct": crop_pct, "fit": fit}
-    np.testing.assert_array_equal(np.asarray(framed(photo, how)), np.asarray(framing.apply(photo)))
+    np.testing.assert_array_equal(np.asarray(framed(photo, how)), pixels)
+    example = EXAMPLE["framed"](photo, size.width, size.height, crop_pct, fit)
+    np.testing.assert_array_equal(np.asarray(example), pixels)
+
+
+@given(PHOTOS, PHOTOS, st.integers(16, 48), st.integers(0, 12))
+def test_a_square_is_torchvisions_to_the_pixel(
+    width: int, height: int, side: int, margin: int
+) -> None:
+    photo, scale = noise(width, height), side + margin
+    theirs = [resize(photo, scale), resize(photo, (side, side))]
+    fits = [
+        Framing(Size.square(side), side / (scale + 0.5)),
+        Framing(Size.square(side), fit="squash"),
+    ]
+    for their, framing in zip(theirs, fits, strict=True):
+        their = transforms.CenterCrop(side)(their)
+        np.testing.assert_array_equal(np.asarray(framing.apply(photo)), np.asarray(their))
+
+
+@given(PHOTOS, PHOTOS, st.sampled_from(["crop", "pad"]), SIZES, CROPS)
+def test_every_shape_is_timms_to_the_pixel(
+    width: int, height: int, fit: Fit, size: Size, crop_pct: float
+) -> None:
+    photo = noise(width, height)
+    timms = create_transform(
+        (3, *size), interpolation="bicubic", mean=(0.0, 0.0, 0.0), crop_pct=crop_pct,
+        crop_mode="border" if fit == "pad" else "center", normalize=False,
+    )  # fmt: skip
+    with suppress(ValueError):  # of Pillow: timm makes a side of nothing of a strip
+        theirs = timms(photo).permute(1, 2, 0).numpy()
+        np.testing.assert_array_equal(np.asarray(Framing(size, crop_pct, fit).apply(photo)), theirs)
 
 
 @given(SIDES, SIDES, st.sampled_from(FITS), SIZES)
