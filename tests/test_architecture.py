@@ -40,7 +40,7 @@ FLOORS = [
     {"spec"},
     {"devices"},
     {"comparison", "pipeline"},
-    {"report", "setup"},
+    {"history", "report", "setup"},
     {"architecture_matrix"},
     {"cli"},
     {"__main__"},

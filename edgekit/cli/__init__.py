@@ -21,6 +21,7 @@ from edgekit.cli import (
     devices,
     estimating,
     inspecting,
+    recording,
     starting,
 )
 from edgekit.cli._output import PIPE_CLOSED, OutputClosed, output_failed, prepare_streams, say
@@ -126,7 +127,13 @@ GROUPS: dict[str, tuple[click.Command, ...]] = {
         describing.schema,
     ),
     "Build": (building.plan, building.build, building.matrix),
-    "Look": (inspecting.inspect, comparing.compare, benching.bench, estimating.estimate),
+    "Look": (
+        inspecting.inspect,
+        comparing.compare,
+        recording.history,
+        benching.bench,
+        estimating.estimate,
+    ),
     "Devices": (
         devices.device,
         deploying.bundle,

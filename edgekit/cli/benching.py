@@ -85,7 +85,8 @@ def bench(
                 if tool
                 else run(made, opened, console.working)
             )
-        _report(report, out or Path("build/devices") / device / made.info.name, as_json)
+        folder = out or Path("build/devices") / device / made.info.name
+        _report(report, folder, cache.root, as_json)
 
 
 @click.command(name="import")
@@ -93,10 +94,16 @@ def bench(
 @click.option("--bundle", "bundle_path", type=FILE, help="Where it does not lie beside the result.")
 @click.option("--device", help="What to call the device it was made on.  [default: its board]")
 @out_option
+@store_option
 @json_option
 @debug_option
 def import_(
-    result: Path, bundle_path: Path | None, device: str | None, out: Path | None, as_json: bool
+    result: Path,
+    bundle_path: Path | None,
+    device: str | None,
+    out: Path | None,
+    store: Path | None,
+    as_json: bool,
 ) -> None:
     """Read what run.sh of a bundle left, checked as bench does.
 
@@ -104,23 +111,27 @@ def import_(
         edgekit import result.json --bundle bundle.tar
     """
     from edgekit.devices.bench.bench import import_result
+    from edgekit.engine.store import default_store
 
     if out:
         need_folder(out, "--out")
     report = import_result(result, bundle_path, device)
     folder = Path("build/devices") / report.device.name / Path(report.artifact.file).stem
-    _report(report, out or folder, as_json)
+    _report(report, out or folder, store or default_store(), as_json)
 
 
-def _report(report: DeviceReport, folder: Path, as_json: bool) -> None:
+def _report(report: DeviceReport, folder: Path, store: Path, as_json: bool) -> None:
     """
     Raises:
         DeviceError: the run is no result.
     """
+    from edgekit.history.recording import record_device_report
     from edgekit.report.device import write_device_report
 
     with storage_errors(folder, "--out"):
         page = write_device_report(report, folder)
+    if not_recorded := record_device_report(store, report, page.with_suffix(".json")):
+        say(not_recorded, err=True)
     if as_json:
         say_json(report)
     else:

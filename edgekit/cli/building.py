@@ -59,16 +59,20 @@ def build(as_json: bool, **options: Any) -> None:
         edgekit build photos.yaml --target rpi5 --device pi5
     """
     from edgekit.cli.console import Console
+    from edgekit.history.commit import commit_of
+    from edgekit.history.recording import record_builds
     from edgekit.pipeline.run import execute
     from edgekit.report.comparison import compare
     from edgekit.report.publish import publish
 
     make_folder(options["build_dir"], "--build-dir")
     planned, cache = _plan(**options)
+    commit = commit_of(options["recipe"])  # before hours of training, while nobody edits it
     with Console(quiet=as_json) as console:
         console.data_problems(planned.review.problems)
         result = execute(planned, cache, console)
         published = publish(result, options["build_dir"])
+        not_recorded = record_builds(cache.root, published, commit)
         root = options["build_dir"] / planned.recipe.name
         comparison = compare(root, [report for report, _ in published])
         if len(published) > 1:
@@ -77,6 +81,8 @@ def build(as_json: bool, **options: Any) -> None:
         for report, folder in published if len(published) == 1 else ():
             console.report(report, folder)
         console.compared(comparison, root)
+    if not_recorded:
+        on_stderr(not_recorded)
     if as_json:
         reports: Any = [json.loads(report.model_dump_json()) for report, _ in published]
         several = len(planned.targets) > 1

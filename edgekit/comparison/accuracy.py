@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from edgekit.comparison.record import AccuracyComparison, FlippedImage
-from edgekit.comparison.side import JudgedImage, Side
+from edgekit.comparison.side import JudgedImage
 from edgekit.evaluation.metrics import AccuracyChange, change_of
 from edgekit.evidence import Evidence, Verdict
 
@@ -16,17 +18,32 @@ OF_TWO_KINDS = (
 TURNS = ("lost", "won", "both wrong")
 
 
-def compare_accuracy(first: Side, second: Side) -> AccuracyComparison:
+class Judged(Protocol):
+    """What has answers to images: a `Side`, and a row of the history."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def judged(self) -> dict[str, JudgedImage] | None: ...
+    @property
+    def without_answers(self) -> str: ...
+    @property
+    def evidence(self) -> Evidence: ...
+
+
+def compare_accuracy(first: Judged, second: Judged) -> AccuracyComparison:
     """The second against the first, where the same images judged both; images are the same where
     their content is, whatever they are called."""
-    if first.judged is None or second.judged is None:
-        without = [s.without_answers for s in (first, second) if s.judged is None]
+    before, after = first.judged, second.judged
+    if before is None or after is None:
+        told = ((first.without_answers, before), (second.without_answers, after))
+        without = [why for why, answers in told if answers is None]
         return _untold("; ".join(dict.fromkeys(without)))
-    if first.record.kind != second.record.kind:
+    if first.kind != second.kind:
         return _untold(OF_TWO_KINDS)
-    shared = [digest for digest in first.judged if digest in second.judged]
-    pairs = {digest: (first.judged[digest], second.judged[digest]) for digest in shared}
-    only = (len(first.judged) - len(shared), len(second.judged) - len(shared))
+    shared = [digest for digest in before if digest in after]
+    pairs = {digest: (before[digest], after[digest]) for digest in shared}
+    only = (len(before) - len(shared), len(after) - len(shared))
     return _compare_pairs(pairs, only, (first.evidence, second.evidence))
 
 

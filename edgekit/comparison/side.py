@@ -69,6 +69,10 @@ class Side:
     def name(self) -> str:
         return self.record.path
 
+    @property
+    def kind(self) -> str:
+        return self.record.kind
+
     @cached_property
     def by_precision(self) -> dict[str, int] | None:
         if self.operators is None:
@@ -112,7 +116,7 @@ def of_variant(
         path=folder,
         evidence=top1.evidence,
         classes=manifest.classes,
-        judged=_judged(report.judged, row.predictions, report.data.classes),
+        judged=judged_by_digest(report.judged, row.predictions, report.data.classes),
         without_answers=f"{folder.parent / REPORT}: {OLDER}",
         operators=manifest.audit.operators if manifest.audit else None,
         settings=_settings(manifest, report) | _step_settings(manifest, plan),
@@ -128,9 +132,10 @@ def _doubts(report: Report, row: RowRecord) -> list[str]:
     return [*([report.untrained] if report.status is Status.UNTRAINED else []), *broken]
 
 
-def _judged(
+def judged_by_digest(
     images: JudgedImages | None, said: Predictions | None, classes: Sequence[str]
 ) -> dict[str, JudgedImage] | None:
+    """None where no answers are kept."""
     if images is None or said is None:
         return None
     columns = zip(
@@ -165,13 +170,15 @@ def of_device_report(letter: str, path: Path, report: DeviceReport) -> Side:
         "protocol": report.protocol.model_dump(mode="json") if report.protocol else {},
         "model": subject.model_dump(mode="json", include={"precision", "macs", "parameters"}),
     }
-    lineage, answers = subject.lineage or [], None if invalid else found.answers
+    lineage, answers, judged = subject.lineage or [], None if invalid else found.answers, None
+    if answers:
+        judged = judged_by_digest(answers.images, answers.predictions, answers.classes)
     return Side(
         record=record,
         path=path,
         evidence=report.evidence,
         classes=answers.classes if answers else None,
-        judged=_judged(answers.images, answers.predictions, answers.classes) if answers else None,
+        judged=judged,
         without_answers=f"{path}: {NO_RESULT if invalid else UNLABELLED}",
         operators=subject.operators,
         settings=flat(settings),

@@ -36,6 +36,11 @@ def stick(tmp_path: Path) -> Bundle:
     return Bundle(tmp_path / "stick")
 
 
+@pytest.fixture(autouse=True)
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEKIT_STORE", str(tmp_path / "store"))
+
+
 class Said(NamedTuple):
     """What `edgekit import` came to, and all it said."""
 

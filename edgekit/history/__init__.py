@@ -1,0 +1,1 @@
+"""What became of builds and runs on devices, over time: `edgekit history`."""
