@@ -16,7 +16,7 @@ from edgekit.comparison.record import (
     PairRecord,
 )
 from edgekit.evidence import FEW_IMAGES, in_images
-from edgekit.report.render import interval
+from edgekit.report.figures import interval
 
 MAX_FLIPPED, MAX_DIFFERENCES = 10, 20
 """Rows in a terminal; --html and --json have all."""

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from edgekit.cli._terminal import Terminal
 from edgekit.history.trend import Trend, TrendRow
-from edgekit.report.render import interval
+from edgekit.report.figures import interval
 
 FULL_DAY = 16
 """Characters of a time, to the minute."""

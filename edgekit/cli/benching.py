@@ -148,7 +148,7 @@ def _report(report: DeviceReport, folder: Path, store: Path, as_json: bool) -> N
 def _lines(report: DeviceReport) -> Iterator[str]:
     """A device report in a few lines."""
     from edgekit.evidence import FEW_IMAGES, in_images
-    from edgekit.report.render import interval
+    from edgekit.report.figures import interval
 
     where = f"{report.artifact.file} on {report.device.name} ({report.device.cpu})"
     yield f"{where}: {report.validity}, evidence: {report.evidence}"

@@ -23,7 +23,7 @@ from edgekit.inspection.causes import Cause
 from edgekit.inspection.layerwise import SOUND_DB, Inspection
 from edgekit.printable import printable
 from edgekit.report.comparison import Comparison
-from edgekit.report.render import interval
+from edgekit.report.figures import interval
 
 PLAIN_SECONDS = 20.0
 """Between progress lines where there is no terminal."""

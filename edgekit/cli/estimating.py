@@ -116,7 +116,7 @@ def _calibration_lines(found: LatencyModel) -> Iterator[str]:
 
 
 def _estimate_lines(found: Estimate) -> Iterator[str]:
-    from edgekit.report.render import interval
+    from edgekit.report.figures import interval
 
     work = found.workload
     threads = f"{found.threads} thread{'s' * (found.threads > 1)}"

@@ -9,19 +9,48 @@ from typing import Any
 
 from edgekit.build_folder.report import Report
 from edgekit.comparison.record import CompareReport
-from edgekit.evidence import InvalidMeasurement, Measurement, in_images
+from edgekit.evidence import Measurement, in_images
 from edgekit.printable import printable
 from edgekit.report.comparison import Comparison
+from edgekit.report.figures import interval, of_device, value_and_range
 from edgekit.report.matrix import MatrixReport
+from edgekit.report.summary import summarise
+from edgekit.report.terms import TERMS
 from edgekit.runtimes.contract.compiled_metadata import Audit
 
 
 def render_markdown(report: Report) -> str:
-    return render("report.md.j2", escape=False, report=report)
+    return render("report.md.j2", escape=False, report=report, summary=summarise(report))
 
 
 def render_html(report: Report) -> str:
-    return render("report.html.j2", escape=True, report=report)
+    return render(
+        "report.html.j2",
+        escape=True,
+        report=report,
+        summary=summarise(report),
+        sections=_sections(report),
+        terms=TERMS,
+    )
+
+
+def _sections(report: Report) -> dict[str, str]:
+    """The titles of what the page holds, by their anchors."""
+    titles = {
+        "stages": "Stages",
+        "classes": "Classes",
+        "belief": "Whom to believe",
+        "gates": "Gates",
+        "device": "On the device" if any(row.on_device for row in report.rows) else "",
+        "use": "What to do" if report.use else "",
+        "training": "Training" if report.curves else "",
+        "audit": "As asked?",
+        "latency": "Latency here",
+        "data": "Data",
+        "provenance": "Provenance",
+        "words": "Words",
+    }
+    return {anchor: title for anchor, title in titles.items() if title}
 
 
 def render_comparison(
@@ -39,25 +68,6 @@ def render_matrix(report: MatrixReport, html: bool) -> str:
 
 def render_compare(report: CompareReport) -> str:
     return render("compare.html.j2", escape=True, report=report)
-
-
-def interval(figure: Measurement | InvalidMeasurement | None, digits: int = 1) -> str:
-    """`82.5 (79.1 to 85.4)`, or an em dash for what was not measured, with the reason for what
-    cannot be believed: `— (machine too busy)`."""
-    value, ends = value_and_range(figure, digits)
-    return f"{value} ({ends})" if ends else value
-
-
-def value_and_range(
-    figure: Measurement | InvalidMeasurement | None, digits: int = 1
-) -> tuple[str, str]:
-    """What every page shows of a figure, and what it shows beside it."""
-    if figure is None:
-        return "—", ""
-    if isinstance(figure, InvalidMeasurement):
-        return "—", figure.reason
-    ends = "" if figure.low is None else f"{figure.low:.{digits}f} to {figure.high:.{digits}f}"
-    return f"{figure.value:.{digits}f}", ends
 
 
 def render(template: str, escape: bool, **values: Any) -> str:
@@ -81,6 +91,7 @@ def _environment(escape: bool) -> Any:
     environment.filters["value_and_range"] = value_and_range
     environment.tests["believed"] = lambda figure: isinstance(figure, Measurement)
     environment.filters["in_images"] = in_images
+    environment.filters["of_device"] = of_device
     environment.filters["first_three"] = _first_three
     environment.filters["in_float"] = _in_float
     environment.filters["markdown"] = _html
@@ -106,15 +117,20 @@ def _in_float(audit: Audit | None) -> str:
 
 def _html(text: str) -> Any:
     """Markdown as HTML that the page may hold: raw HTML inside it is escaped."""
-    import markdown_it
     import markupsafe
 
-    return markupsafe.Markup(markdown_it.MarkdownIt("js-default").render(text))
+    return markupsafe.Markup(_parser().render(text))
 
 
 def _inline(text: str) -> Any:
     """The same within a line."""
-    import markdown_it
     import markupsafe
 
-    return markupsafe.Markup(markdown_it.MarkdownIt("js-default").renderInline(text))
+    return markupsafe.Markup(_parser().renderInline(text))
+
+
+def _parser() -> Any:
+    """Without pictures: a page asks nobody for anything."""
+    import markdown_it
+
+    return markdown_it.MarkdownIt("js-default").disable("image")

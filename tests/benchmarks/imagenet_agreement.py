@@ -19,7 +19,7 @@ from edgekit.engine.store import Store, default_store
 from edgekit.models.weights_packages import PACKAGED
 from edgekit.pipeline.plan import make_plan
 from edgekit.pipeline.run import RowResult, execute
-from edgekit.report.render import interval
+from edgekit.report.figures import interval
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import load_target
 

@@ -34,7 +34,7 @@ from edgekit.evaluation.metrics import latency_of
 from edgekit.evidence import Evidence
 from edgekit.models import timm_models
 from edgekit.models.card import Card
-from edgekit.report.render import interval
+from edgekit.report.figures import interval
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.settings import Quantization

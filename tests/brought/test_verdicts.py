@@ -77,7 +77,7 @@ def test_an_untrained_model_does_not_pass(noise: Path) -> None:
     assert found["chance"]["p_value"] > 0.05
     folder = noise / "build/noise/board"
     page = (folder / "report.html").read_text()
-    assert page.index("Nothing can be concluded") < page.index('class="cards"')
+    assert page.index("Ship nothing") < page.index('class="badges"')
     assert not (folder / "onnxruntime").exists()
 
 
