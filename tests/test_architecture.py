@@ -41,7 +41,7 @@ FLOORS = [
     {"devices"},
     {"comparison", "pipeline"},
     {"history", "report", "setup"},
-    {"architecture_matrix"},
+    {"architecture_matrix", "server"},
     {"cli"},
     {"__main__"},
 ]

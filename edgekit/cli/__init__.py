@@ -22,6 +22,7 @@ from edgekit.cli import (
     estimating,
     inspecting,
     recording,
+    serving,
     starting,
 )
 from edgekit.cli._output import PIPE_CLOSED, OutputClosed, output_failed, prepare_streams, say
@@ -131,6 +132,7 @@ GROUPS: dict[str, tuple[click.Command, ...]] = {
         inspecting.inspect,
         comparing.compare,
         recording.history,
+        serving.serve,
         benching.bench,
         estimating.estimate,
     ),

@@ -1,0 +1,83 @@
+"""What is found below a folder, and what is left alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edgekit.server import found as module
+from edgekit.server.found import find
+from tests.server.samples import write_all
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_all(tmp_path)
+
+
+def test_builds_and_runs_are_found_by_their_reports(folder: Path) -> None:
+    found = find(folder)
+    assert {item.path for item in found.items} == {
+        "photos/rpi", "photos/x86-cpu", "nasty/rpi", "devices/pi5/good", "devices/pi5/drifted",
+    }  # fmt: skip
+    assert set(found.pages) == {
+        "photos/rpi/report.html", "photos/x86-cpu/report.html",
+        "devices/pi5/good/device-report.html", "devices/pi5/drifted/device-report.html",
+    }  # fmt: skip
+    assert not found.unreadable
+    assert found.is_whole
+
+
+def test_what_a_build_did_on_a_device_is_a_page_and_no_item(folder: Path) -> None:
+    (folder / "photos/rpi/on-device").mkdir()
+    (folder / "devices/pi5/good").rename(folder / "photos/rpi/on-device/litert-export")
+    found = find(folder)
+    assert "photos/rpi/on-device/litert-export/device-report.html" in found.pages
+    assert "photos/rpi/on-device/litert-export" not in {item.path for item in found.items}
+
+
+def test_links_are_not_followed(folder: Path, tmp_path: Path) -> None:
+    other = write_all(tmp_path / "elsewhere")
+    (folder / "linked").symlink_to(other)
+    (folder / "one").mkdir()
+    (folder / "one/report.json").symlink_to(other / "photos/rpi/report.json")
+    page = folder / "photos/rpi/report.html"
+    page.unlink()
+    page.symlink_to("/etc/passwd")
+    found = find(folder)
+    assert len(found.items) == 5
+    assert "photos/rpi/report.html" not in found.pages
+
+
+def test_a_damaged_report_is_told_and_another_tools_is_not(folder: Path) -> None:
+    report = folder / "photos/rpi/report.json"
+    report.write_text(report.read_text().replace('"status":"passed"', '"status":"wat"'))
+    (folder / "devices/pi5/good/device-report.json").write_text("{")
+    (folder / "coverage").mkdir()
+    (folder / "coverage/report.json").write_text('{"lines": 3}')
+    os.mkfifo(folder / "coverage/device-report.json")
+    found = find(folder)
+    assert set(found.unreadable) == {
+        "photos/rpi/report.json", "devices/pi5/good/device-report.json",
+    }  # fmt: skip
+    assert str(folder) not in "".join(found.unreadable.values())
+
+
+def test_a_report_that_was_written_anew_is_read_anew(folder: Path) -> None:
+    find(folder)
+    report = folder / "photos/rpi/report.json"
+    report.write_text(report.read_text().replace('"status":"passed"', '"status":"broken"'))
+    item = find(folder).item("photos/rpi")
+    assert item
+    assert item.entry.status == "broken"
+
+
+def test_there_is_an_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_FOLDERS", 2)
+    monkeypatch.setattr(module, "MAX_BYTES", 10)
+    found = find(folder)
+    assert not found.is_whole
+    monkeypatch.setattr(module, "MAX_FOLDERS", 100)
+    assert "at most 10 are read" in find(folder).unreadable["photos/rpi/report.json"]
