@@ -11,7 +11,7 @@ from typing import Any
 
 from edgekit.history.trend import Trend
 from edgekit.printable import printable
-from edgekit.report.render import interval, value_and_range
+from edgekit.report.figures import interval, value_and_range
 from edgekit.server.chart import Chart, charts_of
 from edgekit.server.found import Found, Item
 
