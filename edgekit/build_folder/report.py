@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from edgekit.data.framing import Fit
 from edgekit.data.problem import DataProblem, ProblemKind
 from edgekit.data.size import Size
+from edgekit.engine.artifact import FileEntry
 from edgekit.engine.records import Digest, PlainName
 from edgekit.evaluation.chance import ChanceTest
 from edgekit.evaluation.choose import Choice
@@ -168,6 +169,8 @@ class Report(BaseModel):
     data: DataRecord
     judged: JudgedImages | None = None
     """None in older reports."""
+    thumbnails: FileEntry | None = None
+    """thumbnails.json, which lies beside the report; None where the recipe leaves it out."""
     rows: list[RowRecord]
     pruned: list[Pruned] = []
     """What was cut of the network on its way, and what each cut bought."""

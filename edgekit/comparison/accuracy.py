@@ -61,7 +61,6 @@ def _compare_pairs(
     relabelled = len(pairs) - len(same)
     reason = _difference(len(same), only, relabelled)
     change = None if reason else _change(list(same.values()), *evidence)
-    flipped = [_flipped(digest, *pair) for digest, pair in same.items()]
     return AccuracyComparison(
         images=len(same),
         only=only,
@@ -69,8 +68,16 @@ def _compare_pairs(
         change=change,
         verdict=change.verdict if change else Verdict.CANNOT_TELL,
         reason=reason,
-        flipped=tuple(sorted(filter(None, flipped), key=_place)),
+        flipped=tuple(sorted(flipped_images(same), key=_place)),
     )
+
+
+def flipped_images(pairs: dict[str, tuple[JudgedImage, JudgedImage]]) -> list[FlippedImage]:
+    """
+    Args:
+        pairs: what two models say of each image, by its digest.
+    """
+    return [*filter(None, (_flipped(digest, *pair) for digest, pair in pairs.items()))]
 
 
 def _change(pairs: list[tuple[JudgedImage, JudgedImage]], *evidence: Evidence) -> AccuracyChange:

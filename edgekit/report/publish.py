@@ -40,6 +40,7 @@ from edgekit.pipeline.runtime_steps import BlobMetadata
 from edgekit.pipeline.variant_steps import PRECOMPILE
 from edgekit.report.comparison import Comparison, compare
 from edgekit.report.device import DEVICE_PAGES, write_device_report
+from edgekit.report.pages import read_beside
 from edgekit.report.published_files import (
     list_beside,
     published_variants,
@@ -50,6 +51,7 @@ from edgekit.report.published_files import (
 )
 from edgekit.report.render import render_comparison, render_html, render_markdown
 from edgekit.report.report import make_report
+from edgekit.report.thumbnails import THUMBNAILS, entry_of, make_thumbnails
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import CompilesAhead
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
@@ -58,7 +60,7 @@ BUILD_DIR = "--build-dir"
 FLOAT_FILE, SPLITS_FILE = "float.safetensors", "splits.json"
 TRUNK_FILES = (FLOAT_FILE, SPLITS_FILE)
 COMPARISON = ("comparison.md", "comparison.html")
-REPORT_PAGES = (REPORT, "report.md", "report.html")
+REPORT_PAGES = (REPORT, "report.md", "report.html", THUMBNAILS)
 
 
 def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
@@ -86,14 +88,27 @@ def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
                 else:
                     _publish_models(build, target, report, folder)
                 _publish_device_reports(target, folder / ON_DEVICE)
-                write_atomically(folder / REPORT, report.model_dump_json(indent=1))
-                write_atomically(folder / "report.md", render_markdown(report))
-                write_atomically(folder / "report.html", render_html(report))
+                report = _write_report(build, report, folder)
                 write_atomically(folder / PLAN, json.dumps(build.plan.record(), indent=1))
         published.append((report, folder))
     with storage_errors(root, BUILD_DIR):
         _publish_comparison(build.plan, compare(root, [report for report, _ in published]), root)
     return published
+
+
+def _write_report(build: Build, report: Report, folder: Path) -> Report:
+    """The report, its thumbnails and its pages."""
+    thumbnails = make_thumbnails(build, report)
+    if thumbnails is None:
+        _forget(folder, (THUMBNAILS,))  # of an earlier build that was allowed to show them
+    else:
+        write_atomically(folder / THUMBNAILS, thumbnails)
+        report = report.model_copy(update={"thumbnails": entry_of(thumbnails)})
+    write_atomically(folder / REPORT, report.model_dump_json(indent=1))
+    write_atomically(folder / "report.md", render_markdown(report))
+    page = render_html(report, read_beside(folder, report))
+    write_atomically(folder / "report.html", page)
+    return report
 
 
 def _forget(folder: Path, names: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 from edgekit.build_folder.report import Report
 from edgekit.comparison.record import CompareReport
 from edgekit.evidence import Measurement, in_images
-from edgekit.printable import printable
+from edgekit.printable import printable, shortened
 from edgekit.report.comparison import Comparison
 from edgekit.report.figures import interval, of_device, value_and_range
+from edgekit.report.image_changes import image_changes
 from edgekit.report.matrix import MatrixReport
 from edgekit.report.summary import summarise
 from edgekit.report.terms import TERMS
+from edgekit.report.thumbnails import within_budget
 from edgekit.runtimes.contract.compiled_metadata import Audit
 
 
@@ -23,12 +26,28 @@ def render_markdown(report: Report) -> str:
     return render("report.md.j2", escape=False, report=report, summary=summarise(report))
 
 
-def render_html(report: Report) -> str:
+@dataclass(frozen=True)
+class Beside:
+    """What lies beside a report and is shown with it."""
+
+    pictures: dict[str, str] = field(default_factory=dict)
+    """Thumbnails by the digests of their images: JPEG files in base64."""
+    no_pictures: str = ""
+    """Why there are none though the build made some."""
+
+
+def render_html(report: Report, beside: Beside | None = None) -> str:
+    beside = beside or Beside()
+    changes = image_changes(report)
+    shown = [(each.row.variant, image.digest) for each in changes for image in each.flipped]
     return render(
         "report.html.j2",
         escape=True,
         report=report,
         summary=summarise(report),
+        changes=changes,
+        beside=beside,
+        illustrated=within_budget(beside.pictures, shown),
         sections=_sections(report),
         terms=TERMS,
     )
@@ -38,6 +57,7 @@ def _sections(report: Report) -> dict[str, str]:
     """The titles of what the page holds, by their anchors."""
     titles = {
         "stages": "Stages",
+        "images": "Images" if any(row.predictions for row in report.rows) else "",
         "classes": "Classes",
         "belief": "Whom to believe",
         "gates": "Gates",
@@ -92,6 +112,7 @@ def _environment(escape: bool) -> Any:
     environment.tests["believed"] = lambda figure: isinstance(figure, Measurement)
     environment.filters["in_images"] = in_images
     environment.filters["of_device"] = of_device
+    environment.filters["shortened"] = shortened
     environment.filters["first_three"] = _first_three
     environment.filters["in_float"] = _in_float
     environment.filters["markdown"] = _html

@@ -87,6 +87,11 @@ TERMS = {
         " all of them (per tensor).",
     ),
     "recall": Term("Recall", "Of the images of a class, the share that the model names so."),
+    "score": Term(
+        "Probability",
+        "How probable the model calls its answer, from 0 to 1. It is the model's own word, and "
+        "can be far from how often it is right.",
+    ),
     "sqnr": Term(
         "SQNR",
         "Signal to quantisation noise ratio of the scores, in decibels: how far they are from the"

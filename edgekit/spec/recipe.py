@@ -84,6 +84,15 @@ else:
     ]
 
 
+class ReportSettings(BaseModel):
+    """What the report of a build shows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    thumbnails: bool = True
+    """Small pictures of the images whose answer changed. With false none is written anywhere."""
+
+
 class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -97,6 +106,8 @@ class Recipe(BaseModel):
     """What is done to the model, in this order."""
     gates: Gates = Gates()
     """Limits on what is measured; a stage beyond one stops the build."""
+    report: ReportSettings = ReportSettings()
+    """What the report shows."""
     allow_untrained: bool = False
     """Build what is no better than naming the commonest class, too. Its verdict is "untrained" all
     the same."""
