@@ -46,10 +46,12 @@ def upright(photo: str) -> Image.Image:
     return (image if turn is None else image.transpose(turn)).convert("RGB")
 
 
-def framed(image: Image.Image, wide: int, high: int, crop_pct: float, fit: str) -> Image.Image:
+def framed(
+    image: Image.Image, wide: int, high: int, crop_pct: float, fit: str, interpolation: str
+) -> Image.Image:
     """The image as the model was validated: cropped, squashed or padded with black."""
     width, height = resized(image.size, wide, high, crop_pct, fit)
-    image = image.resize((width, height), Image.Resampling.BICUBIC)
+    image = resize(image, (width, height), interpolation)
     left, top = before(width, wide), before(height, high)
     return image.crop((left, top, left + wide, top + high))
 
@@ -67,6 +69,21 @@ def resized(
     return max(1, round(photo[0] / ratio)), max(1, round(photo[1] / ratio))
 
 
+def resize(image: Image.Image, to: tuple[int, int], interpolation: str) -> Image.Image:
+    """With Pillow's filters, or between the nearest pixels as Keras and OpenCV do."""
+    if interpolation != "bilinear_no_antialias":
+        return image.resize(to, Image.Resampling[interpolation.upper()])
+    pixels = np.asarray(image)
+    for axis, side in ((0, to[1]), (1, to[0])):
+        length = pixels.shape[axis]
+        at = np.clip((np.arange(side) + 0.5) * length / side - 0.5, 0, length - 1)
+        first = at.astype(int)
+        weight = (at - first).astype(np.float32).reshape((-1,) + (1,) * (2 - axis))
+        left = pixels.take(first, axis).astype(np.float32)
+        pixels = left + weight * (pixels.take(np.minimum(first + 1, length - 1), axis) - left)
+    return Image.fromarray(np.rint(pixels).astype(np.uint8))
+
+
 def before(inner: int, side: int) -> int:
     """Where the middle of a side begins; negative where it is padded."""
     return round((inner - side) / 2) if inner >= side else -((side - inner) // 2)
@@ -77,7 +94,8 @@ def main(model: str, photo: str) -> None:
     image = upright(photo)
     size = facts["image_size"]  # of a square, else [height, width]
     high, wide = size if isinstance(size, list) else (size, size)
-    pixels = np.asarray(framed(image, wide, high, facts["crop_pct"], facts["fit"]))
+    how = (facts["crop_pct"], facts["fit"], facts.get("interpolation", "bicubic"))
+    pixels = np.asarray(framed(image, wide, high, *how))
     scores = run(pixels[None]).astype(float)
     for i in np.argsort(-scores)[:5]:
         print(f"{facts['classes'][i]} {scores[i]:.3f}")

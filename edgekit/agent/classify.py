@@ -190,11 +190,9 @@ def sides_of(how: Json) -> tuple[int, int]:
 
 def framed(photo: Image.Image, how: Json) -> Image.Image:
     """A photo at the model's size, as in validation."""
-    from PIL import Image
-
     high, wide = sides_of(how)
     width, height = resized(photo.size, how)
-    photo = photo.resize((width, height), Image.Resampling.BICUBIC)
+    photo = resize(photo, (width, height), how.get("interpolation", "bicubic"))
     left, top = before(width, wide), before(height, high)
     return photo.crop((left, top, left + wide, top + high))  # black beyond its border
 
@@ -209,6 +207,22 @@ def resized(size: tuple[int, int], how: Json) -> tuple[int, int]:
         return wide * width // min(size), wide * height // min(size)
     ratio = (max if fit == "pad" else min)(width / wide, height / high)
     return max(1, round(width / ratio)), max(1, round(height / ratio))
+
+
+def resize(photo: Image.Image, to: tuple[int, int], interpolation: str) -> Image.Image:
+    from PIL import Image
+
+    if interpolation != "bilinear_no_antialias":
+        return photo.resize(to, Image.Resampling[interpolation.upper()])
+    pixels = np.asarray(photo)
+    for axis, side in ((0, to[1]), (1, to[0])):  # as tf.image.resize and OpenCV's INTER_LINEAR
+        length = pixels.shape[axis]
+        at = np.clip((np.arange(side) + 0.5) * length / side - 0.5, 0, length - 1)
+        first = at.astype(int)
+        weight = (at - first).astype(np.float32).reshape((-1,) + (1,) * (2 - axis))
+        left = pixels.take(first, axis).astype(np.float32)
+        pixels = left + weight * (pixels.take(np.minimum(first + 1, length - 1), axis) - left)
+    return Image.fromarray(np.rint(pixels).astype(np.uint8))
 
 
 def before(inner: int, side: int) -> int:

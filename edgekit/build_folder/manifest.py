@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -13,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from edgekit.data.framing import Fit
+from edgekit.data.framing import Fit, Interpolation
 from edgekit.data.size import Size
 from edgekit.engine.artifact import FileEntry, Json
 from edgekit.engine.records import Digest, PlainName
@@ -47,8 +48,10 @@ class Preprocessing(BaseModel):
     """Pixels: one number of a square, else [height, width]."""
     fit: Fit = "crop"
     """How a picture of another shape becomes the model's."""
-    resampling: Literal["bicubic"] = "bicubic"
-    """Pillow's filter, which widens with the reduction; others give other scores."""
+    interpolation: Interpolation = Field(
+        "bicubic", validation_alias=AliasChoices("interpolation", "resampling")
+    )
+    """How it is resized; others give other scores. `resampling` in older manifests."""
     crop_pct: float
     """Of fit: crop, the centre crop's share of the resized image's shorter side."""
     inside_the_model: bool

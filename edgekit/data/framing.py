@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from edgekit.data.size import Size
 from edgekit.engine.artifact import Json
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
 Fit = Literal["crop", "squash", "pad"]
 FITS: tuple[Fit, ...] = get_args(Fit)
+Interpolation = Literal["bicubic", "bilinear", "nearest", "bilinear_no_antialias"]
+"""The first three are Pillow's, torchvision's and timm's: the filter widens with the reduction. The
+last is Keras' and OpenCV's: a pixel of the four around it, however many lie between."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +33,14 @@ class Framing:
     size: Size
     crop_pct: float = 1.0
     fit: Fit = "crop"
+    interpolation: Interpolation = "bicubic"
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """The picture at `size`, resized with Pillow's bicubic filter."""
-        from PIL import Image
-
+        """The picture at `size`."""
         inner = self._resized(*image.size)
         left, top = map(_before, inner, (self.size.width, self.size.height))
+        resized = _resize(image, inner, self.interpolation)
         # Pillow fills with black what lies beyond the border.
-        resized = image.resize(inner, Image.Resampling.BICUBIC)
         return resized.crop((left, top, left + self.size.width, top + self.size.height))
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
@@ -70,7 +74,8 @@ class Framing:
 
     def settings(self) -> Json:
         """What enters the keys of steps."""
-        return {"size": self.size.plain, "crop_pct": self.crop_pct, "fit": self.fit}
+        how = {"crop_pct": self.crop_pct, "fit": self.fit, "interpolation": self.interpolation}
+        return {"size": self.size.plain, **how}
 
 
 def _before(inner: int, side: int) -> int:
@@ -80,3 +85,35 @@ def _before(inner: int, side: int) -> int:
     (2, 2, -1)
     """
     return round((inner - side) / 2) if inner >= side else -((side - inner) // 2)
+
+
+def _resize(image: Image.Image, to: tuple[int, int], how: Interpolation) -> Image.Image:
+    """
+    Args:
+        to: width and height.
+    """
+    from PIL import Image
+
+    if how != "bilinear_no_antialias":
+        return image.resize(to, Image.Resampling[how.upper()])
+    import numpy as np
+
+    # Pillow's own, Image.transform, rounds down.
+    pixels = np.asarray(image)
+    for axis, side in ((0, to[1]), (1, to[0])):
+        pixels = _between(pixels, axis, side)
+    return Image.fromarray(np.rint(pixels).astype(np.uint8))
+
+
+def _between(pixels: NDArray[Any], axis: int, side: int) -> NDArray[np.float32]:
+    """Weighted means of neighbours along an axis, whose length becomes `side`."""
+    import numpy as np
+
+    length = pixels.shape[axis]
+    # The middle of a new pixel, in old ones: beyond the outermost middles nothing is guessed.
+    at = np.clip((np.arange(side) + 0.5) * length / side - 0.5, 0, length - 1)
+    first = at.astype(int)
+    weight = (at - first).astype(np.float32).reshape((-1,) + (1,) * (pixels.ndim - 1 - axis))
+    before = pixels.take(first, axis).astype(np.float32)
+    after = pixels.take(np.minimum(first + 1, length - 1), axis)
+    return before + weight * (after - before)

@@ -14,7 +14,7 @@ from pydantic import (
     model_serializer,
 )
 
-from edgekit.data.framing import Fit, Framing
+from edgekit.data.framing import Fit, Framing, Interpolation
 from edgekit.data.size import Size
 from edgekit.engine.artifact import Json
 from edgekit.errors import WeightsError
@@ -47,6 +47,7 @@ class Card(BaseModel):
     std: Triple
     fit: Fit = "crop"
     crop_pct: float
+    interpolation: Interpolation = "bicubic"
     parameters: int
     macs: int
     """Multiply-accumulates of convolutions and matrix products for one image; 0 for a file from
@@ -72,7 +73,7 @@ class Card(BaseModel):
 
     @property
     def framing(self) -> Framing:
-        return Framing(self.image_size, self.crop_pct, self.fit)
+        return Framing(self.image_size, self.crop_pct, self.fit, self.interpolation)
 
 
 def read_card(path: Path) -> Card | None:

@@ -66,6 +66,7 @@ class LoadForeign(Action):
             std=std,
             fit=self.framing.fit,
             crop_pct=self.framing.crop_pct,
+            interpolation=self.framing.interpolation,
             parameters=kept.parameters,
             macs=0,
             format=self.source.format,

@@ -57,6 +57,7 @@ class LoadModel(Action):
             std=std,
             fit=self.framing.fit,
             crop_pct=self.framing.crop_pct,
+            interpolation=self.framing.interpolation,
             parameters=sum(p.numel() for p in model.parameters()),
             macs=count_macs(model, self.framing.size),
             widths=known.widths if known else None,

@@ -264,6 +264,7 @@ def _manifest(build: Build, result: RowResult, report: Report) -> Manifest:
             image_size=card.image_size,
             fit=card.fit,
             crop_pct=card.crop_pct,
+            interpolation=card.interpolation,
             inside_the_model=form.dtype == "uint8",
             mean=form.mean,
             std=form.std,

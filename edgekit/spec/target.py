@@ -58,8 +58,8 @@ class Target(BaseModel):
     """Limits besides the recipe's; of two the stricter holds."""
     use: str = ""
     """What to do with the files: Markdown, at the end of the report, in which {{ recipe }},
-    {{ height }}, {{ width }} (pixels), {{ fit }}, {{ crop }} (data.crop_pct), {{ classes }} (how
-    many) and {{ variants }} (names of those that shipped) are filled in."""
+    {{ height }}, {{ width }} (pixels), {{ fit }}, {{ crop }} (data.crop_pct), {{ interpolation }},
+    {{ classes }} (how many) and {{ variants }} (names of those that shipped) are filled in."""
 
     @property
     def is_android(self) -> bool:
@@ -74,8 +74,8 @@ class Target(BaseModel):
         template = environment.from_string(self.use)
         height, width = framing.size
         size = {"size": framing.size.plain, "height": height, "width": width}
-        how = {**size, "fit": framing.fit, "crop": framing.crop_pct}
-        return template.render(recipe=recipe, **how, classes=classes, variants=variants)
+        how = {"fit": framing.fit, "crop": framing.crop_pct, "interpolation": framing.interpolation}
+        return template.render(recipe=recipe, **size, **how, classes=classes, variants=variants)
 
     @model_validator(mode="after")
     def _use_can_be_filled_in(self) -> Target:

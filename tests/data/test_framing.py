@@ -3,21 +3,23 @@
 import runpy
 from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from timm.data import create_transform
 from torchvision import transforms
 
 from edgekit.agent.classify import framed
-from edgekit.data.framing import FITS, Fit, Framing
+from edgekit.data.framing import FITS, Fit, Framing, Interpolation
 from edgekit.data.size import Size
 
 SIDES = st.integers(1, 100)
 PHOTOS = st.integers(1, 300)
+FILTERS = st.sampled_from(["bicubic", "bilinear", "nearest"])
 CROPS = st.floats(0.5, 1) | st.sampled_from([0.875, 0.9, 0.95])
 EXAMPLE = runpy.run_path(str(Path(__file__).parents[2] / "examples/classify_image.py"))
 SIZES = st.builds(Size, st.integers(16, 48), st.integers(16, 48))
@@ -32,13 +34,6 @@ def stripes() -> Image.Image:
 def noise(width: int, height: int) -> Image.Image:
     pixels = np.random.default_rng(0).integers(90, 160, (height, width, 3), np.uint8)
     return Image.fromarray(pixels)
-
-
-def resize(photo: Image.Image, size: int | tuple[int, int]) -> Image.Image:
-    """torchvision's, of the shorter side or of both."""
-    mode = transforms.InterpolationMode.BICUBIC
-    resized: Image.Image = transforms.Resize(size, mode)(photo)
-    return resized
 
 
 def colours(framing: Framing) -> list[str]:
@@ -63,47 +58,60 @@ def test_padding_keeps_shapes_and_fills_with_black() -> None:
     assert colours(Framing(Size.square(30), fit="pad")) == ["r", "g", "b"]
 
 
-@given(PHOTOS, PHOTOS, st.sampled_from(FITS), SIZES, CROPS)
+@given(
+    PHOTOS, PHOTOS, st.sampled_from(FITS), SIZES, CROPS, st.sampled_from(get_args(Interpolation))
+)
 def test_what_runs_elsewhere_frames_alike(
-    width: int, height: int, fit: Fit, size: Size, crop_pct: float
+    width: int, height: int, fit: Fit, size: Size, crop_pct: float, interpolation: Interpolation
 ) -> None:
     """Neither `classify.py` nor the example imports edgekit."""
     photo = noise(width, height)
-    pixels = np.asarray(Framing(size, crop_pct, fit).apply(photo))
+    pixels = np.asarray(Framing(size, crop_pct, fit, interpolation).apply(photo))
     assert pixels.shape == (*size, 3)
     how = {"image_size": size.plain, "crop_pct": crop_pct, "fit": fit}
+    how["interpolation"] = interpolation
     np.testing.assert_array_equal(np.asarray(framed(photo, how)), pixels)
-    example = EXAMPLE["framed"](photo, size.width, size.height, crop_pct, fit)
+    example = EXAMPLE["framed"](photo, size.width, size.height, crop_pct, fit, interpolation)
     np.testing.assert_array_equal(np.asarray(example), pixels)
 
 
-@given(PHOTOS, PHOTOS, st.integers(16, 48), st.integers(0, 12))
+@given(PHOTOS, PHOTOS, st.integers(16, 48), st.integers(0, 12), FILTERS)
 def test_a_square_is_torchvisions_to_the_pixel(
-    width: int, height: int, side: int, margin: int
+    width: int, height: int, side: int, margin: int, interpolation: Interpolation
 ) -> None:
-    photo, scale = noise(width, height), side + margin
-    theirs = [resize(photo, scale), resize(photo, (side, side))]
-    fits = [
-        Framing(Size.square(side), side / (scale + 0.5)),
-        Framing(Size.square(side), fit="squash"),
-    ]
-    for their, framing in zip(theirs, fits, strict=True):
-        their = transforms.CenterCrop(side)(their)
-        np.testing.assert_array_equal(np.asarray(framing.apply(photo)), np.asarray(their))
+    photo, size = noise(width, height), Size.square(side)
+    crop = Framing(size, side / (side + margin + 0.5), "crop", interpolation)
+    squash = Framing(size, 1.0, "squash", interpolation)
+    mode = transforms.InterpolationMode(interpolation)
+    for framing, resized in ((crop, side + margin), (squash, (side, side))):
+        theirs = transforms.CenterCrop(side)(transforms.Resize(resized, mode)(photo))
+        np.testing.assert_array_equal(np.asarray(framing.apply(photo)), np.asarray(theirs))
 
 
-@given(PHOTOS, PHOTOS, st.sampled_from(["crop", "pad"]), SIZES, CROPS)
+@given(PHOTOS, PHOTOS, st.sampled_from(["crop", "pad"]), SIZES, CROPS, FILTERS)
 def test_every_shape_is_timms_to_the_pixel(
-    width: int, height: int, fit: Fit, size: Size, crop_pct: float
+    width: int, height: int, fit: Fit, size: Size, crop_pct: float, interpolation: Interpolation
 ) -> None:
     photo = noise(width, height)
     timms = create_transform(
-        (3, *size), interpolation="bicubic", mean=(0.0, 0.0, 0.0), crop_pct=crop_pct,
+        (3, *size), interpolation=interpolation, mean=(0.0, 0.0, 0.0), crop_pct=crop_pct,
         crop_mode="border" if fit == "pad" else "center", normalize=False,
     )  # fmt: skip
+    ours = np.asarray(Framing(size, crop_pct, fit, interpolation).apply(photo))
     with suppress(ValueError):  # of Pillow: timm makes a side of nothing of a strip
-        theirs = timms(photo).permute(1, 2, 0).numpy()
-        np.testing.assert_array_equal(np.asarray(Framing(size, crop_pct, fit).apply(photo)), theirs)
+        np.testing.assert_array_equal(ours, timms(photo).permute(1, 2, 0).numpy())
+
+
+@settings(deadline=None)  # TensorFlow takes seconds to come
+@given(PHOTOS, PHOTOS, SIZES)
+def test_without_antialias_it_is_what_keras_reads(width: int, height: int, size: Size) -> None:
+    """image_dataset_from_directory resizes with tf.image.resize, and does not round."""
+    import tensorflow as tf
+
+    photo = noise(width, height)
+    ours = Framing(size, 1.0, "squash", "bilinear_no_antialias").apply(photo)
+    theirs = tf.image.resize(np.asarray(photo), tuple(size), "bilinear", antialias=False).numpy()
+    assert np.abs(np.asarray(ours) - theirs).max() < 0.51
 
 
 @given(SIDES, SIDES, st.sampled_from(FITS), SIZES)

@@ -42,5 +42,10 @@ def test_anything_else_is_refused(value: object) -> None:
 
 
 def test_a_square_enters_keys_as_the_number_it_always_was() -> None:
-    assert Framing(Size.square(96), 0.9).settings() == {"size": 96, "crop_pct": 0.9, "fit": "crop"}
+    assert Framing(Size.square(96), 0.9).settings() == {
+        "size": 96,
+        "crop_pct": 0.9,
+        "fit": "crop",
+        "interpolation": "bicubic",
+    }
     assert Framing(Size(96, 128)).settings()["size"] == [96, 128]

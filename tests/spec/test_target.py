@@ -33,7 +33,7 @@ def test_every_target_that_ships_parses(name: str) -> None:
 
 def test_what_to_do_with_a_model_of_oblong_images_names_both_sides() -> None:
     words = load_target("android").use_for("r", Framing(Size(96, 128)), 2, ["litert"])
-    assert "createBitmap(resized, left, top, 128, 96)" in words
+    assert "resized(picture, wide, high), left, top, 128, 96)" in words
     assert "getPixels(colours, 0, 128, 0, 0, 128, 96)" in words
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from edgekit.data.framing import Fit, Framing
+from edgekit.data.framing import Fit, Framing, Interpolation
 from edgekit.data.problem import DataProblem
 from edgekit.data.size import Sides, Size
 from edgekit.errors import DataError
@@ -66,6 +66,10 @@ class Source(BaseModel, ABC):
     it with black. As the model was trained: Keras and Resize((h, w)) squash."""
     crop_pct: float = Field(1.0, gt=0, le=1)
     """Of fit: crop. Resize to cover image_size / crop_pct, then crop the centre."""
+    interpolation: Interpolation = "bicubic"
+    """How pictures are resized, as the model was trained. `bicubic`, `bilinear` and `nearest` are
+    Pillow's, torchvision's and timm's; `bilinear_no_antialias` is that of tf.image.resize, Keras'
+    image_dataset_from_directory and OpenCV's INTER_LINEAR."""
     validation_share: float = Field(0.25, gt=0, lt=1)
     """Share of each class kept for validation where the source has no split of its own."""
     evaluate_on: Literal["validation", "test"] = "validation"
@@ -85,7 +89,7 @@ class Source(BaseModel, ABC):
 
     @property
     def framing(self) -> Framing:
-        return Framing(self.image_size, self.crop_pct, self.fit)
+        return Framing(self.image_size, self.crop_pct, self.fit, self.interpolation)
 
     @abstractmethod
     def listing(self) -> Listing:

@@ -74,7 +74,8 @@ def preprocessing(
     card: Card, form: InputForm, labels: tuple[str, ...], io: Io = "uint8"
 ) -> dict[str, Any]:
     """What a shipped file says of itself: how an image must be cut, and what it does inside."""
-    facts = card.model_dump(mode="json", include={"image_size", "fit", "crop_pct"})
+    how = {"image_size", "fit", "crop_pct", "interpolation"}
+    facts = card.model_dump(mode="json", include=how)
     facts |= form.model_dump(mode="json", include={"mean", "std"})
     dtype = "float32" if io == "float" else "uint8"
     return {**facts, "layout": "NHWC", "colour": "RGB", "dtype": dtype, "classes": labels}
