@@ -77,7 +77,7 @@ def _frames(error: BaseException) -> str:
 def _tell(error: BaseException) -> int:
     """Print what went wrong; the exit code for it."""
     if isinstance(error, click.exceptions.Abort | KeyboardInterrupt):
-        return _fail("interrupted", str(error) or INTERRUPTED, 130)
+        return _fail(f"interrupted; {str(error) or INTERRUPTED}", None, 130)
     if isinstance(error, click.ClickException):
         words = io.StringIO()
         error.show(words)

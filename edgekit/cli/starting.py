@@ -72,6 +72,15 @@ class _Questions:
             raise click.Abort("nothing was written") from None
 
 
+@contextmanager
+def _own_interruption() -> Iterator[None]:
+    """What is kept of a build, and of devices, is nothing to those who begin."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise click.Abort("a recipe is written whole or not at all") from None
+
+
 @click.command()
 @click.argument("what", metavar="PHOTOS|MODEL", type=FILE)
 @click.option("--data", type=FILE, help="The photos, where a model's file is given.")
@@ -87,6 +96,7 @@ class _Questions:
 @click.option("--force", is_flag=True, help="Write over a recipe.")
 @store_option
 @debug_option
+@_own_interruption()
 def init(
     what: Path,
     data: Path | None,
@@ -122,16 +132,19 @@ def init(
     refuse_unusable(wishes, model)
     out = out or _recipe_of(what.resolve())
     refuse_existing(out, force)
-    name = questions.ask(target, "Target", "rpi", () if target else known_targets())
-    loaded = load_target(name, on_stderr)
+    loaded = load_target(target, on_stderr) if target else None
+    cache = store_of(store)
     source, listing, shapes = look.list_photos(folder, skip_unreadable)
+    with _own_hint():
+        inventory = look.sound_photos(source, cache.root / "digests")
     say(f"{folder}: {len(listing.samples):,} photos in {len(listing.classes)} classes")
+    name = target or questions.ask(None, "Target", "rpi", known_targets())
+    loaded = loaded or load_target(name)
     size = _asked_size(size, questions, choose_size(shapes, loaded, model), model)
     wishes = _asked(wishes, questions, model)
     fit = choose_fit(shapes, model)
-    cache = store_of(store)
     with _own_hint():
-        found = look.divide_photos(source, size, fit, cache.root / "digests")
+        found = look.divide_photos(source, inventory, size, fit)
         choices = choose(found, size, fit, model, wishes)
         text = recipe_text(choices, found, shapes, model, out.parent)
         planned = write_checked(text, out, loaded, cache)

@@ -116,4 +116,4 @@ def _between(pixels: NDArray[Any], axis: int, side: int) -> NDArray[np.float32]:
     weight = (at - first).astype(np.float32).reshape((-1,) + (1,) * (pixels.ndim - 1 - axis))
     before = pixels.take(first, axis).astype(np.float32)
     after = pixels.take(np.minimum(first + 1, length - 1), axis)
-    return before + weight * (after - before)
+    return np.asarray(before + weight * (after - before))

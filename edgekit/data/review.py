@@ -7,7 +7,7 @@ between is seen when it is decoded, by the build.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from edgekit.data.framing import Framing
@@ -51,17 +51,32 @@ def refuse_contradictions(inventory: Inventory, source: Source) -> None:
     Raises:
         DataError: no build can go on with the data set; all of its faults at once.
     """
-    refused = contradictions(inventory)
-    if not refused:
-        return
+    if refused := contradictions(inventory):
+        _refuse([*refused, *_of_unreadable(inventory, source, inventory.listing.samples)])
+
+
+def refuse_faults(inventory: Inventory, source: Source, used: Sequence[Sample]) -> None:
+    """
+    Args:
+        used: images that none may be unreadable of, where the recipe does not skip them.
+
+    Raises:
+        DataError: no build can go on with the data set; all of its faults at once.
+    """
+    if refused := [*contradictions(inventory), *_of_unreadable(inventory, source, used)]:
+        _refuse(refused)
+
+
+def _of_unreadable(
+    inventory: Inventory, source: Source, used: Sequence[Sample]
+) -> Iterator[DataError]:
     headers = read_headers(inventory)
-    faults = [
-        (sample, header.fault)
-        for sample in inventory.listing.samples
-        if (header := headers[sample.name]).fault
-    ]
+    faults = [(s, fault) for s in used if (fault := headers[s.name].fault)]
     if faults and source.unreadable == "stop":
-        refused.append(unreadable_error(faults, f"{len(inventory.listing.samples)} images"))
+        yield unreadable_error(faults, f"{len(used)} images")
+
+
+def _refuse(refused: list[DataError]) -> None:
     if len(refused) == 1:
         raise refused[0]
     raise DataError(
@@ -83,13 +98,9 @@ def review(
     """
     headers = read_headers(inventory)
     faults = {name: header.fault for name, header in headers.items() if header.fault}
-    needed = [
-        (sample, faults[sample.name])
-        for sample in inventory.listing.samples
-        if sample.name in decoded and sample.name in faults
-    ]
-    if needed and source.unreadable == "stop":
-        raise unreadable_error(needed, f"{len(decoded)} images")
+    needed = [sample for sample in inventory.listing.samples if sample.name in decoded]
+    for error in _of_unreadable(inventory, source, needed):
+        raise error
     sound = {name: header for name, header in headers.items() if not header.fault}
     return Review(
         (

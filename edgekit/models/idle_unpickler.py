@@ -19,6 +19,8 @@ class Foreign:
 
     name = ""
     """The class or function that the file names."""
+    attributes: object = None
+    """Of arguments of a training, what the file fills them with."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         pass
@@ -91,6 +93,8 @@ class IdleUnpickler(pickle._Unpickler):
             return {"__new__": lambda cls, *args: self._tensor(*args) and Foreign.__new__(cls)}
         if name == _DEVICE_TENSOR:
             return {"__new__": lambda _, *args: self._on_device(*args)}
+        if name == "argparse.Namespace":
+            return {"__setstate__": _keep}
         if name in _COPIES:
             return {"__new__": lambda cls, *args: self._copy(cls, *args)}
         return {}
@@ -182,6 +186,10 @@ class IdleUnpickler(pickle._Unpickler):
 
 def _first(tensor: object, *_: object) -> object:
     return tensor
+
+
+def _keep(made: Foreign, state: object) -> None:
+    made.attributes = state
 
 
 def _refused(cls: type[Foreign], *_: object) -> Foreign:

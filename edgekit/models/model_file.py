@@ -22,6 +22,7 @@ from edgekit.models.input_size import keras_shape
 from edgekit.models.nearest_architecture import architecture_of
 from edgekit.models.networks import create
 from edgekit.models.source import CHECKPOINTS, FORMATS, SAVED_MODEL, Format, InputRange
+from edgekit.models.training_arguments import TrainedImages, trained_images
 from edgekit.models.weights_choice import chosen
 
 BYTES = 100.0
@@ -42,6 +43,8 @@ class ModelFile:
     arch: str = ""
     """Of a checkpoint."""
     fit: Fit | None = None
+    trained: TrainedImages | None = None
+    """What a checkpoint of timm's train.py says of its images."""
 
     def gives(self, classes: int) -> bool:
         """Whether its scores may be those of so many classes: of two, one may be enough."""
@@ -153,7 +156,16 @@ def _of_torch(path: Path, arch: str) -> ModelFile:
             "torchvision/NAME",
         )
     refuse_unknown(arch, "--arch")
-    return ModelFile(path, "torch", scores=_scores(shapes, arch), arch=arch)
+    trained = trained_images(found.arguments, arch)
+    return ModelFile(
+        path,
+        "torch",
+        trained.size if trained else None,
+        scores=_scores(shapes, arch),
+        arch=arch,
+        fit="crop" if trained else None,
+        trained=trained,
+    )
 
 
 def _scores(shapes: dict[str, tuple[int, ...]], arch: str) -> int | None:

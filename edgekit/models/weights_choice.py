@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class WeightsChoice:
     """The key of the other set."""
     arch: str = ""
     """The architecture that the checkpoint says it is of."""
+    arguments: Mapping[Any, Any] = field(default_factory=dict)
+    """Of the program that trained it, as its `args` have them."""
 
     def remark(self, file: str, setting: str = "model") -> str:
         """What a person should know of it; nothing for a file that leaves no choice."""
@@ -95,10 +97,10 @@ def choose(content: Any, path: Path, wanted: State | None) -> WeightsChoice:
     assert taken is not None  # one of them is there
     _refuse_others(taken[1], path)
     state: State = "raw" if taken is raw else "ema"
-    said = _said_architecture(content)
+    said, arguments = _said_architecture(content), _arguments(content.get("args"))
     if not left:
-        return WeightsChoice(taken[1], taken[0], arch=said)
-    return WeightsChoice(taken[1], taken[0], state, ".".join(left[0]), said)
+        return WeightsChoice(taken[1], taken[0], arch=said, arguments=arguments)
+    return WeightsChoice(taken[1], taken[0], state, ".".join(left[0]), said, arguments)
 
 
 def _not_there(wanted: State, path: Path) -> WeightsError:
@@ -115,6 +117,11 @@ def _not_there(wanted: State, path: Path) -> WeightsError:
 
 def _said_architecture(content: Mapping[Any, Any]) -> str:
     return next((content[k] for k in ("arch", "model_name") if isinstance(content.get(k), str)), "")
+
+
+def _arguments(args: object) -> Mapping[Any, Any]:
+    found = args.attributes if isinstance(args, Foreign) else args
+    return found if isinstance(found, Mapping) else {}
 
 
 Found = tuple[tuple[str, ...], Tensors]

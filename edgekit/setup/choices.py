@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from edgekit import stats
-from edgekit.data.framing import Fit
+from edgekit.data.framing import Fit, Interpolation
 from edgekit.data.size import Size
 from edgekit.errors import InputError
 from edgekit.models.model_file import ModelFile
@@ -56,6 +56,7 @@ class Choices:
     arch: str
     size: Size
     fit: Fit
+    interpolation: Interpolation
     new_head: bool
     input_range: InputRange | None
     training: TrainingPlan | None
@@ -92,6 +93,13 @@ def choose_fit(shapes: Shapes, model: ModelFile | None) -> Fit:
         return model.fit
     # A Keras model has most likely seen both sides resized, image_dataset_from_directory's default.
     return "squash" if shapes.are_oblong or (model and model.format == "keras") else "crop"
+
+
+def _interpolation(model: ModelFile | None) -> Interpolation:
+    if model and model.trained:
+        return model.trained.interpolation
+    # image_dataset_from_directory's default, too.
+    return "bilinear_no_antialias" if model and model.format == "keras" else "bicubic"
 
 
 def refuse_unusable(wishes: Wishes, model: ModelFile | None) -> None:
@@ -141,6 +149,7 @@ def choose(
         arch=model.arch if model else wishes.arch or arch_of(weights),
         size=size,
         fit=fit,
+        interpolation=_interpolation(model),
         new_head=not whole and (model is not None or weights != "scratch"),
         input_range=wishes.input_range or (model.input_range if model else None),
         training=None if whole else training(photos.learned, weights, model, wishes.epochs),

@@ -14,7 +14,7 @@ from edgekit.data.images import decode, spread
 from edgekit.data.inventory import Inventory, take_inventory
 from edgekit.data.near_duplicates import fingerprints, near_duplicates
 from edgekit.data.problem import DataProblem, ProblemKind, counted
-from edgekit.data.review import OBLONG, refuse_contradictions
+from edgekit.data.review import OBLONG, refuse_faults
 from edgekit.data.size import Size
 from edgekit.data.sources.base import Listing, Sample
 from edgekit.data.sources.imagefolder import ImageFolder
@@ -98,7 +98,7 @@ def list_photos(path: Path, skip_unreadable: bool) -> tuple[ImageFolder, Listing
     return source, listing, Shapes.of([*headers.values()])
 
 
-def divide_photos(source: ImageFolder, size: Size, fit: Fit, cache: Path) -> PhotoSet:
+def sound_photos(source: ImageFolder, cache: Path) -> Inventory:
     """
     Args:
         cache: the folder that keeps the digests of unchanged files.
@@ -106,10 +106,19 @@ def divide_photos(source: ImageFolder, size: Size, fit: Fit, cache: Path) -> Pho
     Raises:
         DataError: no build can go on with them, in the words of `edgekit plan`.
     """
-    source = source.model_copy(update={"image_size": size, "fit": fit})
     inventory = take_inventory(source, cache)
-    refuse_contradictions(inventory, source)
-    inventory = leave_out_unreadable(inventory, source)
+    named = (None, "train", "calibration", source.evaluate_on)
+    used = [sample for sample in inventory.listing.samples if sample.split in named]
+    refuse_faults(inventory, source, used)
+    return leave_out_unreadable(inventory, source)
+
+
+def divide_photos(source: ImageFolder, inventory: Inventory, size: Size, fit: Fit) -> PhotoSet:
+    """
+    Raises:
+        DataError: they are too few, in the words of `edgekit plan`.
+    """
+    source = source.model_copy(update={"image_size": size, "fit": fit})
     splits = divide(inventory, source)
     judged = splits[source.evaluate_on]
     own = any(sample.split for sample in inventory.listing.samples)

@@ -52,14 +52,24 @@ def recipe_text(
         why_weights=WHY_WEIGHTS.get(choices.weights, "ImageNet's, installed: no download"),
         why_size=_why_size(choices, shapes, model),
         why_fit=_why_fit(choices, shapes, model),
+        why_interpolation="as it was trained"
+        if model and model.trained
+        else "as image_dataset_from_directory resizes: else bicubic, bilinear or nearest",
     )
 
 
 def _why_size(choices: Choices, shapes: Shapes, model: ModelFile | None) -> str:
+    trained = model.trained if model else None
+    if trained and trained.size == choices.size and trained.size_is_default:
+        return "timm's for this architecture: the checkpoint's args name no other"
+    if trained and trained.size == choices.size:
+        return "as the checkpoint's args say"
     if model and model.size == choices.size:
         return ", ".join(filter(None, ("what the file takes", model.layout)))
     if model and model.format != "torch":
         return "the file leaves it open"
+    if model:
+        return "a guess: the checkpoint does not say at what size it was trained"
     if choices.size.is_square and choices.size.height not in SIDES.values():
         return f"the photos' shorter side is {shapes.side} pixels"
     return "pixels; half the side takes about a quarter of the time"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -168,6 +170,39 @@ def test_a_checkpoint_of_the_photos_classes_keeps_its_classifier(run: Run, folde
     assert "--epochs: m.safetensors keeps its classifier" in error
 
 
+TIMM_ARGS = dict.fromkeys(("img_size", "input_size", "crop_pct", "mean", "std", "interpolation"))
+
+
+def init_of_checkpoint(run: Run, folder: Path, args: object) -> tuple[str, dict[str, Any]]:
+    """The recipe's text for a checkpoint of timm's train.py, and what it says of the images."""
+    checkpoint = {"arch": "resnet18", "state_dict": create("resnet18", 2).state_dict()}
+    torch.save(checkpoint | {"args": args}, folder / "m.pth.tar")
+    run("init", "m.pth.tar", "--data", "images", "--out", "m.yaml", "--force")
+    text = (folder / "m.yaml").read_text()
+    data = yaml.safe_load(text)["data"]
+    return text, {key: data[key] for key in data.keys() - {"source", "path", "fit"}}
+
+
+def test_a_checkpoint_of_timms_says_how_its_images_were_prepared(run: Run, folder: Path) -> None:
+    said = {"img_size": 96, "crop_pct": 0.9, "interpolation": "nearest", "mean": [0.1, 0.2, 0.3]}
+    text, data = init_of_checkpoint(run, folder, argparse.Namespace(**TIMM_ARGS | said))
+    assert data == {"image_size": 96, "crop_pct": 0.9, "interpolation": "nearest"}
+    assert "mean: [0.1, 0.2, 0.3]" in text
+    assert "image_size: 96   # as the checkpoint's args say" in text
+
+
+def test_what_timms_arguments_leave_open_is_as_timm_takes_it(run: Run, folder: Path) -> None:
+    text, data = init_of_checkpoint(run, folder, argparse.Namespace(**TIMM_ARGS))
+    assert data == {"image_size": 224, "crop_pct": 0.95}  # of timm's resnet18.a1_in1k
+    assert "timm's for this architecture" in text
+
+
+def test_a_size_that_no_argument_tells_is_called_a_guess(run: Run, folder: Path) -> None:
+    text, data = init_of_checkpoint(run, folder, argparse.Namespace(lr=0.1))
+    assert data.keys() == {"image_size"}
+    assert f"image_size: {data['image_size']}   # a guess" in text
+
+
 def test_what_the_models_format_needs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         needs,
@@ -230,6 +265,27 @@ def test_somebody_at_a_terminal_is_asked_five_questions_at_most(
     asked.clear()
     run("init", "images", "--yes", "--force")
     assert asked == []
+
+
+@pytest.mark.usefixtures("no_package")
+def test_unreadable_photos_are_refused_before_any_question(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starting, "somebody_is_there", lambda: True)
+    monkeypatch.setattr(click, "prompt", lambda *_, **__: pytest.fail("it asked"))
+    (folder / "images/bar/00.png").write_bytes(b"")
+    assert "1 of 48 images" in run("init", "images", code=2).stderr
+
+
+def test_ctrl_c_outside_a_question_is_told_in_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgekit.setup.photos.take_inventory", interrupted)
+    told = run("init", "images", code=130).stderr.strip()
+    assert told == "error: interrupted; a recipe is written whole or not at all"
 
 
 def test_a_question_that_is_left_open_writes_nothing(

@@ -68,8 +68,7 @@ def test_what_runs_elsewhere_frames_alike(
     photo = noise(width, height)
     pixels = np.asarray(Framing(size, crop_pct, fit, interpolation).apply(photo))
     assert pixels.shape == (*size, 3)
-    how = {"image_size": size.plain, "crop_pct": crop_pct, "fit": fit}
-    how["interpolation"] = interpolation
+    how = Framing(size, crop_pct, fit, interpolation).settings() | {"image_size": size.plain}
     np.testing.assert_array_equal(np.asarray(framed(photo, how)), pixels)
     example = EXAMPLE["framed"](photo, size.width, size.height, crop_pct, fit, interpolation)
     np.testing.assert_array_equal(np.asarray(example), pixels)

@@ -11,12 +11,13 @@ from PIL import Image
 from edgekit.data.problem import ProblemKind
 from edgekit.data.size import Size
 from edgekit.errors import DataError
-from edgekit.setup.photos import PhotoSet, divide_photos, list_photos
+from edgekit.setup.photos import PhotoSet, divide_photos, list_photos, sound_photos
 
 
 def photos(folder: Path, tmp_path: Path) -> PhotoSet:
     source, _, _ = list_photos(folder, skip_unreadable=False)
-    return divide_photos(source, Size.square(32), "crop", tmp_path / "digests")
+    inventory = sound_photos(source, tmp_path / "digests")
+    return divide_photos(source, inventory, Size.square(32), "crop")
 
 
 def split_in_two(folder: Path, judged: str) -> Path:

@@ -64,7 +64,7 @@ class Source(BaseModel, ABC):
     fit: Fit = "crop"
     """How a picture of another shape becomes the model's: `crop` its centre, `squash` it, or `pad`
     it with black. As the model was trained: Keras and Resize((h, w)) squash."""
-    crop_pct: float = Field(1.0, gt=0, le=1)
+    crop_pct: float = Field(1.0, ge=0.1, le=1)
     """Of fit: crop. Resize to cover image_size / crop_pct, then crop the centre."""
     interpolation: Interpolation = "bicubic"
     """How pictures are resized, as the model was trained. `bicubic`, `bilinear` and `nearest` are
