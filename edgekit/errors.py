@@ -198,7 +198,7 @@ def _no_space(error: Exception, where: Path, option: str) -> StorageError | None
     path = _path(error)
     hint = f"free some space, or choose another place with {option}"
     if option == STORE and path is not None and path.is_relative_to(where.absolute()):
-        hint += f"; {where} may be deleted, the next build makes it again"
+        hint += f"; {where / 'objects'} may be deleted, the next build makes it again"
     return StorageError(f"no space left on the disk while writing to {path or where}", hint=hint)
 
 

@@ -13,6 +13,7 @@ from edgekit.errors import InputError
 
 if TYPE_CHECKING:
     from edgekit.history.database import History
+    from edgekit.history.entry import Entry
 
 
 @click.command()
@@ -50,7 +51,7 @@ def history(
     found = History(store or default_store())
     name = _name_of(recipe) if recipe else None
     if mlflow:
-        _send(found, mlflow, name, target)
+        _send(found.entries(name, target), mlflow, as_json)
         return
     trends = trends_of(found, name, target, limit)
     if not trends and (name or target):
@@ -88,9 +89,12 @@ def _nothing_of(found: History, recipe: str | None, target: str | None) -> Input
     )
 
 
-def _send(found: History, uri: str, recipe: str | None, target: str | None) -> None:
+def _send(entries: list[Entry], uri: str, as_json: bool) -> None:
     from edgekit.history.to_mlflow import send
 
-    sent, known = send(found.entries(recipe, target), uri)
+    sent, known = send(entries, uri)
+    if as_json:
+        say_json({"sent": sent, "known": known})
+        return
     there = f"; {known} were there already" if known else ""
     say(f"{sent} rows of the history went to {uri}{there}")

@@ -10,6 +10,7 @@ The store is content-addressed and shared by every build of a user:
                            locks/<digest>.lock while an object is put in its place
     temp/                  work in progress, renamed into objects/ once it is whole; beside each
                            folder its .lock, held while its build lives
+    history.sqlite         what became of builds, which nothing makes again: see edgekit/history/
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -67,6 +68,7 @@ def _client() -> tuple[Any, tuple[type[Exception], ...]]:
         from sqlalchemy.exc import SQLAlchemyError
     except ImportError as error:
         raise MissingPackage("mlflow-skinny", "mlflow", "--to-mlflow") from error
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of the tables that it makes
     return MlflowClient, (MlflowException, SQLAlchemyError, OSError)
 
 

@@ -15,7 +15,7 @@ from edgekit.printable import printable
 from tests.commands import edgekit
 from tests.devices.results import result_of
 from tests.devices.tiny import tiny_bundle
-from tests.history.samples import COMMIT, disturbed, report_of
+from tests.history.samples import COMMIT, disturbed, git, report_of
 
 STORE = "store"
 
@@ -126,14 +126,53 @@ def test_a_history_that_cannot_be_written_costs_no_report(tmp_path: Path) -> Non
     assert done.stderr.startswith("this run is not in the history: ")
 
 
+RECIPE = """\
+model: {arch: test_efficientnet, weights: scratch}
+data: {source: imagefolder, path: images, image_size: 32}
+stages: [{finetune: {epochs: 1, batch_size: 8}}, export]
+allow_untrained: true
+"""
+TARGET = "{description: a board for tests, runtimes: [onnxruntime], cpu: cortex-a76, threads: 4}"
+
+
+def test_a_build_is_recorded_and_is_as_good_where_it_cannot_be(images_folder: Path) -> None:
+    pytest.importorskip("torch")
+    folder = images_folder.parent
+    (folder / "recipe.yaml").write_text(RECIPE)
+    (folder / "board.yaml").write_text(TARGET)
+    git(folder, "init", "-q")
+    git(folder, "add", "recipe.yaml")
+    git(folder, "commit", "-q", "-m", "a recipe")
+    words = ("build", "recipe.yaml", "--target", "board.yaml")
+    assert edgekit(*words, cwd=folder, store=folder / STORE).returncode == 0
+    (trend,) = json.loads(history(folder, "recipe.yaml", "--json").stdout)["trends"]
+    (row,) = trend["rows"]
+    assert row["entry"]["commit"] == {"sha": git(folder, "rev-parse", "HEAD"), "dirty": False}
+    assert row["entry"]["target"] == "board"
+    report = folder / "build/recipe/board/report.json"
+    assert row["entry"]["report"] == str(report)
+
+    report.unlink()
+    (folder / STORE / "history.sqlite").unlink()
+    (folder / STORE / "history.sqlite").mkdir()
+    done = edgekit(*words, cwd=folder, store=folder / STORE)
+    assert done.returncode == 0
+    assert report.is_file()
+    told = [line for line in done.stderr.splitlines() if "history" in line]
+    assert len(told) == 1
+    assert told[0].startswith("this build is not in the history: ")
+
+
 def test_it_goes_to_mlflow(folder: Path) -> None:
     pytest.importorskip("mlflow")
     uri = f"sqlite:///{folder}/mlflow.db"
     assert "3 rows of the history went to sqlite" in history(folder, "--to-mlflow", uri).stdout
     again = history(folder, "--to-mlflow", uri)
-    assert again.returncode == 0, again.stderr
+    assert (again.returncode, again.stderr) == (0, "")
     assert "0 rows of the history went" in again.stdout
     assert "3 were there already" in again.stdout
+    told = history(folder, "--to-mlflow", uri, "--json").stdout
+    assert json.loads(told) == {"sent": 0, "known": 3}
 
 
 def test_it_goes_to_mlflow_and_fails_in_a_line(folder: Path) -> None:

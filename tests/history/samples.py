@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,3 +52,9 @@ def history_of(store: Path, *reports: Report) -> History:
     for report in reports:
         history.add([recorded(report)])
     return history
+
+
+def git(folder: Path, *words: str) -> str:
+    own = ["-c", "user.name=A", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+    command = ["git", "-C", str(folder), *own, *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

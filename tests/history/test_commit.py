@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from edgekit.history.commit import commit_of
-
-
-def git(folder: Path, *words: str) -> str:
-    own = ["-c", "user.name=A", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
-    command = ["git", "-C", str(folder), *own, *words]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+from tests.history.samples import git
 
 
 @pytest.fixture
