@@ -1,8 +1,14 @@
-"""Intervals and paired tests. Pure functions over numpy arrays; scipy does the arithmetic."""
+"""Intervals and paired tests. Pure functions over numpy arrays.
+
+What reports and comparisons need is worked out here, exactly; scipy is loaded by `paired_mean`
+alone, which only a build calls (docs/decisions/0020-light-core.md).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import exp, fsum, lgamma, log, log1p, sqrt
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +16,8 @@ from numpy.typing import NDArray
 from edgekit.evidence import Verdict
 
 CONFIDENCE = 0.95
+Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+"""Standard deviations to either side of a normal distribution's mean that hold it."""
 BOOTSTRAP_RESAMPLES = 2000
 BLOCK = 10
 """Consecutive rounds that are resampled together. Where neighbours correlate by 0.7, rounds that
@@ -31,10 +39,12 @@ def proportion(successes: int, trials: int) -> Interval:
     >>> f"{found.low:.2f} to {found.high:.2f}"
     '0.84 to 1.00'
     """
-    from scipy.stats import binomtest
-
-    ci = binomtest(successes, trials).proportion_ci(CONFIDENCE, method="wilson")
-    return Interval(float(ci.low), float(ci.high))
+    share, z2 = successes / trials, Z**2
+    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    spread = Z / (1 + z2 / trials) * sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
+    return Interval(
+        0.0 if successes == 0 else centre - spread, 1.0 if successes == trials else centre + spread
+    )
 
 
 def exceeds(successes: int, trials: int, share: float) -> float:
@@ -48,9 +58,27 @@ def exceeds(successes: int, trials: int, share: float) -> float:
     >>> f"{exceeds(13, 24, 1 / 3):.3f} {exceeds(12, 24, 1 / 3):.3f}"
     '0.028 0.068'
     """
-    from scipy.stats import binomtest
+    return at_most(trials - successes, trials, 1 - share)
 
-    return float(binomtest(successes, trials, share, alternative="greater").pvalue)
+
+def at_most(count: int, trials: int, share: float) -> float:
+    """The probability of no more than `count` successes in `trials`, each of probability `share`.
+
+    By logarithms, as 0.5 ** 2000 is no float; off by less than 1e-10 of itself up to 50,000 trials.
+
+    >>> round(at_most(1, 3, 0.5), 9)
+    0.5
+    """
+    if count >= trials or share <= 0:
+        return 1.0
+    if share >= 1 or count < 0:
+        return 0.0
+    odds = log(share) - log1p(-share)
+    start = trials * log1p(-share) + lgamma(trials + 1)
+    terms = (
+        exp(start + i * odds - lgamma(i + 1) - lgamma(trials - i + 1)) for i in range(count + 1)
+    )
+    return min(1.0, fsum(terms))
 
 
 @dataclass(frozen=True)
@@ -112,22 +140,19 @@ def paired_accuracy(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Pair
     >>> print(f"{found.drop} ({found.low:.1f} to {found.high:.1f}), {found.verdict}")
     2.0 (0.7 to 3.2), worse
     """
-    from scipy.stats import binomtest, norm
-
     if before.shape != after.shape or before.ndim != 1 or not before.size:
         raise ValueError(f"paired arrays of equal length expected: {before.shape}, {after.shape}")
     n = before.size
     lost = int(np.sum(before & ~after))
     won = int(np.sum(~before & after))
-    p = float(binomtest(lost, lost + won).pvalue) if lost + won else 1.0
+    p = min(1.0, 2 * at_most(min(lost, won), lost + won, 0.5))  # McNemar's; even odds both ways
     b, c, total = lost + 0.5, won + 0.5, n + 2.0
     centre = (b - c) / total
     spread = np.sqrt((b + c) - (b - c) ** 2 / total) / total
-    z = float(norm.ppf((1 + CONFIDENCE) / 2))
     return PairedAccuracy(
         drop=100.0 * (lost - won) / n,
-        low=100.0 * max(-1.0, float(centre - z * spread)),
-        high=100.0 * min(1.0, float(centre + z * spread)),
+        low=100.0 * max(-1.0, float(centre - Z * spread)),
+        high=100.0 * min(1.0, float(centre + Z * spread)),
         lost=lost,
         won=won,
         p_value=p,

@@ -17,6 +17,7 @@ from edgekit.cli import cli
 from edgekit.data.sources.imagefolder import ImageFolder
 from edgekit.evaluation.gates import Gates
 from edgekit.models.source import ModelSource
+from edgekit.packages import EXTRAS
 from edgekit.stages import find_stages
 
 PACKAGE = Path(edgekit.__file__).parent
@@ -97,8 +98,6 @@ def test_extras_exist() -> None:
     text = (PACKAGE.parent / "pyproject.toml").read_text()
     extras = tomllib.loads(text)["project"]["optional-dependencies"]
     everywhere = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
-    named = set(EXTRA.findall(everywhere)) | set(
-        re.findall(r'MissingPackage\(\s*[^,()]+(?:\([^)]*\))?, "([a-z-]+)"', everywhere)
-    )
+    named = set(EXTRA.findall(everywhere)) | set(EXTRAS)
     assert named >= {"heif", "prune", "keras", "demo"}
     assert named <= set(extras)

@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.evidence import Verdict
-from edgekit.stats import median_ratio, paired_accuracy, paired_mean, proportion, sqnr_db
+from edgekit.stats import (
+    at_most,
+    exceeds,
+    median_ratio,
+    paired_accuracy,
+    paired_mean,
+    proportion,
+    sqnr_db,
+)
 
 PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=300)
 
@@ -36,6 +44,20 @@ def test_wilson_interval_of_a_perfect_score_is_not_a_point() -> None:
     assert interval.high == pytest.approx(1)
     # n / (n + z^2)
     assert interval.low == pytest.approx(20 / (20 + 1.959964**2))
+
+
+@settings(deadline=None)  # scipy's first import takes its time
+@given(st.integers(1, 3000), st.floats(0, 1), st.floats(0.001, 0.999))
+def test_what_is_worked_out_here_is_what_scipy_says(trials: int, part: float, share: float) -> None:
+    binomtest = pytest.importorskip("scipy.stats").binomtest
+    count = round(part * trials)
+    wilson = binomtest(count, trials).proportion_ci(0.95, method="wilson")
+    found = proportion(count, trials)
+    assert (found.low, found.high) == pytest.approx((wilson.low, wilson.high), abs=1e-9)
+    p = binomtest(count, trials, share, alternative="greater").pvalue
+    assert exceeds(count, trials, share) == pytest.approx(p, abs=1e-9)
+    p = binomtest(count, trials).pvalue
+    assert 2 * at_most(min(count, trials - count), trials, 0.5) >= p - 1e-9
 
 
 @pytest.mark.parametrize(("lost", "won"), [(9, 1), (3, 8), (5, 5), (0, 6)])

@@ -27,6 +27,7 @@ from edgekit.cli import (
 )
 from edgekit.cli._output import PIPE_CLOSED, OutputClosed, output_failed, prepare_streams, say
 from edgekit.errors import EdgekitError, InputError
+from edgekit.packages import missing_package
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 INTERRUPTED = "the steps that a build has finished are kept; what ran on a device begins anew"
@@ -85,7 +86,7 @@ def _tell(error: BaseException) -> int:
         if isinstance(error, click.MissingParameter) and error.param:
             _say_hint(EXAMPLES.get(error.param.name or ""))
         return 2
-    error = _of_the_system(error)
+    error = _as_edgekits(error)
     if isinstance(error, OutputClosed):  # `| head` has seen enough
         return 128 + signal.SIGPIPE
     if isinstance(error, EdgekitError):
@@ -94,11 +95,13 @@ def _tell(error: BaseException) -> int:
     return _fail(what, "run again with --debug and report what it prints", 1)
 
 
-def _of_the_system(error: BaseException) -> BaseException:
-    """An error of edgekit's in place of one of the operating system's that anybody can meet."""
+def _as_edgekits(error: BaseException) -> BaseException:
+    """An error of edgekit's in place of one of Python's that anybody can meet."""
     # Click prints help itself, and ends where a pipe is closed; a file would have its name.
     if isinstance(error, SystemExit):
         return OutputClosed(PIPE_CLOSED)
+    if isinstance(error, ModuleNotFoundError):
+        return missing_package(error) or error
     if not isinstance(error, OSError):
         return error
     if error.errno in NO_SPACE and not error.filename:

@@ -17,6 +17,7 @@ from edgekit.cli._devices import on_stderr, store_of
 from edgekit.cli._options import FILE, debug_option, store_option
 from edgekit.cli._output import say
 from edgekit.errors import DataError, InputError
+from edgekit.packages import need_extra
 
 if TYPE_CHECKING:
     from edgekit.data.problem import DataProblem
@@ -125,6 +126,7 @@ def init(
     from edgekit.setup.recipe_text import recipe_text
     from edgekit.spec.target import known_targets, load_target
 
+    need_extra("build")
     questions = _Questions(yes)
     wishes = _wishes(**wished)
     folder = _photos_folder(what, data, questions)
@@ -279,7 +281,8 @@ def _findings(
 
 
 def _missing(target: Target, model: ModelFile | None) -> Iterator[str]:
-    from edgekit.setup.needs import OF_FORMATS, missing_for, pip_line
+    from edgekit.setup.needs import OF_FORMATS, install_line, missing_for
 
-    if lacking := missing_for(target, OF_FORMATS[model.format] if model else ()):
-        yield f"{target.name} still needs: {pip_line(lacking)}"
+    extras = OF_FORMATS[model.format] if model else ()
+    if lacking := missing_for(target, extras):
+        yield f"{target.name} still needs: {install_line(target, lacking, extras)}"

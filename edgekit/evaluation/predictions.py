@@ -95,10 +95,13 @@ def predictions_of(scores: NDArray[np.float32], meaning: ScoreMeaning) -> Predic
     >>> predictions_of(np.array([[0.0, np.log(3)], [0.0, -9.0]]), "logits").model_dump()
     {'classes': '1 0', 'probabilities': '0.750 1.000'}
     """
-    from scipy.special import softmax
+    import numpy as np
 
-    exact = scores.astype(float)
-    probable = softmax(exact, axis=1) if meaning == "logits" else exact
+    probable = scores.astype(float)
+    if meaning == "logits":
+        # Less the largest, or exp of a large score would overflow; their ratios stay.
+        odds = np.exp(probable - probable.max(axis=1, keepdims=True))
+        probable = odds / odds.sum(axis=1, keepdims=True)
     return Predictions(
         classes=tuple(scores.argmax(axis=1).tolist()),
         probabilities=tuple(probable.max(axis=1).clip(0, 1).round(DIGITS).tolist()),

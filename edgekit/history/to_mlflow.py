@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from edgekit.errors import InputError, MissingPackage
+from edgekit import packages
+from edgekit.errors import InputError
 from edgekit.evidence import InvalidMeasurement, Measurement
 from edgekit.history.entry import Entry
 
@@ -62,12 +63,10 @@ def _client() -> tuple[Any, tuple[type[Exception], ...]]:
     """Its class, and what it raises."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    try:
+    with packages.told():
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
         from sqlalchemy.exc import SQLAlchemyError
-    except ImportError as error:
-        raise MissingPackage("mlflow-skinny", "mlflow", "--to-mlflow") from error
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of the tables that it makes
     return MlflowClient, (MlflowException, SQLAlchemyError, OSError)
 

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit import packages
 from edgekit.data.size import Size
 from edgekit.engine.confinement import one_image
-from edgekit.errors import MissingPackage, WeightsError
+from edgekit.errors import WeightsError
 from edgekit.models import _keras_config, _saved_model
 from edgekit.models._input_shape import DEPTHS, LUMA, advice
 from edgekit.models._keras_modern import modernise
@@ -125,12 +126,9 @@ def refuse_code(path: Path) -> None:
 
 
 def _need(module: str) -> Any:
-    try:
-        with _quiet():
-            make_way()
-            return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise MissingPackage(module, "keras", "model.weights: a Keras model") from error
+    with packages.told("model.weights: a Keras model"), _quiet():
+        make_way()
+        return importlib.import_module(module)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgekit.errors import MissingPackage, WeightsError
+from edgekit import packages
+from edgekit.errors import WeightsError
 
 LARGEST = 64 * 2**20
 """Bytes of a configuration; the largest of Keras's own applications has 2 MB."""
@@ -61,10 +62,8 @@ def _no_model(path: Path, why: str) -> WeightsError:
 
 
 def _h5py() -> Any:
-    try:
+    with packages.told("model.weights: a Keras model"):
         return importlib.import_module("h5py")
-    except ModuleNotFoundError as error:
-        raise MissingPackage("h5py", "keras", "model.weights: a Keras model") from error
 
 
 def _refuse_elsewhere(file: Any, path: Path) -> None:

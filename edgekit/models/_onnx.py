@@ -7,9 +7,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit import packages
 from edgekit.data.size import Size
 from edgekit.engine.confinement import one_image
-from edgekit.errors import MissingPackage, WeightsError
+from edgekit.errors import WeightsError
 from edgekit.models import _onnx_plain as plain
 from edgekit.models._input_shape import DEPTHS
 from edgekit.models._one_score import count_scores, widen_onnx
@@ -157,10 +158,8 @@ def _session(model: Path | bytes) -> tuple[Any, bool]:
 def _need(module: str, what: str) -> Any:
     import importlib
 
-    try:
+    with packages.told(f"model.weights: {what}", "onnxruntime"):
         return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise MissingPackage(module, "onnxruntime", f"model.weights: {what}") from error
 
 
 def parse(path: Path) -> Any:

@@ -24,7 +24,7 @@ def refuse_unknown(arch: str, key: str = "model.arch") -> None:
     """
     library, name = library_of(arch)
     if importlib.util.find_spec(library) is None:
-        raise MissingPackage(library, "", f"{key}: {arch}")
+        raise MissingPackage(library, "build", f"{key}: {arch}")
     base, _, tag = name.partition(".")
     if base in registered(library) and not tag:
         return

@@ -37,6 +37,7 @@ from edgekit.evaluation.validate import ReferenceScores
 from edgekit.models.checkpoint import read_note
 from edgekit.models.foreign import LoadForeign
 from edgekit.models.timm_models import LoadModel
+from edgekit.packages import need_extra
 from edgekit.pipeline.brought_weights import check_weights
 from edgekit.pipeline.draft import CHECK_SOURCE, REFERENCE, SOURCE, SPLITS, Draft, images
 from edgekit.pipeline.seen_images import seen_by_weights
@@ -85,7 +86,9 @@ def make_plan(
 
     Raises:
         InputError: data, weights or gates that cannot work, before anything runs.
+        MissingPackage: edgekit is installed without what building needs.
     """
+    need_extra("build")
     weights = check_weights(recipe)
     inventory = _in_order(recipe, take_inventory(recipe.data, store.root / "digests"))
     refuse_contradictions(inventory, recipe.data)

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from edgekit import packages
 from edgekit.data.size import Size
-from edgekit.errors import MissingPackage, NotAsAsked
+from edgekit.errors import NotAsAsked
 from edgekit.models.channel_widths import kind_of
 
 Side = Literal["in", "out", "both"]
@@ -118,10 +119,8 @@ class Dependencies:
 
 
 def _trace(model: Any, image_size: Size) -> Any:
-    try:
+    with packages.told():
         import torch_pruning
-    except ModuleNotFoundError as error:
-        raise MissingPackage("torch-pruning", "prune", "the prune stage") from error
     import torch
 
     graph = torch_pruning.DependencyGraph()

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgekit.errors import EdgekitError, MissingPackage
+from edgekit import packages
+from edgekit.errors import EdgekitError
 from edgekit.models._tensorflow import make_way
 from edgekit.models.kept import words_of
 
@@ -27,13 +28,8 @@ def need(module: str) -> Any:
     package = module.split(".")[0]
     if package in ("tensorflow", "keras"):
         make_way()
-    try:
+    with packages.told("the litert runtime"):
         return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != package:
-            raise
-        extra = "keras" if package == "tensorflow" else "litert"
-        raise MissingPackage(package.replace("_", "-"), extra, "the litert runtime") from error
 
 
 @contextlib.contextmanager

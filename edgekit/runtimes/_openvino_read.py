@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edgekit.errors import EdgekitError, MissingPackage
+from edgekit import packages
+from edgekit.errors import EdgekitError
 from edgekit.runtimes import _openvino_graph as graph
 from edgekit.runtimes.contract.description import Description, Operator, Port, Work, only
 
@@ -32,12 +33,8 @@ def need(name: str, step: str) -> Any:
     """
     missing: Any = None  # how Python marks a module that an import must not find
     sys.modules.setdefault("openvino_telemetry", missing)
-    try:
+    with packages.told(f"{step} for OpenVINO", "" if name == "keras" else "intel-npu"):
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        package = (error.name or name).split(".")[0]
-        extra = "keras" if name == "keras" else "intel-npu"
-        raise MissingPackage(package, extra, f"{step} for OpenVINO") from error
 
 
 @cache

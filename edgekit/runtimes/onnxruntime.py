@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from edgekit import packages
 from edgekit.engine.action import Progress
-from edgekit.errors import InputError, MissingPackage, Unsupported
+from edgekit.errors import InputError, Unsupported
 from edgekit.models._onnx import companions
 from edgekit.models.card import Card
 from edgekit.models.source import Format
@@ -154,18 +155,18 @@ class OnnxRuntime(Runtime):
         return _onnx_float_ops.linear_attention(onnx.load(source).graph)
 
     def describe(self, path: Path) -> Description:
-        with _packages("describe"):
+        with _packages("describe", "run"):
             import onnx  # noqa: F401
             import onnxruntime  # noqa: F401
         return _onnx_describe.describe(path)
 
     def activations(self, path: Path) -> tuple[Activation, ...]:
-        with _packages("inspect"):
+        with _packages("inspect", "run"):
             import onnx  # noqa: F401
         return _onnx_tensors.activations(path)
 
     def weights(self, path: Path) -> dict[str, NDArray[np.float32]]:
-        with _packages("inspect"):
+        with _packages("inspect", "run"):
             import onnx  # noqa: F401
             import onnxruntime  # noqa: F401
         return _onnx_tensors.weights(path)
@@ -173,7 +174,7 @@ class OnnxRuntime(Runtime):
     def tensors(
         self, path: Path, form: InputForm, images: NDArray[np.uint8]
     ) -> Iterator[dict[str, NDArray[np.float32]]]:
-        with _packages("inspect"):
+        with _packages("inspect", "run"):
             import onnx  # noqa: F401
             import onnxruntime  # noqa: F401
         return _onnx_tensors.tensors(path, form, images)
@@ -196,11 +197,5 @@ def _read(model: Any, card: Card) -> Any:
     return _onnx_export.from_torch(model, card)
 
 
-@contextlib.contextmanager
-def _packages(step: str, extra: str = "onnxruntime") -> Iterator[None]:
-    """Turn a failing import into a `MissingPackage`."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        package = (error.name or "onnxruntime").split(".")[0]
-        raise MissingPackage(package, extra, f"{step} for ONNX Runtime") from error
+def _packages(step: str, extra: str = "onnxruntime") -> AbstractContextManager[None]:
+    return packages.told(f"{step} for ONNX Runtime", extra)

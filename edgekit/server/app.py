@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.errors import EdgekitError, MissingPackage
+from edgekit.errors import EdgekitError
 from edgekit.history.database import History
 from edgekit.history.trend import trends_of
 from edgekit.server.found import Found, Item, find
@@ -60,18 +60,12 @@ def make_app(root: Path, store: Path, names: list[str]) -> Starlette:
         root: the folder whose builds are shown.
         store: whose history is shown.
         names: that requests may call the server by.
-
-    Raises:
-        MissingPackage: starlette is not installed.
     """
-    try:
-        from starlette.applications import Starlette
-        from starlette.exceptions import HTTPException
-        from starlette.middleware import Middleware
-        from starlette.middleware.trustedhost import TrustedHostMiddleware
-        from starlette.routing import Route
-    except ImportError as error:
-        raise MissingPackage("starlette", "serve", "edgekit serve") from error
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from starlette.routing import Route
 
     pages = _Pages(root.resolve(), History(store))
     routes = {
@@ -200,15 +194,9 @@ def _http(status: int, words: str) -> Exception:
 
 
 def runner_of(app: Starlette) -> Callable[[list[socket.socket]], None]:
-    """What answers on sockets that listen, until Ctrl-C.
+    """What answers on sockets that listen, until Ctrl-C."""
+    import uvicorn
 
-    Raises:
-        MissingPackage: uvicorn is not installed.
-    """
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise MissingPackage("uvicorn", "serve", "edgekit serve") from error
     settings = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", server_header=False,
         timeout_graceful_shutdown=2,

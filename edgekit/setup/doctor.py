@@ -55,7 +55,9 @@ def diagnose(recipe: Recipe | None, store: Path) -> Diagnosis:
     Raises:
         InputError: edgekit runs from its source folder, and says nowhere what it needs.
     """
-    extras = dict.fromkeys(["", *(r.extra for r in find_runtimes().values()), *OTHERS])
+    extras = dict.fromkeys(
+        ["", "run", "build", *(r.extra for r in find_runtimes().values()), *OTHERS]
+    )
     targets = [*_targets(recipe)]
     faults = [*_faults(recipe, targets)] if recipe else []
     host = host_facts(store)

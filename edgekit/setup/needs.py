@@ -21,6 +21,8 @@ from edgekit.spec.target import Target
 DISTRIBUTION = "edgekit-vision"
 SOURCE = Path(edgekit.__file__).parents[1]
 ABSENT = "absent"
+FEW = 3
+"""Missing packages that are named one by one."""
 OF_FORMATS: dict[Format, tuple[str, ...]] = {
     "torch": (), "onnx": ("onnxruntime",), "keras": ("keras",),
 }  # fmt: skip
@@ -63,15 +65,19 @@ def needs(extra: str = "") -> list[Need]:
             "says what it needs",
             hint=f"pip install -e {shlex.quote(str(SOURCE))}",
         ) from None
-    found = []
+    found: dict[str, Need] = {}
     for requirement in map(Requirement, lines):
         marker = requirement.marker
         always = marker is None or marker.evaluate({"extra": ""})
-        if always != bool(extra) and (marker is None or marker.evaluate({"extra": extra})):
-            version = library_versions((requirement.name,))[requirement.name]
-            known = None if version == ABSENT else version
-            found.append(Need(requirement.name, str(requirement.specifier), known))
-    return sorted(found, key=lambda need: need.name)
+        if always == bool(extra) or not (marker is None or marker.evaluate({"extra": extra})):
+            continue
+        if requirement.name == DISTRIBUTION:  # an extra that brings others
+            found |= {need.name: need for each in requirement.extras for need in needs(each)}
+            continue
+        version = library_versions((requirement.name,))[requirement.name]
+        known = None if version == ABSENT else version
+        found[requirement.name] = Need(requirement.name, str(requirement.specifier), known)
+    return [found[name] for name in sorted(found)]
 
 
 def extras_of(variant: Variant) -> tuple[str, ...]:
@@ -81,8 +87,8 @@ def extras_of(variant: Variant) -> tuple[str, ...]:
 
 
 def missing(extras: Iterable[str]) -> list[Need]:
-    """What is not there, or in a version that does not do."""
-    found = {need.name: need for extra in ("", *extras) for need in needs(extra)}
+    """What building needs, whatever for, and the extras, and is not there or too old."""
+    found = {need.name: need for extra in ("", "build", *extras) for need in needs(extra)}
     return [need for need in found.values() if not need.is_met]
 
 
@@ -93,8 +99,19 @@ def missing_for(target: Target, extras: Collection[str] = ()) -> list[Need]:
     Args:
         extras: that the recipe needs besides.
     """
+    return missing(extras_for(target, extras))
+
+
+def extras_for(target: Target, extras: Collection[str] = ()) -> list[str]:
     required = [v for v in target.variants if v.name in target.runtimes]
-    return missing([*extras, *(extra for v in required for extra in extras_of(v))])
+    return list(dict.fromkeys([*extras, *(extra for v in required for extra in extras_of(v))]))
+
+
+def install_line(target: Target, lacking: Collection[Need], extras: Collection[str] = ()) -> str:
+    """The packages where few are missing, and else the extras of edgekit that bring them."""
+    if len(lacking) <= FEW:
+        return pip_line(lacking)
+    return f"pip install '{DISTRIBUTION}[{','.join(extras_for(target, extras))}]'"
 
 
 def pip_line(lacking: Iterable[Need]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from edgekit.setup.needs import extras_of, missing, missing_for, pip_line
+from edgekit.setup.needs import extras_of, install_line, missing, missing_for
 from edgekit.spec.target import Target, known_targets, load_target
 
 
@@ -52,5 +52,5 @@ def target_needs(target: Target, extras: tuple[str, ...] = ()) -> TargetNeeds:
         device=f"{target.cpu} {target.device}",
         variants=variants,
         ready=not lacking,
-        install=pip_line(lacking) if lacking else None,
+        install=install_line(target, lacking, extras) if lacking else None,
     )

@@ -62,7 +62,7 @@ def test_a_stage_has_its_keys_with_type_default_and_words(tmp_path: Path) -> Non
 def test_what_is_missing_comes_with_its_pip_line(tmp_path: Path) -> None:
     targets = {target["name"]: target for target in told(tmp_path, "targets")}
     assert not targets["rpi"]["ready"]
-    assert targets["android"]["install"].startswith("pip install 'ai-edge-litert>=")
+    assert targets["android"]["install"] == "pip install 'edgekit-vision[litert]'"
     words = said(tmp_path, "doctor", code=2)
     assert "nothing can be built on this machine yet" in words
     assert "hint: pip install" in words

@@ -64,18 +64,6 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert "build: no such folder" in done.stderr
 
 
-@pytest.mark.parametrize("package", ["starlette", "uvicorn"])
-def test_a_package_that_is_missing_is_told_with_its_line(
-    tmp_path: Path, package: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in (package, "starlette.applications"):
-        if name.startswith(package):
-            monkeypatch.setitem(sys.modules, name, None)
-    done = edgekit("serve", ".", cwd=tmp_path, store=tmp_path)
-    assert done.returncode == 2
-    assert "pip install 'edgekit-vision[serve]'" in done.stderr
-
-
 @pytest.mark.slow
 def test_it_warns_where_others_reach_it_and_ends_clean(tmp_path: Path) -> None:
     with serving(write_all(tmp_path), "--host", "0.0.0.0") as (server, address):

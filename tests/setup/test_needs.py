@@ -13,7 +13,7 @@ from edgekit.errors import InputError
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.setup import needs as module
-from edgekit.setup.needs import extras_of, missing_for, needs, pip_line
+from edgekit.setup.needs import extras_of, install_line, missing, missing_for, needs, pip_line
 from edgekit.setup.target_needs import target_needs
 from edgekit.spec.target import load_target
 
@@ -22,6 +22,9 @@ LINES = [
     "onnx>=1.20; extra == 'onnxruntime'",
     "ai-edge-litert>=2.1; extra == 'litert'",
     "nncf>=2.19; extra == 'intel-npu'",
+    "torch>=2.9; extra == 'build'",
+    "tensorflow>=2.20; extra == 'keras'",
+    "edgekit-vision[onnxruntime]; extra == 'keras'",
 ]
 
 
@@ -38,16 +41,30 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def test_what_is_absent_or_too_old_is_missing(installed: Callable[..., None]) -> None:
-    installed(click="8.1.7", onnx="1.19.0")
+    installed(click="8.1.7", onnx="1.19.0", torch="2.9.0")
     assert [need.name for need in needs()] == ["click"]
     lacking = missing_for(load_target("rpi"))
     assert pip_line(lacking) == "pip install 'ai-edge-litert>=2.1' 'onnx>=1.20'"
 
 
+def test_where_much_is_missing_extras_are_named(installed: Callable[..., None]) -> None:
+    installed(click="8.1.7")
+    lacking = missing_for(load_target("rpi")) * 2
+    line = install_line(load_target("rpi"), lacking, ("keras",))
+    assert line == "pip install 'edgekit-vision[keras,litert,onnxruntime]'"
+    assert install_line(load_target("rpi"), lacking[:1]) == pip_line(lacking[:1])
+
+
+def test_an_extra_brings_what_its_extras_bring(installed: Callable[..., None]) -> None:
+    installed()
+    assert [need.name for need in needs("keras")] == ["onnx", "tensorflow"]
+    assert "torch" in [need.name for need in missing(())]
+
+
 def test_an_alternative_that_lacks_something_leaves_its_target_ready(
     installed: Callable[..., None],
 ) -> None:
-    installed(click="8.1.7", onnx="1.20.0", ai_edge_litert="2.1")
+    installed(click="8.1.7", onnx="1.20.0", ai_edge_litert="2.1", torch="2.9.0")
     found = target_needs(load_target("x86-cpu"))
     assert not found.ready
     assert found.install == "pip install 'nncf>=2.19'"
