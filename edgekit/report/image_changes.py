@@ -104,7 +104,7 @@ def _pairs(report: Report, plain: RowRecord, row: RowRecord) -> Pairs:
         judged_by_digest(report.judged, each.predictions, report.data.classes) or {}
         for each in (plain, row)
     )
-    return {digest: (before[digest], after[digest]) for digest in before.keys() & after.keys()}
+    return {digest: (said, after[digest]) for digest, said in before.items() if digest in after}
 
 
 def _confusion(pairs: Pairs, classes: list[str]) -> tuple[list[list[int]], list[list[int]]]:

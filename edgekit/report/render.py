@@ -10,12 +10,15 @@ from typing import Any
 
 from edgekit.build_folder.report import Report
 from edgekit.comparison.record import CompareReport
+from edgekit.devices.bench.report import DeviceReport
 from edgekit.evidence import Measurement, in_images
 from edgekit.printable import printable, shortened
 from edgekit.report.comparison import Comparison
+from edgekit.report.device_plots import device_plots
 from edgekit.report.figures import interval, of_device, value_and_range
 from edgekit.report.image_changes import image_changes
 from edgekit.report.matrix import MatrixReport
+from edgekit.report.plots import candidates, training, waterfalls
 from edgekit.report.summary import summarise
 from edgekit.report.terms import TERMS
 from edgekit.report.thumbnails import within_budget
@@ -34,6 +37,8 @@ class Beside:
     """Thumbnails by the digests of their images: JPEG files in base64."""
     no_pictures: str = ""
     """Why there are none though the build made some."""
+    runs: dict[str, DeviceReport] = field(default_factory=dict)
+    """On a device, by variant and stage: `litert-export`."""
 
 
 def render_html(report: Report, beside: Beside | None = None) -> str:
@@ -48,15 +53,26 @@ def render_html(report: Report, beside: Beside | None = None) -> str:
         changes=changes,
         beside=beside,
         illustrated=within_budget(beside.pictures, shown),
+        waterfalls={name: waterfalls(report, name) for name in _variants(report)},
+        scatter=candidates(report),
+        curves={stage: training(curve) for stage, curve in report.curves.items()},
+        device_plots={name: device_plots(run) for name, run in beside.runs.items()},
         sections=_sections(report),
         terms=TERMS,
     )
+
+
+def _variants(report: Report) -> list[str]:
+    """By their names, with the one to take first."""
+    names = dict.fromkeys(row.variant for row in report.rows)
+    return sorted(names, key=lambda name: name != report.chosen)
 
 
 def _sections(report: Report) -> dict[str, str]:
     """The titles of what the page holds, by their anchors."""
     titles = {
         "stages": "Stages",
+        "candidates": "Candidates" if candidates(report) else "",
         "images": "Images" if any(row.predictions for row in report.rows) else "",
         "classes": "Classes",
         "belief": "Whom to believe",

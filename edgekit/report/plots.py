@@ -1,0 +1,184 @@
+"""The drawings of a report: what each stage changed, and accuracy against latency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgekit.build_folder.report import Report, RowRecord
+from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Validity, believed
+from edgekit.models.training_curve import TrainingCurve
+from edgekit.report.svg import TEXT, Drawing, Scale, around, digits_of
+
+WIDTH = 440
+LEFT, RIGHT = 118, 356
+"""Where the bars of a waterfall begin and end: names to the left, figures to the right."""
+STEP = 26
+
+Figure = Measurement | InvalidMeasurement | None
+
+
+@dataclass(frozen=True)
+class Waterfall:
+    """One figure of a variant over its stages."""
+
+    title: str
+    evidence: Evidence
+    drawing: Drawing
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Scatter:
+    drawing: Drawing
+    evidence: Evidence
+    across: str
+    """What the latency is held against."""
+    missing: dict[str, str]
+    """Candidates that are not drawn, each with the reason."""
+
+
+def waterfalls(report: Report, variant: str) -> list[Waterfall]:
+    rows = [row for row in report.rows if row.variant == variant]
+    if len(rows) < 2:
+        return []
+    told = [row.validation for row in rows]
+    names = [row.stage for row in rows]
+    return [
+        _waterfall("top-1, %", names, [v.top1 for v in told], 1, zero=False),
+        _waterfall("MB", names, [v.size for v in told], 2, zero=True),
+        _waterfall("latency against float", names, [v.latency.ratio for v in told], 2, zero=True),
+    ]
+
+
+def _waterfall(
+    title: str, names: list[str], figures: Sequence[Figure], digits: int, zero: bool
+) -> Waterfall:
+    """
+    Args:
+        zero: the scale begins at 0; else it shows what little changes, and that it does not.
+    """
+    is_ratio = title.startswith("latency")
+    values = [1.0 if is_ratio and i == 0 else _value(f) for i, f in enumerate(figures)]
+    known = [v for v in values if v is not None] + [
+        end for f in figures if isinstance(f, Measurement) for end in (f.low, f.high) if end
+    ]
+    scale = Scale(*around(known, zero), LEFT, RIGHT)
+    height = STEP * len(names) + TEXT + 8
+    drawing = Drawing(WIDTH, height, f"{title}: {_told(names, figures, digits)}")
+    drawing.axis(scale, height - TEXT - 6, 0, digits_of(scale))
+    before = scale.low
+    for i, (name, value, one) in enumerate(zip(names, values, figures, strict=True)):
+        middle = STEP * i + STEP / 2
+        drawing.words(LEFT - 6, middle + 4, name, "end")
+        if value is None:
+            reason = one.reason if isinstance(one, InvalidMeasurement) else "not measured"
+            drawing.words(LEFT + 6, middle + 4, f"— ({reason})", kind="tick")
+            continue
+        is_better = (value < before) if zero else (value > before)
+        kind = "whole" if i == 0 or value == before else "gain" if is_better else "loss"
+        drawing.bar(scale(before), middle - 8, scale(value), middle + 8, kind)
+        if isinstance(one, Measurement) and one.low is not None and one.high is not None:
+            drawing.line(scale(one.low), middle, scale(one.high), middle, "whisker")
+        drawing.words(RIGHT + 8, middle + 4, f"{value:.{digits}f}")
+        before = value
+    evidence = next((f.evidence for f in figures if f), Evidence.HOST)
+    return Waterfall(title, evidence, drawing, "" if zero else "The axis does not begin at 0.")
+
+
+def _value(figure: Figure) -> float | None:
+    return figure.value if isinstance(figure, Measurement) else None
+
+
+def _told(names: list[str], figures: Sequence[Figure], digits: int) -> str:
+    shown = ("—" if (v := _value(f)) is None else f"{v:.{digits}f}" for f in figures)
+    return ", ".join(f"{name} {value}" for name, value in zip(names, shown, strict=True))
+
+
+def candidates(report: Report) -> Scatter | None:
+    """Accuracy against latency of every last file; None where there is nothing to hold together."""
+    rows = [row for row in report.rows if row.last]
+    across, latencies = _latencies(report, rows)
+    drawn = {row.variant: (row, latencies[row.variant]) for row in rows if row.variant in latencies}
+    if not drawn:
+        return None
+    missing = {row.variant: _why_missing(report, row) for row in rows if row.variant not in drawn}
+    xs = [end for _, x in drawn.values() for end in (x.low, x.high, x.value) if end is not None]
+    ys = [end for row, _ in drawn.values() for end in _ends(row.validation.top1) if end is not None]
+    across_scale = Scale(*around(xs, zero=True), 48, WIDTH - 16)
+    up_scale = Scale(*around(ys), 200, 12)
+    told = ", ".join(
+        f"{name} {row.validation.top1.value:.1f} % at {x.value:.2f}"
+        for name, (row, x) in drawn.items()
+    )
+    drawing = Drawing(WIDTH, 240, f"top-1 against latency: {told}")
+    drawing.axis(across_scale, 204, 8, digits_of(across_scale))
+    drawing.side(up_scale, 48, WIDTH - 16, digits_of(up_scale))
+    for name, (row, x) in drawn.items():
+        _candidate(drawing, across_scale(x.value), row, up_scale, x, across_scale)
+        is_right = across_scale(x.value) > WIDTH / 2
+        place = across_scale(x.value) + (-8 if is_right else 8)
+        kind = "chosen" if name == report.chosen else ""
+        y = up_scale(row.validation.top1.value) - 6
+        drawing.words(place, y, name, "end" if is_right else "start", kind)
+    drawing.words(WIDTH - 16, 236, across, "end", "tick")
+    evidence = next(x.evidence for _, x in drawn.values())
+    return Scatter(drawing, evidence, across, missing)
+
+
+def _candidate(
+    drawing: Drawing, x: float, row: RowRecord, up: Scale, latency: Measurement, across: Scale
+) -> None:
+    top1 = row.validation.top1
+    if top1.low is not None and top1.high is not None:
+        drawing.line(x, up(top1.low), x, up(top1.high), "range")
+    if latency.low is not None and latency.high is not None:
+        y = up(top1.value)
+        drawing.line(across(latency.low), y, across(latency.high), y, "range")
+    drawing.dot(x, up(top1.value), "point" if row.last else "soft")
+
+
+def _ends(figure: Measurement) -> tuple[float | None, ...]:
+    return figure.low, figure.high, figure.value
+
+
+def _latencies(report: Report, rows: list[RowRecord]) -> tuple[str, dict[str, Measurement]]:
+    """The one latency that all candidates share: a device's milliseconds, the run that chose among
+    them, or each against float on its own runtime."""
+    on_device = {
+        row.variant: run.median
+        for row in rows
+        if (run := row.on_device) and run.median and run.validity is not Validity.INVALID
+    }
+    if on_device:
+        return f"ms on {next(r.on_device.device for r in rows if r.on_device)}", on_device
+    chosen = report.choice.ratios if report.choice else {}
+    run_ratios = {name: ratio for name, one in chosen.items() if (ratio := believed(one))}
+    if run_ratios and report.choice:
+        return f"times the latency of {report.choice.fastest}", run_ratios
+    own = {row.variant: r for row in rows if (r := believed(row.validation.latency.ratio))}
+    return "times the latency of float on the same runtime", own
+
+
+def _why_missing(report: Report, row: RowRecord) -> str:
+    latency = row.validation.latency.ratio
+    if isinstance(latency, InvalidMeasurement):
+        return latency.reason
+    return report.left_out.get(row.variant) or "it was not in the run that compares them"
+
+
+def training(found: TrainingCurve) -> Drawing:
+    """Accuracy from 0 to 100 %, the loss from 0 to its highest."""
+    points = found.points
+    across = Scale(1, max(len(points), 2), 36, WIDTH - 16)
+    drawing = Drawing(WIDTH, 150, str(found))
+    percent = Scale(0, 100, 124, 10)
+    drawing.side(percent, 36, WIDTH - 16)
+    drawing.words(WIDTH - 16, 144, f"{len(points)} epochs", "end", "tick")
+    top = max((p.loss for p in points), default=1.0) or 1.0
+    drawing.path(((across(p.epoch), 124 - 114 * p.loss / top) for p in points), "loss")
+    seen = [(across(p.epoch), percent(p.accuracy)) for p in points if p.accuracy is not None]
+    if seen:
+        drawing.path(seen, "accuracy")
+        drawing.dot(*seen[-1])
+    return drawing
