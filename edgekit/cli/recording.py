@@ -10,10 +10,14 @@ import click
 from edgekit.cli._options import debug_option, json_option, store_option
 from edgekit.cli._output import say, say_json
 from edgekit.errors import InputError
+from edgekit.printable import first_few
 
 if TYPE_CHECKING:
     from edgekit.history.database import History
     from edgekit.history.entry import Entry
+
+MAX_NAMED = 10
+"""Recipes in a message."""
 
 
 @click.command()
@@ -85,7 +89,9 @@ def _nothing_of(found: History, recipe: str | None, target: str | None) -> Input
     )
     return InputError(
         f"nothing of {what} is in {found.path}",
-        hint=f"it has {', '.join(known)}" if known else "a build is recorded when it is through",
+        hint=f"it has {', '.join(first_few(known, MAX_NAMED))}"
+        if known
+        else "a build is recorded when it is through",
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +62,12 @@ class History:
         with _told(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(self._connect("rwc")) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
                 with _transaction(connection):
                     self._migrate(connection)
+                # Outside of transactions, and of a file that is edgekit's; it wants the file alone.
+                with suppress(sqlite3.OperationalError):
+                    connection.execute("PRAGMA journal_mode = WAL")
+                with _transaction(connection):
                     for each in recorded:
                         _insert(connection, each)
 

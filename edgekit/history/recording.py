@@ -12,6 +12,7 @@ from edgekit.errors import EdgekitError
 from edgekit.history.commit import Commit
 from edgekit.history.database import History
 from edgekit.history.entry import Recorded, of_build, of_device_report
+from edgekit.printable import printable
 
 
 def record_builds(
@@ -24,9 +25,7 @@ def record_builds(
     Returns:
         a line that says why they are not in the history; empty where they are.
     """
-    found = [
-        of_build(report, str((folder / REPORT).absolute()), commit) for report, folder in published
-    ]
+    found = [of_build(report, _shown(folder / REPORT), commit) for report, folder in published]
     return _recorded(History(store), found, "this build")
 
 
@@ -42,7 +41,7 @@ def record_device_report(store: Path, report: DeviceReport, path: Path) -> str:
         build = history.build_of(digest) if isinstance(digest, str) else None
     except EdgekitError as error:
         return _why_not("this run", error)
-    return _recorded(history, [of_device_report(report, str(path.absolute()), build)], "this run")
+    return _recorded(history, [of_device_report(report, _shown(path), build)], "this run")
 
 
 def _recorded(history: History, found: list[Recorded], what: str) -> str:
@@ -56,3 +55,8 @@ def _recorded(history: History, found: list[Recorded], what: str) -> str:
 
 def _why_not(what: str, error: EdgekitError) -> str:
     return f"{what} is not in the history: {error.message}"
+
+
+def _shown(path: Path) -> str:
+    """JSON has no bytes that are no UTF-8, and a path can."""
+    return printable(str(path.absolute()))

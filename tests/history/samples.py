@@ -9,7 +9,7 @@ from pathlib import Path
 from edgekit.build_folder.reading import read_report
 from edgekit.build_folder.report import Report
 from edgekit.evaluation.metrics import BUSY
-from edgekit.evidence import InvalidMeasurement, Measurement
+from edgekit.evidence import InvalidMeasurement, Measurement, Verdict
 from edgekit.history.commit import Commit
 from edgekit.history.database import History
 from edgekit.history.entry import Recorded, of_build
@@ -37,7 +37,11 @@ def disturbed(report: Report) -> Report:
         ratio = row.validation.latency.ratio
         if isinstance(ratio, Measurement):
             latency = row.validation.latency.model_copy(
-                update={"ratio": InvalidMeasurement.of(ratio, BUSY)}
+                update={
+                    "ratio": InvalidMeasurement.of(ratio, BUSY),
+                    "verdict": Verdict.CANNOT_TELL,
+                    "disturbed": True,
+                }
             )
             row.validation = row.validation.model_copy(update={"latency": latency})
     return report

@@ -71,6 +71,20 @@ def test_two_processes_write_at_once_from_the_first_row_on(tmp_path: Path) -> No
     assert len({entry.id for entry in found}) == len(found) == 2 * ROWS
 
 
+def test_its_writers_wait_for_no_reader(tmp_path: Path) -> None:
+    history = history_of(tmp_path, report_of(tmp_path / "photos/rpi"))
+    with closing(sqlite3.connect(history.path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_path_that_is_no_text_loses_no_row(tmp_path: Path) -> None:
+    report = report_of(tmp_path / "photos/rpi")
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    assert record_builds(tmp_path, [(report, folder)], None) == ""
+    (entry,) = History(tmp_path).entries()
+    assert entry.report.endswith("caf\\udce9/report.json")
+
+
 def test_all_of_a_build_is_written_or_nothing(tmp_path: Path) -> None:
     kept = recorded(report_of(tmp_path / "photos/rpi"))
     history = History(tmp_path / "store")
@@ -137,6 +151,7 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
         history.add([recorded(report_of(tmp_path / "photos/rpi"))])
     with closing(sqlite3.connect(history.path)) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("bookmarks",)]
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
 
 @pytest.mark.parametrize("change", ["entry = '{}'", "answers = 'text'", "answers = x'00'"])

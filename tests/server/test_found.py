@@ -38,6 +38,12 @@ def test_what_a_build_did_on_a_device_is_a_page_and_no_item(folder: Path) -> Non
     assert "photos/rpi/on-device/litert-export" not in {item.path for item in found.items}
 
 
+def test_the_folder_itself_may_be_a_build(folder: Path) -> None:
+    found = find(folder / "photos/rpi")
+    assert [item.path for item in found.items] == ["."]
+    assert set(found.pages) == {"report.html"}
+
+
 def test_links_are_not_followed(folder: Path, tmp_path: Path) -> None:
     other = write_all(tmp_path / "elsewhere")
     (folder / "linked").symlink_to(other)
