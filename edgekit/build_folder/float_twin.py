@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from edgekit.build_folder.reading import IMAGES, artifact_of, of_a_build, with_store
 from edgekit.data.framing import Framing
-from edgekit.data.images import ImagesMetadata, decode_folder, spread
+from edgekit.data.image_folder import decode_folder
+from edgekit.data.images import ImagesMetadata, spread
 from edgekit.data.size import Size
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store

@@ -56,7 +56,11 @@ def feeding(command: Callable[..., None]) -> Callable[..., None]:
     """What a model file from elsewhere is fed with, for the commands that make a bundle."""
     return _with(
         command,
-        click.option("--images", type=FILE, help="A folder of images, for a file from elsewhere."),
+        click.option(
+            "--images",
+            type=FILE,
+            help="For a file from elsewhere: a folder of images, or of a folder for each class.",
+        ),
         click.option("--mean", callback=triple, help="Of a float input: 0.5 or 0.5,0.5,0.5"),
         click.option("--std", callback=triple, help="The same for the standard deviation."),
         click.option("--labels", type=FILE, help="Its classes: one name a line, or JSON."),

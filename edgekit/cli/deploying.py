@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 @measuring
 @click.argument("artifact", type=FILE)
 @click.option("--out", type=FILE, required=True, help="A folder to make, or a file that ends .tar.")
+@click.option("--force", is_flag=True, help="Write over a bundle.")
 @store_option
 @debug_option
-def bundle(artifact: Path, out: Path, store: Path | None, **options: Any) -> None:
+def bundle(artifact: Path, out: Path, force: bool, store: Path | None, **options: Any) -> None:
     """Make a bundle to carry to a device, where sh run.sh runs it.
 
     \b
@@ -43,8 +44,9 @@ def bundle(artifact: Path, out: Path, store: Path | None, **options: Any) -> Non
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, or a model file.
     """
     from edgekit.devices.bundle.make import bundle_of
-    from edgekit.devices.bundle.pack import pack_bundle
+    from edgekit.devices.bundle.pack import pack_bundle, refuse_out
 
+    refuse_out(out, force)
     tell_unprevented()
     with bundle_of(artifact, store_of(store), bundle_options(**options)) as made:
         tell_untrained(made)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.data.calibration import CalibrationChoice, pick_calibration
-from edgekit.data.formats import FORMATS, HEIF_PACKAGE, HEIF_SUFFIXES, is_image, readable_formats
+from edgekit.data.formats import FORMATS, HEIF_PACKAGE, HEIF_SUFFIXES, readable_formats
 from edgekit.data.framing import Fit, Framing
 from edgekit.data.inventory import MAX_SHOWN, Inventory, reading
 from edgekit.data.metadata_blocks import metadata_fault
@@ -256,25 +256,3 @@ def _too_large(found: str) -> str:
 def spread(count: int, wanted: int) -> list[int]:
     """Indices spread over all, for they come class by class."""
     return [i * count // min(wanted, count) for i in range(min(wanted, count))]
-
-
-def decode_folder(folder: Path, framing: Framing, samples: int) -> NDArray[np.uint8]:
-    """Images of a folder and its subfolders, spread over all: uint8 (images, height, width, 3).
-
-    Raises:
-        DataError: there is no folder, no image in it, or one that cannot be read.
-    """
-    import numpy as np
-
-    if not folder.is_dir():
-        raise DataError(f"--images: {folder} is no folder")
-    files = sorted(p for p in folder.rglob("*") if is_image(p) and p.is_file())
-    if not files:
-        raise DataError(f"--images: no images in {folder}", hint="give a folder of images")
-    images = []
-    for i in spread(len(files), samples):
-        decoded = decode(files[i].read_bytes(), framing)
-        if isinstance(decoded, str):
-            raise DataError(f"--images: {files[i]} cannot be read: {decoded}")
-        images.append(decoded)
-    return np.stack(images)

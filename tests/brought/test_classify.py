@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgekit.data.image_folder import files_of
 from edgekit.devices.bundle.from_file import bundle_of_file
 from edgekit.devices.bundle.options import BundleOptions
+from edgekit.devices.bundle.protocol import SLICE
 from edgekit.errors import InputError
 from tests.brought import brought
 from tests.brought.test_fit import build, ends_of, save_model, write_pictures
@@ -117,6 +120,32 @@ def test_a_bundle_of_a_file_from_elsewhere_takes_photos(folder: Path, tmp_path: 
     assert code == 0
     names = [line.split()[2] for line in text.splitlines() if line.startswith("  on the ")]
     assert names == ["left", "right"] * 2, text
+
+
+@pytest.mark.parametrize(
+    ("classes", "labelled"),
+    [(None, True), (["right", "left"], True), (["a", "b"], False), (["left", "b"], None)],
+)
+def test_folders_of_classes_label_a_bundle(
+    folder: Path, tmp_path: Path, classes: list[str] | None, labelled: bool | None
+) -> None:
+    (tmp_path / "names.json").write_text(json.dumps(classes))
+    (tmp_path / "bundle").mkdir()
+    options = BundleOptions(
+        images=folder / "images/val", mean=(0, 0, 0), std=(1, 1, 1),
+        labels=tmp_path / "names.json" if classes else None,
+    )  # fmt: skip
+    if labelled is None:
+        with pytest.raises(InputError, match=r"are none of the classes in .*: right"):
+            bundle_of_file(folder / "model.onnx", options, tmp_path / "bundle")
+        return
+    bundle = bundle_of_file(folder / "model.onnx", options, tmp_path / "bundle")
+    assert bundle.info.labelled is labelled
+    if labelled:
+        known = bundle.reference().labels
+        assert known is not None
+        names = [bundle.info.classes[i] for i in known]
+        assert names == [path.parent.name for path in files_of(folder / "images/val", SLICE)]
 
 
 def test_labels_that_are_not_the_scores(folder: Path, tmp_path: Path) -> None:

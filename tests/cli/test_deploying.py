@@ -56,6 +56,15 @@ def test_a_bundle_of_random_inputs_says_so(folder: Path) -> None:
     assert "--images" not in done.stderr  # which have no labels either
 
 
+def test_a_bundle_that_is_there_is_not_overwritten(folder: Path) -> None:
+    for out in ("there", "there.tar"):
+        assert edgekit("bundle", "means.onnx", "--out", out).returncode == 0
+        done = edgekit("bundle", "means.onnx", "--out", out)
+        assert done.returncode == 2
+        assert f"{out} is there already" in done.stderr
+        assert edgekit("bundle", "means.onnx", "--out", out, "--force").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [

@@ -25,12 +25,12 @@ from edgekit.agent import classify
 from edgekit.data.calibration import CalibrationChoice, pick_calibration
 from edgekit.data.framing import Framing
 from edgekit.data.headers import leave_out_unreadable
+from edgekit.data.image_folder import decode_folder
 from edgekit.data.images import (
     TRAIN_MARGIN,
     DecodeImages,
     ImagesMetadata,
     decode,
-    decode_folder,
 )
 from edgekit.data.inventory import Inventory, take_inventory
 from edgekit.data.size import Size
@@ -654,7 +654,7 @@ def test_postscript_under_an_images_name_starts_no_ghostscript(
     program = encoded(Image.new("RGB", (20, 20)), "EPS")
     assert "no image of a kind that is read" in str(decode(program, Framing(Size.square(16))))
     (tmp_path / "photo.jpg").write_bytes(program)
-    with pytest.raises(DataError, match=r"photo.jpg cannot be read: it is no image of a kind"):
+    with pytest.raises(DataError, match=r"photo.jpg: it is no image of a kind"):
         decode_folder(tmp_path, Framing(Size.square(16)), 1)
     assert not started
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgekit.build_folder.float_twin import InspectOptions, input_form
 from edgekit.data.class_list import read_class_list
 from edgekit.data.framing import Framing
-from edgekit.data.images import decode_folder
+from edgekit.data.image_folder import decode_files, files_of
 from edgekit.data.labels import refuse_control_characters
 from edgekit.data.size import Size
 from edgekit.devices.bundle.bundle import Bundle, write_bundle
@@ -43,13 +43,16 @@ def bundle_of_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
     runtime = _runtime_of(path)
     described = _described(path, runtime)
     port = described.input
-    form, inputs, source = _inputs(path, port, options)
+    form, inputs, files = _inputs(path, port, options)
     np.save(into / "inputs.npy", inputs)
     candidate = Candidate("model", runtime.name, path, form or Ready())
     outcome = measure(
         [candidate], into / "inputs.npy", lambda *_: None, score=("model",), latency=False
     )
     (into / "inputs.npy").unlink()
+    scores = outcome.scores["model"]
+    classes = _classes(options.labels, scores.shape[1])
+    labels, classes = _labels(files, options, classes, scores.shape[1])
     threads = options.threads or 1
     info = Info(
         name=_name_of(path),
@@ -61,17 +64,17 @@ def bundle_of_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
         form=form,
         photos=_photos(path, port, options),
         subject=subject_of(path, runtime, described.operators, None, None, None),
-        classes=_classes(options.labels, outcome.scores["model"].shape[1]),
+        classes=classes,
         output=described.output,
-        scores=_meaning(outcome.scores["model"], described.output, runtime.name),
+        scores=_meaning(scores, described.output, runtime.name),
         images=len(inputs),
-        labelled=False,
-        input_source=source,
+        labelled=labels is not None,
+        input_source=_source(files, labels is not None),
         input_sha256=hashlib.sha256(inputs.tobytes()).hexdigest(),
         protocol=options.protocol.at(threads),
     )
     copied = {file.name: file for file in (path, *_beside(path, runtime))}
-    return write_bundle(into, info, copied, inputs, None, outcome.scores["model"])
+    return write_bundle(into, info, copied, inputs, labels, scores)
 
 
 def _classes(labels: Path | None, scores: int) -> tuple[str, ...]:
@@ -88,6 +91,39 @@ def _classes(labels: Path | None, scores: int) -> tuple[str, ...]:
         )
     refuse_control_characters(classes)
     return tuple(classes)
+
+
+def _labels(
+    files: list[Path], options: BundleOptions, classes: tuple[str, ...], scores: int
+) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+    """What the folders say that images lie in, and the classes; None where folders are no classes:
+    none of `--labels`, or, without it, not as many as there are scores.
+
+    Raises:
+        InputError: some of the folders are classes, and others are not.
+    """
+    folder = options.images
+    parts = [path.relative_to(folder).parts for path in files] if folder else []
+    names = [part[0] if len(part) > 1 else "" for part in parts]
+    found = sorted({*names})
+    known = {*classes} & {*found} if classes else len(found) == scores
+    if "" in found or not known:
+        return None, classes
+    classes = classes or tuple(found)
+    if strangers := [name for name in found if name not in classes]:
+        raise InputError(
+            f"--images: {len(strangers)} folders of {folder} are none of the classes in "
+            f"{options.labels}: {', '.join(strangers[:5])}",
+            hint="name the folders as the classes, or leave --labels out",
+        )
+    return np.asarray([classes.index(name) for name in names]), classes
+
+
+def _source(files: list[Path], labelled: bool) -> str:
+    if not files:
+        return f"{RANDOM_INPUTS} random inputs, seed 0"
+    kind = "labelled images" if labelled else "images"
+    return f"{len(files)} {kind} of a folder of the user's"
 
 
 def _meaning(scores: NDArray[np.float32], output: Port, runtime: str) -> ScoreMeaning | None:
@@ -164,13 +200,13 @@ def _name_of(path: Path) -> str:
 
 def _inputs(
     path: Path, port: Port, options: BundleOptions
-) -> tuple[InputForm | None, NDArray[Any], str]:
+) -> tuple[InputForm | None, NDArray[Any], list[Path]]:
     """What a file from elsewhere is run on: the user's images where it takes RGB ones, in
     either order of axes; else random numbers, which are enough to time it and to compare scores.
 
     Returns:
-        the form of raw pixels, None where the inputs lie ready; the inputs, (inputs, ...); and
-        where they are from.
+        the form of raw pixels, None where the inputs lie ready; the inputs, (inputs, ...); and the
+        image files that they are of.
     """
     if options.images is None:
         random = np.random.default_rng(0)
@@ -180,7 +216,7 @@ def _inputs(
             numbers: NDArray[Any] = random.integers(info.min, info.max, shape, port.dtype)
         else:
             numbers = random.standard_normal(shape).astype(port.dtype)
-        return None, numbers, f"{RANDOM_INPUTS} random inputs, seed 0"
+        return None, numbers, []
     height, width, channels = pixels_of(port.shape) if len(port.shape) == 4 else (0, 0, 0)
     if channels != 3:
         raise InputError(
@@ -188,11 +224,11 @@ def _inputs(
             hint="leave --images out: random inputs are enough to time it",
         )
     form = input_form(path, port.dtype, InspectOptions(mean=options.mean, std=options.std))
-    images = decode_folder(options.images, Framing(Size(height, width)), SLICE)
-    source = f"{len(images)} images of a folder of the user's"
+    files = files_of(options.images, SLICE)
+    images = decode_files(files, Framing(Size(height, width)))
     if not is_planar(port.shape):
-        return form, images, source
-    return None, np.ascontiguousarray(form.prepare(images).transpose(0, 3, 1, 2)), source
+        return form, images, files
+    return None, np.ascontiguousarray(form.prepare(images).transpose(0, 3, 1, 2)), files
 
 
 def _photos(path: Path, port: Port, options: BundleOptions) -> Photos | None:

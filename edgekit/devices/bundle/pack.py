@@ -14,20 +14,35 @@ from edgekit.errors import InputError, storage_errors
 
 
 def pack_bundle(bundle: Bundle, out: Path) -> None:
-    """Write a bundle as a tar, or as a folder that `run.sh` runs in.
+    """Write a bundle as a tar, or as a folder that `run.sh` runs in, over one that lies there.
 
     Raises:
-        InputError: something else lies there, or a result that was not taken home; or it would
-            lie among what the next build replaces.
+        InputError: as `refuse_out`.
     """
-    _refuse_inside_a_build(out)
+    refuse_out(out, force=True)
     with storage_errors(out.parent, "--out"):
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".tar":
             bundle.write_tar(out)
             return
-        _refuse(out)
         _lay_out(bundle, out)
+
+
+def refuse_out(out: Path, force: bool) -> None:
+    """
+    Raises:
+        InputError: something else lies there, or a result that was not taken home; or a bundle that
+            is not to be written over; or it would lie among what the next build replaces.
+    """
+    _refuse_inside_a_build(out)
+    is_tar = out.suffix == ".tar"
+    if not is_tar:
+        _refuse(out)
+    if not force and (out if is_tar else out / INFO).exists():
+        raise InputError(
+            f"{out} is there already, and is left as it is",
+            hint="--force writes over it; or name another one",
+        )
 
 
 def _refuse_inside_a_build(out: Path) -> None:
