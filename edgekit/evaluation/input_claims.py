@@ -161,6 +161,15 @@ def surer(
     }
 
 
+def surest(
+    answered: Answered, labels: NDArray[np.int64], claim: Claim, classes: int
+) -> Claim | None:
+    """Of those that `surer` tells, the one of the lowest log-loss."""
+    now, others = _with_others(answered, labels, claim, classes)
+    found = min(_surer(others, now), key=lambda one: one.losses.mean(), default=None)
+    return found.claim if found else None
+
+
 def input_words(claim: Claim, than: Claim) -> str:
     """What differs.
 

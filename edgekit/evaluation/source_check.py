@@ -21,6 +21,7 @@ from edgekit.engine.action import Action, Context, Inputs, Progress
 from edgekit.engine.artifact import Json, Metadata
 from edgekit.engine.confinement import Confinement
 from edgekit.errors import InputError
+from edgekit.evaluation import input_claims
 from edgekit.evaluation.input_claims import (
     Answered,
     Answers,
@@ -58,6 +59,8 @@ class SourceCheckMetadata(Metadata):
     """Other inputs that would do no worse, as far as the images tell."""
     surer: dict[str, float] = Field(default_factory=dict)
     """Other inputs under which no fewer images are right, and the log-loss is lower."""
+    surest: str | None = None
+    """What to write into the recipe if the model was trained on the surest of them."""
     fits: dict[Fit, float] = Field(default_factory=dict)
     """The share with each fit, the rest as declared."""
 
@@ -65,7 +68,7 @@ class SourceCheckMetadata(Metadata):
 class CheckSource(Action):
     """Compare the declared input and class order with the alternatives, on labelled images."""
 
-    version = 6
+    version = 7
 
     def __init__(self, source: ModelSource) -> None:
         self.source = source
@@ -100,12 +103,14 @@ class CheckSource(Action):
             order = assign(ask.answered[best.input].outputs, labels, len(card.classes))
             alike = undecided(ask.answered, labels, best, len(card.classes))
             raise _mismatch(self.name, card, now, then, order, alike)
+        surest = input_claims.surest(ask.answered, labels, declared, len(card.classes))
         return SourceCheckMetadata(
             images=len(labels),
             right=float(now.right.mean()),
             loss=float(now.losses.mean()),
             undecided=tuple(undecided(ask.answered, labels, declared, len(card.classes))),
             surer=surer(ask.answered, labels, declared, len(card.classes)),
+            surest=_to_write(card, declared, surest) if surest else None,
             fits={
                 fit: float(np.mean(ask.answered[(*declared.input[:2], fit)].outputs == labels))
                 for fit in images
@@ -200,6 +205,13 @@ def _mismatch(
         + (f"; the images do not tell {', '.join(alike)} from it" if alike else ""),
         hint=_advice(card, declared, best, list(lines.values())),
     )
+
+
+def _to_write(card: Card, declared: Claim, claim: Claim) -> str:
+    import numpy as np
+
+    lines = _model_lines(card, declared, claim, np.arange(len(card.classes)))
+    return _advice(card, declared, claim, [*lines.values()])
 
 
 def _model_lines(

@@ -100,7 +100,7 @@ def _undecided_input(build: Build) -> dict[str, str]:
         others = ", ".join(f"{loss:.3f} with {name}" for name, loss in found.surer.items())
         told.append(
             f"the model is surer of the right classes otherwise: a log-loss of {found.loss:.3f} as "
-            f"the recipe says, {others}; see what it was trained on"
+            f"the recipe says, {others}; if it was trained on that, {found.surest}"
         )
     told.append("the recipe's word is taken, and more images would tell")
     return {"model input": f"on {found.images} training images {'. '.join(told)}"}
