@@ -22,6 +22,7 @@ from edgekit.cli import (
     estimating,
     inspecting,
     recording,
+    reporting,
     serving,
     starting,
 )
@@ -134,6 +135,7 @@ GROUPS: dict[str, tuple[click.Command, ...]] = {
     "Look": (
         inspecting.inspect,
         comparing.compare,
+        reporting.report,
         recording.history,
         serving.serve,
         benching.bench,
