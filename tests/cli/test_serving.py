@@ -81,6 +81,7 @@ def test_it_warns_where_others_reach_it_and_ends_clean(tmp_path: Path) -> None:
 @pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium")
 def test_a_browser_shows_it_also_on_a_phone(tmp_path: Path) -> None:
     playwright = pytest.importorskip("playwright.sync_api")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     with serving(write_all(tmp_path)) as (_, address), playwright.sync_playwright() as started:
         browser = started.chromium.launch(
             executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
@@ -94,6 +95,10 @@ def test_a_browser_shows_it_also_on_a_phone(tmp_path: Path) -> None:
             page.set_viewport_size({"width": NARROW, "height": 800})
             page.goto(address + path)
             assert page.evaluate("document.documentElement.scrollWidth") <= NARROW, path
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                found = axe.run(page)
+                assert not found.violations_count, found.generate_report()
         browser.close()
 
 
