@@ -34,7 +34,7 @@ FLOORS = [
     {"data", "transports"},
     {"models"},
     {"runtimes"},
-    {"evaluation", "inspection"},
+    {"cycle_model", "evaluation", "inspection"},
     {"build_folder", "pruning", "quantization"},
     {"stages"},
     {"spec"},

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgekit.cli._devices import on_stderr
 from edgekit.cli._options import FILE, debug_option, json_option
 from edgekit.cli._output import say, say_json, tell_unprevented
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
+    from edgekit.cycle_model.estimate import CycleEstimate
     from edgekit.devices.estimate.estimate import Estimate
     from edgekit.devices.estimate.latency_model import LatencyModel
 
@@ -54,33 +56,48 @@ def calibrate(device: str, runtimes: tuple[str, ...], threads: int, as_json: boo
 @click.argument("artifact", type=FILE)
 @click.option("--device", help="A name in the inventory.")
 @click.option("--target", help="A target, or a YAML file of one.")
+@click.option("--against", type=FILE, help="With --target: another model, for a ratio.")
 @threads_option
 @json_option
 @debug_option
 def estimate(
-    artifact: Path, device: str | None, target: str | None, threads: int | None, as_json: bool
+    artifact: Path,
+    device: str | None,
+    target: str | None,
+    against: Path | None,
+    threads: int | None,
+    as_json: bool,
 ) -> None:
     """Say what a model would take on a device, or takes at least.
 
     \b
         edgekit estimate build/photos/rpi --device pi5
-        edgekit estimate build/photos/rpi --target rpi5
+        edgekit estimate build/photos/rpi5 --target rpi5
+        edgekit estimate int8.tflite --target rpi5 --against float.tflite
 
-    ARTIFACT is build/<recipe>/<target>, one of its variants' folders, or a model file.
+    ARTIFACT is build/<recipe>/<target>, one of its variants' folders, or a model file. With
+    --target its instructions are counted under qemu-user, for one thread.
     """
     from edgekit.devices.estimate.estimate import estimate_for, estimate_on
     from edgekit.devices.inventory import find_device
+    from edgekit.engine.store import Store, default_store
     from edgekit.spec.target import load_target
 
     tell_unprevented()
-    if device and not target:
+    if device and not target and not against:
         found = estimate_on(artifact, device, find_device(device), threads)
     elif target and not device:
-        found = estimate_for(artifact, load_target(target), threads)
+        chosen, store = load_target(target), Store(default_store())
+        found = estimate_for(artifact, chosen, threads, against, store, on_stderr)
+    elif device and against:
+        raise InputError(
+            "--against goes with --target",
+            hint="two files on a device: edgekit bench --device NAME each, then edgekit compare",
+        )
     else:
         raise InputError(
             "one of --device and --target expected",
-            hint="--device NAME for one that was calibrated, --target rpi5 for a lower bound",
+            hint="--device NAME for one that was calibrated, --target rpi5 for what its core takes",
         )
     if as_json:
         say_json(found)
@@ -125,6 +142,9 @@ def _estimate_lines(found: Estimate) -> Iterator[str]:
         f"{work.macs / 1e6:.1f} million multiply-accumulates, {work.weights / 1e6:.2f} MB of "
         f"weights, {work.moved / 1e6:.2f} MB of activations, {work.operators} operators"
     )
+    if found.counted:
+        yield from _counted_lines(found, found.counted)
+        return
     if found.latency:
         yield f"latency: {interval(found.latency, 2)} ms, estimated {found.latency.method}"
         if not found.library:
@@ -138,3 +158,25 @@ def _estimate_lines(found: Estimate) -> Iterator[str]:
         yield f"no lower bound: {found.bound.reason}"
     if found.advice:
         yield f"For an estimate: {found.advice}"
+
+
+def _counted_lines(found: Estimate, counted: CycleEstimate) -> Iterator[str]:
+    from edgekit.report.render import interval
+
+    cycles, total = counted.cycles, counted.cycles.instructions
+    shares = (f"{name} {100 * n / total:.0f} %" for name, n in cycles.by_class.items())
+    yield (
+        f"latency: {interval(counted.latency, 1)} ms on a {counted.board} with one thread, "
+        "estimated"
+    )
+    yield (
+        f"{total / 1e6:.1f} million instructions of {counted.library}, {counted.ipc:.2f} a cycle: "
+        f"{', '.join(shares)}"
+    )
+    yield f"{100 * counted.memory_share:.0f} % of the time for cache lines from DRAM"
+    if found.bound and found.bound.lower:
+        least = found.bound.lower
+        yield f"at least {least.value:.2f} ms: {least.method}"
+    if found.ratio:
+        yield f"{interval(found.ratio, 2)} times the latency of {found.against}, estimated"
+    yield f"method: {counted.latency.method}"

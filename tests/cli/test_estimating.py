@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.cli import main
+from edgekit.cycle_model.blocks import Counts
 from edgekit.devices.estimate.calibrate import calibration_path
 from edgekit.devices.estimate.latency_model import LatencyModel, ProbeSample, fit
 from edgekit.devices.estimate.workload import Workload, workload_of
@@ -45,6 +47,7 @@ def edgekit(
     inventory.write_text(f"pi5: {{transport: local, home: {home}, python: {python}}}\n")
     monkeypatch.setenv("EDGEKIT_DEVICES", str(inventory))
     monkeypatch.setenv("EDGEKIT_STORE", str(tmp_path / "store"))
+    monkeypatch.setattr("edgekit.cycle_model.tools.missing_tools", lambda: ["qemu-user"])
 
     def typed(*words: str) -> Said:
         monkeypatch.setattr(sys, "argv", ["edgekit", *words])
@@ -150,10 +153,36 @@ def test_a_target_gives_a_lower_bound(edgekit: Typed, model: Path) -> None:
     found = json.loads(edgekit("estimate", str(model), "--target", "rpi5", "--json").out)
     work = workload_of(RUNTIME, model)
     assert found["latency"] is None
+    assert "lacks qemu-user" in found["reason"]
+    assert found["advice"] == "on Debian or Ubuntu: sudo apt-get install qemu-user"
     assert found["bound"]["macs"] == work.macs == 16 * 16 * 9 * 16 * 32
     assert found["bound"]["lower"]["value"] == pytest.approx(work.macs / (32 * 4 * 2.4e6))
     other = edgekit("estimate", str(model), "--target", "x86-cpu").out
     assert "no lower bound: nothing is known of the peak of" in other
+
+
+def test_instructions_that_were_counted_give_milliseconds_and_a_ratio(
+    edgekit: Typed, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = Counts(Counter({(0x4E27CCC3, 0x54FFFFE1): 10**6}), 10, (9, 8, 7))
+    monkeypatch.setattr("edgekit.cycle_model.estimate.count", lambda *_: counts)
+    words = ("estimate", str(model), "--target", "rpi5", "--against", str(model))
+    found = json.loads(edgekit(*words, "--json").out)
+    assert found["latency"]["evidence"] == "estimated"
+    assert found["latency"]["low"] < found["latency"]["value"] < found["latency"]["high"]
+    assert found["ratio"]["value"] == 1
+    assert found["threads"] == 1
+    assert found["bound"]["lower"]["value"] < found["latency"]["value"]
+    said = edgekit(*words).out
+    assert "ms on a Raspberry Pi 5 with one thread, estimated" in said
+    assert "2.0 million instructions of onnxruntime" in said
+    assert "multiply-accumulate 50 %, branch 50 %" in said
+
+
+def test_without_a_program_no_ratio_is_made_up(edgekit: Typed, model: Path) -> None:
+    said = edgekit("estimate", str(model), "--target", "rpi5", "--against", str(model))
+    assert said.code == 5
+    assert "lacks qemu-user" in said.err
 
 
 def test_a_builds_folder_says_threads_and_processor(edgekit: Typed, model: Path) -> None:
@@ -180,6 +209,7 @@ def test_a_builds_folder_says_threads_and_processor(edgekit: Typed, model: Path)
         (("--device", "pi5", "--target", "rpi5"), "one of --device and --target"),
         (("--device", "nowhere"), "no device 'nowhere'"),
         (("--target", "nowhere"), "no target 'nowhere'"),
+        (("--device", "pi5", "--against", "b.onnx"), "--against goes with --target"),
         (("--target", "intel-npu"), "is of onnxruntime, and target intel-npu runs openvino"),
     ],
 )

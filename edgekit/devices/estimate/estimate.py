@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.build_folder.reading import published, read_report
 from edgekit.build_folder.report import Report
+from edgekit.cycle_model.boards import need_modelled_core
+from edgekit.cycle_model.estimate import RUNTIMES, CycleEstimate, estimate_file
 from edgekit.devices.bundle.make import variant_of
 from edgekit.devices.check import probe_python
 from edgekit.devices.device import Device
@@ -17,13 +19,15 @@ from edgekit.devices.estimate.calibrate import read_calibration
 from edgekit.devices.estimate.latency_model import NoEstimate, command, predict
 from edgekit.devices.estimate.roofline import bound_of
 from edgekit.devices.estimate.workload import Workload, workload_in
+from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, EdgekitError, InputError
 from edgekit.evidence import Bound, Measurement
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.contract.description import Port
 from edgekit.runtimes.contract.named_file import describe_named
-from edgekit.spec.target import Target
-from edgekit.transports.base import Transport
+from edgekit.spec.target import Target, machine_of
+from edgekit.transports.base import Listener, Transport, ignore
 from edgekit.transports.emulated import Emulated
 
 THREADS = 4
@@ -49,9 +53,15 @@ class Estimate(BaseModel):
     library: str | None = None
     """What the device has now; None where it could not be asked."""
     bound: Bound | None
-    """None where a latency is estimated."""
+    """None where a calibration gives a latency."""
     bound_of: str = ""
     """Whose processor the bound is of: a device's is not known before it was calibrated."""
+    counted: CycleEstimate | None = None
+    """What the latency rests on where it was computed from executed instructions; the bound stays
+    beside it."""
+    against: str | None = None
+    """The file that `ratio` is to."""
+    ratio: Measurement | None = None
 
 
 def estimate_on(
@@ -69,7 +79,7 @@ def estimate_on(
     """
     runtime, file, report = _located(path)
     threads = threads or (report.threads if report else THREADS)
-    model = _Model(runtime, file, _workload(runtime, file), threads)
+    model = _Model.of(runtime, file, threads)
     if isinstance(transport, Emulated):
         return model.bounded(transport.cpu, name, f"{name} is emulated: it has no latency", "")
     calibration = read_calibration(name)
@@ -89,11 +99,51 @@ def estimate_on(
     return model.estimated(latency, library)
 
 
-def estimate_for(path: Path, target: Target, threads: int | None = None) -> Estimate:
-    """A bound on a target's processor: no device, no latency.
+def estimate_for(
+    path: Path,
+    target: Target,
+    threads: int | None = None,
+    against: Path | None = None,
+    store: Store | None = None,
+    on_message: Listener = ignore,
+) -> Estimate:
+    """With one thread, from the instructions that run on the target's core where that is modelled;
+    else a bound on its processor.
+
+    Args:
+        threads: of the bound.
+        against: another file, for a ratio.
+        store: where counts are kept; without one nothing is run, and it stays at the bound.
 
     Raises:
-        InputError: as `estimate_on`, or the target does not run such files.
+        InputError: as `estimate_on`, or the target does not run such files, or it cannot be
+            estimated where `against` asks for a ratio.
+        DeviceError: likewise, for want of a program.
+    """
+    model = _for_target(path, target, threads)
+    cpu = target.cpu if target.device == "CPU" else None
+    if store is None:
+        advice = command("NAME", model.runtime.name, model.threads)
+        return model.bounded(cpu, target.name, "nothing was run", advice)
+    try:
+        counted = model.counted(target, store, on_message)
+    except (InputError, DeviceError) as error:
+        if against:
+            raise
+        advice = error.hint or command("NAME", model.runtime.name, model.threads)
+        return model.bounded(cpu, target.name, error.message, advice)
+    bounded = replace(model, threads=1).bounded(cpu, target.name, "", "")
+    found: dict[str, object] = {"counted": counted, "latency": counted.latency}
+    if against:
+        other = _for_target(against, target, threads).counted(target, store, on_message)
+        found |= {"against": str(against), "ratio": counted.ratio_to(other)}
+    return bounded.model_copy(update={**found, "library": counted.library})
+
+
+def _for_target(path: Path, target: Target, threads: int | None) -> _Model:
+    """
+    Raises:
+        InputError: the target does not run such files, or it is none.
     """
     runtime, file, _ = _located(path)
     known = dict.fromkeys(variant.runtime for variant in target.variants)
@@ -102,10 +152,7 @@ def estimate_for(path: Path, target: Target, threads: int | None = None) -> Esti
             f"{file.name} is of {runtime.name}, and target {target.name} runs {', '.join(known)}",
             hint="name a file of one of these, or another target",
         )
-    model = _Model(runtime, file, _workload(runtime, file), threads or target.threads)
-    advice = command("NAME", runtime.name, model.threads)
-    cpu = target.cpu if target.device == "CPU" else None
-    return model.bounded(cpu, target.name, "no device was named", advice)
+    return _Model.of(runtime, file, threads or target.threads)
 
 
 @dataclass(frozen=True)
@@ -115,7 +162,35 @@ class _Model:
     runtime: Runtime
     file: Path
     workload: Workload
+    port: Port
     threads: int
+
+    @classmethod
+    def of(cls, runtime: Runtime, file: Path, threads: int) -> _Model:
+        """
+        Raises:
+            InputError: the file is no model.
+        """
+        try:
+            (described,) = describe_named(runtime, file)
+            return cls(runtime, file, workload_in(described, file), described.input, threads)
+        except InputError:
+            raise
+        except EdgekitError as error:
+            raise InputError(error.message, hint=error.hint) from error
+
+    def counted(self, target: Target, store: Store, on_message: Listener) -> CycleEstimate:
+        """
+        Raises:
+            InputError: nothing models the target's core, or counts this runtime.
+            DeviceError: a program is missing, or the run failed.
+        """
+        if self.runtime.name not in RUNTIMES or target.device != "CPU":
+            raise InputError(f"{self.runtime.name} on {target.device} is not emulated")
+        core = need_modelled_core(target.cpu)
+        if machine_of(target.isa) not in (None, "aarch64"):
+            raise InputError(f"{target.name} runs 32-bit code, and only 64-bit code is counted")
+        return estimate_file(self.runtime, self.file, self.port, core, store, on_message)
 
     def estimated(self, latency: Measurement | None, library: str | None) -> Estimate:
         return Estimate(
@@ -134,20 +209,6 @@ class _Model:
         bound = bound_of(self.workload, cpu, self.threads)
         absent = {"reason": reason, "advice": advice, "bound": bound, "bound_of": whose}
         return self.estimated(None, None).model_copy(update=absent)
-
-
-def _workload(runtime: Runtime, file: Path) -> Workload:
-    """
-    Raises:
-        InputError: the file is no model.
-    """
-    try:
-        (described,) = describe_named(runtime, file)
-        return workload_in(described, file)
-    except InputError:
-        raise
-    except EdgekitError as error:
-        raise InputError(error.message, hint=error.hint) from error
 
 
 def _located(path: Path) -> tuple[Runtime, Path, Report | None]:

@@ -77,12 +77,17 @@ def need_programs() -> None:
     """
     missing = [name for name in PROGRAMS if _program(name) is None]
     if missing:
-        packages = " ".join(PROGRAMS[name] for name in missing)
+        packages = " ".join(missing_packages())
         raise DeviceError(
             f"an emulated device needs {', '.join(missing)}, which this machine does not have",
             hint=f"on Debian or Ubuntu: sudo apt-get install {packages}",
             fault=Fault.MISSING_PROGRAM,
         )
+
+
+def missing_packages() -> list[str]:
+    """Debian's packages of the programs that are not here."""
+    return [package for name, package in PROGRAMS.items() if _program(name) is None]
 
 
 def _program(name: str) -> str | None:

@@ -1,0 +1,1 @@
+"""How many cycles a core takes for the instructions that a model really executes on it."""

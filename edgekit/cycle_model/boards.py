@@ -1,0 +1,62 @@
+"""The boards whose cores are modelled: clock, caches and memory bandwidth, from boards.json."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from edgekit.errors import InputError
+from edgekit.transports.emulation.cpus import CPUS, CpuName
+
+LINE = 64
+"""Bytes of a cache line."""
+
+
+class Memories(BaseModel):
+    """A core and what is around it on its board."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    board: str
+    ghz: float
+    bandwidth: float
+    """10^9 bytes a second that one core reads from DRAM in a stream."""
+    caches: tuple[tuple[int, int], ...]
+    """KiB and ways, from the first level on."""
+    source: str
+
+    @property
+    def plugin_options(self) -> list[str]:
+        """cache=SETS:WAYS of each level."""
+        return [f"cache={kib * 1024 // LINE // ways}:{ways}" for kib, ways in self.caches]
+
+
+def memories_of(core: CpuName) -> Memories:
+    return _boards()[core]
+
+
+@cache
+def _boards() -> dict[CpuName, Memories]:
+    text = files(__package__).joinpath("boards.json").read_text(encoding="utf-8")
+    return TypeAdapter(dict[CpuName, Memories]).validate_json(text)
+
+
+def modelled_core(cpu: str) -> CpuName | None:
+    """The core by the name that compilers give it; None where there is no model of it."""
+    return next((core for core in CPUS if core == cpu), None)
+
+
+def need_modelled_core(cpu: str) -> CpuName:
+    """
+    Raises:
+        InputError: there is no model of its pipeline.
+    """
+    core = modelled_core(cpu)
+    if core is None:
+        raise InputError(
+            f"no latency can be estimated on {cpu}: its pipeline is not modelled",
+            hint=f"those of {', '.join(CPUS)} are; elsewhere measure: edgekit bench --device NAME",
+        )
+    return core

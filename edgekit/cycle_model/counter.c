@@ -1,0 +1,225 @@
+/* A TCG plugin of QEMU: how often each block of instructions runs, and which cache lines are missed.
+ *
+ *   qemu-aarch64 -plugin counter.so,out=FILE,cache=SETS:WAYS[,cache=...] PROGRAM
+ *
+ * The program marks where to count by a system call that nothing else makes,
+ * sched_get_priority_max(MARK): prepare (instrument what runs from here on, so that start-up stays
+ * fast), start, stop, write. The caches are set-associative, LRU, write-back, inclusive, with lines of
+ * 64 bytes; `cache=` is given from the first level on.
+ *
+ * Distributions ship no qemu-plugin.h, so what is used of it is declared here. QEMU up to 8 has version
+ * 1 of the interface; from version 2 (QEMU 9.0) on counters belong to a vCPU, from version 3 (9.1) on
+ * an instruction's bytes are copied. Weak symbols let one file serve all of them.
+ */
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXPORT __attribute__((visibility("default")))
+#define WEAK __attribute__((weak))
+
+typedef uint64_t plugin_id;
+typedef uint32_t access_info;
+struct info { const char *target; struct { int min, current; } version; };
+struct block;
+struct instruction;
+struct scoreboard;
+struct counter { struct scoreboard *score; size_t offset; };
+enum { NO_REGISTERS = 0, ADD = 0, READ_AND_WRITE = 3 };
+
+typedef void on_access(unsigned, access_info, uint64_t, void *);
+typedef void on_block(plugin_id, struct block *);
+typedef void on_call(plugin_id, unsigned, int64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
+                     uint64_t, uint64_t, uint64_t);
+extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, on_block *);
+extern void qemu_plugin_register_vcpu_syscall_cb(plugin_id, on_call *);
+extern void qemu_plugin_register_vcpu_mem_cb(struct instruction *, on_access *, int, int, void *);
+extern void qemu_plugin_reset(plugin_id, void (*)(plugin_id));
+extern size_t qemu_plugin_tb_n_insns(const struct block *);
+extern uint64_t qemu_plugin_tb_vaddr(const struct block *);
+extern struct instruction *qemu_plugin_tb_get_insn(const struct block *, size_t);
+extern unsigned qemu_plugin_mem_size_shift(access_info);
+extern bool qemu_plugin_mem_is_store(access_info);
+extern const void *qemu_plugin_insn_data(const struct instruction *);
+/* up to version 1 */
+extern WEAK void qemu_plugin_register_vcpu_tb_exec_inline(struct block *, int, void *, uint64_t);
+/* from version 2 on */
+extern WEAK void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct block *, int, struct counter,
+                                                                   uint64_t);
+extern WEAK struct scoreboard *qemu_plugin_scoreboard_new(size_t);
+extern WEAK uint64_t qemu_plugin_u64_sum(struct counter);
+
+EXPORT int qemu_plugin_version = 1;
+__attribute__((constructor)) static void choose_version(void)
+{
+    if (qemu_plugin_scoreboard_new)
+        qemu_plugin_version = 2;
+}
+
+enum { PREPARE = 0x5e01, START, STOP, WRITE, GET_PRIORITY_MAX = 125, LINE = 64, LEVELS = 3 };
+
+typedef struct Count {
+    struct Count *next;
+    uint64_t address, plain, before, total;
+    struct counter counter;
+    size_t length;
+    uint32_t *words;
+} Count;
+
+typedef struct {
+    uint64_t *lines; /* of each set the latest first: the line's number, shifted, and whether it is dirty */
+    uint64_t sets, misses, written;
+    unsigned ways;
+} Cache;
+
+static Count *counts;
+static Cache caches[LEVELS];
+static unsigned levels;
+static bool copies_bytes, counting, prepared;
+static uint64_t accesses;
+static char path[4096];
+
+static bool touch(unsigned level, uint64_t line, bool store)
+{
+    Cache *cache = &caches[level];
+    uint64_t *set = cache->lines + (line % cache->sets) * cache->ways;
+    if (set[0] >> 1 == line) {
+        set[0] |= store;
+        return true;
+    }
+    unsigned way = 1;
+    while (way < cache->ways && set[way] >> 1 != line)
+        way++;
+    bool hit = way < cache->ways;
+    uint64_t entry = hit ? set[way] | store : line << 1 | store;
+    way -= !hit;
+    uint64_t evicted = set[way];
+    memmove(set + 1, set, way * sizeof *set);
+    set[0] = entry;
+    if (!hit && evicted != UINT64_MAX && evicted & 1) {
+        cache->written += counting;
+        if (level + 1 < levels)
+            touch(level + 1, evicted >> 1, true);
+    }
+    return hit;
+}
+
+static void access_memory(unsigned cpu, access_info info, uint64_t address, void *data)
+{
+    (void)cpu, (void)data;
+    uint64_t last = (address + (1u << qemu_plugin_mem_size_shift(info)) - 1) / LINE;
+    bool store = qemu_plugin_mem_is_store(info);
+    accesses += counting;
+    for (uint64_t line = address / LINE; line <= last; line++)
+        for (unsigned level = 0; level < levels && !touch(level, line, store && !level); level++)
+            caches[level].misses += counting;
+}
+
+static uint32_t word_of(const struct instruction *instruction)
+{
+    uint32_t word = 0;
+    if (copies_bytes)
+        ((size_t (*)(const struct instruction *, void *, size_t))qemu_plugin_insn_data)(instruction, &word, 4);
+    else
+        memcpy(&word, qemu_plugin_insn_data(instruction), 4);
+    return word;
+}
+
+static void translated(plugin_id id, struct block *block)
+{
+    (void)id;
+    Count *count = calloc(1, sizeof *count);
+    count->length = qemu_plugin_tb_n_insns(block);
+    count->address = qemu_plugin_tb_vaddr(block);
+    count->words = malloc(count->length * sizeof *count->words);
+    for (size_t i = 0; i < count->length; i++) {
+        struct instruction *instruction = qemu_plugin_tb_get_insn(block, i);
+        count->words[i] = word_of(instruction);
+        if (levels)
+            qemu_plugin_register_vcpu_mem_cb(instruction, access_memory, NO_REGISTERS, READ_AND_WRITE, NULL);
+    }
+    if (qemu_plugin_scoreboard_new) {
+        count->counter.score = qemu_plugin_scoreboard_new(sizeof(uint64_t));
+        qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(block, ADD, count->counter, 1);
+    } else {
+        qemu_plugin_register_vcpu_tb_exec_inline(block, ADD, &count->plain, 1);
+    }
+    count->next = counts;
+    counts = count;
+}
+
+static uint64_t seen(const Count *count)
+{
+    return qemu_plugin_scoreboard_new ? qemu_plugin_u64_sum(count->counter) : count->plain;
+}
+
+static void write_counts(void)
+{
+    FILE *file = fopen(path, "w");
+    if (!file)
+        return;
+    fprintf(file, "accesses %" PRIu64 "\n", accesses);
+    for (unsigned level = 0; level < levels; level++)
+        fprintf(file, "cache %u %" PRIu64 " %" PRIu64 "\n", level + 1, caches[level].misses,
+                caches[level].written);
+    for (const Count *count = counts; count; count = count->next) {
+        if (!count->total)
+            continue;
+        fprintf(file, "block %" PRIx64 " %" PRIu64 " ", count->address, count->total);
+        for (size_t i = 0; i < count->length; i++)
+            fprintf(file, "%08" PRIx32, count->words[i]);
+        fputc('\n', file);
+    }
+    fprintf(file, "end\n");
+    fclose(file);
+}
+
+static void called(plugin_id id, unsigned cpu, int64_t number, uint64_t mark, uint64_t b, uint64_t c,
+                   uint64_t d, uint64_t e, uint64_t f, uint64_t g, uint64_t h);
+
+static void instrument(plugin_id id)
+{
+    qemu_plugin_register_vcpu_syscall_cb(id, called);
+    qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
+}
+
+static void called(plugin_id id, unsigned cpu, int64_t number, uint64_t mark, uint64_t b, uint64_t c,
+                   uint64_t d, uint64_t e, uint64_t f, uint64_t g, uint64_t h)
+{
+    (void)cpu, (void)b, (void)c, (void)d, (void)e, (void)f, (void)g, (void)h;
+    if (number != GET_PRIORITY_MAX)
+        return;
+    if (mark == PREPARE && !prepared) {
+        prepared = true;
+        qemu_plugin_reset(id, instrument); /* what was translated so far is translated anew */
+    } else if (mark == START || mark == STOP) {
+        for (Count *count = counts; count; count = count->next) {
+            uint64_t now = seen(count);
+            count->total += mark == STOP ? now - count->before : 0;
+            count->before = now;
+        }
+        counting = mark == START;
+    } else if (mark == WRITE) {
+        write_counts();
+    }
+}
+
+EXPORT int qemu_plugin_install(plugin_id id, const struct info *info, int argc, char **argv)
+{
+    copies_bytes = info->version.current >= 3;
+    for (int i = 0; i < argc; i++) {
+        Cache *cache = &caches[levels < LEVELS ? levels : LEVELS - 1];
+        if (sscanf(argv[i], "cache=%" SCNu64 ":%u", &cache->sets, &cache->ways) == 2 && cache->ways) {
+            size_t size = cache->sets * cache->ways * sizeof *cache->lines;
+            cache->lines = malloc(size);
+            memset(cache->lines, 0xff, size);
+            levels++;
+        } else {
+            sscanf(argv[i], "out=%4095[^\n]", path);
+        }
+    }
+    qemu_plugin_register_vcpu_syscall_cb(id, called);
+    return 0;
+}

@@ -1,0 +1,107 @@
+"""A model run once under qemu-user, with its instructions counted: `count`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.agent import agent
+from edgekit.cycle_model import guest
+from edgekit.cycle_model.blocks import Counts, parse_counts
+from edgekit.cycle_model.boards import memories_of
+from edgekit.cycle_model.tools import find_tools, plugin
+from edgekit.engine.temporary import temporary_folder
+from edgekit.errors import DeviceError, ending
+from edgekit.transports.base import Listener
+from edgekit.transports.emulation.cpus import CpuName
+from edgekit.transports.emulation.tree import PYTHON, build_tree
+
+LONGEST = 3600
+"""Seconds that a run may take."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is run: a file of a runtime, and the shape and type of what it takes."""
+
+    file: Path
+    runtime: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def count(run: Run, core: CpuName, store: Path, on_message: Listener) -> Counts:
+    """Of one inference with one thread, after a first one that is not counted.
+
+    Args:
+        store: the arm64 tree and the compiled plugin are kept in it.
+
+    Raises:
+        DeviceError: a program is missing, or the run failed.
+    """
+    job = {
+        "agent": agent.__file__,
+        "model": {"path": str(run.file.absolute()), "runtime": run.runtime},
+        "shape": [max(1, side) for side in run.shape],
+        "dtype": run.dtype,
+    }
+    with temporary_folder() as work:
+        path = work / "job.json"
+        path.write_text(json.dumps(job), encoding="utf-8")
+        command = [guest.__file__, str(path)]
+        return count_script(command, core, store, on_message, run.file.name)
+
+
+def count_script(
+    arguments: list[str], core: CpuName, store: Path, on_message: Listener, what: str
+) -> Counts:
+    """Of a Python script of its own that marks what is counted, as guest.py does."""
+    tools = find_tools()
+    counter = plugin(tools.compiler, store / "counter")
+    tree = build_tree(core, store / "emulated", on_message)
+    on_message(f"{what}: counting instructions on an emulated {core.title()}")
+    with temporary_folder() as work:
+        out = work / "counts.txt"
+        options = ",".join([str(counter), f"out={out}", *memories_of(core).plugin_options])
+        command = [tools.qemu, "-cpu", core, "-L", str(tree), "-plugin", options,
+                   f"{tree}/usr/bin/python{PYTHON}", *arguments]  # fmt: skip
+        _run(command, core, what)
+        if not out.exists():
+            raise DeviceError(f"{what}: the counting plugin wrote nothing on {core}")
+        return parse_counts(out.read_text(encoding="ascii", errors="replace"))
+
+
+def _run(command: list[str], core: CpuName, what: str) -> None:
+    variables = {
+        "EDGEKIT_EMULATED": core,
+        "PYTHONPATH": "/site",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PATH": "/usr/bin:/bin",
+        "LC_ALL": "C",
+    }
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=variables,
+            timeout=LONGEST,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DeviceError(
+            f"{what}: not done after {LONGEST / 60:.0f} minutes under qemu on {core}"
+        ) from error
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
+        raise DeviceError(
+            f"{what} could not be run on an emulated {core}: {ending(done.returncode)}: {said}",
+            hint=f"the command was: {shlex.join(command)}",
+        )

@@ -1,0 +1,220 @@
+"""How far estimated latencies lie from published ones, and the intervals that follow from it.
+
+    python -m tests.benchmarks.arm_estimate              # writes cycle_model/accuracy.json
+    python -m tests.benchmarks.arm_estimate --only ncnn  # not the networks of XNNPACK's page
+
+Runs ncnn's benchmark networks, and with tensorflow the MobileNets of XNNPACK's page, under
+qemu-user: about 40 CPU minutes, kept in --cache. Nothing is fitted to a latency. Published figures
+and their sources: published_latencies.json. Needs what `edgekit estimate --target rpi5` needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.cycle_model import accuracy
+from edgekit.cycle_model.boards import memories_of
+from edgekit.cycle_model.counting import Run, count, count_script
+from edgekit.cycle_model.cycles import METHOD, Cycles, cycles_of
+from edgekit.engine.atomic import write_atomically
+from edgekit.engine.store import default_store
+from edgekit.transports.emulation.cpus import CpuName
+from tests.benchmarks.ncnn_networks import network
+
+HERE = Path(__file__).parent
+PUBLISHED = HERE / "published_latencies.json"
+NCNN = "1.0.20230816"
+"""Of the summer whose figures are published."""
+
+
+@dataclass(frozen=True)
+class Case:
+    runtime: str
+    threads: int
+    core: CpuName
+    model: str
+    published: float
+    """Milliseconds."""
+    estimated: float
+
+    @property
+    def error(self) -> float:
+        return self.estimated / self.published
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cache", type=Path, default=default_store() / "cycles-published")
+    parser.add_argument("--only", choices=["ncnn", "litert"])
+    options = parser.parse_args()
+    tables = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    cases = [
+        case
+        for runtime, table in tables.items()
+        if options.only in (None, runtime)
+        for case in _cases(runtime, table, options.cache)
+    ]
+    for line in report(cases):
+        print(line)
+    own = [case for case in cases if case.runtime == "ncnn"]
+    if own:
+        path = Path(accuracy.__file__).with_suffix(".json")
+        write_atomically(
+            path, json.dumps(intervals(own, tables["ncnn"]["source"]), indent=1) + "\n"
+        )
+        print(f"\nWritten: {path}")
+
+
+def _cases(runtime: str, table: dict[str, object], cache: Path) -> Iterator[Case]:
+    cores, latencies = table["cores"], table["latencies"]
+    assert isinstance(cores, list)
+    assert isinstance(latencies, dict)
+    for model, published in latencies.items():
+        for core, milliseconds in zip(cores, published, strict=True):
+            cycles = _cycles(runtime, model, core, cache)
+            threads = int(str(table["threads"]))
+            yield Case(runtime, threads, core, model, milliseconds, cycles.milliseconds)
+
+
+def _cycles(runtime: str, model: str, core: CpuName, cache: Path) -> Cycles:
+    path = cache / f"{runtime}-{model}-{core}-{METHOD}.json"
+    if path.exists():
+        return Cycles.model_validate_json(path.read_bytes())
+    cache.mkdir(parents=True, exist_ok=True)
+    counted = (_count_ncnn if runtime == "ncnn" else _count_litert)(model, core, cache)
+    write_atomically(path, counted.model_dump_json())
+    return counted
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _count_ncnn(model: str, core: CpuName, cache: Path) -> Cycles:
+    site = cache / f"ncnn-{NCNN}"
+    if not site.exists():
+        subprocess.run(
+            [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site),
+             "--only-binary=:all:", "--platform=manylinux2014_aarch64", "--implementation=cp",
+             "--python-version=3.11", f"ncnn=={NCNN}"],
+            check=True,
+        )  # fmt: skip
+    param = cache / f"{model}.param"
+    param.write_text(network(model).text(), encoding="utf-8")
+    side = "227" if model.startswith("squeezenet") else "224"
+    script = [str(HERE / "ncnn_guest.py"), str(site), str(param), side]
+    return cycles_of(count_script(script, core, default_store(), _say, f"ncnn {model}"), core)
+
+
+def _count_litert(model: str, core: CpuName, cache: Path) -> Cycles:
+    path = cache / f"{model}.tflite"
+    if not path.exists():
+        _convert(model, path)
+    dtype = "int8" if model.endswith("_int8") else "float32"
+    run = Run(path, "litert", (1, 224, 224, 3), dtype)
+    return cycles_of(count(run, core, default_store(), _say), core)
+
+
+def _convert(model: str, path: Path) -> None:
+    """Keras's network with weights that nobody trained, in float or with all of it in int8."""
+    import tensorflow as tf
+
+    known: dict[str, Callable[..., object]] = {
+        "mobilenet_v1": tf.keras.applications.MobileNet,
+        "mobilenet_v2": tf.keras.applications.MobileNetV2,
+        "mobilenet_v3_large": tf.keras.applications.MobileNetV3Large,
+        "mobilenet_v3_small": tf.keras.applications.MobileNetV3Small,
+    }
+    converter = tf.lite.TFLiteConverter.from_keras_model(
+        known[model.removesuffix("_int8")](weights=None)
+    )
+    if model.endswith("_int8"):
+        source = np.random.default_rng(0)
+        images = [source.standard_normal((1, 224, 224, 3)).astype("float32") for _ in range(3)]
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([image] for image in images)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    path.write_bytes(converter.convert())
+
+
+def report(cases: list[Case]) -> Iterator[str]:
+    """Markdown: every figure, then the errors by board, runtime and kind of statement."""
+    for runtime in dict.fromkeys(case.runtime for case in cases):
+        own = [case for case in cases if case.runtime == runtime]
+        threads = own[0].threads
+        yield f"\n## {runtime}, published with {threads} thread{'s' * (threads > 1)}\n"
+        cores = list(dict.fromkeys(case.core for case in own))
+        yield "| model | " + " | ".join(memories_of(core).board for core in cores) + " |"
+        yield "|---" * (1 + len(cores)) + "|"
+        for model in dict.fromkeys(case.model for case in own):
+            row = [next(c for c in own if (c.core, c.model) == (core, model)) for core in cores]
+            cells = [f"{c.published:g}, {c.estimated:.1f} ({c.error:.2f})" for c in row]
+            yield f"| {model} | " + " | ".join(cells) + " |"
+        yield "\n| statement | board | cases | median error | nine in ten within | largest |"
+        yield "|---|---|--:|--:|--:|--:|"
+        for core in cores:
+            yield from _errors([case for case in own if case.core == core])
+
+
+def _errors(cases: list[Case]) -> Iterator[str]:
+    board = memories_of(cases[0].core).board
+    if cases[0].threads == 1:
+        yield _row("latency", board, [case.error for case in cases])
+    pairs = list(combinations(cases, 2))
+    both = [
+        (a, b) for a, b in pairs if a.model == f"{b.model}_int8" or b.model == f"{a.model}_int8"
+    ]
+    yield _row("ratio of two models", board, [a.error / b.error for a, b in pairs])
+    yield _row("int8 over float", board, [a.error / b.error for a, b in both])
+
+
+def _row(what: str, board: str, errors: list[float]) -> str:
+    off = [100 * (max(error, 1 / error) - 1) for error in errors]
+    high = np.quantile(off, 0.9)
+    return (
+        f"| {what} | {board} | {len(off)} | {np.median(off):.0f} % | {high:.0f} % | "
+        f"{max(off):.0f} % |"
+    )
+
+
+def intervals(cases: list[Case], source: str) -> dict[str, object]:
+    """What accuracy.json holds. A latency's interval is where nine in ten others' would have been
+    published: the 5 % and 95 % quantiles. A ratio may be asked either way round, so its interval
+    is symmetrical in its logarithm."""
+    cores: dict[str, object] = {}
+    for core in dict.fromkeys(case.core for case in cases):
+        own = [case for case in cases if case.core == core]
+        times = [1 / case.error for case in own]
+        low, high = np.quantile(times, [0.05, 0.95])
+        ratios = [abs(math.log(a.error / b.error)) for a, b in combinations(own, 2)]
+        wide = math.exp(float(np.quantile(ratios, 0.9)))
+        cores[core] = {
+            "absolute": _spread(float(low), float(high), [case.error for case in own]),
+            "ratio": _spread(1 / wide, wide, [math.exp(error) for error in ratios]),
+        }
+    return {"method": METHOD, "source": source, "fitted": "nothing", "cores": cores}
+
+
+def _spread(low: float, high: float, errors: list[float]) -> dict[str, float]:
+    median = float(np.median([max(error, 1 / error) - 1 for error in errors]))
+    return {
+        "low": round(low, 3),
+        "high": round(high, 3),
+        "median_error": round(median, 3),
+        "cases": len(errors),
+    }
+
+
+if __name__ == "__main__":
+    main()

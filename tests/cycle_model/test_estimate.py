@@ -1,0 +1,78 @@
+"""Estimates: from counts made by hand, and of tiny models that really run under qemu-user."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from edgekit.cycle_model.accuracy import accuracy
+from edgekit.cycle_model.blocks import Counts
+from edgekit.cycle_model.boards import memories_of, need_modelled_core
+from edgekit.cycle_model.counting import Run, count
+from edgekit.cycle_model.cycles import cycles_of
+from edgekit.cycle_model.estimate import estimate_file, estimated
+from edgekit.cycle_model.tools import find_tools
+from edgekit.engine.store import Store, default_store
+from edgekit.errors import DeviceError, InputError
+from edgekit.evidence import Evidence
+from edgekit.runtimes import find_runtimes
+from edgekit.runtimes.contract.microbenchmark import Layer
+from edgekit.transports.emulation.cpus import CPUS, CpuName
+
+ADD, LOAD = 0x8B020020, 0xF9400043
+
+
+@pytest.mark.parametrize("core", CPUS)
+def test_time_is_cycles_and_lines_from_memory(core: CpuName) -> None:
+    board = memories_of(core)
+    misses = tuple(0 for _ in board.caches[1:])
+    counts = Counts(Counter({(ADD, LOAD): 10**6, (ADD,): 1}), 10**6, (0, *misses))
+    cached = cycles_of(counts, core)
+    assert cached.by_class == {"integer": 10**6 + 1, "load or store": 10**6}
+    far = cycles_of(Counts(counts.blocks, 10**6, (*misses, 1000)), core)
+    assert far.milliseconds - cached.milliseconds == pytest.approx(
+        64 * 1000 / board.bandwidth / 1e6
+    )
+    found = estimated(far, "onnxruntime 1")
+    assert found.latency.evidence is Evidence.ESTIMATED
+    assert found.latency.low is not None
+    assert found.latency.high is not None
+    assert found.latency.low < found.latency.value < found.latency.high * 1.5
+    ratio = found.ratio_to(found)
+    assert (ratio.value, ratio.unit) == (1, "ratio")
+    assert ratio.low == pytest.approx(1 / (ratio.high or 0), rel=0.01)
+
+
+def test_other_cores_are_refused_by_name() -> None:
+    with pytest.raises(InputError, match="cortex-m7: its pipeline is not modelled"):
+        need_modelled_core("cortex-m7")
+
+
+def test_the_intervals_are_of_this_method() -> None:
+    assert set(accuracy().cores) == set(CPUS)
+    assert all(spread.low < spread.high for c in accuracy().cores.values() for spread in c.values())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["litert", "onnxruntime"])
+def test_tiny_models_give_the_same_counts_twice(name: str, tmp_path: Path) -> None:
+    try:
+        find_tools()
+    except DeviceError as error:
+        pytest.skip(f"{error.message}; {error.hint}")
+    runtime, store = find_runtimes()[name](), Store(default_store())
+    layer = Layer(kind="conv", kernel=3, height=32, width=32, cin=32, cout=32)
+    runtime.single_layer_model(layer, True, tmp_path)
+    file = tmp_path / runtime.file
+    port = runtime.describe(file).input
+    for core in CPUS:
+        found = estimate_file(runtime, file, port, core, Store(tmp_path / "store"), print)
+        work = found.cycles
+        assert found.latency.value > 0
+        # Every multiply-accumulate is done, at most sixteen by one instruction.
+        assert work.by_class["multiply-accumulate"] >= layer.macs / 16
+        again = count(Run(file, name, port.shape, port.dtype), core, store.root, print)
+        assert again.instructions == pytest.approx(work.instructions, rel=1e-3)
