@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from edgekit.cycle_model.target_estimates import TargetEstimates
 from edgekit.data.framing import Fit
 from edgekit.data.problem import DataProblem, ProblemKind
 from edgekit.data.size import Size
@@ -165,6 +166,8 @@ class Report(BaseModel):
     not_measured: list[str]
     bounds: dict[str, Bound] = {}
     """Of what shipped, by variant, where no device told its latency on the target's CPU."""
+    estimates: TargetEstimates | None = None
+    """Latencies on the target's core from executed instructions, where no device told them."""
     gates: Gates
     data: DataRecord
     judged: JudgedImages | None = None

@@ -63,6 +63,7 @@ def build(as_json: bool, **options: Any) -> None:
     from edgekit.history.recording import record_builds
     from edgekit.pipeline.run import execute
     from edgekit.report.comparison import compare
+    from edgekit.report.core_estimates import estimates_of
     from edgekit.report.publish import publish
 
     make_folder(options["build_dir"], "--build-dir")
@@ -71,7 +72,10 @@ def build(as_json: bool, **options: Any) -> None:
     with Console(quiet=as_json) as console:
         console.data_problems(planned.review.problems)
         result = execute(planned, cache, console)
-        published = publish(result, options["build_dir"])
+        on_line = console.out.print
+        published = publish(
+            result, options["build_dir"], lambda target: estimates_of(target, cache, on_line)
+        )
         not_recorded = record_builds(cache.root, published, commit)
         root = options["build_dir"] / planned.recipe.name
         comparison = compare(root, [report for report, _ in published])

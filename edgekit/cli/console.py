@@ -146,6 +146,8 @@ class Console:
         if report.environment.get("int8_instructions") == []:
             self.out.print("The processor it was taken on has no int8 dot products.")
         self._on_device(report)
+        for line in report.estimates.lines if report.estimates else ():
+            self._say(line)
         self.data_problems(report.near_duplicates)
         self._busy([report])
         self._verdicts(report)

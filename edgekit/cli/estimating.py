@@ -161,7 +161,7 @@ def _estimate_lines(found: Estimate) -> Iterator[str]:
 
 
 def _counted_lines(found: Estimate, counted: CycleEstimate) -> Iterator[str]:
-    from edgekit.report.render import interval
+    from edgekit.report.figures import interval
 
     cycles, total = counted.cycles, counted.cycles.instructions
     shares = (f"{name} {100 * n / total:.0f} %" for name, n in cycles.by_class.items())

@@ -18,7 +18,7 @@ Statement = Literal["absolute", "ratio"]
 
 
 class Spread(BaseModel):
-    """Where nine in ten published figures lay, in multiples of what was estimated."""
+    """Where at least nine in ten published figures lay, in multiples of what was estimated."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -13,6 +13,7 @@ from edgekit.cycle_model import guest
 from edgekit.cycle_model.blocks import Counts, parse_counts
 from edgekit.cycle_model.boards import memories_of
 from edgekit.cycle_model.tools import find_tools, plugin
+from edgekit.engine.store import default_store
 from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, ending
 from edgekit.transports.base import Listener
@@ -33,11 +34,8 @@ class Run:
     dtype: str
 
 
-def count(run: Run, core: CpuName, store: Path, on_message: Listener) -> Counts:
+def count(run: Run, core: CpuName, on_message: Listener) -> Counts:
     """Of one inference with one thread, after a first one that is not counted.
-
-    Args:
-        store: the arm64 tree and the compiled plugin are kept in it.
 
     Raises:
         DeviceError: a program is missing, or the run failed.
@@ -52,16 +50,19 @@ def count(run: Run, core: CpuName, store: Path, on_message: Listener) -> Counts:
         path = work / "job.json"
         path.write_text(json.dumps(job), encoding="utf-8")
         command = [guest.__file__, str(path)]
-        return count_script(command, core, store, on_message, run.file.name)
+        return count_script(command, core, on_message, run.file.name)
 
 
-def count_script(
-    arguments: list[str], core: CpuName, store: Path, on_message: Listener, what: str
-) -> Counts:
+def trees() -> Path:
+    """Where the arm64 trees lie, of emulated devices too."""
+    return default_store().absolute() / "emulated"
+
+
+def count_script(arguments: list[str], core: CpuName, on_message: Listener, what: str) -> Counts:
     """Of a Python script of its own that marks what is counted, as guest.py does."""
     tools = find_tools()
-    counter = plugin(tools.compiler, store / "counter")
-    tree = build_tree(core, store / "emulated", on_message)
+    counter = plugin(tools.compiler, default_store().absolute() / "counter")
+    tree = build_tree(core, trees(), on_message)
     on_message(f"{what}: counting instructions on an emulated {core.title()}")
     with temporary_folder() as work:
         out = work / "counts.txt"

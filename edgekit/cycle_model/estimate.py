@@ -82,7 +82,7 @@ def estimate_file(
     cycles = _known(path)
     if cycles is None:
         run = Run(file, runtime.name, port.shape, port.dtype)
-        cycles = cycles_of(count(run, core, store.root, on_message), core)
+        cycles = cycles_of(count(run, core, on_message), core)
         with storage_errors(store.root, STORE_VARIABLE):
             write_atomically(path, json.dumps(cycles.model_dump(mode="json")))
     return estimated(cycles, library)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from edgekit.build_folder.manifest import (
 )
 from edgekit.build_folder.reading import LAST_PASSED, MANIFEST, ON_DEVICE, PLAN, REPORT
 from edgekit.build_folder.report import Report, StepRecord
+from edgekit.cycle_model.target_estimates import TargetEstimates
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.atomic import permitted, write_atomically
 from edgekit.errors import storage_errors
@@ -59,12 +61,19 @@ from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 BUILD_DIR = "--build-dir"
 FLOAT_FILE, SPLITS_FILE = "float.safetensors", "splits.json"
 TRUNK_FILES = (FLOAT_FILE, SPLITS_FILE)
+Estimator = Callable[[TargetResult], TargetEstimates | None]
 COMPARISON = ("comparison.md", "comparison.html")
 REPORT_PAGES = (REPORT, "report.md", "report.html", THUMBNAILS)
 
 
-def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
-    """Write `<build_dir>/<recipe>/<target>/` for every target that was reached."""
+def publish(
+    build: Build, build_dir: Path, estimate: Estimator = lambda target: None
+) -> list[tuple[Report, Path]]:
+    """Write `<build_dir>/<recipe>/<target>/` for every target that was reached.
+
+    Args:
+        estimate: what is said of latencies on a target's core.
+    """
     published = []
     root = build_dir / build.plan.recipe.name
     with storage_errors(root, BUILD_DIR):
@@ -77,7 +86,7 @@ def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
             continue
         with storage_errors(folder, BUILD_DIR):
             folder.mkdir(parents=True, exist_ok=True)
-            report = make_report(build, target)
+            report = make_report(build, target, estimate(target))
             with FileLock(folder / ".lock"):
                 for place in (folder, folder / LAST_PASSED):
                     _recover(place)

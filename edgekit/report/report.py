@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from edgekit import __version__
 from edgekit.build_folder.report import DataRecord, Report, RowRecord, StepRecord
+from edgekit.cycle_model.target_estimates import TargetEstimates
 from edgekit.data.images import ImagesMetadata
 from edgekit.data.splits import SplitsMetadata
 from edgekit.devices.bench.validate_on_device import record_of
@@ -27,7 +28,9 @@ from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 
 
-def make_report(build: Build, target: TargetResult) -> Report:
+def make_report(
+    build: Build, target: TargetResult, estimates: TargetEstimates | None = None
+) -> Report:
     recipe = build.plan.recipe
     spec = target.plan.target
     judged = judged_images(build)
@@ -53,6 +56,7 @@ def make_report(build: Build, target: TargetResult) -> Report:
         evidence=evidence_of(target),
         not_measured=doubts(build, target),
         bounds=bounds_of(target) if spec.device == "CPU" and not was_timed(target) else {},
+        estimates=estimates,
         gates=target.plan.gates,
         data=_data(build),
         judged=judged,

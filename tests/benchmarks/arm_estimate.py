@@ -113,7 +113,7 @@ def _count_ncnn(model: str, core: CpuName, cache: Path) -> Cycles:
     param.write_text(network(model).text(), encoding="utf-8")
     side = "227" if model.startswith("squeezenet") else "224"
     script = [str(HERE / "ncnn_guest.py"), str(site), str(param), side]
-    return cycles_of(count_script(script, core, default_store(), _say, f"ncnn {model}"), core)
+    return cycles_of(count_script(script, core, _say, f"ncnn {model}"), core)
 
 
 def _count_litert(model: str, core: CpuName, cache: Path) -> Cycles:
@@ -122,7 +122,7 @@ def _count_litert(model: str, core: CpuName, cache: Path) -> Cycles:
         _convert(model, path)
     dtype = "int8" if model.endswith("_int8") else "float32"
     run = Run(path, "litert", (1, 224, 224, 3), dtype)
-    return cycles_of(count(run, core, default_store(), _say), core)
+    return cycles_of(count(run, core, _say), core)
 
 
 def _convert(model: str, path: Path) -> None:
@@ -189,18 +189,19 @@ def _row(what: str, board: str, errors: list[float]) -> str:
 
 
 def intervals(cases: list[Case], source: str) -> dict[str, object]:
-    """What accuracy.json holds. A latency's interval is where nine in ten others' would have been
-    published: the 5 % and 95 % quantiles. A ratio may be asked either way round, so its interval
-    is symmetrical in its logarithm."""
+    """What accuracy.json holds. A latency's interval reaches from the published figure at the 5 %
+    quantile to that at 95 %, outwards where they lie between two, and holds the estimate itself.
+    A ratio may be asked either way round, so its interval is symmetrical in its logarithm."""
     cores: dict[str, object] = {}
     for core in dict.fromkeys(case.core for case in cases):
         own = [case for case in cases if case.core == core]
         times = [1 / case.error for case in own]
-        low, high = np.quantile(times, [0.05, 0.95])
+        low = min(1.0, float(np.quantile(times, 0.05, method="lower")))
+        high = max(1.0, float(np.quantile(times, 0.95, method="higher")))
         ratios = [abs(math.log(a.error / b.error)) for a, b in combinations(own, 2)]
         wide = math.exp(float(np.quantile(ratios, 0.9)))
         cores[core] = {
-            "absolute": _spread(float(low), float(high), [case.error for case in own]),
+            "absolute": _spread(low, high, [case.error for case in own]),
             "ratio": _spread(1 / wide, wide, [math.exp(error) for error in ratios]),
         }
     return {"method": METHOD, "source": source, "fitted": "nothing", "cores": cores}

@@ -169,7 +169,7 @@ def test_instructions_that_were_counted_give_milliseconds_and_a_ratio(
     words = ("estimate", str(model), "--target", "rpi5", "--against", str(model))
     found = json.loads(edgekit(*words, "--json").out)
     assert found["latency"]["evidence"] == "estimated"
-    assert found["latency"]["low"] < found["latency"]["value"] < found["latency"]["high"]
+    assert found["latency"]["low"] <= found["latency"]["value"] <= found["latency"]["high"]
     assert found["ratio"]["value"] == 1
     assert found["threads"] == 1
     assert found["bound"]["lower"]["value"] < found["latency"]["value"]

@@ -14,7 +14,7 @@ from edgekit.cycle_model.counting import Run, count
 from edgekit.cycle_model.cycles import cycles_of
 from edgekit.cycle_model.estimate import estimate_file, estimated
 from edgekit.cycle_model.tools import find_tools
-from edgekit.engine.store import Store, default_store
+from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, InputError
 from edgekit.evidence import Evidence
 from edgekit.runtimes import find_runtimes
@@ -39,7 +39,7 @@ def test_time_is_cycles_and_lines_from_memory(core: CpuName) -> None:
     assert found.latency.evidence is Evidence.ESTIMATED
     assert found.latency.low is not None
     assert found.latency.high is not None
-    assert found.latency.low < found.latency.value < found.latency.high * 1.5
+    assert found.latency.low <= found.latency.value <= found.latency.high
     ratio = found.ratio_to(found)
     assert (ratio.value, ratio.unit) == (1, "ratio")
     assert ratio.low == pytest.approx(1 / (ratio.high or 0), rel=0.01)
@@ -63,7 +63,7 @@ def test_tiny_models_give_the_same_counts_twice(name: str, tmp_path: Path) -> No
         find_tools()
     except DeviceError as error:
         pytest.skip(f"{error.message}; {error.hint}")
-    runtime, store = find_runtimes()[name](), Store(default_store())
+    runtime = find_runtimes()[name]()
     layer = Layer(kind="conv", kernel=3, height=32, width=32, cin=32, cout=32)
     runtime.single_layer_model(layer, True, tmp_path)
     file = tmp_path / runtime.file
@@ -74,5 +74,5 @@ def test_tiny_models_give_the_same_counts_twice(name: str, tmp_path: Path) -> No
         assert found.latency.value > 0
         # Every multiply-accumulate is done, at most sixteen by one instruction.
         assert work.by_class["multiply-accumulate"] >= layer.macs / 16
-        again = count(Run(file, name, port.shape, port.dtype), core, store.root, print)
+        again = count(Run(file, name, port.shape, port.dtype), core, print)
         assert again.instructions == pytest.approx(work.instructions, rel=1e-3)

@@ -1,0 +1,63 @@
+"""What a build's report says of latencies on the target's core, where no device timed them."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.cycle_model.estimate import CycleEstimate
+from edgekit.evidence import Measurement
+
+
+class VariantEstimate(BaseModel):
+    """Of what shipped of one variant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    counted: CycleEstimate
+    ratio: Measurement | None
+    """To the float model on the same runtime; None where that was not built or not counted."""
+
+    def __str__(self) -> str:
+        latency, ratio = self.counted.latency, self.ratio
+        told = f"{latency.value:.1f} ms ({latency.low:.1f} to {latency.high:.1f})"
+        if ratio is None:
+            return told
+        return f"{told}, {ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) times float's"
+
+    def disagrees(self, host: Measurement | None) -> bool:
+        """Whether the host's ratio and this one cannot both be right: their intervals are apart."""
+        if self.ratio is None or host is None:
+            return False
+        low, high = _ends(self.ratio)
+        host_low, host_high = _ends(host)
+        return host_high < low or high < host_low
+
+
+def _ends(figure: Measurement) -> tuple[float, float]:
+    low = figure.value if figure.low is None else figure.low
+    return low, figure.value if figure.high is None else figure.high
+
+
+class TargetEstimates(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    core: str
+    board: str
+    variants: dict[str, VariantEstimate] = {}
+    missing: dict[str, str] = {}
+    """Why a variant has none; of all of them under an empty name."""
+    advice: str = ""
+    """What would give one."""
+    disagreements: list[str] = []
+    """Where the host's ratios and these are apart."""
+
+    @property
+    def lines(self) -> list[str]:
+        """All of it for a person to read."""
+        where = f"Estimated for a {self.board} with one thread"
+        found = [f"{where}: {name}: {one}" for name, one in self.variants.items()]
+        for name, reason in self.missing.items():
+            advice = f" ({self.advice})" if self.advice else ""
+            found.append(f"{where}: {f'{name}: ' if name else ''}nothing: {reason}{advice}")
+        apart = "The host and the estimate disagree, and no board was asked: "
+        return found + [apart + line for line in self.disagreements]

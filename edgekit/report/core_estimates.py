@@ -1,0 +1,96 @@
+"""Latencies on the target's core for a build's report: `estimates_of`."""
+
+from __future__ import annotations
+
+from edgekit.cycle_model.boards import memories_of, modelled_core
+from edgekit.cycle_model.counting import trees
+from edgekit.cycle_model.estimate import RUNTIMES, CycleEstimate, estimate_file
+from edgekit.cycle_model.target_estimates import TargetEstimates, VariantEstimate
+from edgekit.cycle_model.tools import find_tools
+from edgekit.engine.store import Store
+from edgekit.errors import DeviceError
+from edgekit.evidence import Measurement, believed
+from edgekit.pipeline.run import RowResult, TargetResult
+from edgekit.report.doubts import was_timed
+from edgekit.runtimes import find_runtimes
+from edgekit.spec.target import machine_of
+from edgekit.transports.base import Listener
+from edgekit.transports.emulation.cpus import CpuName
+from edgekit.transports.emulation.tree import tree_path
+
+ALL = ""
+"""In place of a variant."""
+
+
+def estimates_of(
+    target: TargetResult, store: Store, on_message: Listener
+) -> TargetEstimates | None:
+    """Of all that shipped; None where a device timed it, or nothing models the target's core.
+
+    What counting needs is not fetched in a build: it is said what is missing.
+    """
+    spec = target.plan.target
+    core = modelled_core(spec.cpu)
+    is_64_bit = machine_of(spec.isa) in (None, "aarch64")
+    if core is None or spec.device != "CPU" or not is_64_bit or was_timed(target):
+        return None
+    found = TargetEstimates(core=core, board=memories_of(core).board)
+    try:
+        find_tools()
+    except DeviceError as error:
+        return found.model_copy(update=_missing(error))
+    if not tree_path(core, trees()).exists():
+        reason = f"the arm64 tree of {core} is not built for the runtimes installed here"
+        advice = f"edgekit estimate FOLDER --target {spec.name} builds it, once"
+        return found.model_copy(update={"missing": {ALL: reason}, "advice": advice})
+    return _Counting(target, core, store, on_message).all(found)
+
+
+def _missing(error: DeviceError, name: str = ALL) -> dict[str, object]:
+    return {"missing": {name: error.message}, "advice": error.hint or ""}
+
+
+class _Counting:
+    def __init__(
+        self, target: TargetResult, core: CpuName, store: Store, on_message: Listener
+    ) -> None:
+        self._target, self._core, self._store = target, core, store
+        self._on_message = on_message
+
+    def all(self, found: TargetEstimates) -> TargetEstimates:
+        variants, missing, apart = {}, {}, []
+        for name, result in self._target.shipped.items():
+            if result.row.runtime not in RUNTIMES:
+                missing[name] = f"{result.row.runtime} is not emulated"
+                continue
+            try:
+                variants[name] = own = self._variant(result)
+            except DeviceError as error:
+                missing[name] = error.message
+                continue
+            host = believed(result.validation.latency.ratio)
+            if own.disagrees(host):
+                apart.append(f"{name}: {_told(host)} here, {_told(own.ratio)} on a {found.board}")
+        return found.model_copy(
+            update={"variants": variants, "missing": missing, "disagreements": apart}
+        )
+
+    def _variant(self, result: RowResult) -> VariantEstimate:
+        counted = self._count(result)
+        runtime = result.row.runtime
+        floats = [r for r in self._target.rows if r.row.baseline and r.row.runtime == runtime]
+        ratio = counted.ratio_to(self._count(floats[0])) if floats else None
+        return VariantEstimate(counted=counted, ratio=ratio)
+
+    def _count(self, result: RowResult) -> CycleEstimate:
+        runtime = find_runtimes()[result.row.runtime]()
+        result.artifact.verify()  # cached, it was not read in this build yet
+        file = result.artifact.file(runtime.file)
+        port = runtime.describe(file).input
+        return estimate_file(runtime, file, port, self._core, self._store, self._on_message)
+
+
+def _told(ratio: Measurement | None) -> str:
+    if ratio is None or ratio.low is None or ratio.high is None:
+        return f"{ratio.value:.2f}" if ratio else ""
+    return f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) times the latency of float"
