@@ -42,8 +42,8 @@ def find_tools() -> Tools:
     if not _takes_plugins(qemu):
         raise DeviceError(
             f"{qemu} takes no plugins: it is linked statically, or was built without them",
-            hint="the qemu-user of Debian 12 takes them, and so does a QEMU of your own that was "
-            "configured with --enable-plugins, earlier on PATH",
+            hint="the qemu-user of Debian 12 takes them; so does one that was built with plugins, "
+            "earlier on PATH",
             fault=Fault.MISSING_PROGRAM,
         )
     return Tools(qemu, compiler)
