@@ -164,6 +164,7 @@ def _diagnosis_lines(found: Diagnosis) -> Iterator[str]:
     yield from _host_lines(found.host)
     if found.decoded_bytes:
         yield f"its decoded images take up to {found.decoded_bytes / 1e6:,.0f} MB of the disk"
+    yield f"a Raspberry Pi's latency without one: {found.no_core_estimate or 'ready'}"
     yield from (f"note: {remark}" for remark in found.remarks)
 
 

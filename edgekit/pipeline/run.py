@@ -26,7 +26,8 @@ from edgekit.evaluation.choose import Choice, Clarity, read_choice
 from edgekit.evaluation.gates import GateResult, Gates, judge
 from edgekit.evaluation.metrics import Validation, gate_figures
 from edgekit.evaluation.validate import read_validation
-from edgekit.evidence import Status
+from edgekit.evidence import Measurement, Status
+from edgekit.pipeline.core_estimate import core_of, estimate_artifact
 from edgekit.pipeline.plan import Plan
 from edgekit.pipeline.rows import Row
 from edgekit.pipeline.target_plan import TargetPlan
@@ -180,7 +181,12 @@ class _TargetRun:
         row = next((row for row in plan.rows if row.judged == step.id), None)
         if row is None:
             return
-        found = _judged(row, plan, self.executor.artifacts)
+        try:
+            core_ratio = self._core_ratio(row)
+        except DeviceError as error:
+            self._fail(step.owner, self._is_required(step), f"estimate: {_with_hint(error)}")
+            return
+        found = _judged(row, plan, self.executor.artifacts, core_ratio)
         self.result.rows.append(found)
         if self.result.chance is None:  # the first row is the float reference's
             self.result.chance = chance_test(found.validation)
@@ -189,6 +195,25 @@ class _TargetRun:
         elif found.broken:
             figures = "; ".join(map(str, found.broken))
             self._fail(step.owner, self._is_required(step), f"{row.stage}: {figures}")
+
+    def _core_ratio(self, row: Row) -> Measurement | None:
+        """The row's latency ratio on the target's core, where the recipe gates that.
+
+        Raises:
+            DeviceError: one of the two files could not be run.
+        """
+        plan = self.result.plan
+        gates, core = plan.gates_for(row.variant), core_of(plan.target)
+        asked = gates.evidence == "estimated" and gates.max_latency_ratio is not None
+        floats = [r for r in plan.rows if r.baseline and r.runtime == row.runtime]
+        is_timed = plan.board is not None and plan.board.is_timed
+        if is_timed or not (asked and core and row.last and floats):
+            return None
+        artifacts, store = self.executor.artifacts, self.executor.store
+        own, other = (
+            estimate_artifact(artifacts[r.model], r.runtime, core, store) for r in (row, floats[0])
+        )
+        return own.ratio_to(other)
 
     def _is_required(self, step: Step) -> bool:
         # What ails a device ails every variant: none is left out for it.
@@ -227,11 +252,19 @@ def _with_hint(error: EdgekitError) -> str:
     return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
-def _judged(row: Row, target: TargetPlan, artifacts: dict[StepId, Artifact]) -> RowResult:
+def _judged(
+    row: Row,
+    target: TargetPlan,
+    artifacts: dict[StepId, Artifact],
+    core_ratio: Measurement | None,
+) -> RowResult:
     validation = read_validation(artifacts[row.validation])
     report = read_device_report(artifacts[row.on_device]) if row.on_device else None
     # The float reference cannot lose against itself; it is judged only where it is what ships.
     gates = target.gates_for(row.variant) if row.last or not row.baseline else Gates()
     found = record_of(report) if report else None
-    results = judge(gates, gate_figures(validation, found.latency if found else None), row.last)
+    figures = gate_figures(validation, found.latency if found else None)
+    if core_ratio:
+        figures["max_latency_ratio"] = core_ratio
+    results = judge(gates, figures, row.last)
     return RowResult(row, artifacts[row.model], validation, results, report)

@@ -14,6 +14,7 @@ from edgekit.errors import InputError
 from edgekit.evaluation.choose import Choose
 from edgekit.evaluation.gates import Gates
 from edgekit.evaluation.measure import device_is_here
+from edgekit.pipeline.core_estimate import core_of, need_counting
 from edgekit.pipeline.draft import Draft
 from edgekit.pipeline.rows import Row
 from edgekit.pipeline.variant_steps import VariantSteps
@@ -23,6 +24,7 @@ from edgekit.spec.compatibility import why_incompatible
 from edgekit.spec.recipe import Recipe
 from edgekit.spec.target import Target
 from edgekit.stages.base import RuntimeStage
+from edgekit.transports.emulation.cpus import CPUS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +129,24 @@ class TargetPlanner:
                 hint="name a board with --device, or use max_latency_ratio, which is measured on "
                 "this machine",
             )
+        if gates.evidence == "estimated" and gates.max_latency_ratio and not self.timing_device:
+            self._need_estimates()
         return gates
+
+    def _need_estimates(self) -> None:
+        """
+        Raises:
+            InputError: nothing models the target's core.
+            DeviceError: something is missing that counting instructions needs.
+        """
+        core = core_of(self.target)
+        if core is None:
+            raise InputError(
+                f"gates.evidence is `estimated`, and nothing models {self.target.cpu}, the "
+                f"processor of {self.target.name}",
+                hint=f"those of 64-bit {', '.join(CPUS)} are modelled; elsewhere leave it out",
+            )
+        need_counting(core, self.target)
 
     def _runtime_stages(self, gates: Gates) -> list[RuntimeStage]:
         recipe = self.draft.recipe

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from edgekit.cycle_model.boards import memories_of, modelled_core
-from edgekit.cycle_model.counting import trees
-from edgekit.cycle_model.estimate import RUNTIMES, CycleEstimate, estimate_file
+from edgekit.cycle_model.boards import memories_of
+from edgekit.cycle_model.estimate import RUNTIMES, CycleEstimate
 from edgekit.cycle_model.target_estimates import TargetEstimates, VariantEstimate
-from edgekit.cycle_model.tools import find_tools
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError
 from edgekit.evidence import Measurement, believed
+from edgekit.pipeline.core_estimate import core_of, estimate_artifact, need_counting
 from edgekit.pipeline.run import RowResult, TargetResult
 from edgekit.report.doubts import was_timed
-from edgekit.runtimes import find_runtimes
-from edgekit.spec.target import machine_of
 from edgekit.transports.base import Listener
 from edgekit.transports.emulation.cpus import CpuName
-from edgekit.transports.emulation.tree import tree_path
 
 ALL = ""
 """In place of a variant."""
@@ -29,25 +25,16 @@ def estimates_of(
 
     What counting needs is not fetched in a build: it is said what is missing.
     """
-    spec = target.plan.target
-    core = modelled_core(spec.cpu)
-    is_64_bit = machine_of(spec.isa) in (None, "aarch64")
-    if core is None or spec.device != "CPU" or not is_64_bit or was_timed(target):
+    core = core_of(target.plan.target)
+    if core is None or was_timed(target):
         return None
     found = TargetEstimates(core=core, board=memories_of(core).board)
     try:
-        find_tools()
+        need_counting(core, target.plan.target)
     except DeviceError as error:
-        return found.model_copy(update=_missing(error))
-    if not tree_path(core, trees()).exists():
-        reason = f"the arm64 tree of {core} is not built for the runtimes installed here"
-        advice = f"edgekit estimate FOLDER --target {spec.name} builds it, once"
-        return found.model_copy(update={"missing": {ALL: reason}, "advice": advice})
+        update = {"missing": {ALL: error.message}, "advice": error.hint or ""}
+        return found.model_copy(update=update)
     return _Counting(target, core, store, on_message).all(found)
-
-
-def _missing(error: DeviceError, name: str = ALL) -> dict[str, object]:
-    return {"missing": {name: error.message}, "advice": error.hint or ""}
 
 
 class _Counting:
@@ -83,11 +70,9 @@ class _Counting:
         return VariantEstimate(counted=counted, ratio=ratio)
 
     def _count(self, result: RowResult) -> CycleEstimate:
-        runtime = find_runtimes()[result.row.runtime]()
-        result.artifact.verify()  # cached, it was not read in this build yet
-        file = result.artifact.file(runtime.file)
-        port = runtime.describe(file).input
-        return estimate_file(runtime, file, port, self._core, self._store, self._on_message)
+        return estimate_artifact(
+            result.artifact, result.row.runtime, self._core, self._store, self._on_message
+        )
 
 
 def _told(ratio: Measurement | None) -> str:

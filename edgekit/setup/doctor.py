@@ -10,8 +10,9 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from edgekit import __version__
+from edgekit.cycle_model.tools import find_tools
 from edgekit.data.images import TRAIN_MARGIN
-from edgekit.errors import EdgekitError, InputError
+from edgekit.errors import DeviceError, EdgekitError, InputError
 from edgekit.pipeline.brought_weights import check_weights
 from edgekit.runtimes import find_runtimes
 from edgekit.setup.host import HostFacts, host_facts, host_remarks
@@ -46,6 +47,8 @@ class Diagnosis(BaseModel):
     """Why the recipe cannot be built here."""
     remedy: str | None
     """The command, or what else, that mends most."""
+    no_core_estimate: str | None
+    """What `edgekit estimate --target rpi5` lacks; None where nothing."""
     decoded_bytes: int | None
     """Of all of the recipe's images, once they are decoded."""
 
@@ -71,8 +74,17 @@ def diagnose(recipe: Recipe | None, store: Path) -> Diagnosis:
         remarks=host_remarks(host),
         faults=[fault.message for fault in faults],
         remedy=next((fault.hint for fault in faults if fault.hint), _shortest(targets)),
+        no_core_estimate=_no_core_estimate(),
         decoded_bytes=_decoded_bytes(recipe) if recipe and not faults else None,
     )
+
+
+def _no_core_estimate() -> str | None:
+    try:
+        find_tools()
+    except DeviceError as error:
+        return f"{error.message}; {error.hint}"
+    return None
 
 
 def _targets(recipe: Recipe | None) -> Iterator[TargetNeeds]:

@@ -64,7 +64,7 @@ def test_tiny_models_give_the_same_counts_twice(name: str, tmp_path: Path) -> No
     except DeviceError as error:
         pytest.skip(f"{error.message}; {error.hint}")
     runtime = find_runtimes()[name]()
-    layer = Layer(kind="conv", kernel=3, height=32, width=32, cin=32, cout=32)
+    layer = Layer(kind="conv", kernel=3, height=64, width=64, cin=32, cout=32)
     runtime.single_layer_model(layer, True, tmp_path)
     file = tmp_path / runtime.file
     port = runtime.describe(file).input
@@ -75,4 +75,4 @@ def test_tiny_models_give_the_same_counts_twice(name: str, tmp_path: Path) -> No
         # Every multiply-accumulate is done, at most sixteen by one instruction.
         assert work.by_class["multiply-accumulate"] >= layer.macs / 16
         again = count(Run(file, name, port.shape, port.dtype), core, print)
-        assert again.instructions == pytest.approx(work.instructions, rel=1e-3)
+        assert again.instructions == pytest.approx(work.instructions, rel=1e-4)

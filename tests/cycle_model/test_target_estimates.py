@@ -74,10 +74,10 @@ def test_a_build_says_once_what_is_missing(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_build_fetches_no_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEKIT_STORE", str(tmp_path))
-    monkeypatch.setattr("edgekit.report.core_estimates.find_tools", lambda: None)
+    monkeypatch.setattr("edgekit.pipeline.core_estimate.find_tools", lambda: None)
     found = estimates_of(target_of("rpi4"), Store(tmp_path), print)
     assert found
-    assert "edgekit estimate FOLDER --target rpi4 builds it, once" in found.lines[0]
+    assert "edgekit estimate MODEL --target rpi4 builds it, once" in found.lines[0]
 
 
 @pytest.mark.parametrize("name", ["x86-cpu", "zero2w", "intel-npu", "android"])

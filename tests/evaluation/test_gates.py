@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from edgekit.evaluation.gates import FIRST_TO_LAST, GateResult, Gates, GateVerdict, judge
 from edgekit.evidence import Evidence, Measurement
 
-LIMITS = [name for name in Gates.model_fields if name != "when_uncertain"]
+LIMITS = [name for name in Gates.model_fields if name not in ("when_uncertain", "evidence")]
 
 
 def figure(value: float, low: float | None = None, high: float | None = None) -> Measurement:
@@ -145,6 +145,17 @@ def test_few_images_speak_in_images_and_the_recipe_says_what_then(when: Any) -> 
 def test_one_side_that_fails_where_it_cannot_tell_is_enough() -> None:
     fails = Gates(max_size_mb=1, when_uncertain="fail")
     assert Gates().stricter(fails) == fails.stricter(Gates()) == fails
+
+
+@pytest.mark.parametrize(("high", "passed"), [(0.7, True), (0.9, False)])
+def test_the_whole_interval_of_an_estimate_must_hold(high: float, passed: bool) -> None:
+    gates = Gates(max_latency_ratio=0.8, evidence="estimated")
+    ratio = Measurement(
+        value=0.5, unit="ratio", evidence=Evidence.ESTIMATED, method="", low=0.4, high=high
+    )
+    (result,) = judge(gates, {"max_latency_ratio": ratio}, last=True)
+    assert result.passed is passed
+    assert Gates().stricter(gates) == gates.stricter(Gates()) == gates
 
 
 def test_a_result_of_an_older_report_has_its_verdict() -> None:

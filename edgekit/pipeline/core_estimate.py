@@ -1,0 +1,50 @@
+"""Latencies of a build's files on its target's core, from the instructions that they execute."""
+
+from __future__ import annotations
+
+from edgekit.cycle_model.boards import modelled_core
+from edgekit.cycle_model.counting import trees
+from edgekit.cycle_model.estimate import CycleEstimate, estimate_file
+from edgekit.cycle_model.tools import find_tools
+from edgekit.engine.artifact import Artifact
+from edgekit.engine.store import Store
+from edgekit.errors import DeviceError, Fault
+from edgekit.runtimes import find_runtimes
+from edgekit.spec.target import Target, machine_of
+from edgekit.transports.base import Listener, ignore
+from edgekit.transports.emulation.cpus import CpuName
+from edgekit.transports.emulation.tree import tree_path
+
+
+def core_of(target: Target) -> CpuName | None:
+    """The target's core; None where its time cannot be estimated."""
+    is_64_bit = machine_of(target.isa) in (None, "aarch64")
+    return modelled_core(target.cpu) if target.device == "CPU" and is_64_bit else None
+
+
+def need_counting(core: CpuName, target: Target) -> None:
+    """
+    Raises:
+        DeviceError: something is missing that a build does not fetch.
+    """
+    find_tools()
+    if not tree_path(core, trees()).exists():
+        raise DeviceError(
+            f"the arm64 tree of {core} is not built for the runtimes installed here",
+            hint=f"edgekit estimate MODEL --target {target.name} builds it, once",
+            fault=Fault.MISSING_PROGRAM,
+        )
+
+
+def estimate_artifact(
+    artifact: Artifact, runtime: str, core: CpuName, store: Store, on_message: Listener = ignore
+) -> CycleEstimate:
+    """
+    Raises:
+        DeviceError: it could not be run.
+        IntegrityError: a stored file is not what was stored.
+    """
+    reader = find_runtimes()[runtime]()
+    artifact.verify()  # cached, it was not read in this build yet
+    file = artifact.file(reader.file)
+    return estimate_file(reader, file, reader.describe(file).input, core, store, on_message)
