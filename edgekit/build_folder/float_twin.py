@@ -20,6 +20,7 @@ from edgekit.data.size import Size
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError
+from edgekit.inspection.summary import is_keras
 from edgekit.models.source import Triple
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
@@ -102,6 +103,18 @@ def locate(path: Path, store: Store, options: InspectOptions) -> Pair:
         images_from=source,
         rescaled=bool(RESCALES & {*_corrections(compressed)}),
     )
+
+
+def is_alone(path: Path, options: InspectOptions) -> bool:
+    """Whether it is a model file of no build, and nothing is named to compare it with."""
+    others = (options.float_file, options.images, options.mean, options.std)
+    is_model = path.suffix in _suffixes() or is_keras(path)
+    return path.is_file() and is_model and not of_a_build(path) and not any(others)
+
+
+def runtime_of(path: Path) -> Runtime | None:
+    """Whose file it is; None of a Keras file, which is nobody's."""
+    return None if is_keras(path) else _suffixes()[path.suffix]()
 
 
 def _original(path: Path, line: list[Artifact], store: Store) -> Artifact:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgekit.cli._devices import store_of
 from edgekit.cli._options import FILE, debug_option, json_option, store_option, triple
 from edgekit.cli._output import say, say_json, tell_unprevented
+
+if TYPE_CHECKING:
+    from edgekit.inspection.summary import ModelSummary
 
 
 @click.command()
@@ -35,19 +39,24 @@ from edgekit.cli._output import say, say_json, tell_unprevented
 def inspect(
     artifact: Path, store: Path | None, everything: bool, as_json: bool, **options: Any
 ) -> None:
-    """Compare a compressed model with its float original.
+    """Look into a model, and where its int8 goes wrong.
 
     \b
         edgekit inspect build/photos/rpi/litert
+        edgekit inspect model.onnx
 
-    ARTIFACT is build/<recipe>/<target>/<variant>, the model in it, or with --float any model file.
+    ARTIFACT is build/<recipe>/<target>/<variant>, the model in it, or with --float any model file;
+    without it what an ONNX, TensorFlow Lite, OpenVINO or Keras file holds is told.
     """
-    from edgekit.build_folder.float_twin import InspectOptions, locate
+    from edgekit.build_folder.float_twin import InspectOptions, is_alone, locate
     from edgekit.build_folder.inspected import inspect_pair
     from edgekit.cli.console import Console
     from edgekit.inspection.causes import find_causes
 
     tell_unprevented()
+    if is_alone(artifact, InspectOptions(**options)):
+        _describe(artifact, as_json)
+        return
     pair = locate(artifact, store_of(store), InspectOptions(**options))
     inspected = inspect_pair(pair)
     found, operators = inspected.inspection, inspected.operators
@@ -69,3 +78,39 @@ def inspect(
         "inspection": found.model_dump(mode="json", by_alias=True),
     }
     say_json(value)
+
+
+def _describe(path: Path, as_json: bool) -> None:
+    """What a file of no build holds."""
+    from edgekit.build_folder.float_twin import runtime_of
+    from edgekit.inspection.summary import summarise
+
+    found = summarise(path, runtime_of(path))
+    if as_json:
+        say_json(found)
+        return
+    for line in _summary(found):
+        say(line)
+    if found.format != "keras":
+        say("--float FLOAT_FILE and --images FOLDER compare it with its original", err=True)
+
+
+def _summary(found: ModelSummary) -> Iterator[str]:
+    of = "a Keras file" if found.format == "keras" else f"a file of {found.format}"
+    yield f"{found.file}: {of}, {_megabytes(found.bytes)}"
+    for what, ports in (("takes", found.inputs), ("gives", found.outputs)):
+        for port in ports:
+            codes = (
+                "" if port.scale is None else f", codes of {port.scale:.3g} from {port.zero_point}"
+            )
+            yield f"{what} {port.name}: {port.dtype} {list(port.shape)}{codes}"
+    kinds = ", ".join(f"{count} {kind}" for kind, count in found.operators.items())
+    yield f"{'layers' if found.format == 'keras' else 'operators'}: {kinds or 'none'}"
+    stored = (f"{_megabytes(size)} {kind}" for kind, size in found.weights.items())
+    yield f"weights: {', '.join(stored) or 'none'}"
+    if found.macs is not None:
+        yield f"work: {found.macs / 1e6:.1f} million multiply-accumulates for one image"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.2f} MB"

@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,34 @@ def entries(config: Any) -> Iterator[dict[str, Any]]:
             yield here
         if isinstance(here, dict | list):
             waiting += reversed([*(here.values() if isinstance(here, dict) else here)])
+
+
+def layer_kinds(config: Any) -> Iterator[str]:
+    """The classes of the layers, those inside other models too."""
+    for entry in entries(config):
+        layers = entry.get("layers")
+        for layer in layers if isinstance(layers, list) else ():
+            if isinstance(layer, dict) and isinstance(layer.get("class_name"), str):
+                yield layer["class_name"]
+
+
+def stored_weights(path: Path) -> Counter[str]:
+    """Bytes of the weights in a file that `read` takes, by their type; an optimizer's are none."""
+    h5py, sizes = _h5py(), Counter[str]()
+
+    def look(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
+            sizes[str(item.dtype)] += item.nbytes
+
+    if path.suffix.lower() != ".keras":
+        with h5py.File(path) as file:
+            file.visititems(look)
+        return sizes
+    with zipfile.ZipFile(path) as archive:
+        if WEIGHTS in archive.namelist():
+            with archive.open(WEIGHTS) as stream, h5py.File(stream) as file:
+                file.visititems(look)
+    return sizes
 
 
 def refuse_code(config: Any, path: Path) -> None:
