@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -41,7 +42,7 @@ def summarise(path: Path, runtime: Reader | None) -> ModelSummary:
     Raises:
         InputError, WeightsError: it cannot be read, or takes more than an image.
     """
-    whole = {"file": str(path), "bytes": path.stat().st_size}
+    whole: dict[str, Any] = {"file": str(path), "bytes": path.stat().st_size}
     if runtime is None:
         return _of_keras(path, whole)
     try:
@@ -67,7 +68,7 @@ def is_keras(path: Path) -> bool:
     return FORMATS.get(path.suffix.lower()) == "keras"
 
 
-def _of_keras(path: Path, whole: dict[str, str | int]) -> ModelSummary:
+def _of_keras(path: Path, whole: dict[str, Any]) -> ModelSummary:
     config = _keras_config.read(path)
     shape = [side if isinstance(side, int) else -1 for side in keras_shape(config)]
     return ModelSummary.model_validate(

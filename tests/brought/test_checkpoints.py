@@ -27,6 +27,7 @@ from edgekit.data.size import Size
 from edgekit.errors import EdgekitError, WeightsError
 from edgekit.models._hub import cannot_be_had
 from edgekit.models.checkpoint import read_state
+from edgekit.models.model_file import read_model
 from edgekit.models.source import ModelSource
 from edgekit.models.timm_models import create, load
 from tests.brought import brought
@@ -300,6 +301,21 @@ class Settings:
 def test_objects_beside_the_weights_do_not_matter(beside: object, raw: State) -> None:
     torch.save({"state_dict": raw, "args": beside}, "w.pth.tar")
     assert same(loaded("w.pth.tar")[0], raw)
+
+
+@brought(
+    "Checkpoints",
+    "A checkpoint of timm's train.py, given to init",
+    "read: image size, crop, filter, mean and std of its args, or timm's for the architecture",
+)
+def test_arguments_of_timms_training(raw: State) -> None:
+    none = dict.fromkeys(("img_size", "input_size", "crop_pct", "mean", "std", "interpolation"))
+    args = argparse.Namespace(**none | {"img_size": 96, "interpolation": "nearest"})
+    torch.save({"arch": ARCH, "state_dict": raw, "args": args}, "w.pth.tar")
+    found = read_model(Path("w.pth.tar"))
+    assert found.size == Size.square(96)
+    assert found.trained
+    assert found.trained.interpolation == "nearest"
 
 
 @brought("Checkpoints", "Weights of PyTorch before 0.4.1, without num_batches_tracked", "read")

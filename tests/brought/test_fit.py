@@ -120,6 +120,24 @@ def test_squashed_pictures_are_served_as_in_training(folder: Path) -> None:
 
 @brought(
     "Images and folders",
+    "Pictures for a model that Keras' image_dataset_from_directory or OpenCV resized for",
+    "read: `interpolation: bilinear_no_antialias`, within one of 255 of tf.image.resize",
+)
+def test_pictures_resized_as_keras_does(folder: Path) -> None:
+    import tensorflow as tf
+
+    save_model(folder / "model.onnx", ends_of(32, 32))
+    assert build(folder, fit="squash, interpolation: bilinear_no_antialias")[0] == 0
+    how = found(folder, "onnxruntime/manifest.json")["preprocessing"]
+    assert how["interpolation"] == "bilinear_no_antialias"
+    golden = np.load(folder / "build/recipe/board/onnxruntime/golden_input.npy")[0]
+    pictures = [np.asarray(Image.open(path)) for path in folder.glob("images/val/*/*.png")]
+    theirs = [tf.image.resize(p, (32, 32), "bilinear", antialias=False) for p in pictures]
+    assert min(np.abs(golden - their.numpy()).max() for their in theirs) <= 1
+
+
+@brought(
+    "Images and folders",
     "Wide pictures that the model takes padded with black",
     "read: `fit: pad`",
 )
