@@ -58,6 +58,7 @@ class TargetEstimates(BaseModel):
         found = [f"{where}: {name}: {one}" for name, one in self.variants.items()]
         for name, reason in self.missing.items():
             advice = f" ({self.advice})" if self.advice else ""
-            found.append(f"{where}: {f'{name}: ' if name else ''}nothing: {reason}{advice}")
+            what = f"{name}: nothing" if name else "nothing, nor whether the runtimes load there"
+            found.append(f"{where}: {what}: {reason}{advice}")
         apart = "The host and the estimate disagree, and no board was asked: "
         return found + [apart + line for line in self.disagreements]

@@ -14,7 +14,7 @@ from edgekit.errors import InputError
 from edgekit.evaluation.choose import Choose
 from edgekit.evaluation.gates import Gates
 from edgekit.evaluation.measure import device_is_here
-from edgekit.pipeline.core_estimate import core_of, need_counting
+from edgekit.pipeline.core_estimate import core_of, need_counting, refuse_dying
 from edgekit.pipeline.draft import Draft
 from edgekit.pipeline.rows import Row
 from edgekit.pipeline.variant_steps import VariantSteps
@@ -202,8 +202,16 @@ def _why_not(
 ) -> str | None:
     """Why a recipe cannot have a variant; what else is wrong with a required one is raised."""
     why = why_incompatible(recipe.model, variant)
-    if why or variant.name in target.runtimes:
+    if why:
         return why
+    try:
+        refuse_dying(find_runtimes()[variant.runtime](), target)
+    except InputError as error:
+        if variant.name in target.runtimes:
+            raise
+        return error.message
+    if variant.name in target.runtimes:
+        return None
     return _lacking_stage(variant, stages) or _refused_settings(variant, stages)
 
 

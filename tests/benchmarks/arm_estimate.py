@@ -135,9 +135,9 @@ def _convert(model: str, path: Path) -> None:
         "mobilenet_v3_large": tf.keras.applications.MobileNetV3Large,
         "mobilenet_v3_small": tf.keras.applications.MobileNetV3Small,
     }
-    converter = tf.lite.TFLiteConverter.from_keras_model(
-        known[model.removesuffix("_int8")](weights=None)
-    )
+    image = tf.keras.Input(batch_shape=(1, 224, 224, 3))
+    network = known[model.removesuffix("_int8")](weights=None, input_tensor=image)
+    converter = tf.lite.TFLiteConverter.from_keras_model(network)
     if model.endswith("_int8"):
         source = np.random.default_rng(0)
         images = [source.standard_normal((1, 224, 224, 3)).astype("float32") for _ in range(3)]

@@ -1,0 +1,52 @@
+"""Whether a runtime's arm64 wheel loads on an emulated core: some end in SIGILL as they start.
+
+ONNX Runtime 1.21.0, for one, uses instructions at import that the Cortex-A53 and A72 do not have.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from edgekit.engine.artifact import digest_of
+from edgekit.engine.atomic import write_atomically
+from edgekit.errors import ending, storage_errors
+from edgekit.transports.emulation.cpus import CpuName
+from edgekit.transports.emulation.tree import tree_path
+
+LONGEST = 300
+"""Seconds that an import may take under qemu."""
+
+
+def import_fault(core: CpuName, module: str, root: Path) -> str | None:
+    """How the import of a module ends on a core, as `signal SIGILL`; None where it loads. What was
+    found is kept by the tree, whose name says its wheels' versions.
+
+    Args:
+        root: the folder of all trees; the core's is there.
+
+    Raises:
+        StorageError: the result cannot be kept.
+    """
+    tree = tree_path(core, root)
+    path = root / "imports" / f"{digest_of([tree.name, module])[:32]}.json"
+    try:
+        kept: str | None = json.loads(path.read_text(encoding="utf-8"))["fault"]
+    except (OSError, ValueError, KeyError, TypeError):
+        kept = _try(tree, module)
+        with storage_errors(root):
+            write_atomically(path, json.dumps({"fault": kept, "tree": tree.name}))
+    return kept
+
+
+def _try(tree: Path, module: str) -> str | None:
+    command = [str(tree / "commands" / "python3"), "-c", f"import {module}"]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LONGEST
+        )
+    except subprocess.TimeoutExpired:
+        return f"no end within {LONGEST} seconds"
+    # A library that is missing is no fault of the core's: an exception is exit code 1.
+    return ending(done.returncode) if done.returncode not in (0, 1) else None
