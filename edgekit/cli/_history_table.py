@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from edgekit.cli._terminal import Terminal
+from edgekit.history.entry import Figure
 from edgekit.history.trend import Trend, TrendRow
 from edgekit.report.figures import interval
 
@@ -36,17 +37,23 @@ def _table(trend: Trend) -> Table:
         table.add_column(heading, justify="right", overflow="fold")
     table.add_column("verdict", no_wrap=True)
     table.add_column("latency ratio", justify="right", overflow="fold")
+    if _on_device(trend):
+        table.add_column("median ms", justify="right", overflow="fold")
     table.add_column("MB", justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     for number, row in enumerate(trend.rows, 1 + trend.older):
-        table.add_row(str(number), *_cells(row))
+        table.add_row(str(number), *_cells(row, _on_device(trend)))
     return table
 
 
-def _cells(row: TrendRow) -> tuple[str, ...]:
+def _on_device(trend: Trend) -> bool:
+    return any(row.entry.median for row in trend.rows)
+
+
+def _cells(row: TrendRow, on_device: bool) -> tuple[str, ...]:
     entry, before = row.entry, row.before
     top1, ratio = entry.top1, entry.latency_ratio
-    shown = f"{interval(ratio, 2)} {ratio.evidence}" if ratio else f"— ({entry.no_ratio})"
+    shown = _with_evidence(ratio) if ratio else f"— ({entry.no_ratio})"
     return (
         entry.recorded[:FULL_DAY].replace("T", " "),
         str(entry.commit) if entry.commit else "",
@@ -55,9 +62,14 @@ def _cells(row: TrendRow) -> tuple[str, ...]:
         interval(before.change.drop) if before and before.change else "" if not before else "—",
         before.verdict if before else "",
         shown,
+        *([_with_evidence(entry.median)] if on_device else []),
         f"{entry.size.value:.2f}",
         entry.status,
     )
+
+
+def _with_evidence(figure: Figure | None) -> str:
+    return f"{interval(figure, 2)} {figure.evidence}" if figure else "—"
 
 
 def _notes(trend: Trend) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgekit.build_folder.report import Report, RowRecord
+from edgekit.build_folder.report import OnDeviceRecord, Report, RowRecord
 from edgekit.devices.bench.report import DeviceReport, SliceAnswers
 from edgekit.evaluation.metrics import measurement
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Validity
@@ -16,7 +16,7 @@ from edgekit.history.commit import Commit
 
 IS_FLOAT = "it is the float model"
 NOT_TIMED = "it was not timed against the float model"
-Ratio = Measurement | InvalidMeasurement
+Figure = Measurement | InvalidMeasurement
 
 
 class Entry(BaseModel):
@@ -48,10 +48,12 @@ class Entry(BaseModel):
     report: str
     """Where the report was written; a later build may have written another there."""
     top1: Measurement | None
-    latency_ratio: Ratio | None
+    latency_ratio: Figure | None
     """Against the float model."""
     no_ratio: str
     """Why there is none; empty where there is."""
+    median: Figure | None = None
+    """Milliseconds on the device; None where none ran it."""
     size: Measurement
 
     @property
@@ -78,8 +80,9 @@ def of_build(report: Report, path: str, commit: Commit | None) -> Recorded:
         path: of report.json.
     """
     row = _row(report)
-    ratio = _ratio(row)
     device = row.on_device
+    invalid = _invalid(device)
+    ratio = _unless(invalid, device.ratio) if device else row.validation.latency.ratio
     entry = Entry(
         **_now(),
         kind="build",
@@ -98,6 +101,7 @@ def of_build(report: Report, path: str, commit: Commit | None) -> Recorded:
         top1=row.validation.top1,
         latency_ratio=ratio,
         no_ratio="" if ratio else IS_FLOAT if row.baseline else NOT_TIMED,
+        median=_unless(invalid, device.median) if device else row.validation.latency.median,
         size=row.validation.size,
     )
     return Recorded(entry, _answers(report, row), tuple({row.artifact for row in report.rows}))
@@ -110,9 +114,7 @@ def of_device_report(report: DeviceReport, path: str, build: Entry | None) -> Re
         build: that the model came from, where it is known.
     """
     subject, found, invalid = report.artifact, report.correctness, report.invalid()
-    ratio: Ratio | None = report.ratio
-    if report.ratio and invalid:
-        ratio = InvalidMeasurement.of(report.ratio, invalid)
+    ratio = _unless(invalid, report.ratio)
     entry = Entry(
         **_now(),
         kind="device report",
@@ -131,6 +133,7 @@ def of_device_report(report: DeviceReport, path: str, build: Entry | None) -> Re
         top1=None if invalid else found.top1,
         latency_ratio=ratio,
         no_ratio="" if ratio else report.not_available.get("ratio", NOT_TIMED),
+        median=_unless(invalid, report.median),
         size=measurement(subject.bytes / 1e6, "MB", Evidence.MEASURED, "bytes of the model file"),
     )
     return Recorded(entry, None if invalid else found.answers)
@@ -146,14 +149,14 @@ def _row(report: Report) -> RowRecord:
     return (last or report.rows)[-1]
 
 
-def _ratio(row: RowRecord) -> Ratio | None:
-    device = row.on_device
-    if device is None:
-        return row.validation.latency.ratio
-    if device.ratio and device.validity is Validity.INVALID:
-        why = "; ".join(r.words for r in device.reasons if r.validity is Validity.INVALID)
-        return InvalidMeasurement.of(device.ratio, why)
-    return device.ratio
+def _invalid(device: OnDeviceRecord | None) -> str:
+    """What makes a row's run on a device no result."""
+    reasons = device.reasons if device else []
+    return "; ".join(r.words for r in reasons if r.validity is Validity.INVALID)
+
+
+def _unless(invalid: str, figure: Measurement | None) -> Figure | None:
+    return InvalidMeasurement.of(figure, invalid) if figure and invalid else figure
 
 
 def _answers(report: Report, row: RowRecord) -> SliceAnswers | None:

@@ -11,7 +11,7 @@ from typing import Any
 from edgekit import packages
 from edgekit.errors import InputError
 from edgekit.evidence import InvalidMeasurement, Measurement
-from edgekit.history.entry import Entry
+from edgekit.history.entry import Entry, Figure
 
 ID = "edgekit.id"
 """The tag that a row is known by, so that it is sent once."""
@@ -110,14 +110,15 @@ def _name(entry: Entry) -> str:
 
 def _metrics(entry: Entry) -> Iterator[tuple[str, float]]:
     """What is no valid figure is none of them."""
-    figures = {
-        "top1": entry.top1, "latency_ratio": entry.latency_ratio, "size_mb": entry.size,
-    }  # fmt: skip
-    for name, figure in figures.items():
+    for name, figure in {**_figures(entry), "size_mb": entry.size}.items():
         if isinstance(figure, Measurement):
             ends = {f"{name}_low": figure.low, f"{name}_high": figure.high}
             yield name, figure.value
             yield from ((end, value) for end, value in ends.items() if value is not None)
+
+
+def _figures(entry: Entry) -> dict[str, Figure | None]:
+    return {"top1": entry.top1, "latency_ratio": entry.latency_ratio, "median_ms": entry.median}
 
 
 def _parameters(entry: Entry) -> Iterator[tuple[str, str]]:
@@ -130,7 +131,7 @@ def _tags(entry: Entry) -> Iterator[tuple[str, str]]:
     yield "edgekit.version", entry.edgekit
     yield "edgekit.verdict", entry.status
     yield "edgekit.report", entry.report
-    for name, figure in (("top1", entry.top1), ("latency_ratio", entry.latency_ratio)):
+    for name, figure in _figures(entry).items():
         if figure:
             yield f"{name}.evidence", figure.evidence
             yield f"{name}.method", figure.method

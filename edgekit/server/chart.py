@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgekit.evidence import InvalidMeasurement, Measurement
+from edgekit.evidence import Measurement
+from edgekit.history.entry import Figure
 from edgekit.history.trend import Trend
 
 WIDTH, HEIGHT, MARGIN = 320, 120, 10
@@ -50,9 +51,10 @@ def charts_of(trend: Trend) -> list[Chart]:
         return []
     entries = [row.entry for row in trend.rows]
     numbers = range(1 + trend.older, 1 + trend.older + len(entries))
-    columns: dict[str, tuple[list[Measurement | InvalidMeasurement | None], int]] = {
+    columns: dict[str, tuple[list[Figure | None], int]] = {
         "top-1 %": ([entry.top1 for entry in entries], 1),
         "latency ratio": ([entry.latency_ratio for entry in entries], 2),
+        "median ms": ([entry.median for entry in entries], 2),
         "MB": ([entry.size for entry in entries], 2),
     }
     return [
@@ -64,7 +66,7 @@ def charts_of(trend: Trend) -> list[Chart]:
 
 def _chart(
     title: str,
-    rows: Sequence[tuple[int, Measurement | InvalidMeasurement | None]],
+    rows: Sequence[tuple[int, Figure | None]],
     digits: int,
 ) -> Chart:
     known = [(i, n, f) for i, (n, f) in enumerate(rows) if isinstance(f, Measurement)]

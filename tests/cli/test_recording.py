@@ -110,6 +110,10 @@ def test_what_is_imported_is_recorded(tmp_path: Path) -> None:
     entry = trend["rows"][0]["entry"]
     assert Path(entry["report"]).is_file()
     assert entry["latency_ratio"]["evidence"] == "measured"
+    assert entry["median"]["value"] == pytest.approx(10.01)
+    told = history(tmp_path).stdout
+    assert "median ms" in told
+    assert "10.01" in told
 
 
 def test_a_history_that_cannot_be_written_costs_no_report(tmp_path: Path) -> None:

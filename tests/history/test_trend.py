@@ -91,6 +91,8 @@ def test_runs_on_a_device_are_a_trend_of_their_own(tmp_path: Path) -> None:
     first, second = (row.entry for row in trend.rows)
     assert isinstance(first.latency_ratio, Measurement)
     assert isinstance(second.latency_ratio, InvalidMeasurement)
+    assert first.median == good.median
+    assert isinstance(second.median, InvalidMeasurement)
     assert (first.status, second.status, second.top1) == ("ok", "invalid", None)
     assert trend.rows[1].before
     assert trend.rows[1].before.verdict is Verdict.CANNOT_TELL

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edgekit.comparison.locate import read_device_report
+from edgekit.history.recording import record_device_report
 from edgekit.server.hosts import is_loopback, names_of
 from tests.server.samples import NASTY, write_all
 
@@ -95,7 +97,20 @@ def test_the_trend_comes_from_the_history(client: TestClient) -> None:
     assert "cannot tell" in page
     assert page.count("<polyline") == 3
     assert "012345678" in page
+    assert "median ms" not in page
     assert "Nothing of it is recorded" in client.get("/trend?recipe=other").text
+
+
+def test_a_device_tells_milliseconds(tmp_path: Path) -> None:
+    folder = write_all(tmp_path)
+    for name in ("good", "drifted"):
+        path = folder / "devices/pi5" / name / "device-report.json"
+        record_device_report(tmp_path / "store", read_device_report(path), path)
+    client = client_of(folder)
+    page = client.get("/trend").text
+    assert page.count('data-label="median ms"') == 2
+    assert re.search(r'data-label="median ms">10\.\d\d', page)
+    assert re.search(r'data-label="median ms">—', page)
 
 
 @pytest.mark.parametrize(
