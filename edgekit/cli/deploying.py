@@ -58,7 +58,8 @@ def bundle(artifact: Path, out: Path, force: bool, store: Path | None, **options
         if not made.info.labelled:
             on_stderr(
                 "without labelled images no accuracy is measured on the device, only whether its "
-                f"scores are this machine's: {made.info.input_source}"
+                f"scores are this machine's: {made.info.input_source}; --images with a folder for "
+                "each class labels them"
             )
     if out.suffix != ".tar":
         script = shlex.quote(f"{out.name}/run.sh")

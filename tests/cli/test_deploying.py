@@ -53,7 +53,7 @@ def test_a_bundle_of_random_inputs_says_so(folder: Path) -> None:
         "For any processor with Python, numpy and onnxruntime, which are not in it" in done.stdout
     )
     assert "no accuracy is measured on the device" in done.stderr
-    assert "--images" not in done.stderr  # which have no labels either
+    assert "--images with a folder for each class labels them" in done.stderr
 
 
 def test_a_bundle_that_is_there_is_not_overwritten(folder: Path) -> None:

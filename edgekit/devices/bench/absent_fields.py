@@ -8,6 +8,10 @@ from edgekit.devices.bench.report import DeviceReport
 from edgekit.evidence import Evidence
 
 EMULATED = "an emulator's wall time says nothing about a processor"
+UNLABELLED = (
+    "no labelled images: name a build's folder, a bundle with its slice, or --images with a folder "
+    "for each class"
+)
 REASONS = {
     "device.emulator": "no emulator: the device runs by itself",
     "device.board": "the device has no /proc/device-tree/model and no DMI name",
@@ -29,9 +33,9 @@ REASONS = {
     "artifact.lineage": "a file from elsewhere",
     "correctness.golden": "no golden scores come with the file",
     "correctness.agreement": "no scores of the host to compare with",
-    "correctness.top1": "no labelled images: name a build's folder or a bundle with its slice",
-    "correctness.host_top1": "no labelled images: name a build's folder or a bundle with its slice",
-    "correctness.change": "no labelled images: name a build's folder or a bundle with its slice",
+    "correctness.top1": UNLABELLED,
+    "correctness.host_top1": UNLABELLED,
+    "correctness.change": UNLABELLED,
     "correctness.answers": "no labelled images, or two of the same pixels",
 }
 STATE_REASONS = {
