@@ -260,9 +260,7 @@ def _how_sure(report: Report, row: RowRecord) -> Reply:
     question, change = "How sure is that?", row.validation.change
     if report.status is Status.UNTRAINED:
         return Reply(question, "Nothing can be concluded.")
-    doubts = [f"{len(report.uncertain)} gates open"] if report.uncertain else []
-    if row.validation.latency.disturbed:
-        doubts.append("latency was disturbed by other jobs")
+    doubts = ["other jobs disturbed the latency"] if row.validation.latency.disturbed else []
     if change is None:
         return Reply(question, "Float itself: there is no loss to judge.", "; ".join(doubts))
     drop = change.drop
