@@ -9,11 +9,12 @@ from typing import Any, cast
 import pytest
 
 from edgekit.cycle_model.cycles import Cycles
-from edgekit.cycle_model.estimate import estimated
+from edgekit.cycle_model.estimate import CycleEstimate, estimated
 from edgekit.cycle_model.target_estimates import TargetEstimates, VariantEstimate
 from edgekit.engine.store import Store
+from edgekit.errors import DeviceError
 from edgekit.evidence import Evidence, Measurement
-from edgekit.pipeline.run import TargetResult
+from edgekit.pipeline.run import RowResult, TargetResult
 from edgekit.report.core_estimates import estimates_of
 from edgekit.spec.target import load_target
 
@@ -78,6 +79,49 @@ def test_a_build_fetches_no_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     found = estimates_of(target_of("rpi4"), Store(tmp_path), print)
     assert found
     assert "edgekit estimate MODEL --target rpi4 builds it, once" in found.lines[0]
+
+
+def row(variant: str, stage: str, ratio: float, cost: float) -> RowResult:
+    """Of a file whose name says its cycles, in float's."""
+    artifact = SimpleNamespace(cost=cost, verify=lambda: None)
+    place = SimpleNamespace(
+        runtime=variant, variant=variant, stage=stage, baseline=stage == "float",
+        last=stage == "export",
+    )  # fmt: skip
+    validation = SimpleNamespace(latency=SimpleNamespace(ratio=host(ratio)))
+    return cast(RowResult, SimpleNamespace(row=place, artifact=artifact, validation=validation))
+
+
+def test_each_variant_is_held_against_its_own_float_and_against_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counted(artifact: Any, runtime: str, core: str, store: Store, say: Any) -> CycleEstimate:
+        if artifact.cost < 0:
+            raise DeviceError("it died")
+        return estimated(cycles(2.4e7 * artifact.cost), runtime)
+
+    place = "edgekit.report.core_estimates"
+    monkeypatch.setattr(f"{place}.estimate_artifact", counted)
+    monkeypatch.setattr(f"{place}.need_counting", lambda core, target: None)
+    target = target_of("rpi5")
+    target.rows += [
+        row("litert", "float", 1, 1), row("litert", "export", 0.5, 0.5),
+        row("onnxruntime", "float", 1, 1), row("onnxruntime", "export", 0.2, 0.9),
+        row("openvino", "export", 1, 1),
+    ]  # fmt: skip
+    found = estimates_of(target, Store(tmp_path), print)
+    assert found
+    ratios = {name: one.ratio.value for name, one in found.variants.items() if one.ratio}
+    assert ratios == pytest.approx({"litert": 0.5, "onnxruntime": 0.9}, rel=1e-3)
+    assert found.missing == {"openvino": "openvino is not emulated"}
+    (apart,) = found.disagreements
+    assert apart.startswith(
+        "onnxruntime: 0.20 (0.20 to 0.20) times the latency of float here, 0.90"
+    )
+    target.rows += [row("litert", "export", 0.5, -1)]
+    again = estimates_of(target, Store(tmp_path), print)
+    assert again
+    assert again.missing["litert"] == "it died"
 
 
 @pytest.mark.parametrize("name", ["x86-cpu", "zero2w", "intel-npu", "android"])
