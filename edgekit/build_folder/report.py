@@ -29,6 +29,7 @@ from edgekit.evidence import (
 )
 from edgekit.models.pruned import Pruned
 from edgekit.models.training_curve import TrainingCurve
+from edgekit.notebook import HasPage
 from edgekit.runtimes.contract.compiled_metadata import (
     Audit,
     FloatByTime,
@@ -132,7 +133,7 @@ class DataRecord(BaseModel):
     """What is odd about the images and stopped nothing, as `plan` told it."""
 
 
-class Report(BaseModel):
+class Report(BaseModel, HasPage):
     """One target of one build. `status` is untrained where its float model is no better than
     guessing, and broken if a gate stopped it."""
 

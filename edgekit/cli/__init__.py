@@ -38,7 +38,7 @@ EXAMPLES = {
     "out": "e.g. --out bundles/model for a folder, --out model.tar for one file",
     "device": NAMED,
     "devices": NAMED,
-    "targets": "e.g. --target rpi5; --target all for every target",
+    "target": "e.g. --target rpi5; --target all for every target",
 }
 """What to write for an option that is missing."""
 

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from edgekit.cli._options import FILE, triple
 from edgekit.cli._output import say
-from edgekit.errors import STORE, STORE_VARIABLE, InputError, make_folder
-
-if TYPE_CHECKING:
-    from edgekit.devices.bundle.bundle import Bundle
-    from edgekit.devices.bundle.options import BundleOptions
-    from edgekit.engine.store import Store
-    from edgekit.transports.base import Transport
+from edgekit.errors import InputError
 
 device_option = click.option(
     "--device", "devices", multiple=True, required=True, help="A name in the inventory."
@@ -84,50 +76,5 @@ def measuring(command: Callable[..., None]) -> Callable[..., None]:
     )
 
 
-def bundle_options(strict: bool = False, sustained: float = 0.0, **options: Any) -> BundleOptions:
-    from edgekit.devices.bundle.options import BundleOptions
-    from edgekit.devices.bundle.protocol import STRICT, Protocol
-
-    protocol = STRICT if strict else Protocol()
-    return BundleOptions(protocol.model_copy(update={"sustained_seconds": sustained}), **options)
-
-
 def on_stderr(message: str) -> None:
     say(message, err=True)
-
-
-def tell_untrained(bundle: Bundle) -> None:
-    """A word on a model whose build was untrained; a file from elsewhere has no manifest."""
-    from edgekit.build_folder.reading import read_manifest
-
-    with suppress(InputError):  # another version's: the model is used all the same
-        manifest = read_manifest(bundle.folder)
-        if getattr(manifest, "verdict", None) == "untrained":
-            on_stderr(
-                f"{bundle.info.subject.file} is untrained: its float model was no better than "
-                "always naming the commonest class"
-            )
-
-
-def store_of(store: Path | None) -> Store:
-    """
-    Raises:
-        StorageError: there is no such folder, and none can be made.
-    """
-    from edgekit.engine.store import Store, default_store
-
-    root = store or default_store()
-    make_folder(root, STORE if store else STORE_VARIABLE)
-    return Store(root)
-
-
-def transports_of(names: tuple[str, ...]) -> dict[str, Transport]:
-    """
-    Raises:
-        InputError: a device is not in the inventory, or named twice.
-    """
-    from edgekit.devices.inventory import find_device
-
-    if len(set(names)) < len(names):
-        raise InputError("--device: a device is named twice")
-    return {name: find_device(name) for name in names}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from edgekit.build_folder.float_twin import Pair
+from edgekit.api.results import InspectReport
 from edgekit.inspection.layerwise import MIN_SHARE_THROUGH, Inspection, TensorReport
 
 NO_RECIPE = (
@@ -17,8 +17,9 @@ MIN_NOISE_SHARE = 0.02
 """A tensor is shown that loses as much, or at which this share of the noise arose."""
 
 
-def inspection_table(pair: Pair, found: Inspection, everything: bool) -> Table:
-    table = Table(title=f"{pair.path} against {pair.float_path.name}")
+def inspection_table(report: InspectReport, everything: bool) -> Table:
+    found = report.inspection
+    table = Table(title=f"{report.file} against {report.float_file.name}")
     table.add_column("operator", overflow="fold", min_width=28)
     table.add_column("kind", no_wrap=True)
     for heading in ("dB", "lost", "codes dB", "noise %", "clipped %", "dead", "float", "codes"):

@@ -50,14 +50,6 @@ def say_json(value: Any) -> None:
     say(json.dumps(plain, indent=1))
 
 
-def tell_unprevented() -> None:
-    """What this machine cannot keep a model file from; nothing where it can."""
-    from edgekit.engine.confinement import unprevented
-
-    if words := unprevented():
-        say(words, err=True)
-
-
 @contextlib.contextmanager
 def output_errors(stream: TextIO) -> Iterator[None]:
     """

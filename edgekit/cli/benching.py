@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from edgekit.cli._devices import (
-    binary_option,
-    bundle_options,
-    measuring,
-    store_of,
-    tell_untrained,
-    transports_of,
-)
+from edgekit.cli._devices import binary_option, measuring
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
-from edgekit.cli._output import say, say_json, tell_unprevented
-from edgekit.errors import DeviceError, InputError, need_folder, storage_errors
+from edgekit.cli._output import say, say_json
 
 if TYPE_CHECKING:
+    from edgekit.api.results import BenchResult
     from edgekit.devices.bench.report import DeviceReport
 
 out_option = click.option("--out", type=FILE, default=None, help="Where the report goes.")
@@ -46,7 +39,7 @@ def bench(
     artifact: Path,
     device: str,
     binary: Path | None,
-    engine: str,
+    engine: Literal["CPU", "GPU", "NPU"],
     out: Path | None,
     store: Path | None,
     as_json: bool,
@@ -59,34 +52,21 @@ def bench(
 
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, a bundle or any model file.
     """
+    from edgekit.api import bench as run
     from edgekit.cli.console import Console
-    from edgekit.devices.bench.bench import bench as run
-    from edgekit.devices.bench.benchmark_model import Benchmark
-    from edgekit.devices.bench.phone_bench import bench_phone
-    from edgekit.devices.bundle.make import bundle_of
-    from edgekit.devices.device import Device
 
-    if binary is None and engine != "CPU":
-        raise InputError(
-            f"--engine {engine}: a phone's {engine} is measured by its benchmark_model",
-            hint="name the binary: --benchmark-binary FILE",
+    with Console(quiet=as_json) as console:
+        found = run(
+            artifact,
+            device,
+            benchmark_binary=binary,
+            engine=engine,
+            out=out,
+            store=store,
+            observer=console,
+            **options,
         )
-    tool = Benchmark.model_validate({"binary": binary, "engine": engine}) if binary else None
-    if out:
-        need_folder(out, "--out")
-    transport = transports_of((device,))[device]
-    tell_unprevented()
-    made_with, cache = bundle_options(**options), store_of(store)
-    with Console(quiet=as_json) as console, bundle_of(artifact, cache, made_with) as made:
-        tell_untrained(made)
-        with Device(device, transport) as opened:
-            report = (
-                bench_phone(made, opened, tool, console.working)
-                if tool
-                else run(made, opened, console.working)
-            )
-        folder = out or Path("build/devices") / device / made.info.name
-        _report(report, folder, cache.root, as_json)
+    _report(found, as_json)
 
 
 @click.command(name="import")
@@ -110,39 +90,27 @@ def import_(
     \b
         edgekit import result.json --bundle bundle.tar
     """
-    from edgekit.devices.bench.bench import import_result
-    from edgekit.engine.store import default_store
+    from edgekit.api import import_result
+    from edgekit.cli._progress import OnStderr
 
-    if out:
-        need_folder(out, "--out")
-    report = import_result(result, bundle_path, device)
-    folder = Path("build/devices") / report.device.name / Path(report.artifact.file).stem
-    _report(report, out or folder, store or default_store(), as_json)
+    found = import_result(
+        result, bundle=bundle_path, device=device, out=out, store=store, observer=OnStderr()
+    )
+    _report(found, as_json)
 
 
-def _report(report: DeviceReport, folder: Path, store: Path, as_json: bool) -> None:
+def _report(found: BenchResult, as_json: bool) -> None:
     """
     Raises:
         DeviceError: the run is no result.
     """
-    from edgekit.history.recording import record_device_report
-    from edgekit.report.device import write_device_report
-
-    with storage_errors(folder, "--out"):
-        page = write_device_report(report, folder)
-    if not_recorded := record_device_report(store, report, page.with_suffix(".json")):
-        say(not_recorded, err=True)
     if as_json:
-        say_json(report)
+        say_json(found.report)
     else:
-        for line in _lines(report):
+        for line in _lines(found.report):
             say(line)
-        say(f"Report: {page}")
-    if report.invalid():
-        raise DeviceError(
-            f"the run on {report.device.name} is no result: {report.invalid()}",
-            hint=f"see {page}; fix the cause and measure again",
-        )
+        say(f"Report: {found.page}")
+    found.check()
 
 
 def _lines(report: DeviceReport) -> Iterator[str]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from edgekit.cli._options import FILE, debug_option, json_option
-from edgekit.cli._output import say, say_json, tell_unprevented
+from edgekit.cli._output import say, say_json
 from edgekit.engine.atomic import write_atomically
-from edgekit.errors import GateBroken, InputError, make_folder, storage_errors
+from edgekit.errors import GateBroken, make_folder, storage_errors
 
 if TYPE_CHECKING:
     from edgekit.comparison.record import CompareReport
@@ -48,22 +48,19 @@ def compare(
     B, and any more, against A: accuracy on the same images, latency, what differs.
     Each is build/<recipe>/<target>, one of its variants, the model in one, or a device report.
     """
+    from edgekit.api import compare as run
     from edgekit.cli._compare_tables import show_comparison
     from edgekit.cli.console import Console
-    from edgekit.comparison.compare import compare as run
-    from edgekit.comparison.locate import locate
     from edgekit.report.render import render_compare
 
-    if not others and not everything:
-        raise InputError(
-            f"{first} alone is named, and two things are compared",
-            hint="name another one, or compare the variants of one build with --all",
-        )
-    groups = locate((first, *others), everything)
-    if not no_timing:
-        tell_unprevented()
     with Console(quiet=as_json) as console:
-        found = run(groups, not no_timing, console.working)
+        found = run(
+            first,
+            *others,
+            all_variants=everything,
+            timing=not no_timing,
+            observer=console,
+        )
     if html:
         _write(render_compare(found), html)
     if as_json:

@@ -10,9 +10,10 @@ from pathlib import Path
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from edgekit.build_folder.float_twin import Pair
+from edgekit.api.results import InspectReport
 from edgekit.build_folder.report import Report
 from edgekit.cli._inspection_table import NO_RECIPE, inspection_table
+from edgekit.cli._output import say
 from edgekit.cli._step_result import told_of
 from edgekit.cli._terminal import Terminal
 from edgekit.data.problem import DataProblem
@@ -20,7 +21,7 @@ from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import Step
 from edgekit.evaluation.metrics import Validation
 from edgekit.inspection.causes import Cause
-from edgekit.inspection.layerwise import SOUND_DB, Inspection
+from edgekit.inspection.layerwise import SOUND_DB
 from edgekit.printable import printable
 from edgekit.report.comparison import Comparison
 from edgekit.report.figures import interval
@@ -100,6 +101,9 @@ class Console:
         if self.live and self.task is None:
             self.task = self.bars.add_task("", step="measure", note="", total=None)
         self._advance(done, total, note, f"{note}: {done}/{total}")
+
+    def remark(self, line: str) -> None:
+        say(line, err=True)
 
     def _advance(self, done: int, total: int, note: str, line: str) -> None:
         """Move the bar; where there is none, print a line now and then."""
@@ -228,18 +232,17 @@ class Console:
                 f"Comparison: {folder / 'comparison.html'}; each target's report in its folder"
             )
 
-    def inspection(
-        self, pair: Pair, found: Inspection, causes: tuple[Cause, ...], everything: bool
-    ) -> None:
+    def inspection(self, report: InspectReport, everything: bool) -> None:
         """Where a compressed file parts from its float original."""
-        self.out.print(inspection_table(pair, found, everything))
+        found = report.inspection
+        self.out.print(inspection_table(report, everything))
         self._say(
-            f"{len(found.tensors)} tensors on {found.images} images ({pair.images_from}); "
+            f"{len(found.tensors)} tensors on {found.images} images ({report.images_from}); "
             f"{found.fused} more are fused away. dB: signal to quantisation noise, the median over "
             "images; codes dB: if the tensor's own codes made all the noise. noise: the share of "
             "the scores' noise that arose there. float, codes: the ranges."
         )
-        if pair.rescaled:
+        if report.rescaled:
             self._say(
                 "Its channels were rescaled before it was quantised (corrections): each is "
                 "compared up to a factor."
@@ -253,9 +256,9 @@ class Console:
         first = found.wrong[0]
         where = f"first at {first.layer} ({first.kind})" if first.goes_wrong else "nowhere alone"
         self._say(f"It goes wrong {where}.")
-        for cause in causes:
+        for cause in report.findings:
             self._cause(cause)
-        if not pair.is_built:
+        if not report.built:
             self._say(NO_RECIPE)
 
     def _cause(self, cause: Cause) -> None:

@@ -8,24 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli._devices import (
-    binary_option,
-    bundle_options,
-    device_option,
-    feeding,
-    measuring,
-    on_stderr,
-    store_of,
-    tell_untrained,
-    transports_of,
-)
+from edgekit.cli._devices import binary_option, device_option, feeding, measuring, on_stderr
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
-from edgekit.cli._output import say, say_json, tell_unprevented
-from edgekit.errors import DeviceError
+from edgekit.cli._output import say, say_json
 
 if TYPE_CHECKING:
-    from edgekit.devices.deploy.deploy import DeployResult
-    from edgekit.devices.device import Device
+    from edgekit.api.results import DeployReport
+    from edgekit.devices.deploy.deploy import DeployRecord
 
 
 @click.command()
@@ -43,24 +32,20 @@ def bundle(artifact: Path, out: Path, force: bool, store: Path | None, **options
 
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, or a model file.
     """
-    from edgekit.devices.bundle.make import bundle_of
-    from edgekit.devices.bundle.pack import pack_bundle, refuse_out
+    from edgekit.api import bundle as run
+    from edgekit.cli._progress import OnStderr
 
-    refuse_out(out, force)
-    tell_unprevented()
-    with bundle_of(artifact, store_of(store), bundle_options(**options)) as made:
-        tell_untrained(made)
-        pack_bundle(made, out)
-        release = made.release()[:16]
-        say(f"{out}: {made.info.subject.file}, {made.info.input_source}, release {release}")
-        processor = made.info.machine or "any processor"
-        say(f"For {processor} with Python, numpy and {made.info.runtime}, which are not in it.")
-        if not made.info.labelled:
-            on_stderr(
-                "without labelled images no accuracy is measured on the device, only whether its "
-                f"scores are this machine's: {made.info.input_source}; --images with a folder for "
-                "each class labels them"
-            )
+    found = run(artifact, out, force=force, store=store, observer=OnStderr(), **options)
+    info = found.info
+    say(f"{out}: {info.subject.file}, {info.input_source}, release {found.release[:16]}")
+    processor = info.machine or "any processor"
+    say(f"For {processor} with Python, numpy and {info.runtime}, which are not in it.")
+    if not info.labelled:
+        on_stderr(
+            "without labelled images no accuracy is measured on the device, only whether its "
+            f"scores are this machine's: {info.input_source}; --images with a folder for "
+            "each class labels them"
+        )
     if out.suffix != ".tar":
         script = shlex.quote(f"{out.name}/run.sh")
         say(f"On the device: sh {script}. At home: edgekit import result.json")
@@ -93,19 +78,20 @@ def deploy(
 
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, a bundle or a model file.
     """
-    from edgekit.devices.bench.phone_golden import phone_golden
-    from edgekit.devices.bundle.make import bundle_of
-    from edgekit.devices.deploy.deploy import Deployment, on_each
+    from edgekit.api import deploy as run
+    from edgekit.cli._progress import OnStderr
 
-    transports = transports_of(devices)
-    tell_unprevented()
-    with bundle_of(artifact, store_of(store), bundle_options(**options)) as made:
-        tell_untrained(made)
-        release = made.release()
-        golden_runner = phone_golden(binary, made) if binary else None
-        deployment = Deployment(made, release, keep, dry_run, golden_runner, on_stderr)
-        results = on_each(transports, deployment.to, release)
-    _report(results, as_json)
+    found = run(
+        artifact,
+        devices,
+        keep=keep,
+        dry_run=dry_run,
+        benchmark_binary=binary,
+        store=store,
+        observer=OnStderr(),
+        **options,
+    )
+    _report(found, as_json)
 
 
 @click.command()
@@ -122,37 +108,27 @@ def rollback(name: str, devices: tuple[str, ...], binary: Path | None, as_json: 
 
     NAME is the recipe's.
     """
-    from edgekit.devices.bench.phone_golden import phone_golden
-    from edgekit.devices.deploy.deploy import on_each, roll_back
+    from edgekit.api import rollback as run
+    from edgekit.cli._progress import OnStderr
 
-    golden_runner = phone_golden(binary) if binary else None
-
-    def back(device: Device) -> DeployResult:
-        return roll_back(device, name, golden_runner, on_stderr)
-
-    _report(on_each(transports_of(devices), back), as_json)
+    _report(run(name, devices, benchmark_binary=binary, observer=OnStderr()), as_json)
 
 
-def _report(results: list[DeployResult], as_json: bool) -> None:
+def _report(found: DeployReport, as_json: bool) -> None:
     """A line a device; any failure is the command's.
 
     Raises:
-        DeviceError: all that failed, with the hint and the exit code of the first.
+        DeviceError: all that failed.
     """
     if as_json:
-        say_json([one.as_json() for one in results])
+        say_json([one.model_dump(mode="json") for one in found.devices])
     else:
-        for one in results:
+        for one in found.devices:
             _print(one)
-    errors = [one.error for one in results if one.error]
-    if not errors:
-        return
-    failure = DeviceError("; ".join(e.message for e in errors), hint=errors[0].hint)
-    failure.exit_code = errors[0].exit_code
-    raise failure from errors[0]
+    found.check()
 
 
-def _print(result: DeployResult) -> None:
+def _print(result: DeployRecord) -> None:
     line = f"{result.device}: {result.state}"
     if not result.error:
         sent = f", {result.sent_bytes / 1e6:.2f} MB sent" if result.sent_bytes else ""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli._devices import on_stderr, store_of
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
 from edgekit.cli._output import say, say_json
 from edgekit.errors import InputError
@@ -58,9 +57,9 @@ def targets(as_json: bool) -> None:
     \b
         edgekit targets
     """
-    from edgekit.setup.target_needs import known_target_needs
+    from edgekit.api import targets as run
 
-    found = known_target_needs()
+    found = run()
     if as_json:
         say_json([target.model_dump(mode="json") for target in found])
         return
@@ -138,11 +137,10 @@ def doctor(recipe: Path | None, store: Path | None, as_json: bool) -> None:
 
     With a RECIPE: whether that can be built here. The exit code is 2 where nothing can.
     """
-    from edgekit.setup.doctor import diagnose
-    from edgekit.spec.recipe import load_recipe
+    from edgekit.api import doctor as run
+    from edgekit.cli._progress import OnStderr
 
-    root = store_of(store).root
-    found = diagnose(load_recipe(recipe, on_stderr) if recipe else None, root)
+    found = run(recipe, store=store, observer=OnStderr())
     if as_json:
         say_json(found)
     else:

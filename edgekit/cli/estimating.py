@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli._devices import on_stderr
 from edgekit.cli._options import FILE, debug_option, json_option
-from edgekit.cli._output import say, say_json, tell_unprevented
-from edgekit.errors import InputError
+from edgekit.cli._output import say, say_json
 
 if TYPE_CHECKING:
     from edgekit.cycle_model.estimate import CycleEstimate
@@ -33,17 +31,12 @@ def calibrate(device: str, runtimes: tuple[str, ...], threads: int, as_json: boo
     \b
         edgekit calibrate --device pi5
     """
+    from edgekit.api import calibrate as run
     from edgekit.cli.console import Console
-    from edgekit.devices.device import Device
-    from edgekit.devices.engines import DEFAULT_RUNTIMES
-    from edgekit.devices.estimate.calibrate import calibrate as run
     from edgekit.devices.estimate.calibrate import calibration_path
-    from edgekit.devices.inventory import find_device
-    from edgekit.engine.store import Store, default_store
 
-    chosen, transport = _runtimes(runtimes or DEFAULT_RUNTIMES), find_device(device)
-    with Console(quiet=as_json) as console, Device(device, transport) as opened:
-        found = run(opened, chosen, threads, Store(default_store()), console.working)
+    with Console(quiet=as_json) as console:
+        found = run(device, runtimes=runtimes, threads=threads, observer=console)
     if as_json:
         say_json(found)
         return
@@ -78,44 +71,22 @@ def estimate(
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, or a model file. With
     --target its instructions are counted under qemu-user, for one thread.
     """
-    from edgekit.devices.estimate.estimate import estimate_for, estimate_on
-    from edgekit.devices.inventory import find_device
-    from edgekit.engine.store import Store, default_store
-    from edgekit.spec.target import load_target
+    from edgekit.api import estimate as run
+    from edgekit.cli._progress import OnStderr
 
-    tell_unprevented()
-    if device and not target and not against:
-        found = estimate_on(artifact, device, find_device(device), threads)
-    elif target and not device:
-        chosen, store = load_target(target), Store(default_store())
-        found = estimate_for(artifact, chosen, threads, against, store, on_stderr)
-    elif device and against:
-        raise InputError(
-            "--against goes with --target",
-            hint="two files on a device: edgekit bench --device NAME each, then edgekit compare",
-        )
-    else:
-        raise InputError(
-            "one of --device and --target expected",
-            hint="--device NAME for one that was calibrated, --target rpi5 for what its core takes",
-        )
+    found = run(
+        artifact,
+        device=device,
+        target=target,
+        against=against,
+        threads=threads,
+        observer=OnStderr(),
+    )
     if as_json:
         say_json(found)
         return
     for line in _estimate_lines(found):
         say(line)
-
-
-def _runtimes(names: tuple[str, ...]) -> tuple[str, ...]:
-    from edgekit.runtimes import find_runtimes
-    from edgekit.spec.yamlfile import suggestion
-
-    for name in names:
-        if name not in find_runtimes():
-            raise InputError(
-                f"--runtime: no runtime {name!r}; {suggestion(name, list(find_runtimes()))}"
-            )
-    return tuple(dict.fromkeys(names))
 
 
 def _calibration_lines(found: LatencyModel) -> Iterator[str]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli._devices import store_of
 from edgekit.cli._options import FILE, debug_option, json_option, store_option, triple
-from edgekit.cli._output import say, say_json, tell_unprevented
+from edgekit.cli._output import say, say_json
 
 if TYPE_CHECKING:
+    from edgekit.api.results import InspectReport
     from edgekit.inspection.summary import ModelSummary
 
 
@@ -48,51 +48,29 @@ def inspect(
     ARTIFACT is build/<recipe>/<target>/<variant>, the model in it, or with --float any model file;
     without it what an ONNX, TensorFlow Lite, OpenVINO or Keras file holds is told.
     """
-    from edgekit.build_folder.float_twin import InspectOptions, is_alone, locate
-    from edgekit.build_folder.inspected import inspect_pair
+    from edgekit.api import inspect as run
+    from edgekit.api.results import InspectReport
     from edgekit.cli.console import Console
-    from edgekit.inspection.causes import find_causes
 
-    tell_unprevented()
-    if is_alone(artifact, InspectOptions(**options)):
-        _describe(artifact, as_json)
-        return
-    pair = locate(artifact, store_of(store), InspectOptions(**options))
-    inspected = inspect_pair(pair)
-    found, operators = inspected.inspection, inspected.operators
-    causes = find_causes(found)
-    if not any(operator.is_integer for operator in operators):
-        kinds = sorted({o.precision + f" ({o.stored} weights)" for o in operators if o.heavy})
-        say(f"{pair.path.name}: no operator runs in int8: {', '.join(kinds)}", err=True)
-    if not as_json:
-        Console().inspection(pair, found, causes, everything)
-        return
-    value = {
-        "file": str(pair.path),
-        "float": str(pair.float_path),
-        "rescaled": pair.rescaled,
-        "sqnr_db": found.sqnr_db,
-        "sound": found.is_sound,
-        "wrong": [tensor.name for tensor in found.wrong],
-        "findings": [cause.model_dump(mode="json", by_alias=True) for cause in causes],
-        "inspection": found.model_dump(mode="json", by_alias=True),
-    }
-    say_json(value)
-
-
-def _describe(path: Path, as_json: bool) -> None:
-    """What a file of no build holds."""
-    from edgekit.build_folder.float_twin import runtime_of
-    from edgekit.inspection.summary import summarise
-
-    found = summarise(path, runtime_of(path))
+    console = Console(quiet=as_json)
+    found = run(artifact, store=store, observer=console, **options)
+    if isinstance(found, InspectReport):
+        _say_float_alone(found)
     if as_json:
         say_json(found)
-        return
-    for line in _summary(found):
-        say(line)
-    if found.format != "keras":
-        say("--float FLOAT_FILE and --images FOLDER compare it with its original", err=True)
+    elif isinstance(found, InspectReport):
+        console.inspection(found, everything)
+    else:
+        for line in _summary(found):
+            say(line)
+        if found.format != "keras":
+            say("--float FLOAT_FILE and --images FOLDER compare it with its original", err=True)
+
+
+def _say_float_alone(found: InspectReport) -> None:
+    if not any(operator.is_integer for operator in found.operators):
+        kinds = sorted({f"{o.precision} ({o.stored} weights)" for o in found.operators if o.heavy})
+        say(f"{found.file.name}: no operator runs in int8: {', '.join(kinds)}", err=True)
 
 
 def _summary(found: ModelSummary) -> Iterator[str]:

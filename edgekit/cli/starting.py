@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli._devices import on_stderr, store_of
+from edgekit.cli._devices import on_stderr
 from edgekit.cli._options import FILE, debug_option, store_option
 from edgekit.cli._output import say
 from edgekit.errors import DataError, InputError
@@ -119,6 +119,7 @@ def init(
     PHOTOS has a folder for each class, or folders train, val and test of those. MODEL is an ONNX
     or Keras model, or a checkpoint of torch.
     """
+    from edgekit.api._arguments import store_of
     from edgekit.models.model_file import is_model, read_model
     from edgekit.setup import photos as look
     from edgekit.setup.choices import choose, choose_fit, choose_size, refuse_unusable

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit.evaluation.metrics import AccuracyChange
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Verdict
+from edgekit.notebook import HasPage
 
 
 class ComparisonPart(BaseModel):
@@ -133,7 +134,7 @@ class PairRecord(ComparisonPart):
         return found
 
 
-class CompareReport(BaseModel):
+class CompareReport(BaseModel, HasPage):
     """The first side is what the others are held against, unless variants pair by their names."""
 
     model_config = ConfigDict(extra="forbid")

@@ -1,4 +1,4 @@
-"""Whoever watches a build."""
+"""Whoever watches what takes long."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from edgekit.engine.step import Step
 
 
 class Observer(Protocol):
-    """Whoever watches a build. The CLI shows it; a script may collect it."""
+    """Whoever watches. The command line shows it; a script or a notebook may collect it.
+
+    The first five are of a build's steps, `working` is of what is no step, such as a run on a
+    device: done of total, and what is being done. A `remark` is a line for whoever asked.
+    """
 
     def waiting(self, step: Step) -> None: ...
     def started(self, step: Step) -> None: ...
     def progressed(self, step: Step, done: int, total: int, note: str) -> None: ...
     def finished(self, step: Step, artifact: Artifact, ran: bool) -> None: ...
     def failed(self, step: Step, reason: str) -> None: ...
+    def working(self, done: int, total: int, note: str) -> None: ...
+    def remark(self, line: str) -> None: ...
 
 
 class Silent:
@@ -34,4 +40,10 @@ class Silent:
         pass
 
     def failed(self, step: Step, reason: str) -> None:
+        pass
+
+    def working(self, done: int, total: int, note: str) -> None:
+        pass
+
+    def remark(self, line: str) -> None:
         pass

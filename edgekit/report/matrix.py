@@ -11,6 +11,7 @@ from edgekit.data.size import Size
 from edgekit.evaluation.chance import held_to_chance
 from edgekit.evaluation.gates import GateVerdict, verdict_on
 from edgekit.evidence import InvalidMeasurement, Measurement, Verdict
+from edgekit.notebook import HasPage
 from edgekit.runtimes.contract.compiled_metadata import Audit, FloatOps
 
 INT8_SHARE = 0.9
@@ -90,7 +91,7 @@ class Reach(BaseModel):
         return verdict_on(found, KEPT_AGREEMENT, at_least=True) is GateVerdict.CANNOT_TELL
 
 
-class MatrixReport(BaseModel):
+class MatrixReport(BaseModel, HasPage):
     model_config = ConfigDict(extra="forbid")
 
     schema_version: Literal[2] = 2

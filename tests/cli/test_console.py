@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from edgekit.api.results import InspectReport
 from edgekit.cli.console import Console
-from edgekit.inspection.causes import find_causes
 from tests.build_folder.samples import disturbed_report, sample_report
 from tests.inspection.test_causes import SCORES, inspection, lossy, tensor
 
@@ -73,14 +73,14 @@ def test_an_inspection_names_the_place_the_symptom_and_the_fix(
     harmless = tensor("harmless", "Conv", 40.0)
     found = inspection(harmless, lossy("bad", clipped=0.02, clipping=0.9), SCORES)
     with Console() as console:
-        console.inspection(PAIR, found, find_causes(found), everything=False)
+        console.inspection(InspectReport.of(PAIR, found, ()), everything=False)
     said = capsys.readouterr().out
     assert "It goes wrong first at bad (Mul)." in said
     assert "- bad: 2.00% of its values" in said
     assert "What usually fixes it: another quantize.calibration" in said
     assert "harmless" not in said
     with Console() as console:
-        console.inspection(PAIR, found, find_causes(found), everything=True)
+        console.inspection(InspectReport.of(PAIR, found, ()), everything=True)
     assert "harmless" in capsys.readouterr().out
 
 
@@ -91,7 +91,7 @@ def test_an_inspection_has_one_verdict_where_the_loss_is_spread(
     found = inspection(*steps, tensor("scores", "Gemm", 5.0))
     foreign: Any = SimpleNamespace(**{**vars(PAIR), "is_built": False})
     with Console() as console:
-        console.inspection(foreign, found, find_causes(found), everything=False)
+        console.inspection(InspectReport.of(foreign, found, ()), everything=False)
     said = " ".join(capsys.readouterr().out.split())
     assert "It goes wrong nowhere alone. - t0: the loss is spread" in said
     assert "first at" not in said
@@ -101,7 +101,7 @@ def test_an_inspection_has_one_verdict_where_the_loss_is_spread(
 def test_a_sound_inspection_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     found = inspection(tensor("scores", "Gemm", 30.0))
     with Console() as console:
-        console.inspection(PAIR, found, find_causes(found), everything=False)
+        console.inspection(InspectReport.of(PAIR, found, ()), everything=False)
     said = capsys.readouterr().out
     assert "Nothing goes wrong" in said
     assert "fixes" not in said

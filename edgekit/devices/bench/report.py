@@ -14,6 +14,7 @@ from edgekit.devices.bundle.bundled_model import Subject
 from edgekit.evaluation.metrics import AccuracyChange, measurement
 from edgekit.evaluation.predictions import JudgedImages, Predictions
 from edgekit.evidence import Evidence, Measurement, Reason, Validity
+from edgekit.notebook import HasPage
 from edgekit.stats import Interval
 
 
@@ -142,7 +143,7 @@ class Correctness(ReportPart):
     """None in older reports, too."""
 
 
-class DeviceReport(BaseModel):
+class DeviceReport(BaseModel, HasPage):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     schema_version: Literal[1] = 1

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+
+from pydantic import BaseModel, ConfigDict
 
 from edgekit.devices.agent_answer import Job, JobModel
 from edgekit.devices.agent_result import Golden
@@ -44,6 +45,24 @@ class DeployState(StrEnum):
     FAILED = "failed"
 
 
+class DeployRecord(BaseModel):
+    """What came of one device, to be kept and read by a program."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str
+    state: DeployState
+    release: str
+    seconds: float
+    sent_bytes: int
+    golden_max_abs_diff: float | None
+    note: str | None
+    """What went wrong after all was done, and does no harm."""
+    error: str | None
+    hint: str | None
+    fault: Fault | None
+
+
 @dataclass(frozen=True)
 class DeployResult:
     """What came of one device."""
@@ -58,20 +77,19 @@ class DeployResult:
     note: str | None = None
     """What went wrong after all was done, and does no harm."""
 
-    def as_json(self) -> dict[str, Any]:
-        fault = self.error.fault if isinstance(self.error, DeviceError) else None
-        return {
-            "device": self.device,
-            "state": self.state,
-            "release": self.release,
-            "seconds": round(self.seconds, 3),
-            "sent_bytes": self.sent_bytes,
-            "golden_max_abs_diff": self.golden_max_abs_diff,
-            "note": self.note,
-            "error": self.error.message if self.error else None,
-            "hint": self.error.hint if self.error else None,
-            "fault": fault,
-        }
+    def as_record(self) -> DeployRecord:
+        return DeployRecord(
+            device=self.device,
+            state=self.state,
+            release=self.release,
+            seconds=round(self.seconds, 3),
+            sent_bytes=self.sent_bytes,
+            golden_max_abs_diff=self.golden_max_abs_diff,
+            note=self.note,
+            error=self.error.message if self.error else None,
+            hint=self.error.hint if self.error else None,
+            fault=self.error.fault if isinstance(self.error, DeviceError) else None,
+        )
 
 
 def on_each(

@@ -262,7 +262,7 @@ def test_ctrl_c_ends_a_deployment_before_its_switch(
     deploy(old, board(tmp_path / "pi"))
     way = Interrupting(root=str(tmp_path / "pi"), python=sys.executable)
     (outcome,) = on_each({"pi5": way}, Deployment(new, new.release()).to, new.release())
-    assert outcome.as_json()["fault"] == "interrupted"
+    assert outcome.as_record().fault == "interrupted"
     assert outcome.error
     assert outcome.error.exit_code == 130
     assert in_use(way) == old.release()
@@ -287,7 +287,7 @@ def test_each_device_has_its_result(old: Bundle, tmp_path: Path) -> None:
     outcomes = {o.device: o for o in on_each(ways, deployment.to, old.release())}
     assert outcomes["good"].state is DeployState.DEPLOYED
     assert outcomes["cut"].state is DeployState.FAILED
-    assert outcomes["cut"].as_json()["fault"] == "connection lost"
+    assert outcomes["cut"].as_record().fault == "connection lost"
 
 
 class Meeting(Fake):
@@ -323,7 +323,7 @@ def test_a_fault_of_our_own_on_one_device_is_told_with_the_others(
 
     outcomes = on_each({name: board(tmp_path / name) for name in ("odd", "good")}, work)
     assert [outcome.state for outcome in outcomes] == [DeployState.FAILED, DeployState.WOULD_DEPLOY]
-    assert "edgekit's own: ZeroDivisionError: alas" in str(outcomes[0].as_json()["error"])
+    assert "edgekit's own: ZeroDivisionError: alas" in str(outcomes[0].as_record().error)
 
 
 def test_scores_that_are_no_numbers(old: Bundle, tmp_path: Path) -> None:

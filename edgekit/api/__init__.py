@@ -1,0 +1,31 @@
+"""What the commands do, as functions: one for each, with the same arguments.
+
+They return what the commands print as JSON, as pydantic models; they print nothing and end no
+process. What fails is one of `edgekit.errors`. Whoever wants to see how far they are gives an
+`Observer`. Libraries are loaded when a function needs them, and not before.
+"""
+
+from edgekit.api.building import build, matrix, plan
+from edgekit.api.looking import compare, doctor, estimate, inspect, read_report, targets
+from edgekit.api.on_devices import bench, bundle, calibrate, deploy, import_result, rollback
+from edgekit.engine.observer import Observer, Silent
+
+__all__ = [
+    "Observer",
+    "Silent",
+    "bench",
+    "build",
+    "bundle",
+    "calibrate",
+    "compare",
+    "deploy",
+    "doctor",
+    "estimate",
+    "import_result",
+    "inspect",
+    "matrix",
+    "plan",
+    "read_report",
+    "rollback",
+    "targets",
+]

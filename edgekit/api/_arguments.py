@@ -1,0 +1,94 @@
+"""What the arguments of several functions stand for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.errors import STORE, STORE_VARIABLE, InputError, make_folder
+
+if TYPE_CHECKING:
+    from edgekit.devices.bundle.bundle import Bundle
+    from edgekit.devices.bundle.options import BundleOptions
+    from edgekit.engine.observer import Observer
+    from edgekit.engine.store import Store
+    from edgekit.transports.base import Transport
+
+PathLike = str | os.PathLike[str]
+Triple = tuple[float, float, float]
+
+
+def names_of(value: PathLike | Sequence[PathLike]) -> list[str]:
+    """One name, or several."""
+    several = [value] if isinstance(value, str | os.PathLike) else value
+    return [os.fspath(one) for one in several]
+
+
+def path_of(value: PathLike | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def store_of(store: PathLike | None) -> Store:
+    """
+    Raises:
+        StorageError: there is no such folder, and none can be made.
+    """
+    from edgekit.engine.store import Store, default_store
+
+    root = Path(store) if store else default_store()
+    make_folder(root, STORE if store else STORE_VARIABLE)
+    return Store(root)
+
+
+def transports_of(names: Sequence[str]) -> dict[str, Transport]:
+    """
+    Raises:
+        InputError: a device is not in the inventory, or named twice.
+    """
+    from edgekit.devices.inventory import find_device
+
+    if len(set(names)) < len(names):
+        raise InputError("--device: a device is named twice")
+    return {name: find_device(name) for name in names}
+
+
+def remark_unprevented(observer: Observer) -> None:
+    """What this machine cannot keep a model file from; nothing where it can."""
+    from edgekit.engine.confinement import unprevented
+
+    if words := unprevented():
+        observer.remark(words)
+
+
+def remark_untrained(bundle: Bundle, observer: Observer) -> None:
+    """A word on a model whose build was untrained; a file from elsewhere has no manifest."""
+    from edgekit.build_folder.reading import read_manifest
+
+    with suppress(InputError):  # another version's: the model is used all the same
+        manifest = read_manifest(bundle.folder)
+        if getattr(manifest, "verdict", None) == "untrained":
+            observer.remark(
+                f"{bundle.info.subject.file} is untrained: its float model was no better than "
+                "always naming the commonest class"
+            )
+
+
+def bundle_options(
+    images: PathLike | None = None,
+    mean: Triple | None = None,
+    std: Triple | None = None,
+    labels: PathLike | None = None,
+    threads: int | None = None,
+    strict: bool = False,
+    sustained: float = 0.0,
+) -> BundleOptions:
+    from edgekit.devices.bundle.options import BundleOptions
+    from edgekit.devices.bundle.protocol import STRICT, Protocol
+
+    protocol = (STRICT if strict else Protocol()).model_copy(
+        update={"sustained_seconds": sustained}
+    )
+    return BundleOptions(protocol, threads, path_of(images), mean, std, path_of(labels))

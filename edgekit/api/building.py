@@ -1,0 +1,284 @@
+"""Plan and build a recipe, and measure many architectures."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit.api._arguments import PathLike, names_of, store_of
+from edgekit.engine.observer import Observer, Silent
+from edgekit.errors import EdgekitError, GateBroken, InputError, make_folder, need_folder
+from edgekit.packages import told
+
+if TYPE_CHECKING:
+    from edgekit.api.results import BuildResult, PlanReport
+    from edgekit.devices.bench.timing_device import TimingDevice
+    from edgekit.engine.store import Store
+    from edgekit.pipeline.plan import Plan
+    from edgekit.pipeline.run import Build
+    from edgekit.report.matrix import MatrixReport
+    from edgekit.spec.target import Target
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan, and where it is to be run."""
+
+    plan: Plan
+    store: Store
+    recipe: Path
+    build_dir: Path
+    named: tuple[str, ...]
+    """Targets, as they were asked for."""
+
+
+def plan(
+    recipe: PathLike,
+    target: PathLike | Sequence[PathLike],
+    *,
+    device: str | None = None,
+    force: Sequence[str] = (),
+    build_dir: PathLike = "build",
+    store: PathLike | None = None,
+    observer: Observer | None = None,
+) -> PlanReport:
+    """Every step that a build would take, and why it would run or be skipped.
+
+    Args: as `build`.
+
+    Raises:
+        InputError: recipe, target, data or weights that cannot work.
+        MissingPackage: edgekit is installed without the extra `build`.
+    """
+    from edgekit.api.results import PlanReport
+
+    with told():
+        watching = observer or Silent()
+        prepared = prepare(recipe, target, device, force, build_dir, store, watching)
+        return PlanReport.of(prepared.plan)
+
+
+def build(
+    recipe: PathLike,
+    target: PathLike | Sequence[PathLike],
+    *,
+    device: str | None = None,
+    force: Sequence[str] = (),
+    build_dir: PathLike = "build",
+    store: PathLike | None = None,
+    observer: Observer | None = None,
+) -> BuildResult:
+    """Run a recipe for its targets, measuring every stage.
+
+    Args:
+        target: a name or a file, several of them, or "all".
+        device: measure every stage on this device of the inventory.
+        force: steps to run from their start, even if they are cached.
+        build_dir: the build goes to `build_dir/<recipe>/<target>/`.
+        store: the cache; that of the environment unless named.
+
+    Returns:
+        what came of it, also where a gate is broken: see `BuildResult.passed` and `check`.
+
+    Raises:
+        InputError: recipe, target, data or weights that cannot work, before anything runs.
+        MissingPackage: a package that the build needs is not installed.
+        EdgekitError: a step that all targets share failed.
+    """
+    with told():
+        watching = observer or Silent()
+        make_folder(Path(build_dir), "--build-dir")
+        prepared = prepare(recipe, target, device, force, build_dir, store, watching)
+        return run(prepared, watching)
+
+
+def matrix(
+    spec: PathLike,
+    *,
+    out: PathLike | None = None,
+    store: PathLike | None = None,
+    observer: Observer | None = None,
+) -> MatrixReport:
+    """Measure many architectures on every target; it goes on where it was stopped.
+
+    Args:
+        out: where the report goes; build/matrix/<name> unless named.
+
+    Raises:
+        InputError: the file is no matrix, or what it names cannot work.
+    """
+    from edgekit.architecture_matrix import (
+        load_matrix,
+        publish_matrix,
+        read_matrix_report,
+        run_matrix,
+    )
+
+    watching = observer or Silent()
+    with told():
+        parsed = load_matrix(Path(spec), watching.remark)
+        folder = matrix_folder(parsed.name, out)
+        need_folder(folder, "--out")
+        known = read_matrix_report(folder / "matrix.json")
+        return run_matrix(
+            parsed, store_of(store), watching, known, lambda found: publish_matrix(found, folder)
+        )
+
+
+def matrix_folder(name: str, out: PathLike | None) -> Path:
+    return Path(out) if out else Path("build/matrix") / name
+
+
+def prepare(
+    recipe: PathLike,
+    target: PathLike | Sequence[PathLike],
+    device: str | None,
+    force: Sequence[str],
+    build_dir: PathLike,
+    store: PathLike | None,
+    observer: Observer,
+) -> Prepared:
+    """Load what is named, and plan it; for the arguments see `build`."""
+    from edgekit.pipeline.plan import make_plan
+    from edgekit.spec.recipe import load_recipe
+    from edgekit.spec.target import known_targets, load_target
+
+    folder = Path(build_dir)
+    need_folder(folder, "--build-dir")
+    named = names_of(target)
+    names = list(known_targets()) if named == ["all"] else named
+    _refuse_lists(names)
+    parsed = load_recipe(Path(recipe), observer.remark)
+    loaded = [load_target(name, observer.remark) for name in names]
+    cache = store_of(store)
+    last = _last_record([folder / parsed.name / one.name for one in loaded])
+    timing_device = _timing_device(device, loaded) if device else None
+    made = make_plan(parsed, loaded, cache, last, tuple(force), timing_device)
+    return Prepared(made, cache, Path(recipe), folder, tuple(named))
+
+
+def run(prepared: Prepared, observer: Observer) -> BuildResult:
+    """Run what was prepared, write its reports, and record them."""
+    from edgekit.api.results import BuildResult, failed
+    from edgekit.history.commit import commit_of
+    from edgekit.history.recording import record_builds
+    from edgekit.pipeline.run import execute
+    from edgekit.report.core_estimates import estimates_of
+    from edgekit.report.publish import publish
+
+    commit = commit_of(prepared.recipe)  # before hours of training, while nobody edits it
+    result = execute(prepared.plan, prepared.store, observer)
+    published = publish(
+        result,
+        prepared.build_dir,
+        lambda target: estimates_of(target, prepared.store, observer.remark),
+    )
+    if line := record_builds(prepared.store.root, published, commit):
+        observer.remark(line)
+    found = BuildResult(
+        reports=tuple(report for report, _ in published),
+        folders=tuple(folder for _, folder in published),
+        left_out=prepared.plan.left_out,
+    )
+    broken = [folder for report, folder in published if report.broken]
+    return failed(found, _faults(result, broken) or _lost(result, prepared.named))
+
+
+def _last_record(folders: list[Path]) -> dict[str, Any]:
+    """What the build before wrote of its steps."""
+    from edgekit.build_folder.reading import PLAN
+    from edgekit.engine.records import parse_json
+
+    last: dict[str, Any] = {}
+    for folder in folders:
+        # It only explains what changed: without a readable one, the plan says "never built here".
+        with contextlib.suppress(OSError, ValueError):
+            found = parse_json((folder / PLAN).read_bytes())
+            last |= found if isinstance(found, dict) else {}
+    return last
+
+
+def _refuse_lists(names: list[str]) -> None:
+    """
+    Raises:
+        InputError: one --target names several, `all` stands beside others, or one stands twice.
+    """
+    if len(set(names)) < len(names):
+        raise InputError("--target: a target is named twice")
+    if "all" in names:
+        raise InputError("--target all stands for every target", hint="leave the others out")
+    for name in names:
+        several = [one for one in re.split(r"[,\s]+", name) if one]
+        if len(several) > 1 and not Path(name).exists():
+            raise InputError(
+                f"--target: one target expected, not {name!r}",
+                hint="repeat it: " + " ".join(f"--target {shlex.quote(one)}" for one in several),
+            )
+
+
+def _timing_device(device: str, targets: list[Target]) -> TimingDevice:
+    from edgekit.devices.bench.timing_device import TimingDevice, fingerprint_of
+    from edgekit.devices.inventory import find_device
+
+    transport = find_device(device)
+    if len(targets) > 1:
+        raise InputError(
+            f"--device {device} stands for one target, and {len(targets)} are named",
+            hint="build the others apart, each with its own device",
+        )
+    return TimingDevice(device, transport, targets[0], fingerprint_of(device, transport))
+
+
+def _faults(result: Build, folders: list[Path]) -> EdgekitError | None:
+    """All that broke, target by target; what was no gate gives the exit code."""
+    # Not from the reports: a target that fails before anything was measured has none.
+    broken = [f"{t.plan.target.name}: {line}" for t in result.targets for line in t.faults]
+    if not broken:
+        return None
+    error = next((t.error for t in result.targets if t.error), None)
+    failure = GateBroken(_headline(result, broken, error), hint=_hint(result, folders))
+    if error:
+        failure.exit_code = error.exit_code
+    return failure
+
+
+def _lost(result: Build, named: tuple[str, ...]) -> EdgekitError | None:
+    """A target was asked for by its name, and nothing could be built for it."""
+    empty = {t.plan.target.name: t.left_out for t in result.targets if not t.shipped}
+    lost = {name: "; ".join(f"{v}: {why}" for v, why in out.items()) for name, out in empty.items()}
+    if named != ("all",):
+        lost |= result.plan.left_out
+    if not lost:
+        return None
+    return InputError(
+        "nothing could be built for " + "; ".join(f"{n} ({why})" for n, why in lost.items()),
+        hint="leave the target out, or give it a runtime that can run this model",
+    )
+
+
+def _headline(result: Build, broken: list[str], error: EdgekitError | None) -> str:
+    refused = [t for t in result.targets if t.is_refused]
+    if refused and len(refused) == len(broken):  # of all targets it is the same float model
+        return str(refused[0].chance)
+    return ("" if error else "a gate is broken: ") + "; ".join(broken)
+
+
+def _hint(result: Build, folders: list[Path]) -> str:
+    from edgekit.pipeline.brought_weights import tells_size
+
+    refused = next((t.chance for t in result.targets if t.is_refused and t.chance), None)
+    if refused:
+        recipe = result.plan.recipe
+        trains = any(stage.trains for stage in recipe.stages)
+        other = result.plan.weights.get("model", "") if recipe.model.format == "torch" else ""
+        advice = refused.advice(trains, other, tells_size(recipe.model))
+        return f"{advice}; with `allow_untrained: true` the recipe builds it all the same"
+    if not folders:
+        return "nothing could be measured, so there is no report"
+    where = ", ".join(map(str, folders))
+    return f"the last stage that passed is kept; see last-passed/ and the report in {where}"

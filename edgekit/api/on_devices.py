@@ -1,0 +1,298 @@
+"""Bring models to devices, and measure them there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from edgekit.api._arguments import (
+    PathLike,
+    Triple,
+    bundle_options,
+    names_of,
+    path_of,
+    remark_unprevented,
+    remark_untrained,
+    store_of,
+    transports_of,
+)
+from edgekit.engine.observer import Observer, Silent
+from edgekit.errors import InputError, need_folder, storage_errors
+from edgekit.packages import told
+
+if TYPE_CHECKING:
+    from edgekit.api.results import BenchResult, BundleReport, DeployReport
+    from edgekit.devices.bench.report import DeviceReport
+    from edgekit.devices.deploy.deploy import DeployResult
+    from edgekit.devices.device import Device
+    from edgekit.devices.estimate.latency_model import LatencyModel
+
+
+def bench(
+    artifact: PathLike,
+    device: str,
+    *,
+    images: PathLike | None = None,
+    mean: Triple | None = None,
+    std: Triple | None = None,
+    labels: PathLike | None = None,
+    threads: int | None = None,
+    strict: bool = False,
+    sustained: float = 0.0,
+    benchmark_binary: PathLike | None = None,
+    engine: Literal["CPU", "GPU", "NPU"] = "CPU",
+    out: PathLike | None = None,
+    store: PathLike | None = None,
+    observer: Observer | None = None,
+) -> BenchResult:
+    """Measure a model on a device, and whether to believe it.
+
+    Args:
+        artifact: build/<recipe>/<target>, one of its variants' folders, a bundle or a model file.
+        device: a name in the inventory.
+        images, mean, std, labels: what a file from elsewhere is fed with.
+        threads: instead of the target's.
+        strict: 1024 runs and 60 s at least, as in MLPerf.
+        sustained: seconds to run without a pause besides.
+        benchmark_binary: of a phone without Python, the benchmark_model to run there.
+        engine: what runs the model there.
+        out: where the report goes; build/devices/<device>/<name> unless named.
+
+    Returns:
+        the report, also of a run that is no result: see `BenchResult.check`.
+
+    Raises:
+        DeviceError: it could not be run to its end.
+        InputError: the artifact or the device is none.
+    """
+    from edgekit.devices.bench.bench import bench as run
+    from edgekit.devices.bench.benchmark_model import Benchmark
+    from edgekit.devices.bench.phone_bench import bench_phone
+    from edgekit.devices.bundle.make import bundle_of
+    from edgekit.devices.device import Device
+
+    if benchmark_binary is None and engine != "CPU":
+        raise InputError(
+            f"--engine {engine}: a phone's {engine} is measured by its benchmark_model",
+            hint="name the binary: --benchmark-binary FILE",
+        )
+    watching = observer or Silent()
+    with told():
+        tool = (
+            Benchmark.model_validate({"binary": Path(benchmark_binary), "engine": engine})
+            if benchmark_binary
+            else None
+        )
+        if out:
+            need_folder(Path(out), "--out")
+        transport = transports_of((device,))[device]
+        remark_unprevented(watching)
+        options = bundle_options(images, mean, std, labels, threads, strict, sustained)
+        cache = store_of(store)
+        with bundle_of(Path(artifact), cache, options) as made:
+            remark_untrained(made, watching)
+            with Device(device, transport) as opened:
+                report = (
+                    bench_phone(made, opened, tool, watching.working)
+                    if tool
+                    else run(made, opened, watching.working)
+                )
+            folder = path_of(out) or Path("build/devices") / device / made.info.name
+            return _kept(report, folder, cache.root, watching)
+
+
+def import_result(
+    result: PathLike,
+    *,
+    bundle: PathLike | None = None,
+    device: str | None = None,
+    out: PathLike | None = None,
+    store: PathLike | None = None,
+    observer: Observer | None = None,
+) -> BenchResult:
+    """Read what run.sh of a bundle left on a device, checked as `bench` does.
+
+    Args:
+        bundle: where it does not lie beside the result.
+        device: what to call the device; what its board calls itself unless named.
+        out: where the report goes; build/devices/<device>/<model> unless named.
+
+    Raises:
+        InputError: it is no result, or its bundle is not there.
+        IntegrityError: the two do not belong together.
+    """
+    from edgekit.devices.bench.bench import import_result as read
+    from edgekit.engine.store import default_store
+
+    if out:
+        need_folder(Path(out), "--out")
+    with told():
+        report = read(Path(result), path_of(bundle), device)
+        folder = Path("build/devices") / report.device.name / Path(report.artifact.file).stem
+        root = path_of(store) or default_store()
+        return _kept(report, path_of(out) or folder, root, observer or Silent())
+
+
+def _kept(report: DeviceReport, folder: Path, store: Path, observer: Observer) -> BenchResult:
+    """Write a report and its page, and record them."""
+    from edgekit.api.results import BenchResult
+    from edgekit.history.recording import record_device_report
+    from edgekit.report.device import write_device_report
+
+    with storage_errors(folder, "--out"):
+        page = write_device_report(report, folder)
+    if line := record_device_report(store, report, page.with_suffix(".json")):
+        observer.remark(line)
+    return BenchResult(report=report, page=page)
+
+
+def bundle(
+    artifact: PathLike,
+    out: PathLike,
+    *,
+    force: bool = False,
+    images: PathLike | None = None,
+    mean: Triple | None = None,
+    std: Triple | None = None,
+    labels: PathLike | None = None,
+    threads: int | None = None,
+    strict: bool = False,
+    sustained: float = 0.0,
+    store: PathLike | None = None,
+    observer: Observer | None = None,
+) -> BundleReport:
+    """Make a bundle to carry to a device, where sh run.sh runs it.
+
+    Args:
+        out: a folder to make, or a file that ends .tar.
+        force: write over a bundle. The others are those of `bench`.
+
+    Raises:
+        InputError: the artifact is none, or something is missing, with what fixes it.
+    """
+    from edgekit.api.results import BundleReport
+    from edgekit.devices.bundle.make import bundle_of
+    from edgekit.devices.bundle.pack import pack_bundle, refuse_out
+
+    watching = observer or Silent()
+    refuse_out(Path(out), force)
+    with told():
+        remark_unprevented(watching)
+        options = bundle_options(images, mean, std, labels, threads, strict, sustained)
+        with bundle_of(Path(artifact), store_of(store), options) as made:
+            remark_untrained(made, watching)
+            pack_bundle(made, Path(out))
+            return BundleReport(path=Path(out), release=made.release(), info=made.info)
+
+
+def deploy(
+    artifact: PathLike,
+    device: str | Sequence[str],
+    *,
+    keep: int = 3,
+    dry_run: bool = False,
+    images: PathLike | None = None,
+    mean: Triple | None = None,
+    std: Triple | None = None,
+    labels: PathLike | None = None,
+    benchmark_binary: PathLike | None = None,
+    store: PathLike | None = None,
+    observer: Observer | None = None,
+) -> DeployReport:
+    """Put a model in use on devices, once it gives its scores there.
+
+    Args:
+        device: a name in the inventory, or several; all of them at once.
+        keep: releases.
+        dry_run: say what would be sent, and send nothing. The others are those of `bench`.
+
+    Returns:
+        what came of each, also where it failed: see `DeployReport.check`.
+
+    Raises:
+        InputError: the artifact or a device is none.
+    """
+    from edgekit.api.results import DeployReport
+    from edgekit.devices.bench.phone_golden import phone_golden
+    from edgekit.devices.bundle.make import bundle_of
+    from edgekit.devices.deploy.deploy import Deployment, on_each
+
+    watching, binary = observer or Silent(), path_of(benchmark_binary)
+    with told():
+        transports = transports_of(names_of(device))
+        remark_unprevented(watching)
+        options = bundle_options(images, mean, std, labels)
+        with bundle_of(Path(artifact), store_of(store), options) as made:
+            remark_untrained(made, watching)
+            release = made.release()
+            golden_runner = phone_golden(binary, made) if binary else None
+            work = Deployment(made, release, keep, dry_run, golden_runner, watching.remark)
+            return DeployReport.of(on_each(transports, work.to, release))
+
+
+def rollback(
+    name: str,
+    device: str | Sequence[str],
+    *,
+    benchmark_binary: PathLike | None = None,
+    observer: Observer | None = None,
+) -> DeployReport:
+    """Put the release before the one in use back in use.
+
+    Args:
+        name: the recipe's. The others are those of `deploy`.
+    """
+    from edgekit.api.results import DeployReport
+    from edgekit.devices.bench.phone_golden import phone_golden
+    from edgekit.devices.deploy.deploy import on_each, roll_back
+
+    watching, binary = observer or Silent(), path_of(benchmark_binary)
+    with told():
+        golden_runner = phone_golden(binary) if binary else None
+
+        def back(opened: Device) -> DeployResult:
+            return roll_back(opened, name, golden_runner, watching.remark)
+
+        return DeployReport.of(on_each(transports_of(names_of(device)), back))
+
+
+def calibrate(
+    device: str,
+    *,
+    runtimes: Sequence[str] = (),
+    threads: int = 4,
+    observer: Observer | None = None,
+) -> LatencyModel:
+    """Measure probe models on a device, for `estimate`.
+
+    Args:
+        runtimes: litert and onnxruntime unless named.
+
+    Raises:
+        InputError: there is no such device or runtime. DeviceError: it could not be measured.
+        MissingPackage: what makes the probes is not installed.
+    """
+    from edgekit.devices.device import Device
+    from edgekit.devices.engines import DEFAULT_RUNTIMES
+    from edgekit.devices.estimate.calibrate import calibrate as run
+    from edgekit.devices.inventory import find_device
+    from edgekit.engine.store import Store, default_store
+
+    with told():
+        chosen, transport = _runtimes(runtimes or DEFAULT_RUNTIMES), find_device(device)
+        with Device(device, transport) as opened:
+            progress = (observer or Silent()).working
+            return run(opened, chosen, threads, Store(default_store()), progress)
+
+
+def _runtimes(names: Sequence[str]) -> tuple[str, ...]:
+    from edgekit.runtimes import find_runtimes
+    from edgekit.spec.yamlfile import suggestion
+
+    for name in names:
+        if name not in find_runtimes():
+            raise InputError(
+                f"--runtime: no runtime {name!r}; {suggestion(name, list(find_runtimes()))}"
+            )
+    return tuple(dict.fromkeys(names))

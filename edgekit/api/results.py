@@ -1,0 +1,214 @@
+"""What the functions return where no room below has a record of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from edgekit.build_folder.report import Report
+from edgekit.data.problem import DataProblem
+from edgekit.devices.bench.report import DeviceReport
+from edgekit.devices.bundle.info import Info
+from edgekit.devices.deploy.deploy import DeployRecord
+from edgekit.engine.step import StepState
+from edgekit.errors import DeviceError, EdgekitError
+from edgekit.inspection.causes import Cause, find_causes
+from edgekit.inspection.layerwise import Inspection
+from edgekit.notebook import HasPage
+from edgekit.runtimes.contract.description import Operator
+
+if TYPE_CHECKING:
+    from edgekit.build_folder.float_twin import Pair
+    from edgekit.devices.deploy.deploy import DeployResult
+    from edgekit.pipeline.plan import Plan
+
+
+class _Result(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PlannedStep(_Result):
+    step: str
+    key: str
+    state: StepState
+    reason: str
+
+
+class PlanReport(_Result):
+    """Every step that a build would take, and why it would run or be skipped."""
+
+    schema_version: Literal[1] = 1
+    steps: tuple[PlannedStep, ...]
+    left_out: dict[str, str]
+    """Targets, and `target/variant`, that the model cannot reach, each with the reason."""
+    data: tuple[DataProblem, ...]
+    """What is odd about the images."""
+    weights: dict[str, str]
+    """What is to be known of files of weights, by the setting that names them."""
+    notes: dict[str, str]
+    """What is to be known of a stage on a target, by `target/stage`."""
+
+    @classmethod
+    def of(cls, planned: Plan) -> PlanReport:
+        unreachable = {
+            f"{t.target.name}/{name}": why
+            for t in planned.targets
+            for name, why in t.unreachable.items()
+        }
+        notes = {
+            f"{t.target.name}/{stage}": note
+            for t in planned.targets
+            for stage, note in t.notes.items()
+        }
+        return cls(
+            steps=tuple(
+                PlannedStep(step=s.id, key=s.key, state=s.state, reason=s.reason)
+                for s in planned.steps
+            ),
+            left_out=planned.left_out | unreachable,
+            data=tuple(planned.review.problems),
+            weights=planned.weights,
+            notes=notes,
+        )
+
+    @property
+    def running(self) -> int:
+        """Steps that would run."""
+        return sum(step.state is not StepState.CACHED for step in self.steps)
+
+
+class BuildResult(_Result, HasPage):
+    """What came of each target; `check` raises what a command would end with."""
+
+    schema_version: Literal[1] = 1
+    reports: tuple[Report, ...]
+    """Of each target of which something was measured."""
+    folders: tuple[Path, ...]
+    """Where each report lies, with the models."""
+    left_out: dict[str, str]
+    """Targets that the recipe's model cannot reach, each with the reason."""
+    _failure: EdgekitError | None = PrivateAttr(None)
+
+    @property
+    def passed(self) -> bool:
+        """Every target holds its gates, and something was built for each."""
+        return self._failure is None
+
+    @property
+    def report(self) -> Report:
+        """Of the only target.
+
+        Raises:
+            ValueError: there are several, or none.
+        """
+        (found,) = self.reports
+        return found
+
+    def check(self) -> None:
+        """
+        Raises:
+            GateBroken: a gate is broken. EdgekitError: a target failed, or nothing could be built
+                for it.
+        """
+        if self._failure:
+            raise self._failure
+
+
+class BenchResult(_Result, HasPage):
+    """A run on a device; `check` raises where it is no result."""
+
+    schema_version: Literal[1] = 1
+    report: DeviceReport
+    page: Path
+    """device-report.html; device-report.json lies beside it."""
+
+    def check(self) -> None:
+        """
+        Raises:
+            DeviceError: the run is not to be believed, and why.
+        """
+        if why := self.report.invalid():
+            raise DeviceError(
+                f"the run on {self.report.device.name} is no result: {why}",
+                hint=f"see {self.page}; fix the cause and measure again",
+            )
+
+
+class InspectReport(_Result):
+    """Where a compressed file parts from its float original, and what usually fixes it."""
+
+    schema_version: Literal[1] = 1
+    file: Path
+    float_file: Path = Field(serialization_alias="float")
+    images_from: str
+    rescaled: bool
+    """Channels of the float model were made larger or smaller before it was quantised."""
+    built: bool
+    """False for files from elsewhere: no recipe made them."""
+    sqnr_db: float
+    """Of the scores, the median over images."""
+    sound: bool
+    wrong: tuple[str, ...]
+    """Tensors."""
+    findings: tuple[Cause, ...]
+    inspection: Inspection
+    operators: tuple[Operator, ...]
+    """Of the compressed file."""
+
+    @classmethod
+    def of(cls, pair: Pair, found: Inspection, operators: tuple[Operator, ...]) -> InspectReport:
+        return cls(
+            file=pair.path,
+            float_file=pair.float_path,
+            images_from=pair.images_from,
+            rescaled=pair.rescaled,
+            built=pair.is_built,
+            sqnr_db=found.sqnr_db,
+            sound=found.is_sound,
+            wrong=tuple(tensor.name for tensor in found.wrong),
+            findings=find_causes(found),
+            inspection=found,
+            operators=operators,
+        )
+
+
+class BundleReport(_Result):
+    """A bundle that was made."""
+
+    schema_version: Literal[1] = 1
+    path: Path
+    release: str
+    info: Info
+
+
+class DeployReport(_Result):
+    """What came of each device; `check` raises what failed."""
+
+    schema_version: Literal[1] = 1
+    devices: tuple[DeployRecord, ...]
+    _errors: tuple[EdgekitError, ...] = PrivateAttr(())
+
+    @classmethod
+    def of(cls, results: list[DeployResult]) -> DeployReport:
+        made = cls(devices=tuple(one.as_record() for one in results))
+        made._errors = tuple(one.error for one in results if one.error)
+        return made
+
+    def check(self) -> None:
+        """
+        Raises:
+            DeviceError: all that failed, with the hint and the exit code of the first.
+        """
+        if not self._errors:
+            return
+        first = self._errors[0]
+        failure = DeviceError("; ".join(e.message for e in self._errors), hint=first.hint)
+        failure.exit_code = first.exit_code
+        raise failure from first
+
+
+def failed(result: BuildResult, failure: EdgekitError | None) -> BuildResult:
+    result._failure = failure
+    return result

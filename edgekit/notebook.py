@@ -1,0 +1,28 @@
+"""How a result looks where a notebook shows it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+HEIGHT = 640
+"""Pixels of a page in a notebook."""
+
+
+class HasPage:
+    """A record that a room above can lay out: `edgekit.api` gives each class its page."""
+
+    page_of: ClassVar[Callable[[Any], str] | None] = None
+    """Its HTML document; None until the room that lays it out is loaded."""
+
+    def _repr_html_(self) -> str | None:
+        """What Jupyter shows. In a frame: the page's styles are not the notebook's."""
+        make = type(self).page_of
+        if make is None:
+            return None
+        page = html.escape(make(self), quote=True)
+        return (
+            f'<iframe srcdoc="{page}" sandbox="" width="100%" height="{HEIGHT}" '
+            'style="border: 0"></iframe>'
+        )
