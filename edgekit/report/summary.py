@@ -253,7 +253,13 @@ def _how_good(report: Report, row: RowRecord) -> Reply:
         more = f"latency — ({latency.ratio.reason})"
     else:
         more = "float itself: nothing to hold its latency against"
-    return Reply("How good is it?", short, more)
+    return Reply("How good is it?", short, "; ".join(filter(None, (more, _estimated(report, row)))))
+
+
+def _estimated(report: Report, row: RowRecord) -> str:
+    """What its core would take, where nobody has timed it there."""
+    known = report.estimates.variants.get(row.variant) if report.estimates else None
+    return f"estimated for the target: {known}" if known and untimed(report, row) else ""
 
 
 def _how_sure(report: Report, row: RowRecord) -> Reply:
