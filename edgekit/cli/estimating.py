@@ -134,10 +134,11 @@ def _estimate_lines(found: Estimate) -> Iterator[str]:
 def _counted_lines(found: Estimate, counted: CycleEstimate) -> Iterator[str]:
     from edgekit.report.figures import interval
 
+    digits = 1 if counted.latency.value >= 10 else 3
     cycles, total = counted.cycles, counted.cycles.instructions
     shares = (f"{name} {100 * n / total:.0f} %" for name, n in cycles.by_class.items())
     yield (
-        f"latency: {interval(counted.latency, 1)} ms on a {counted.board} with one thread, "
+        f"latency: {interval(counted.latency, digits)} ms on a {counted.board} with one thread, "
         "estimated"
     )
     yield (

@@ -19,7 +19,7 @@ class VariantEstimate(BaseModel):
 
     def __str__(self) -> str:
         latency, ratio = self.counted.latency, self.ratio
-        told = f"{latency.value:.1f} ms ({latency.low:.1f} to {latency.high:.1f})"
+        told = f"{latency.value:.3g} ms ({latency.low:.3g} to {latency.high:.3g})"
         if ratio is None:
             return told
         return f"{told}, {ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) times float's"

@@ -53,7 +53,7 @@ def test_what_a_person_reads() -> None:
         missing={"openvino": "openvino is not emulated"}, disagreements=["litert: so and so"],
     )  # fmt: skip
     first, second, third = found.lines
-    assert first.startswith("Estimated for a Raspberry Pi 5 with one thread: litert: 5.0 ms (")
+    assert first.startswith("Estimated for a Raspberry Pi 5 with one thread: litert: 5 ms (")
     assert first.endswith("times float's")
     assert second.endswith("openvino: nothing: openvino is not emulated")
     assert third.startswith("The host and the estimate disagree")
