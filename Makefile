@@ -5,12 +5,13 @@ RECIPE := recipes/mobilenet_int8.yaml
 # torch's OpenMP threads must not spin while another process needs the core.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help venv demo test test-slow test-all test-runtimes lint clean
+.PHONY: help venv demo test test-slow test-all test-runtimes docs lint clean
 
 help:
 	@echo "make demo      install, build the demo recipe for the Raspberry Pi, say where the report is"
 	@echo "make test      lint, types and the fast tests"
 	@echo "make test-all  every test, the slow ones too"
+	@echo "make docs      the pages of docs/ as a site: docs/_build/index.html"
 	@echo "make venv      only the virtual environment, with everything in it"
 
 venv: $(VENV)/.installed
@@ -18,7 +19,7 @@ venv: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo 'installing into $(VENV): about five minutes and 8 GB'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all,test]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all,docs,test]'
 	touch $@
 
 demo: venv
@@ -48,5 +49,9 @@ test-runtimes:
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" \
 	  tests/spec tests/pipeline/test_plan.py tests/agent tests/devices tests/report
 
+# A warning is an error: a link that leads nowhere, a page that nothing leads to.
+docs: venv
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build
+
 clean:
-	rm -rf build dist $(VENV)
+	rm -rf build dist docs/_build $(VENV)

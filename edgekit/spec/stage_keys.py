@@ -38,13 +38,18 @@ def stage_keys() -> dict[str, StageKeys]:
     """Of every stage, by its name."""
     found = {}
     for name, stage in find_stages().items():
-        schema = stage.model_json_schema(schema_generator=DescribedSchema)
-        keys = _keys(schema, schema.get("$defs", {}))
+        keys = keys_of(stage)
         del keys["stage"]
         text = sys.modules[stage.__module__].__doc__ or ""
         summary = " ".join(text.partition("\n\n")[0].removeprefix(f"{name}: ").split())
         found[name] = StageKeys(summary=summary, keys=keys)
     return found
+
+
+def keys_of(model: type[BaseModel]) -> dict[str, Key]:
+    """Of anything that a person writes: a recipe, a target, or a part of one."""
+    schema = model.model_json_schema(schema_generator=DescribedSchema)
+    return _keys(schema, schema.get("$defs", {}))
 
 
 def _keys(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Key]:

@@ -52,8 +52,8 @@ def render(results: Results) -> str:
         f"Machine: {machine}. Versions: {versions}.\n",
         EXPLANATION,
         *(_subject(subject) for subject in results.subjects),
-        *(f"### {name}\n\nSkipped: {reason}.\n" for name, reason in results.skipped.items()),
-        "### edgekit against the best peer\n",
+        *(f"## {name}\n\nSkipped: {reason}.\n" for name, reason in results.skipped.items()),
+        "## edgekit against the best peer\n",
         DUEL_EXPLANATION,
         _duels(results),
         _tally(results),
@@ -70,7 +70,7 @@ def _subject(subject: SubjectResult) -> str:
     order = {"float": 0, "ptq": 1, "pruned": 2, "qat": 3}
     rows = sorted(subject.rows, key=lambda r: (r.runtime, order[r.family], r.ours))
     body = "".join(_row(row) for row in rows)
-    return f"### {subject.name}\n\n{facts}\n\n{HEAD}{body}"
+    return f"## {subject.name}\n\n{facts}\n\n{HEAD}{body}"
 
 
 def _row(row: RowResult) -> str:
