@@ -16,6 +16,7 @@ from edgekit.build_folder.report import Report
 from edgekit.engine.artifact import FileEntry
 from edgekit.pipeline.draft import images
 from edgekit.report import thumbnails
+from edgekit.report.publish import _write_report
 from edgekit.report.thumbnails import (
     THUMBNAILS,
     Thumbnails,
@@ -60,6 +61,17 @@ def test_only_images_that_flip_get_a_picture(tmp_path: Path, flipped: Report) ->
 def test_a_recipe_that_leaves_them_out_gets_none(tmp_path: Path, flipped: Report) -> None:
     assert make_thumbnails(build_of(tmp_path, allowed=False), flipped) is None
     assert make_thumbnails(build_of(tmp_path), answered([0], [0], [0])) is None
+
+
+def test_pictures_of_an_earlier_build_are_removed(tmp_path: Path, flipped: Report) -> None:
+    folder = tmp_path / "build"
+    shown = _write_report(build_of(tmp_path), flipped, folder)
+    assert shown.thumbnails
+    assert "base64" in (folder / "report.html").read_text()
+    private = _write_report(build_of(tmp_path, allowed=False), flipped, folder)
+    assert private.thumbnails is None
+    assert not (folder / THUMBNAILS).exists()
+    assert "base64" not in (folder / "report.html").read_text()
 
 
 def test_pictures_that_are_not_those_of_the_report_are_not_shown(tmp_path: Path) -> None:
