@@ -15,7 +15,9 @@ import re
 import subprocess
 from pathlib import Path
 
-CORES = {
+from edgekit.transports.emulation.cpus import CpuName
+
+CORES: dict[CpuName, tuple[str, str]] = {
     "cortex-a72": ("cortex-a72", "AArch64SchedA57.td, by which LLVM schedules for the Cortex-A72"),
     "cortex-a76": (
         "neoverse-n1",
