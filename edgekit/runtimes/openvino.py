@@ -50,7 +50,7 @@ class OpenVino(TakesOver, CompilesAhead):
     def __init__(self, exact_sums: bool = True) -> None:
         self.exact_sums = exact_sums
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     name: ClassVar[str] = "openvino"
     file: ClassVar[str] = "model.xml"
     companions: ClassVar[tuple[str, ...]] = ("model.bin",)
@@ -68,7 +68,6 @@ class OpenVino(TakesOver, CompilesAhead):
     quantizers: ClassVar[tuple[str, ...]] = ("nncf",)
     calibrations: ClassVar[tuple[CalibrationMethod, ...]] = ("minmax",)
     calibrates_slowly: ClassVar[bool] = True
-    corrects_bias: ClassVar[bool] = True
 
     def for_target(self, device: str, isa: str | None) -> OpenVino:
         return OpenVino(exact_sums=not sums_saturate(device, isa))

@@ -32,8 +32,6 @@ class Compiler(Identity, ABC):
     calibrates_slowly: ClassVar[bool] = False
     """Its default quantiser is given `Quantization.ranges` whatever the method: found outside,
     they cost a fraction of the time."""
-    corrects_bias: ClassVar[bool] = False
-    """Its default quantiser removes the mean error that rounding leaves in a layer's output."""
 
     @abstractmethod
     def compile(self, model: Any, card: Card, into: Path, progress: Progress) -> InputForm:
