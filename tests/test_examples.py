@@ -1,6 +1,8 @@
-"""The examples run as they are."""
+"""The examples run as they are; the scripts among them in test_example_scripts.py."""
 
+import ast
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +17,24 @@ from tests.commands import edgekit
 from tests.comparison.samples import write_build
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+PICAMERA2 = """
+import numpy as np
+
+class Picamera2:
+    __enter__ = lambda self: self
+    __exit__ = start = lambda self, *_: None
+
+    def create_video_configuration(self, main):
+        assert main["format"] == "BGR888"
+        return main
+
+    def configure(self, how):
+        self.main = how
+
+    def capture_array(self, name):
+        return np.load("frame.npy")
+"""
+"""A camera that always sees the same frame."""
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +67,75 @@ def test_classify_image_gives_the_golden_scores(built: Path, file: str) -> None:
     assert float(score) == pytest.approx(scores.max(), abs=1e-3 if exact else 0.1)
 
 
+def camera(folder: Path, *words: object, path: str = "") -> list[str]:
+    """What examples/pi_camera.py prints, where no edgekit can be imported."""
+    program = folder / "pi_camera.py"
+    shutil.copyfile(EXAMPLES / "pi_camera.py", program)
+    done = subprocess.run(
+        [sys.executable, program, *map(str, words)], cwd=folder, capture_output=True, text=True,
+        check=True, env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("variant", ["litert", "onnxruntime"])
+def test_the_camera_sees_what_classify_sees(built: Path, tmp_path: Path, variant: str) -> None:
+    shutil.copytree(built / variant, tmp_path / variant)
+    (tmp_path / "photos").mkdir()
+    pixels = np.load(tmp_path / variant / "golden_input.npy")[0]
+    Image.fromarray(pixels).save(tmp_path / "photos/one.png")
+    program = tmp_path / variant / "classify.py"
+    told = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
+    best = told.stdout.splitlines()[1].split()
+    (line,) = camera(tmp_path, variant, "--source", "photos")
+    assert line.split()[:3] == ["one.png", *best]
+    np.save(tmp_path / "frame.npy", pixels)
+    (tmp_path / "picamera2.py").write_text(PICAMERA2)
+    lines = camera(tmp_path, variant, "--frames", 2, path=str(tmp_path))
+    assert [line.split()[:3] for line in lines] == [["camera", *best]] * 2
+
+
+def test_solar_cells_ends_with_a_classified_cell(built: Path, tmp_path: Path) -> None:
+    """Its build is the one of test_demo.py."""
+    pytest.importorskip("elpv_dataset", reason="the demo's images are a package of [demo]")
+    shutil.copytree(built, tmp_path / "build/mobilenet_int8/rpi")
+    (tmp_path / "edgekit").write_text('#!/bin/sh\necho "$@" > words\n')
+    (tmp_path / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    for name in ("edgekit", "python"):
+        (tmp_path / name).chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    script = ["sh", str(EXAMPLES / "solar_cells.sh")]
+    done = subprocess.run(
+        script, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    photo, best, *_ = done.stdout.splitlines()
+    assert photo.endswith("cell0001.png")
+    assert best.split()[0] in ("round", "square")
+    recipe = (tmp_path / "words").read_text().split()[1]
+    assert (EXAMPLES.parent / recipe).is_file()
+
+
+def test_the_notebook_runs(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cell after cell; those that end in a result show it as a page."""
+    monkeypatch.chdir(built.parents[2])
+    monkeypatch.setenv("EDGEKIT_STORE", str(built.parents[2] / "store"))
+    notebook = json.loads((EXAMPLES / "edgekit.ipynb").read_text(encoding="utf-8"))
+    assert notebook["nbformat"] == 4
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    known: dict[str, object] = {}
+    pages = 0
+    for cell in cells:
+        assert cell["outputs"] == []
+        *lines, last = ast.parse("".join(cell["source"])).body
+        exec(compile(ast.Module(lines, []), "cell", "exec"), known)
+        if isinstance(last, ast.Expr):
+            shown = eval(compile(ast.Expression(last.value), "cell", "eval"), known)
+            pages += "<iframe" in (getattr(shown, "_repr_html_", str)() or "")
+        else:
+            exec(compile(ast.Module([last], []), "cell", "exec"), known)
+    assert pages == 2
+
+
 def test_the_readmes_commands_for_ones_own_photos_run(images_folder: Path, tmp_path: Path) -> None:
     section = (EXAMPLES.parent / "README.md").read_text().split("## Your own photos")[1]
     lines = [line.partition(" # ")[0] for line in section.split("\n\n## ")[0].splitlines()]
@@ -58,10 +147,10 @@ def test_the_readmes_commands_for_ones_own_photos_run(images_folder: Path, tmp_p
     assert "litert/quantize" in done.stdout
 
 
-def test_the_readmes_comparison_runs_and_fails_for_what_is_worse(tmp_path: Path) -> None:
+def test_the_comparison_of_the_docs_runs_and_fails_for_what_is_worse(tmp_path: Path) -> None:
     (line,) = [
-        line.split() for line in (EXAMPLES.parent / "README.md").read_text().splitlines()
-        if line.startswith("    edgekit compare ")
+        line.split() for line in (EXAMPLES.parent / "docs/compare.md").read_text().splitlines()
+        if line.startswith("    edgekit compare ") and line.endswith("--fail-if worse")
     ]  # fmt: skip
     _, _, first, second, *options = line
     write_build(tmp_path / first)

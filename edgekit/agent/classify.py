@@ -241,18 +241,22 @@ def prepared(pixels: Any, facts: Json) -> Any:
 
 def show(scores: Any, facts: Json, top: int) -> None:
     """Print the likeliest classes of an image, and what the numbers are."""
+    for name, score in likeliest(scores, facts, top):
+        print(f"  {name} {score:.3f}")
+    print(f"  ({MEANINGS.get(facts['scores'], 'scores, as the model gives them')})")
+
+
+def likeliest(scores: Any, facts: Json, top: int) -> list[tuple[str, float]]:
+    """The likeliest classes of an image, with their probabilities where they are known."""
     output = facts["output"] or {}
     scores = np.asarray(scores).reshape(-1).astype(np.float64)
     if output.get("scale") is not None and output["dtype"] != "float32":
         scores = (scores - output["zero_point"]) * output["scale"]
-    kind = facts["scores"]
-    if kind == "logits":
+    if facts["scores"] == "logits":
         scores = np.exp(scores - scores.max())
         scores /= scores.sum()
     names = facts["classes"] or [f"score {i}" for i in range(len(scores))]
-    for i in np.argsort(-scores)[:top]:
-        print(f"  {names[i]} {scores[i]:.3f}")
-    print(f"  ({MEANINGS.get(kind, 'scores, as the model gives them')})")
+    return [(names[i], float(scores[i])) for i in np.argsort(-scores)[:top]]
 
 
 def open_litert(path: str, device: str) -> Run:

@@ -21,18 +21,20 @@ def listing() -> Listing:
     for number in range(120):
         label = CLASSES[number % 2]
         name = f"{label}/{number:03}.png"
-        if not (folder / name).exists():
-            draw(label, number, folder / name)
-        samples.append(Sample(name, folder / name, label))
+        path = folder / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            drawn(label, number).save(path)
+        samples.append(Sample(name, path, label))
     return Listing(tuple(samples), CLASSES)
 
 
-def draw(label: str, seed: int, path: Path) -> None:
+def drawn(label: str, seed: int) -> Image.Image:
+    """A bright disc or square somewhere on a dark ground, 64 x 64 pixels."""
     chance = random.Random(seed)
     image = Image.new("RGB", (64, 64), tuple(chance.randrange(90) for _ in range(3)))
     x, y, radius = chance.randrange(20, 44), chance.randrange(20, 44), chance.randrange(8, 18)
     box = (x - radius, y - radius, x + radius, y + radius)
     paint = ImageDraw.Draw(image)
     (paint.ellipse if label == "round" else paint.rectangle)(box, fill=(230, 200, 40))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
+    return image
