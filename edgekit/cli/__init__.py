@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -16,6 +17,7 @@ from edgekit.cli import (
     benching,
     building,
     comparing,
+    completing,
     deploying,
     describing,
     devices,
@@ -51,6 +53,8 @@ def main() -> None:
         # Of edgekit alone: what libraries log for debugging is theirs.
         logging.getLogger("edgekit").setLevel(logging.DEBUG)
         logging.getLogger("edgekit").addHandler(_Said())
+    if completing.VARIABLE in os.environ:
+        cli.main(prog_name="edgekit", complete_var=completing.VARIABLE)  # ends the process
     try:
         cli.main(standalone_mode=False)
     except BaseException as error:
@@ -130,6 +134,8 @@ GROUPS: dict[str, tuple[click.Command, ...]] = {
         describing.targets,
         describing.stages,
         describing.schema,
+        describing.explain,
+        completing.completion,
     ),
     "Build": (building.plan, building.build, building.matrix),
     "Look": (

@@ -10,10 +10,16 @@ import click
 
 from edgekit.cli._options import FILE, triple
 from edgekit.cli._output import say
+from edgekit.cli.completing import complete_devices
 from edgekit.errors import InputError
 
 device_option = click.option(
-    "--device", "devices", multiple=True, required=True, help="A name in the inventory."
+    "--device",
+    "devices",
+    multiple=True,
+    required=True,
+    help="A name in the inventory.",
+    shell_complete=complete_devices,
 )
 binary_option = click.option(
     "--benchmark-binary",

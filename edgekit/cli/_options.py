@@ -33,6 +33,11 @@ FILE = UserPath(path_type=Path)
 # `main` reads it, before there is a command.
 debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+progress_option = click.option(
+    "--progress",
+    type=click.Choice(["jsonl"]),
+    help="Tell progress on stderr as one JSON object a line.",
+)
 store_option = click.option("--store", type=FILE, default=None, help="The cache folder.")
 
 

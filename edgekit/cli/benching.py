@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from edgekit.cli._devices import binary_option, measuring
-from edgekit.cli._options import FILE, debug_option, json_option, store_option
+from edgekit.cli._options import FILE, debug_option, json_option, progress_option, store_option
 from edgekit.cli._output import say, say_json
+from edgekit.cli.completing import complete_devices
 
 if TYPE_CHECKING:
     from edgekit.api.results import BenchResult
@@ -22,7 +23,12 @@ out_option = click.option("--out", type=FILE, default=None, help="Where the repo
 @click.command()
 @measuring
 @click.argument("artifact", type=FILE)
-@click.option("--device", required=True, help="A name in the inventory.")
+@click.option(
+    "--device",
+    required=True,
+    help="A name in the inventory.",
+    shell_complete=complete_devices,
+)
 @binary_option
 @click.option(
     "--engine",
@@ -33,6 +39,7 @@ out_option = click.option("--out", type=FILE, default=None, help="Where the repo
 )
 @out_option
 @store_option
+@progress_option
 @json_option
 @debug_option
 def bench(
@@ -42,6 +49,7 @@ def bench(
     engine: Literal["CPU", "GPU", "NPU"],
     out: Path | None,
     store: Path | None,
+    progress: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -53,6 +61,7 @@ def bench(
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, a bundle or any model file.
     """
     from edgekit.api import bench as run
+    from edgekit.cli._progress import watching
     from edgekit.cli.console import Console
 
     with Console(quiet=as_json) as console:
@@ -63,7 +72,7 @@ def bench(
             engine=engine,
             out=out,
             store=store,
-            observer=console,
+            observer=watching(progress, console),
             **options,
         )
     _report(found, as_json)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli._options import FILE, debug_option, json_option, store_option
+from edgekit.cli._options import FILE, debug_option, json_option, progress_option, store_option
 from edgekit.cli._output import say, say_json
+from edgekit.cli.completing import complete_devices, complete_recipes, complete_targets
 from edgekit.errors import make_folder
 
 if TYPE_CHECKING:
@@ -30,20 +31,28 @@ def _planned(command: Callable[..., None]) -> Callable[..., None]:
         store_option,
         click.option("--build-dir", type=FILE, default=Path("build"), show_default=True),
         click.option(
-            "--target", "target", multiple=True, required=True, help="A name, a file, or `all`."
+            "--target",
+            "target",
+            multiple=True,
+            required=True,
+            help="A name, a file, or `all`.",
+            shell_complete=complete_targets,
         ),
         click.option(
-            "--device", default=None, help="Measure every stage on this device of the inventory."
+            "--device",
+            help="Measure every stage on this device of the inventory.",
+            shell_complete=complete_devices,
         ),
-        click.argument("recipe", type=FILE),
+        click.argument("recipe", type=FILE, shell_complete=complete_recipes),
     ):
         command = option(command)
     return command
 
 
 @click.command()
+@progress_option
 @_planned
-def build(as_json: bool, **options: Any) -> None:
+def build(as_json: bool, progress: str | None, **options: Any) -> None:
     """Run a recipe for its targets, measuring every stage.
 
     \b
@@ -51,14 +60,16 @@ def build(as_json: bool, **options: Any) -> None:
         edgekit build photos.yaml --target rpi5 --device pi5
     """
     from edgekit.api.building import prepare, run
+    from edgekit.cli._progress import watching
     from edgekit.cli.console import Console
     from edgekit.report.comparison import compare
 
     make_folder(options["build_dir"], "--build-dir")
     with Console(quiet=as_json) as console:
-        prepared = prepare(**options, observer=console)
+        observer = watching(progress, console)
+        prepared = prepare(**options, observer=observer)
         console.data_problems(prepared.plan.review.problems)
-        result = run(prepared, console)
+        result = run(prepared, observer)
         root = prepared.build_dir / prepared.plan.recipe.name
         comparison = compare(root, list(result.reports))
         if len(result.reports) > 1:
@@ -113,9 +124,12 @@ def _plan_lines(found: PlanReport) -> Iterator[str]:
     help="Where the report goes.  [default: build/matrix/<name>]",
 )
 @store_option
+@progress_option
 @json_option
 @debug_option
-def matrix(spec: Path, out: Path | None, store: Path | None, as_json: bool) -> None:
+def matrix(
+    spec: Path, out: Path | None, store: Path | None, progress: str | None, as_json: bool
+) -> None:
     """Measure many architectures on every target.
 
     \b
@@ -125,10 +139,11 @@ def matrix(spec: Path, out: Path | None, store: Path | None, as_json: bool) -> N
     """
     from edgekit.api import matrix as run
     from edgekit.api.building import matrix_folder
+    from edgekit.cli._progress import watching
     from edgekit.cli.console import Console
 
     with Console(quiet=as_json) as console:
-        report = run(spec, out=out, store=store, observer=console)
+        report = run(spec, out=out, store=store, observer=watching(progress, console))
     if as_json:
         say_json(report)
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit.cli._devices import binary_option, device_option, feeding, measuring, on_stderr
-from edgekit.cli._options import FILE, debug_option, json_option, store_option
+from edgekit.cli._options import FILE, debug_option, json_option, progress_option, store_option
 from edgekit.cli._output import say, say_json
 
 if TYPE_CHECKING:
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 @click.option("--out", type=FILE, required=True, help="A folder to make, or a file that ends .tar.")
 @click.option("--force", is_flag=True, help="Write over a bundle.")
 @store_option
+@json_option
 @debug_option
-def bundle(artifact: Path, out: Path, force: bool, store: Path | None, **options: Any) -> None:
+def bundle(
+    artifact: Path, out: Path, force: bool, store: Path | None, as_json: bool, **options: Any
+) -> None:
     """Make a bundle to carry to a device, where sh run.sh runs it.
 
     \b
@@ -36,6 +39,9 @@ def bundle(artifact: Path, out: Path, force: bool, store: Path | None, **options
     from edgekit.cli._progress import OnStderr
 
     found = run(artifact, out, force=force, store=store, observer=OnStderr(), **options)
+    if as_json:
+        say_json(found)
+        return
     info = found.info
     say(f"{out}: {info.subject.file}, {info.input_source}, release {found.release[:16]}")
     processor = info.machine or "any processor"
@@ -59,6 +65,7 @@ def bundle(artifact: Path, out: Path, force: bool, store: Path | None, **options
 @binary_option
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 @store_option
+@progress_option
 @json_option
 @debug_option
 def deploy(
@@ -68,6 +75,7 @@ def deploy(
     binary: Path | None,
     dry_run: bool,
     store: Path | None,
+    progress: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -79,7 +87,7 @@ def deploy(
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, a bundle or a model file.
     """
     from edgekit.api import deploy as run
-    from edgekit.cli._progress import OnStderr
+    from edgekit.cli._progress import OnStderr, watching
 
     found = run(
         artifact,
@@ -88,7 +96,7 @@ def deploy(
         dry_run=dry_run,
         benchmark_binary=binary,
         store=store,
-        observer=OnStderr(),
+        observer=watching(progress, OnStderr()),
         **options,
     )
     _report(found, as_json)

@@ -12,6 +12,8 @@ import click
 
 from edgekit.cli._options import FILE, debug_option, json_option, store_option
 from edgekit.cli._output import say, say_json
+from edgekit.cli._schemas import NAMES, schema_of
+from edgekit.cli.completing import complete_recipes
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,30 +24,39 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["recipe", "target", "report"]))
+@click.argument("what", metavar="NAME", type=click.Choice(NAMES))
 @debug_option
 def schema(what: str) -> None:
-    """Print the JSON Schema of recipes, targets or report.json.
+    """Print the JSON Schema of what commands read and print.
 
     \b
         edgekit schema recipe > recipe.schema.json
+        edgekit schema compare
+
+    A recipe or a target, report.json, or what a command prints with --json.
     """
-    from edgekit.spec.docstrings import DescribedSchema
+    say_json(schema_of(what))
 
-    if what == "recipe":
-        from edgekit.spec.recipe import recipe_schema
 
-        value = recipe_schema()
-    elif what == "target":
-        from edgekit.spec.target import Target
+@click.command()
+@click.argument("words", metavar="WORD...", nargs=-1, required=True)
+@json_option
+@debug_option
+def explain(words: tuple[str, ...], as_json: bool) -> None:
+    """Say what a stage, gate, target, verdict or term is.
 
-        value = Target.model_json_schema(schema_generator=DescribedSchema)
-        value["required"] = [name for name in value["required"] if name != "name"]
-    else:
-        from edgekit.build_folder.report import Report
+    \b
+        edgekit explain max_accuracy_drop
+        edgekit explain cannot tell
+    """
+    from edgekit.setup.explain import explain as run
 
-        value = Report.model_json_schema(schema_generator=DescribedSchema)
-    say_json(value)
+    found = run(" ".join(words))
+    if as_json:
+        say_json([one.model_dump(mode="json") for one in found])
+        return
+    for one in found:
+        say(f"{one.word} ({one.kind}): {one.text}" + (f" More: {one.more}" if one.more else ""))
 
 
 @click.command()
@@ -124,7 +135,7 @@ def _key_lines(keys: dict[str, Key], indent: int) -> Iterator[str]:
 
 
 @click.command()
-@click.argument("recipe", type=FILE, required=False)
+@click.argument("recipe", type=FILE, required=False, shell_complete=complete_recipes)
 @store_option
 @json_option
 @debug_option

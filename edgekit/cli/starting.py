@@ -16,6 +16,7 @@ import click
 from edgekit.cli._devices import on_stderr
 from edgekit.cli._options import FILE, debug_option, store_option
 from edgekit.cli._output import say
+from edgekit.cli.completing import complete_targets
 from edgekit.errors import DataError, InputError
 from edgekit.packages import need_extra
 
@@ -85,7 +86,7 @@ def _own_interruption() -> Iterator[None]:
 @click.command()
 @click.argument("what", metavar="PHOTOS|MODEL", type=FILE)
 @click.option("--data", type=FILE, help="The photos, where a model's file is given.")
-@click.option("--target", help="A name or a file.  [default: rpi]")
+@click.option("--target", help="A name or a file.  [default: rpi]", shell_complete=complete_targets)
 @click.option("--out", type=FILE, help="The recipe.  [default: the name of what is given]")
 @click.option("--image-size", "size", callback=_size, help="Pixels: 160, or 96x128.")
 @click.option("--weights", help="scratch, pretrained, or package:NAME.")
