@@ -64,6 +64,12 @@ def test_a_wrong_option_would_be_found() -> None:
         parse(words)
 
 
+def test_the_readme_has_all() -> None:
+    text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    for path in EXAMPLES.iterdir():
+        assert path.name in text or path.name in ("README.md", "__pycache__")
+
+
 @pytest.mark.parametrize("recipe", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda p: p.parent.name)
 def test_recipes_are_named_like_their_folders(recipe: Path) -> None:
     assert load_recipe(recipe).name == recipe.parent.name

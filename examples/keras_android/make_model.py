@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "own_data"))
-from shapes import CLASSES, drawn
+from shapes import CLASSES, drawn, write_photos
 
 keras.utils.set_random_seed(0)
 layers = keras.layers
@@ -29,8 +29,4 @@ loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 net.compile(keras.optimizers.Adam(3e-3), loss)
 net.fit(images.astype("float32"), labels, batch_size=40, epochs=30, verbose=0)
 net.save("model.keras")
-
-for number in range(240):
-    label = CLASSES[number % 2]
-    Path("photos", label).mkdir(parents=True, exist_ok=True)
-    drawn(label, number).save(Path("photos", label, f"{number:03}.png"))
+write_photos(Path("photos"), 240)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "own_data"))
-from shapes import CLASSES, drawn
+from shapes import CLASSES, drawn, write_photos
 
 torch.manual_seed(0)
 net = torch.nn.Sequential(
@@ -31,8 +31,4 @@ for _ in range(30):
         loss.backward()
         optimizer.step()
 torch.onnx.export(net.eval(), (x[:1],), "model.onnx", dynamo=True, external_data=False)
-
-for number in range(240):
-    label = CLASSES[number % 2]
-    Path("photos", label).mkdir(parents=True, exist_ok=True)
-    drawn(label, number).save(Path("photos", label, f"{number:03}.png"))
+write_photos(Path("photos"), 240)

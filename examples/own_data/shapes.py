@@ -17,8 +17,13 @@ CLASSES = ("round", "square")
 
 def listing() -> Listing:
     folder = Path(tempfile.gettempdir()) / "edgekit-example-shapes"
+    return Listing(tuple(write_photos(folder, 120)), CLASSES)
+
+
+def write_photos(folder: Path, count: int) -> list[Sample]:
+    """As many of each class, in a folder for each; those that are there stay."""
     samples = []
-    for number in range(120):
+    for number in range(count):
         label = CLASSES[number % 2]
         name = f"{label}/{number:03}.png"
         path = folder / name
@@ -26,7 +31,7 @@ def listing() -> Listing:
             path.parent.mkdir(parents=True, exist_ok=True)
             drawn(label, number).save(path)
         samples.append(Sample(name, path, label))
-    return Listing(tuple(samples), CLASSES)
+    return samples
 
 
 def drawn(label: str, seed: int) -> Image.Image:
