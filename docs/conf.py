@@ -23,6 +23,7 @@ default_role = "code"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+napoleon_use_rtype = False
 
 html_theme = "furo"
 html_title = "edgekit"

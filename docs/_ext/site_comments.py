@@ -11,6 +11,7 @@ and `edgekit schema` have them; nothing of them is written in a page.
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
 
 SITE = re.compile(r"<!-- site:\n(.*?)\n-->", re.DOTALL)
 KEYS = re.compile(r"<!-- keys: (\w+) -->")
-INSTEAD = re.compile(r"<!-- instead: (\w+\.md) -->")
+INSTEAD = re.compile(r"<!-- instead: ([\w/]+\.md) -->")
+LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]+)")
+ON_SITE = {
+    "README.md": "docs/index.md",
+    "CHANGELOG.md": "docs/changelog.md",
+    "CONTRIBUTING.md": "docs/contributing.md",
+    "examples/README.md": "docs/examples.md",
+}
+"""The pages of files that lie outside of docs/."""
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -39,23 +48,30 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def _read(app: Sphinx, page: str, source: list[str]) -> None:
-    text = source[0]
+    text, file = source[0], f"docs/{page}.md"
     if match := INSTEAD.search(text):
-        file = CHECKOUT / match[1]
-        app.env.note_dependency(str(file))
-        text = _with_links_from_docs(file.read_text(encoding="utf-8"))
+        file = match[1]
+        app.env.note_dependency(str(CHECKOUT / file))
+        text = (CHECKOUT / file).read_text(encoding="utf-8")
+    text = with_links_of(text, file, f"docs/{page}.md")
     text = SITE.sub(lambda match: match[1], text)
     source[0] = KEYS.sub(lambda match: "\n".join(PARTS[match[1]]()), text)
 
 
-def _with_links_from_docs(text: str) -> str:
-    """A file of the checkout's top, as if it lay in docs/.
+def with_links_of(text: str, file: str, page: str) -> str:
+    """What a file says, on a page; a link to a file that has a page leads there.
 
-    >>> _with_links_from_docs("[a](docs/install.md#versions), [b](CONTRIBUTING.md)")
-    '[a](install.md#versions), [b](contributing.md)'
+    >>> with_links_of("[a](docs/install.md#versions), [b](LICENSE)", "README.md", "docs/x.md")
+    '[a](install.md#versions), [b](../LICENSE)'
+    >>> with_links_of("[a](../CHANGELOG.md), [b](#here)", "docs/install.md", "docs/install.md")
+    '[a](changelog.md), [b](#here)'
     """
-    text = text.replace("](docs/", "](")
-    return re.sub(r"\]\(([A-Z]+)\.md", lambda match: f"]({match[1].lower()}.md", text)
+
+    def moved(match: re.Match[str]) -> str:
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(file), match[1]))
+        return "](" + posixpath.relpath(ON_SITE.get(path, path), posixpath.dirname(page))
+
+    return LINK.sub(moved, text)
 
 
 def _recipe() -> Iterator[str]:
