@@ -49,7 +49,7 @@ SEARCH_SETTINGS = ("held_back", "stop_at", "max_drop", "mixed")
 
 
 class Quantize(RuntimeStage):
-    version: ClassVar[int] = 9
+    version: ClassVar[int] = 10
     renamed: ClassVar[Mapping[str, str]] = {"islands": "float_ops"}
     images: ClassVar[Literal["train", "calibration"] | None] = "calibration"
 
