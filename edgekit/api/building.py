@@ -164,7 +164,7 @@ def prepare(
 
 def run(prepared: Prepared, observer: Observer) -> BuildResult:
     """Run what was prepared, write its reports, and record them."""
-    from edgekit.api.results import BuildResult, failed
+    from edgekit.api.results import BuildResult, Failure
     from edgekit.history.commit import commit_of
     from edgekit.history.recording import record_builds
     from edgekit.pipeline.run import execute
@@ -180,13 +180,14 @@ def run(prepared: Prepared, observer: Observer) -> BuildResult:
     )
     if line := record_builds(prepared.store.root, published, commit):
         observer.remark(line)
-    found = BuildResult(
+    broken = [folder for report, folder in published if report.broken]
+    error = _faults(result, broken) or _lost(result, prepared.named)
+    return BuildResult(
         reports=tuple(report for report, _ in published),
         folders=tuple(folder for _, folder in published),
         left_out=prepared.plan.left_out,
+        failure=Failure.of(error) if error else None,
     )
-    broken = [folder for report, folder in published if report.broken]
-    return failed(found, _faults(result, broken) or _lost(result, prepared.named))
 
 
 def _last_record(folders: list[Path]) -> dict[str, Any]:

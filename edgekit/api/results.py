@@ -13,7 +13,7 @@ from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bundle.info import Info
 from edgekit.devices.deploy.deploy import DeployRecord
 from edgekit.engine.step import StepState
-from edgekit.errors import DeviceError, EdgekitError
+from edgekit.errors import DeviceError, EdgekitError, GateBroken, InputError, IntegrityError
 from edgekit.inspection.causes import Cause, find_causes
 from edgekit.inspection.layerwise import Inspection
 from edgekit.notebook import HasPage
@@ -79,6 +79,28 @@ class PlanReport(_Result):
         return sum(step.state is not StepState.CACHED for step in self.steps)
 
 
+_KINDS: tuple[type[EdgekitError], ...] = (InputError, GateBroken, IntegrityError, DeviceError)
+_KIND_OF = {kind.exit_code: kind for kind in _KINDS}
+
+
+class Failure(_Result):
+    """What a command ends with, as a record: a result that is kept and read again still fails."""
+
+    message: str
+    hint: str | None
+    exit_code: int
+
+    @classmethod
+    def of(cls, error: EdgekitError) -> Failure:
+        return cls(message=error.message, hint=error.hint, exit_code=error.exit_code)
+
+    def error(self) -> EdgekitError:
+        """Of the class that has this exit code."""
+        found = _KIND_OF.get(self.exit_code, EdgekitError)(self.message, hint=self.hint)
+        found.exit_code = self.exit_code
+        return found
+
+
 class BuildResult(_Result, HasPage):
     """What came of each target; `check` raises what a command would end with."""
 
@@ -89,12 +111,12 @@ class BuildResult(_Result, HasPage):
     """Where each report lies, with the models."""
     left_out: dict[str, str]
     """Targets that the recipe's model cannot reach, each with the reason."""
-    _failure: EdgekitError | None = PrivateAttr(None)
+    failure: Failure | None
+    """None where every target holds its gates, and something was built for each."""
 
     @property
     def passed(self) -> bool:
-        """Every target holds its gates, and something was built for each."""
-        return self._failure is None
+        return self.failure is None
 
     @property
     def report(self) -> Report:
@@ -109,11 +131,11 @@ class BuildResult(_Result, HasPage):
     def check(self) -> None:
         """
         Raises:
-            GateBroken: a gate is broken. EdgekitError: a target failed, or nothing could be built
-                for it.
+            GateBroken: a gate is broken. InputError: nothing could be built for a target.
+            EdgekitError: a target failed.
         """
-        if self._failure:
-            raise self._failure
+        if self.failure:
+            raise self.failure.error()
 
 
 class BenchResult(_Result, HasPage):
@@ -188,12 +210,13 @@ class DeployReport(_Result):
 
     schema_version: Literal[1] = 1
     devices: tuple[DeployRecord, ...]
-    _errors: tuple[EdgekitError, ...] = PrivateAttr(())
+    _cause: EdgekitError | None = PrivateAttr(None)
+    """For the traceback alone: `check` finds all else in the records."""
 
     @classmethod
     def of(cls, results: list[DeployResult]) -> DeployReport:
         made = cls(devices=tuple(one.as_record() for one in results))
-        made._errors = tuple(one.error for one in results if one.error)
+        made._cause = next((one.error for one in results if one.error), None)
         return made
 
     def check(self) -> None:
@@ -201,14 +224,10 @@ class DeployReport(_Result):
         Raises:
             DeviceError: all that failed, with the hint and the exit code of the first.
         """
-        if not self._errors:
+        failed = [one for one in self.devices if one.error is not None]
+        if not failed:
             return
-        first = self._errors[0]
-        failure = DeviceError("; ".join(e.message for e in self._errors), hint=first.hint)
+        first = failed[0]
+        failure = DeviceError("; ".join(one.error or "" for one in failed), hint=first.hint)
         failure.exit_code = first.exit_code
-        raise failure from first
-
-
-def failed(result: BuildResult, failure: EdgekitError | None) -> BuildResult:
-    result._failure = failure
-    return result
+        raise failure from self._cause

@@ -61,6 +61,8 @@ class DeployRecord(BaseModel):
     error: str | None
     hint: str | None
     fault: Fault | None
+    exit_code: int
+    """Of a command with this device alone; 0 where it did not fail."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class DeployResult:
             error=self.error.message if self.error else None,
             hint=self.error.hint if self.error else None,
             fault=self.error.fault if isinstance(self.error, DeviceError) else None,
+            exit_code=self.error.exit_code if self.error else 0,
         )
 
 

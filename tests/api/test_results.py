@@ -1,0 +1,67 @@
+"""What the functions return, kept as JSON and read again: nothing that failed is forgotten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgekit.api.results import BuildResult, DeployReport, Failure
+from edgekit.devices.deploy.deploy import DeployResult, DeployState
+from edgekit.errors import DeviceError, EdgekitError, GateBroken, InputError
+from tests.build_folder.samples import sample_report
+
+
+def built(error: EdgekitError | None) -> BuildResult:
+    return BuildResult(
+        reports=(sample_report(),),
+        folders=(Path("build/photos/rpi"),),
+        left_out={"android": "no LiteRT"},
+        failure=Failure.of(error) if error else None,
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        GateBroken("a gate is broken: rpi: 3 points", hint="see the report"),
+        InputError("nothing could be built for rpi"),
+        DeviceError("pi5: no answer", hint="is it on?"),
+        EdgekitError("a fault of edgekit's own"),
+    ],
+)
+def test_a_build_that_failed_fails_when_it_is_read_again(error: EdgekitError) -> None:
+    result = built(error)
+    again = BuildResult.model_validate_json(result.model_dump_json())
+    assert again == result
+    assert not again.passed
+    with pytest.raises(type(error)) as raised:
+        again.check()
+    told = raised.value
+    assert type(told) is type(error)
+    assert (told.message, told.hint, told.exit_code) == (error.message, error.hint, error.exit_code)
+
+
+def test_a_build_that_passed_passes_when_it_is_read_again() -> None:
+    again = BuildResult.model_validate_json(built(None).model_dump_json())
+    assert again.passed
+    again.check()
+
+
+def test_a_deployment_that_failed_fails_when_it_is_read_again() -> None:
+    stopped = DeviceError("pi5: interrupted", hint="deploy again")
+    stopped.exit_code = 130
+    found = DeployReport.of(
+        [
+            DeployResult("pi4", DeployState.DEPLOYED, "abc"),
+            DeployResult("pi5", DeployState.FAILED, "abc", error=stopped),
+            DeployResult("pi3", DeployState.FAILED, "abc", error=DeviceError("pi3: no answer")),
+        ]
+    )
+    with pytest.raises(DeviceError) as raised:
+        found.check()
+    assert raised.value.__cause__ is stopped  # whose traceback --debug shows
+    again = DeployReport.model_validate_json(found.model_dump_json())
+    with pytest.raises(DeviceError, match="pi5: interrupted; pi3: no answer") as raised:
+        again.check()
+    assert (raised.value.hint, raised.value.exit_code) == ("deploy again", 130)
