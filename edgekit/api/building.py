@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.api._arguments import PathLike, names_of, store_of
+from edgekit.api.arguments import PathLike, names_of, store_of
 from edgekit.engine.observer import Observer, Silent
 from edgekit.errors import EdgekitError, GateBroken, InputError, make_folder, need_folder
 from edgekit.packages import told

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.api._arguments import PathLike, Triple, path_of, remark_unprevented, store_of
+from edgekit.api.arguments import (
+    MOST_THREADS,
+    PathLike,
+    Triple,
+    need_whole,
+    path_of,
+    remark_unprevented,
+    store_of,
+)
 from edgekit.engine.observer import Observer, Silent
 from edgekit.errors import InputError
 from edgekit.packages import told
@@ -69,6 +77,7 @@ def inspect(
     from edgekit.build_folder.inspected import inspect_pair
     from edgekit.inspection.summary import summarise
 
+    need_whole("samples", samples)
     watching = observer or Silent()
     with told():
         remark_unprevented(watching)
@@ -140,6 +149,7 @@ def estimate(
     from edgekit.engine.store import Store, default_store
     from edgekit.spec.target import load_target
 
+    need_whole("threads", threads, MOST_THREADS)
     watching, other = observer or Silent(), path_of(against)
     with told():
         remark_unprevented(watching)

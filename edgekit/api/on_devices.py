@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from edgekit.api._arguments import (
+from edgekit.api.arguments import (
+    MOST_THREADS,
     PathLike,
     Triple,
     bundle_options,
     names_of,
+    need_whole,
     path_of,
     remark_unprevented,
     remark_untrained,
+    runtimes_of,
     store_of,
     transports_of,
 )
@@ -218,6 +221,7 @@ def deploy(
     from edgekit.devices.bundle.make import bundle_of
     from edgekit.devices.deploy.deploy import Deployment, on_each
 
+    need_whole("keep", keep)
     watching, binary = observer or Silent(), path_of(benchmark_binary)
     with told():
         transports = transports_of(names_of(device))
@@ -279,20 +283,9 @@ def calibrate(
     from edgekit.devices.inventory import find_device
     from edgekit.engine.store import Store, default_store
 
+    need_whole("threads", threads, MOST_THREADS)
     with told():
-        chosen, transport = _runtimes(runtimes or DEFAULT_RUNTIMES), find_device(device)
+        chosen, transport = runtimes_of(runtimes or DEFAULT_RUNTIMES), find_device(device)
         with Device(device, transport) as opened:
             progress = (observer or Silent()).working
             return run(opened, chosen, threads, Store(default_store()), progress)
-
-
-def _runtimes(names: Sequence[str]) -> tuple[str, ...]:
-    from edgekit.runtimes import find_runtimes
-    from edgekit.spec.yamlfile import suggestion
-
-    for name in names:
-        if name not in find_runtimes():
-            raise InputError(
-                f"--runtime: no runtime {name!r}; {suggestion(name, list(find_runtimes()))}"
-            )
-    return tuple(dict.fromkeys(names))

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from edgekit.api.arguments import MOST_SUSTAINED, MOST_THREADS
 from edgekit.cli._options import FILE, triple
 from edgekit.cli._output import say
 from edgekit.cli.completing import complete_devices
@@ -27,8 +28,6 @@ binary_option = click.option(
     type=FILE,
     help="Of a phone without Python: the benchmark_model to run there.",
 )
-MAX_SUSTAINED = 5 * 3600
-"""Seconds: a lock on a device is stale after six hours."""
 
 
 def _seconds(_: Any, option: Any, text: str | None) -> float:
@@ -39,7 +38,7 @@ def _seconds(_: Any, option: Any, text: str | None) -> float:
     if not found:
         raise InputError(f"--{option.name}: a time such as 90s, 15m or 1h expected, not {text}")
     seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
-    if seconds > MAX_SUSTAINED:
+    if seconds > MOST_SUSTAINED:
         raise InputError(f"--{option.name}: 5h at most: the device is held for six")
     return seconds
 
@@ -71,7 +70,9 @@ def measuring(command: Callable[..., None]) -> Callable[..., None]:
     return feeding(
         _with(
             command,
-            click.option("--threads", type=click.IntRange(1, 64), help="Instead of the target's."),
+            click.option(
+                "--threads", type=click.IntRange(1, MOST_THREADS), help="Instead of the target's."
+            ),
             click.option(
                 "--strict", is_flag=True, help="1024 runs and 60 s at least, as in MLPerf."
             ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgekit.api.arguments import MOST_THREADS
 from edgekit.cli._options import FILE, debug_option, json_option
 from edgekit.cli._output import say, say_json
 
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
     from edgekit.devices.estimate.estimate import Estimate
     from edgekit.devices.estimate.latency_model import LatencyModel
 
-threads_option = click.option("--threads", type=click.IntRange(1, 64), help="Of the inference.")
+threads_option = click.option(
+    "--threads", type=click.IntRange(1, MOST_THREADS), help="Of the inference."
+)
 
 
 @click.command()
 @click.option("--device", required=True, help="A name in the inventory.")
 @click.option("--runtime", "runtimes", multiple=True, help="litert and onnxruntime by default.")
-@click.option("--threads", type=click.IntRange(1, 64), default=4, show_default=True)
+@click.option("--threads", type=click.IntRange(1, MOST_THREADS), default=4, show_default=True)
 @json_option
 @debug_option
 def calibrate(device: str, runtimes: tuple[str, ...], threads: int, as_json: bool) -> None:

@@ -120,7 +120,7 @@ def init(
     PHOTOS has a folder for each class, or folders train, val and test of those. MODEL is an ONNX
     or Keras model, or a checkpoint of torch.
     """
-    from edgekit.api._arguments import store_of
+    from edgekit.api.arguments import store_of
     from edgekit.models.model_file import is_model, read_model
     from edgekit.setup import photos as look
     from edgekit.setup.choices import choose, choose_fit, choose_size, refuse_unusable

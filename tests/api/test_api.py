@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from edgekit.errors import DeviceError, InputError
 from edgekit.transports.fake import Fake
 from tests.comparison.samples import device_report, write_build
 from tests.devices.stub import stub
-from tests.devices.tiny import tiny_bundle
+from tests.devices.tiny import tiny_bundle, write_model
 from tests.test_architecture import HEAVY
 
 NAMES = {"import": "import_result"}
@@ -99,6 +100,36 @@ def test_what_is_not_there_is_an_error_of_edgekits(tmp_path: Path) -> None:
         edgekit.plan(tmp_path / "r.yaml", "rpi")
     with pytest.raises(InputError, match="one of --device and --target"):
         edgekit.estimate(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        (edgekit.inspect, {"artifact": "m.onnx", "samples": 0}),
+        (edgekit.inspect, {"artifact": "m.onnx", "samples": 2.5}),
+        (edgekit.estimate, {"artifact": "m.onnx", "device": "pi5", "threads": 0}),
+        (edgekit.calibrate, {"device": "pi5", "threads": 65}),
+        (edgekit.bench, {"artifact": "m.onnx", "device": "pi5", "threads": -1}),
+        (edgekit.bench, {"artifact": "m.onnx", "device": "pi5", "sustained": -1.0}),
+        (edgekit.bundle, {"artifact": "m.onnx", "out": "b.tar", "threads": 0}),
+        (edgekit.bundle, {"artifact": "m.onnx", "out": "b.tar", "sustained": float("nan")}),
+        (edgekit.deploy, {"artifact": "m.onnx", "device": "pi5", "keep": 0}),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_told_by_its_name(
+    function: Callable[..., object],
+    arguments: dict[str, object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGEKIT_DEVICES", str(tmp_path / "devices.yaml"))
+    write_model(tmp_path / "m.onnx")
+    add_device("pi5", Fake(root=str(tmp_path / "pi5"), python=sys.executable))
+    (name, value) = list(arguments.items())[-1]
+    with pytest.raises(InputError, match=rf"^{name}: .* expected, not {value}$"):
+        function(**arguments)
+    assert not (tmp_path / "pi5").exists()
 
 
 def test_a_device_that_fails_is_a_result_until_it_is_checked(

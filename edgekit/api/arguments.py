@@ -17,8 +17,26 @@ if TYPE_CHECKING:
     from edgekit.engine.store import Store
     from edgekit.transports.base import Transport
 
+MOST_THREADS = 64
+MOST_SUSTAINED = 5 * 3600
+"""Seconds: a lock on a device is stale after six hours."""
 PathLike = str | os.PathLike[str]
 Triple = tuple[float, float, float]
+
+
+def need_whole(name: str, value: int | None, most: int | None = None) -> None:
+    """
+    Args:
+        value: None where nothing is asked for.
+
+    Raises:
+        InputError: it is no whole number from 1 to `most`.
+    """
+    if value is None:
+        return
+    if type(value) is not int or value < 1 or (most and value > most):
+        limits = f"from 1 to {most}" if most else "from 1"
+        raise InputError(f"{name}: a whole number {limits} expected, not {value!r}")
 
 
 def names_of(value: PathLike | Sequence[PathLike]) -> list[str]:
@@ -55,6 +73,23 @@ def transports_of(names: Sequence[str]) -> dict[str, Transport]:
     return {name: find_device(name) for name in names}
 
 
+def runtimes_of(names: Sequence[str]) -> tuple[str, ...]:
+    """Each of them once.
+
+    Raises:
+        InputError: there is no such runtime.
+    """
+    from edgekit.runtimes import find_runtimes
+    from edgekit.spec.yamlfile import suggestion
+
+    for name in names:
+        if name not in find_runtimes():
+            raise InputError(
+                f"--runtime: no runtime {name!r}; {suggestion(name, list(find_runtimes()))}"
+            )
+    return tuple(dict.fromkeys(names))
+
+
 def remark_unprevented(observer: Observer) -> None:
     """What this machine cannot keep a model file from; nothing where it can."""
     from edgekit.engine.confinement import unprevented
@@ -85,9 +120,19 @@ def bundle_options(
     strict: bool = False,
     sustained: float = 0.0,
 ) -> BundleOptions:
+    """
+    Raises:
+        InputError: no such number of threads, or no such time.
+    """
     from edgekit.devices.bundle.options import BundleOptions
     from edgekit.devices.bundle.protocol import STRICT, Protocol
 
+    need_whole("threads", threads, MOST_THREADS)
+    if not 0 <= sustained <= MOST_SUSTAINED:
+        raise InputError(
+            f"sustained: 0 to {MOST_SUSTAINED:,} seconds expected, not {sustained!r}",
+            hint="the device is held for six hours at most",
+        )
     protocol = (STRICT if strict else Protocol()).model_copy(
         update={"sustained_seconds": sustained}
     )
