@@ -17,6 +17,7 @@ from edgekit.packages import told
 
 if TYPE_CHECKING:
     from edgekit.api.results import BuildResult, PlanReport
+    from edgekit.build_folder.report import Report
     from edgekit.devices.bench.timing_device import TimingDevice
     from edgekit.engine.store import Store
     from edgekit.pipeline.plan import Plan
@@ -168,18 +169,14 @@ def run(prepared: Prepared, observer: Observer) -> BuildResult:
     from edgekit.history.commit import commit_of
     from edgekit.history.recording import record_builds
     from edgekit.pipeline.run import execute
-    from edgekit.report.core_estimates import estimates_of
     from edgekit.report.publish import publish
 
     commit = commit_of(prepared.recipe)  # before hours of training, while nobody edits it
     result = execute(prepared.plan, prepared.store, observer)
-    published = publish(
-        result,
-        prepared.build_dir,
-        lambda target: estimates_of(target, prepared.store, observer.remark),
-    )
+    published = publish(result, prepared.build_dir)
     if line := record_builds(prepared.store.root, published, commit):
         observer.remark(line)
+    published = _with_estimates(result, published, prepared.store, observer)
     broken = [folder for report, folder in published if report.broken]
     error = _faults(result, broken) or _lost(result, prepared.named)
     return BuildResult(
@@ -188,6 +185,21 @@ def run(prepared: Prepared, observer: Observer) -> BuildResult:
         left_out=prepared.plan.left_out,
         failure=Failure.of(error) if error else None,
     )
+
+
+def _with_estimates(
+    result: Build, published: list[tuple[Report, Path]], store: Store, observer: Observer
+) -> list[tuple[Report, Path]]:
+    """Last, as it may take long: what was measured is written by now, and stays if this stops."""
+    from edgekit.pipeline.shipped_estimates import estimates_of
+    from edgekit.report.publish import add_estimates
+
+    targets = {target.plan.target.name: target for target in result.targets}
+    found = []
+    for report, folder in published:
+        estimates = estimates_of(targets[report.target], store, observer.remark)
+        found.append((add_estimates(report, folder, estimates) if estimates else report, folder))
+    return found
 
 
 def _last_record(folders: list[Path]) -> dict[str, Any]:

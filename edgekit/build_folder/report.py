@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from edgekit.cycle_model.target_estimates import TargetEstimates
+from edgekit.build_folder.target_estimates import TargetEstimates
 from edgekit.data.framing import Fit
 from edgekit.data.problem import DataProblem, ProblemKind
 from edgekit.data.size import Size

@@ -13,7 +13,7 @@ from edgekit.cli._options import FILE, debug_option, json_option
 from edgekit.cli._output import say, say_json
 
 if TYPE_CHECKING:
-    from edgekit.cycle_model.estimate import CycleEstimate
+    from edgekit.cycle_model.file_estimate import CycleEstimate
     from edgekit.devices.estimate.estimate import Estimate
     from edgekit.devices.estimate.latency_model import LatencyModel
 

@@ -26,10 +26,10 @@ from edgekit.evaluation.choose import Choice, Clarity, read_choice
 from edgekit.evaluation.gates import GateResult, Gates, judge
 from edgekit.evaluation.metrics import Validation, gate_figures
 from edgekit.evaluation.validate import read_validation
-from edgekit.evidence import Measurement, Status
-from edgekit.pipeline.core_estimate import core_of, estimate_artifact
+from edgekit.evidence import Evidence, Measurement, Status
 from edgekit.pipeline.plan import Plan
 from edgekit.pipeline.rows import Row
+from edgekit.pipeline.target_core import core_of, estimate_artifact
 from edgekit.pipeline.target_plan import TargetPlan
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
@@ -90,6 +90,18 @@ class TargetResult:
         """The last row of every variant that passed."""
         rows = {result.row.variant: result for result in self.rows if result.row.last}
         return {name: result for name, result in rows.items() if name not in self.left_out}
+
+    @property
+    def evidence(self) -> Evidence:
+        """Where accuracy and latency were seen."""
+        ratios = [row.validation.latency.ratio for row in self.rows]
+        return next((ratio.evidence for ratio in ratios if ratio), Evidence.HOST)
+
+    @property
+    def was_timed(self) -> bool:
+        """Whether the target's own device told the latency."""
+        board = self.plan.board
+        return self.evidence is Evidence.MEASURED or bool(board and board.is_timed)
 
     def may_saturate(self, found: RowResult) -> bool:
         """Whether int8 sums of a file may saturate on the target; its scores are of exact ones."""
@@ -206,12 +218,13 @@ class _TargetRun:
         gates, core = plan.gates_for(row.variant), core_of(plan.target)
         asked = gates.evidence == "estimated" and gates.max_latency_ratio is not None
         floats = [r for r in plan.rows if r.baseline and r.runtime == row.runtime]
-        is_timed = plan.board is not None and plan.board.is_timed
-        if is_timed or not (asked and core and row.last and floats):
+        if self.result.was_timed or not (asked and core and row.last and floats):
             return None
         artifacts, store = self.executor.artifacts, self.executor.store
+        remark = self.executor.observer.remark
         own, other = (
-            estimate_artifact(artifacts[r.model], r.runtime, core, store) for r in (row, floats[0])
+            estimate_artifact(artifacts[r.model], r.runtime, core, store, remark)
+            for r in (row, floats[0])
         )
         return own.ratio_to(other)
 

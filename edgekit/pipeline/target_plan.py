@@ -14,9 +14,9 @@ from edgekit.errors import InputError
 from edgekit.evaluation.choose import Choose
 from edgekit.evaluation.gates import Gates
 from edgekit.evaluation.measure import device_is_here
-from edgekit.pipeline.core_estimate import core_of, need_counting, refuse_dying
 from edgekit.pipeline.draft import Draft
 from edgekit.pipeline.rows import Row
+from edgekit.pipeline.target_core import core_of, need_counting, refuse_dying
 from edgekit.pipeline.variant_steps import VariantSteps
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Variant

@@ -5,7 +5,6 @@ from __future__ import annotations
 from edgekit.data.problem import ProblemKind
 from edgekit.data.splits import SplitsMetadata
 from edgekit.evaluation.source_check import SourceCheckMetadata
-from edgekit.evidence import Evidence
 from edgekit.pipeline.draft import CHECK_SOURCE, SPLITS
 from edgekit.pipeline.run import Build, TargetResult
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
@@ -67,7 +66,7 @@ def _unjudged(build: Build, target: TargetResult) -> list[str]:
 
 def _not_measured(target: TargetResult) -> list[str]:
     """What a reader might take for measured on the target, and why it was not."""
-    if was_timed(target):
+    if target.was_timed:
         return _disturbed(target)
     environment = target.rows[-1].validation.environment
     int8 = environment.get("int8_instructions", [])
@@ -126,15 +125,3 @@ def _latency_elsewhere(target: TargetResult, int8: list[str]) -> str:
         f"expect other ratios on its {spec.cpu}. To measure it there: "
         f"{line_to_add(spec)}, and build with `--device NAME`."
     )
-
-
-def evidence_of(target: TargetResult) -> Evidence:
-    """Where accuracy and latency were seen."""
-    ratios = [row.validation.latency.ratio for row in target.rows]
-    return next((ratio.evidence for ratio in ratios if ratio), Evidence.HOST)
-
-
-def was_timed(target: TargetResult) -> bool:
-    """Whether the target's own device told the latency."""
-    board = target.plan.board
-    return evidence_of(target) is Evidence.MEASURED or bool(board and board.is_timed)

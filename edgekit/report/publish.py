@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from edgekit.build_folder.manifest import (
 )
 from edgekit.build_folder.reading import LAST_PASSED, MANIFEST, ON_DEVICE, PLAN, REPORT
 from edgekit.build_folder.report import Report, StepRecord
-from edgekit.cycle_model.target_estimates import TargetEstimates
+from edgekit.build_folder.target_estimates import TargetEstimates
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.atomic import permitted, write_atomically
 from edgekit.errors import storage_errors
@@ -61,19 +60,12 @@ from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 BUILD_DIR = "--build-dir"
 FLOAT_FILE, SPLITS_FILE = "float.safetensors", "splits.json"
 TRUNK_FILES = (FLOAT_FILE, SPLITS_FILE)
-Estimator = Callable[[TargetResult], TargetEstimates | None]
 COMPARISON = ("comparison.md", "comparison.html")
 REPORT_PAGES = (REPORT, "report.md", "report.html", THUMBNAILS)
 
 
-def publish(
-    build: Build, build_dir: Path, estimate: Estimator = lambda target: None
-) -> list[tuple[Report, Path]]:
-    """Write `<build_dir>/<recipe>/<target>/` for every target that was reached.
-
-    Args:
-        estimate: what is said of latencies on a target's core.
-    """
+def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
+    """Write `<build_dir>/<recipe>/<target>/` for every target that was reached."""
     published = []
     root = build_dir / build.plan.recipe.name
     with storage_errors(root, BUILD_DIR):
@@ -86,7 +78,7 @@ def publish(
             continue
         with storage_errors(folder, BUILD_DIR):
             folder.mkdir(parents=True, exist_ok=True)
-            report = make_report(build, target, estimate(target))
+            report = make_report(build, target)
             with FileLock(folder / ".lock"):
                 for place in (folder, folder / LAST_PASSED):
                     _recover(place)
@@ -105,6 +97,18 @@ def publish(
     return published
 
 
+def add_estimates(report: Report, folder: Path, estimates: TargetEstimates) -> Report:
+    """Write the pages of a published report anew, with what was estimated since.
+
+    Another build of the target may have been published meanwhile: its pages stay.
+    """
+    found = report.model_copy(update={"estimates": estimates})
+    with storage_errors(folder, BUILD_DIR), FileLock(folder / ".lock"):
+        if (folder / REPORT).read_text(encoding="utf-8") == _json(report):
+            _write_pages(found, folder)
+    return found
+
+
 def _write_report(build: Build, report: Report, folder: Path) -> Report:
     """The report, its thumbnails and its pages."""
     thumbnails = make_thumbnails(build, report)
@@ -113,11 +117,19 @@ def _write_report(build: Build, report: Report, folder: Path) -> Report:
     else:
         write_atomically(folder / THUMBNAILS, thumbnails)
         report = report.model_copy(update={"thumbnails": entry_of(thumbnails)})
-    write_atomically(folder / REPORT, report.model_dump_json(indent=1))
+    _write_pages(report, folder)
+    return report
+
+
+def _write_pages(report: Report, folder: Path) -> None:
+    write_atomically(folder / REPORT, _json(report))
     write_atomically(folder / "report.md", render_markdown(report))
     page = render_html(report, read_beside(folder, report))
     write_atomically(folder / "report.html", page)
-    return report
+
+
+def _json(report: Report) -> str:
+    return report.model_dump_json(indent=1)
 
 
 def _forget(folder: Path, names: tuple[str, ...]) -> None:

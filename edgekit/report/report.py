@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 from edgekit import __version__
 from edgekit.build_folder.report import DataRecord, Report, RowRecord, StepRecord
-from edgekit.cycle_model.target_estimates import TargetEstimates
 from edgekit.data.images import ImagesMetadata
 from edgekit.data.splits import SplitsMetadata
 from edgekit.devices.bench.validate_on_device import record_of
@@ -21,16 +20,14 @@ from edgekit.models.float_metadata import FloatMetadata
 from edgekit.pipeline.draft import CHECK_SOURCE, IMAGES, SPLITS
 from edgekit.pipeline.run import Build, RowResult, TargetResult
 from edgekit.report.bounds import bounds_of
-from edgekit.report.doubts import doubts, evidence_of, was_timed
+from edgekit.report.doubts import doubts
 from edgekit.report.near import near_problem
 from edgekit.report.predictions import judged_images, predictions
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 
 
-def make_report(
-    build: Build, target: TargetResult, estimates: TargetEstimates | None = None
-) -> Report:
+def make_report(build: Build, target: TargetResult) -> Report:
     recipe = build.plan.recipe
     spec = target.plan.target
     judged = judged_images(build)
@@ -53,10 +50,9 @@ def make_report(
         status=target.status,
         broken=target.faults,
         chance=target.chance,
-        evidence=evidence_of(target),
+        evidence=target.evidence,
         not_measured=doubts(build, target),
-        bounds=bounds_of(target) if spec.device == "CPU" and not was_timed(target) else {},
-        estimates=estimates,
+        bounds=bounds_of(target) if spec.device == "CPU" and not target.was_timed else {},
         gates=target.plan.gates,
         data=_data(build),
         judged=judged,

@@ -165,7 +165,7 @@ def test_instructions_that_were_counted_give_milliseconds_and_a_ratio(
     edgekit: Typed, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = Counts(Counter({(0x4E27CCC3, 0x54FFFFE1): 10**6}), 10, (9, 8, 7))
-    monkeypatch.setattr("edgekit.cycle_model.estimate.count", lambda *_: counts)
+    monkeypatch.setattr("edgekit.cycle_model.file_estimate.count", lambda *_: counts)
     words = ("estimate", str(model), "--target", "rpi5", "--against", str(model))
     found = json.loads(edgekit(*words, "--json").out)
     assert found["latency"]["evidence"] == "estimated"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from edgekit.build_folder.report import OnDeviceRecord, Report
-from edgekit.cycle_model.target_estimates import TargetEstimates
+from edgekit.build_folder.target_estimates import TargetEstimates
 from edgekit.evaluation.chance import ChanceTest
 from edgekit.evidence import Evidence, InvalidityCause, Reason, Status, Validity, Verdict
 from edgekit.report.render import render_html
 from edgekit.report.summary import Summary, summarise
 from tests.build_folder.samples import disturbed_report, figure, row, sample_report
-from tests.cycle_model.test_target_estimates import variant
+from tests.pipeline.test_shipped_estimates import variant
 
 
 def summary_of(report: Report) -> Summary:
@@ -52,7 +52,7 @@ def test_what_is_estimated_for_the_target_is_told_as_such() -> None:
     report = sample_report()
     report.estimates = TargetEstimates(core="a76", board="Pi 5", variants={"litert": variant(0.5)})
     good = summary_of(report).answers[1]
-    assert "estimated for the target: 5.0 ms (" in good.more
+    assert "estimated for the target: 5 ms (" in good.more
     assert "Estimated for a Pi 5" in render_html(report)
     for one in report.rows:
         one.on_device = on_device(Validity.OK) if one.last else None

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit.build_folder.reading import published, read_report
 from edgekit.build_folder.report import Report
 from edgekit.cycle_model.boards import need_modelled_core
-from edgekit.cycle_model.estimate import RUNTIMES, CycleEstimate, estimate_file
+from edgekit.cycle_model.file_estimate import RUNTIMES, CycleEstimate, estimate_file
 from edgekit.devices.bundle.make import variant_of
 from edgekit.devices.check import probe_python
 from edgekit.devices.device import Device

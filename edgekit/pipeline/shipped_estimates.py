@@ -1,16 +1,15 @@
-"""Latencies on the target's core for a build's report: `estimates_of`."""
+"""Latencies on the target's core of all that a build shipped: `estimates_of`."""
 
 from __future__ import annotations
 
+from edgekit.build_folder.target_estimates import TargetEstimates, VariantEstimate
 from edgekit.cycle_model.boards import memories_of
-from edgekit.cycle_model.estimate import RUNTIMES, CycleEstimate
-from edgekit.cycle_model.target_estimates import TargetEstimates, VariantEstimate
+from edgekit.cycle_model.file_estimate import RUNTIMES, CycleEstimate
 from edgekit.engine.store import Store
-from edgekit.errors import DeviceError
+from edgekit.errors import EdgekitError
 from edgekit.evidence import Measurement, believed
-from edgekit.pipeline.core_estimate import core_of, estimate_artifact, need_counting
 from edgekit.pipeline.run import RowResult, TargetResult
-from edgekit.report.doubts import was_timed
+from edgekit.pipeline.target_core import core_of, estimate_artifact, need_counting
 from edgekit.transports.base import Listener
 from edgekit.transports.emulation.cpus import CpuName
 
@@ -23,15 +22,15 @@ def estimates_of(
 ) -> TargetEstimates | None:
     """Of all that shipped; None where a device timed it, or nothing models the target's core.
 
-    What counting needs is not fetched in a build: it is said what is missing.
+    What counting needs is not fetched in a build, and what fails is no fault of it: both are told.
     """
     core = core_of(target.plan.target)
-    if core is None or was_timed(target):
+    if core is None or target.was_timed:
         return None
     found = TargetEstimates(core=core, board=memories_of(core).board)
     try:
         need_counting(core, target.plan.target)
-    except DeviceError as error:
+    except EdgekitError as error:
         update = {"missing": {ALL: error.message}, "advice": error.hint or ""}
         return found.model_copy(update=update)
     return _Counting(target, core, store, on_message).all(found)
@@ -52,7 +51,7 @@ class _Counting:
                 continue
             try:
                 variants[name] = own = self._variant(result)
-            except DeviceError as error:
+            except EdgekitError as error:
                 missing[name] = error.message
                 continue
             host = believed(result.validation.latency.ratio)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.errors import DeviceError, InputError
-from edgekit.pipeline.core_estimate import core_of, need_counting, refuse_dying
+from edgekit.pipeline.target_core import core_of, need_counting, refuse_dying
 from edgekit.runtimes import find_runtimes
 from edgekit.spec.target import load_target
 from edgekit.transports.emulation.tree import tree_path
@@ -27,8 +27,8 @@ def test_whose_time_can_be_estimated(name: str, core: str | None) -> None:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EDGEKIT_STORE", str(tmp_path))
-    monkeypatch.setattr("edgekit.pipeline.core_estimate.find_tools", lambda: None)
-    monkeypatch.setattr("edgekit.pipeline.core_estimate.shutil.which", lambda name: name)
+    monkeypatch.setattr("edgekit.pipeline.target_core.find_tools", lambda: None)
+    monkeypatch.setattr("edgekit.pipeline.target_core.shutil.which", lambda name: name)
     return tmp_path / "emulated"
 
 
@@ -44,7 +44,7 @@ def test_a_wheel_that_dies_on_the_core_is_refused(
     runtime = find_runtimes()["onnxruntime"]()
     refuse_dying(runtime, RPI4)  # there is no tree: it was not tried
     tree_path("cortex-a72", store).mkdir(parents=True)
-    found = "edgekit.pipeline.core_estimate.import_fault"
+    found = "edgekit.pipeline.target_core.import_fault"
     monkeypatch.setattr(found, lambda core, module, root: None)
     refuse_dying(runtime, RPI4)
     monkeypatch.setattr(found, lambda core, module, root: f"signal SIGILL of {module}")

@@ -12,7 +12,7 @@ from edgekit.cycle_model.blocks import Counts
 from edgekit.cycle_model.boards import memories_of, need_modelled_core
 from edgekit.cycle_model.counting import Run, count
 from edgekit.cycle_model.cycles import cycles_of
-from edgekit.cycle_model.estimate import estimate_file, estimated
+from edgekit.cycle_model.file_estimate import estimate_file, estimated
 from edgekit.cycle_model.tools import find_tools
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, InputError

@@ -6,7 +6,7 @@ import shutil
 
 from edgekit.cycle_model.boards import modelled_core
 from edgekit.cycle_model.counting import trees
-from edgekit.cycle_model.estimate import RUNTIMES, CycleEstimate, estimate_file
+from edgekit.cycle_model.file_estimate import RUNTIMES, CycleEstimate, estimate_file
 from edgekit.cycle_model.tools import find_tools
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import Artifact

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.cycle_model.estimate import CycleEstimate
+from edgekit.cycle_model.file_estimate import CycleEstimate
 from edgekit.evidence import Measurement
 
 

@@ -1,4 +1,4 @@
-"""What a report says of the target's core."""
+"""What a report says of the target's core, of all that shipped."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, cast
 
 import pytest
 
+from edgekit.build_folder.target_estimates import TargetEstimates, VariantEstimate
 from edgekit.cycle_model.cycles import Cycles
-from edgekit.cycle_model.estimate import CycleEstimate, estimated
-from edgekit.cycle_model.target_estimates import TargetEstimates, VariantEstimate
+from edgekit.cycle_model.file_estimate import CycleEstimate, estimated
 from edgekit.engine.store import Store
-from edgekit.errors import DeviceError
+from edgekit.errors import DeviceError, EdgekitError, IntegrityError, StorageError
 from edgekit.evidence import Evidence, Measurement
 from edgekit.pipeline.run import RowResult, TargetResult
-from edgekit.report.core_estimates import estimates_of
+from edgekit.pipeline.shipped_estimates import estimates_of
 from edgekit.spec.target import load_target
 
 
@@ -75,7 +75,7 @@ def test_a_build_says_once_what_is_missing(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_build_fetches_no_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEKIT_STORE", str(tmp_path))
-    monkeypatch.setattr("edgekit.pipeline.core_estimate.find_tools", lambda: None)
+    monkeypatch.setattr("edgekit.pipeline.target_core.find_tools", lambda: None)
     found = estimates_of(target_of("rpi4"), Store(tmp_path), print)
     assert found
     assert "edgekit estimate MODEL --target rpi4 builds it, once" in found.lines[0]
@@ -92,15 +92,16 @@ def row(variant: str, stage: str, ratio: float, cost: float) -> RowResult:
     return cast(RowResult, SimpleNamespace(row=place, artifact=artifact, validation=validation))
 
 
+@pytest.mark.parametrize("kind", [DeviceError, IntegrityError, StorageError])
 def test_each_variant_is_held_against_its_own_float_and_against_the_host(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[EdgekitError]
 ) -> None:
     def counted(artifact: Any, runtime: str, core: str, store: Store, say: Any) -> CycleEstimate:
         if artifact.cost < 0:
-            raise DeviceError("it died")
+            raise kind("it died")
         return estimated(cycles(2.4e7 * artifact.cost), runtime)
 
-    place = "edgekit.report.core_estimates"
+    place = "edgekit.pipeline.shipped_estimates"
     monkeypatch.setattr(f"{place}.estimate_artifact", counted)
     monkeypatch.setattr(f"{place}.need_counting", lambda core, target: None)
     target = target_of("rpi5")
