@@ -56,7 +56,7 @@ def feeding(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--images",
             type=FILE,
-            help="For a file from elsewhere: a folder of images, or of a folder for each class.",
+            help="For a file from elsewhere: a folder of images; of a folder for each of --labels.",
         ),
         click.option("--mean", callback=triple, help="Of a float input: 0.5 or 0.5,0.5,0.5"),
         click.option("--std", callback=triple, help="The same for the standard deviation."),

@@ -49,8 +49,8 @@ def bundle(
     if not info.labelled:
         on_stderr(
             "without labelled images no accuracy is measured on the device, only whether its "
-            f"scores are this machine's: {info.input_source}; --images with a folder for "
-            "each class labels them"
+            f"scores are this machine's: {info.input_source}; --labels with class names "
+            "and --images with a folder for each label them"
         )
     if out.suffix != ".tar":
         script = shlex.quote(f"{out.name}/run.sh")

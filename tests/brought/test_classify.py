@@ -124,7 +124,7 @@ def test_a_bundle_of_a_file_from_elsewhere_takes_photos(folder: Path, tmp_path: 
 
 @pytest.mark.parametrize(
     ("classes", "labelled"),
-    [(None, True), (["right", "left"], True), (["a", "b"], False), (["left", "b"], None)],
+    [(None, False), (["right", "left"], True), (["a", "b"], False), (["left", "b"], None)],
 )
 def test_folders_of_classes_label_a_bundle(
     folder: Path, tmp_path: Path, classes: list[str] | None, labelled: bool | None

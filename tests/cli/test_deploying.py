@@ -53,7 +53,7 @@ def test_a_bundle_of_random_inputs_says_so(folder: Path) -> None:
         "For any processor with Python, numpy and onnxruntime, which are not in it" in done.stdout
     )
     assert "no accuracy is measured on the device" in done.stderr
-    assert "--images with a folder for each class labels them" in done.stderr
+    assert "--labels with class names and --images with a folder for each label them" in done.stderr
 
 
 def test_a_bundle_that_is_there_is_not_overwritten(folder: Path) -> None:

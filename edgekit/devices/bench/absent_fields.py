@@ -9,8 +9,8 @@ from edgekit.evidence import Evidence
 
 EMULATED = "an emulator's wall time says nothing about a processor"
 UNLABELLED = (
-    "no labelled images: name a build's folder, a bundle with its slice, or --images with a folder "
-    "for each class"
+    "no labelled images: name a build's folder, a bundle with its slice, or --labels with class "
+    "names and --images with a folder for each"
 )
 REASONS = {
     "device.emulator": "no emulator: the device runs by itself",

@@ -52,7 +52,7 @@ def bundle_of_file(path: Path, options: BundleOptions, into: Path) -> Bundle:
     (into / "inputs.npy").unlink()
     scores = outcome.scores["model"]
     classes = _classes(options.labels, scores.shape[1])
-    labels, classes = _labels(files, options, classes, scores.shape[1])
+    labels = _labels(files, options, classes)
     threads = options.threads or 1
     info = Info(
         name=_name_of(path),
@@ -94,10 +94,13 @@ def _classes(labels: Path | None, scores: int) -> tuple[str, ...]:
 
 
 def _labels(
-    files: list[Path], options: BundleOptions, classes: tuple[str, ...], scores: int
-) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """What the folders say that images lie in, and the classes; None where folders are no classes:
-    none of `--labels`, or, without it, not as many as there are scores.
+    files: list[Path], options: BundleOptions, classes: tuple[str, ...]
+) -> NDArray[np.int64] | None:
+    """Places of the images' folders among the classes that `--labels` names; None where none of
+    the folders is a class.
+
+    Without `--labels` nothing says which score a folder stands for: those of `train` and `val`, or
+    some of a data set's, may be as many as the scores too.
 
     Raises:
         InputError: some of the folders are classes, and others are not.
@@ -106,17 +109,15 @@ def _labels(
     parts = [path.relative_to(folder).parts for path in files] if folder else []
     names = [part[0] if len(part) > 1 else "" for part in parts]
     found = sorted({*names})
-    known = {*classes} & {*found} if classes else len(found) == scores
-    if "" in found or not known:
-        return None, classes
-    classes = classes or tuple(found)
+    if "" in found or not {*classes} & {*found}:
+        return None
     if strangers := [name for name in found if name not in classes]:
         raise InputError(
             f"--images: {len(strangers)} folders of {folder} are none of the classes in "
             f"{options.labels}: {', '.join(strangers[:5])}",
             hint="name the folders as the classes, or leave --labels out",
         )
-    return np.asarray([classes.index(name) for name in names]), classes
+    return np.asarray([classes.index(name) for name in names])
 
 
 def _source(files: list[Path], labelled: bool) -> str:
