@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from edgekit.errors import EdgekitError
 from edgekit.history.database import History
 from edgekit.history.trend import trends_of
-from edgekit.server.found import Found, Item, find
+from edgekit.server.found import Item, find, find_at
+from edgekit.server.hosts import OwnNames
 from edgekit.server.pages import (
     CHOICES,
     Filter,
@@ -54,17 +55,16 @@ HEADERS = {
 }
 
 
-def make_app(root: Path, store: Path, names: list[str]) -> Starlette:
+def make_app(root: Path, store: Path, own: OwnNames) -> Starlette:
     """
     Args:
         root: the folder whose builds are shown.
         store: whose history is shown.
-        names: that requests may call the server by.
+        own: what requests may call the server by.
     """
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.routing import Route
 
     pages = _Pages(root.resolve(), History(store))
@@ -76,7 +76,7 @@ def make_app(root: Path, store: Path, names: list[str]) -> Starlette:
         routes=[Route(path, answer, methods=["GET"]) for path, answer in routes.items()],
         middleware=[
             Middleware(_Headers),
-            Middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False),
+            Middleware(_OwnNamesOnly, own=own),
         ],
         exception_handlers={HTTPException: pages.refused, EdgekitError: pages.failed},
     )
@@ -101,6 +101,22 @@ class _Headers:
         await self.app(scope, receive, send_with if scope["type"] == "http" else send)
 
 
+class _OwnNamesOnly:
+    """Refuses requests that call the server by a name that is not its own."""
+
+    def __init__(self, app: ASGIApp, own: OwnNames) -> None:
+        self.app, self.own = app, own
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        from starlette.datastructures import Headers
+        from starlette.responses import PlainTextResponse
+
+        answer = self.app
+        if scope["type"] == "http" and not self.own.allow(Headers(scope=scope).get("host", "")):
+            answer = PlainTextResponse("That is no name of this server's: use its address.", 400)
+        await answer(scope, receive, send)
+
+
 class _Pages:
     """What answers each path. No method is async, so that each has a thread of its own."""
 
@@ -121,31 +137,30 @@ class _Pages:
         from edgekit.comparison.locate import locate
         from edgekit.report.render import render_compare
 
-        found = find(self.root)
-        two = [self._asked(request, found, name) for name in ("a", "b")]
-        if two[0] is two[1]:
+        two = [self._asked(request, name) for name in ("a", "b")]
+        if two[0].path == two[1].path:
             raise _http(400, "A and B are the same: choose two")
         groups = locate([self._folder(item) for item in two], every_variant=False)
         page = render_compare(compare(groups, timing=False, progress=lambda *_: None))
         return _html(self._below(page), OF_REPORTS)
 
-    def _asked(self, request: Request, found: Found, name: str) -> Item:
+    def _asked(self, request: Request, name: str) -> Item:
         path = request.query_params.get(name, "")
-        item = found.item(path)
+        item = find_at(self.root, path).item(path)
         if item is None:
             raise _http(404, f"{name.upper()}: choose a build or a run of the list")
         return item
 
     def _folder(self, item: Item) -> Path:
-        """Its folder, nothing in which leads out of what is served."""
-        folder = self.root / item.path
-        for path in folder.rglob("*"):
-            if path.is_symlink() and not path.resolve().is_relative_to(self.root):
-                raise _http(403, f"{item.path} holds a link that leads elsewhere")
-        return folder
+        """Its folder, in which nothing is a link, which may lead out of what is served."""
+        for folder, below, names in os.walk(item.folder):
+            if any(os.path.islink(os.path.join(folder, name)) for name in (*below, *names)):
+                raise _http(403, f"{item.path} holds a link, and links are not followed")
+        return item.folder
 
     def file(self, request: Request) -> Response:
-        path = find(self.root).pages.get(request.path_params["path"])
+        asked = request.path_params["path"]
+        path = find_at(self.root, os.path.dirname(asked) or ".").pages.get(asked)
         if path is None:
             raise _http(404, "no such page")
         # A link that has come into its place meanwhile is not followed either.
@@ -167,8 +182,10 @@ class _Pages:
         return _html(message_page("That cannot be shown", message, error.hint), OWN, 422)
 
     def _below(self, text: str) -> str:
-        """The same with paths below the folder: the way there is nobody else's business."""
-        return text.replace(f"{self.root}{os.sep}", "")
+        """The same with paths below folder and store: the way there is nobody else's business."""
+        for folder in sorted((self.root, self.history.path.parent), key=lambda p: -len(p.parts)):
+            text = text.replace(f"{folder}{os.sep}", "")
+        return text
 
     def style(self, _: Request) -> Response:
         from starlette.responses import Response

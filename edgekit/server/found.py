@@ -1,6 +1,6 @@
 """The builds and device reports that lie below a folder, and the pages of theirs that may be shown.
 
-A page is served because it is in this list, and for no name that a request brings. Links are not
+A page is served because a folder lists it, and for no name that a request brings. Links are not
 followed, so that all of it lies below the folder.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +17,9 @@ from edgekit.build_folder.reading import ON_DEVICE, REPORT, REPORT_KEYS, read_re
 from edgekit.comparison.locate import read_device_report
 from edgekit.devices.bench.validate_on_device import DEVICE_REPORT
 from edgekit.engine.records import BadRecord, parse_json
-from edgekit.errors import InputError
+from edgekit.errors import EdgekitError
 from edgekit.history.entry import Entry, of_build, of_device_report
+from edgekit.printable import one_line, shortened
 
 MAX_FOLDERS = 20_000
 """Looked into; a home folder has more, and nobody would wait for it."""
@@ -31,8 +33,9 @@ PAGES = {REPORT: "report.html", DEVICE_REPORT: "device-report.html"}
 class Item:
     """A build of a target, or a run on a device."""
 
+    folder: Path
     path: str
-    """Of its folder, below the one that is served."""
+    """The folder's, as pages show it."""
     made: str
     entry: Entry
 
@@ -44,12 +47,22 @@ class Item:
         return f"{entry.variant} on {entry.device}"
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """A report that is edgekit's, and what keeps it from being read."""
+
+    why: str
+
+
 @dataclass
 class Found:
+    """Paths are below the folder that is served, and as pages show them: a name on a disk may hold
+    bytes that no page can."""
+
     items: list[Item] = field(default_factory=list)
     """Newest first."""
     pages: dict[str, Path] = field(default_factory=dict)
-    """By their paths below the folder."""
+    """By their paths."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """Why a report cannot be read, by its path."""
     is_whole: bool = True
@@ -75,9 +88,28 @@ def find(root: Path) -> Found:
     return found
 
 
+def find_at(root: Path, path: str) -> Found:
+    """The same of a single folder, without a look at the others; nothing where there is none.
+
+    Args:
+        path: the folder's, as pages show it. It only chooses among what folders list.
+    """
+    found, folder = Found(), root
+    with suppress(OSError):
+        for part in path.split("/") if path != "." else []:
+            below = {_shown(e.name): e for e in os.scandir(folder) if not e.name.startswith(".")}
+            if part not in below or not below[part].is_dir(follow_symlinks=False):
+                return found
+            folder = folder / below[part]
+        for name in PAGES:
+            if _is_file(folder / name):
+                _add(found, root, folder / name)
+    return found
+
+
 def _folders(root: Path) -> Iterator[tuple[Path, set[str]]]:
-    """Each with the names of its own files: none that is a link, hidden or beyond another disk's
-    end."""
+    """Each folder that is neither hidden nor a link, and which reports and pages lie in it as files
+    of its own."""
     for folder, below, names in os.walk(root, followlinks=False):
         below[:] = sorted(n for n in below if not n.startswith("."))
         here = Path(folder)
@@ -91,44 +123,60 @@ def _is_file(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
+def _shown(path: Path | str) -> str:
+    """Without line breaks too: a form sends others than it was given."""
+    return one_line(os.fspath(path))
+
+
 def _add(found: Found, root: Path, report: Path) -> None:
-    path, place = report.relative_to(root).as_posix(), report.parent.relative_to(root).as_posix()
+    path, place = (_shown(each.relative_to(root)) for each in (report, report.parent))
     try:
         status = report.stat()
-        if status.st_size > MAX_BYTES:
-            raise InputError(f"it has {status.st_size:,} bytes, at most {MAX_BYTES:,} are read")
-        item = _read(report, place, status.st_mtime_ns, status.st_size)
+        # Who may read it changes the time of change (ctime) alone.
+        item = _read(report, place, status.st_ctime_ns, status.st_size)
     except OSError as error:
         found.unreadable[path] = error.strerror or type(error).__name__
         return
-    except InputError as error:
-        if status.st_size > MAX_BYTES or _is_edgekits(report):
-            found.unreadable[path] = error.message.replace(f"{root}{os.sep}", "")
+    if isinstance(item, Unreadable):
+        found.unreadable[path] = item.why.replace(f"{root}{os.sep}", "")
         return
     page = report.with_name(PAGES[report.name])
-    if _is_file(page):
-        found.pages[page.relative_to(root).as_posix()] = page
+    if item and _is_file(page):
+        found.pages[_shown(page.relative_to(root))] = page
     # Of a build on a device each row has one; the build's own page leads there.
     if ON_DEVICE not in report.parts[len(root.parts) :] and item:
         found.items.append(item)
 
 
 @lru_cache(maxsize=4096)
-def _read(report: Path, place: str, changed_ns: int, size: int) -> Item | None:
+def _read(report: Path, place: str, changed_ns: int, size: int) -> Item | Unreadable | None:
     """
     Args:
-        changed_ns, size: another report of this name is read anew.
+        place: of its folder, as pages show it.
+        changed_ns, size: a report that has changed since is read anew.
 
     Returns:
-        None of a report without a row.
+        None of a report without a row, and of another tool's.
     """
+    if size > MAX_BYTES:
+        return Unreadable(f"it has {size:,} bytes, at most {MAX_BYTES:,} are read")
+    try:
+        return _item(report, place)
+    except EdgekitError as error:
+        return Unreadable(error.message) if _is_edgekits(report) else None
+    except ValueError as error:  # what it says has no place in a row of the list
+        return Unreadable(shortened(one_line(str(error))))
+
+
+def _item(report: Path, place: str) -> Item | None:
     if report.name == DEVICE_REPORT:
         run = read_device_report(report)
-        return Item(place, run.identity.started, of_device_report(run, place, None).entry)
+        entry = of_device_report(run, place, None).entry
+        return Item(report.parent, place, run.identity.started, entry)
     build = read_report(report.parent)
     if build is None or not build.rows:
         return None
-    return Item(place, build.created, of_build(build, place, None).entry)
+    return Item(report.parent, place, build.created, of_build(build, place, None).entry)
 
 
 def _is_edgekits(report: Path) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,12 +35,12 @@ def client(folder: Path) -> TestClient:
     return client_of(folder)
 
 
-def client_of(folder: Path) -> TestClient:
+def client_of(folder: Path, host: str = "127.0.0.1") -> TestClient:
     from starlette.testclient import TestClient
 
     from edgekit.server.app import make_app
 
-    app = make_app(folder, folder.parent / "store", names_of("127.0.0.1"))
+    app = make_app(folder, folder.parent / "store", names_of(host))
     return TestClient(app, base_url="http://127.0.0.1:8000", follow_redirects=False)
 
 
@@ -134,10 +136,34 @@ def test_no_link_leads_out_of_the_folder(tmp_path: Path) -> None:
     assert client.get(REPORT).status_code == 404
     variant = folder / "photos/rpi/onnxruntime"
     variant.rename(tmp_path / "moved")
-    variant.symlink_to(tmp_path / "moved")
-    answer = client.get("/compare?a=photos/rpi&b=photos/x86-cpu")
-    assert answer.status_code == 403
-    assert "a link that leads elsewhere" in answer.text
+    for target in (tmp_path / "moved", variant, tmp_path / "nowhere"):  # the second leads to itself
+        variant.symlink_to(target)
+        answer = client.get("/compare?a=photos/rpi&b=photos/x86-cpu")
+        assert answer.status_code == 403
+        assert "links are not followed" in answer.text
+        variant.unlink()
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"line\nbreak", b"100% ?#&+", "ä 雪".encode()])
+def test_any_name_of_a_folder_is_listed_and_leads_to_its_report(
+    tmp_path: Path, name: bytes
+) -> None:
+    folder = write_all(tmp_path)
+    (folder / "photos").rename(folder / os.fsdecode(name))
+    client = client_of(folder)
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "cannot be read" not in page.text
+    links = re.findall(r'href="(/files/[^"]+/rpi/report\.html)"', page.text)
+    assert len(links) == 1
+    assert client.get(links[0]).status_code == 200
+    first, second = (
+        str(attrs["value"])
+        for tag, attrs in Tags(page.text).found
+        if tag == "input" and attrs["name"] == "a" and str(attrs["value"]).endswith(("/rpi", "cpu"))
+        and "nasty" not in str(attrs["value"])
+    )  # fmt: skip
+    assert client.get("/compare", params={"a": first, "b": second}).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
@@ -230,7 +256,8 @@ def test_a_damaged_history_is_told(tmp_path: Path) -> None:
     (tmp_path / "store/history.sqlite").write_text("no database" * 100)
     answer = client_of(folder).get("/trend")
     assert answer.status_code == 422
-    assert "is damaged" in answer.text
+    assert "history.sqlite is damaged" in answer.text
+    assert str(tmp_path) not in answer.text
 
 
 @pytest.mark.parametrize(
@@ -239,10 +266,16 @@ def test_a_damaged_history_is_told(tmp_path: Path) -> None:
 )
 def test_which_addresses_others_reach(host: str, alone: bool) -> None:
     assert is_loopback(host) is alone
-    assert "localhost" in names_of(host)
+    assert names_of(host).allow("localhost:8000")
+    assert not names_of(host).allow("192.168.0.7:8000") or host == "0.0.0.0"
 
 
-def test_on_every_address_no_strangers_name_is_taken() -> None:
-    names = names_of("0.0.0.0")
-    assert "*" not in names
-    assert set(names) > {"127.0.0.1", "localhost", "[::1]"}
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_on_every_address_any_address_is_taken_and_no_strangers_name(
+    folder: Path, host: str
+) -> None:
+    client = client_of(folder, host)
+    for own in ("192.168.0.7:8000", "[fe80::1]:8000", "127.0.0.1", socket.gethostname()):
+        assert client.get("/", headers={"host": own}).status_code == 200, own
+    for other in ("evil.example", "192.168.0.7.evil.example", "192.168.0.7@evil", "[evil]", ""):
+        assert client.get("/", headers={"host": other}).status_code == 400, other

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from edgekit.server import found as module
-from edgekit.server.found import find
+from edgekit.server.found import find, find_at
 from tests.server.samples import write_all
 
 
@@ -78,6 +79,46 @@ def test_a_report_that_was_written_anew_is_read_anew(folder: Path) -> None:
     item = find(folder).item("photos/rpi")
     assert item
     assert item.entry.status == "broken"
+
+
+def test_what_is_shown_raises_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("\ud800 is no text")
+
+    monkeypatch.setattr(module, "of_device_report", refuse)
+    found = find(folder)
+    assert found.unreadable["devices/pi5/good/device-report.json"] == r"\ud800 is no text"
+    assert len(found.items) == 3
+
+
+def test_a_foreign_report_is_parsed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "coverage").mkdir()
+    (folder / "coverage/report.json").write_text('{"lines": 3}')
+    find(folder)
+    monkeypatch.setattr(module, "read_report", lambda _: pytest.fail("read again"))
+    assert not find(folder).unreadable
+
+
+def test_one_folder_is_found_without_a_look_at_the_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = find(folder)
+    monkeypatch.setattr("os.walk", lambda *_: pytest.fail("walked"))
+    for item in whole.items:
+        assert find_at(folder, item.path).items == [item]
+    one = find_at(folder, "photos/rpi")
+    assert one.pages == {"photos/rpi/report.html": whole.pages["photos/rpi/report.html"]}
+    assert [item.path for item in find_at(folder / "photos/rpi", ".").items] == ["."]
+
+
+@pytest.mark.parametrize(
+    "path", ["", "..", "../build/photos/rpi", "photos/./rpi", "photos//rpi", "/photos/rpi",
+             "photos/rpi/", ".hidden", "linked", "photos/rpi/report.json", "photos/rpi\0"],
+)  # fmt: skip
+def test_no_other_folder_is_found(folder: Path, path: str) -> None:
+    shutil.copytree(folder / "photos/rpi", folder / ".hidden")
+    (folder / "linked").symlink_to(folder / ".hidden")
+    assert find_at(folder, path) == module.Found()
 
 
 def test_there_is_an_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
