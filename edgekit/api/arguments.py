@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.devices.limits import MOST_SUSTAINED, MOST_THREADS
 from edgekit.errors import STORE, STORE_VARIABLE, InputError, make_folder
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from edgekit.engine.store import Store
     from edgekit.transports.base import Transport
 
-MOST_THREADS = 64
-MOST_SUSTAINED = 5 * 3600
-"""Seconds: a lock on a device is stale after six hours."""
 PathLike = str | os.PathLike[str]
 Triple = tuple[float, float, float]
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.api.arguments import (
-    MOST_THREADS,
     PathLike,
     Triple,
     need_whole,
@@ -14,6 +13,7 @@ from edgekit.api.arguments import (
     remark_unprevented,
     store_of,
 )
+from edgekit.devices.limits import MOST_THREADS
 from edgekit.engine.observer import Observer, Silent
 from edgekit.errors import InputError
 from edgekit.packages import told

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from edgekit.api.arguments import (
-    MOST_THREADS,
     PathLike,
     Triple,
     bundle_options,
@@ -20,6 +19,7 @@ from edgekit.api.arguments import (
     store_of,
     transports_of,
 )
+from edgekit.devices.limits import MOST_THREADS
 from edgekit.engine.observer import Observer, Silent
 from edgekit.errors import InputError, need_folder, storage_errors
 from edgekit.packages import told

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from edgekit.api.arguments import MOST_SUSTAINED, MOST_THREADS
 from edgekit.cli._options import FILE, triple
 from edgekit.cli._output import say
 from edgekit.cli.completing import complete_devices
+from edgekit.devices.limits import MOST_SUSTAINED, MOST_THREADS
 from edgekit.errors import InputError
 
 device_option = click.option(

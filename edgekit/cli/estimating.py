@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.api.arguments import MOST_THREADS
 from edgekit.cli._options import FILE, debug_option, json_option
 from edgekit.cli._output import say, say_json
+from edgekit.devices.limits import MOST_THREADS
 
 if TYPE_CHECKING:
     from edgekit.cycle_model.file_estimate import CycleEstimate

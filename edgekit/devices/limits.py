@@ -1,0 +1,5 @@
+"""What can be asked of a device at most. The command line reads it before any library is loaded."""
+
+MOST_THREADS = 64
+MOST_SUSTAINED = 5 * 3600
+"""Seconds: a lock on a device is stale after six hours."""
