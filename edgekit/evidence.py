@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Literal
 
@@ -154,6 +155,16 @@ class Reason(BaseModel):
     def invalid(cls, cause: InvalidityCause, message: str) -> Reason:
         """Why a run is no result."""
         return cls(cause=cause, validity=Validity.INVALID, words=message)
+
+
+def unless_invalid(
+    figure: Measurement | None, validity: Validity, reasons: Iterable[Reason]
+) -> Measurement | InvalidMeasurement | None:
+    """A figure of a run on a device; of a run that is no result it has no value."""
+    if figure is None or validity is not Validity.INVALID:
+        return figure
+    causes = (reason.cause for reason in reasons if reason.validity is Validity.INVALID)
+    return InvalidMeasurement.of(figure, next(causes, "no result"))
 
 
 class Bound(BaseModel):

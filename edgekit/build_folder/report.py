@@ -15,17 +15,19 @@ from edgekit.engine.records import Digest, PlainName
 from edgekit.evaluation.chance import ChanceTest
 from edgekit.evaluation.choose import Choice
 from edgekit.evaluation.gates import GateResult, Gates, GateVerdict
-from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, Validation
+from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, Validation, verdict_on_ratio
 from edgekit.evaluation.predictions import JudgedImages, Predictions
 from edgekit.evidence import (
     Bound,
     Evidence,
+    InvalidMeasurement,
     Measurement,
     Reason,
     Status,
     Validity,
     Verdict,
     believed,
+    unless_invalid,
 )
 from edgekit.models.pruned import Pruned
 from edgekit.models.training_curve import TrainingCurve
@@ -84,6 +86,10 @@ class OnDeviceRecord(BaseModel):
     def latency(self) -> DeviceLatency | None:
         """What gates on latency are held against; None in an emulator."""
         return DeviceLatency(self.median, self.ratio) if self.median else None
+
+    def told(self, figure: Measurement | None) -> Measurement | InvalidMeasurement | None:
+        """A figure of this run as it may be told."""
+        return unless_invalid(figure, self.validity, self.reasons)
 
 
 class RowRecord(BaseModel):
@@ -223,10 +229,14 @@ class Report(BaseModel, HasPage):
     def slower(self) -> str:
         """That the variant to take wins no time; empty where it does or the runs cannot tell."""
         for row in self.rows:
-            latency, size = row.validation.latency, row.validation.size_ratio
-            if row.last and row.variant == self.chosen and latency.verdict is Verdict.WORSE:
-                ratio = believed(latency.ratio)
-                times = f": {ratio.value:.2f} times its latency on {row.runtime}" if ratio else ""
+            if not row.last or row.variant != self.chosen:
+                continue
+            latency, size, device = row.validation.latency, row.validation.size_ratio, row.on_device
+            ratio, verdict, where = believed(latency.ratio), latency.verdict, row.runtime
+            if device and (on_device := believed(device.told(device.ratio))):
+                ratio, verdict, where = on_device, verdict_on_ratio(on_device), device.device
+            if verdict is Verdict.WORSE:
+                times = f": {ratio.value:.2f} times its latency on {where}" if ratio else ""
                 smaller = "smaller, but " if size and size.value < 1 else ""
                 return f"{smaller}slower than float{times}"
         return ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgekit.build_folder.report import Report, RowRecord
-from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Validity, believed
+from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, believed
 from edgekit.models.training_curve import TrainingCurve
 from edgekit.report.svg import TEXT, Drawing, Scale, around, digits_of
 
@@ -43,25 +43,38 @@ def waterfalls(report: Report, variant: str) -> list[Waterfall]:
     if len(rows) < 2:
         return []
     told = [row.validation for row in rows]
-    names = [row.stage for row in rows]
+    ratios = [v.latency.ratio for v in told]
     return [
-        _waterfall("top-1, %", names, [v.top1 for v in told], 1, zero=False),
-        _waterfall("MB", names, [v.size for v in told], 2, zero=True),
-        _waterfall("latency against float", names, [v.latency.ratio for v in told], 2, zero=True),
+        _waterfall("top-1, %", rows, [v.top1 for v in told], 1, zero=False),
+        _waterfall("MB", rows, [v.size for v in told], 2, zero=True),
+        _waterfall("latency against float", rows, ratios, 2, zero=True, of_float=1.0),
     ]
 
 
 def _waterfall(
-    title: str, names: list[str], figures: Sequence[Figure], digits: int, zero: bool
+    title: str,
+    rows: list[RowRecord],
+    figures: Sequence[Figure],
+    digits: int,
+    zero: bool,
+    of_float: float | None = None,
 ) -> Waterfall:
     """
     Args:
         zero: the scale begins at 0; else it shows what little changes, and that it does not.
+        of_float: what a float model has by definition.
     """
-    is_ratio = title.startswith("latency")
-    values = [1.0 if is_ratio and i == 0 else _value(f) for i, f in enumerate(figures)]
+    names = [row.stage for row in rows]
+    values = [
+        of_float if row.baseline and of_float is not None else _value(figure)
+        for row, figure in zip(rows, figures, strict=True)
+    ]
     known = [v for v in values if v is not None] + [
-        end for f in figures if isinstance(f, Measurement) for end in (f.low, f.high) if end
+        end
+        for f in figures
+        if isinstance(f, Measurement)
+        for end in (f.low, f.high)
+        if end is not None
     ]
     scale = Scale(*around(known, zero), LEFT, RIGHT)
     height = STEP * len(names) + TEXT + 8
@@ -146,9 +159,9 @@ def _latencies(report: Report, rows: list[RowRecord]) -> tuple[str, dict[str, Me
     """The one latency that all candidates share: a device's milliseconds, the run that chose among
     them, or each against float on its own runtime."""
     on_device = {
-        row.variant: run.median
+        row.variant: median
         for row in rows
-        if (run := row.on_device) and run.median and run.validity is not Validity.INVALID
+        if (run := row.on_device) and (median := believed(run.told(run.median)))
     }
     if on_device:
         return f"ms on {next(r.on_device.device for r in rows if r.on_device)}", on_device

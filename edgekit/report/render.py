@@ -15,7 +15,7 @@ from edgekit.evidence import Measurement, in_images
 from edgekit.printable import printable, shortened
 from edgekit.report.comparison import Comparison
 from edgekit.report.device_plots import device_plots
-from edgekit.report.figures import interval, of_device, value_and_range
+from edgekit.report.figures import interval, of_device, times, value_and_range
 from edgekit.report.image_changes import image_changes
 from edgekit.report.matrix import MatrixReport
 from edgekit.report.plots import candidates, training, waterfalls
@@ -53,7 +53,7 @@ def render_html(report: Report, beside: Beside | None = None) -> str:
         changes=changes,
         beside=beside,
         illustrated=within_budget(beside.pictures, shown),
-        waterfalls={name: waterfalls(report, name) for name in _variants(report)},
+        waterfalls={n: found for n in _variants(report) if (found := waterfalls(report, n))},
         scatter=candidates(report),
         curves={stage: training(curve) for stage, curve in report.curves.items()},
         device_plots={name: device_plots(run) for name, run in beside.runs.items()},
@@ -128,6 +128,7 @@ def _environment(escape: bool) -> Any:
     environment.tests["believed"] = lambda figure: isinstance(figure, Measurement)
     environment.filters["in_images"] = in_images
     environment.filters["of_device"] = of_device
+    environment.filters["times"] = times
     environment.filters["shortened"] = shortened
     environment.filters["first_three"] = _first_three
     environment.filters["in_float"] = _in_float

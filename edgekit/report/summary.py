@@ -6,22 +6,20 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from edgekit.build_folder.report import OnDeviceRecord, Report, RowRecord
-from edgekit.evaluation.gates import GateVerdict
-from edgekit.evaluation.metrics import AccuracyChange, verdict_on_ratio
-from edgekit.evidence import (
-    Evidence,
-    InvalidMeasurement,
-    Measurement,
-    Status,
-    Validity,
-    Verdict,
-    believed,
+from edgekit.build_folder.headline import (
+    LatencyToTell,
+    float_row,
+    headline_row,
+    latency_to_tell,
+    untimed,
 )
-from edgekit.report.figures import interval
+from edgekit.build_folder.reading import LAST_PASSED
+from edgekit.build_folder.report import Report, RowRecord
+from edgekit.evaluation.gates import GateVerdict
+from edgekit.evaluation.metrics import AccuracyChange
+from edgekit.evidence import InvalidMeasurement, Status, Verdict, believed
+from edgekit.report.figures import interval, times
 
-SAME = 0.05
-"""A size or a latency this near to float's is called the same."""
 SHIP_NOTHING = "Ship nothing"
 Kind = Literal["good", "bad", "unknown", "plain"]
 KINDS: dict[str, Kind] = {
@@ -49,16 +47,6 @@ class Reply(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LatencyToTell:
-    """The latency that counts: of a device of the user's where one told it, else the build's."""
-
-    ratio: Measurement | InvalidMeasurement | None
-    verdict: Verdict | None
-    where: str
-    evidence: Evidence
-
-
-@dataclass(frozen=True)
 class Summary:
     row: RowRecord
     """What it is about: what ships, or else what came last."""
@@ -73,40 +61,6 @@ def summarise(report: Report) -> Summary | None:
         return None
     row = headline_row(report)
     return Summary(row, _sentence(report, row), _badges(report, row), _answers(report, row))
-
-
-def headline_row(report: Report) -> RowRecord:
-    """The file to take; where there is none, the last one that was measured."""
-    last = (row for row in report.rows if row.last and row.variant == report.chosen)
-    return next(last, report.rows[-1])
-
-
-def float_row(report: Report, row: RowRecord) -> RowRecord | None:
-    """What a row is held against."""
-    own = (r for r in report.rows if r.baseline and r.variant == row.variant)
-    return next(own, None)
-
-
-def latency_to_tell(report: Report, row: RowRecord) -> LatencyToTell:
-    device, latency = row.on_device, row.validation.latency
-    if device and device.ratio and _is_result(device):
-        verdict = verdict_on_ratio(device.ratio)
-        return LatencyToTell(device.ratio, verdict, f"on {device.device}", device.evidence)
-    measured = report.evidence is Evidence.MEASURED
-    where = f"on this machine's {report.device}" if measured else "on the build machine"
-    evidence = latency.ratio.evidence if latency.ratio else report.evidence
-    return LatencyToTell(latency.ratio, latency.verdict, where, evidence)
-
-
-def _is_result(device: OnDeviceRecord) -> bool:
-    return device.ratio is not None and device.validity is not Validity.INVALID
-
-
-def untimed(report: Report, row: RowRecord) -> str:
-    """The target whose latency nobody has measured; empty where somebody has."""
-    if latency_to_tell(report, row).evidence is Evidence.MEASURED:
-        return ""
-    return report.target_description.split(",")[0] or report.target
 
 
 def _sentence(report: Report, row: RowRecord) -> str:
@@ -130,17 +84,7 @@ def _and_more(lines: list[str]) -> str:
 
 def _size(row: RowRecord) -> str:
     ratio = row.validation.size_ratio
-    return _times(ratio.value, "smaller", "larger", "as large as float") if ratio else ""
-
-
-def _times(ratio: float, less: str, more: str, same: str) -> str:
-    """
-    >>> _times(0.25, "smaller", "larger", "as large as float")
-    '4.0 times smaller'
-    """
-    if ratio <= 0 or abs(ratio - 1) < SAME:
-        return same
-    return f"{1 / ratio:.1f} times {less}" if ratio < 1 else f"{ratio:.1f} times {more}"
+    return times(ratio.value, "smaller", "larger", "as large as float") if ratio else ""
 
 
 def _speed(latency: LatencyToTell) -> str:
@@ -150,7 +94,7 @@ def _speed(latency: LatencyToTell) -> str:
         return ""
     if latency.verdict is Verdict.CANNOT_TELL:
         return f"speed cannot be told from float's {latency.where}"
-    told = _times(latency.ratio.value, "faster", "slower", "as fast as float")
+    told = times(latency.ratio.value, "faster", "slower", "as fast as float")
     return f"{told} {latency.where}"
 
 
@@ -266,7 +210,8 @@ def _how_sure(report: Report, row: RowRecord) -> Reply:
     question, change = "How sure is that?", row.validation.change
     if report.status is Status.UNTRAINED:
         return Reply(question, "Nothing can be concluded.")
-    doubts = ["other jobs disturbed the latency"] if row.validation.latency.disturbed else []
+    disturbed = latency_to_tell(report, row).disturbed
+    doubts = ["other jobs disturbed the latency"] if disturbed else []
     if change is None:
         return Reply(question, "Float itself: there is no loss to judge.", "; ".join(doubts))
     drop = change.drop
@@ -276,9 +221,9 @@ def _how_sure(report: Report, row: RowRecord) -> Reply:
 
 
 def _on_what(report: Report, row: RowRecord) -> Reply:
-    top1, missing, device = row.validation.top1, untimed(report, row), row.on_device
+    top1, missing = row.validation.top1, untimed(report, row)
     short = f"{top1.samples or 0:,} {report.data.evaluated_on} images of {report.data.source}"
-    machine = device.device if device and _is_result(device) else report.environment.get("cpu", "?")
+    machine = latency_to_tell(report, row).device or report.environment.get("cpu", "?")
     return Reply("Measured on what?", short, f"{machine}{f'; not on {missing}' if missing else ''}")
 
 
@@ -287,13 +232,22 @@ def _next(report: Report, row: RowRecord) -> Reply:
     if report.status is Status.UNTRAINED and report.chance:
         return Reply(question, report.chance.advice(trains=bool(report.curves)))
     if report.chosen is None:
-        return Reply(
-            question,
-            "See where the file parts from float; then change the recipe, or the gate.",
-            command=f"edgekit inspect {row.variant}",
-        )
-    if row.validation.latency.disturbed:
+        passed = _inspectable(report)
+        if not passed:
+            return Reply(question, "Change the recipe, or the gate.")
+        see = f"See where {passed}, as it was before, parts from float"
+        command = f"edgekit inspect {LAST_PASSED}/{passed}"
+        return Reply(question, f"{see}; then change the recipe, or the gate.", command=command)
+    if latency_to_tell(report, row).disturbed:
         return Reply(question, "Build again while the machine is quiet, then measure on a device.")
     if untimed(report, row):
         return Reply(question, "Measure it on a device.", command="edgekit bench . --device NAME")
     return Reply(question, "Put it in use.", command="edgekit deploy . --device NAME")
+
+
+def _inspectable(report: Report) -> str:
+    """A variant that a build whose gate broke has left compressed in last-passed/. In a folder of
+    the variant's own name lies what an earlier build made, if anything."""
+    last = {row.variant: row for row in report.rows if all(gate.passed for gate in row.gates)}
+    compressed = (name for name, row in last.items() if row.precision != "float32")
+    return next(compressed, "") if report.broken else ""

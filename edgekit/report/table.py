@@ -6,7 +6,7 @@ import csv
 import io
 
 from edgekit.build_folder.report import Report, RowRecord
-from edgekit.evidence import InvalidMeasurement, Measurement, Validity
+from edgekit.evidence import InvalidMeasurement, Measurement
 from edgekit.printable import one_line
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -35,7 +35,6 @@ def _plain(cell: Cell) -> Cell:
 def _line(report: Report, row: RowRecord) -> dict[str, Cell]:
     v, run = row.validation, row.on_device
     change, ratio = v.change, v.latency.ratio
-    valid_run = run if run and run.validity is not Validity.INVALID else None
     return {
         "recipe": report.recipe,
         "target": report.target,
@@ -59,8 +58,8 @@ def _line(report: Report, row: RowRecord) -> dict[str, Cell]:
         "latency_invalid": ratio.reason if isinstance(ratio, InvalidMeasurement) else None,
         "device": run.device if run else None,
         "device_validity": run.validity if run else None,
-        **_figure("device_ms", valid_run.median if valid_run else None),
-        **_figure("device_ratio", valid_run.ratio if valid_run else None),
+        **_figure("device_ms", run.told(run.median) if run else None),
+        **_figure("device_ratio", run.told(run.ratio) if run else None),
     }
 
 

@@ -57,6 +57,36 @@ def test_each_stage_is_a_bar_from_the_one_before() -> None:
     assert [part.count("<rect") for part in (str(latency.drawing.__html__()),)] == [3]
 
 
+def test_only_a_float_model_is_once_its_own_latency() -> None:
+    report = sample_report()
+    compressed = [row for row in report.rows if not row.baseline]
+    page = str(
+        waterfalls(report.model_copy(update={"rows": compressed}), "litert")[2].drawing.__html__()
+    )
+    assert "1.00" not in page
+
+
+def test_an_interval_that_ends_at_zero_lies_within_the_drawing() -> None:
+    report = sample_report()
+    for one in report.rows:
+        update = {"top1": figure(-1.0, width=1.0)}
+        one.validation = one.validation.model_copy(update=update)
+    markup = str(waterfalls(report, "litert")[0].drawing.__html__())
+    whisker = re.search(
+        r'x1="([\d.]+)" y1="[\d.]+" x2="([\d.]+)" y2="[\d.]+" class="whisker"', markup
+    )
+    assert whisker
+    assert float(whisker[2]) - float(whisker[1]) > 200
+
+
+def test_a_variant_of_one_row_has_no_stages_to_unfold() -> None:
+    report = sample_report()
+    rows = [row for row in report.rows if row.variant == "litert" or row.stage == "export"]
+    page = render_html(report.model_copy(update={"rows": rows}))
+    assert "litert, stage by stage" in page
+    assert "onnxruntime, stage by stage" not in page
+
+
 def test_what_is_not_valid_is_a_dash_in_drawings_too() -> None:
     markup = str(waterfalls(disturbed_report(), "litert")[2].drawing.__html__())
     assert markup.count("— (machine too busy)") == 2

@@ -7,6 +7,7 @@ import pytest
 from edgekit.build_folder.report import OnDeviceRecord, Report
 from edgekit.build_folder.target_estimates import TargetEstimates
 from edgekit.evaluation.chance import ChanceTest
+from edgekit.evaluation.gates import Gates, judge
 from edgekit.evidence import Evidence, InvalidityCause, Reason, Status, Validity, Verdict
 from edgekit.report.render import render_html
 from edgekit.report.summary import Summary, summarise
@@ -65,7 +66,7 @@ def test_where_a_gate_is_broken_nothing_is_shipped() -> None:
     broken = sample_report().model_copy(update=told)
     assert summary_of(broken).sentence == "Ship nothing: litert quantize: drop."
     assert short_answers(broken)["What do I ship?"] == "Nothing."
-    assert summary_of(broken).answers[-1].command == "edgekit inspect litert"
+    assert summary_of(broken).answers[-1].command == ""  # only the float model passed
 
 
 def test_of_a_model_that_guesses_nothing_is_concluded() -> None:
@@ -123,3 +124,83 @@ def test_accuracy_in_images(lost: int, won: int, verdict: Verdict, words: str) -
             change = one.validation.change.model_copy(update=update)
             one.validation = one.validation.model_copy(update={"change": change})
     assert words in summary_of(report).sentence
+
+
+def test_a_disturbed_host_is_no_doubt_of_what_a_device_told() -> None:
+    report = disturbed_report()
+    for one in report.rows:
+        one.on_device = on_device(Validity.OK) if one.last else None
+    found = summary_of(report)
+    assert "2.5 times faster on pi5" in found.sentence
+    assert "disturbed" not in str(found.answers)
+    assert short_answers(report)["What next?"] == "Put it in use."
+
+
+def test_a_device_that_found_it_faster_is_not_contradicted_by_the_host() -> None:
+    report = timed(sample_report(), 1.2, 0.01, Verdict.WORSE)
+    assert "slower than float: 1.20" in report.slower
+    for one in report.rows:
+        one.on_device = on_device(Validity.OK) if one.last else None
+    assert report.slower == ""
+
+
+@pytest.mark.parametrize(
+    ("ratio", "width", "verdict", "words"),
+    [
+        (1.03, 0.01, Verdict.WORSE, "3 % slower on"),
+        (0.97, 0.01, Verdict.BETTER, "3 % faster on"),
+        (1.0004, 0.0001, Verdict.WORSE, "less than 0.1 % slower on"),
+        (1.03, 0.1, Verdict.CANNOT_TELL, "speed cannot be told from float's"),
+    ],
+)
+def test_the_sentence_says_what_the_badge_says(
+    ratio: float, width: float, verdict: Verdict, words: str
+) -> None:
+    found = summary_of(timed(sample_report(), ratio, width, verdict))
+    assert words in found.sentence
+    assert f"speed: {verdict}" in [badge.words for badge in found.badges]
+
+
+def timed(report: Report, ratio: float, width: float, verdict: Verdict) -> Report:
+    """The same report with another latency of every compressed file."""
+    for one in report.rows:
+        if not one.baseline:
+            update = {"ratio": figure(ratio, "ratio", width), "verdict": verdict}
+            latency = one.validation.latency.model_copy(update=update)
+            one.validation = one.validation.model_copy(update={"latency": latency})
+    return report
+
+
+def test_a_larger_file_is_called_larger_everywhere() -> None:
+    report = sample_report()
+    for one in report.rows:
+        if not one.baseline:
+            update = {"size_ratio": figure(1.2, "ratio", 0)}
+            one.validation = one.validation.model_copy(update=update)
+    page = render_html(report)
+    assert "1.2 times larger" in summary_of(report).sentence
+    assert page.count("1.2 times larger") > 4
+    assert "times smaller" not in page
+
+
+def test_after_a_broken_gate_what_this_build_left_is_inspected() -> None:
+    """The variant's own folder may hold an older build's."""
+    rows = [
+        row("litert", "source", True),
+        row("litert", "quantize"),
+        row("litert", "export", drop=5),
+    ]
+    told = {"status": "broken", "broken": ["litert export: drop"], "choice": None, "rows": rows}
+    broken = sample_report().model_copy(update=told)
+    assert summary_of(broken).answers[-1].command == "edgekit inspect last-passed/litert"
+
+
+def test_a_gate_held_against_an_estimate_says_so_on_the_page() -> None:
+    report = sample_report()
+    ratio = figure(0.8, "ratio", 0.1).model_copy(update={"evidence": Evidence.ESTIMATED})
+    (gate,) = judge(Gates(max_latency_ratio=1.0), {"max_latency_ratio": ratio}, last=True)
+    for one in report.rows:
+        one.gates = [gate] if one.last else []
+    gates = render_html(report).split('id="gates"')[1].split("</table>")[0]
+    assert '<span class="evidence estimated">estimated</span>' in gates
+    assert "within the model" in gates
