@@ -106,11 +106,12 @@ class GateResult(BaseModel):
                 "the machine was too busy to measure it"
             )
         figure = self.figure
-        width = "" if figure.low is None else f" ({figure.low:.2f} to {figure.high:.2f})"
+        seen = "" if figure.evidence is Evidence.HOST else f"{figure.evidence} "
         unit = "" if figure.unit == "ratio" else f" {figure.unit}"
-        line = (
-            f"{self.gate} {self.outcome}: {self._figure}{unit}{width}, limit {self.limit:g}{unit}"
-        )
+        ends = "" if figure.low is None else f"{figure.low:.2f} to {figure.high:.2f}"
+        width = " (" + " ".join(filter(None, (self.range_words, ends))) + ")" if ends else ""
+        told = f"{seen}{self._figure}{unit}{width}"
+        line = f"{self.gate} {self.outcome}: {told}, limit {self.limit:g}{unit}"
         return ": ".join(filter(None, (line, self.in_images)))
 
     @property
@@ -119,6 +120,12 @@ class GateResult(BaseModel):
         if self.certain:
             return self.verdict
         return f"{self.verdict}, so it {'passes' if self.passed else 'fails'}"
+
+    @property
+    def range_words(self) -> str:
+        """What the range is, where it is no 95 % interval."""
+        is_estimate = bool(self.figure and self.figure.evidence is Evidence.ESTIMATED)
+        return "within the model's error" if is_estimate else ""
 
     @property
     def in_images(self) -> str:

@@ -163,10 +163,23 @@ def test_a_result_of_an_older_report_has_its_verdict() -> None:
     assert GateResult.model_validate(old).verdict is GateVerdict.BROKEN
 
 
+def test_what_was_not_seen_on_the_host_says_where_it_comes_from() -> None:
+    ratio = Measurement(
+        value=0.8, unit="ratio", evidence=Evidence.ESTIMATED, method="model", low=0.6, high=0.9
+    )
+    (held,) = judge(Gates(max_latency_ratio=1.0), {"max_latency_ratio": ratio}, last=True)
+    assert str(held) == (
+        "max_latency_ratio held: estimated 0.8 (within the model's error 0.60 to 0.90), limit 1"
+    )
+    timed = ratio.model_copy(update={"evidence": Evidence.MEASURED})
+    (held,) = judge(Gates(max_latency_ratio=1.0), {"max_latency_ratio": timed}, last=True)
+    assert "measured 0.8 (0.60 to 0.90)" in str(held)
+
+
 def test_a_figure_has_the_digits_that_tell_it_from_its_limit() -> None:
     ratio = Measurement(value=0.30341, unit="ratio", evidence=Evidence.MEASURED, method="bytes")
     assert str(judged({"max_size_ratio": 0.303}, ratio)) == (
-        "max_size_ratio broken: 0.3034, limit 0.303"
+        "max_size_ratio broken: measured 0.3034, limit 0.303"
     )
     same = ratio.model_copy(update={"value": 0.303})
     assert str(judged({"max_size_ratio": 0.303}, same)) == "max_size_ratio held: 0.303, limit 0.303"
