@@ -101,6 +101,7 @@ def _speed(latency: LatencyToTell) -> str:
 def _accuracy(change: AccuracyChange | None) -> str:
     """
     >>> from edgekit.evaluation.metrics import measurement
+    >>> from edgekit.evidence import Evidence
     >>> drop = measurement(1.0, "points", Evidence.HOST, "paired", 200)
     >>> counts = {"lost": 3, "won": 1, "mcnemar_p": 0.6}
     >>> _accuracy(AccuracyChange(drop=drop, verdict=Verdict.CANNOT_TELL, **counts))

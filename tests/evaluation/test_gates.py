@@ -182,4 +182,6 @@ def test_a_figure_has_the_digits_that_tell_it_from_its_limit() -> None:
         "max_size_ratio broken: measured 0.3034, limit 0.303"
     )
     same = ratio.model_copy(update={"value": 0.303})
-    assert str(judged({"max_size_ratio": 0.303}, same)) == "max_size_ratio held: 0.303, limit 0.303"
+    assert str(judged({"max_size_ratio": 0.303}, same)) == (
+        "max_size_ratio held: measured 0.303, limit 0.303"
+    )
