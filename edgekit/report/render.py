@@ -24,6 +24,8 @@ from edgekit.report.terms import TERMS
 from edgekit.report.thumbnails import within_budget
 from edgekit.runtimes.contract.compiled_metadata import Audit
 
+ROOM = "edgekit.report"
+
 
 def render_markdown(report: Report) -> str:
     return render("report.md.j2", escape=False, report=report, summary=summarise(report))
@@ -106,17 +108,21 @@ def render_compare(report: CompareReport) -> str:
     return render("compare.html.j2", escape=True, report=report)
 
 
-def render(template: str, escape: bool, **values: Any) -> str:
-    return printable(_environment(escape).get_template(template).render(**values))
+def render(template: str, escape: bool, room: str = ROOM, **values: Any) -> str:
+    """
+    Args:
+        room: the package whose templates are looked for before those of reports.
+    """
+    return printable(_environment(escape, room).get_template(template).render(**values))
 
 
 @cache
-def _environment(escape: bool) -> Any:
+def _environment(escape: bool, room: str) -> Any:
     import jinja2
 
-    folder = resources.files("edgekit.report") / "templates"
+    folders = [str(resources.files(package) / "templates") for package in (room, ROOM)]
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(str(folder)),
+        loader=jinja2.FileSystemLoader(folders),
         autoescape=escape,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -79,8 +79,15 @@ class Drawing:
         place = f'x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{high:.1f}"'
         self.parts.append(f'<rect {place} class="{kind}"/>')
 
-    def dot(self, x: float, y: float, kind: str = "point") -> None:
-        self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="{kind}"/>')
+    def dot(self, x: float, y: float, kind: str = "point", title: str = "") -> None:
+        """
+        Args:
+            title: what is told where a mouse rests on it.
+        """
+        import markupsafe
+
+        end = f"><title>{markupsafe.escape(title)}</title></circle>" if title else "/>"
+        self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="{kind}"{end}')
 
     def path(self, points: Iterable[tuple[float, float]], kind: str) -> None:
         joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)

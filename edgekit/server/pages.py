@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from edgekit.history.trend import Trend
-from edgekit.printable import printable
-from edgekit.report.figures import interval, value_and_range
+from edgekit.report.render import render
 from edgekit.server.chart import Chart, charts_of
 from edgekit.server.found import Found, Item
 
@@ -61,25 +58,4 @@ def stylesheet() -> str:
 
 
 def _render(template: str, **values: Any) -> str:
-    return printable(_environment().get_template(template).render(**values))
-
-
-@cache
-def _environment() -> Any:
-    import jinja2
-
-    # The reports' stylesheet, too: a page of the server looks as they do.
-    folders = [
-        str(resources.files(package) / "templates")
-        for package in ("edgekit.server", "edgekit.report")
-    ]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folders),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["interval"] = interval
-    environment.filters["value_and_range"] = value_and_range
-    return environment
+    return render(template, escape=True, room="edgekit.server", **values)

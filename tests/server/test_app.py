@@ -103,6 +103,18 @@ def test_the_trend_comes_from_the_history(client: TestClient) -> None:
     assert "Nothing of it is recorded" in client.get("/trend?recipe=other").text
 
 
+def test_a_row_without_a_figure_leaves_a_gap_in_its_line(tmp_path: Path) -> None:
+    folder = write_all(tmp_path)
+    for name in ("good", "good", "drifted", "good", "good"):
+        path = folder / "devices/pi5" / name / "device-report.json"
+        record_device_report(tmp_path / "store", read_device_report(path), path)
+    page = client_of(folder).get("/trend").text
+    drawing = page.split("<figcaption>median ms")[1].split("</figure>")[0]
+    assert drawing.count("<polyline") == 2
+    assert drawing.count("<circle") == 4
+    assert "row 3" not in drawing
+
+
 def test_a_device_tells_milliseconds(tmp_path: Path) -> None:
     folder = write_all(tmp_path)
     for name in ("good", "drifted"):
