@@ -8,23 +8,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from edgekit.api.results import InspectReport
 from edgekit.build_folder.report import Report
 from edgekit.cli._inspection_table import NO_RECIPE, inspection_table
 from edgekit.cli._output import say
+from edgekit.cli._report_tables import choices_table, device_table, rows_table
 from edgekit.cli._step_result import told_of
 from edgekit.cli._terminal import Terminal
 from edgekit.data.problem import DataProblem
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.step import Step
-from edgekit.evaluation.metrics import Validation
 from edgekit.inspection.causes import Cause
 from edgekit.inspection.layerwise import SOUND_DB
 from edgekit.printable import printable
 from edgekit.report.comparison import Comparison
-from edgekit.report.figures import interval
 
 PLAIN_SECONDS = 20.0
 """Between progress lines where there is no terminal."""
@@ -129,27 +127,15 @@ class Console:
     def report(self, report: Report, folder: Path) -> None:
         self.bars.stop()
         self._untrained(report)
-        table = Table(title=f"{report.recipe} for {report.target}: {report.status}")
-        for heading in ("variant", "stage"):
-            table.add_column(heading, no_wrap=True)
-        for heading in ("top-1 %", "drop, points", "agree %", "MB", "latency ratio", "verdict"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for row in report.rows:
-            table.add_row(
-                row.variant,
-                f"{row.stage} {row.precision}",
-                *_validation_cells(row.validation),
-                row.validation.latency.verdict or "",
-                end_section=row.last,
-            )
-        self.out.print(table)
+        self.out.print(rows_table(report))
         self.out.print(
             f"Ranges are 95 % intervals on {report.rows[0].validation.top1.samples} images. "
             f"Latency: {report.evidence}, against the float model on the same runtime."
         )
         if report.environment.get("int8_instructions") == []:
             self.out.print("The processor it was taken on has no int8 dot products.")
-        self._on_device(report)
+        if table := device_table(report):
+            self.out.print(table)
         for line in report.estimates.lines if report.estimates else ():
             self._say(line)
         self.data_problems(report.near_duplicates)
@@ -171,45 +157,11 @@ class Console:
         if report.slower:
             self._say(f"{prefix}{report.chosen} is {report.slower}")
 
-    def _on_device(self, report: Report) -> None:
-        """The rows that were run on a device of the user's."""
-        rows = [(row, row.on_device) for row in report.rows if row.on_device]
-        if not rows:
-            return
-        first = rows[0][1]
-        table = Table(title=f"on {first.device}: {first.cpu}, {first.threads} threads")
-        for heading in ("variant", "stage"):
-            table.add_column(heading, no_wrap=True)
-        for heading in ("top-1 %", "as on the host %", "median ms", "ratio", "evidence", "valid"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for row, seen in rows:
-            table.add_row(
-                row.variant,
-                f"{row.stage} {row.precision}",
-                interval(seen.top1),
-                interval(seen.agreement),
-                interval(seen.median, 2),
-                interval(seen.ratio, 2),
-                seen.evidence,
-                seen.validity,
-                end_section=row.last,
-            )
-        self.out.print(table)
-
     def comparison(self, reports: list[Report]) -> None:
         """What each target takes, where several were built."""
         self.bars.stop()
         self._untrained(reports[0])
-        table = Table(title=f"{reports[0].recipe}: the choice of each target")
-        for heading in ("target", "status", "choice"):
-            table.add_column(heading, no_wrap=True)
-        for heading in ("top-1 %", "drop, points", "agree %", "MB", "latency ratio"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for report in reports:
-            chosen = [r for r in report.rows if r.last and r.variant == report.chosen]
-            cells = _validation_cells(chosen[0].validation) if chosen else [""] * 5
-            table.add_row(report.target, report.status, report.chosen or "", *cells)
-        self.out.print(table)
+        self.out.print(choices_table(reports))
         first = reports[0]
         on = {str(report.evidence) for report in reports}
         self.out.print(
@@ -287,15 +239,3 @@ class Console:
 
     def _say(self, line: str) -> None:
         self.out.print(line, soft_wrap=True)
-
-
-def _validation_cells(validation: Validation) -> list[str]:
-    """Top-1, drop, agreement, size and latency ratio."""
-    v = validation
-    return [
-        f"{v.top1.value:.1f}",
-        interval(v.change.drop) if v.change else "reference",
-        f"{v.agreement.value:.1f}",
-        f"{v.size.value:.2f}",
-        interval(v.latency.ratio, 2) if v.latency.ratio else "reference",
-    ]

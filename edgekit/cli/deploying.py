@@ -14,7 +14,7 @@ from edgekit.cli._output import say, say_json
 
 if TYPE_CHECKING:
     from edgekit.api.results import DeployReport
-    from edgekit.devices.deploy.deploy import DeployRecord
+    from edgekit.devices.deploy.result import DeployRecord
 
 
 @click.command()

@@ -12,8 +12,10 @@ import pytest
 
 from edgekit.api.results import InspectReport
 from edgekit.cli.console import Console
+from edgekit.evidence import Validity
 from tests.build_folder.samples import disturbed_report, sample_report
 from tests.inspection.test_causes import SCORES, inspection, lossy, tensor
+from tests.report.test_summary import on_device
 
 STEP: Any = SimpleNamespace(id="rpi/litert/quantize", reason="never built here")
 
@@ -141,3 +143,18 @@ def test_the_tables_show_a_dash_with_the_reason_for_a_latency_that_was_disturbed
     assert several.count("— (machine too busy)") == 2
     assert "0.06" not in one + several
     assert "the runs tell no order: machine too busy" in one
+
+
+@pytest.mark.parametrize("validity", [Validity.OK, Validity.INVALID])
+def test_a_run_on_a_device_that_is_no_result_shows_no_figure(
+    validity: Validity, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = sample_report()
+    for row in report.rows:
+        row.on_device = on_device(validity) if row.last else None
+    with Console() as console:
+        console.report(report, Path("build"))
+    said = capsys.readouterr().out
+    assert "on pi5: cortex-a76, 4 threads" in said
+    assert ("7.77" in said) == (validity is Validity.OK)
+    assert ("— (throttled)" in said) == (validity is Validity.INVALID)
