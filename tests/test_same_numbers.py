@@ -13,7 +13,8 @@ from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.bundle.make import make_bundle
 from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.bundle.protocol import Protocol
-from edgekit.devices.deploy.deploy import Deployment, DeployState, on_each
+from edgekit.devices.deploy.deploy import Deployment, on_each
+from edgekit.devices.deploy.result import DeployState
 from edgekit.devices.device import Device
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store, default_store

@@ -27,7 +27,7 @@ from edgekit.packages import told
 if TYPE_CHECKING:
     from edgekit.api.results import BenchResult, BundleReport, DeployReport
     from edgekit.devices.bench.report import DeviceReport
-    from edgekit.devices.deploy.deploy import DeployResult
+    from edgekit.devices.deploy.result import DeployResult
     from edgekit.devices.device import Device
     from edgekit.devices.estimate.latency_model import LatencyModel
 

@@ -11,7 +11,7 @@ from edgekit.build_folder.report import Report
 from edgekit.data.problem import DataProblem
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bundle.info import Info
-from edgekit.devices.deploy.deploy import DeployRecord
+from edgekit.devices.deploy.result import DeployRecord
 from edgekit.engine.step import StepState
 from edgekit.errors import DeviceError, EdgekitError, GateBroken, InputError, IntegrityError
 from edgekit.inspection.causes import Cause, find_causes
@@ -21,7 +21,7 @@ from edgekit.runtimes.contract.description import Operator
 
 if TYPE_CHECKING:
     from edgekit.build_folder.float_twin import Pair
-    from edgekit.devices.deploy.deploy import DeployResult
+    from edgekit.devices.deploy.result import DeployResult
     from edgekit.pipeline.plan import Plan
 
 

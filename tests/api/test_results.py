@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.api.results import BuildResult, DeployReport, Failure
-from edgekit.devices.deploy.deploy import DeployResult, DeployState
+from edgekit.devices.deploy.result import DeployResult, DeployState
 from edgekit.errors import DeviceError, EdgekitError, GateBroken, InputError
 from tests.build_folder.samples import sample_report
 

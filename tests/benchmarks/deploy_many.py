@@ -20,7 +20,8 @@ from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.bundle.make import make_bundle
 from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.bundle.protocol import Protocol
-from edgekit.devices.deploy.deploy import Deployment, DeployResult, DeployState, on_each
+from edgekit.devices.deploy.deploy import Deployment, on_each
+from edgekit.devices.deploy.result import DeployResult, DeployState
 from edgekit.engine.store import Store, default_store
 from edgekit.transports.base import Transport
 from edgekit.transports.fake import Fake
