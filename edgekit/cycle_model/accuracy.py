@@ -18,15 +18,18 @@ Statement = Literal["absolute", "ratio"]
 
 
 class Spread(BaseModel):
-    """Where at least nine in ten published figures lay, in multiples of what was estimated."""
+    """How far estimates of other networks lay from what is published of them: what an interval is
+    made of. It is no statement about the network that is estimated."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     low: float
     high: float
+    """In multiples of an estimate; at least nine in ten of `cases` lay between them."""
     median_error: float
     """Of estimated over published, less one, whatever its sign."""
-    cases: int
+    cases: str
+    """Which figures, how many, and whose."""
 
     def around(self, value: float) -> tuple[float, float]:
         return value * self.low, value * self.high

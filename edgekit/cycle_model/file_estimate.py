@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgekit.cycle_model.accuracy import accuracy, spread_of
+from edgekit.cycle_model.accuracy import Spread, accuracy, spread_of
 from edgekit.cycle_model.boards import memories_of
 from edgekit.cycle_model.counting import Run, count
 from edgekit.cycle_model.cycles import METHOD, Cycles, cycles_of
@@ -53,7 +53,7 @@ class CycleEstimate(BaseModel):
             value=value,
             unit="ratio",
             evidence=Evidence.ESTIMATED,
-            method=f"{_method(self.core)}; {_coverage(spread.cases, 'published ratios')}",
+            method=f"{_method(self.core)}; {_coverage(spread)}",
             low=low,
             high=high,
         )
@@ -96,7 +96,7 @@ def _known(path: Path) -> Cycles | None:
 
 
 def estimated(cycles: Cycles, library: str) -> CycleEstimate:
-    """The figure of counted cycles, with the interval that published latencies give it."""
+    """The figure of counted cycles, with the interval that other networks' latencies give it."""
     core = cycles.core
     spread = spread_of(core, "absolute")
     low, high = spread.around(cycles.milliseconds)
@@ -108,7 +108,7 @@ def estimated(cycles: Cycles, library: str) -> CycleEstimate:
             value=cycles.milliseconds,
             unit="ms",
             evidence=Evidence.ESTIMATED,
-            method=f"{_method(core)}; {_coverage(spread.cases, 'published latencies')}",
+            method=f"{_method(core)}; {_coverage(spread)}",
             low=low,
             high=high,
         ),
@@ -127,5 +127,5 @@ def _method(core: CpuName) -> str:
     )
 
 
-def _coverage(cases: int, what: str) -> str:
-    return f"nine in ten of {cases} {what} lie within the interval"
+def _coverage(spread: Spread) -> str:
+    return f"the interval is as wide as errors were in nine in ten of {spread.cases}"

@@ -1,7 +1,7 @@
 """How far estimated latencies lie from published ones, and the intervals that follow from it.
 
     python -m tests.benchmarks.arm_estimate              # writes cycle_model/accuracy.json
-    python -m tests.benchmarks.arm_estimate --only ncnn  # not the networks of XNNPACK's page
+    python -m tests.benchmarks.arm_estimate --only ncnn  # not XNNPACK's page: writes nothing
 
 Runs ncnn's benchmark networks, and with tensorflow the MobileNets of XNNPACK's page, under
 qemu-user: about 40 CPU minutes, kept in --cache. Nothing is fitted to a latency. Published figures
@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.cycle_model import accuracy
+from edgekit.cycle_model.accuracy import Accuracy, Spread, Statement
 from edgekit.cycle_model.boards import memories_of
 from edgekit.cycle_model.counting import Run, count, count_script
 from edgekit.cycle_model.cycles import METHOD, Cycles, cycles_of
@@ -66,12 +67,10 @@ def main() -> None:
     ]
     for line in report(cases):
         print(line)
-    own = [case for case in cases if case.runtime == "ncnn"]
-    if own:
+    if options.only is None:
         path = Path(accuracy.__file__).with_suffix(".json")
-        write_atomically(
-            path, json.dumps(intervals(own, tables["ncnn"]["source"]), indent=1) + "\n"
-        )
+        source = "; ".join(table["source"] for table in tables.values())
+        write_atomically(path, intervals(cases, source).model_dump_json(indent=1) + "\n")
         print(f"\nWritten: {path}")
 
 
@@ -173,12 +172,14 @@ def _errors(cases: list[Case]) -> Iterator[str]:
     board = memories_of(cases[0].core).board
     if cases[0].threads == 1:
         yield _row("latency", board, [case.error for case in cases])
-    pairs = list(combinations(cases, 2))
-    both = [
-        (a, b) for a, b in pairs if a.model == f"{b.model}_int8" or b.model == f"{a.model}_int8"
-    ]
-    yield _row("ratio of two models", board, [a.error / b.error for a, b in pairs])
-    yield _row("int8 over float", board, [a.error / b.error for a, b in both])
+    yield _row("ratio of two models", board, [a.error / b.error for a, b in combinations(cases, 2)])
+    yield _row("int8 over float", board, [a.error / b.error for a, b in _int8_pairs(cases)])
+
+
+def _int8_pairs(cases: list[Case]) -> list[tuple[Case, Case]]:
+    """The same network in int8 and in float."""
+    models = {case.model: case for case in cases}
+    return [(models[f"{m}_int8"], models[m]) for m in models if f"{m}_int8" in models]
 
 
 def _row(what: str, board: str, errors: list[float]) -> str:
@@ -190,33 +191,55 @@ def _row(what: str, board: str, errors: list[float]) -> str:
     )
 
 
-def intervals(cases: list[Case], source: str) -> dict[str, object]:
+def intervals(cases: list[Case], source: str) -> Accuracy:
     """What accuracy.json holds. A latency's interval reaches from the published figure at the 5 %
-    quantile to that at 95 %, outwards where they lie between two, and holds the estimate itself.
-    A ratio may be asked either way round, so its interval is symmetrical in its logarithm."""
-    cores: dict[str, object] = {}
+    quantile to that at 95 %, outwards where they lie between two, and to either side at least as
+    far as half of the estimates were off. A ratio may be asked either way round, so its interval is
+    symmetrical in its logarithm; of several sets of pairs the one with the largest errors counts,
+    as it is not known which is most like a user's two files."""
+    cores: dict[CpuName, dict[Statement, Spread]] = {}
     for core in dict.fromkeys(case.core for case in cases):
         own = [case for case in cases if case.core == core]
-        times = [1 / case.error for case in own]
-        low = min(1.0, float(np.quantile(times, 0.05, method="lower")))
-        high = max(1.0, float(np.quantile(times, 0.95, method="higher")))
-        ratios = [abs(math.log(a.error / b.error)) for a, b in combinations(own, 2)]
-        wide = math.exp(float(np.quantile(ratios, 0.9)))
+        alone = [case for case in own if case.threads == 1]
         cores[core] = {
-            "absolute": _spread(low, high, [case.error for case in own]),
-            "ratio": _spread(1 / wide, wide, [math.exp(error) for error in ratios]),
+            "absolute": _absolute(alone),
+            "ratio": max(_ratios(own), key=lambda spread: spread.high),
         }
-    return {"method": METHOD, "source": source, "fitted": "nothing", "cores": cores}
+    return Accuracy(method=METHOD, source=source, fitted="nothing", cores=cores)
 
 
-def _spread(low: float, high: float, errors: list[float]) -> dict[str, float]:
-    median = float(np.median([max(error, 1 / error) - 1 for error in errors]))
-    return {
-        "low": round(low, 3),
-        "high": round(high, 3),
-        "median_error": round(median, 3),
-        "cases": len(errors),
-    }
+def _absolute(cases: list[Case]) -> Spread:
+    times = [1 / case.error for case in cases]
+    median = float(np.median([max(t, 1 / t) for t in times]))
+    low = min(1 / median, float(np.quantile(times, 0.05, method="lower")))
+    high = max(median, float(np.quantile(times, 0.95, method="higher")))
+    what = f"{len(cases)} published latencies of other networks ({_whose(cases)})"
+    return _spread(low, high, median, what)
+
+
+def _ratios(cases: list[Case]) -> Iterator[Spread]:
+    for runtime in dict.fromkeys(case.runtime for case in cases):
+        own = [case for case in cases if case.runtime == runtime]
+        both = f"of {len(own)} published latencies of other networks ({_whose(own)})"
+        for pairs, what in (
+            (list(combinations(own, 2)), "pairs"),
+            (_int8_pairs(own), "pairs of int8 and float"),
+        ):
+            errors = [abs(math.log(a.error / b.error)) for a, b in pairs]
+            wide = math.exp(float(np.quantile(errors, 0.9, method="higher")))
+            median = math.exp(float(np.median(errors)))
+            yield _spread(1 / wide, wide, median, f"{len(pairs)} {what} {both}")
+
+
+def _whose(cases: list[Case]) -> str:
+    threads = cases[0].threads
+    return f"{cases[0].runtime}, {threads} thread{'s' * (threads > 1)}"
+
+
+def _spread(low: float, high: float, median: float, cases: str) -> Spread:
+    return Spread(
+        low=round(low, 3), high=round(high, 3), median_error=round(median - 1, 3), cases=cases
+    )
 
 
 if __name__ == "__main__":
