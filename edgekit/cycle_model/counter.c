@@ -4,12 +4,13 @@
  *
  * The program marks where to count by a system call that nothing else makes,
  * sched_get_priority_max(MARK): prepare (instrument what runs from here on, so that start-up stays
- * fast), start, stop, write. The caches are set-associative, LRU, write-back, inclusive, with lines of
+ * fast), start, stop, write. Only the thread that makes these calls is counted: what else runs is no part of
+ * an inference with one thread. The caches are set-associative, LRU, write-back, inclusive, with lines of
  * 64 bytes; `cache=` is given from the first level on.
  *
- * Distributions ship no qemu-plugin.h, so what is used of it is declared here. QEMU up to 8 has version
- * 1 of the interface; from version 2 (QEMU 9.0) on counters belong to a vCPU, from version 3 (9.1) on
- * an instruction's bytes are copied. Weak symbols let one file serve all of them.
+ * Distributions ship no qemu-plugin.h, so what is used of it is declared here. QEMU up to 8 takes version 1
+ * of the interface, from 9.0 on version 2 with scoreboards, and from version 3 (9.1) on an instruction's
+ * bytes are copied. One file serves all of them.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -18,22 +19,21 @@
 #include <string.h>
 
 #define EXPORT __attribute__((visibility("default")))
-#define WEAK __attribute__((weak))
 
 typedef uint64_t plugin_id;
 typedef uint32_t access_info;
 struct info { const char *target; struct { int min, current; } version; };
 struct block;
 struct instruction;
-struct scoreboard;
-struct counter { struct scoreboard *score; size_t offset; };
-enum { NO_REGISTERS = 0, ADD = 0, READ_AND_WRITE = 3 };
+enum { NO_REGISTERS = 0, READ_AND_WRITE = 3 };
 
 typedef void on_access(unsigned, access_info, uint64_t, void *);
 typedef void on_block(plugin_id, struct block *);
+typedef void on_run(unsigned, void *);
 typedef void on_call(plugin_id, unsigned, int64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
                      uint64_t, uint64_t, uint64_t);
 extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, on_block *);
+extern void qemu_plugin_register_vcpu_tb_exec_cb(struct block *, on_run *, int, void *);
 extern void qemu_plugin_register_vcpu_syscall_cb(plugin_id, on_call *);
 extern void qemu_plugin_register_vcpu_mem_cb(struct instruction *, on_access *, int, int, void *);
 extern void qemu_plugin_reset(plugin_id, void (*)(plugin_id));
@@ -43,13 +43,8 @@ extern struct instruction *qemu_plugin_tb_get_insn(const struct block *, size_t)
 extern unsigned qemu_plugin_mem_size_shift(access_info);
 extern bool qemu_plugin_mem_is_store(access_info);
 extern const void *qemu_plugin_insn_data(const struct instruction *);
-/* up to version 1 */
-extern WEAK void qemu_plugin_register_vcpu_tb_exec_inline(struct block *, int, void *, uint64_t);
-/* from version 2 on */
-extern WEAK void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct block *, int, struct counter,
-                                                                   uint64_t);
-extern WEAK struct scoreboard *qemu_plugin_scoreboard_new(size_t);
-extern WEAK uint64_t qemu_plugin_u64_sum(struct counter);
+/* from version 2 on; it only tells the version */
+extern __attribute__((weak)) void *qemu_plugin_scoreboard_new(size_t);
 
 EXPORT int qemu_plugin_version = 1;
 __attribute__((constructor)) static void choose_version(void)
@@ -62,8 +57,7 @@ enum { PREPARE = 0x5e01, START, STOP, WRITE, GET_PRIORITY_MAX = 125, LINE = 64, 
 
 typedef struct Count {
     struct Count *next;
-    uint64_t address, plain, before, total;
-    struct counter counter;
+    uint64_t address, total;
     size_t length;
     uint32_t *words;
 } Count;
@@ -76,7 +70,7 @@ typedef struct {
 
 static Count *counts;
 static Cache caches[LEVELS];
-static unsigned levels;
+static unsigned levels, counted_cpu; /* in user mode QEMU has a CPU for each thread */
 static bool copies_bytes, counting, prepared;
 static uint64_t accesses;
 static char path[4096];
@@ -108,13 +102,20 @@ static bool touch(unsigned level, uint64_t line, bool store)
 
 static void access_memory(unsigned cpu, access_info info, uint64_t address, void *data)
 {
-    (void)cpu, (void)data;
+    (void)data;
+    if (cpu != counted_cpu)
+        return;
     uint64_t last = (address + (1u << qemu_plugin_mem_size_shift(info)) - 1) / LINE;
     bool store = qemu_plugin_mem_is_store(info);
     accesses += counting;
     for (uint64_t line = address / LINE; line <= last; line++)
         for (unsigned level = 0; level < levels && !touch(level, line, store && !level); level++)
             caches[level].misses += counting;
+}
+
+static void ran(unsigned cpu, void *data)
+{
+    ((Count *)data)->total += counting && cpu == counted_cpu;
 }
 
 static uint32_t word_of(const struct instruction *instruction)
@@ -140,19 +141,9 @@ static void translated(plugin_id id, struct block *block)
         if (levels)
             qemu_plugin_register_vcpu_mem_cb(instruction, access_memory, NO_REGISTERS, READ_AND_WRITE, NULL);
     }
-    if (qemu_plugin_scoreboard_new) {
-        count->counter.score = qemu_plugin_scoreboard_new(sizeof(uint64_t));
-        qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(block, ADD, count->counter, 1);
-    } else {
-        qemu_plugin_register_vcpu_tb_exec_inline(block, ADD, &count->plain, 1);
-    }
+    qemu_plugin_register_vcpu_tb_exec_cb(block, ran, NO_REGISTERS, count);
     count->next = counts;
     counts = count;
-}
-
-static uint64_t seen(const Count *count)
-{
-    return qemu_plugin_scoreboard_new ? qemu_plugin_u64_sum(count->counter) : count->plain;
 }
 
 static void write_counts(void)
@@ -188,18 +179,14 @@ static void instrument(plugin_id id)
 static void called(plugin_id id, unsigned cpu, int64_t number, uint64_t mark, uint64_t b, uint64_t c,
                    uint64_t d, uint64_t e, uint64_t f, uint64_t g, uint64_t h)
 {
-    (void)cpu, (void)b, (void)c, (void)d, (void)e, (void)f, (void)g, (void)h;
+    (void)b, (void)c, (void)d, (void)e, (void)f, (void)g, (void)h;
     if (number != GET_PRIORITY_MAX)
         return;
     if (mark == PREPARE && !prepared) {
         prepared = true;
+        counted_cpu = cpu;
         qemu_plugin_reset(id, instrument); /* what was translated so far is translated anew */
     } else if (mark == START || mark == STOP) {
-        for (Count *count = counts; count; count = count->next) {
-            uint64_t now = seen(count);
-            count->total += mark == STOP ? now - count->before : 0;
-            count->before = now;
-        }
         counting = mark == START;
     } else if (mark == WRITE) {
         write_counts();

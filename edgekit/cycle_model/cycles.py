@@ -13,8 +13,9 @@ from edgekit.cycle_model.core_table import in_order_core, out_of_order_core
 from edgekit.cycle_model.kinds import by_class
 from edgekit.transports.emulation.cpus import CpuName
 
-METHOD = 1
-"""Counted up when the same file would get other cycles."""
+METHOD = 2
+"""Counted up when the same file would get other cycles. By 2 only the thread that runs the model is
+counted, by 1 all of them were."""
 SCHEDULED, MOST_BLOCKS = 0.995, 600
 """Share of the executed instructions whose blocks are scheduled, the busiest first, and how many
 blocks at most; the rest is taken to be as slow as they are. A network needs 20 to 560; in a tiny

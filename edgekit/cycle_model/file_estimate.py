@@ -128,4 +128,7 @@ def _method(core: CpuName) -> str:
 
 
 def _coverage(spread: Spread) -> str:
-    return f"the interval is as wide as errors were in nine in ten of {spread.cases}"
+    return (
+        f"the interval is as wide as errors of cycle model {accuracy().method} were in nine in ten "
+        f"of {spread.cases}"
+    )

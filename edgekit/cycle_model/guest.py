@@ -2,8 +2,8 @@
 
     python guest.py job.json
 
-The marks are arguments of a system call that nothing else makes: see counter.c. The model is opened
-as edgekit's agent opens it where it is timed.
+The marks are arguments of a system call that nothing else makes: see counter.c. What is counted is
+this thread alone. The model is opened as edgekit's agent opens it where it is timed.
 """
 
 from __future__ import annotations
@@ -13,13 +13,10 @@ import gc
 import importlib.util
 import json
 import sys
-import time
 from typing import Any
 
 import numpy as np
 
-SETTLE = 1.0
-"""Seconds for what a runtime does beside the run as it starts: the plugin counts every thread."""
 PREPARE, START, STOP, WRITE = 0x5E01, 0x5E02, 0x5E03, 0x5E04
 
 
@@ -37,7 +34,6 @@ def main(path: str) -> None:
     mark = ctypes.CDLL(None).sched_get_priority_max
     mark(PREPARE)
     run(image)
-    time.sleep(SETTLE)
     mark(START)
     run(image)
     mark(STOP)

@@ -1,4 +1,4 @@
-"""The plugin's caches against a small model of them in Python."""
+"""The plugin's caches against a small model of them in Python, and whose work it counts."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ COMPILER = shutil.which("cc")
 HARNESS = """
 #include "counter.c"
 void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id a, on_block *b) { (void)a, (void)b; }
+void qemu_plugin_register_vcpu_tb_exec_cb(struct block *a, on_run *b, int c, void *d)
+{ (void)a, (void)b, (void)c, (void)d; }
 void qemu_plugin_register_vcpu_syscall_cb(plugin_id a, on_call *b) { (void)a, (void)b; }
 void qemu_plugin_register_vcpu_mem_cb(struct instruction *a, on_access *b, int c, int d, void *e)
 { (void)a, (void)b, (void)c, (void)d, (void)e; }
@@ -33,10 +35,18 @@ int main(int argc, char **argv)
 {
     struct info info = {"aarch64", {0, 1}};
     qemu_plugin_install(0, &info, argc - 1, argv + 1);
-    called(0, 0, GET_PRIORITY_MAX, START, 0, 0, 0, 0, 0, 0, 0);
-    uint64_t address; unsigned kind;
-    while (scanf("%" SCNu64 " %u", &address, &kind) == 2) access_memory(0, kind, address, NULL);
-    called(0, 0, GET_PRIORITY_MAX, STOP, 0, 0, 0, 0, 0, 0, 0);
+    Count block = {0};
+    counts = &block;
+    called(0, 3, GET_PRIORITY_MAX, PREPARE, 0, 0, 0, 0, 0, 0, 0);
+    ran(3, &block);
+    called(0, 3, GET_PRIORITY_MAX, START, 0, 0, 0, 0, 0, 0, 0);
+    uint64_t address; unsigned cpu, kind;
+    while (scanf("%u %" SCNu64 " %u", &cpu, &address, &kind) == 3) {
+        ran(cpu, &block);
+        access_memory(cpu, kind, address, NULL);
+    }
+    called(0, 3, GET_PRIORITY_MAX, STOP, 0, 0, 0, 0, 0, 0, 0);
+    ran(3, &block);
     write_counts();
 }
 """
@@ -73,7 +83,7 @@ class Caches:
 
 @pytest.mark.skipif(COMPILER is None, reason="no C compiler")
 @pytest.mark.parametrize("levels", [((4, 2),), ((4, 2), (8, 4)), ((2, 4), (8, 2), (16, 4))])
-def test_misses_are_those_of_a_plain_model(
+def test_it_counts_the_misses_of_a_plain_model_and_the_thread_that_made_the_marks(
     tmp_path: Path, levels: tuple[tuple[int, int], ...]
 ) -> None:
     (tmp_path / "counter.c").write_text(
@@ -88,14 +98,19 @@ def test_misses_are_those_of_a_plain_model(
     for _ in range(4000):
         address = source.choice([source.randrange(4096), source.randrange(65536)])
         shift, store = source.randrange(5), source.random() < 0.3
-        caches.access(address, 1 << shift, store)
-        lines.append(f"{address} {shift << 1 | store}")
+        cpu = source.choice([3, 3, 4])
+        if cpu == 3:
+            caches.access(address, 1 << shift, store)
+        lines.append(f"{cpu} {address} {shift << 1 | store}")
     options = [f"cache={sets}:{ways}" for sets, ways in levels]
     subprocess.run(
         [str(program), f"out={out}", *options], input="\n".join(lines), text=True, check=True
     )
     said = [line.split() for line in out.read_text().splitlines()]
     assert [int(fields[2]) for fields in said if fields[0] == "cache"] == caches.misses
+    own = sum(line.startswith("3 ") for line in lines)
+    assert ["accesses", str(own)] in said
+    assert ["block", "0", str(own)] in [fields for fields in said if fields[0] == "block"]
 
 
 @pytest.mark.skipif(COMPILER is None, reason="no C compiler")
