@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from edgekit.models.pickle_operations import OPERATIONS, refuse_deep
+
 
 class Foreign:
     """Stands for an object of any class that is neither a tensor nor a container."""
@@ -105,7 +107,7 @@ class IdleUnpickler(pickle._Unpickler):
             return Foreign.__new__(cls)
         for arg in args:
             if cls.name in _HASHES and isinstance(arg, list | tuple):
-                _refuse_deep(arg)
+                refuse_deep(arg)
             self.count(arg)
         return Foreign.__new__(cls)
 
@@ -142,7 +144,7 @@ class IdleUnpickler(pickle._Unpickler):
 
     def _ordered(self, items: Any) -> OrderedDict[object, object]:
         self.count(items)
-        _refuse_deep(key for key, _ in items)
+        refuse_deep(key for key, _ in items)
         return OrderedDict(items)
 
     def refuse_build(self, made: object, state: Any) -> None:
@@ -201,56 +203,6 @@ def _is_count(number: object) -> bool:
     return isinstance(number, int) and number >= 0 and number.bit_length() <= 63
 
 
-def _refuse_deep(keys: Any) -> None:
-    """A tuple of tuples of tuples ... takes no bytes and, as a key, for ever to be hashed."""
-    for key in keys:
-        if isinstance(key, tuple) and any(isinstance(part, tuple) for part in key):
-            raise ValueError("a key is a tuple of tuples")
-
-
-def _checked(code: bytes, keys: slice) -> Callable[[Any], None]:
-    """An operation of the unpickler that makes keys of what lies on its stack."""
-    load = _counted(code) if code in _MAKE_CONTAINERS else pickle._Unpickler.dispatch[code[0]]
-
-    def run(reader: Any) -> None:
-        _refuse_deep(reader.stack[keys])
-        load(reader)
-
-    return run
-
-
-def _counted(code: bytes) -> Callable[[Any], None]:
-    load = pickle._Unpickler.dispatch[code[0]]
-
-    def run(reader: Any) -> None:
-        reader.containers += 1
-        if reader.containers > MAX_CONTAINERS:
-            raise ValueError(f"it makes more than {MAX_CONTAINERS:,} lists, dicts, sets and tuples")
-        load(reader)
-
-    return run
-
-
-def _mark(reader: Any) -> None:
-    """Each takes a byte of the file and a list."""
-    if len(reader.metastack) == MAX_MARKS:
-        raise ValueError(f"it begins more than {MAX_MARKS:,} containers inside one another")
-    pickle._Unpickler.dispatch[pickle.MARK[0]](reader)
-
-
-def _remembered(code: bytes) -> Callable[[Any], None]:
-    """An operation that gives a number to what was read, under which it can be had again."""
-    load = pickle._Unpickler.dispatch[code[0]]
-
-    def run(reader: Any) -> None:
-        # Names of a million images are remembered each, and take more bytes than that.
-        if len(reader.memo) > MAX_CONTAINERS + reader.stream.tell() // 16:
-            raise ValueError("it gives numbers to more than it holds")
-        load(reader)
-
-    return run
-
-
 def _build(reader: Any) -> None:
     made, state = reader.stack[-2:]
     reader.refuse_build(made, state)
@@ -260,29 +212,10 @@ def _build(reader: Any) -> None:
         reader.stack.pop()  # attributes of an ordered dict, as `_metadata`
 
 
-_EACH_SECOND, _ALL = slice(None, None, 2), slice(None)
-_MAKE_CONTAINERS = (
-    pickle.EMPTY_LIST, pickle.EMPTY_DICT, pickle.EMPTY_SET, pickle.LIST, pickle.DICT,
-    pickle.FROZENSET, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3,
-)  # fmt: skip
-_REMEMBER = (pickle.MEMOIZE, pickle.PUT, pickle.BINPUT, pickle.LONG_BINPUT)
-IdleUnpickler.dispatch = {
-    **pickle._Unpickler.dispatch,
-    **{code[0]: _counted(code) for code in _MAKE_CONTAINERS},
-    **{code[0]: _remembered(code) for code in _REMEMBER},
-    pickle.SETITEM[0]: _checked(pickle.SETITEM, slice(-2, -1)),
-    pickle.SETITEMS[0]: _checked(pickle.SETITEMS, _EACH_SECOND),
-    pickle.DICT[0]: _checked(pickle.DICT, _EACH_SECOND),
-    pickle.ADDITEMS[0]: _checked(pickle.ADDITEMS, _ALL),
-    pickle.FROZENSET[0]: _checked(pickle.FROZENSET, _ALL),
-    pickle.BUILD[0]: _build,
-    pickle.MARK[0]: _mark,
-}
+IdleUnpickler.dispatch = {**OPERATIONS, pickle.BUILD[0]: _build}
 
 MAX_NAMES = 1000
 """Classes and functions that a pickle may name; training programs name tens."""
-MAX_CONTAINERS = 1_000_000
-MAX_MARKS = 10_000
 MAX_SIDES = 64
 """Of a tensor, as torch and numpy have them."""
 _REBUILT = {f"torch._utils._rebuild_{kind}" for kind in ("tensor", "tensor_v2", "tensor_v3")}

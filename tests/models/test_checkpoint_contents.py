@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from edgekit.errors import WeightsError
-from edgekit.models import idle_unpickler
+from edgekit.models import pickle_operations
 from edgekit.models.architectures import registered
 from edgekit.models.checkpoint import read_note, read_state
 from edgekit.models.checkpoint_contents import LEGACY, look_into
@@ -212,7 +212,7 @@ def test_classes_are_named_a_thousand_times_at_most() -> None:
 def test_a_byte_that_makes_a_container_is_not_repeated_for_ever(
     made: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(idle_unpickler, "MAX_CONTAINERS", 1000)
+    monkeypatch.setattr(pickle_operations, "MAX_CONTAINERS", 1000)
     pickled = pickle.PROTO + b"\x04N" + made * 1001
     with pytest.raises(ValueError, match="more than 1,000 lists, dicts, sets and tuples"):
         IdleUnpickler(io.BytesIO(pickled)).load()
@@ -228,7 +228,7 @@ def test_a_byte_that_begins_a_container_is_not_repeated_for_ever() -> None:
 def test_a_byte_that_gives_a_number_is_not_repeated_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(idle_unpickler, "MAX_CONTAINERS", 1000)
+    monkeypatch.setattr(pickle_operations, "MAX_CONTAINERS", 1000)
     names = [f"images/of a class/{n:06}.jpg" for n in range(3000)]
     assert IdleUnpickler(io.BytesIO(pickle.dumps(names, 4))).load() == names
     with pytest.raises(ValueError, match="numbers to more than it holds"):
