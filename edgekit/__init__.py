@@ -17,7 +17,6 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'edgekit' has no attribute {name!r}")
     from edgekit import api
-    from edgekit.api import pages  # noqa: F401 - what a notebook shows of the results
 
     return getattr(api, name)
 

@@ -11,17 +11,17 @@ HEIGHT = 640
 
 
 class HasPage:
-    """A record that a room above can lay out: `edgekit.api` gives each class its page."""
+    """A record that a room above can lay out: `edgekit.api` says how."""
 
-    page_of: ClassVar[Callable[[Any], str] | None] = None
-    """Its HTML document; None until the room that lays it out is loaded."""
+    lay_out: ClassVar[Callable[[Any], str] | None] = None
+    """Gives its HTML document; None until `edgekit.api` is loaded."""
 
     def _repr_html_(self) -> str | None:
         """What Jupyter shows. In a frame: the page's styles are not the notebook's."""
-        make = type(self).page_of
-        if make is None:
+        lay_out = type(self).lay_out
+        if lay_out is None:
             return None
-        page = html.escape(make(self), quote=True)
+        page = html.escape(lay_out(self), quote=True)
         return (
             f'<iframe srcdoc="{page}" sandbox="" width="100%" height="{HEIGHT}" '
             'style="border: 0"></iframe>'

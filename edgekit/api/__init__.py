@@ -9,6 +9,7 @@ from edgekit.api.building import build, matrix, plan
 from edgekit.api.looking import compare, doctor, estimate, inspect, read_report, targets
 from edgekit.api.on_devices import bench, bundle, calibrate, deploy, import_result, rollback
 from edgekit.engine.observer import Observer, Silent
+from edgekit.notebook import HasPage
 
 __all__ = [
     "Observer",
@@ -29,3 +30,12 @@ __all__ = [
     "rollback",
     "targets",
 ]
+
+
+def _page(found: HasPage) -> str:
+    from edgekit.api.pages import page_of
+
+    return page_of(found)
+
+
+HasPage.lay_out = _page

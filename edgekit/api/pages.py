@@ -13,14 +13,29 @@ from edgekit.notebook import HasPage
 from edgekit.report.comparison import Comparison
 from edgekit.report.device import render_device_html
 from edgekit.report.matrix import MatrixReport
-from edgekit.report.render import render_compare, render_comparison, render_html, render_matrix
+from edgekit.report.pages import read_beside
+from edgekit.report.render import (
+    render,
+    render_compare,
+    render_comparison,
+    render_html,
+    render_matrix,
+)
 
 
 def _built(found: BuildResult) -> str:
+    if not found.reports:
+        return _nothing(found)
     if len(found.reports) == 1:
-        return render_html(found.report)
-    name = found.reports[0].recipe if found.reports else "nothing was measured"
-    return render_comparison(name, Comparison(list(found.reports)), found.left_out, html=True)
+        return render_html(found.report, read_beside(found.folders[0], found.report))
+    name, several = found.reports[0].recipe, Comparison(list(found.reports))
+    return render_comparison(name, several, found.left_out, html=True)
+
+
+def _nothing(found: BuildResult) -> str:
+    why = found.failure
+    lines = [why.message, why.hint] if why else []
+    return render("nothing.html.j2", True, lines=filter(None, lines), left_out=found.left_out)
 
 
 PAGES: dict[type[HasPage], Callable[[Any], str]] = {
@@ -32,5 +47,7 @@ PAGES: dict[type[HasPage], Callable[[Any], str]] = {
     BenchResult: lambda found: render_device_html(found.report),
 }
 
-for _kind, _page in PAGES.items():
-    _kind.page_of = _page
+
+def page_of(found: HasPage) -> str:
+    """Its HTML document."""
+    return PAGES[type(found)](found)

@@ -43,8 +43,12 @@ class Beside:
     """On a device, by variant and stage: `litert-export`."""
 
 
+NOT_BESIDE = "they lie in the build's folder, and the report alone is shown"
+
+
 def render_html(report: Report, beside: Beside | None = None) -> str:
-    beside = beside or Beside()
+    """The page of a build; without what lies `beside` its report, it says that it lacks that."""
+    beside = beside or Beside(no_pictures=NOT_BESIDE if report.thumbnails else "")
     changes = image_changes(report)
     shown = [(each.row.variant, image.digest) for each in changes for image in each.flipped]
     return render(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import inspect
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,16 +14,19 @@ import pytest
 
 import edgekit
 from edgekit import api
-from edgekit.api.results import DeployReport
+from edgekit.api.results import BuildResult, DeployReport, Failure
 from edgekit.cli import cli
 from edgekit.devices.bundle.pack import pack_bundle
 from edgekit.devices.inventory import add_device
 from edgekit.engine.observer import Silent
 from edgekit.errors import DeviceError, InputError
+from edgekit.report.thumbnails import THUMBNAILS, Thumbnails, entry_of, thumbnail
 from edgekit.transports.fake import Fake
 from tests.comparison.samples import device_report, write_build
 from tests.devices.stub import stub
 from tests.devices.tiny import tiny_bundle, write_model
+from tests.report.answers import answered, digest_of
+from tests.report.test_thumbnails import PIXELS
 from tests.test_architecture import HEAVY
 
 NAMES = {"import": "import_result"}
@@ -157,6 +162,40 @@ def test_a_remark_goes_to_the_observer(tmp_path: Path, monkeypatch: pytest.Monke
     watching = Collecting()
     edgekit.compare(*builds, observer=watching)
     assert watching.remarks == ["no Landlock here"]
+
+
+def test_a_page_needs_no_other_import_than_the_functions(tmp_path: Path) -> None:
+    code = "from edgekit.api import read_report; print(read_report('.')._repr_html_()[:7])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=write_build(tmp_path / "a/rpi"),
+        env={**os.environ, "PYTHONPATH": str(Path(edgekit.__file__).parents[1])},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "<iframe\n"
+
+
+def test_a_build_is_a_page_with_what_lies_beside_its_report(tmp_path: Path) -> None:
+    pictures = Thumbnails(pictures={digest_of(1): thumbnail(PIXELS[1])}).model_dump_json()
+    (tmp_path / THUMBNAILS).write_text(pictures)
+    report = answered([0, 0, 1], [0, 0, 1], [0, 1, 1])
+    report.thumbnails = entry_of(pictures)
+    found = BuildResult(reports=(report,), folders=(tmp_path,), left_out={}, failure=None)
+    assert "data:image/jpeg;base64," in str(found._repr_html_())
+    alone = str(report._repr_html_())
+    assert "base64," not in alone
+    assert "No thumbnails: they lie in the build" in alone
+
+
+def test_a_build_of_which_nothing_was_measured_is_a_page_that_says_why() -> None:
+    found = BuildResult(
+        reports=(),
+        folders=(),
+        left_out={"android": "no <LiteRT>"},
+        failure=Failure(message="rpi: no such kernel", hint="try another runtime", exit_code=2),
+    )
+    page = html.unescape(str(found._repr_html_()))
+    for words in ("rpi: no such kernel", "try another runtime", "no &lt;LiteRT&gt;"):
+        assert words in page
 
 
 def test_a_run_on_a_device_is_a_page(tmp_path: Path) -> None:
