@@ -161,9 +161,11 @@ class BenchResult(_Result, HasPage):
 class InspectReport(_Result):
     """Where a compressed file parts from its float original, and what usually fixes it."""
 
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
     schema_version: Literal[1] = 1
     file: Path
-    float_file: Path = Field(serialization_alias="float")
+    float_file: Path = Field(alias="float")
     images_from: str
     rescaled: bool
     """Channels of the float model were made larger or smaller before it was quantised."""

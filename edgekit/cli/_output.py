@@ -46,7 +46,7 @@ def say(line: str, *, err: bool = False, mark: str = "", **style: Any) -> None:
 def say_json(value: Any) -> None:
     """Print JSON of ASCII alone: whole in every encoding, and nothing in it steers a terminal."""
     is_model = hasattr(value, "model_dump_json")
-    plain = json.loads(value.model_dump_json(by_alias=True)) if is_model else value
+    plain = json.loads(value.model_dump_json()) if is_model else value
     say(json.dumps(plain, indent=1))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -155,7 +154,7 @@ def check(name: str, as_json: bool) -> None:
     with Device(name, find_device(name)) as opened:
         checked = look(opened)
     if as_json:
-        say_json(json.loads(checked.model_dump_json(by_alias=True)))
+        say_json(checked)
     else:
         _show(checked)
     missing = [problem for problem in checked.problems if problem.blocks]

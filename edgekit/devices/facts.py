@@ -62,10 +62,12 @@ class Checked(BaseModel):
 
 
 class DeviceProblem(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True
+    )
 
     what: str
-    fix: str = Field(serialization_alias="mend")
+    fix: str = Field(alias="mend")
     """A command, or what to do."""
     blocks: bool = True
     """Whether it must be fixed before models run there; False for advice."""

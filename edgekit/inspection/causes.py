@@ -47,7 +47,9 @@ KEEP_IN_FLOAT = (
 class Cause(BaseModel):
     """What usually fixes it, and the operators that show what asks for that, first to last."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True
+    )
 
     operators: tuple[str, ...]
     """As `quantize.float_ops` calls them."""
@@ -55,7 +57,7 @@ class Cause(BaseModel):
     """The same for a person to read."""
     symptoms: tuple[str, ...]
     """What was measured at each of them."""
-    fix: str = Field(serialization_alias="mend")
+    fix: str = Field(alias="mend")
 
 
 def find_causes(inspection: Inspection) -> tuple[Cause, ...]:

@@ -37,7 +37,9 @@ CAUSES: tuple[ErrorSource, ...] = ("codes", "weights", "inputs")
 class TensorReport(BaseModel):
     """One tensor that both files have. Values are of all images, SQNRs medians over images."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True
+    )
 
     name: str
     operator: str
@@ -63,9 +65,9 @@ class TensorReport(BaseModel):
     cause: ErrorSource
     """Where most of what was lost here comes from: its own `codes`, its maker's `weights`, or the
     `inputs`, whose noise its maker passed on or amplified."""
-    share_added: float = Field(serialization_alias="arose")
+    share_added: float = Field(alias="arose")
     """Share of the scores' noise that arose here, from 0 to 1; they add up to 1."""
-    share_through: float = Field(serialization_alias="passed")
+    share_through: float = Field(alias="passed")
     """Share of the scores' noise that arose here or before, and came this way."""
     low: float
     high: float

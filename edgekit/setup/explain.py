@@ -47,7 +47,7 @@ def explain(word: str) -> list[Explanation]:
     wanted = word.strip().lower()
     found = [one for one in _all() if wanted in (one.word.lower(), one.word.lower().split(" (")[0])]
     if not found:
-        known = sorted({one.word for one in _all()})
+        known = sorted({one.word.lower(): one.word for one in _all()}.values())
         raise InputError(f"no word {word!r}; {suggestion(word, known)}")
     return found
 
@@ -72,6 +72,6 @@ def _all() -> list[Explanation]:
     terms = [
         Explanation(word=name, kind="term", text=term.meaning)
         for key, term in TERMS.items()
-        for name in dict.fromkeys((key, term.name))
+        for name in {word.lower(): word for word in (key, term.name)}.values()
     ]
     return [*stages, *gates, *targets, *of_terms, *terms]

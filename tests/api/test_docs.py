@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import edgekit
+from tests.api.test_api import NOT_FUNCTIONS
 from tests.comparison.samples import write_build
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
@@ -47,6 +48,12 @@ def test_the_calls_that_are_not_run_have_arguments_of_the_functions() -> None:
         function = getattr(edgekit, call.func.attr)
         named = {keyword.arg or "": None for keyword in call.keywords}
         inspect.signature(function).bind(*call.args, **named)
+
+
+def test_the_commands_that_are_no_functions_are_named() -> None:
+    text = " ".join(PAGE.read_text(encoding="utf-8").split())
+    (named,) = re.findall(r"arguments\. ([^.]*) are commands alone\.", text)
+    assert set(re.findall(r"`(\w+)`", named)) == NOT_FUNCTIONS
 
 
 def test_every_function_stands_in_the_table() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from edgekit.api.results import BuildResult, DeployReport, Failure
+from edgekit.api.results import BuildResult, DeployReport, Failure, InspectReport
 from edgekit.devices.deploy.result import DeployResult, DeployState
+from edgekit.devices.facts import DeviceProblem
 from edgekit.errors import DeviceError, EdgekitError, GateBroken, InputError
 from tests.build_folder.samples import sample_report
+from tests.cli.test_console import PAIR
+from tests.inspection.test_causes import SCORES, inspection, lossy
 
 
 def built(error: EdgekitError | None) -> BuildResult:
@@ -65,3 +69,16 @@ def test_a_deployment_that_failed_fails_when_it_is_read_again() -> None:
     with pytest.raises(DeviceError, match="pi5: interrupted; pi3: no answer") as raised:
         again.check()
     assert (raised.value.hint, raised.value.exit_code) == ("deploy again", 130)
+
+
+def test_an_inspection_is_written_as_the_command_prints_it_and_read_again() -> None:
+    found = inspection(lossy("bad", clipped=0.02, clipping=0.9), SCORES)
+    report = InspectReport.of(PAIR, found, ())
+    written = report.model_dump_json()
+    fields = json.loads(written)
+    assert fields["float"] == "store/model.tflite"
+    assert {"arose", "passed"} <= fields["inspection"]["tensors"][0].keys()
+    assert all(cause["mend"] for cause in fields["findings"])
+    assert InspectReport.model_validate_json(written) == report
+    problem = DeviceProblem(what="it is hot", fix="wait")
+    assert DeviceProblem.model_validate_json(problem.model_dump_json()) == problem
