@@ -1,8 +1,8 @@
-"""What the commands do, as functions: one for each, with the same arguments.
+"""Commands that build, look at and measure models, as functions with the same arguments.
 
-They return what the commands print as JSON, as pydantic models; they print nothing and end no
-process. What fails is one of `edgekit.errors`. Whoever wants to see how far they are gives an
-`Observer`. Libraries are loaded when a function needs them, and not before.
+They return pydantic models, which hold what the commands print as JSON; they print nothing and
+end no process. What fails is one of `edgekit.errors`. Whoever wants to see how far they are gives
+an `Observer`. Libraries are loaded when a function needs them, and not before.
 """
 
 from edgekit.api.building import build, matrix, plan
