@@ -26,7 +26,7 @@ THROUGH = {
 """Distributions that another one brings, which pyproject.toml names."""
 TRIED = {"pillow_heif", "flatbuffers", "tflite_runtime"}
 """Modules that edgekit goes without, or that come with one it has."""
-SMALL = ("run", "heif", "mlflow")
+SMALL = ("run", "heif", "mlflow", "docs")
 """Extras that build nothing."""
 ALWAYS = {
     "click", "filelock", "jinja2", "markdown_it", "markupsafe", "numpy", "packaging", "pydantic",
