@@ -15,7 +15,7 @@ GIT = ("git", "-c", "core.fsmonitor=false", "--no-optional-locks")
 
 
 class Commit(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")  # as a row of the history
 
     sha: str
     dirty: bool

@@ -115,11 +115,11 @@ class History:
 
     def _read(self, query: str, values: tuple[str | None, ...]) -> list[tuple[Any, ...]]:
         """Nothing where there is no history yet."""
-        if not self.path.exists():
-            return []
         with _told(self.path):
+            if not self.path.exists():
+                return []
             try:
-                return self._rows("rw", query, values)
+                return self._rows("ro", query, values)
             except sqlite3.OperationalError as error:
                 if _code(error) not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
                     raise
@@ -128,17 +128,20 @@ class History:
 
     def _rows(self, mode: str, query: str, values: tuple[str | None, ...]) -> list[tuple[Any, ...]]:
         with closing(self._connect(mode)) as connection:
-            if _version(connection) != SCHEMA:
-                with _transaction(connection):
-                    self._migrate(connection)
-            return connection.execute(query, values).fetchall()
+            if self._is_current(connection):
+                return connection.execute(query, values).fetchall()
+            # The file is brought up to date by what writes to it; who reads has a copy.
+            with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+                connection.backup(copy)
+                self._migrate(copy)
+                return copy.execute(query, values).fetchall()
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         where = f"{self.path.absolute().as_uri()}?mode={mode}"
         return sqlite3.connect(where, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
 
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        """Within a transaction, so that of two at once one alone does it."""
+    def _is_current(self, connection: sqlite3.Connection) -> bool:
+        """Whether it has this edgekit's schema, and no older one."""
         version = _version(connection)
         if version > SCHEMA:
             raise InputError(
@@ -147,12 +150,18 @@ class History:
                 hint="update edgekit, or name another store: --store FOLDER",
             )
         if version == SCHEMA:
-            return
+            return True
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         if tables and application != APPLICATION:
             raise IntegrityError(f"{self.path} is no history of edgekit's", hint=ASIDE)
-        for statement in (line for step in MIGRATIONS[version:] for line in step):
+        return False
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        """In a transaction, so that of two at once one alone does it."""
+        if self._is_current(connection):
+            return
+        for statement in (line for step in MIGRATIONS[_version(connection) :] for line in step):
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION}")
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
@@ -210,6 +219,6 @@ def _told(path: Path) -> Iterator[None]:
         raise IntegrityError(f"{path} is damaged: {error}", hint=ASIDE) from error
     except OSError as error:
         raise StorageError(
-            f"{path} cannot be written: {error.strerror}",
+            f"{path} cannot be used: {error.strerror}",
             hint="name another store: --store FOLDER",
         ) from error

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edgekit.build_folder.headline import headline_row, latency_to_tell
 from edgekit.build_folder.report import OnDeviceRecord, Report, RowRecord
 from edgekit.devices.bench.report import DeviceReport, SliceAnswers
 from edgekit.evaluation.metrics import measurement
@@ -22,7 +23,8 @@ Figure = Measurement | InvalidMeasurement
 class Entry(BaseModel):
     """A build for one target, by what became of its choice; or a run on a device."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A later edgekit may know more of a row, and this one reads what it knows.
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: str = Field(pattern=r"^[0-9a-f]{32}$")
     recorded: str
@@ -55,12 +57,18 @@ class Entry(BaseModel):
     median: Figure | None = None
     """Milliseconds on the device; None where none ran it."""
     size: Measurement
+    sha256: str | None = None
+    """Of the model's file; of a device report alone."""
 
     @property
     def series(self) -> tuple[str, str, str | None, str | None]:
-        """Rows of one series are of one thing at several times."""
+        """Rows of one series are of one thing at several times.
+
+        A file's name says little, model.tflite for one: without its build a run is in one series
+        with those of the very same file.
+        """
         where = self.device if self.kind == "device report" else None
-        return self.kind, self.recipe or self.variant, self.target, where
+        return self.kind, self.recipe or self.sha256 or self.variant, self.target, where
 
 
 class Recorded(NamedTuple):
@@ -79,10 +87,10 @@ def of_build(report: Report, path: str, commit: Commit | None) -> Recorded:
         report: of at least one row.
         path: of report.json.
     """
-    row = _row(report)
+    row = headline_row(report)
     device = row.on_device
     invalid = _invalid(device)
-    ratio = _unless(invalid, device.ratio) if device else row.validation.latency.ratio
+    ratio = latency_to_tell(report, row).ratio
     entry = Entry(
         **_now(),
         kind="build",
@@ -135,18 +143,13 @@ def of_device_report(report: DeviceReport, path: str, build: Entry | None) -> Re
         no_ratio="" if ratio else report.not_available.get("ratio", NOT_TIMED),
         median=_unless(invalid, report.median),
         size=measurement(subject.bytes / 1e6, "MB", Evidence.MEASURED, "bytes of the model file"),
+        sha256=subject.sha256,
     )
     return Recorded(entry, None if invalid else found.answers)
 
 
 def _now() -> dict[str, str]:
     return {"id": uuid.uuid4().hex, "recorded": datetime.now(UTC).isoformat(timespec="seconds")}
-
-
-def _row(report: Report) -> RowRecord:
-    """What became of the choice; of a build without one the last that was measured."""
-    last = [row for row in report.rows if row.last and row.variant == report.chosen]
-    return (last or report.rows)[-1]
 
 
 def _invalid(device: OnDeviceRecord | None) -> str:

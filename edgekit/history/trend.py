@@ -39,7 +39,7 @@ class TrendRow(BaseModel):
 
 
 class Trend(BaseModel):
-    """Builds of a recipe for a target, or runs of it on a device; newest last."""
+    """Builds of a recipe for a target, or runs of it or of a file on a device; newest last."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,7 +53,9 @@ class Trend(BaseModel):
     """Rows that are left out."""
 
     def __str__(self) -> str:
-        name = self.recipe or self.rows[-1].entry.variant
+        last = self.rows[-1].entry
+        sha256 = f" {last.sha256[:8]}" if last.sha256 else ""
+        name = self.recipe or f"{last.variant}{sha256}"
         what = f"{name} for {self.target}" if self.target else name
         return f"{what} on {self.device}" if self.device else what
 

@@ -16,7 +16,9 @@ import pytest
 from edgekit.errors import InputError, IntegrityError, StorageError
 from edgekit.history import database
 from edgekit.history.database import History
-from edgekit.history.recording import record_builds
+from edgekit.history.recording import record_builds, record_device_report
+from tests.comparison.samples import device_report
+from tests.devices.tiny import tiny_bundle
 from tests.history.samples import COMMIT, history_of, recorded, report_of
 
 ROWS = 25
@@ -112,10 +114,33 @@ def test_an_older_schema_is_brought_up_to_date(
     steps = (*database.MIGRATIONS, ("ALTER TABLE entries ADD COLUMN note TEXT",))
     monkeypatch.setattr(database, "MIGRATIONS", steps)
     monkeypatch.setattr(database, "SCHEMA", len(steps))
+    before = history.path.read_bytes()
     assert len(history.entries()) == 1
+    assert history.path.read_bytes() == before
+    history.add([recorded(report_of(tmp_path / "again/photos/rpi"))])
     with closing(sqlite3.connect(history.path)) as connection:
-        assert connection.execute("SELECT note FROM entries").fetchall() == [(None,)]
+        assert connection.execute("SELECT note FROM entries").fetchall() == [(None,)] * 2
         assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_what_a_later_edgekit_adds_to_a_row_is_passed_over(tmp_path: Path) -> None:
+    history = history_of(tmp_path, report_of(tmp_path / "photos/rpi"))
+    before = history.entries()
+    with closing(sqlite3.connect(history.path)) as connection, connection:
+        later = "json_set(entry, '$.later', 1, '$.commit.later', 2)"
+        connection.execute(f"UPDATE entries SET entry = {later}")
+    assert history.entries() == before
+
+
+def test_a_store_that_cannot_be_looked_into_costs_one_line(tmp_path: Path) -> None:
+    store = tmp_path / ("x" * 300)  # no file system has such a name
+    with pytest.raises(StorageError):
+        History(store).entries()
+    ran = device_report(tiny_bundle(tmp_path / "bundle"))
+    ran.artifact = ran.artifact.model_copy(update={"lineage": [{"digest": "d" * 64}]})
+    told = record_device_report(store, ran, tmp_path / "device-report.json")
+    assert told.startswith("this run is not in the history: ")
+    assert len(told.splitlines()) == 1
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(
@@ -127,7 +152,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
         patch.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, wrong))
         patch.setattr(database, "SCHEMA", 2)
         with pytest.raises(IntegrityError):
-            history.entries()
+            history.add([recorded(report_of(tmp_path / "again/photos/rpi"))])
     assert len(history.entries()) == 1
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgekit.evidence import InvalidMeasurement, Measurement, Verdict
+import pytest
+
+from edgekit.build_folder.headline import latency_to_tell
+from edgekit.evidence import InvalidMeasurement, Measurement, Validity, Verdict
 from edgekit.history.recording import record_device_report
 from edgekit.history.trend import trends_of
 from edgekit.report.device import write_device_report
 from tests.comparison.samples import device_report
 from tests.devices.tiny import tiny_bundle
 from tests.history.samples import disturbed, history_of, recorded, report_of
+from tests.report.test_summary import on_device
 
 
 def test_a_row_that_is_worse_is_called_so(tmp_path: Path) -> None:
@@ -87,7 +91,8 @@ def test_runs_on_a_device_are_a_trend_of_their_own(tmp_path: Path) -> None:
         path = tmp_path / name / "device-report.json"
         assert record_device_report(tmp_path, report, path) == ""
     (trend,) = trends_of(history_of(tmp_path))
-    assert (trend.kind, str(trend)) == ("device report", "bundle-means.onnx on pi5")
+    name = f"bundle-means.onnx {good.artifact.sha256[:8]} on pi5"
+    assert (trend.kind, str(trend)) == ("device report", name)
     first, second = (row.entry for row in trend.rows)
     assert isinstance(first.latency_ratio, Measurement)
     assert isinstance(second.latency_ratio, InvalidMeasurement)
@@ -96,6 +101,28 @@ def test_runs_on_a_device_are_a_trend_of_their_own(tmp_path: Path) -> None:
     assert (first.status, second.status, second.top1) == ("ok", "invalid", None)
     assert trend.rows[1].before
     assert trend.rows[1].before.verdict is Verdict.CANNOT_TELL
+
+
+def test_other_files_of_the_same_name_are_other_trends(tmp_path: Path) -> None:
+    report = device_report(tiny_bundle(tmp_path / "bundle"))
+    for digest in ("a" * 64, "b" * 64, "a" * 64):
+        report.artifact = report.artifact.model_copy(update={"sha256": digest})
+        record_device_report(tmp_path, report, tmp_path / "device-report.json")
+    trends = trends_of(history_of(tmp_path))
+    assert [len(trend.rows) for trend in trends] == [1, 2]
+    assert len({str(trend) for trend in trends}) == 2
+
+
+@pytest.mark.parametrize("validity", [Validity.OK, Validity.INVALID])
+def test_history_and_report_tell_the_same_latency(tmp_path: Path, validity: Validity) -> None:
+    report = report_of(tmp_path / "photos/rpi")
+    row = report.rows[-1]
+    run = row.on_device = on_device(validity)
+    entry = recorded(report).entry
+    assert entry.latency_ratio == latency_to_tell(report, row).ratio
+    is_result = validity is Validity.OK
+    assert entry.latency_ratio == (run.ratio if is_result else row.validation.latency.ratio)
+    assert isinstance(entry.median, Measurement) is is_result
 
 
 def test_a_device_report_is_of_the_build_that_made_its_model(tmp_path: Path) -> None:
