@@ -64,6 +64,7 @@ EXTRAS = {
         "--to-mlflow",
         {"mlflow": "mlflow-skinny", "alembic": "alembic", "sqlalchemy": "sqlalchemy"},
     ),
+    "serve": Extra("edgekit serve", {"starlette": "starlette", "uvicorn": "uvicorn"}),
     "demo": Extra("data.source: elpv", {"elpv_dataset": "elpv-dataset"}),
 }
 """The smallest extra that brings each module; an optional import that is only tried has none."""

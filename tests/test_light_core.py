@@ -30,6 +30,7 @@ WORKS = [
     "import stick/result.json",
     "import stick/result.json --json --out again",
 ]
+SERVE = "pip install 'edgekit-vision[serve]'"
 RUN, BUILD = "pip install 'edgekit-vision[run]'", "pip install 'edgekit-vision[build]'"
 NEEDS = {
     "inspect good/rpi/onnxruntime/model.onnx --float good/rpi/onnxruntime/model.onnx": RUN,
@@ -39,6 +40,7 @@ NEEDS = {
     "plan recipe.yaml --target rpi": BUILD,
     "build recipe.yaml --target rpi": BUILD,
     "init . --target rpi": BUILD,
+    "serve .": SERVE,
 }
 """What needs an extra, and the line that is told."""
 RECIPE = """

@@ -26,11 +26,11 @@ THROUGH = {
 """Distributions that another one brings, which pyproject.toml names."""
 TRIED = {"pillow_heif", "flatbuffers", "tflite_runtime"}
 """Modules that edgekit goes without, or that come with one it has."""
-SMALL = ("run", "heif", "mlflow", "docs")
+SMALL = ("run", "heif", "mlflow", "serve", "docs")
 """Extras that build nothing."""
 ALWAYS = {
     "click", "filelock", "jinja2", "markdown_it", "markupsafe", "numpy", "packaging", "pydantic",
-    "pydantic_core", "yaml", "rich", "starlette", "uvicorn", "edgekit",
+    "pydantic_core", "yaml", "rich", "edgekit",
 }  # fmt: skip
 
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 SECONDS = 20
 """That git may take; of a repository that answers no sooner no commit is told."""
-# No index is written, and no program that the repository's settings name is started.
+# No index is written, and no watcher of files started. As any `git status`, it may start a filter
+# that the repository's own .git/config names for a file.
 GIT = ("git", "-c", "core.fsmonitor=false", "--no-optional-locks")
 
 
