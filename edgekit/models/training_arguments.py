@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edgekit.data.framing import Interpolation
 from edgekit.data.size import Size
 
-OF_TIMM = {"img_size", "input_size", "crop_pct", "interpolation", "mean", "std"}
+SIZES = {"img_size", "input_size"}
+PREPARATION = {"crop_pct", "interpolation", "mean", "std"}
 """Arguments that its train.py always has, be they None."""
 Numbers = Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]
 Side = Annotated[int, Field(ge=16, le=2048)]
@@ -48,7 +49,7 @@ def trained_images(arguments: Mapping[Any, Any], arch: str) -> TrainedImages | N
     Args:
         arguments: as a checkpoint has them: of anybody's making.
     """
-    if OF_TIMM - {*arguments}:
+    if PREPARATION - {*arguments} or not SIZES & {*arguments}:
         return None
     try:
         said = _Arguments.model_validate(dict(arguments))

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from timm.data import resolve_data_config
 
 from edgekit.data.size import Size
-from edgekit.models.training_arguments import OF_TIMM, trained_images
+from edgekit.models.training_arguments import PREPARATION, SIZES, trained_images
 from tests.mutations import ODD_VALUES, fuzz
 
-NONE: dict[str, Any] = dict.fromkeys(OF_TIMM)
+NONE: dict[str, Any] = dict.fromkeys(SIZES | PREPARATION)
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,19 @@ def test_they_are_what_timm_makes_of_its_arguments(arch: str, said: dict[str, An
 
 
 @fuzz
-@given(st.dictionaries(st.sampled_from(sorted(OF_TIMM)), st.sampled_from(ODD_VALUES)))
+@given(st.dictionaries(st.sampled_from(sorted(NONE)), st.sampled_from(ODD_VALUES)))
 def test_odd_arguments_say_nothing_or_what_a_recipe_takes(odd: dict[str, Any]) -> None:
     found = trained_images(NONE | odd, "resnet18")
     assert found is None or (16 <= found.size.height <= 2048 and 0 < found.crop_pct <= 1)
+
+
+@pytest.mark.parametrize("missing", ["img_size", "input_size"])
+def test_one_of_the_sizes_may_be_missing(missing: str) -> None:
+    said = NONE | {"img_size": 96, "input_size": [3, 96, 96]}
+    del said[missing]
+    found = trained_images(said, "resnet18")
+    assert found
+    assert found.size == Size(96, 96)
 
 
 def test_arguments_of_another_program_say_nothing() -> None:
