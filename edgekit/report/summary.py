@@ -15,6 +15,7 @@ from edgekit.build_folder.headline import (
 )
 from edgekit.build_folder.reading import LAST_PASSED
 from edgekit.build_folder.report import Report, RowRecord
+from edgekit.data.problem import counted
 from edgekit.evaluation.gates import GateVerdict
 from edgekit.evaluation.metrics import AccuracyChange
 from edgekit.evidence import InvalidMeasurement, Status, Verdict, believed
@@ -217,8 +218,9 @@ def _how_sure(report: Report, row: RowRecord) -> Reply:
         return Reply(question, "Float itself: there is no loss to judge.", "; ".join(doubts))
     drop = change.drop
     short = f"Accuracy against float: {change.verdict}. Drop {interval(drop)} points"
-    counted = f"{change.lost} images lost, {change.won} won, p = {change.mcnemar_p:.2f}"
-    return Reply(question, short, "; ".join([counted, *doubts]))
+    lost = counted(change.lost, "image")
+    flips = f"{lost} lost, {change.won} won, p = {change.mcnemar_p:.2f}"
+    return Reply(question, short, "; ".join([flips, *doubts]))
 
 
 def _on_what(report: Report, row: RowRecord) -> Reply:
