@@ -8,13 +8,13 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import TypeAdapter
 
 from edgekit.data.formats import HEIF_PACKAGE, readable_formats
 from edgekit.data.framing import Framing
-from edgekit.data.images import LONGEST, MAX_PIXELS, decode
+from edgekit.data.images import LONGEST, MAX_PIXELS, decode, turn_of
 from edgekit.data.inventory import Inventory, reading
 from edgekit.data.metadata_blocks import metadata_fault
 from edgekit.data.size import Size
@@ -25,8 +25,13 @@ from edgekit.engine.artifact import digest_of
 from edgekit.engine.atomic import write_atomically
 from edgekit.errors import storage_errors
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 EMPTY_EXIF = b"Exif\0\0II*\0\x08\0\0\0\0\0"
-VERSION = 3
+ORIENTED = ("JPEG", "MPO", "PNG", "WEBP")
+"""Formats whose EXIF orientation Pillow leaves to others; a TIFF it turns itself."""
+VERSION = 4
 """Of what is kept between plans."""
 
 
@@ -38,6 +43,8 @@ class Header(NamedTuple):
     transparent: bool
     exif_fault: bool
     """Its EXIF block, which says how it is turned, cannot be read."""
+    turned: bool
+    """Its EXIF orientation is another than upright, and decoding turns it."""
     fault: str | None
     """Why the image cannot be read, in the words of its decoding; None where header and end of the
     file are sound."""
@@ -101,10 +108,16 @@ def _is_exif(block: bytes) -> bool:
     return is_tiff and len(data) >= start + 2 + 12 * entries
 
 
+def _is_turned(opened: Image.Image) -> bool:
+    # Of a PNG without the block, Pillow would decode all to look for one behind the pixels.
+    near = opened.format != "PNG" or "exif" in opened.info
+    return near and opened.format in ORIENTED and turn_of(opened) is not None
+
+
 def _read(path: Path) -> Header:
     from PIL import Image
 
-    header, lacks_end = Header(0, 0, "", False, False, False, None), False
+    header, lacks_end = Header(0, 0, "", False, False, False, False, None), False
     try:
         with path.open("rb") as stream:
             lacks_end = looks_cut_off(stream)
@@ -118,6 +131,7 @@ def _read(path: Path) -> Header:
                     opened.has_transparency_data,
                     # To find a block behind the pixels, all would have to be decoded.
                     not _is_exif(opened.info.get("exif") or EMPTY_EXIF),
+                    _is_turned(opened),
                     None,
                 )
     except MemoryError:

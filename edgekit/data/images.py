@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
+    from PIL.Image import Transpose
 
 TRAIN_MARGIN = 1.15
 """Training images are stored this much larger, so that random crops have room."""
@@ -229,15 +230,21 @@ def upright(image: Image.Image) -> Image.Image:
 
     Pillow's own `exif_transpose` writes the block anew, which fails over one odd tag.
     """
+    image.load()  # the block may come behind the pixels
+    turn = turn_of(image)
+    return image if turn is None else image.transpose(turn)
+
+
+def turn_of(image: Image.Image) -> Transpose | None:
+    """What makes an image upright; None where its EXIF block says nothing, or cannot be read."""
     from PIL import ExifTags
     from PIL.Image import Transpose
 
-    image.load()  # the block may come behind the pixels
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # struct.error, SyntaxError, ...
         orientation = None
-    turn = {
+    return {
         2: Transpose.FLIP_LEFT_RIGHT,
         3: Transpose.ROTATE_180,
         4: Transpose.FLIP_TOP_BOTTOM,
@@ -246,7 +253,6 @@ def upright(image: Image.Image) -> Image.Image:
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }.get(orientation or 1)
-    return image if turn is None else image.transpose(turn)
 
 
 def _too_large(found: str) -> str:

@@ -34,6 +34,7 @@ class ProblemKind(StrEnum):
     TRANSPARENT = "transparent"
     CMYK = "cmyk"
     EXIF = "unreadable EXIF"
+    TURNED = "turned upright"
 
 
 class DataProblem(BaseModel):

@@ -26,6 +26,12 @@ FEW = 10
 UNEVEN = 10
 """Times the smallest class that the largest one may have."""
 
+NOT_TURNED = (
+    "Keras's image_dataset_from_directory and torchvision's ImageFolder do not turn them: if the "
+    "model learned from photos as they are stored, give it a copy of these without the "
+    "orientation: exiftool -r -overwrite_original -Orientation= COPY"
+)
+
 Splits = dict[str, list[Sample]]
 
 
@@ -86,12 +92,17 @@ def _refuse(refused: list[DataError]) -> None:
 
 
 def review(
-    inventory: Inventory, splits: Splits, source: Source, decoded: Collection[str]
+    inventory: Inventory,
+    splits: Splits,
+    source: Source,
+    decoded: Collection[str],
+    trained_elsewhere: bool = False,
 ) -> Review:
     """Look at a data set.
 
     Args:
         decoded: names of the images that a build decodes.
+        trained_elsewhere: edgekit has not trained the model, and does not.
 
     Raises:
         DataError: images that it decodes cannot be read, and the recipe does not skip them.
@@ -109,6 +120,7 @@ def review(
             *_doubled(inventory, splits, source),
             *_oblong(sound, source.framing),
             *_pictures(sound),
+            *(_turned(sound) if trained_elsewhere else ()),
         ),
         tuple(f"{name}: {why}" for name, why in faults.items()),
     )
@@ -233,6 +245,14 @@ def _pictures(headers: dict[str, Header]) -> Iterator[DataProblem]:
     ):  # fmt: skip
         if found:
             yield _counted_images(kind, found, len(headers), words)
+
+
+def _turned(headers: dict[str, Header]) -> Iterator[DataProblem]:
+    """What edgekit makes upright, and the training may not have."""
+    if turned := {name for name, header in headers.items() if header.turned}:
+        words = "turned upright, as their EXIF orientation says"
+        found = _counted_images(ProblemKind.TURNED, turned, len(headers), words)
+        yield found.model_copy(update={"advice": NOT_TURNED})
 
 
 def _counted_images(

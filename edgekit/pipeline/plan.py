@@ -117,7 +117,7 @@ def make_plan(
         targets=planned,
         left_out=left_out,
         seen=frozenset(seen),
-        review=review(inventory, splits, recipe.data, _decoded(draft)),
+        review=review(inventory, splits, recipe.data, _decoded(draft), _is_unproven(recipe)),
         weights=weights,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
@@ -302,6 +303,23 @@ def test_cut_off_images(folder: Path) -> None:
     read = [path for path in cut if "test/" not in str(path)]
     assert f"{len(read)} of 32 images cannot be read" in str(done.exception)
     assert all(str(path) in str(done.exception) for path in read)
+
+
+@brought(
+    "Images and folders",
+    "Photos with an EXIF orientation, for a model that was trained elsewhere",
+    "told: how many are turned, which training with Keras or torchvision may not have done",
+)
+@pytest.mark.parametrize("told", [True, False])
+def test_turned(folder: Path, monkeypatch: pytest.MonkeyPatch, told: bool) -> None:
+    if told:
+        torch.save({"a": torch.zeros(1)}, folder / "w.pt")
+        text = RECIPE.replace("scratch", "w.pt").replace("finetune: {epochs: 1}, ", "")
+        monkeypatch.setitem(globals(), "RECIPE", text)
+    exif = Image.Exif()
+    exif[274] = 8
+    Image.open(folder / "images/bar/00.png").save(folder / "images/bar/00.jpg", exif=exif)
+    assert ("turned upright" in problems(folder)) == told
 
 
 @brought("Images and folders", "A photo on its side, with odd tags in its EXIF block", "read")

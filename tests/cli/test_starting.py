@@ -161,8 +161,11 @@ def test_a_checkpoint_with_other_classes_gets_a_new_head(run: Run, folder: Path)
 
 def test_a_checkpoint_of_the_photos_classes_keeps_its_classifier(run: Run, folder: Path) -> None:
     save_file(create("resnet18", 2).state_dict(), folder / "m.safetensors")
+    photo, exif = folder / "images/bar/00.jpg", Image.Exif()
+    exif[274] = 6
+    Image.open(photo.with_suffix(".png")).save(photo, exif=exif)
     words = ["m.safetensors", "--data", "images", "--arch", "resnet18"]
-    run("init", *words)
+    assert "data: 1 of 49 images turned upright" in run("init", *words).stdout
     recipe = yaml.safe_load((folder / "m.yaml").read_text())
     assert recipe["model"] == {"weights": "m.safetensors", "arch": "resnet18"}
     assert [*recipe["stages"][0]] == ["quantize"]

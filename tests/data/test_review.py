@@ -66,6 +66,25 @@ def test_exif_blocks_that_cannot_be_read_are_named(source: ImageFolder) -> None:
     assert (problem.count, problem.example) == (2, "bar/odd.jpg")
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_photos_that_are_turned_are_counted_for_a_model_trained_elsewhere(
+    source: ImageFolder, suffix: str
+) -> None:
+    image, exif = Image.open(source.path / "bar/00.png"), Image.Exif()
+    for orientation in range(10):  # 0 and 9 are none, 1 is upright
+        exif[274] = orientation
+        image.save(source.path / f"bar/turned{orientation}.{suffix}", exif=exif)
+    exif[274] = 6
+    image.save(source.path / "bar/itself.tif", exif=exif)  # Pillow turns it as it is read
+    inventory = taken(source)
+    splits = divide(inventory, source)
+    found = {p.kind: p for p in review(inventory, splits, source, (), True).problems}
+    turned = found[ProblemKind.TURNED]
+    assert (turned.count, turned.example) == (7, f"bar/turned2.{suffix}")
+    assert turned.words.startswith("7 of 59 images turned upright")
+    assert ProblemKind.TURNED not in {p.kind for p in reviewed(source).problems}
+
+
 def test_headers_are_remembered_and_read_again_where_a_file_changed(
     source: ImageFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
