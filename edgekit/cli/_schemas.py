@@ -14,7 +14,7 @@ MODELS = {
     "device-report": "edgekit.devices.bench.report:DeviceReport",
     "device-check": "edgekit.devices.facts:Checked",
     "bundle": "edgekit.api.results:BundleReport",
-    "deploy": "edgekit.devices.deploy.deploy:DeployRecord",
+    "deploy": "edgekit.devices.deploy.result:DeployRecord",
     "estimate": "edgekit.devices.estimate.estimate:Estimate",
     "calibration": "edgekit.devices.estimate.latency_model:LatencyModel",
     "matrix": "edgekit.report.matrix:MatrixReport",
