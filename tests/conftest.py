@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from edgekit.engine.action import Action, Context, Progress
@@ -17,6 +18,10 @@ from edgekit.engine.executor import Executor
 from edgekit.engine.store import Store
 from edgekit.evaluation import measure
 from edgekit.models._tensorflow import make_way
+
+# A deadline would fail a property where other jobs run.
+settings.register_profile("edgekit", deadline=None)
+settings.load_profile("edgekit")
 
 SHAPES = ("bar", "disc")
 IMAGES_A_CLASS = 24
