@@ -113,6 +113,25 @@ def believed(figure: Measurement | InvalidMeasurement | None) -> Measurement | N
     return figure if isinstance(figure, Measurement) else None
 
 
+def interval(figure: Measurement | InvalidMeasurement | None, digits: int = 1) -> str:
+    """`82.5 (79.1 to 85.4)`, or an em dash for what was not measured, with the reason for what
+    cannot be believed: `— (machine too busy)`."""
+    value, ends = value_and_range(figure, digits)
+    return f"{value} ({ends})" if ends else value
+
+
+def value_and_range(
+    figure: Measurement | InvalidMeasurement | None, digits: int = 1
+) -> tuple[str, str]:
+    """What every page shows of a figure, and what it shows beside it."""
+    if figure is None:
+        return "—", ""
+    if isinstance(figure, InvalidMeasurement):
+        return "—", figure.reason
+    ends = "" if figure.low is None else f"{figure.low:.{digits}f} to {figure.high:.{digits}f}"
+    return f"{figure.value:.{digits}f}", ends
+
+
 class Validity(StrEnum):
     OK = "ok"
     WARN = "warn"

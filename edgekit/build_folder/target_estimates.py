@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.cycle_model.file_estimate import CycleEstimate
-from edgekit.evidence import Measurement
+from edgekit.evidence import Measurement, interval
 
 
 class VariantEstimate(BaseModel):
@@ -20,9 +20,7 @@ class VariantEstimate(BaseModel):
     def __str__(self) -> str:
         latency, ratio = self.counted.latency, self.ratio
         told = f"{latency.value:.3g} ms ({latency.low:.3g} to {latency.high:.3g})"
-        if ratio is None:
-            return told
-        return f"{told}, {ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) times float's"
+        return f"{told}, {interval(ratio, 2)} times float's" if ratio else told
 
     def disagrees(self, host: Measurement | None) -> bool:
         """Whether the host's ratio and this one cannot both be right: their intervals are apart."""

@@ -15,8 +15,7 @@ from edgekit.comparison.record import (
     LatencyComparison,
     PairRecord,
 )
-from edgekit.evidence import FEW_IMAGES, in_images
-from edgekit.report.figures import interval
+from edgekit.evidence import FEW_IMAGES, in_images, interval
 
 MAX_FLIPPED, MAX_DIFFERENCES = 10, 20
 """Rows in a terminal; --html and --json have all."""

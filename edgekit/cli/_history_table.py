@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from edgekit.cli._terminal import Terminal
+from edgekit.evidence import interval
 from edgekit.history.entry import Figure
 from edgekit.history.trend import Trend, TrendRow
-from edgekit.report.figures import interval
 
 FULL_DAY = 16
 """Characters of a time, to the minute."""

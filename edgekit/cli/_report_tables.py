@@ -6,7 +6,8 @@ from rich.table import Table
 
 from edgekit.build_folder.report import Report
 from edgekit.evaluation.metrics import Validation
-from edgekit.report.figures import interval, of_device
+from edgekit.evidence import interval
+from edgekit.report.figures import of_device
 
 FIGURES = ("top-1 %", "drop, points", "agree %", "MB", "latency ratio")
 ON_DEVICE = ("top-1 %", "as on the host %", "median ms", "ratio", "evidence", "valid")

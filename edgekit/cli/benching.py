@@ -124,8 +124,7 @@ def _report(found: BenchResult, as_json: bool) -> None:
 
 def _lines(report: DeviceReport) -> Iterator[str]:
     """A device report in a few lines."""
-    from edgekit.evidence import FEW_IMAGES, in_images
-    from edgekit.report.figures import interval
+    from edgekit.evidence import FEW_IMAGES, in_images, interval
 
     where = f"{report.artifact.file} on {report.device.name} ({report.device.cpu})"
     yield f"{where}: {report.validity}, evidence: {report.evidence}"

@@ -107,7 +107,7 @@ def _calibration_lines(found: LatencyModel) -> Iterator[str]:
 
 
 def _estimate_lines(found: Estimate) -> Iterator[str]:
-    from edgekit.report.figures import interval
+    from edgekit.evidence import interval
 
     work = found.workload
     threads = f"{found.threads} thread{'s' * (found.threads > 1)}"
@@ -135,7 +135,7 @@ def _estimate_lines(found: Estimate) -> Iterator[str]:
 
 
 def _counted_lines(found: Estimate, counted: CycleEstimate) -> Iterator[str]:
-    from edgekit.report.figures import interval
+    from edgekit.evidence import interval
 
     digits = 1 if counted.latency.value >= 10 else 3
     cycles, total = counted.cycles, counted.cycles.instructions

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.evaluation.metrics import AccuracyChange
-from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Verdict
+from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Verdict, value_and_range
 from edgekit.notebook import HasPage
 
 
@@ -110,12 +110,12 @@ class PairRecord(ComparisonPart):
         found: dict[Literal["accuracy", "latency"], str] = {}
         if self.accuracy.change and self.accuracy.verdict is Verdict.WORSE:
             drop = self.accuracy.change.drop
-            ends = f"{drop.low:.1f} to {drop.high:.1f}"
-            found["accuracy"] = f"{drop.value:.1f} points lower ({ends}, {drop.evidence})"
+            value, ends = value_and_range(drop)
+            found["accuracy"] = f"{value} points lower ({ends}, {drop.evidence})"
         judged = self.judged_latency
         if judged and judged.verdict is Verdict.WORSE and isinstance(judged.ratio, Measurement):
-            ends = f"{judged.ratio.low:.2f} to {judged.ratio.high:.2f}"
-            found["latency"] = f"{judged.ratio.value:.2f} times ({ends}, {judged.ratio.evidence})"
+            value, ends = value_and_range(judged.ratio, 2)
+            found["latency"] = f"{value} times ({ends}, {judged.ratio.evidence})"
         return found
 
     @property

@@ -7,12 +7,13 @@ from edgekit.cycle_model.boards import memories_of
 from edgekit.cycle_model.file_estimate import RUNTIMES, CycleEstimate
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError
-from edgekit.evidence import Measurement, believed
+from edgekit.evidence import believed, interval
 from edgekit.pipeline.run import RowResult, TargetResult
 from edgekit.pipeline.target_core import core_of, estimate_artifact, need_counting
 from edgekit.transports.base import Listener
 from edgekit.transports.emulation.cpus import CpuName
 
+OF_FLOAT = "times the latency of float"
 ALL = ""
 """In place of a variant."""
 
@@ -56,7 +57,8 @@ class _Counting:
                 continue
             host = believed(result.validation.latency.ratio)
             if own.disagrees(host):
-                apart.append(f"{name}: {_told(host)} here, {_told(own.ratio)} on a {found.board}")
+                here, there = (f"{interval(r, 2)} {OF_FLOAT}" for r in (host, own.ratio))
+                apart.append(f"{name}: {here} here, {there} on a {found.board}")
         return found.model_copy(
             update={"variants": variants, "missing": missing, "disagreements": apart}
         )
@@ -72,9 +74,3 @@ class _Counting:
         return estimate_artifact(
             result.artifact, result.row.runtime, self._core, self._store, self._on_message
         )
-
-
-def _told(ratio: Measurement | None) -> str:
-    if ratio is None or ratio.low is None or ratio.high is None:
-        return f"{ratio.value:.2f}" if ratio else ""
-    return f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) times the latency of float"

@@ -15,7 +15,7 @@ from edgekit.engine.action import Progress
 from edgekit.errors import NotAsAsked
 from edgekit.evaluation.measure import HERE, Candidate, Machine, undisturbed
 from edgekit.evaluation.metrics import ratio_of, unless_disturbed
-from edgekit.evidence import InvalidMeasurement, Measurement, believed
+from edgekit.evidence import InvalidMeasurement, Measurement, believed, interval
 from edgekit.models.card import Card
 from edgekit.models.pruned import KernelPrecision, PruningGain
 from edgekit.runtimes.base import Runtime
@@ -126,8 +126,8 @@ def refuse_idle(
         return
     raise NotAsAsked(
         f"prune: the cut leaves {100 * macs:.0f} % of the multiply-accumulates and buys no time: "
-        f"{precision} on {runtime} takes {found.value:.2f} ({found.low:.2f} to {found.high:.2f}) "
-        f"times what the dense network takes, on {machine}",
+        f"{precision} on {runtime} takes {interval(found, 2)} times what the dense network takes, "
+        f"on {machine}",
         hint="cut by latency, or deeper, or by multiples of 8 (round_to); force: true keeps the "
         "cut all the same, and the report says that it bought nothing",
     )

@@ -11,11 +11,11 @@ from typing import Any
 from edgekit.build_folder.report import Report
 from edgekit.comparison.record import CompareReport
 from edgekit.devices.bench.report import DeviceReport
-from edgekit.evidence import Measurement, in_images
+from edgekit.evidence import Measurement, in_images, interval, value_and_range
 from edgekit.printable import printable, shortened
 from edgekit.report.comparison import Comparison
 from edgekit.report.device_plots import device_plots
-from edgekit.report.figures import interval, of_device, times, value_and_range
+from edgekit.report.figures import of_device, times
 from edgekit.report.image_changes import image_changes
 from edgekit.report.matrix import MatrixReport
 from edgekit.report.plots import candidates, training, waterfalls

@@ -18,8 +18,8 @@ from edgekit.build_folder.report import Report, RowRecord
 from edgekit.data.problem import counted
 from edgekit.evaluation.gates import GateVerdict
 from edgekit.evaluation.metrics import AccuracyChange
-from edgekit.evidence import InvalidMeasurement, Status, Verdict, believed
-from edgekit.report.figures import interval, times
+from edgekit.evidence import InvalidMeasurement, Status, Verdict, believed, interval
+from edgekit.report.figures import times
 
 SHIP_NOTHING = "Ship nothing"
 Kind = Literal["good", "bad", "unknown", "plain"]

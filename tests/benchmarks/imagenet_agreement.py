@@ -16,10 +16,10 @@ import yaml
 
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store, default_store
+from edgekit.evidence import interval
 from edgekit.models.weights_packages import PACKAGED
 from edgekit.pipeline.plan import make_plan
 from edgekit.pipeline.run import RowResult, execute
-from edgekit.report.figures import interval
 from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import load_target
 

@@ -31,10 +31,9 @@ from edgekit.agent import agent
 from edgekit.engine.action import library_versions
 from edgekit.evaluation.measure import Candidate, measure
 from edgekit.evaluation.metrics import latency_of
-from edgekit.evidence import Evidence
+from edgekit.evidence import Evidence, interval
 from edgekit.models import timm_models
 from edgekit.models.card import Card
-from edgekit.report.figures import interval
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.settings import Quantization
