@@ -43,17 +43,13 @@ def _boards() -> dict[CpuName, Memories]:
     return TypeAdapter(dict[CpuName, Memories]).validate_json(text)
 
 
-def modelled_core(cpu: str) -> CpuName | None:
-    """The core by the name that compilers give it; None where there is no model of it."""
-    return next((core for core in CPUS if core == cpu), None)
-
-
 def need_modelled_core(cpu: str) -> CpuName:
-    """
+    """The core by the name that compilers give it.
+
     Raises:
         InputError: there is no model of its pipeline.
     """
-    core = modelled_core(cpu)
+    core = next((core for core in CPUS if core == cpu), None)
     if core is None:
         raise InputError(
             f"no latency can be estimated on {cpu}: its pipeline is not modelled",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bench.validate_on_device import OnDevice, read_device_report, record_of
+from edgekit.devices.estimate.modelled_target import core_of
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.executor import Executor
 from edgekit.engine.observer import Observer
@@ -29,7 +30,7 @@ from edgekit.evaluation.validate import read_validation
 from edgekit.evidence import Evidence, Measurement, Status
 from edgekit.pipeline.plan import Plan
 from edgekit.pipeline.rows import Row
-from edgekit.pipeline.target_core import core_of, estimate_artifact
+from edgekit.pipeline.target_core import estimate_artifact
 from edgekit.pipeline.target_plan import TargetPlan
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata

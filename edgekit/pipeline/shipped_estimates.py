@@ -5,11 +5,12 @@ from __future__ import annotations
 from edgekit.build_folder.target_estimates import TargetEstimates, VariantEstimate
 from edgekit.cycle_model.boards import memories_of
 from edgekit.cycle_model.file_estimate import RUNTIMES, CycleEstimate
+from edgekit.devices.estimate.modelled_target import core_of
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError
 from edgekit.evidence import believed, interval
 from edgekit.pipeline.run import RowResult, TargetResult
-from edgekit.pipeline.target_core import core_of, estimate_artifact, need_counting
+from edgekit.pipeline.target_core import estimate_artifact, need_counting
 from edgekit.transports.base import Listener
 from edgekit.transports.emulation.cpus import CpuName
 

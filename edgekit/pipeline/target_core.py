@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import shutil
 
-from edgekit.cycle_model.boards import modelled_core
 from edgekit.cycle_model.counting import trees
 from edgekit.cycle_model.file_estimate import RUNTIMES, CycleEstimate, estimate_file
 from edgekit.cycle_model.tools import find_tools
+from edgekit.devices.estimate.modelled_target import core_of
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
-from edgekit.spec.target import Target, machine_of
+from edgekit.spec.target import Target
 from edgekit.transports.base import Listener, ignore
 from edgekit.transports.emulation.cpus import CpuName
 from edgekit.transports.emulation.imports import import_fault
 from edgekit.transports.emulation.tree import QEMU, tree_path
-
-
-def core_of(target: Target) -> CpuName | None:
-    """The target's core; None where its time cannot be estimated."""
-    is_64_bit = machine_of(target.isa) in (None, "aarch64")
-    return modelled_core(target.cpu) if target.device == "CPU" and is_64_bit else None
 
 
 def need_counting(core: CpuName, target: Target) -> None:

@@ -7,21 +7,12 @@ from pathlib import Path
 import pytest
 
 from edgekit.errors import DeviceError, InputError
-from edgekit.pipeline.target_core import core_of, need_counting, refuse_dying
+from edgekit.pipeline.target_core import need_counting, refuse_dying
 from edgekit.runtimes import find_runtimes
 from edgekit.spec.target import load_target
 from edgekit.transports.emulation.tree import tree_path
 
 RPI4 = load_target("rpi4")
-
-
-@pytest.mark.parametrize(
-    ("name", "core"),
-    [("rpi3", "cortex-a53"), ("rpi4", "cortex-a72"), ("rpi5", "cortex-a76"), ("rpi", "cortex-a76"),
-     ("zero2w", None), ("x86-cpu", None), ("intel-npu", None)],
-)  # fmt: skip
-def test_whose_time_can_be_estimated(name: str, core: str | None) -> None:
-    assert core_of(load_target(name)) == core
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit.build_folder.reading import published, read_report
 from edgekit.build_folder.report import Report
-from edgekit.cycle_model.boards import need_modelled_core
 from edgekit.cycle_model.file_estimate import RUNTIMES, CycleEstimate, estimate_file
 from edgekit.devices.bundle.make import variant_of
 from edgekit.devices.check import probe_python
@@ -17,6 +16,7 @@ from edgekit.devices.device import Device
 from edgekit.devices.engines import library_of
 from edgekit.devices.estimate.calibrate import read_calibration
 from edgekit.devices.estimate.latency_model import NoEstimate, command, predict
+from edgekit.devices.estimate.modelled_target import need_core
 from edgekit.devices.estimate.roofline import bound_of
 from edgekit.devices.estimate.workload import Workload, workload_in
 from edgekit.engine.store import Store
@@ -26,7 +26,7 @@ from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.description import Port
 from edgekit.runtimes.contract.named_file import describe_named
-from edgekit.spec.target import Target, machine_of
+from edgekit.spec.target import Target
 from edgekit.transports.base import Listener, Transport, ignore
 from edgekit.transports.emulated import Emulated
 
@@ -187,9 +187,7 @@ class _Model:
         """
         if self.runtime.name not in RUNTIMES or target.device != "CPU":
             raise InputError(f"{self.runtime.name} on {target.device} is not emulated")
-        core = need_modelled_core(target.cpu)
-        if machine_of(target.isa) not in (None, "aarch64"):
-            raise InputError(f"{target.name} runs 32-bit code, and only 64-bit code is counted")
+        core = need_core(target)
         return estimate_file(self.runtime, self.file, self.port, core, store, on_message)
 
     def estimated(self, latency: Measurement | None, library: str | None) -> Estimate:
