@@ -106,17 +106,23 @@ def _walk(page: Any, address: str) -> None:
     """As a person does: narrow the list, open a report, compare two, look at the history."""
     page.goto(address)
     page.get_by_label("recipe").select_option("photos")
-    page.get_by_role("button", name="Show").click()
+    _follow(page, page.get_by_role("button", name="Show"))
     assert page.get_by_role("row").count() == 3
-    page.get_by_role("link", name="photos for rpi", exact=True).click()
+    _follow(page, page.get_by_role("link", name="photos for rpi", exact=True))
     assert page.locator("h1").first.inner_text().startswith("photos for rpi")
     page.goto(address)
     page.get_by_label("A: photos for rpi, photos/rpi").check()
     page.get_by_label("B: photos for x86-cpu, photos/x86-cpu").check()
-    page.get_by_role("button", name="Compare A and B").click()
+    _follow(page, page.get_by_role("button", name="Compare A and B"))
     assert "8 lost, 0 won" in page.locator("body").inner_text()
     page.goto(address)
-    page.get_by_role("link", name="history of photos for rpi").click()
+    _follow(page, page.get_by_role("link", name="history of photos for rpi"))
     assert page.get_by_role("heading", name="photos for rpi").count() == 1
     # The stylesheet has come: nothing else keeps the width.
     assert page.evaluate("getComputedStyle(document.body).maxWidth") != "none"
+
+
+def _follow(page: Any, link: Any) -> None:
+    """Click, and wait for the page behind it with its stylesheet: a click alone does not."""
+    with page.expect_navigation():
+        link.click()
