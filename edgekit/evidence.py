@@ -154,6 +154,8 @@ class InvalidityCause(StrEnum):
     OTHER_PROCESSOR = "other processor"
     UNWATCHED = "not watched"
     SLOW_CLOCK = "slow clock"
+    HOT = "hot"
+    MEMORY = "short of memory"
 
 
 class Reason(BaseModel):

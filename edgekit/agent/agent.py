@@ -36,6 +36,7 @@ import os
 import platform
 import random
 import re
+import resource
 import struct
 import subprocess
 import sys
@@ -476,13 +477,16 @@ def check_golden(job: Json) -> Json:
 
 
 class Watch:
-    """Samples the device's state once a second, beside what runs; `phase` says what that is."""
+    """Samples the device's state once a second, beside what runs; `phase` says what that is. On a
+    slow board less often: it must not be what the run is slowed down by."""
 
     def __init__(self, every: float = 1.0) -> None:
         self.phase = "idle"
         self.samples: list[Json] = []
         self.failure: str | None = None
         self.every = every
+        self.cost = 0.0
+        self.begin = time.monotonic()
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
 
@@ -495,47 +499,103 @@ class Watch:
         self.thread.join(timeout=10)
 
     def watch(self) -> None:
-        while not self.over.wait(self.every):
+        pause = self.every
+        while not self.over.wait(pause):
+            before = cpu_seconds()
             try:
                 self.samples.append({"phase": self.phase, **state()})
             except Exception as error:
                 self.failure = repr(error)
+            spent = cpu_seconds() - before
+            self.cost += spent
+            pause = max(self.every, spent / MOST_WATCHING)
+
+    def load(self) -> Json:
+        """What watching itself took so far: CPU seconds, of how many."""
+        return {"cpu_seconds": self.cost, "seconds": time.monotonic() - self.begin}
+
+
+MOST_WATCHING = 0.02
+"""Of one core, that watching may take."""
+PROGRAMS_SECONDS = [0.0]
+"""CPU seconds of the programs that were asked."""
+
+
+def cpu_seconds() -> float:
+    """Of this thread and of the programs that it asked."""
+    return time.thread_time() + PROGRAMS_SECONDS[0]
 
 
 def state() -> Json:
     """What may change during a run; None for what this device does not tell."""
-    millidegrees = read("/sys/class/thermal/thermal_zone0/temp")
-    temperature = re.search(r"temp=([\d.]+)", ask("vcgencmd", "measure_temp") or "")
     clocks = [read(path) for path in per_core("scaling_cur_freq")]
+    bits, said = throttled()
+    pages = numbers("/proc/vmstat")
     return {
         "at": time.monotonic(),
-        "temperature_c": float(temperature[1]) if temperature
-        else int(millidegrees) / 1000 if millidegrees else None,
+        "temperature_c": temperature(),
         "clocks_mhz": [int(clock) / 1000 for clock in clocks if clock],
+        "arm_clock_mhz": arm_clock(),
         "governors": [read(path) for path in per_core("scaling_governor")],
-        "throttled": throttled(),
+        "throttled": bits,
+        "throttled_unread": said,
+        "fan": fan(),
         "load_average": list(os.getloadavg()),
         "available_bytes": available(),
+        "swapped_pages": pages["pswpin"] + pages["pswpout"] if "pswpout" in pages else None,
         "watts": power(),
         "battery_percent": number(read("/sys/class/power_supply/battery/capacity")),
-    }  # fmt: skip
+    }
 
 
-def throttled() -> int | None:
-    """The Raspberry Pi's bits: 0-3 now, 16-19 since it started."""
+def temperature() -> float | None:
+    """Of the processor, in degrees Celsius."""
+    millidegrees = read("/sys/class/thermal/thermal_zone0/temp")
+    if millidegrees:
+        return int(millidegrees) / 1000
+    found = re.search(r"temp=([\d.]+)", ask("vcgencmd", "measure_temp") or "")
+    return float(found[1]) if found else None
+
+
+def arm_clock() -> float | None:
+    """The clock that a Raspberry Pi's firmware really gives, in MHz: scaling_cur_freq there is the
+    one that was asked for."""
+    found = re.search(r"frequency\(\d+\)=(\d+)", ask("vcgencmd", "measure_clock", "arm") or "")
+    return int(found[1]) / 1e6 if found else None
+
+
+def throttled() -> tuple[int | None, str | None]:
+    """The Raspberry Pi's bits: 0-3 now, 16-19 since it started; in place of bits what vcgencmd
+    said, where there is one."""
     said = ask("vcgencmd", "get_throttled")
     # An old firmware answers with an error, and with the code 0.
     found = re.search(r"throttled=(0x[\da-fA-F]+)", said or "")
     word = found[1] if found else read("/sys/devices/platform/soc/soc:firmware/get_throttled")
-    return int(word, 16) if word else None
+    if word:
+        return int(word, 16), None
+    return None, None if said is None else (said.strip().splitlines() or ["nothing"])[0][:80]
+
+
+def fan() -> Json | None:
+    """At which of its levels the kernel runs a fan, and how fast it turns; None without one."""
+    for device in sorted(glob.glob("/sys/class/thermal/cooling_device*")):
+        level, highest = number(read(device + "/cur_state")), number(read(device + "/max_state"))
+        if "fan" in (read(device + "/type") or "") and level is not None:
+            turns = [read(path) for path in glob.glob("/sys/class/hwmon/hwmon*/fan1_input")]
+            rpm = number(next(filter(None, turns), None))
+            return {"level": level, "highest": highest, "rpm": rpm}
+    return None
 
 
 def power() -> float | None:
     """Of a Raspberry Pi 5: the sum over its rails of current by voltage, in watts. What hangs on
     its USB ports is not in it."""
     said = ask("vcgencmd", "pmic_read_adc")
-    if not said or "current" not in said:
+    if "current" not in (said or ""):
+        if said:  # an error: this board has no such chip
+            SILENT.add("pmic_read_adc")
         return None
+    assert said
     values: dict[str, dict[str, float]] = {}
     for rail, kind, value in re.findall(r"(\S+)_([AV]) .*=([\d.]+)[AV]", said):
         values.setdefault(rail, {})[kind] = float(value)
@@ -544,23 +604,35 @@ def power() -> float | None:
 
 
 def ask(*command: str) -> str | None:
-    """What a program says; None where it fails, and where it is missing, for which it is asked
+    """What a program says, of its errors too; None where it is missing, for which it is asked
     once."""
-    if command[0] in SILENT:
+    if SILENT & set(command):
         return None
+    before = children_seconds()
+    began = time.monotonic()
     try:
         return subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True,
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             errors="replace", timeout=5,
         ).stdout  # fmt: skip
     except OSError:
         SILENT.add(command[0])
     except subprocess.SubprocessError:
-        pass
+        return ""
+    finally:
+        # What measures may end meanwhile, and would count with all that it took.
+        spent = children_seconds() - before
+        PROGRAMS_SECONDS[0] += min(spent, time.monotonic() - began)
     return None
 
 
+def children_seconds() -> float:
+    found = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return found.ru_utime + found.ru_stime
+
+
 SILENT: set[str] = set()
+"""Programs that are not there, and questions that this board does not answer."""
 
 
 def read(path: str) -> str | None:
@@ -607,11 +679,18 @@ def memory(name: str) -> int | None:
     return None
 
 
+def numbers(path: str) -> dict[str, int]:
+    """`name 12` and `name: 12 kB`, as /proc has them."""
+    found = re.findall(r"^(\w+):?\s+(\d+)", read(path) or "", re.MULTILINE)
+    return {name: int(value) for name, value in found}
+
+
 def available() -> int | None:
-    for line in (read("/proc/meminfo") or "").splitlines():
-        if line.startswith("MemAvailable:"):
-            return 1024 * int(line.split()[1])
-    return None
+    return times(1024, numbers("/proc/meminfo").get("MemAvailable"))
+
+
+def times(factor: int, value: int | None) -> int | None:
+    return None if value is None else factor * value
 
 
 def emulator() -> str | None:
@@ -648,13 +727,12 @@ def environment() -> Json:
 
 def board() -> Json:
     """What a report names of a device beside `environment`; None for what it does not tell."""
-    total = [x for x in (read("/proc/meminfo") or "").splitlines() if x.startswith("MemTotal:")]
     return {
         "emulator": emulator(),
         "board": read("/proc/device-tree/model") or read("/sys/class/dmi/id/product_name"),
         "soc": (read("/proc/device-tree/compatible") or "").split("\0")[-1] or None,
         "isa": isa_flags(),
-        "ram_bytes": 1024 * int(total[0].split()[1]) if total else None,
+        "ram_bytes": times(1024, numbers("/proc/meminfo").get("MemTotal")),
         "os": os_name(),
         "kernel": platform.release(),
         "page_size": os.sysconf("SC_PAGE_SIZE"),
@@ -746,7 +824,7 @@ def take_times(job: Json) -> Json:
             watch.phase = "without a pause"
             spec = {**job["protocol"], "model": job["models"][0], "threads": job["threads"]}
             result["sustained"] = run_process({**spec, "runs": 1, "seconds": 0}, watch)
-    result.update(watched=watch.samples, watch_failure=watch.failure)
+    result.update(watched=watch.samples, watch_failure=watch.failure, watching=watch.load())
     return result
 
 

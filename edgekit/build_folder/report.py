@@ -20,6 +20,7 @@ from edgekit.evaluation.predictions import JudgedImages, Predictions
 from edgekit.evidence import (
     Bound,
     Evidence,
+    InvalidityCause,
     InvalidMeasurement,
     Measurement,
     Reason,
@@ -85,7 +86,12 @@ class OnDeviceRecord(BaseModel):
     @property
     def latency(self) -> DeviceLatency | None:
         """What gates on latency are held against; None in an emulator."""
-        return DeviceLatency(self.median, self.ratio) if self.median else None
+        if self.median is None:
+            return None
+        unwatched = next((r for r in self.reasons if r.cause is InvalidityCause.UNWATCHED), None)
+        if unwatched:  # it may have been slowed down, and float beside it alike
+            return DeviceLatency(InvalidMeasurement.of(self.median, unwatched.words), self.ratio)
+        return DeviceLatency(self.median, self.ratio)
 
     def told(self, figure: Measurement | None) -> Measurement | InvalidMeasurement | None:
         """A figure of this run as it may be told."""

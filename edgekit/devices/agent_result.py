@@ -74,6 +74,21 @@ class Board(ReportPart):
     max_clocks_mhz: list[Amount]
 
 
+class Fan(ReportPart):
+    """A fan that the kernel steers; `rpm` is None where it does not tell how fast it turns."""
+
+    level: Count
+    highest: Count | None
+    rpm: Count | None
+
+
+class WatchLoad(ReportPart):
+    """What watching a run took itself: CPU seconds of one core, of how many seconds."""
+
+    cpu_seconds: Amount
+    seconds: Amount
+
+
 class DeviceState(ReportPart):
     """What may change while a device works; None, or nothing, for what it does not tell."""
 
@@ -82,11 +97,19 @@ class DeviceState(ReportPart):
     phase: str = "idle"
     temperature_c: Reading | None
     clocks_mhz: list[Amount]
+    """What the kernel tells of each core, which on a Raspberry Pi is the clock it asked for."""
+    arm_clock_mhz: Amount | None = None
+    """The one that a Raspberry Pi's firmware gives."""
     governors: list[str | None]
     throttled: Bits | None
     """The Raspberry Pi's bits: 0-3 now, 16-19 since it started."""
+    throttled_unread: str | None = None
+    """What vcgencmd said in place of them."""
+    fan: Fan | None = None
     load_average: list[Amount]
     available_bytes: Bytes | None
+    swapped_pages: Bytes | None = None
+    """Pages of memory written to swap and read from it, since it started."""
     watts: Reading | None
     battery_percent: Count | None
 
@@ -162,6 +185,7 @@ class AgentResult(ReportPart):
     watched: list[DeviceState] = []
     watch_failure: str | None = None
     """Why the device could not be watched all the time."""
+    watching: WatchLoad | None = None
     models: dict[str, str] = {}
     """sha256 of each file that was run."""
     protocol: dict[Threads, Annotated[list[Process], Field(min_length=1)]] = {}
@@ -209,3 +233,8 @@ def _decoded(text: str) -> NDArray[np.float32]:
 
 
 NOW_BITS = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
+
+
+def clock_of(state: DeviceState) -> float | None:
+    """The clock of the fastest core in MHz, as far as it is known."""
+    return state.arm_clock_mhz or max(state.clocks_mhz, default=None)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgekit.evidence import FEW_IMAGES, Evidence, Measurement, in_images
+from edgekit.evidence import (
+    FEW_IMAGES,
+    Evidence,
+    InvalidMeasurement,
+    Measurement,
+    believed,
+    in_images,
+)
 
 
 class Gates(BaseModel):
@@ -98,13 +106,13 @@ class GateResult(BaseModel):
     certain: bool
     """The whole interval is on one side of the limit."""
     verdict: GateVerdict = Field(default_factory=_of_older_record)
+    why: str = ""
+    """Why there is no figure that can be relied on."""
 
     def __str__(self) -> str:
         if self.figure is None:
-            return (
-                f"{self.gate}: nothing was measured to hold against the limit {self.limit:g}, or "
-                "the machine was too busy to measure it"
-            )
+            nothing = f"{self.gate}: nothing was measured to hold against the limit {self.limit:g}"
+            return f"{nothing}: {self.why}" if self.why else nothing
         figure = self.figure
         seen = "" if figure.evidence is Evidence.HOST else f"{figure.evidence} "
         unit = "" if figure.unit == "ratio" else f" {figure.unit}"
@@ -149,16 +157,22 @@ FIRST_TO_LAST = ("max_accuracy_drop", "min_agreement")
 """Gates that every stage after the float reference must hold; the others bind the last one."""
 
 
-def judge(gates: Gates, figures: dict[str, Measurement | None], last: bool) -> list[GateResult]:
+def judge(
+    gates: Gates,
+    figures: Mapping[str, Measurement | InvalidMeasurement | None],
+    last: bool,
+) -> list[GateResult]:
     """Hold measured figures, by gate name, against the limits.
 
-    A figure that is missing does not pass: a gate on something that was not measured is an error.
+    A figure that is missing, or not to be believed, does not pass: a gate on something that was
+    not measured is an error.
     """
     results = []
     for gate, limit in gates.limits.items():
         if gate not in FIRST_TO_LAST and not last:
             continue
-        figure = figures.get(gate)
+        found = figures.get(gate)
+        figure = believed(found)
         verdict = GateVerdict.BROKEN
         if figure is not None:
             verdict = verdict_on(figure, limit, at_least=gate.startswith("min_"))
@@ -174,6 +188,7 @@ def judge(gates: Gates, figures: dict[str, Measurement | None], last: bool) -> l
                 passed=passed,
                 certain=not uncertain,
                 verdict=verdict,
+                why=found.reason if isinstance(found, InvalidMeasurement) else "",
             )
         )
     return results

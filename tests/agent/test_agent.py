@@ -1,5 +1,7 @@
 """The agent runs by itself: a job in, a result out, on the runtimes that are installed."""
 
+import fnmatch
+import glob
 import json
 import os
 import subprocess
@@ -128,25 +130,86 @@ ADC = """\
 """
 
 
+UNKNOWN = 'error=1 error_msg="Command not registered"\n'
+HIDDEN = "VCHI initialization failed\n"
+"""To a user who is not in the group video."""
+
+
 @pytest.mark.parametrize(
-    ("said", "throttled", "watts", "temperature"),
+    ("said", "throttled", "unread", "watts", "temperature", "clock"),
     [
-        (("throttled=0x50005\n", ADC, "temp=48.3'C\n"), 0x50005, 1.2, 48.3),
-        (('error=1 error_msg="Command not registered"\n',) * 3, None, None, None),
-        (("", "VDD_CORE_A current(7)=n/a", "no sensor"), None, None, None),
+        (
+            ("throttled=0x50005\n", ADC, "temp=48.3'C\n", "frequency(0)=2400033792\n"),
+            0x50005, None, 1.2, 48.3, 2400.033792,
+        ),
+        ((UNKNOWN,) * 4, None, UNKNOWN.strip(), None, None, None),
+        ((HIDDEN,) * 4, None, HIDDEN.strip(), None, None, None),
+        ((None,) * 4, None, None, None, None, None),
+        (("", "VDD_CORE_A current(7)=n/a", "no sensor", "?"), None, "nothing", None, None, None),
     ],
-)
+)  # fmt: skip
 def test_what_vcgencmd_says_is_read_and_odd_answers_end_nothing(
     monkeypatch: pytest.MonkeyPatch,
-    said: tuple[str, str, str],
+    said: tuple[str | None, ...],
     throttled: int | None,
+    unread: str | None,
     watts: float | None,
     temperature: float | None,
+    clock: float | None,
 ) -> None:
-    answers = dict(zip(("get_throttled", "pmic_read_adc", "measure_temp"), said, strict=True))
+    asked = ("get_throttled", "pmic_read_adc", "measure_temp", "measure_clock")
+    answers = dict(zip(asked, said, strict=True))
     monkeypatch.setattr(agent, "ask", lambda *command: answers[command[1]])
     monkeypatch.setattr(agent, "read", lambda path: None)
     found = agent.state()
-    assert found["throttled"] == throttled
+    assert (found["throttled"], found["throttled_unread"]) == (throttled, unread)
     assert found["watts"] == (pytest.approx(watts) if watts else watts)
     assert found["temperature_c"] == temperature
+    assert found["arm_clock_mhz"] == clock
+
+
+BOARD = {
+    "/proc/meminfo": "MemTotal:  440000 kB\nMemAvailable:   10000 kB\n",
+    "/proc/vmstat": "nr_free_pages 2500\npswpin 12\npswpout 30\n",
+    "/sys/class/thermal/cooling_device0/type": "pwm-fan\n",
+    "/sys/class/thermal/cooling_device0/cur_state": "3\n",
+    "/sys/class/thermal/cooling_device0/max_state": "4\n",
+    "/sys/class/hwmon/hwmon2/fan1_input": "0\n",
+}
+"""Of a board whose memory is used up and whose fan does not turn."""
+
+
+def test_memory_swap_and_fan_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "read", lambda path: BOARD.get(path, "").strip() or None)
+    paths = [*BOARD, *map(os.path.dirname, BOARD)]
+    monkeypatch.setattr(glob, "glob", lambda pattern: fnmatch.filter(paths, pattern))
+    found = agent.state()
+    assert found["available_bytes"] == 10_240_000
+    assert found["swapped_pages"] == 42
+    assert found["fan"] == {"level": 3, "highest": 4, "rpm": 0}
+
+
+def test_a_slow_board_is_watched_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that takes 0.1 s of a core is taken each 5 s."""
+    pauses: list[float] = []
+    clock = iter(range(100))
+    watch = agent.Watch()
+    monkeypatch.setattr(agent, "state", dict)
+    monkeypatch.setattr(agent, "cpu_seconds", lambda: next(clock) / 10)
+
+    def wait(pause: float) -> bool:
+        pauses.append(pause)
+        return len(pauses) > 2
+
+    monkeypatch.setattr(watch.over, "wait", wait)
+    watch.watch()
+    assert pauses == [1.0, pytest.approx(5.0), pytest.approx(5.0)]
+    assert watch.load()["cpu_seconds"] == pytest.approx(0.2)
+
+
+def test_a_program_s_time_counts_as_the_watcher_s(tmp_path: Path) -> None:
+    busy = f"{sys.executable} -c 'sum(range(2_000_000))'; echo failed >&2; exit 1"
+    before = agent.cpu_seconds()
+    assert agent.ask("sh", "-c", busy) == "failed\n"
+    assert agent.cpu_seconds() > before
+    assert agent.ask("no-such-program-of-edgekit") is None

@@ -28,8 +28,10 @@ DELEGATE = {
 def state(at: float, phase: str) -> dict[str, Any]:
     return {
         "phase": phase, "at": at, "temperature_c": 50.0, "clocks_mhz": [2400.0, 2400.0],
-        "governors": ["performance"] * 2, "throttled": 0, "load_average": [0.1, 0.2, 0.3],
-        "available_bytes": 3 * 10**9, "watts": 3.5, "battery_percent": None,
+        "arm_clock_mhz": 2400.0, "fan": {"level": 1, "highest": 4, "rpm": 2400},
+        "governors": ["performance"] * 2, "throttled": 0, "throttled_unread": None,
+        "load_average": [0.1, 0.2, 0.3],
+        "available_bytes": 3 * 10**9, "swapped_pages": 0, "watts": 3.5, "battery_percent": None,
     }  # fmt: skip
 
 
@@ -56,7 +58,7 @@ def result_of(bundle: Bundle) -> dict[str, Any]:
         "watched": [
             state(10.5, "1 threads, process 1: timed"), state(15.0, "without a pause: sustained"),
         ],
-        "watch_failure": None,
+        "watch_failure": None, "watching": {"cpu_seconds": 0.01, "seconds": 11.0},
         "protocol": {"1": [process([]), process([])]},
         "sustained": process([[5.0, 0.01, 500], [10.0, 0.0101, 495]]),
         "latency": {"model": entry, "float": entry}, "models": {"model": digest, "float": digest},

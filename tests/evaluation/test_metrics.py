@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgekit.evaluation.choose import choice_of
+from edgekit.evaluation.gates import Gates, judge
 from edgekit.evaluation.measure import Timing
 from edgekit.evaluation.metrics import Latency, gate_figures, latency_of
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Verdict
@@ -52,8 +53,10 @@ def test_gates_are_held_against_no_figure_of_a_busy_machine() -> None:
     assert gate_figures(validation)["max_latency_ratio"] == validation.latency.ratio
     latency = latency_of(timing(1.0, 0.2), timing(2.0), Evidence.MEASURED)
     figures = gate_figures(validation.model_copy(update={"latency": latency}))
-    assert figures["max_latency_ratio"] is None
-    assert figures["max_latency_ms"] is None
+    held = judge(Gates(max_latency_ratio=1.0, max_latency_ms=10.0), figures, last=True)
+    assert [(one.passed, one.figure, one.why) for one in held] == [
+        (False, None, "machine too busy")
+    ] * 2
 
 
 def test_a_choice_on_a_busy_machine_is_in_doubt() -> None:

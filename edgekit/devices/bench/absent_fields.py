@@ -26,6 +26,7 @@ REASONS = {
     "sustained": "not asked for: --sustained 15m",
     "energy": "the device has no pmic_read_adc (a Raspberry Pi 5 has)",
     "sustained.throttled": "no vcgencmd and no get_throttled in /sys",
+    "watching": "the device was not watched",
     "ratio": "no float model was run beside it",
     "artifact.operators": "a file from elsewhere: not read",
     "artifact.macs": "a file from elsewhere: not counted",
@@ -43,14 +44,20 @@ STATE_REASONS = {
     "clocks_mhz": "no cpufreq in /sys",
     "governors": "no cpufreq in /sys",
     "throttled": "no vcgencmd and no get_throttled in /sys",
+    "throttled_unread": "the bits were read, or there is no vcgencmd",
+    "arm_clock_mhz": "no vcgencmd",
+    "fan": "no fan that the kernel steers",
+    "fan.highest": "the kernel does not tell",
+    "fan.rpm": "the fan does not tell how fast it turns",
+    "swapped_pages": "no /proc/vmstat",
     "available_bytes": "no /proc/meminfo",
     "watts": "no pmic_read_adc",
     "battery_percent": "no battery in /sys/class/power_supply",
 }
 NOT_TOLD = "the result does not tell"
 MEASURED_WHEN_TIMED = {
-    "protocol", "latency_us", "threads_us", "ratio", "memory", "before", "after", "watched",
-    "runtime.affinity", "runtime.delegate", "energy", "sustained",
+    "protocol", "latency_us", "threads_us", "ratio", "memory", "watching", "before", "after",
+    "watched", "runtime.affinity", "runtime.delegate", "energy", "sustained",
 }  # fmt: skip
 EMPTY_IF_UNKNOWN = {"samples", "clocks_mhz", "governors", "max_clocks_mhz", "isa", "watched"}
 """Lists that are empty where a device does not tell."""

@@ -23,7 +23,8 @@ from edgekit.devices.bench.report import (
     SliceAnswers,
     Sustained,
 )
-from edgekit.devices.bench.validity import UNPAUSED, result_reasons, timing_reasons, verdict
+from edgekit.devices.bench.validity import result_reasons, timing_reasons, verdict
+from edgekit.devices.bench.watched import UNPAUSED
 from edgekit.devices.bundle.bundled_model import Subject
 from edgekit.devices.bundle.reference import FLOAT, MODEL, Reference, Setting
 from edgekit.devices.engines import library_of
@@ -58,6 +59,7 @@ def assemble(
         ratio=None,
         sustained=None,
         memory=None,
+        watching=None,
         before=result.before,
         after=result.after,
         watched=result.watched,
@@ -89,6 +91,7 @@ def _with_timings(report: DeviceReport, result: AgentResult, setting: Setting) -
             "ratio": _ratio(result, report.evidence),
             "sustained": _sustained(result),
             "memory": processes[0].memory,
+            "watching": result.watching,
             "energy": _energy(result, latency, setting.threads),
             "reasons": [*report.reasons, *timing_reasons(result, setting.protocol)],
         }

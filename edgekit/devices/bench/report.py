@@ -9,7 +9,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from edgekit.devices.agent_result import Delegate, DeviceState, Golden, Memory, ReportPart
+from edgekit.devices.agent_result import (
+    Delegate,
+    DeviceState,
+    Golden,
+    Memory,
+    ReportPart,
+    WatchLoad,
+)
 from edgekit.devices.bundle.bundled_model import Subject
 from edgekit.evaluation.metrics import AccuracyChange, measurement
 from edgekit.evaluation.predictions import JudgedImages, Predictions
@@ -159,6 +166,8 @@ class DeviceReport(BaseModel, HasPage):
     """Against the float model on this device, interleaved in one process."""
     sustained: Sustained | None
     memory: Memory | None
+    watching: WatchLoad | None = None
+    """What it took to watch the run."""
     before: DeviceState | None
     after: DeviceState | None
     watched: list[DeviceState]

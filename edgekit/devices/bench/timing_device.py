@@ -14,7 +14,7 @@ from edgekit.agent import agent
 from edgekit.data.images import spread
 from edgekit.devices.agent_answer import Job
 from edgekit.devices.agent_result import AgentResult, ReportPart
-from edgekit.devices.bench.validity import watched_reasons
+from edgekit.devices.bench.watched import watched_reasons
 from edgekit.devices.bundle.bundle import IMAGES, JOB
 from edgekit.devices.device import Device, check_machine, messages_to
 from edgekit.devices.engines import DISTRIBUTIONS

@@ -8,26 +8,16 @@ and where the limits of agreement and of golden scores come from.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import reduce
-from operator import or_
 
 import numpy as np
 
-from edgekit.devices.agent_result import (
-    NOW_BITS,
-    AgentResult,
-    Delegate,
-    DeviceState,
-    Golden,
-    Process,
-)
+from edgekit.devices.agent_result import AgentResult, Delegate, Golden, Process
 from edgekit.devices.bench.report import Correctness
+from edgekit.devices.bench.watched import watched_reasons
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.evaluation.measure import DISTURBED
 from edgekit.evidence import InvalidityCause, Reason, Validity, Verdict
 
-STEADY_CLOCK = 0.95
-"""Of the highest clock seen: governors step by more than this, and a steady clock stays above."""
 MAX_DRIFT = 0.05
 """Growth of the median from the first third of a process's runs to its last."""
 MAX_SPREAD = 0.10
@@ -43,15 +33,8 @@ MIN_DELEGATED = 0.9
 """Share of the nodes: with fewer, the figure is as much the CPU's as the delegate's."""
 MAX_MEAN = 1.2
 """Times the median that the mean may be: a few runs that wait long show there, and not in p90."""
-TIMED_PHASES = ("timed", "latency")
-"""How the phases end in which runs are timed."""
-ALL_BITS = 0xFFFFF
-SINCE_START = 16
-"""How far left of its `now` bit a Raspberry Pi keeps that it was ever set."""
 MIN_SECONDS = 0.99
 """Of the seconds requested: the clock is read after a run, so the last one may fall short."""
-UNPAUSED = "without a pause"
-"""The phase of the run that heats the board on purpose."""
 
 
 def timing_reasons(result: AgentResult, protocol: Protocol) -> Iterator[Reason]:
@@ -69,17 +52,6 @@ def timing_reasons(result: AgentResult, protocol: Protocol) -> Iterator[Reason]:
     yield from _interleaved(result)
 
 
-def watched_reasons(result: AgentResult) -> Iterator[Reason]:
-    """What slowed the device down while it was watched, whatever ran."""
-    yield from _throttled(result)
-    # An NPU has a clock of its own, and the processor's may fall while it waits.
-    if not result.environment.devices:
-        timed = [s for s in _watched(result) if s.clocks_mhz and s.phase.endswith(TIMED_PHASES)]
-        yield from _fallen_clocks(timed)
-        yield from _slow_clock(timed, max(result.board.max_clocks_mhz, default=0.0))
-    yield from _unwatched(result)
-
-
 def busy_before(result: AgentResult) -> Iterator[Reason]:
     """Other jobs that were at work as the run began."""
     load = result.before.load_average[:1] if result.before else []
@@ -89,78 +61,6 @@ def busy_before(result: AgentResult) -> Iterator[Reason]:
             InvalidityCause.BUSY,
             f"the load average was {load[0]:.1f} on {cores} cores before the run",
         )
-
-
-def _watched(result: AgentResult) -> list[DeviceState]:
-    """The states seen, without those of a run without a pause: that may heat the board."""
-    return [state for state in result.watched if not state.phase.startswith(UNPAUSED)]
-
-
-def _unwatched(result: AgentResult) -> Iterator[Reason]:
-    seen = [*filter(None, (result.before, result.after)), *_watched(result)]
-    reads_bits = {state.throttled is not None for state in seen}
-    message = ""
-    if not any(map(_shows_throttling, seen)):
-        message = (
-            "the device tells neither temperature, clocks nor throttling: a run that was slowed "
-            "down would not be noticed but by its drift"
-        )
-    elif reads_bits == {True, False}:
-        message = "the device did not always tell its throttle bits"
-    elif result.watch_failure:
-        message = f"the device could not always be watched: {result.watch_failure}"
-    if message:
-        yield Reason.warning(InvalidityCause.UNWATCHED, message)
-
-
-def _shows_throttling(state: DeviceState) -> bool:
-    return bool(state.throttled is not None or state.temperature_c is not None or state.clocks_mhz)
-
-
-def _throttled(result: AgentResult) -> Iterator[Reason]:
-    """Bits that were set while it ran, or that came to be set since it began."""
-    known = result.before.throttled if result.before else None
-    before = ALL_BITS if known is None else known  # what was set long ago cannot be told apart
-    seen = reduce(or_, (s.throttled or 0 for s in [*_watched(result), result.after] if s), 0)
-    for bit, name in NOW_BITS.items():
-        now = seen >> bit & 1
-        newly_set = (seen & ~before) >> (bit + SINCE_START) & 1
-        if now or newly_set:
-            earlier = "not told" if known is None else f"{known:#x}"
-            yield Reason.invalid(
-                InvalidityCause.THROTTLED,
-                f"{name} during the run (bits {seen:#x}, {earlier} before)",
-            )
-
-
-def _fallen_clocks(timed: list[DeviceState]) -> Iterator[Reason]:
-    """The fastest core is the one that works, under any governor."""
-    # One thread may turbo higher than four: each number of threads is held to itself.
-    for work in dict.fromkeys(map(_work, timed)):
-        clocks = [max(state.clocks_mhz) for state in timed if _work(state) == work]
-        if min(clocks) < STEADY_CLOCK * max(clocks):
-            yield Reason.invalid(
-                InvalidityCause.FREQUENCY_FELL,
-                f"the clock fell from {max(clocks):.0f} to {min(clocks):.0f} MHz in the timed runs "
-                f"({work})",
-            )
-
-
-def _slow_clock(timed: list[DeviceState], highest: float) -> Iterator[Reason]:
-    """A clock that was steady, and below what the processor has."""
-    fastest = max((max(state.clocks_mhz) for state in timed), default=highest)
-    if fastest < STEADY_CLOCK * highest:
-        governors = ", ".join(sorted({g for g in timed[0].governors if g})) or "not told"
-        yield Reason.warning(
-            InvalidityCause.SLOW_CLOCK,
-            f"the clock was {fastest:.0f} of {highest:.0f} MHz at most (governor {governors}): the "
-            "figure is that clock's",
-        )
-
-
-def _work(state: DeviceState) -> str:
-    """`4 threads` of the phase `4 threads, process 1: timed`; `interleaved`."""
-    return state.phase.partition(":")[0].partition(",")[0]
 
 
 def delegate_reasons(delegate: Delegate) -> Iterator[Reason]:
