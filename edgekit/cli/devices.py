@@ -9,6 +9,7 @@ import click
 from edgekit.cli._devices import on_stderr
 from edgekit.cli._options import FILE, debug_option, json_option
 from edgekit.cli._output import say, say_json
+from edgekit.cli.deployed import clean, models
 from edgekit.errors import DeviceError, Fault, InputError
 
 if TYPE_CHECKING:
@@ -175,11 +176,14 @@ def _fault(checked: Checked) -> Fault:
 
 def _show(checked: Checked) -> None:
     for field, value in checked:
-        if field in ("unread", "problems"):
+        if field in ("unread", "problems", "models") or (field == "trials" and not value):
             continue
         reason = checked.unread.get(field)
         text = f"- ({reason})" if value is None else _text(field, value)
         say(f"{field.removesuffix('_bytes').removesuffix('_c'):12}  {text}")
+    for model in checked.models or []:
+        whole = "in use and whole" if model.is_whole else "not whole"
+        say(f"{'model':12}  {model.name}, release {(model.current or 'none')[:16]}: {whole}")
     for problem in checked.problems:
         mark = "missing" if problem.blocks else "advice"
         say(f": {problem.what}\n  {problem.fix}", mark=f"\n{mark}", bold=True)
@@ -196,6 +200,8 @@ def _text(field: str, value: Any) -> str:
     if field == "throttling":
         now, since = ", ".join(value.now), ", ".join(value.since_boot)
         return f"now {now or 'none'}; since boot {since or 'none'}"
+    if field == "trials":
+        return ", ".join(f"{t.library}: {'fails' if t.fault else 'runs'}" for t in value)
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 
@@ -245,3 +251,7 @@ def remove(name: str) -> None:
 
     remove_device(name)
     say(f"{name} is no longer in {inventory_path()}")
+
+
+device.add_command(models)
+device.add_command(clean)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from edgekit.devices.advice import ONLY_32_BITS_HINT, only_32_bits
 from edgekit.devices.engines import ENGINES
 from edgekit.devices.facts import PythonThere
 from edgekit.engine.temporary import temporary_folder
@@ -40,8 +41,8 @@ def platforms(python: PythonThere) -> list[str]:
     """
     if python.bits != 64:
         raise DeviceError(
-            f"a Python of {python.bits} bits runs there, and the runtimes have no wheels for it",
-            hint="`edgekit device check` says what is left to do",
+            only_32_bits(f"its Python {python.version}"),
+            hint=ONLY_32_BITS_HINT,
             fault=Fault.WRONG_ARCHITECTURE,
         )
     if not python.glibc:

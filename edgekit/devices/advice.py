@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from edgekit.devices.bench.watched import GROUP, PI
 from edgekit.devices.facts import Checked, DeviceProblem
 
 PROGRAMS = ("sha256sum", "tar", "df", "sync", "mv", "ln")
@@ -15,7 +16,7 @@ GOVERNOR = (
     "on the device: echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/"
     "scaling_governor  (until it restarts)"
 )
-ONLY_32_BITS = (
+ONLY_32_BITS_HINT = (
     "install an OS of 64 bits (Raspberry Pi OS 64-bit runs from the Pi 3 and Zero 2 W on); on this "
     "one only tflite-runtime runs, up to Python 3.11: `sudo apt-get install python3-numpy`, "
     "`pip install tflite-runtime` there, and name that Python with `python` in the inventory"
@@ -24,6 +25,14 @@ LINKS = (
     "on a board: sudo apt-get install coreutils; on a phone: a newer Android; on a FAT or network "
     "drive: name another `home` in the inventory"
 )
+
+
+def only_32_bits(what: str) -> str:
+    """The one sentence for a 32-bit system, wherever it is met."""
+    return (
+        f"unsupported: a 32-bit system ({what}); onnxruntime, ai-edge-litert and openvino have no "
+        "packages for it"
+    )
 
 
 def no_links(home: str) -> str:
@@ -39,6 +48,8 @@ def problems_of(checked: Checked, has_links: bool) -> list[DeviceProblem]:
     return [
         *_system(checked, has_links),
         *_python(checked),
+        *_trials(checked),
+        *_models(checked),
         *_disturbances(checked),
     ]
 
@@ -46,9 +57,8 @@ def problems_of(checked: Checked, has_links: bool) -> list[DeviceProblem]:
 def _system(checked: Checked, has_links: bool) -> Iterator[DeviceProblem]:
     if checked.bits == 32:
         yield DeviceProblem(
-            what="unsupported: a 32-bit OS; onnxruntime, ai-edge-litert and openvino have no "
-            "packages for it",
-            fix=ONLY_32_BITS,
+            what=only_32_bits("its OS"),
+            fix=ONLY_32_BITS_HINT,
         )
     missing = [name for name in PROGRAMS if name not in (checked.programs or PROGRAMS)]
     if missing:
@@ -93,7 +103,7 @@ def _python(checked: Checked) -> Iterator[DeviceProblem]:
             "with `python`, name one that is there",
         )
         return
-    if tuple(map(int, python.version.split(".")[:2])) < MIN_PYTHON:
+    if python.release < MIN_PYTHON:
         yield DeviceProblem(
             what=f"{python.path} is Python {python.version}, older than 3.9",
             fix="install a newer one and name it with `python` in the inventory",
@@ -105,6 +115,25 @@ def _python(checked: Checked) -> Iterator[DeviceProblem]:
         yield DeviceProblem(what=f"no runtime is installed for {python.path}", fix=setup)
 
 
+def _trials(checked: Checked) -> Iterator[DeviceProblem]:
+    for trial in checked.trials or []:
+        if trial.fault:
+            yield DeviceProblem(what=trial.fault, fix=trial.fix or "")
+
+
+def _models(checked: Checked) -> Iterator[DeviceProblem]:
+    for model in checked.models or []:
+        for release in model.releases:
+            if release.damaged:
+                which = "in use" if release.in_use else "not in use"
+                yield DeviceProblem(
+                    what=f"release {release.release[:12]} of {model.name}, which is {which}, is "
+                    f"damaged: {', '.join(release.damaged)}",
+                    fix=f"deploy it again: edgekit deploy ARTIFACT --device {checked.name}",
+                    blocks=release.in_use,
+                )
+
+
 def _disturbances(checked: Checked) -> Iterator[DeviceProblem]:
     """What would disturb a measurement."""
     strange = [name for name in checked.governors or [] if name != "performance"]
@@ -112,6 +141,14 @@ def _disturbances(checked: Checked) -> Iterator[DeviceProblem]:
         yield DeviceProblem(
             what=f"the governor is {', '.join(strange)}: clocks change during a measurement",
             fix=GOVERNOR,
+            blocks=False,
+        )
+    hidden = checked.unread.get("throttling")
+    if hidden and (checked.board or "").startswith(PI):
+        yield DeviceProblem(
+            what=f"its throttle bits cannot be read ({hidden}): nobody would see that a run was "
+            "slowed down",
+            fix=f"on the device: {GROUP}, and log in again",
             blocks=False,
         )
     if checked.throttling and checked.throttling.now:

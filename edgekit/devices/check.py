@@ -1,6 +1,6 @@
 """What a device is, what it has, and what it lacks: `edgekit device check`.
 
-Only looks, changes nothing. What cannot be read is None, and the reason stands in `unread`.
+Only looks, and leaves nothing behind. What cannot be read is None, with its reason in `unread`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edgekit.devices.advice import LINKS, PROGRAMS, no_links, problems_of
+from edgekit.devices.advice import LINKS, MIN_PYTHON, PROGRAMS, no_links, problems_of
 from edgekit.devices.agent_result import NOW_BITS
+from edgekit.devices.deploy.releases import deployed_models
 from edgekit.devices.device import Device
 from edgekit.devices.engines import DISTRIBUTIONS
 from edgekit.devices.facts import Checked, PythonThere, Throttling
 from edgekit.devices.files import free_bytes
+from edgekit.devices.trial import try_runtimes
 from edgekit.engine.records import parse_record
 from edgekit.errors import DeviceError, Fault
 
@@ -137,8 +139,24 @@ def check(device: Device) -> Checked:
         if error.fault is not Fault.OTHER:
             raise
         checked.unread["python"] = error.message
+    _try(device, checked)
+    checked.models = deployed_models(device)
     checked.problems = problems_of(checked, _links(device))
     return checked
+
+
+def _try(device: Device, checked: Checked) -> None:
+    """Run tiny models where there is a Python for the agent."""
+    python = checked.python
+    if python is None or python.release < MIN_PYTHON or "numpy" not in python.packages:
+        checked.unread["trials"] = "no Python with numpy that runs models"
+        return
+    try:
+        checked.trials = try_runtimes(device, python)
+    except DeviceError as error:
+        if error.fault not in (Fault.OTHER, Fault.FULL):
+            raise
+        checked.unread["trials"] = error.message
 
 
 def probe_python(device: Device, python: str) -> PythonThere:

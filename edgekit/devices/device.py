@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from edgekit.devices.advice import ONLY_32_BITS_HINT, only_32_bits
 from edgekit.devices.agent_answer import Job, crash, no_result
 from edgekit.devices.agent_result import AgentResult
-from edgekit.devices.files import DAY_OLD, DeviceFiles
+from edgekit.devices.files import KEPT_FILES, SYNC_SECONDS, DeviceFiles
 from edgekit.devices.shell import DeviceShell
 from edgekit.engine.action import Progress
 from edgekit.engine.confinement import confinement
@@ -77,17 +78,26 @@ class Device(DeviceShell):
     @contextmanager
     def work(self, files: dict[str, Path]) -> Iterator[str]:
         """A folder with files that is gone afterwards."""
-        works = f"{self.home}/work"
-        folder = f"{works}/{uuid.uuid4().hex[:12]}"
-        # What is left of a run whose connection broke.
-        left = f"find {shlex.quote(works)} -mindepth 1 -maxdepth 1 {DAY_OLD} -exec rm -rf {{}} +"
-        self.transport.run(f"{left} 2>/dev/null")
-        self.files.remove_stale()
+        folder = f"{self.home}/work/{uuid.uuid4().hex[:12]}"
+        self.tidy()
         try:
             self.files.lay_out(files, folder)
             yield folder
         finally:
             self.forget(folder)
+
+    def tidy(self, kept: int = KEPT_FILES) -> None:
+        """Remove what broken connections left. Whoever calls it holds the device's lock, so that
+        nobody works with it any more.
+
+        Args:
+            kept: files that no release holds, those used last.
+        """
+        # venv.old is what a setup puts back that was cut between its two renames.
+        old = "{ test ! -e venv || rm -rf venv.old; }"
+        left = "rm -rf work/* venv.new .trial-* .check-*"
+        self.sh(f"cd {shlex.quote(self.home)} && {left} && {old}", timeout=SYNC_SECONDS)
+        self.files.remove_stale(kept)
 
     def run_agent(self, folder: str, job: str, progress: Progress, asked: Job) -> AgentResult:
         """Run the agent that lies in a folder on a job that lies beside it.
@@ -148,6 +158,13 @@ def check_machine(
         DeviceError: what will run the model there is of another architecture than the target.
     """
     found = device.machine() if runner == "python" else device.sh("uname -m").strip()
+    if expected and found != expected and found in ON_32_BITS.values():
+        raise DeviceError(
+            f"{device.name}: {only_32_bits(f'what runs there ({found})')}, and {target} is "
+            f"{expected}",
+            hint=ONLY_32_BITS_HINT,
+            fault=Fault.WRONG_ARCHITECTURE,
+        )
     if expected and found != expected:
         raise DeviceError(
             f"{device.name} is {found}, and {target} is {expected}",

@@ -18,6 +18,11 @@ class PythonThere(BaseModel):
     packages: dict[str, str]
     """numpy and the runtimes that are installed for it, with their versions."""
 
+    @property
+    def release(self) -> tuple[int, ...]:
+        """(3, 11)"""
+        return tuple(map(int, self.version.split(".")[:2]))
+
 
 class Throttling(BaseModel):
     """`vcgencmd get_throttled` of a Raspberry Pi, decoded."""
@@ -26,6 +31,46 @@ class Throttling(BaseModel):
 
     now: list[str]
     since_boot: list[str]
+
+
+class Trial(BaseModel):
+    """What came of a runtime that ran a tiny model in float and in int8 on a device."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    library: str
+    """Distribution and version."""
+    fault: str | None
+    """How it failed; None where it gave the scores it should."""
+    fix: str | None
+
+
+class DeployedRelease(BaseModel):
+    """One release of a model on a device."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    release: str
+    in_use: bool
+    damaged: list[str]
+    """Its files that are not what they were, or not there."""
+
+
+class DeployedModel(BaseModel):
+    """A model that was deployed on a device."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    current: str | None
+    previous: str | None
+    releases: list[DeployedRelease]
+    """The newest first."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether something is in use, and nothing of it is damaged."""
+        return any(one.in_use and not one.damaged for one in self.releases)
 
 
 class Checked(BaseModel):
@@ -52,6 +97,9 @@ class Checked(BaseModel):
     programs: list[str] | None = None
     """Of what edgekit calls there, what it has."""
     python: PythonThere | None = None
+    trials: list[Trial] | None = None
+    """Of each runtime that its Python has."""
+    models: list[DeployedModel] | None = None
     unread: dict[str, str] = Field(default={})
     problems: list[DeviceProblem] = Field(default=[])
 

@@ -19,10 +19,19 @@ from edgekit.errors import DeviceError, Fault
 
 SPARE_BYTES = 20_000_000
 """What stays free on a device: logs and a swap file want some."""
-DAY_OLD = "-mtime +0"
-"""For find: what a broken connection left a day ago or earlier, and nobody works with any more."""
-STALE_DAYS = 7
-"""After which a file that no release holds is removed."""
+KEPT_FILES = 64
+"""That no release holds, those used last: a few bundles'. Counted, since a clock may be wrong."""
+ORDER = ".order"
+"""In `files`: the names as they were used, the newest last."""
+SYNC_SECONDS = 600.0
+"""For `sync`, behind which stands what all programs there have written."""
+SLOW_CARD = 500_000
+"""Bytes a second that any card writes and reads."""
+
+
+def patience(size: int) -> float:
+    """Seconds after which a command that writes or reads so many bytes hangs."""
+    return SYNC_SECONDS + size / SLOW_CARD
 
 
 class DeviceFiles:
@@ -44,7 +53,10 @@ class DeviceFiles:
         digests = {file: sha256_of(file) for file in files}
         there = f"cd {shlex.quote(self.folder)} 2>/dev/null"
         names = " ".join(sorted({*digests.values()}))
-        sums = self.shell.sh(f"{there} && sha256sum {names} </dev/null || true", timeout=300)
+        size = sum(file.stat().st_size for file in files)
+        sums = self.shell.sh(
+            f"{there} && sha256sum {names} </dev/null || true", timeout=patience(size)
+        )
         lines = [line.split() for line in sums.splitlines()]
         whole = {line[0] for line in lines if len(line) == 2 and line[0] == line[1]}
         return [file for file in files if digests[file] not in whole]
@@ -58,6 +70,7 @@ class DeviceFiles:
         if self.missing([file]):
             self.need(file.stat().st_size, file.name)
             self._send(file)
+        self._note([file])
         return self.path(file)
 
     def lay_out(self, files: dict[str, Path], folder: str) -> None:
@@ -79,7 +92,18 @@ class DeviceFiles:
             link = "false" if self.shell.transport.confines else f"ln {both} 2>/dev/null"
             # Android's /data/local/tmp takes no hard links.
             commands.append(f"{{ {link} || cp {both}; }}")
-        self.shell.sh(" && ".join(commands), timeout=300)
+        size = sum(path.stat().st_size for path in files.values())
+        self.shell.sh(" && ".join(commands), timeout=patience(size))
+        self._note(list(files.values()))
+
+    def _note(self, files: list[Path]) -> None:
+        """Make some files those that were used last."""
+        names = sorted({sha256_of(file) for file in files})
+        others = f"grep -vx {' '.join(f'-e {name}' for name in names)} {ORDER} 2>/dev/null || true"
+        new = f"{{ {{ {others}; }} | tail -n 1000; printf '%s\\n' {' '.join(names)}; }}"
+        self.shell.sh(
+            f"cd {shlex.quote(self.folder)} && {new} > {ORDER}.new && mv {ORDER}.new {ORDER}"
+        )
 
     def need(self, size: int, what: str) -> None:
         """Refuse what cannot fit.
@@ -102,39 +126,52 @@ class DeviceFiles:
                 fault=Fault.FULL,
             )
 
+    def used_bytes(self) -> int:
+        """Of all that lies in the device's folder; files that releases share count once."""
+        told = self.shell.sh(f"du -sk {shlex.quote(self.shell.home)}", timeout=SYNC_SECONDS)
+        return 1024 * int(told.split()[0])
+
     def drop(self, file: Path) -> None:
         """Remove a file that was sent and is of no more use there."""
         self.shell.forget(self.path(file))
 
-    def remove_stale(self) -> None:
-        """Remove files of a week ago and older that no release holds.
+    def remove_stale(self, kept: int = KEPT_FILES) -> int:
+        """Remove files that no release holds, but for those used last. Whoever calls it holds the
+        device's lock.
+
+        Returns:
+            how many were removed.
 
         Raises:
             DeviceError: the way broke.
         """
         home, sh = shlex.quote(self.shell.home), self.shell.sh
-        find = f"find files -maxdepth 1 -type f -mtime +{STALE_DAYS}"
-        old = sh(f"cd {home} 2>/dev/null && {find} 2>/dev/null || true").split()
-        if not old:
-            return
+        names = sh(f"cd {home}/files 2>/dev/null && ls 2>/dev/null || true").split()
+        if not names:
+            return 0
         # Not by the number of links: a phone has none, there releases hold copies.
         sums = sh(f"cd {home} && cat models/*/releases/*/SHA256SUMS 2>/dev/null || true")
         held = {line.split()[0] for line in sums.splitlines() if line.strip()}
-        stale = [path for path in old if path.rpartition("/")[2] not in held]
+        order = sh(f"cat {home}/files/{ORDER} 2>/dev/null || true").split()
+        loose = [name for name in order if name not in held]
+        used_last = set(loose[-kept:]) if kept else set()
+        stale = [name for name in names if name not in held | used_last]
         if stale:
-            sh(f"cd {home} && rm -f {' '.join(map(shlex.quote, stale))}")
+            sh(f"cd {home}/files && rm -f {' '.join(map(shlex.quote, stale))}")
+        return len(stale)
 
     def _send(self, file: Path) -> None:
         destination, sh = self.path(file), self.shell.sh
         digest = destination.rpartition("/")[2]
         part = f"{destination}.{uuid.uuid4().hex[:8]}.part"
         folder = shlex.quote(self.folder)
-        tidy = f"find {folder} -maxdepth 1 -name '*.part' {DAY_OLD} -exec rm -f {{}} +"
-        sh(f"mkdir -p {folder} && {tidy}")
+        # Whoever left a part held the lock that we hold now.
+        sh(f"mkdir -p {folder} && rm -f {folder}/*.part")
         try:
             self.shell.transport.push(file, part)
             # Read back from the storage, not from memory: `sync` first.
-            found = sh(f"sync; sha256sum < {shlex.quote(part)}", timeout=300)[:64]
+            limit = patience(2 * file.stat().st_size)
+            found = sh(f"sync; sha256sum < {shlex.quote(part)}", timeout=limit)[:64]
             if found != digest:
                 raise DeviceError(
                     f"{self.shell.name}: {file.name} arrived with sha256 {found[:16]}, not "

@@ -17,6 +17,7 @@ from edgekit.devices.check import probe_python
 from edgekit.devices.device import Device
 from edgekit.devices.engines import DEFAULT_RUNTIMES, ENGINES, MODULES
 from edgekit.devices.facts import PythonThere
+from edgekit.devices.files import SYNC_SECONDS, patience
 from edgekit.devices.lock import held
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError
@@ -78,7 +79,11 @@ def _set_up(device: Device, runtimes: tuple[str, ...], on_message: Listener) -> 
             return done.model_copy(update={"was_there": True})
         size = UNPACKED_RATIO * sum(wheel.path.stat().st_size for wheel in wheels)
         device.files.need(size, "a venv with runtimes")
-        _install(device, wheels, record, on_message)
+        try:
+            _install(device, wheels, record, on_message, patience(size))
+        except BaseException:
+            device.forget(f"{device.home}/venv.new")
+            raise
     return done
 
 
@@ -113,8 +118,16 @@ def _base_python(device: Device) -> PythonThere:
 
 
 def _install(
-    device: Device, wheels: list[Wheel], record: dict[str, str], on_message: Listener
+    device: Device,
+    wheels: list[Wheel],
+    record: dict[str, str],
+    on_message: Listener,
+    limit: float,
 ) -> None:
+    """
+    Args:
+        limit: seconds for what writes all of it.
+    """
     installer, *packages = wheels
     names = ", ".join(f"{wheel.package} {wheel.version}" for wheel in packages)
     on_message(f"sending {sum(w.path.stat().st_size for w in wheels) / 1e6:.0f} MB: {names}")
@@ -129,7 +142,7 @@ def _install(
             f"cd {shlex.quote(folder)} && printf '%s\\n' {requirements} > requirements.txt && "
             f"{new} {installer.path.name}/pip --isolated --no-cache-dir install --quiet "
             "--disable-pip-version-check --no-index --no-deps --require-hashes -r requirements.txt",
-            timeout=1800,
+            timeout=limit,
         )
     _check_imports(device, packages)
     text = shlex.quote(json.dumps(record, sort_keys=True))
@@ -138,7 +151,8 @@ def _install(
     device.sh(
         f"cd {shlex.quote(device.home)} && printf %s {text} > venv.new/{RECORD} && sync && "
         "rm -rf venv.old && { test ! -e venv || mv venv venv.old; } && mv venv.new venv && "
-        f"rm -rf venv.old {sent}"
+        f"rm -rf venv.old {sent}",
+        timeout=limit,
     )
 
 
@@ -150,7 +164,6 @@ def _check_imports(device: Device, packages: list[Wheel]) -> None:
     tried = _imports(device, "venv.new", packages)
     if tried.code == 0:
         return
-    device.sh(f"cd {shlex.quote(device.home)} && rm -rf venv.new")
     raise DeviceError(
         f"{device.name}: what was installed cannot be imported: "
         f"{(tried.err.strip().splitlines() or [f'exit code {tried.code}'])[-1]}",
@@ -164,7 +177,7 @@ def _new_venv(device: Device) -> None:
     # pip runs from its own wheel: Debian's python3 without python3-venv cannot bring it.
     home = shlex.quote(device.home)
     command = f"cd {home} && rm -rf venv.new && python3 -m venv --without-pip venv.new"
-    done = device.transport.run(command, timeout=300)
+    done = device.transport.run(command, timeout=SYNC_SECONDS)
     if done.code:
         error = device.error(command, done.code, done.err)
         error.hint = error.hint or "on the device: sudo apt-get install python3-venv"

@@ -84,11 +84,11 @@ LOST = _sign(
 )
 
 
-def explain(address: str, host: str, output: str, *, was_open: bool = False) -> DeviceError:
+def explain(address: str, login: list[str], output: str, *, was_open: bool = False) -> DeviceError:
     """The error for what ssh said.
 
     Args:
-        host: as it is given to ssh.
+        login: the options and the host that ssh is given, so that a hint reaches the same device.
         was_open: the connection stood before, so whatever ssh says means that it broke.
     """
     signs = () if was_open else (*SIGNS, LOST)
@@ -97,14 +97,17 @@ def explain(address: str, host: str, output: str, *, was_open: bool = False) -> 
     if sign is None:
         return DeviceError(
             f"{address}: ssh failed: {last}",
-            hint=f"what does `ssh {shlex.quote(host)} true` say?",
+            hint=f"what does `ssh {shlex.join(login)} true` say?",
             fault=Fault.UNREACHABLE,
         )
     # ssh says itself which file and which entry are to be removed.
     forget = re.search(r"^\s*(ssh-keygen .*-R .*?)\s*$", output, re.MULTILINE)
-    name = host.rpartition("@")[2]
+    name = login[-1].rpartition("@")[2]
+    if "-p" in login:
+        name = f"[{name}]:{login[login.index('-p') + 1]}"
     hint = sign.hint.format(
-        host=host, forget=forget[1] if forget else f"ssh-keygen -R {shlex.quote(name)}"
+        host=shlex.join(login),
+        forget=forget[1] if forget else f"ssh-keygen -R {shlex.quote(name)}",
     )
     return DeviceError(
         f"{address}: {sign.message}" + (f" ({last})" if last else ""), hint=hint, fault=sign.fault

@@ -158,13 +158,18 @@ class Ssh(Transport):
         if master == "no":
             options["ProxyCommand"] = "false"
         arguments = ["ssh", *(f"-o{key}={value}" for key, value in options.items())]
-        if self.config:
-            arguments += ["-F", str(Path(self.config).expanduser())]
-        if self.port:
-            arguments += ["-p", str(self.port)]
         if self.identity:
-            arguments += ["-i", str(Path(self.identity).expanduser()), "-oIdentitiesOnly=yes"]
-        return [*arguments, "--", self.host]
+            arguments.append("-oIdentitiesOnly=yes")
+        return [*arguments, *self.login[:-1], "--", self.host]
+
+    @property
+    def login(self) -> list[str]:
+        """What ssh is given to reach the device, as a person would write it."""
+        paths = (("-F", self.config), ("-i", self.identity))
+        words = [
+            w for option, path in paths if path for w in (option, str(Path(path).expanduser()))
+        ]
+        return [*words, *(["-p", str(self.port)] if self.port else []), self.host]
 
     def _await_greeting(self, master: subprocess.Popen[bytes]) -> None:
         assert master.stdout
@@ -175,11 +180,11 @@ class Ssh(Transport):
             ready, _, _ = select.select([master.stdout], [], [], left)
             if not ready:
                 master.kill()
-                raise explain(self.address, self.host, "Operation timed out while logging in")
+                raise explain(self.address, self.login, "Operation timed out while logging in")
             chunk = os.read(master.stdout.fileno(), 65536)
             if not chunk:
                 master.wait()
-                raise explain(self.address, self.host, self._master_log())
+                raise explain(self.address, self.login, self._master_log())
             read += chunk
         noise = read.partition(GREETING)[0].decode(errors="replace").strip()
         if noise:
@@ -219,7 +224,7 @@ class Ssh(Transport):
         if found:
             return Completed(255, done.out, own)
         self._left = mark
-        raise explain(self.address, self.host, f"{self._master_log()}\n{done.err}", was_open=True)
+        raise explain(self.address, self.login, f"{self._master_log()}\n{done.err}", was_open=True)
 
     def _stop(self, mark: str) -> None:
         """End a command, and what it started, that nobody waits for any more: ssh leaves it running

@@ -14,6 +14,7 @@ from edgekit.devices.agent_result import NOW_BITS
 from edgekit.devices.check import check, decode_throttled
 from edgekit.devices.device import Device
 from edgekit.devices.facts import Checked
+from edgekit.devices.trial import FOLDER
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports.base import Completed
 from edgekit.transports.fake import Fake
@@ -29,6 +30,14 @@ PYTHON = {
     "glibc": "2.36",
     "packages": {"numpy": "2.4.6", "ai-edge-litert": "2.3.0"},
 }
+TRIED = "".join(
+    f"{json.dumps([name, scores])}\n"
+    for name, scores in {
+        "imported": None,
+        **json.loads((FOLDER / "scores.json").read_text()),
+    }.items()
+)
+"""What tiny models say that run."""
 PI5: dict[str, str | Completed] = {
     "uname -m": "aarch64\n",
     "uname -sr": "Linux 6.6.31+rpt-rpi-2712\n",
@@ -42,6 +51,7 @@ PI5: dict[str, str | Completed] = {
     "scaling_governor": "performance\n" * 4,
     "get_throttled": "throttled=0x0\n",
     "import json": json.dumps(PYTHON),
+    "import agent": TRIED,
 }
 
 
@@ -109,7 +119,7 @@ def test_a_temperature_of_sys(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answers", "blocks", "what", "fix"),
     [
-        ({"LONG_BIT": "32\n"}, True, "unsupported: a 32-bit OS", "tflite-runtime"),
+        ({"LONG_BIT": "32\n"}, True, "unsupported: a 32-bit system (its OS)", "tflite-runtime"),
         ({"import json": python(packages={"numpy": "2"})}, True, "no runtime", "device setup pi5"),
         ({"import json": python(packages={"openvino": "1"})}, True, "numpy", "device setup pi5"),
         (
@@ -162,6 +172,14 @@ def test_a_phone_needs_no_python(tmp_path: Path) -> None:
     assert "--benchmark-binary" in found.problems[0].fix
 
 
+def test_throttle_bits_that_a_user_may_not_read_are_advice(tmp_path: Path) -> None:
+    hidden = Completed(255, "", "VCHI initialization failed")
+    (problem,) = seen(tmp_path, {"get_throttled": hidden}).problems
+    assert "VCHI initialization failed" in problem.what
+    assert "sudo usermod -aG video $USER" in problem.fix
+    assert not problem.blocks
+
+
 def test_a_broken_connection_is_no_missing_value(tmp_path: Path) -> None:
     sound = Fake(root=str(tmp_path), answers=PI5)
     with Device("pi5", sound) as device:
@@ -186,6 +204,7 @@ def test_an_arm_python_behind_a_real_server(tmp_path: Path) -> None:
     assert found.python
     assert found.python.machine == "aarch64"
     assert found.python.packages.keys() >= {"numpy", "ai-edge-litert", "onnxruntime"}
+    assert [trial.fault for trial in found.trials or ()] == [None, None]
     assert found.is_fit
 
 

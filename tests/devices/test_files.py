@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgekit.devices.device import Device
-from edgekit.devices.files import free_bytes
+from edgekit.devices.files import free_bytes, patience
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault
+from edgekit.transports.base import Completed
 from edgekit.transports.fake import Fake
 
 
@@ -27,12 +29,7 @@ def way(tmp_path: Path) -> Fake:
 
 
 def files(way: Fake) -> list[str]:
-    return sorted(path.name for path in Path(way.root).glob("edgekit/files/*"))
-
-
-def a_day_later(way: Fake) -> None:
-    for path in Path(way.root).glob("edgekit/files/*.part"):
-        os.utime(path, (1, 1))
+    return sorted(path.name for path in Path(way.root).glob("edgekit/files/[!.]*"))
 
 
 def ensure(way: Fake, file: Path) -> str:
@@ -72,28 +69,28 @@ def test_a_connection_cut_in_the_middle(way: Fake, file: Path, count: int) -> No
     assert sha256_of(file) not in files(way)
     ensure(way, file)
     assert sha256_of(file) in files(way)
-    a_day_later(way)
     other = file.with_name("other")
     other.write_text("another file")
     ensure(way, other)
     assert files(way) == sorted(map(sha256_of, (file, other))), "the broken part is cleared away"
 
 
-def test_what_no_release_holds_is_removed_after_a_week(way: Fake, file: Path) -> None:
-    ensure(way, file)
+def test_what_no_release_holds_is_kept_by_its_use_and_not_by_a_clock(way: Fake, file: Path) -> None:
+    """A board without a clock begins in 1970."""
     release = Path(way.root, "edgekit/models/net/releases/1")
-    held = file.with_name("held")
-    held.write_text("of a release")
-    ensure(way, held)
     release.mkdir(parents=True)
-    (release / "SHA256SUMS").write_text(f"{sha256_of(held)}  model.tflite\n")
-    new = file.with_name("new")
-    new.write_text("another file")
-    for path in Path(way.root).glob("edgekit/files/*"):
+    made = [file.with_name(name) for name in ("held", "first", "second")]
+    for path in made:
+        path.write_text(path.name)
+        ensure(way, path)
+    (release / "SHA256SUMS").write_text(f"{sha256_of(made[0])}  model.tflite\n")
+    ensure(way, made[1])
+    for path in Path(way.root).glob("edgekit/files/[!.]*"):
         os.utime(path, (1, 1))
-    with Device("pi5", way) as device, device.work({"new": new}):
-        pass
-    assert files(way) == sorted(map(sha256_of, (held, new)))
+    with Device("pi5", way) as device:
+        assert device.files.remove_stale() == 0
+        assert device.files.remove_stale(kept=1) == 1
+    assert files(way) == sorted(map(sha256_of, made[:2])), "the one that was used last stays"
 
 
 def test_a_connection_cut_before_any_command(way: Fake, file: Path) -> None:
@@ -108,19 +105,26 @@ def test_a_connection_cut_before_any_command(way: Fake, file: Path) -> None:
         assert [name for name in files(cut) if not name.endswith(".part")] == [sha256_of(file)]
 
 
-def test_another_one_s_push_is_left_alone(way: Fake, file: Path) -> None:
-    there = Path(way.root, f"edgekit/files/{sha256_of(file)}.12345678.part")
-    there.parent.mkdir(parents=True)
-    there.write_text("on its way")
-    ensure(way, file)
-    assert there.exists()
-
-
 def test_the_name_of_a_drive_may_have_spaces() -> None:
     head = "Filesystem 1024-blocks Used Available Capacity Mounted on\n"
     assert free_bytes(head + "//nas/my share 1000 990 10 99% /mnt/my share\n") == 10240
     assert free_bytes(head + "tmpfs 1000 990 10 - /run\n") == 10240
     assert free_bytes("df: not found") is None
+
+
+def test_a_slow_card_has_time(way: Fake, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """300 MB at half a megabyte a second, behind what others have written."""
+    assert patience(300_000_000) == 1200
+    limits = []
+    run = Fake.run
+
+    def watched(self: Fake, command: str, **words: Any) -> Completed:
+        limits.append((command, words.get("timeout") or 0.0))
+        return run(self, command, **words)
+
+    monkeypatch.setattr(Fake, "run", watched)
+    ensure(way, file)
+    assert min(limit for command, limit in limits if "sync" in command) > 600
 
 
 def test_what_arrives_wrong_is_refused_and_removed(way: Fake, file: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_wrong_key_is_permission_denied(sshd: Sshd) -> None:
     (sshd.folder / "authorized_keys").write_text((sshd.folder / "stranger.pub").read_text())
     error = refused(sshd.way())
     assert error.fault is Fault.PERMISSION_DENIED
-    assert f"ssh-copy-id {HOST}" in str(error.hint)
+    assert f"ssh-copy-id -F {sshd.config} {HOST}" in str(error.hint)
 
 
 def test_a_key_of_the_entry_s_own(sshd: Sshd) -> None:
@@ -216,7 +216,7 @@ def test_a_host_is_never_an_option(host: str) -> None:
     ],
 )  # fmt: skip
 def test_the_words_of_ssh(words: str, fault: Fault) -> None:
-    error = explain("pi", "pi", words)
+    error = explain("pi", ["pi"], words)
     assert error.fault is fault
     assert words.splitlines()[-1] in error.message
     assert error.hint
@@ -227,9 +227,18 @@ def test_words_of_the_forgotten_key_are_the_user_s_command() -> None:
         "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\n  remove with:\n"
         '  ssh-keygen -f "/h/known_hosts" -R "pi"\nHost key verification failed.'
     )
-    assert 'ssh-keygen -f "/h/known_hosts" -R "pi"' in str(explain("pi", "pi", words).hint)
-    bare = explain("pi", "me@pi", "Host key for pi has changed and you have requested strict")
+    assert 'ssh-keygen -f "/h/known_hosts" -R "pi"' in str(explain("pi", ["pi"], words).hint)
+    bare = explain("pi", ["me@pi"], "Host key for pi has changed and you have requested strict")
     assert "ssh-keygen -R pi" in str(bare.hint)
+
+
+def test_a_hint_reaches_the_same_device(tmp_path: Path) -> None:
+    """With its port and its configuration, and not the one that ssh would take by itself."""
+    way = Ssh(host="me@pi", port=2222, config="/h/my config", identity="/h/key")
+    refused = explain(way.address, way.login, "Permission denied (publickey).")
+    assert "ssh-copy-id -F '/h/my config' -i /h/key -p 2222 me@pi;" in str(refused.hint)
+    changed = explain(way.address, way.login, "Host key for pi has changed")
+    assert "ssh-keygen -R '[pi]:2222'" in str(changed.hint)
 
 
 def test_jump_hosts_of_ssh_config_work(sshd: Sshd) -> None:

@@ -18,6 +18,7 @@ from edgekit.devices.bench.watched import watched_reasons
 from edgekit.devices.bundle.bundle import IMAGES, JOB
 from edgekit.devices.device import Device, check_machine, messages_to
 from edgekit.devices.engines import DISTRIBUTIONS
+from edgekit.devices.files import patience
 from edgekit.devices.lock import held
 from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Json
@@ -138,7 +139,8 @@ class TimingDevice:
                 progress(0, len(candidates), f"{self.name}: sending models")
                 try:
                     with device.work(files) as where:
-                        device.sh(f"cd {shlex.quote(where)} && tar xf {MODELS}", timeout=300)
+                        unpack = f"cd {shlex.quote(where)} && tar xf {MODELS}"
+                        device.sh(unpack, timeout=patience(size))
                         result = device.run_agent(where, JOB, progress, asked)
                 finally:
                     device.files.drop(files[MODELS])

@@ -54,6 +54,9 @@ EVERY_BUNDLE = {
     INFO, JOB, SMOKE, "agent.py", "run.sh", IMAGES, SCORES, GOLDEN_INPUT, GOLDEN_SCORES,
 }  # fmt: skip
 
+EVERY_RELEASE = EVERY_BUNDLE - {IMAGES, SCORES}
+"""What a deployed one needs: the slice is for measuring."""
+
 
 class Bundle:
     """A bundle that lies in a folder.

@@ -120,11 +120,11 @@ class Deployment:
         releases, files = ReleaseStore(device, self.bundle.info.name), self.bundle.files
         sums = sums_of(files)
         with releases.part(self.release) as part:
-            device.files.lay_out(files, part)
-            releases.check(part, sums)
+            self._lay_out(releases, part, sums)
             golden = (self.golden_runner or by_agent)(device, part)
             difference = prove(device, golden, self.bundle.info.subject.precision)
-            releases.move_in(part, self.release, sums)
+            size = sum(path.stat().st_size for path in files.values())
+            releases.move_in(part, self.release, sums, size)
         note = switched(releases, self.release, self.on_message)
         return replace(
             planned,
@@ -132,6 +132,19 @@ class Deployment:
             golden_max_abs_diff=difference,
             note=note or releases.tidied(self.keep),
         )
+
+    def _lay_out(self, releases: ReleaseStore, part: str, sums: dict[str, str]) -> None:
+        """The release's files, checked there. What went bad since it was sent is sent once more."""
+        device = releases.device
+        for last in (False, True):
+            device.files.lay_out(self.bundle.files, part)
+            try:
+                releases.check(part, sums)
+                break
+            except DeviceError as error:
+                if last or error.fault is not Fault.HASH_MISMATCH:
+                    raise
+                self.on_message(f"{error.message}: sending it again")
 
 
 def switched(releases: ReleaseStore, release: str, on_message: Listener) -> str | None:

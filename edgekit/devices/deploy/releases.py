@@ -3,7 +3,9 @@
     <home>/models/<name>/releases/<sha256>/     one bundle each, whole
     <home>/models/<name>/current                the one in use: a link, switched atomically
     <home>/models/<name>/previous               the one before it
+    <home>/models/<name>/order                  a line for each as it came, the newest last
 
+The order is kept by lines and not by times: a board without a clock begins in 1970, and leaps.
 A release is never removed while `current` names it: what is damaged in it is replaced file by file.
 Whoever changes anything here holds the device's lock.
 """
@@ -17,10 +19,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgekit.devices.bundle.bundle import INFO, SUMS, read_sums
+from edgekit.devices.bundle.bundle import EVERY_RELEASE, INFO, SUMS, read_sums
 from edgekit.devices.bundle.info import NAME, Info
 from edgekit.devices.device import Device
-from edgekit.devices.files import DAY_OLD
+from edgekit.devices.facts import DeployedModel, DeployedRelease
+from edgekit.devices.files import SYNC_SECONDS, patience
 from edgekit.engine.artifact import sha256_of
 from edgekit.engine.records import BadRecord, parse_record
 from edgekit.errors import DeviceError, Fault, InputError
@@ -67,7 +70,7 @@ class ReleaseStore:
         """
         text = self.device.sh(f"cat {self.path('releases', release, SUMS)}")
         found = read_sums(text)
-        if INFO not in found or len(found) != len(text.splitlines()):
+        if EVERY_RELEASE - found.keys() or len(found) != len(text.splitlines()):
             raise DeviceError(
                 f"{self.device.name}: {SUMS} of release {release[:12]} is damaged there",
                 hint="deploy that bundle again",
@@ -119,7 +122,7 @@ class ReleaseStore:
     def _found(self, folder: str) -> dict[str, str]:
         """The sums of all files in a folder. They are compared at home: `-c` is not everywhere."""
         command = f"cd {shlex.quote(folder)} && sha256sum * 2>/dev/null"
-        return read_sums(self.device.transport.run(command, timeout=300).out)
+        return read_sums(self.device.transport.run(command, timeout=SYNC_SECONDS).out)
 
     @contextmanager
     def part(self, release: str) -> Iterator[str]:
@@ -131,18 +134,54 @@ class ReleaseStore:
             self.device.forget(folder)
             raise
 
-    def move_in(self, part: str, release: str, sums: dict[str, str]) -> None:
+    def move_in(self, part: str, release: str, sums: dict[str, str], size: int) -> None:
         """Give a checked release its name; over one that was damaged, which may be in use, file by
-        file, each at one stroke."""
+        file, each at one stroke.
+
+        Args:
+            size: bytes of it.
+        """
         whole, source = self.path("releases", release), shlex.quote(part)
         # Only what is damaged: mv refuses two names of one file.
         each = " ".join(shlex.quote(name) for name in self.damaged(release, sums))
         one = f'mv -f {source}/"$name" {whole}/"$name"'
         self.device.sh(
             f"sync; if test -d {whole}; then for name in {each}; do {one} || exit 1; done; "
-            f"rm -rf {source}; else mv -T {source} {whole}; fi && sync",
-            timeout=300,
+            f"rm -rf {source}; else mv -T {source} {whole}; fi && {self._note(release)} && sync",
+            timeout=patience(size),
         )
+
+    def _note(self, release: str) -> str:
+        """The command that makes a release the newest in `order`."""
+        order, new = self.path("order"), self.path("order.new")
+        others = f"{{ grep -vx {release} {order} 2>/dev/null || true; }}"
+        return f"{{ {others}; echo {release}; }} > {new} && mv {new} {order}"
+
+    def listed(self) -> list[str]:
+        """Its releases, the newest first; those that an edgekit without `order` left come last."""
+        there = self.device.sh(f"ls {self.path('releases')} 2>/dev/null || true").split()
+        order = self.device.sh(f"cat {self.path('order')} 2>/dev/null || true").split()
+        place = {release: number for number, release in enumerate(order)}
+        return sorted(there, key=lambda release: place.get(release, -1), reverse=True)
+
+    def seen(self) -> DeployedModel:
+        """What there is of it, each file held against its sum."""
+        current = self.current()
+        releases = [
+            DeployedRelease(release=r, in_use=r == current, damaged=self._own_damage(r))
+            for r in self.listed()
+        ]
+        return DeployedModel(
+            name=self.name, current=current, previous=self.previous(), releases=releases
+        )
+
+    def _own_damage(self, release: str) -> list[str]:
+        try:
+            return self.damaged(release, self.own_sums(release))
+        except DeviceError as error:
+            if error.fault not in (Fault.HASH_MISMATCH, Fault.OTHER):
+                raise
+            return [SUMS]
 
     def switch(self, release: str) -> None:
         """Put a release in use, at one stroke; the one before it stays known."""
@@ -151,9 +190,9 @@ class ReleaseStore:
             self._link("current", release)
             return
         # Made first, named last: whatever is cut off, one of the two tells the release before.
-        self.device.sh(f"ln -sfn {_target(before)} {self.path('previous.new')} && sync")
+        self._synced(f"ln -sfn {_target(before)} {self.path('previous.new')}")
         self._link("current", release)
-        self.device.sh(f"mv -T {self.path('previous.new')} {self.path('previous')} && sync")
+        self._synced(f"mv -T {self.path('previous.new')} {self.path('previous')}")
 
     def previous(self) -> str | None:
         """The release that was in use before the one that is."""
@@ -162,7 +201,10 @@ class ReleaseStore:
 
     def _link(self, name: str, release: str) -> None:
         new = self.path(f"{name}.new")
-        self.device.sh(f"ln -sfn {_target(release)} {new} && mv -T {new} {self.path(name)} && sync")
+        self._synced(f"ln -sfn {_target(release)} {new} && mv -T {new} {self.path(name)}")
+
+    def _synced(self, command: str) -> None:
+        self.device.sh(f"{command} && sync", timeout=SYNC_SECONDS)
 
     def tidied(self, keep: int) -> str | None:
         """Remove the oldest releases but `keep`, and what no release holds any more.
@@ -172,7 +214,7 @@ class ReleaseStore:
         """
         try:
             self._forget_releases(keep)
-            self.device.files.remove_stale()
+            self.device.tidy()
         except DeviceError as error:
             return f"it is in use; older releases were not removed: {error.message}"
         return None
@@ -181,12 +223,23 @@ class ReleaseStore:
         """Never the one in use, nor the one before it."""
         kept = {self.current(), self.current("previous"), self.previous()}
         releases = self.path("releases")
-        listed = self.device.sh(f"ls -t {releases}").split()
-        for release in listed[keep:]:
+        for release in self.listed()[keep:]:
             if release not in kept:
                 self.device.sh(f"rm -rf {self.path('releases', release)}")
-        self.device.sh(f"find {releases} -maxdepth 1 -name '.*.part' {DAY_OLD} -exec rm -rf {{}} +")
+        # Whoever made one of them held the lock that we hold now.
+        self.device.sh(f"find {releases} -maxdepth 1 -name '.*.part' -exec rm -rf {{}} +")
 
 
 def _target(release: str) -> str:
     return shlex.quote(f"releases/{release}")
+
+
+def deployed_models(device: Device) -> list[DeployedModel]:
+    """All models that were deployed on a device.
+
+    Raises:
+        DeviceError: the way broke.
+    """
+    folder = shlex.quote(f"{device.home}/models")
+    names = device.sh(f"ls {folder} 2>/dev/null || true").split()
+    return [ReleaseStore(device, name).seen() for name in names if re.fullmatch(NAME, name)]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgekit.build_folder.report import Report
-from edgekit.devices.bench import validity
+from edgekit.devices.bench import validity, watched
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.devices.bundle import protocol
 from edgekit.engine.observer import Silent
@@ -75,7 +75,8 @@ def quick() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         for limit in ("MAX_DRIFT", "DISTURBED", "MAX_SPREAD", "MAX_MEAN"):
             patch.setattr(validity, limit, math.inf)
-        patch.setattr(validity, "watched_reasons", lambda result: ())
+        patch.setattr(watched, "STEADY_CLOCK", 0.0)
+        patch.setattr(watched, "_unwatched", lambda result: ())
         patch.setattr(
             protocol.Protocol,
             "at",

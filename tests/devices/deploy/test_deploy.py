@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -16,6 +15,7 @@ from pydantic import PrivateAttr
 
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.deploy.deploy import WAKE_SECONDS, Deployment, on_each, roll_back
+from edgekit.devices.deploy.releases import deployed_models
 from edgekit.devices.deploy.result import DeployResult, DeployState
 from edgekit.devices.device import Device
 from edgekit.devices.files import DeviceFiles
@@ -134,16 +134,40 @@ def test_a_stored_file_that_goes_bad_meanwhile_is_sent_again(
     stored.write_bytes(content[:-1] + b"#")
     seen_whole = DeviceFiles.missing
 
-    def missing(self: DeviceFiles, files: list[Path]) -> list[Path]:
-        return [path for path in seen_whole(self, files) if path.name != "agent.py"]
+    looks = iter((False, False))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(DeviceFiles, "missing", missing)
-        with pytest.raises(DeviceError, match=r"agent\.py is damaged") as raised:
-            deploy(new, way)
-    assert raised.value.fault is Fault.HASH_MISMATCH
-    assert in_use(way) == old.release()
-    assert deploy(new, way) is DeployState.DEPLOYED
+    def missing(self: DeviceFiles, files: list[Path]) -> list[Path]:
+        sees = next(looks, True)
+        return [path for path in seen_whole(self, files) if sees or path.name != "agent.py"]
+
+    monkeypatch.setattr(DeviceFiles, "missing", missing)
+    heard: list[str] = []
+    assert deploy(new, way, on_message=heard.append) is DeployState.DEPLOYED
+    assert any("agent.py is damaged there: sending it again" in line for line in heard)
+
+
+@pytest.mark.parametrize("damage", ["changed", "cut off", "gone"])
+@pytest.mark.parametrize("name", ["means.onnx", "SHA256SUMS", "agent.py"])
+def test_a_damaged_release_is_repaired_by_the_first_redeploy(
+    old: Bundle, tmp_path: Path, damage: str, name: str
+) -> None:
+    way = board(tmp_path / "pi")
+    deploy(old, way)
+    found = next(Path(way.root, "edgekit/models/means/current").glob(f"*{name}"))
+    content = found.read_bytes()
+    if damage == "gone":
+        found.unlink()
+    else:  # in place: the file under its hash is the same one
+        found.write_bytes(b"#" + content[1:] if damage == "changed" else content[:-9])
+    with Device("pi5", way) as device:
+        (seen,) = deployed_models(device)
+    assert seen.current == old.release()
+    assert not seen.is_whole
+    assert name in seen.releases[0].damaged[0]
+    assert deploy(old, way) is DeployState.DEPLOYED
+    with Device("pi5", way) as device:
+        (seen,) = deployed_models(device)
+    assert seen.is_whole
 
 
 def test_scores_that_are_not_the_golden_ones(old: Bundle, tmp_path: Path) -> None:
@@ -363,8 +387,6 @@ def test_what_releases_hold_is_kept_and_the_rest_goes(old: Bundle, tmp_path: Pat
     kept = files / sha256_of(old.files["agent.py"])
     stray = files / ("0" * 64)
     stray.write_text("of a release that is gone")
-    for path in (kept, stray):
-        os.utime(path, (1, 1))
     deploy(tiny_bundle(tmp_path / "next", seed=5), way)
     assert kept.exists()
     assert not stray.exists()

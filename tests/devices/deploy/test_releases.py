@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from contextlib import suppress
@@ -12,6 +13,7 @@ import pytest
 from edgekit.devices import lock
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.deploy.deploy import Deployment, roll_back
+from edgekit.devices.deploy.releases import ReleaseStore
 from edgekit.devices.deploy.result import DeployResult, DeployState
 from edgekit.devices.device import Device
 from edgekit.engine.artifact import sha256_of
@@ -31,9 +33,9 @@ def python(bundles: list[Bundle], tmp_path: Path) -> str:
     return str(stub(bundles[0], tmp_path))
 
 
-def deploy(bundle: Bundle, way: Fake) -> DeployResult:
+def deploy(bundle: Bundle, way: Fake, keep: int = 1) -> DeployResult:
     with Device("pi5", way) as device:
-        return Deployment(bundle, bundle.release(), keep=1).to(device)
+        return Deployment(bundle, bundle.release(), keep).to(device)
 
 
 def in_use(way: Fake, bundles: list[Bundle]) -> Bundle:
@@ -107,7 +109,7 @@ def test_an_answer_lost_in_the_switch_is_asked_for_again(
 
 
 def test_tidying_that_fails_is_a_note(bundles: list[Bundle], python: str, tmp_path: Path) -> None:
-    way = Fake(root=str(tmp_path / "pi"), python=python, cut_before="ls -t")
+    way = Fake(root=str(tmp_path / "pi"), python=python, cut_before="'.*.part'")
     outcome = deploy(bundles[0], way)
     assert outcome.state is DeployState.DEPLOYED
     assert "older releases were not removed" in (outcome.note or "")
@@ -174,3 +176,19 @@ def test_a_rollback_tests_the_release_s_own_files(
     with Device("pi5", way) as device, pytest.raises(DeviceError, match="is damaged there"):
         roll_back(device, "means")
     assert in_use(way, bundles) is bundles[1]
+
+
+def test_the_oldest_goes_by_the_order_of_their_coming_and_not_by_a_clock(
+    bundles: list[Bundle], python: str, tmp_path: Path
+) -> None:
+    """A board without a clock, which leaps by years as it finds the network."""
+    way = Fake(root=str(tmp_path / "pi"), python=python)
+    releases = Path(way.root, "edgekit/models/means/releases")
+    for number, bundle in enumerate([*bundles, tiny_bundle(tmp_path / "third", seed=9)]):
+        deploy(bundle, way, keep=5)
+        os.utime(releases / bundle.release(), (10**9 - number,) * 2)
+    with Device("pi5", way) as device:
+        listed = ReleaseStore(device, "means").listed()
+    assert listed[1:] == [bundle.release() for bundle in reversed(bundles)]
+    deploy(bundles[1], way, keep=2)
+    assert {path.name for path in releases.iterdir()} == {listed[0], bundles[1].release()}

@@ -1,0 +1,109 @@
+"""Commands that look at what was deployed: device models, device clean, verify."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from edgekit.cli._devices import device_option, on_stderr
+from edgekit.cli._options import debug_option, json_option
+from edgekit.cli._output import say, say_json
+from edgekit.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from edgekit.devices.facts import DeployedModel, DeployedRelease
+
+
+@click.command()
+@click.argument("name")
+@json_option
+@debug_option
+def models(name: str, as_json: bool) -> None:
+    """List the models deployed on a device, and whether each is whole.
+
+    \b
+        edgekit device models pi5
+    """
+    found = _found(name)
+    if as_json:
+        say_json([one.model_dump(mode="json") for one in found])
+    else:
+        _show(name, found)
+
+
+@click.command()
+@device_option
+@json_option
+@debug_option
+def verify(devices: tuple[str, ...], as_json: bool) -> None:
+    """Hold every deployed file on devices against its checksum.
+
+    \b
+        edgekit verify --device pi5
+
+    Exit code 4 where one is damaged.
+    """
+    found = {name: _found(name) for name in devices}
+    if as_json:
+        say_json({name: [one.model_dump(mode="json") for one in of] for name, of in found.items()})
+    else:
+        for name, of in found.items():
+            _show(name, of)
+    damaged = {
+        name: [f"{m.name}: {', '.join(r.damaged)}" for m in of for r in m.releases if r.damaged]
+        for name, of in found.items()
+    }
+    told = [f"{name}: {line} damaged" for name, lines in damaged.items() for line in lines]
+    if told:
+        first = next(name for name, lines in damaged.items() if lines)
+        raise IntegrityError(
+            "; ".join(told), hint=f"deploy it again: edgekit deploy ARTIFACT --device {first}"
+        )
+
+
+@click.command()
+@click.argument("name")
+@debug_option
+def clean(name: str) -> None:
+    """Remove from a device what no release needs: files kept for later, broken runs.
+
+    \b
+        edgekit device clean pi5
+
+    Models in use, the releases before them and the venv stay.
+    """
+    from edgekit.devices.device import Device
+    from edgekit.devices.inventory import find_device
+    from edgekit.devices.lock import held
+
+    with Device(name, find_device(name)) as device, held(device, on_stderr):
+        before = device.files.used_bytes()
+        device.tidy(kept=0)
+        freed = before - device.files.used_bytes()
+    say(f"{name}: {max(0, freed) / 1e6:.1f} MB freed in {device.home}")
+
+
+def _found(name: str) -> list[DeployedModel]:
+    from edgekit.devices.deploy.releases import deployed_models
+    from edgekit.devices.device import Device
+    from edgekit.devices.inventory import find_device
+
+    with Device(name, find_device(name)) as device:
+        return deployed_models(device)
+
+
+def _show(name: str, found: list[DeployedModel]) -> None:
+    if not found:
+        say(f"{name}: no model was deployed there")
+    for model in found:
+        say(f"{name}: {model.name}")
+        for release in model.releases:
+            say(f"  {release.release[:16]}  {_state(model, release)}")
+
+
+def _state(model: DeployedModel, release: DeployedRelease) -> str:
+    place = "in use" if release.in_use else "kept"
+    if release.release == model.previous:
+        place = "before it"
+    return f"{place:9}  {'damaged: ' + ', '.join(release.damaged) if release.damaged else 'whole'}"
