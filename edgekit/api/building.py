@@ -95,6 +95,8 @@ def build(
         watching = observer or Silent()
         make_folder(Path(build_dir), "--build-dir")
         prepared = prepare(recipe, target, device, force, build_dir, store, watching)
+        for problem in prepared.plan.review.problems:
+            watching.remark(f"data: {problem}")
         return run(prepared, watching)
 
 
@@ -180,6 +182,7 @@ def run(prepared: Prepared, observer: Observer) -> BuildResult:
     broken = [folder for report, folder in published if report.broken]
     error = _faults(result, broken) or _lost(result, prepared.named)
     return BuildResult(
+        targets=tuple(target.plan.target.name for target in result.targets),
         reports=tuple(report for report, _ in published),
         folders=tuple(folder for _, folder in published),
         left_out=prepared.plan.left_out,

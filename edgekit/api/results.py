@@ -34,6 +34,8 @@ class PlannedStep(_Result):
     key: str
     state: StepState
     reason: str
+    seconds_before: float | None
+    """That it took when it last ran on this machine; null where it never did."""
 
 
 class PlanReport(_Result):
@@ -64,7 +66,13 @@ class PlanReport(_Result):
         }
         return cls(
             steps=tuple(
-                PlannedStep(step=s.id, key=s.key, state=s.state, reason=s.reason)
+                PlannedStep(
+                    step=s.id,
+                    key=s.key,
+                    state=s.state,
+                    reason=s.reason,
+                    seconds_before=s.seconds_before,
+                )
                 for s in planned.steps
             ),
             left_out=planned.left_out | unreachable,
@@ -74,9 +82,9 @@ class PlanReport(_Result):
         )
 
     @property
-    def running(self) -> int:
+    def running(self) -> tuple[PlannedStep, ...]:
         """Steps that would run."""
-        return sum(step.state is not StepState.CACHED for step in self.steps)
+        return tuple(step for step in self.steps if step.state.runs)
 
 
 _KINDS: tuple[type[EdgekitError], ...] = (InputError, GateBroken, IntegrityError, DeviceError)
@@ -105,6 +113,8 @@ class BuildResult(_Result, HasPage):
     """What came of each target; `check` raises what a command would end with."""
 
     schema_version: Literal[1] = 1
+    targets: tuple[str, ...]
+    """Those that the recipe's model can reach."""
     reports: tuple[Report, ...]
     """Of each target of which something was measured."""
     folders: tuple[Path, ...]

@@ -215,11 +215,12 @@ class Report(BaseModel, HasPage):
         return self
 
     @property
-    def not_compared(self) -> list[str]:
-        """What shipped and is no contender: it leaves normalisation, and its time, to the app."""
+    def not_compared(self) -> dict[str, str]:
+        """What shipped and is no contender, each with the reason."""
         compared = self.choice.ratios if self.choice else {}
         last = [row.variant for row in self.rows if row.last]
-        return [v for v in last if compared and v not in compared and v not in self.left_out]
+        others = [v for v in last if compared and v not in compared and v not in self.left_out]
+        return dict.fromkeys(others, "it leaves normalisation, and its time, to the app")
 
     @property
     def untrained(self) -> str:

@@ -56,7 +56,7 @@ class TargetEstimates(BaseModel):
         found = [f"{where}: {name}: {one}" for name, one in self.variants.items()]
         for name, reason in self.missing.items():
             advice = f" ({self.advice})" if self.advice else ""
-            what = f"{name}: nothing" if name else "nothing, nor whether the runtimes load there"
-            found.append(f"{where}: {what}: {reason}{advice}")
+            of = f" of {name}" if name else ""
+            found.append(f"No estimate{of} for a {self.board}: {reason}{advice}")
         apart = "The host and the estimate disagree, and no board was asked: "
         return found + [apart + line for line in self.disagreements]

@@ -8,6 +8,7 @@ from itertools import islice
 from rich.table import Table
 
 from edgekit.cli._terminal import Terminal
+from edgekit.comparison.differences import OWN_STEPS
 from edgekit.comparison.record import (
     AccuracyComparison,
     CompareReport,
@@ -65,7 +66,8 @@ def _show_pair(pair: PairRecord, out: Terminal) -> None:
     _show_differences("operators", pair, pair.operators, out)
     if pair.operators_untold:
         out.print(f"Operators: {pair.operators_untold}.", soft_wrap=True)
-    _show_differences("settings", pair, pair.settings, out)
+    if not pair.same_file:
+        _show_differences("settings", pair, pair.settings, out, [*_telling(pair.settings)])
 
 
 def accuracy_cells(found: AccuracyComparison) -> tuple[str, str, str, str]:
@@ -103,22 +105,42 @@ def _show_flipped(pair: PairRecord, out: Terminal) -> None:
     _say_rest(len(flipped), MAX_FLIPPED, out)
 
 
+def _telling(settings: tuple[Difference, ...]) -> Iterator[Difference]:
+    """Where both have a value, each pair of values once: runtime and quantize.runtime say the
+    same, and what one alone has mostly follows from its runtime or method."""
+    told: set[tuple[str | None, ...]] = set()
+    for each in settings:
+        if each.what == OWN_STEPS or (None not in each.values and each.values not in told):
+            yield each
+        told.add(each.values)
+
+
 def _show_differences(
-    what: str, pair: PairRecord, found: tuple[Difference, ...], out: Terminal
+    what: str,
+    pair: PairRecord,
+    found: tuple[Difference, ...],
+    out: Terminal,
+    telling: list[Difference] | None = None,
 ) -> None:
+    """
+    Args:
+        telling: those to show; all of them unless given.
+    """
     if not found:
         return
+    shown = [*islice(found if telling is None else telling, MAX_DIFFERENCES)]
     table = Table(title=f"{what} that differ")
     for heading in (what, pair.first.letter, pair.second.letter):
         table.add_column(heading, overflow="fold")
-    for row in _rows(found):
+    for row in _rows(shown):
         table.add_row(*row)
-    out.print(table)
-    _say_rest(len(found), MAX_DIFFERENCES, out)
+    if shown:
+        out.print(table)
+    _say_rest(len(found), len(shown), out)
 
 
-def _rows(found: tuple[Difference, ...]) -> Iterator[tuple[str, str, str]]:
-    for each in islice(found, MAX_DIFFERENCES):
+def _rows(found: list[Difference]) -> Iterator[tuple[str, str, str]]:
+    for each in found:
         before, after = ("—" if value is None else value for value in each.values)
         yield each.what, before, after
 

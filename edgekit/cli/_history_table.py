@@ -14,7 +14,7 @@ from edgekit.history.trend import Trend, TrendRow
 FULL_DAY = 16
 """Characters of a time, to the minute."""
 LEGEND = (
-    "Ranges are 95 % intervals. Drop and verdict: accuracy against the row before, image by image. "
+    "Ranges are 95 % intervals. Drop and accuracy: against the row before, image by image. "
     "Latency: against the float model of the same row. Rows were timed at different times, so none "
     "is held against another; `edgekit compare` times two builds together."
 )
@@ -35,7 +35,7 @@ def _table(trend: Trend) -> Table:
         table.add_column(heading, min_width=10, overflow="fold")
     for heading in ("top-1 %", "drop, points"):
         table.add_column(heading, justify="right", overflow="fold")
-    table.add_column("verdict", no_wrap=True)
+    table.add_column("accuracy", no_wrap=True)
     table.add_column("latency ratio", justify="right", overflow="fold")
     if _on_device(trend):
         table.add_column("median ms", justify="right", overflow="fold")

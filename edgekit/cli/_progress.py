@@ -8,7 +8,7 @@ from typing import Any
 from edgekit.cli._output import say
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Observer, Silent
-from edgekit.engine.progress import ProgressEvent, ProgressKind
+from edgekit.engine.progress import Pace, ProgressEvent, ProgressKind
 from edgekit.engine.step import Step
 
 
@@ -22,14 +22,21 @@ class OnStderr(Silent):
 class JsonLines:
     """Prints each event as a line of JSON, of ASCII alone."""
 
+    def __init__(self) -> None:
+        self._pace = Pace()
+
     def waiting(self, step: Step) -> None:
         self._tell(ProgressKind.WAITING, step=step.id)
 
     def started(self, step: Step) -> None:
+        self._pace = Pace()
         self._tell(ProgressKind.STARTED, step=step.id, note=step.reason)
 
     def progressed(self, step: Step, done: int, total: int, note: str) -> None:
-        self._tell(ProgressKind.PROGRESS, step=step.id, done=done, total=total, note=note)
+        left = self._pace.seconds_left(done, total)
+        rounded = None if left is None else round(left, 1)
+        fields = {"done": done, "total": total, "note": note, "seconds_left": rounded}
+        self._tell(ProgressKind.PROGRESS, step=step.id, **fields)
 
     def finished(self, step: Step, artifact: Artifact, ran: bool) -> None:
         self._tell(ProgressKind.FINISHED, step=step.id, ran=ran, seconds=artifact.seconds)

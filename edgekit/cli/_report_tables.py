@@ -15,8 +15,7 @@ ON_DEVICE = ("top-1 %", "as on the host %", "median ms", "ratio", "evidence", "v
 
 def rows_table(report: Report) -> Table:
     """Every file that was measured."""
-    title = f"{report.recipe} for {report.target}: {report.status}"
-    table = _table(title, ("variant", "stage"), (*FIGURES, "verdict"))
+    table = _table(None, ("variant", "stage"), (*FIGURES, "speed"))
     for row in report.rows:
         table.add_row(
             row.variant,
@@ -53,16 +52,16 @@ def device_table(report: Report) -> Table | None:
 
 def choices_table(reports: list[Report]) -> Table:
     """What each target takes."""
-    title = f"{reports[0].recipe}: the choice of each target"
-    table = _table(title, ("target", "status", "choice"), FIGURES)
+    table = _table(None, ("target", "choice"), (*FIGURES, "speed"))
     for report in reports:
         chosen = [r for r in report.rows if r.last and r.variant == report.chosen]
-        cells = _figures(chosen[0].validation) if chosen else [""] * len(FIGURES)
-        table.add_row(report.target, report.status, report.chosen or "", *cells)
+        found = chosen[0].validation if chosen else None
+        cells = [*_figures(found), found.latency.verdict or ""] if found else []
+        table.add_row(report.target, report.chosen or "", *cells)
     return table
 
 
-def _table(title: str, names: tuple[str, ...], figures: tuple[str, ...]) -> Table:
+def _table(title: str | None, names: tuple[str, ...], figures: tuple[str, ...]) -> Table:
     table = Table(title=title)
     for heading in names:
         table.add_column(heading, no_wrap=True)

@@ -12,7 +12,6 @@ import click
 from edgekit.cli._options import FILE, debug_option, json_option, progress_option, store_option
 from edgekit.cli._output import say, say_json
 from edgekit.cli.completing import complete_devices, complete_recipes, complete_targets
-from edgekit.errors import make_folder
 
 if TYPE_CHECKING:
     from edgekit.api.results import PlanReport
@@ -59,29 +58,16 @@ def build(as_json: bool, progress: str | None, **options: Any) -> None:
         edgekit build photos.yaml --target rpi
         edgekit build photos.yaml --target rpi5 --device pi5
     """
-    from edgekit.api.building import prepare, run
+    from edgekit.api import build as run
     from edgekit.cli._progress import watching
     from edgekit.cli.console import Console
-    from edgekit.report.comparison import compare
 
-    make_folder(options["build_dir"], "--build-dir")
     with Console(quiet=as_json) as console:
-        observer = watching(progress, console)
-        prepared = prepare(**options, observer=observer)
-        console.data_problems(prepared.plan.review.problems)
-        result = run(prepared, observer)
-        root = prepared.build_dir / prepared.plan.recipe.name
-        comparison = compare(root, list(result.reports))
-        if len(result.reports) > 1:
-            console.comparison(comparison.reports)
-        console.left_out(result.left_out)
-        if len(result.reports) == 1:
-            console.report(result.report, result.folders[0])
-        console.compared(comparison, root)
+        result = run(options.pop("recipe"), **options, observer=watching(progress, console))
+        console.built(result)
     if as_json:
         reports: Any = [json.loads(report.model_dump_json()) for report in result.reports]
-        several = len(prepared.plan.targets) > 1
-        say_json(reports if several else next(iter(reports), None))
+        say_json(reports if len(result.targets) > 1 else next(iter(reports), None))
     result.check()
 
 
@@ -105,14 +91,23 @@ def plan(as_json: bool, **options: Any) -> None:
 
 
 def _plan_lines(found: PlanReport) -> Iterator[str]:
-    width = max(len(step.step) for step in found.steps)
-    for step in found.steps:
-        yield f"{step.step:{width}}  {step.key[:12]}  {step.state:8}  {step.reason}"
+    from edgekit.engine.progress import duration
+    from edgekit.engine.step import NEVER_BUILT
+
+    width = max((len(step.step) for step in found.running), default=0)
+    for step in found.running:
+        why = "" if step.reason == NEVER_BUILT else step.reason
+        seconds = step.seconds_before or 0
+        before = f"took {duration(seconds)} before" if seconds >= 1 else ""
+        told = "; ".join(filter(None, (why, before)))
+        yield f"{step.step:{width}}  {step.state:8}  {told}".rstrip()
     yield from (f"{name} is left out: {why}" for name, why in found.left_out.items())
     yield from (f"{name}: {note}" for name, note in found.notes.items())
     yield from (f"data: {problem}" for problem in found.data)
     yield from (f"{setting}: {line}" for setting, line in found.weights.items())
-    yield f"{found.running} of {len(found.steps)} steps would run"
+    seconds = sum(step.seconds_before or 0 for step in found.running)
+    before = f", which took {duration(seconds)} before" if seconds >= 1 else ""
+    yield f"{len(found.running)} of {len(found.steps)} steps would run{before}"
 
 
 @click.command()

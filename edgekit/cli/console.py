@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from edgekit.api.results import InspectReport
+from edgekit.api.results import BuildResult, InspectReport
 from edgekit.build_folder.report import Report
 from edgekit.cli._inspection_table import NO_RECIPE, inspection_table
 from edgekit.cli._output import say
@@ -18,11 +18,13 @@ from edgekit.cli._step_result import told_of
 from edgekit.cli._terminal import Terminal
 from edgekit.data.problem import DataProblem
 from edgekit.engine.artifact import Artifact
-from edgekit.engine.step import Step
+from edgekit.engine.progress import Pace, duration
+from edgekit.engine.step import Step, StepState
 from edgekit.inspection.causes import Cause
 from edgekit.inspection.layerwise import SOUND_DB
 from edgekit.printable import printable
-from edgekit.report.comparison import Comparison
+from edgekit.report.comparison import Comparison, compare
+from edgekit.report.summary import summarise
 
 PLAIN_SECONDS = 20.0
 """Between progress lines where there is no terminal."""
@@ -50,6 +52,8 @@ class Console:
             transient=True,
         )
         self.task: TaskID | None = None
+        self.pace = Pace()
+        self.is_forecast = False
         self.last_line = 0.0
         self.interrupted = False
 
@@ -85,13 +89,21 @@ class Console:
     def started(self, step: Step) -> None:
         self._go_on()
         self.last_line = time.monotonic()
+        self.pace, self.is_forecast = Pace(), False
         if self.live:
             self.task = self.bars.add_task("", step=step.id, note="", total=None)
-        else:
+        if step.state is StepState.CHANGED:
             self._say(f"{step.id}: {step.reason}")
 
     def progressed(self, step: Step, done: int, total: int, note: str) -> None:
-        self._advance(done, total, note, f"{step.id}: {done}/{total} {note}")
+        left = self.pace.seconds_left(done, total)
+        if left and left > PLAIN_SECONDS and step.action.amount and not self.is_forecast:
+            self.is_forecast = True
+            self._say(
+                f"{step.id}: {step.action.amount}, about {duration(left)} more on this machine"
+            )
+        more = f", about {duration(left)} more" if left and left > 1 else ""
+        self._advance(done, total, note, f"{step.id}: {note}{more}")
 
     def working(self, done: int, total: int, note: str) -> None:
         """Progress of something that is no step of a plan."""
@@ -114,18 +126,31 @@ class Console:
     def finished(self, step: Step, artifact: Artifact, ran: bool) -> None:
         self._go_on()
         self._end_bar()
-        if ran:
-            self._say(f"{step.id}: done in {artifact.seconds:.1f} s")
-            if line := told_of(step, artifact):
-                self._say(f"{step.id}: {line}")
+        line = told_of(step, artifact)
+        if ran and (line or artifact.seconds >= PLAIN_SECONDS):
+            self._say(f"{step.id}: {'; '.join(filter(None, (duration(artifact.seconds), line)))}")
 
     def _end_bar(self) -> None:
         if self.task is not None:
             self.bars.remove_task(self.task)
             self.task = None
 
+    def built(self, result: BuildResult) -> None:
+        """What came of each target."""
+        self.bars.stop()
+        self.left_out(result.left_out)
+        if not result.reports:
+            return
+        comparison = compare(result.folders[0].parent, list(result.reports))
+        if len(result.reports) > 1:
+            self.comparison(comparison.reports)
+        else:
+            self.report(result.report, result.folders[0])
+        self.compared(comparison, result.folders[0].parent)
+
     def report(self, report: Report, folder: Path) -> None:
         self.bars.stop()
+        self._headline(report, f"{report.recipe} for {report.target}")
         self._untrained(report)
         self.out.print(rows_table(report))
         self.out.print(
@@ -140,26 +165,36 @@ class Console:
             self._say(line)
         self.data_problems(report.near_duplicates)
         self._busy([report])
-        self._verdicts(report)
+        self._uncertain(report)
         self.remarks(report)
-        self.left_out(report.left_out)
+        self._not_ranked(report)
         if report.choice:
-            self.out.print(report.choice.told(report.evidence))
+            self._say(report.choice.told(report.evidence))
         self._say(f"Report: {folder / 'report.html'}")
 
     def _untrained(self, report: Report) -> None:
         if report.untrained:
             self._say(report.untrained)
 
-    def _verdicts(self, report: Report, prefix: str = "") -> None:
+    def _headline(self, report: Report, name: str) -> None:
+        """What to ship, at what gain and loss."""
+        found = summarise(report)
+        self._say(f"{name}: {report.status}" + (f". {found.sentence}" if found else ""))
+
+    def _uncertain(self, report: Report, prefix: str = "") -> None:
         for line in report.uncertain:
             self._say(f"{prefix}{line}")
-        if report.slower:
-            self._say(f"{prefix}{report.chosen} is {report.slower}")
+
+    def _not_ranked(self, report: Report, prefix: str = "") -> None:
+        self.left_out(report.left_out, prefix)
+        for name, reason in report.not_compared.items():
+            self._say(f"Not compared: {prefix}{name}: {reason}")
 
     def comparison(self, reports: list[Report]) -> None:
         """What each target takes, where several were built."""
         self.bars.stop()
+        for report in reports:
+            self._headline(report, f"{report.recipe} for {report.target}")
         self._untrained(reports[0])
         self.out.print(choices_table(reports))
         first = reports[0]
@@ -172,8 +207,8 @@ class Console:
         self._busy(reports)
         self.remarks(first)
         for report in reports:
-            self._verdicts(report, f"{report.target}: ")
-            self.left_out(report.left_out, f"{report.target}: ")
+            self._uncertain(report, f"{report.target}: ")
+            self._not_ranked(report, f"{report.target}: ")
 
     def compared(self, comparison: Comparison, folder: Path) -> None:
         """Where the recipe's targets stand beside each other, and which of them do not."""

@@ -167,8 +167,8 @@ def _diagnosis_lines(found: Diagnosis) -> Iterator[str]:
     yield f"edgekit {found.edgekit}, Python {found.python} ({found.executable})"
     yield from _library_lines(found.libraries)
     yield ""
-    for target in found.targets:
-        yield f"{target.name}: " + (f"needs {target.install}" if target.install else "ready")
+    yield f"ready: {', '.join(t.name for t in found.targets if not t.install) or 'no target'}"
+    yield from (f"{t.name} needs {t.install}" for t in found.targets if t.install)
     yield ""
     yield from _host_lines(found.host)
     if found.decoded_bytes:
@@ -178,10 +178,14 @@ def _diagnosis_lines(found: Diagnosis) -> Iterator[str]:
 
 
 def _library_lines(found: dict[str, list[InstalledLibrary]]) -> Iterator[str]:
+    told: set[str] = set()
     for extra, libraries in found.items():
-        rows = [f"{lib.name} {lib.installed}" for lib in libraries if lib.fits]
-        yield f"{extra or 'always'}: {', '.join(rows) or 'nothing of it is installed'}"
-        for lib in libraries:
+        new = [lib for lib in libraries if lib.name not in told]
+        told |= {lib.name for lib in new}
+        rows = [f"{lib.name} {lib.installed}" for lib in new if lib.fits]
+        if new:
+            yield f"{extra or 'always'}: {', '.join(rows) or 'nothing of it is installed'}"
+        for lib in new:
             if lib.installed and not lib.fits:
                 yield f"  {lib.name} {lib.installed} does not do: {lib.wanted} is needed"
 

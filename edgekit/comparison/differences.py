@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from edgekit.comparison.record import Difference
 from edgekit.comparison.side import Side
 
+OWN_STEPS = "steps of its own"
 KEYS = 12
 """Characters of a digest that a page shows."""
 
@@ -33,7 +34,7 @@ def compare_settings(first: Side, second: Side) -> tuple[Difference, ...]:
     steps = [_steps(side, shared) for side in (first, second)]
     found = _differences(first.settings, second.settings)
     if any(steps) and first.lineage and second.lineage:
-        found = (*found, Difference(what="steps of its own", values=(steps[0], steps[1])))
+        found = (*found, Difference(what=OWN_STEPS, values=(steps[0], steps[1])))
     return found
 
 

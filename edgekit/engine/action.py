@@ -50,6 +50,11 @@ class Action(ABC):
     def settings(self) -> Json:
         """Everything of this action that enters its key."""
 
+    @property
+    def amount(self) -> str:
+        """How much work it is, where that is long enough for a forecast: "16 epochs"."""
+        return ""
+
     def confinement(self, inputs: Inputs) -> Confinement | None:
         """The limits to run under in a process of its own; None for what is to be trusted.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Literal
 
@@ -37,3 +39,39 @@ class ProgressEvent(BaseModel):
     """Of a finished step: false where its result was kept from an earlier build."""
     seconds: float | None = None
     """That a step took when it ran."""
+    seconds_left: float | None = None
+    """That the step will take from here, by how fast it went on this machine; null in its first
+    seconds."""
+
+
+class Pace:
+    """How long the rest of a step takes, by how fast it has gone."""
+
+    LEAST_SECONDS = 5.0
+    """Watched before anything is said."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first: tuple[int, float] | None = None
+
+    def seconds_left(self, done: int, total: int) -> float | None:
+        """None where it is too early to tell. To be called with each progress."""
+        now = self._clock()
+        if self._first is None or done <= self._first[0]:
+            # Not from the start of the step: it loads libraries first, or resumes.
+            self._first = done, now
+            return None
+        before, since = self._first
+        if now - since < self.LEAST_SECONDS:
+            return None
+        return (now - since) / (done - before) * (total - done)
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(8.4), duration(76), duration(540), duration(9000)
+    ('8 seconds', '76 seconds', '9 minutes', '2.5 hours')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"

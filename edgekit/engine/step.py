@@ -14,6 +14,8 @@ from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.errors import InputError
 
+NEVER_BUILT = "never built here"
+
 
 class StepState(StrEnum):
     CACHED = "cached"
@@ -39,6 +41,9 @@ class Step:
     """The variant of the row it is for; empty for what all share."""
     state: StepState = StepState.NEW
     reason: str = ""
+    seconds_before: float | None = None
+    """That it took when it last ran, with these settings or those of the build before; None where
+    the store has no such result."""
 
     @property
     def key(self) -> str:
@@ -71,7 +76,12 @@ def with_reasons(
             forced.add(step.id)
         if state.runs:
             running.add(step.id)
-        yield replace(step, state=state, reason=reason)
+        yield replace(step, state=state, reason=reason, seconds_before=_before(step, store, last))
+
+
+def _before(step: Step, store: Store, last: Json) -> float | None:
+    keys = [step.key, *([digest_of(last[step.id])] if step.id in last else [])]
+    return next((found.seconds for key in keys if (found := store.find(key))), None)
 
 
 def _why(step: Step, store: Store, last: Json, running: set[StepId]) -> tuple[StepState, str]:
@@ -79,7 +89,7 @@ def _why(step: Step, store: Store, last: Json, running: set[StepId]) -> tuple[St
         return StepState.CACHED, "unchanged"
     before = last.get(step.id)
     if before is None:
-        return StepState.NEW, "never built here"
+        return StepState.NEW, NEVER_BUILT
     changes = _differences(before, step.components)
     if changes:
         return StepState.CHANGED, "; ".join(changes[:3])

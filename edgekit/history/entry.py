@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit.build_folder.headline import headline_row, latency_to_tell
-from edgekit.build_folder.report import OnDeviceRecord, Report, RowRecord
+from edgekit.build_folder.report import Report, RowRecord
 from edgekit.devices.bench.report import DeviceReport, SliceAnswers
 from edgekit.evaluation.metrics import measurement
-from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Validity
+from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Validity, unless_invalid
 from edgekit.history.commit import Commit
 
 IS_FLOAT = "it is the float model"
@@ -89,7 +89,6 @@ def of_build(report: Report, path: str, commit: Commit | None) -> Recorded:
     """
     row = headline_row(report)
     device = row.on_device
-    invalid = _invalid(device)
     ratio = latency_to_tell(report, row).ratio
     entry = Entry(
         **_now(),
@@ -109,7 +108,7 @@ def of_build(report: Report, path: str, commit: Commit | None) -> Recorded:
         top1=row.validation.top1,
         latency_ratio=ratio,
         no_ratio="" if ratio else IS_FLOAT if row.baseline else NOT_TIMED,
-        median=_unless(invalid, device.median) if device else row.validation.latency.median,
+        median=device.told(device.median) if device else row.validation.latency.median,
         size=row.validation.size,
     )
     return Recorded(entry, _answers(report, row), tuple({row.artifact for row in report.rows}))
@@ -121,8 +120,12 @@ def of_device_report(report: DeviceReport, path: str, build: Entry | None) -> Re
         path: of device-report.json.
         build: that the model came from, where it is known.
     """
-    subject, found, invalid = report.artifact, report.correctness, report.invalid()
-    ratio = _unless(invalid, report.ratio)
+    subject, found = report.artifact, report.correctness
+    invalid = report.validity is Validity.INVALID
+    ratio, median = (
+        unless_invalid(figure, report.validity, report.reasons)
+        for figure in (report.ratio, report.median)
+    )
     entry = Entry(
         **_now(),
         kind="device report",
@@ -141,7 +144,7 @@ def of_device_report(report: DeviceReport, path: str, build: Entry | None) -> Re
         top1=None if invalid else found.top1,
         latency_ratio=ratio,
         no_ratio="" if ratio else report.not_available.get("ratio", NOT_TIMED),
-        median=_unless(invalid, report.median),
+        median=median,
         size=measurement(subject.bytes / 1e6, "MB", Evidence.MEASURED, "bytes of the model file"),
         sha256=subject.sha256,
     )
@@ -150,16 +153,6 @@ def of_device_report(report: DeviceReport, path: str, build: Entry | None) -> Re
 
 def _now() -> dict[str, str]:
     return {"id": uuid.uuid4().hex, "recorded": datetime.now(UTC).isoformat(timespec="seconds")}
-
-
-def _invalid(device: OnDeviceRecord | None) -> str:
-    """What makes a row's run on a device no result."""
-    reasons = device.reasons if device else []
-    return "; ".join(r.words for r in reasons if r.validity is Validity.INVALID)
-
-
-def _unless(invalid: str, figure: Measurement | None) -> Figure | None:
-    return InvalidMeasurement.of(figure, invalid) if figure and invalid else figure
 
 
 def _answers(report: Report, row: RowRecord) -> SliceAnswers | None:

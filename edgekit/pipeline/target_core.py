@@ -29,8 +29,8 @@ def need_counting(core: CpuName, target: Target) -> None:
     find_tools()
     if not tree_path(core, trees()).exists():
         raise DeviceError(
-            f"the arm64 tree of {core} is not built for the runtimes installed here",
-            hint=f"edgekit estimate MODEL --target {target.name} builds it, once",
+            f"no arm64 runtimes for a {core} are here yet",
+            hint=f"edgekit estimate MODEL --target {target.name} fetches them, once",
             fault=Fault.MISSING_PROGRAM,
         )
 

@@ -96,7 +96,8 @@ def _speed(latency: LatencyToTell) -> str:
     if latency.verdict is Verdict.CANNOT_TELL:
         return f"speed cannot be told from float's {latency.where}"
     told = times(latency.ratio.value, "faster", "slower", "as fast as float")
-    return f"{told} {latency.where}"
+    but = "but " * (latency.verdict is Verdict.WORSE)
+    return f"{but}{told} {latency.where}"
 
 
 def _accuracy(change: AccuracyChange | None) -> str:
@@ -177,13 +178,14 @@ def _why(report: Report) -> str:
     """Why this one."""
     if report.choice is None:
         return "the only variant that passed"
-    passed = f"of {len(report.choice.ratios)} that passed"
+    apart = "".join(f"; {name} is not compared" for name in report.not_compared)
+    passed = f"of the {len(report.choice.ratios)} compared"
     for ratio in report.choice.ratios.values():
         if isinstance(ratio, InvalidMeasurement):
-            return f"one {passed}: the runs tell no order ({ratio.reason})"
+            return f"one {passed}: the runs tell no order ({ratio.reason}){apart}"
     why = "the clearest scores" if report.choice.clearest else "the fastest"
     doubt = f", but {report.choice.doubt}" if report.choice.doubt else ""
-    return f"{why} {passed}{doubt}"
+    return f"{why} {passed}{doubt}{apart}"
 
 
 def _how_good(report: Report, row: RowRecord) -> Reply:

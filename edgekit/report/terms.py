@@ -107,6 +107,11 @@ TERMS = {
         "Quantise and dequantise operators that run as steps of their own, as the runtime could "
         "not merge them into their neighbours: each one copies a tensor.",
     ),
+    "speed": Term(
+        "Speed",
+        "The verdict on the latency ratio: better is faster than the float model on the same "
+        "runtime, worse is slower.",
+    ),
     "verdict": Term(
         "Verdict",
         "Better or worse only where the interval leaves no doubt; else the images or the runs "

@@ -56,6 +56,10 @@ class Training(BaseModel):
     seed: int = Field(0, ge=-(2**32), le=2**32)
     """Changes the order of the images and their random changes."""
 
+    @property
+    def amount(self) -> str:
+        return f"{self.epochs} epochs"
+
     @model_validator(mode="after")
     def _warmup_ends(self) -> Training:
         if "warmup_epochs" in self.model_fields_set and self.warmup_epochs >= self.epochs:

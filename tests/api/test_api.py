@@ -179,7 +179,9 @@ def test_a_build_is_a_page_with_what_lies_beside_its_report(tmp_path: Path) -> N
     (tmp_path / THUMBNAILS).write_text(pictures)
     report = answered([0, 0, 1], [0, 0, 1], [0, 1, 1])
     report.thumbnails = entry_of(pictures)
-    found = BuildResult(reports=(report,), folders=(tmp_path,), left_out={}, failure=None)
+    found = BuildResult(
+        targets=("rpi",), reports=(report,), folders=(tmp_path,), left_out={}, failure=None
+    )
     assert "data:image/jpeg;base64," in str(found._repr_html_())
     alone = str(report._repr_html_())
     assert "base64," not in alone
@@ -188,6 +190,7 @@ def test_a_build_is_a_page_with_what_lies_beside_its_report(tmp_path: Path) -> N
 
 def test_a_build_of_which_nothing_was_measured_is_a_page_that_says_why() -> None:
     found = BuildResult(
+        targets=(),
         reports=(),
         folders=(),
         left_out={"android": "no <LiteRT>"},

@@ -18,6 +18,7 @@ from tests.inspection.test_causes import SCORES, inspection, lossy
 
 def built(error: EdgekitError | None) -> BuildResult:
     return BuildResult(
+        targets=("rpi",),
         reports=(sample_report(),),
         folders=(Path("build/photos/rpi"),),
         left_out={"android": "no LiteRT"},

@@ -226,7 +226,7 @@ def test_rows_that_list_an_image_again_are_told_and_count_once(
     assert problem["count"] == 36
     done = edgekit("build", *words, cwd=folder, store=tmp_path / "s")
     assert done.returncode == 0, done.stderr
-    assert f"data: {said}" in done.stdout
+    assert f"data: {said}" in done.stderr
     built = folder / "build/recipe/board"
     report = json.loads((built / "report.json").read_text())
     assert report["data"]["doubled"] == 36

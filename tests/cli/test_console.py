@@ -12,12 +12,19 @@ import pytest
 
 from edgekit.api.results import InspectReport
 from edgekit.cli.console import Console
+from edgekit.engine.progress import Pace
+from edgekit.engine.step import StepState
 from edgekit.evidence import Validity
 from tests.build_folder.samples import disturbed_report, sample_report
 from tests.inspection.test_causes import SCORES, inspection, lossy, tensor
 from tests.report.test_summary import on_device
 
-STEP: Any = SimpleNamespace(id="rpi/litert/quantize", reason="never built here")
+STEP: Any = SimpleNamespace(
+    id="rpi/litert/quantize",
+    reason="bits: 8 -> 4",
+    state=StepState.CHANGED,
+    action=SimpleNamespace(amount="16 epochs"),
+)
 
 
 @pytest.fixture
@@ -58,6 +65,17 @@ def test_a_step_that_fails_says_why(capsys: pytest.CaptureFixture[str]) -> None:
         console.started(STEP)
         console.failed(STEP, "no such kernel")
     assert "rpi/litert/quantize: failed: no such kernel" in capsys.readouterr().out
+
+
+def test_a_training_says_once_how_long_it_will_take(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = iter([0.0, 6.0, 12.0])
+    with Console() as console:
+        console.started(STEP)
+        console.pace = Pace(lambda: next(clock))
+        for done in (10, 20, 30):
+            console.progressed(STEP, done, 910, "epoch 1/16")
+    told = [line for line in capsys.readouterr().out.splitlines() if "16 epochs" in line]
+    assert told == ["rpi/litert/quantize: 16 epochs, about 9 minutes more on this machine"]
 
 
 PAIR: Any = SimpleNamespace(

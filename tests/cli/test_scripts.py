@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from edgekit.cli._progress import JsonLines
 from edgekit.cli._schemas import NAMES, schema_of
-from edgekit.engine.progress import ProgressEvent
+from edgekit.engine.progress import Pace, ProgressEvent
 from edgekit.evaluation.gates import Gates
 from edgekit.report.terms import TERMS
 from edgekit.stages import find_stages
@@ -62,6 +63,16 @@ def test_events_are_lines_of_json(capfd: pytest.CaptureFixture[str]) -> None:
     assert (first.event, first.step, first.done, first.total) == ("progress", None, 1, 4)
     assert (second.event, second.note) == ("remark", "waiting for\x1b[31m a lock")
     assert "\x1b" not in "".join(lines)
+
+
+def test_events_of_a_step_have_a_forecast(capfd: pytest.CaptureFixture[str]) -> None:
+    clock, step = iter([0.0, 10.0]), SimpleNamespace(id="finetune")
+    watching = JsonLines()
+    watching._pace = Pace(lambda: next(clock))
+    for done in (1, 3):
+        watching.progressed(step, done, 10, "epoch 1/2")  # type: ignore[arg-type]
+    events = map(ProgressEvent.model_validate_json, capfd.readouterr().err.splitlines())
+    assert [event.seconds_left for event in events] == [None, 35.0]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -79,7 +79,7 @@ def finish(store: Store, steps: tuple[Step, ...]) -> None:
     """As if a build had run these steps to their end."""
     for step in steps:
         with store.workspace() as folder:
-            store.commit(step.key, folder, Named(step=str(step.id)), (), 0.0)
+            store.commit(step.key, folder, Named(step=str(step.id)), (), 7.5)
 
 
 def states(plan: Plan) -> dict[str, StepState]:
@@ -362,7 +362,19 @@ def test_what_was_built_is_cached_and_the_rest_goes_on(plan: Planner, store: Sto
     assert reason(second, "reference") == "not finished, or removed from the store"
     assert states(second)["board/onnxruntime/validate-finetune"] is StepState.FOLLOWS
     finish(store, first.steps)
-    assert set(states(plan(last=first.record())).values()) == {StepState.CACHED}
+    third = plan(last=first.record())
+    assert set(states(third).values()) == {StepState.CACHED}
+
+
+def test_what_ran_before_tells_how_long_it_took_also_where_it_changed(
+    plan: Planner, store: Store
+) -> None:
+    first = plan()
+    assert {step.seconds_before for step in first.steps} == {None}
+    finish(store, first.steps)
+    second = plan(("epochs: 1", "epochs: 2"), last=first.record())
+    (training,) = [step for step in second.steps if step.id == "finetune"]
+    assert (training.state, training.seconds_before) == (StepState.CHANGED, 7.5)
 
 
 def test_a_change_says_what_changed_and_the_steps_below_follow(plan: Planner, store: Store) -> None:

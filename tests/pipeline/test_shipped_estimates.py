@@ -55,7 +55,7 @@ def test_what_a_person_reads() -> None:
     first, second, third = found.lines
     assert first.startswith("Estimated for a Raspberry Pi 5 with one thread: litert: 5 ms (")
     assert first.endswith("times float's")
-    assert second.endswith("openvino: nothing: openvino is not emulated")
+    assert second == "No estimate of openvino for a Raspberry Pi 5: openvino is not emulated"
     assert third.startswith("The host and the estimate disagree")
     assert TargetEstimates.model_validate_json(found.model_dump_json()) == found
 
@@ -78,7 +78,7 @@ def test_a_build_fetches_no_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("edgekit.pipeline.target_core.find_tools", lambda: None)
     found = estimates_of(target_of("rpi4"), Store(tmp_path), print)
     assert found
-    assert "edgekit estimate MODEL --target rpi4 builds it, once" in found.lines[0]
+    assert "edgekit estimate MODEL --target rpi4 fetches them, once" in found.lines[0]
 
 
 def row(variant: str, stage: str, ratio: float, cost: float) -> RowResult:

@@ -267,7 +267,7 @@ def test_the_first_screen_says_that_the_machine_was_busy() -> None:
     screen = render_html(disturbed_report()).split("</header>")[0]
     assert "speed not known (machine too busy)" in screen
     assert "latency — (machine too busy)" in screen
-    assert "one of 2 that passed: the runs tell no order (machine too busy)" in screen
+    assert "one of the 2 compared: the runs tell no order (machine too busy)" in screen
     assert "though the runs tell no order: machine too busy" in render_markdown(disturbed_report())
 
 
