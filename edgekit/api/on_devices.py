@@ -177,6 +177,8 @@ def bundle(
     from edgekit.api.results import BundleReport
     from edgekit.devices.bundle.make import bundle_of
     from edgekit.devices.bundle.pack import pack_bundle, refuse_out
+    from edgekit.devices.emulated_wheel import core_named, refuse_dying
+    from edgekit.runtimes import find_runtimes
 
     watching = observer or Silent()
     refuse_out(Path(out), force)
@@ -185,6 +187,11 @@ def bundle(
         options = bundle_options(images, mean, std, labels, threads, strict, sustained)
         with bundle_of(Path(artifact), store_of(store), options) as made:
             remark_untrained(made, watching)
+            core = core_named(made.info.cpu)
+            if core:
+                where = f"a {core.title()}, the processor of {made.info.target}"
+                runtime = find_runtimes()[made.info.runtime]()
+                refuse_dying(runtime, core, where, watching.remark)
             pack_bundle(made, Path(out))
             return BundleReport(path=Path(out), release=made.release(), info=made.info)
 

@@ -108,10 +108,14 @@ try:
     glibc = os.confstr("CS_GNU_LIBC_VERSION").split()[1]
 except Exception:  # another C library
     glibc = None
+try:
+    part = [x for x in open("/proc/cpuinfo") if x.startswith("CPU part")][-1].split()[-1]
+except Exception:
+    part = None
 print(json.dumps({{
     "path": sys.executable, "version": "%d.%d.%d" % sys.version_info[:3],
     "bits": 8 * struct.calcsize("P"), "machine": platform.machine(),
-    "glibc": glibc, "packages": found}}))
+    "glibc": glibc, "part": part, "packages": found}}))
 """
 
 
@@ -152,7 +156,7 @@ def _try(device: Device, checked: Checked) -> None:
         checked.unread["trials"] = "no Python with numpy that runs models"
         return
     try:
-        checked.trials = try_runtimes(device, python)
+        checked.trials = try_runtimes(device, python.packages)
     except DeviceError as error:
         if error.fault not in (Fault.OTHER, Fault.FULL):
             raise

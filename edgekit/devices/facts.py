@@ -15,6 +15,8 @@ class PythonThere(BaseModel):
     bits: int
     machine: str
     glibc: str | None
+    part: str | None = None
+    """Of an Arm processor, the number of its core."""
     packages: dict[str, str]
     """numpy and the runtimes that are installed for it, with their versions."""
 

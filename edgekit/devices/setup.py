@@ -12,20 +12,27 @@ import shlex
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.agent.agent import ARM_CORES
 from edgekit.devices._wheels import Wheel, fetch_wheels
 from edgekit.devices.check import probe_python
 from edgekit.devices.device import Device
+from edgekit.devices.emulated_wheel import core_named, refuse_dying
 from edgekit.devices.engines import DEFAULT_RUNTIMES, ENGINES, MODULES
 from edgekit.devices.facts import PythonThere
 from edgekit.devices.files import SYNC_SECONDS, patience
 from edgekit.devices.lock import held
+from edgekit.devices.trial import try_runtimes
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.evidence import Evidence
+from edgekit.runtimes import find_runtimes
 from edgekit.spec.yamlfile import suggestion
 from edgekit.transports.base import Completed, Listener, ignore
+from edgekit.transports.emulation.cpus import CpuName
 
 RECORD = "edgekit.json"
+SIGILL = (132, -4)
+"""How a shell, and this machine, tell an illegal instruction."""
 UNPACKED_RATIO = 4
 """Times the bytes of its wheel that a package takes once it is installed, at most."""
 
@@ -67,7 +74,10 @@ def _set_up(device: Device, runtimes: tuple[str, ...], on_message: Listener) -> 
     _recover(device)
     python = _base_python(device)
     on_message(f"fetching wheels for Python {python.version} on {python.machine}")
+    core = core_named(ARM_CORES.get(python.part or ""))
     with fetch_wheels(python, runtimes) as wheels:
+        if core:
+            _refuse_dying(device.name, core, runtimes, wheels, on_message)
         done = SetUp(
             python=f"{device.home}/venv/bin/python",
             packages={wheel.package: wheel.version for wheel in wheels[1:]},
@@ -102,6 +112,24 @@ def _refuse(device: Device, runtimes: tuple[str, ...]) -> None:
             f"{device.name} is an emulated device: its tree is built with its runtimes",
             hint=f"edgekit device check {device.name}",
         )
+
+
+def _refuse_dying(
+    name: str,
+    core: CpuName,
+    runtimes: tuple[str, ...],
+    wheels: list[Wheel],
+    on_message: Listener,
+) -> None:
+    """
+    Raises:
+        InputError: a wheel does not run on the device's processor.
+    """
+    # The emulated core has this machine's versions, and no others.
+    as_here = {wheel.package for wheel in wheels if not wheel.note}
+    for runtime in (find_runtimes()[runtime]() for runtime in runtimes):
+        if runtime.engine in as_here:
+            refuse_dying(runtime, core, f"a {core.title()}, the processor of {name}", on_message)
 
 
 def _base_python(device: Device) -> PythonThere:
@@ -159,14 +187,24 @@ def _install(
 def _check_imports(device: Device, packages: list[Wheel]) -> None:
     """
     Raises:
-        DeviceError: a module cannot be imported; the new venv is gone, the old one untouched.
+        DeviceError: a module cannot be imported, or runs no tiny model; the old venv is untouched.
     """
     tried = _imports(device, "venv.new", packages)
     if tried.code == 0:
-        return
+        python = shlex.quote(f"{device.home}/venv.new/bin/python")
+        versions = {wheel.package: wheel.version for wheel in packages}
+        fault = next((t.fault for t in try_runtimes(device, versions, python) if t.fault), None)
+        if fault is None:
+            return
+        raise DeviceError(
+            f"{device.name}: what was installed does not run: {fault}",
+            hint="the old venv stays; install another version of it here, and set up again",
+            fault=Fault.MISSING_RUNTIME,
+        )
     raise DeviceError(
         f"{device.name}: what was installed cannot be imported: "
-        f"{(tried.err.strip().splitlines() or [f'exit code {tried.code}'])[-1]}",
+        f"{(tried.err.strip().splitlines() or [f'exit code {tried.code}'])[-1]}"
+        + ("; it has instructions that this processor lacks" if tried.code in SIGILL else ""),
         hint="the old venv stays; a library of the system may be missing, e.g. on the device: "
         "sudo apt-get install libgomp1 libatomic1",
         fault=Fault.MISSING_RUNTIME,

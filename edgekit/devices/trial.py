@@ -21,7 +21,7 @@ from edgekit.devices.agent_result import Golden
 from edgekit.devices.bench.validity import golden_complaint
 from edgekit.devices.device import Device
 from edgekit.devices.engines import ENGINES
-from edgekit.devices.facts import PythonThere, Trial
+from edgekit.devices.facts import Trial
 from edgekit.errors import DeviceError, Fault, ending
 from edgekit.transports.base import Completed
 
@@ -49,8 +49,17 @@ def image() -> list[float]:
     return [float(pixel) for pixel in pixels]
 
 
-def try_runtimes(device: Device, python: PythonThere) -> list[Trial]:
-    """Run two tiny models on each runtime that a device's Python has.
+def files_for(runtime: str) -> list[str]:
+    """The models that a runtime runs, by their names in FOLDER."""
+    return [f"{name}.{'tflite' if runtime == 'litert' else 'onnx'}" for name in PRECISIONS]
+
+
+def try_runtimes(device: Device, packages: dict[str, str], python: str = "") -> list[Trial]:
+    """Run two tiny models on each runtime that a device has.
+
+    Args:
+        packages: those that are installed there, with their versions.
+        python: which Python to try, as the shell takes it; the one that runs the agent otherwise.
 
     Raises:
         DeviceError: the way broke. A runtime that fails is told in its trial.
@@ -58,11 +67,12 @@ def try_runtimes(device: Device, python: PythonThere) -> list[Trial]:
     found = []
     with _sent(device) as folder:
         for runtime, distributions in ENGINES.items():
-            name = next((each for each in distributions if each in python.packages), None)
+            name = next((each for each in distributions if each in packages), None)
             if name:
-                files = [f"{p}.{'tflite' if runtime == 'litert' else 'onnx'}" for p in PRECISIONS]
-                done = _run(device, folder, runtime, files)
-                found.append(_judged(device.name, name, python.packages[name], files, done))
+                files = files_for(runtime)
+                words = shlex.join(["-c", SCRIPT, runtime, *files])
+                done = _run(device, folder, f"{python or device.python} {words}")
+                found.append(_judged(device.name, name, packages[name], files, done))
     return found
 
 
@@ -78,9 +88,8 @@ def _sent(device: Device) -> Iterator[str]:
         device.forget(folder)
 
 
-def _run(device: Device, folder: str, runtime: str, files: list[str]) -> Completed:
-    words = shlex.join(["-c", SCRIPT, runtime, *files])
-    command = f"export PYTHONDONTWRITEBYTECODE=1; {device.python} {words}"
+def _run(device: Device, folder: str, command: str) -> Completed:
+    command = f"export PYTHONDONTWRITEBYTECODE=1; {command}"
     try:
         return device.transport.run(f"cd {shlex.quote(folder)} && {command}", timeout=SECONDS)
     except DeviceError as error:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-
 from edgekit.cycle_model.counting import trees
-from edgekit.cycle_model.file_estimate import RUNTIMES, CycleEstimate, estimate_file
+from edgekit.cycle_model.file_estimate import CycleEstimate, estimate_file
 from edgekit.cycle_model.tools import find_tools
-from edgekit.devices.estimate.modelled_target import core_of
-from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
-from edgekit.errors import DeviceError, Fault, InputError
+from edgekit.errors import DeviceError, Fault
 from edgekit.runtimes import find_runtimes
-from edgekit.runtimes.base import Runtime
 from edgekit.spec.target import Target
 from edgekit.transports.base import Listener, ignore
 from edgekit.transports.emulation.cpus import CpuName
-from edgekit.transports.emulation.imports import import_fault
-from edgekit.transports.emulation.tree import QEMU, tree_path
+from edgekit.transports.emulation.tree import tree_path
 
 
 def need_counting(core: CpuName, target: Target) -> None:
@@ -32,28 +26,6 @@ def need_counting(core: CpuName, target: Target) -> None:
             f"no arm64 runtimes for a {core} are here yet",
             hint=f"edgekit estimate MODEL --target {target.name} fetches them, once",
             fault=Fault.MISSING_PROGRAM,
-        )
-
-
-def refuse_dying(runtime: Runtime, target: Target) -> None:
-    """A wheel that dies as it is imported on the target's core; tried only where the core's tree is
-    there, and once for a version.
-
-    Raises:
-        InputError: it does.
-    """
-    core = core_of(target)
-    if core is None or runtime.name not in RUNTIMES or not tree_path(core, trees()).exists():
-        return
-    if shutil.which(QEMU) is None:
-        return
-    fault = import_fault(core, runtime.engine_modules[runtime.engine], trees())
-    if fault:
-        installed = library_versions((runtime.engine,))[runtime.engine]
-        raise InputError(
-            f"{runtime.engine} {installed} ends in {fault} as it is imported on a {core.title()}, "
-            f"the processor of {target.name}",
-            hint=f"install another version of {runtime.engine}, here and on the device",
         )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from edgekit.data.calibration import calibration_pool
 from edgekit.devices.bench.timing_device import TimingDevice
+from edgekit.devices.emulated_wheel import refuse_dying
 from edgekit.devices.estimate.modelled_target import core_of
 from edgekit.engine.step_id import StepId
 from edgekit.errors import InputError
@@ -17,7 +18,7 @@ from edgekit.evaluation.gates import Gates
 from edgekit.evaluation.measure import device_is_here
 from edgekit.pipeline.draft import Draft
 from edgekit.pipeline.rows import Row
-from edgekit.pipeline.target_core import need_counting, refuse_dying
+from edgekit.pipeline.target_core import need_counting
 from edgekit.pipeline.variant_steps import VariantSteps
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Variant
@@ -206,7 +207,9 @@ def _why_not(
     if why:
         return why
     try:
-        refuse_dying(find_runtimes()[variant.runtime](), target)
+        core = core_of(target)
+        where = f"a {target.cpu.title()}, the processor of {target.name}"
+        refuse_dying(find_runtimes()[variant.runtime](), core, where)
     except InputError as error:
         if variant.name in target.runtimes:
             raise

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,8 +19,9 @@ import pytest
 from edgekit.devices._wheels import platforms
 from edgekit.devices.check import check
 from edgekit.devices.device import Device
-from edgekit.devices.facts import PythonThere
+from edgekit.devices.facts import PythonThere, Trial
 from edgekit.devices.setup import SetUp, set_up
+from edgekit.devices.trial import try_runtimes
 from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.evidence import Evidence
 from edgekit.transports.base import Completed
@@ -67,6 +69,15 @@ def use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def run(way: Fake, *runtimes: str) -> SetUp:
     with Device("pi5", way) as device:
         return set_up(device, runtimes or ("litert", "onnxruntime"), lambda line: None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tried() -> Iterator[list[Trial]]:
+    """What comes of the tiny models: these wheels are empty, and run none."""
+    found: list[Trial] = []
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("edgekit.devices.setup.try_runtimes", lambda *_: found)
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +207,35 @@ def test_a_venv_that_nobody_would_use(way: Fake, index: Path) -> None:
         set_up(device)
 
 
+def test_what_runs_no_tiny_model_leaves_the_old_venv(
+    ready: Fake, index: Path, tried: list[Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = "onnxruntime 1.2 ends as it runs a tiny int8 model: signal SIGILL"
+    monkeypatch.setattr("edgekit.devices.setup._is_there", lambda *_: False)
+    tried.append(Trial(library="onnxruntime 1.2", fault=fault, fix=None))
+    with pytest.raises(DeviceError, match="tiny int8 model: signal SIGILL") as raised:
+        run(ready)
+    tried.clear()
+    assert raised.value.fault is Fault.MISSING_RUNTIME
+    assert works(ready)
+    assert not Path(ready.root, "edgekit/venv.new").exists()
+
+
+def test_a_wheel_that_ends_on_the_processor_is_not_sent(
+    way: Fake, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgekit.devices.emulated_wheel.tree_path", lambda *_: index)
+    monkeypatch.setattr("edgekit.devices.emulated_wheel.shutil.which", lambda name: name)
+    monkeypatch.setattr(
+        "edgekit.devices.emulated_wheel.import_fault", lambda core, module, root: f"{core} fault"
+    )
+    python = THERE.model_copy(update={"part": "0xd08", "version": sys.version.split()[0]})
+    monkeypatch.setattr("edgekit.devices.setup._base_python", lambda _: python)
+    with pytest.raises(InputError, match="cortex-a72 fault as it is imported on a Cortex-A72"):
+        run(way)
+    assert not Path(way.root, "edgekit/files").exists()
+
+
 def test_an_emulated_device_has_its_runtimes(
     way: Fake, index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,8 +267,9 @@ def test_platforms() -> None:
 
 
 @pytest.mark.slow
-def test_the_real_runtimes(way: Fake) -> None:
+def test_the_real_runtimes(way: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the wheels of the package index that pip is configured for."""
+    monkeypatch.setattr("edgekit.devices.setup.try_runtimes", try_runtimes)
     with Device("here", way) as device:
         done = set_up(device, ("litert", "onnxruntime", "openvino"))
     assert done.packages["onnxruntime"] == version("onnxruntime")

@@ -16,35 +16,42 @@ from edgekit.transports.emulation.cpus import CpuName
 from edgekit.transports.emulation.tree import tree_path
 
 LONGEST = 300
-"""Seconds that an import may take under qemu."""
+"""Seconds that an import, or a tiny model, may take under qemu."""
 
 
 def import_fault(core: CpuName, module: str, root: Path) -> str | None:
-    """How the import of a module ends on a core, as `signal SIGILL`; None where it loads. What was
-    found is kept by the tree, whose name says its wheels' versions.
+    """How the import of a module ends on a core, as `signal SIGILL`; None where it loads."""
+    return fault_of(core, ["-c", f"import {module}"], root)
+
+
+def fault_of(core: CpuName, words: list[str], root: Path, folder: Path | None = None) -> str | None:
+    """How Python ends on a core. What was found is kept by the tree, whose name says its wheels'
+    versions.
 
     Args:
+        words: its arguments.
         root: the folder of all trees; the core's is there.
+        folder: where it runs.
 
     Raises:
         StorageError: the result cannot be kept.
     """
     tree = tree_path(core, root)
-    path = root / "imports" / f"{digest_of([tree.name, module])[:32]}.json"
+    path = root / "imports" / f"{digest_of([tree.name, *words])[:32]}.json"
     try:
         kept: str | None = json.loads(path.read_text(encoding="utf-8"))["fault"]
     except (OSError, ValueError, KeyError, TypeError):
-        kept = _try(tree, module)
+        kept = _try(tree, words, folder)
         with storage_errors(root):
             write_atomically(path, json.dumps({"fault": kept, "tree": tree.name}))
     return kept
 
 
-def _try(tree: Path, module: str) -> str | None:
-    command = [str(tree / "commands" / "python3"), "-c", f"import {module}"]
+def _try(tree: Path, words: list[str], folder: Path | None) -> str | None:
+    command = [str(tree / "commands" / "python3"), *words]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LONGEST
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LONGEST, cwd=folder
         )
     except subprocess.TimeoutExpired:
         return f"no end within {LONGEST} seconds"
