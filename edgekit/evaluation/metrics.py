@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,14 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit import stats
 from edgekit.engine.artifact import Json
+from edgekit.evaluation.columns import column
 from edgekit.evaluation.measure import HOST_THREADS, Timing
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Verdict
 
 BUSY = "machine too busy"
 """The reason of a latency that was disturbed."""
+MAX_TIMES = 1000
+"""Single times of a file that a report keeps; the protocol makes 900."""
 
 
 class AccuracyChange(BaseModel):
@@ -54,6 +57,8 @@ class Latency(BaseModel):
     median: Measurement | InvalidMeasurement | None = None
     """Milliseconds on the target's own device; None where the host stood in for it, invalid where
     it was disturbed."""
+    times_ms: Annotated[tuple[float, ...], *column("{:.4g}".format)] = ()
+    """Of single inferences, round by round; none of disturbed ones, and in older records."""
 
 
 class Validation(BaseModel):
@@ -163,7 +168,13 @@ def latency_of(timing: Timing, baseline: Timing | None, evidence: Evidence) -> L
         spread_ms=p75 - p25,
         disturbed=disturbed,
         median=median and unless_disturbed(median, disturbed),
+        times_ms=() if disturbed else _kept(runs),
     )
+
+
+def _kept(runs: NDArray[np.float64]) -> tuple[float, ...]:
+    """All, or every second, third, ... of very many; to four digits."""
+    return tuple(float(f"{ms:.4g}") for ms in runs[:: -(-runs.size // MAX_TIMES)])
 
 
 def verdict_on_ratio(ratio: Measurement, disturbed: bool = False) -> Verdict:

@@ -1,22 +1,12 @@
-"""Which images a build was judged on, and what a model said of each: what pairs two reports.
-
-The columns are text with spaces between, as a list of 5,000 numbers would be as many lines.
-"""
+"""Which images a build was judged on, and what a model said of each: what pairs two reports."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from edgekit.evaluation.columns import column
 from edgekit.evaluation.score_meaning import ScoreMeaning
 
 if TYPE_CHECKING:
@@ -31,19 +21,7 @@ DIGITS = 3
 """Of a probability."""
 
 
-def _split(value: Any) -> Any:
-    return value.split() if isinstance(value, str) else value
-
-
-def _joined(values: tuple[object, ...]) -> str:
-    return " ".join(f"{v:.{DIGITS}f}" if isinstance(v, float) else str(v) for v in values)
-
-
-COLUMN = (
-    BeforeValidator(_split),
-    PlainSerializer(_joined, return_type=str),
-    WithJsonSchema({"type": "string"}),
-)
+COLUMN = column(lambda value: f"{value:.{DIGITS}f}" if isinstance(value, float) else str(value))
 Class = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 ShortDigest = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{DIGEST}}}$")]

@@ -70,7 +70,7 @@ class ReferenceScores(Action):
 class Validate(Action):
     """Validate one compiled artifact on one runtime."""
 
-    version = 4
+    version = 5
     libraries = ("numpy", "scipy")
 
     def __init__(self, runtime: str, baseline: bool, device: str = "CPU") -> None:

@@ -16,6 +16,7 @@ from edgekit.printable import printable, shortened
 from edgekit.report.comparison import Comparison
 from edgekit.report.device_plots import device_plots
 from edgekit.report.figures import of_device, times
+from edgekit.report.histogram import host_latencies
 from edgekit.report.image_changes import image_changes
 from edgekit.report.matrix import MatrixReport
 from edgekit.report.plots import candidates, training, waterfalls
@@ -62,6 +63,7 @@ def render_html(report: Report, beside: Beside | None = None) -> str:
         waterfalls={n: found for n in _variants(report) if (found := waterfalls(report, n))},
         scatter=candidates(report),
         curves={stage: training(curve) for stage, curve in report.curves.items()},
+        host_latencies=host_latencies(report),
         device_plots={name: device_plots(run) for name, run in beside.runs.items()},
         sections=_sections(report),
         terms=TERMS,

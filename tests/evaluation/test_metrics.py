@@ -8,7 +8,7 @@ import pytest
 from edgekit.evaluation.choose import choice_of
 from edgekit.evaluation.gates import Gates, judge
 from edgekit.evaluation.measure import Timing
-from edgekit.evaluation.metrics import Latency, gate_figures, latency_of
+from edgekit.evaluation.metrics import MAX_TIMES, Latency, gate_figures, latency_of
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Verdict
 from tests.build_folder.samples import row
 
@@ -46,6 +46,15 @@ def test_no_script_takes_what_a_busy_machine_showed_for_a_figure() -> None:
         assert (written["valid"], written["reason"]) == (False, "machine too busy")
         assert not {"value", "low", "high"} & set(written)
     assert Latency.model_validate_json(latency.model_dump_json()) == latency
+
+
+def test_a_report_keeps_the_single_times_and_not_those_of_a_busy_machine() -> None:
+    latency = latency_of(timing(1.0), timing(2.0), Evidence.HOST)
+    assert np.percentile(latency.times_ms, 90) == pytest.approx(latency.p90_ms, rel=1e-3)
+    assert Latency.model_validate_json(latency.model_dump_json()) == latency
+    many = Timing(load=0.01, first=0.002, rounds=np.full((5000, 3), 1e-3))
+    assert len(latency_of(many, None, Evidence.HOST).times_ms) <= MAX_TIMES
+    assert latency_of(timing(1.0, 0.2), None, Evidence.HOST).times_ms == ()
 
 
 def test_gates_are_held_against_no_figure_of_a_busy_machine() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,9 @@ from edgekit.build_folder.report import Report
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.evidence import InvalidityCause, Reason, Validity
 from edgekit.models.training_curve import TrainingCurve
+from edgekit.report.device import render_device_html
 from edgekit.report.device_plots import device_plots
+from edgekit.report.histogram import host_latencies
 from edgekit.report.plots import RIGHT, candidates, training, waterfalls
 from edgekit.report.render import Beside, render_html
 from edgekit.report.svg import Drawing, Scale, around, digits_of
@@ -124,6 +127,22 @@ def test_a_training_curve_of_any_length(epochs: int) -> None:
     assert "How it was trained" in page
 
 
+def test_the_times_of_a_variant_are_a_histogram_and_disturbed_ones_a_reason() -> None:
+    report = sample_report()
+    (first, *_) = host_latencies(report)
+    assert (first.plot, first.reason) == (None, "this report keeps no single times")
+    for one in report.rows:
+        update = {"times_ms": (*np.linspace(0.9, 1.1, 300).tolist(), 9.0)}
+        latency = one.validation.latency.model_copy(update=update)
+        one.validation = one.validation.model_copy(update={"latency": latency})
+    read_again = Report.model_validate_json(report.model_dump_json())
+    titles = {found.plot.title for found in host_latencies(read_again) if found.plot}
+    assert titles == {"301 inferences, ms; 2 beyond 1.10 ms are not drawn"}
+    assert 'aria-label="histogram of 301 inferences, ms"' in render_html(read_again)
+    assert {found.plot for found in host_latencies(disturbed_report())} == {None}
+    assert "litert</figcaption>— (machine too busy)" in render_html(disturbed_report())
+
+
 def run_on_device(folder: Path) -> DeviceReport:
     return device_report(tiny_bundle(folder / "bundle"))
 
@@ -134,6 +153,7 @@ def test_a_run_on_a_device_is_drawn(tmp_path: Path) -> None:
     assert titles[0].startswith("40 inferences, ms")
     assert any("°C" in title for title in titles)
     assert any("MHz" in title for title in titles)
+    assert all(title in render_device_html(run) for title in titles)
 
 
 def test_of_a_run_that_is_no_result_only_the_cause_is_drawn(tmp_path: Path) -> None:
