@@ -26,15 +26,15 @@ def describe(path: Path) -> Description:
         EdgekitError: ONNX Runtime does not load it, or it has several inputs.
     """
     try:
-        model, source = _read(path)
+        model, source = read(path)
         running = _running(source)
     except Exception as error:  # the libraries' exceptions have no common base of their own
         raise EdgekitError(f"ONNX Runtime cannot load {path}: {error}") from error
     only([value.name for value in running.input], path)
     written = _written(model)
     return Description(
-        input=_port(running.input[0]),
-        output=_port(running.output[0]).model_copy(update=_grid(written)),
+        input=port(running.input[0]),
+        output=port(running.output[0]).model_copy(update=_grid(written)),
         operators=_operators(running, Facts(written, running)),
         per_channel=_is_per_channel(written),
         conversions=_conversions(running),
@@ -42,7 +42,7 @@ def describe(path: Path) -> Description:
     )
 
 
-def _read(path: Path) -> tuple[Any, Path | bytes]:
+def read(path: Path) -> tuple[Any, Path | bytes]:
     """A model, and what to open a session of: with weights in a file beside it, ONNX Runtime would
     have the graph that it saves look for them beside that graph."""
     import onnx
@@ -69,20 +69,35 @@ def _written(model: Any) -> Any:
 
 
 def _running(source: Path | bytes) -> Any:
-    import onnx
     import onnxruntime
 
     with temporary_folder() as folder:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # it warns that the dump fits this CPU only: we know
-        options.optimized_model_filepath = str(folder / "optimized.onnx")
-        onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        model = onnx.load(options.optimized_model_filepath)
+        return session_of(source, onnxruntime.SessionOptions(), folder)[1]
+
+
+def session_of(source: Path | bytes, options: Any, folder: Path) -> tuple[Any, Any]:
+    """A session, and the graph that it runs."""
+    import onnx
+    import onnxruntime
+
+    options.log_severity_level = 3  # it warns that the dump fits this CPU only: we know
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    model = onnx.load(options.optimized_model_filepath)
     plain.free_constants(model)
-    return model.graph
+    return session, model.graph
 
 
-def _port(value: Any) -> Port:
+def running_operators(model: Any, running: Any) -> tuple[Operator, ...]:
+    """One for each node of the graph that runs.
+
+    Args:
+        model: what `read` gave.
+    """
+    return _operators(running, Facts(_written(model), running))
+
+
+def port(value: Any) -> Port:
     from onnx import helper
 
     tensor = value.type.tensor_type

@@ -84,17 +84,33 @@ def describe(path: Path) -> Description:
     """
     model = load_for_one(path)
     running = _running(model, path)
-    made = {op.get_friendly_name(): op for op in model.get_ops()}
-    live = graph.computed(running)
-    nodes = [op for op in running.get_ordered_ops() if op.get_name() in live and _works(op)]
+    made, live, nodes = _parts(model, running)
     return Description(
-        input=_port(model.input(0)),
-        output=_port(model.output(0)),
+        input=port(model.input(0)),
+        output=port(model.output(0)),
         operators=tuple(_operator(op, made, live) for op in nodes),
         per_channel=_is_per_channel(model),
         conversions=_conversions(nodes, made),
         transposes=_transposes(nodes, made),
     )
+
+
+def running_operators(model: Any, running: Any) -> list[tuple[str, Operator]]:
+    """What runs of a model, each by the name that the runtime gives it in this process.
+
+    Args:
+        running: `CompiledModel.get_runtime_model`.
+    """
+    made, live, nodes = _parts(model, running)
+    return [(str(op.get_friendly_name()), _operator(op, made, live)) for op in nodes]
+
+
+def _parts(model: Any, running: Any) -> tuple[dict[str, Any], set[str], list[Any]]:
+    """The operators of the file by name, the names of what depends on the image, and what runs."""
+    made = {op.get_friendly_name(): op for op in model.get_ops()}
+    live = graph.computed(running)
+    nodes = [op for op in running.get_ordered_ops() if op.get_name() in live and _works(op)]
+    return made, live, nodes
 
 
 def _conversions(nodes: list[Any], made: dict[str, Any]) -> tuple[str, ...]:
@@ -260,7 +276,7 @@ def _is_per_channel(model: Any) -> bool:
     return bool(found) and all(found)
 
 
-def _port(port: Any) -> Port:
+def port(port: Any) -> Port:
     extents = port.get_partial_shape()
     shape = tuple(d.get_length() if d.is_static else -1 for d in extents)
     dtype = port.get_element_type().to_dtype().name

@@ -17,6 +17,7 @@ from edgekit.errors import EdgekitError, Unsupported, storage_errors
 from edgekit.runtimes.contract.compiler import Compiler
 from edgekit.runtimes.contract.identity import Identity
 from edgekit.runtimes.contract.microbenchmark import Microbenchmark
+from edgekit.runtimes.contract.operator_times import OperatorTimes
 from edgekit.runtimes.contract.reader import Reader
 
 
@@ -75,6 +76,21 @@ class TakesOver(Runtime):
     @abstractmethod
     def take_over(self, source: Path, into: Path) -> None:
         """Make `into / self.file` of another runtime's int8 file, before it is baked."""
+
+
+class TimesOperators(Runtime):
+    """A runtime that can tell how long each operator of a file takes."""
+
+    @abstractmethod
+    def operator_times(self, path: Path, seconds: float) -> OperatorTimes:
+        """Time the operators that `describe` lists, on the CPU of this machine with one thread.
+
+        Args:
+            seconds: to spend on it at most, beside loading; more where a run takes long.
+
+        Raises:
+            EdgekitError: the file cannot be loaded or run, or an operator not by itself.
+        """
 
 
 class CompilesAhead(Runtime):

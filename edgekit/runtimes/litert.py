@@ -15,14 +15,14 @@ from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.models.card import Card
 from edgekit.runtimes import _tflite as tflite
 from edgekit.runtimes import _tflite_edit as edit
-from edgekit.runtimes import _tflite_single_layer
+from edgekit.runtimes import _tflite_operator_times, _tflite_single_layer
 from edgekit.runtimes import _tflite_versions as versions
 from edgekit.runtimes._keras_to_tflite import convert
 from edgekit.runtimes._litert_large_weights import large_weights
 from edgekit.runtimes._litert_tools import library, need
 from edgekit.runtimes._tflite_describe import describe
 from edgekit.runtimes._tflite_tensors import activations, tensors, weights
-from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.base import TimesOperators
 from edgekit.runtimes.contract.description import Activation, Description
 from edgekit.runtimes.contract.input_form import (
     InputForm,
@@ -33,6 +33,7 @@ from edgekit.runtimes.contract.input_form import (
     preprocessing,
 )
 from edgekit.runtimes.contract.microbenchmark import Layer
+from edgekit.runtimes.contract.operator_times import OperatorTimes
 from edgekit.runtimes.contract.settings import Quantization
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ UPDATES = {"minmax": "min_max_update", "moving_average": "moving_average_update"
 and OCTAV concern weights alone: activations fall back to their range."""
 
 
-class LiteRT(Runtime):
+class LiteRT(TimesOperators):
     """Runs .tflite files, on the CPU through XNNPACK."""
 
     version = 2
@@ -167,6 +168,9 @@ class LiteRT(Runtime):
         self, path: Path, form: InputForm, images: NDArray[np.uint8]
     ) -> Iterator[dict[str, NDArray[np.float32]]]:
         return tensors(path, form, images)
+
+    def operator_times(self, path: Path, seconds: float) -> OperatorTimes:
+        return _tflite_operator_times.operator_times(path, seconds)
 
     def single_layer_model(self, layer: Layer, integer: bool, into: Path) -> None:
         _tflite_single_layer.write(layer, integer, into / self.file)

@@ -19,16 +19,18 @@ from edgekit.runtimes import (
     _onnx_export,
     _onnx_float_ops,
     _onnx_nncf,
+    _onnx_operator_times,
     _onnx_quantize,
     _onnx_single_layer,
     _onnx_tensors,
 )
 from edgekit.runtimes import _onnx_graph as graph
 from edgekit.runtimes._quiet import quiet
-from edgekit.runtimes.base import Runtime
+from edgekit.runtimes.base import TimesOperators
 from edgekit.runtimes.contract.description import Activation, Description
 from edgekit.runtimes.contract.input_form import InputForm, Io, pixel_grid, preprocessing
 from edgekit.runtimes.contract.microbenchmark import Layer
+from edgekit.runtimes.contract.operator_times import OperatorTimes
 from edgekit.runtimes.contract.settings import CalibrationMethod, Quantization
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 QUANTIZERS = {"onnxruntime": _onnx_quantize.quantize, "nncf": _onnx_nncf.quantize}
 
 
-class OnnxRuntime(Runtime):
+class OnnxRuntime(TimesOperators):
     """torch.onnx and onnxslim to compile, onnxruntime.quantization or NNCF (both QDQ) for int8."""
 
     version: ClassVar[int] = 2
@@ -178,6 +180,12 @@ class OnnxRuntime(Runtime):
             import onnx  # noqa: F401
             import onnxruntime  # noqa: F401
         return _onnx_tensors.tensors(path, form, images)
+
+    def operator_times(self, path: Path, seconds: float) -> OperatorTimes:
+        with _packages("profile", "run"):
+            import onnx  # noqa: F401
+            import onnxruntime  # noqa: F401
+        return _onnx_operator_times.operator_times(path, seconds)
 
     def single_layer_model(self, layer: Layer, integer: bool, into: Path) -> None:
         with _packages("write a layer"):

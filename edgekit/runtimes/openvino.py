@@ -12,7 +12,7 @@ from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, Unsupported
 from edgekit.models.card import Card
 from edgekit.models.source import Format
-from edgekit.runtimes import _onnx_single_layer, _openvino_tensors
+from edgekit.runtimes import _onnx_single_layer, _openvino_operator_times, _openvino_tensors
 from edgekit.runtimes import _openvino_convert as convert
 from edgekit.runtimes import _openvino_graph as graph
 from edgekit.runtimes import _openvino_ranges as ranges
@@ -20,11 +20,12 @@ from edgekit.runtimes import _openvino_read as read
 from edgekit.runtimes._openvino_nncf import with_quantizers
 from edgekit.runtimes._openvino_unsupported import unsupported_reasons
 from edgekit.runtimes._quiet import quiet
-from edgekit.runtimes.base import CompilesAhead, TakesOver
+from edgekit.runtimes.base import CompilesAhead, TakesOver, TimesOperators
 from edgekit.runtimes.contract.description import Activation, Description
 from edgekit.runtimes.contract.input_form import InputForm, Io, pixel_grid, preprocessing
 from edgekit.runtimes.contract.int8_sums import sums_saturate
 from edgekit.runtimes.contract.microbenchmark import Layer
+from edgekit.runtimes.contract.operator_times import OperatorTimes
 from edgekit.runtimes.contract.settings import CalibrationMethod, Precision, Quantization
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ MADE_FOR = {
 """What an int8 file says of itself, by the bits of its weights."""
 
 
-class OpenVino(TakesOver, CompilesAhead):
+class OpenVino(TakesOver, CompilesAhead, TimesOperators):
     """openvino's own converters to compile, NNCF for int8.
 
     Args:
@@ -191,6 +192,9 @@ class OpenVino(TakesOver, CompilesAhead):
         self, path: Path, form: InputForm, images: NDArray[np.uint8]
     ) -> Iterator[dict[str, NDArray[np.float32]]]:
         return _openvino_tensors.tensors(path, form, images)
+
+    def operator_times(self, path: Path, seconds: float) -> OperatorTimes:
+        return _openvino_operator_times.operator_times(path, seconds)
 
     def single_layer_model(self, layer: Layer, integer: bool, into: Path) -> None:
         openvino = read.need("openvino", "a model of one layer")

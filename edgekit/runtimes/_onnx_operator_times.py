@@ -1,0 +1,66 @@
+"""The time of each node of an .onnx file, from ONNX Runtime's own profiler."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from edgekit.engine.temporary import temporary_folder
+from edgekit.errors import EdgekitError
+from edgekit.runtimes import _onnx_describe as reading
+from edgekit.runtimes.contract.operator_times import (
+    OperatorTimes,
+    TimedOperator,
+    sample_input,
+    timed_runs,
+)
+
+KERNEL = "_kernel_time"
+METHOD = "ONNX Runtime's profiler, the median of {runs} runs"
+
+
+def operator_times(path: Path, seconds: float) -> OperatorTimes:
+    """See `TimesOperators.operator_times`."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_profiling = True
+    try:
+        model, source = reading.read(path)
+        with temporary_folder() as folder:
+            options.profile_file_prefix = str(folder / "profile")
+            session, running = reading.session_of(source, options, folder)
+            image = {session.get_inputs()[0].name: sample_input(reading.port(running.input[0]))}
+            inferences = timed_runs(lambda: session.run(None, image), seconds)
+            events = json.loads(Path(session.end_profiling()).read_bytes())
+    except Exception as error:  # the libraries' exceptions have no common base of their own
+        raise EdgekitError(f"ONNX Runtime cannot profile {path}: {error}") from error
+    taken = _seconds(events, len(inferences))
+    alike = Counter(node.name for node in running.node)  # a node without a name is like others
+    operators = reading.running_operators(model, running)
+    return OperatorTimes(
+        operators=tuple(
+            TimedOperator(operator=one, seconds=taken.get(node.name, 0.0) / alike[node.name])
+            for one, node in zip(operators, running.node, strict=True)
+        ),
+        inferences=tuple(inferences),
+        method=METHOD.format(runs=len(inferences)),
+    )
+
+
+def _seconds(events: list[dict[str, Any]], runs: int) -> dict[str, float]:
+    """Of each node by its name, the median over the last runs."""
+    each: list[Counter[str]] = [Counter()]
+    for event in events:
+        name = event["name"]
+        if event["cat"] == "Node" and name.endswith(KERNEL):
+            each[-1][name.removesuffix(KERNEL)] += event["dur"]
+        elif name == "model_run":
+            each.append(Counter())
+    counted = [run for run in each if run][-runs:]
+    names = dict.fromkeys(name for run in counted for name in run)
+    return {name: 1e-6 * median(run[name] for run in counted) for name in names}

@@ -1,0 +1,132 @@
+"""The time of each operator of a .tflite file: LiteRT's Python module has no profiler, so each runs
+in a file of its own.
+
+A PAD whose values only a convolution reads goes with it, as XNNPACK makes one of them. The files
+take turns with the whole one, in the network's order, so that each finds the caches as others have
+left them. A call costs time too: as much is taken off each operator as makes all of them add up to
+the whole.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from edgekit.engine.temporary import temporary_folder
+from edgekit.runtimes import _tflite as tflite
+from edgekit.runtimes import _tflite_edit as edit
+from edgekit.runtimes._litert_tools import library, need
+from edgekit.runtimes._tflite_describe import describe
+from edgekit.runtimes.contract.operator_times import OperatorTimes, TimedOperator, timed_runs
+
+CONVOLUTIONS = {"CONV_2D", "DEPTHWISE_CONV_2D"}
+METHOD = "each operator in a file of its own, in turns with the whole, the median of {runs} runs"
+
+
+def operator_times(path: Path, seconds: float) -> OperatorTimes:
+    """See `TimesOperators.operator_times`."""
+    import numpy as np
+
+    operators, model = describe(path).operators, tflite.read(path)
+    unpacked = tflite.unpacked(model)
+    running = [o for o in model.subgraphs[0].operators if int(o.outputs[0]) not in unpacked]
+    fused = _pads(model)
+    files = {0: path}
+    with temporary_folder() as folder, library(f"LiteRT cannot profile {path}"):
+        for number, operator in enumerate(running, start=1):
+            if int(operator.outputs[0]) not in fused:
+                files[number] = folder / f"{number}.tflite"
+                edit.write(_alone(model, operator, unpacked.keys() | fused), files[number])
+        taken = _in_turns([_loaded(file) for file in files.values()], seconds)
+    whole, *parts = np.median(taken, axis=0).tolist()
+    spare = (sum(parts) - whole) / max(1, len(parts) - 1)
+    call = min(max(0.0, spare), *parts)
+    known = dict(zip([*files][1:], parts, strict=True))
+    return OperatorTimes(
+        operators=tuple(
+            TimedOperator(operator=operator, seconds=known.get(number, call) - call)
+            for number, operator in enumerate(operators, start=1)
+        ),
+        inferences=tuple(taken[:, 0].tolist()),
+        method=METHOD.format(runs=len(taken)),
+    )
+
+
+def _in_turns(interpreters: list[Any], seconds: float) -> Any:
+    """Seconds of each call, of shape (runs, interpreters)."""
+    import numpy as np
+
+    calls: list[float] = []
+
+    def once() -> None:
+        for interpreter in interpreters:
+            start = time.perf_counter()
+            interpreter.invoke()
+            calls.append(time.perf_counter() - start)
+
+    runs = len(timed_runs(once, seconds))
+    return np.reshape(calls, (-1, len(interpreters)))[-runs:]
+
+
+def _loaded(file: Path) -> Any:
+    """An interpreter whose inputs hold something: what it is changes no time."""
+    import numpy as np
+
+    interpreter = need("ai_edge_litert.interpreter").Interpreter(str(file), num_threads=1)
+    interpreter.allocate_tensors()
+    for entry in interpreter.get_input_details():
+        is_index = entry["dtype"] in (np.int32, np.int64)  # 0 is within every axis
+        interpreter.set_tensor(
+            entry["index"], np.full(entry["shape"], 0 if is_index else 1, entry["dtype"])
+        )
+    return interpreter
+
+
+def _pads(model: Any) -> set[int]:
+    """The tensors of PADs that only a convolution reads."""
+    graph, kinds = model.subgraphs[0], tflite.kinds(model)
+    made = {
+        int(o.outputs[0]) for o, kind in zip(graph.operators, kinds, strict=True) if kind == "PAD"
+    }
+    readers: dict[int, list[str]] = {}
+    for operator, kind in zip(graph.operators, kinds, strict=True):
+        for i in made.intersection(map(int, operator.inputs)):
+            readers.setdefault(i, []).append(kind)
+    return {i for i, kinds in readers.items() if len(kinds) == 1 and kinds[0] in CONVOLUTIONS}
+
+
+def _alone(model: Any, operator: Any, inside: Collection[int]) -> Any:
+    """A model of one operator.
+
+    Args:
+        inside: tensors whose makers go with it: its weights unpacked, its input padded.
+    """
+    schema = need("ai_edge_litert.schema_py_generated")
+    graph = model.subgraphs[0]
+    made_by = tflite.producers(graph)
+    before = [graph.operators[made_by[int(i)]] for i in operator.inputs if int(i) in inside]
+    parts = [*before, operator]
+    used = dict.fromkeys(int(i) for part in parts for i in (*part.inputs, *part.outputs) if i >= 0)
+    place = {old: new for new, old in enumerate(used)}
+    own_makers = {int(i) for part in parts for i in part.outputs}
+    given = [i for i in used if (i in made_by or i in graph.inputs) and i not in own_makers]
+    own = schema.SubGraphT()
+    own.tensors, buffers = [], [schema.BufferT()]  # the first one is empty by convention
+    for old in used:
+        tensor = copy.copy(graph.tensors[old])
+        buffers.append(model.buffers[tensor.buffer])
+        tensor.buffer = len(buffers) - 1
+        own.tensors.append(tensor)
+    own.operators = [copy.copy(part) for part in parts]
+    for part in own.operators:
+        part.inputs = [place.get(int(i), -1) for i in part.inputs]
+        part.outputs = [place[int(i)] for i in part.outputs]
+    own.inputs = [place[i] for i in given]
+    own.outputs = [place[int(i)] for i in operator.outputs]
+    alone = schema.ModelT()
+    alone.version, alone.operatorCodes, alone.buffers = 3, model.operatorCodes, buffers
+    alone.subgraphs = [own]
+    return alone
