@@ -178,7 +178,7 @@ def run(prepared: Prepared, observer: Observer) -> BuildResult:
     published = publish(result, prepared.build_dir)
     if line := record_builds(prepared.store.root, published, commit):
         observer.remark(line)
-    published = _with_estimates(result, published, prepared.store, observer)
+    published = _with_more(result, published, prepared.store, observer)
     broken = [folder for report, folder in published if report.broken]
     error = _faults(result, broken) or _lost(result, prepared.named)
     return BuildResult(
@@ -190,18 +190,23 @@ def run(prepared: Prepared, observer: Observer) -> BuildResult:
     )
 
 
-def _with_estimates(
+def _with_more(
     result: Build, published: list[tuple[Report, Path]], store: Store, observer: Observer
 ) -> list[tuple[Report, Path]]:
     """Last, as it may take long: what was measured is written by now, and stays if this stops."""
     from edgekit.pipeline.shipped_estimates import estimates_of
-    from edgekit.report.publish import add_estimates
+    from edgekit.pipeline.shipped_operators import operators_of
+    from edgekit.report.publish import add_to_report
 
     targets = {target.plan.target.name: target for target in result.targets}
     found = []
     for report, folder in published:
-        estimates = estimates_of(targets[report.target], store, observer.remark)
-        found.append((add_estimates(report, folder, estimates) if estimates else report, folder))
+        target = targets[report.target]
+        if operators := operators_of(target, folder, store, observer.remark):
+            report = add_to_report(report, folder, operators)
+        if estimates := estimates_of(target, store, observer.remark):
+            report = add_to_report(report, folder, estimates)
+        found.append((report, folder))
     return found
 
 

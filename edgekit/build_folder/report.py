@@ -16,6 +16,7 @@ from edgekit.evaluation.chance import ChanceTest
 from edgekit.evaluation.choose import Choice
 from edgekit.evaluation.gates import GateResult, Gates, GateVerdict
 from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, Validation, verdict_on_ratio
+from edgekit.evaluation.operator_table import ShippedOperators
 from edgekit.evaluation.predictions import JudgedImages, Predictions
 from edgekit.evidence import (
     Bound,
@@ -181,6 +182,8 @@ class Report(BaseModel, HasPage):
     """Of what shipped, by variant, where no device told its latency on the target's CPU."""
     estimates: TargetEstimates | None = None
     """Latencies on the target's core from executed instructions, where no device told them."""
+    operators: ShippedOperators | None = None
+    """Of what shipped, by time and noise; None in older reports, and where nothing shipped."""
     gates: Gates
     data: DataRecord
     judged: JudgedImages | None = None

@@ -68,6 +68,11 @@ class Timing:
         return np.asarray(np.median(self.rounds, axis=1))
 
     @property
+    def typical(self) -> float:
+        """The median over rounds of the quickest run of each: an interruption only ever adds."""
+        return float(np.median(self.rounds.min(axis=1)))
+
+    @property
     def disturbed(self) -> bool:
         """Whether something else took the processor while the model was timed."""
         p50, p90 = np.percentile(self.rounds, (50, 90))

@@ -18,15 +18,14 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit.engine.action import Action, Context, Inputs, Progress
 from edgekit.engine.artifact import Artifact, Json, Metadata
-from edgekit.engine.temporary import temporary_folder
-from edgekit.evaluation.measure import HERE, Candidate, Machine, Timing
+from edgekit.evaluation.layer_timing import time_layers
+from edgekit.evaluation.measure import HERE, Machine
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.models.pruned import KernelPrecision
 from edgekit.pruning.groups import Dependencies
 from edgekit.pruning.network import LayerPart, Network, read_network
 from edgekit.runtimes.base import Runtime
-from edgekit.runtimes.contract.input_form import InputForm
 from edgekit.runtimes.contract.microbenchmark import Layer
 
 WIDTH_SHARES = (0.25, 0.625, 1.0)
@@ -36,7 +35,6 @@ WIDTH_STEP = 8
 FRAME_SIZES = 5
 """Sizes at which the probe's own time is measured."""
 TABLE_FILE = "table.json"
-RAW_INPUT = InputForm(dtype="uint8", mean=(0.0,) * 3, std=(1.0,) * 3)
 
 
 class TimedLayer(BaseModel):
@@ -147,12 +145,13 @@ def measure_table(
     machine: Machine,
     progress: Progress,
 ) -> Table:
-    """All probes in one process, interleaved, so that whatever slows the machine slows all."""
     grids = distinct(network)
     wanted = {layer for grid in grids for row in grid.layers() for layer in row}
     frames = _frames(wanted)
-    timings, environment = _time([*wanted, *frames], runtime, precision, machine, progress)
-    seconds = {layer: _typical(timing) for layer, timing in timings.items()}
+    timings, environment = time_layers(
+        [*wanted, *frames], runtime, precision == "int8", machine, progress
+    )
+    seconds = {layer: timing.typical for layer, timing in timings.items()}
     fixed, slope = _line([(_values(frame), seconds[frame]) for frame in frames])
     entries = [
         TimedLayer(
@@ -257,30 +256,3 @@ def _line(points: list[tuple[int, float]]) -> tuple[float, float]:
         return float(seconds[0]), 0.0
     slope, fixed = np.polyfit(sizes, seconds, 1)
     return max(0.0, float(fixed)), max(0.0, float(slope))
-
-
-def _time(
-    layers: list[Layer],
-    runtime: Runtime,
-    precision: KernelPrecision,
-    machine: Machine,
-    progress: Progress,
-) -> tuple[dict[Layer, Timing], dict[str, Any]]:
-    candidates = []
-    with temporary_folder() as folder:
-        for number, layer in enumerate(layers):
-            into = folder / str(number)
-            into.mkdir()
-            runtime.single_layer_model(layer, precision == "int8", into)
-            candidates.append(Candidate(str(number), runtime.name, into / runtime.file, RAW_INPUT))
-            progress(number + 1, len(layers), f"write probes for {runtime.name}")
-        images = folder / "images.npy"
-        np.save(images, np.zeros((8, 1, 1, 1), np.uint8))
-        outcome = machine.time(candidates, images, progress)
-    timings = {layer: outcome.timings[str(number)] for number, layer in enumerate(layers)}
-    return timings, outcome.environment
-
-
-def _typical(timing: Timing) -> float:
-    """The median over rounds of the quickest run of each: an interruption only ever adds."""
-    return float(np.median(timing.rounds.min(axis=1)))

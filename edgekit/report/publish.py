@@ -20,6 +20,7 @@ from edgekit.build_folder.report import Report
 from edgekit.build_folder.target_estimates import TargetEstimates
 from edgekit.engine.atomic import permitted, write_atomically
 from edgekit.errors import storage_errors
+from edgekit.evaluation.operator_table import ShippedOperators
 from edgekit.models.card import WEIGHTS_FILE
 from edgekit.models.checkpoint import NOTE, read_note
 from edgekit.pipeline.draft import SPLITS
@@ -79,16 +80,21 @@ def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
     return published
 
 
-def add_estimates(report: Report, folder: Path, estimates: TargetEstimates) -> Report:
-    """Write the pages of a published report anew, with what was estimated since.
+def add_to_report(
+    report: Report,
+    folder: Path,
+    found: TargetEstimates | ShippedOperators,
+) -> Report:
+    """Write the pages of a published report anew, with what was found since.
 
     Another build of the target may have been published meanwhile: its pages stay.
     """
-    found = report.model_copy(update={"estimates": estimates})
+    name = "estimates" if isinstance(found, TargetEstimates) else "operators"
+    richer = report.model_copy(update={name: found})
     with storage_errors(folder, BUILD_DIR), FileLock(folder / ".lock"):
         if (folder / REPORT).read_text(encoding="utf-8") == _json(report):
-            _write_pages(found, folder)
-    return found
+            _write_pages(richer, folder)
+    return richer
 
 
 def _write_report(build: Build, report: Report, folder: Path) -> Report:

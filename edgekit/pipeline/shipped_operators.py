@@ -1,0 +1,135 @@
+"""The operators of all that a build shipped, by time and noise: `operators_of`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from edgekit.build_folder.float_twin import InspectOptions, locate
+from edgekit.build_folder.inspected import inspect_pair
+from edgekit.engine.action import library_versions
+from edgekit.engine.artifact import Artifact, digest_of
+from edgekit.engine.atomic import write_atomically
+from edgekit.engine.confined_call import call_confined
+from edgekit.engine.confinement import confinement
+from edgekit.engine.store import Store
+from edgekit.errors import (
+    STORE_VARIABLE,
+    DeviceError,
+    EdgekitError,
+    StorageError,
+    Unsupported,
+    storage_errors,
+)
+from edgekit.evaluation.host_roofline import host_roofline
+from edgekit.evaluation.measure import HERE, PROTOCOL, REPEATS, Timing
+from edgekit.evaluation.metrics import BUSY
+from edgekit.evaluation.operator_table import OperatorTable, Roofline, ShippedOperators, table_of
+from edgekit.pipeline.run import RowResult, TargetResult
+from edgekit.runtimes import find_runtimes
+from edgekit.runtimes.base import Runtime, TimesOperators
+from edgekit.runtimes.contract.operator_times import OperatorTimes
+from edgekit.transports.base import Listener
+
+INSPECTED_IMAGES = 8
+"""Of those it was calibrated on: SQNRs of operators differ by many dB, and little by image."""
+
+
+def operators_of(
+    target: TargetResult, folder: Path, store: Store, on_message: Listener
+) -> ShippedOperators | None:
+    """None of a target that shipped nothing. What cannot be told is no fault of the build.
+
+    Args:
+        folder: where it was published.
+    """
+    if target.faults or not target.shipped:
+        return None
+    tables, missing = {}, {}
+    for name, result in target.shipped.items():
+        try:
+            runtime = _profiler(result)
+            on_message(f"timing the operators of {name}")
+            tables[name] = _table(result.artifact, runtime, folder / name, store)
+        except StorageError:
+            raise
+        except EdgekitError as error:
+            missing[name] = error.message
+    return ShippedOperators(tables=tables, missing=missing)
+
+
+def _profiler(result: RowResult) -> TimesOperators:
+    """
+    Raises:
+        Unsupported, DeviceError: the operators cannot be timed, or what came of it would be wrong.
+    """
+    latency, runtime = result.validation.latency, find_runtimes()[result.row.runtime]()
+    if latency.median is not None:
+        raise Unsupported("it was timed on the target's own device, whose operators are not timed")
+    if not isinstance(runtime, TimesOperators):
+        raise Unsupported(f"{runtime.name} does not time its operators")
+    if latency.disturbed:
+        raise DeviceError(BUSY)
+    return runtime
+
+
+def _table(
+    artifact: Artifact, runtime: TimesOperators, folder: Path, store: Store
+) -> OperatorTable:
+    """From the store where it was made before.
+
+    Raises:
+        EdgekitError: the file cannot be profiled, or the machine is too busy.
+    """
+    library = library_versions((runtime.engine,))
+    key = digest_of([artifact.digest, library, runtime.version, HERE.identity()])[:32]
+    path = store.root / "operators" / f"{key}.json"
+    try:
+        return OperatorTable.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        pass
+    times = _undisturbed(artifact, runtime)
+    roofline, no_roofline = _roofline(runtime, store)
+    noise, no_noise = _noise(folder, store)
+    table = table_of(times, roofline, noise, no_roofline, no_noise)
+    if roofline:  # what a busy machine could not tell, a later build may
+        with storage_errors(store.root, STORE_VARIABLE):
+            write_atomically(path, table.model_dump_json())
+    return table
+
+
+def _undisturbed(artifact: Artifact, runtime: TimesOperators) -> OperatorTimes:
+    artifact.verify()  # cached, it was not read in this build yet
+    arguments = (runtime, artifact.file(runtime.file), PROTOCOL["seconds"] / 3)
+    for _ in range(1 + REPEATS):
+        found = call_confined(confinement(runtime.file), _timed, arguments, OperatorTimes)
+        if not Timing(0.0, 0.0, np.reshape(found.inferences, (-1, 1))).disturbed:
+            return found
+    raise DeviceError(BUSY)
+
+
+def _timed(runtime: TimesOperators, path: Path, seconds: float) -> OperatorTimes:
+    return runtime.operator_times(path, seconds)
+
+
+def _roofline(runtime: Runtime, store: Store) -> tuple[Roofline | None, str]:
+    """Or the reason why there is none."""
+    try:
+        found = host_roofline(runtime, store)
+    except StorageError:
+        raise
+    except EdgekitError as error:
+        return None, error.message
+    return found, "" if found else BUSY
+
+
+def _noise(folder: Path, store: Store) -> tuple[dict[str, float], str]:
+    """SQNRs by operator, or the reason why there are none."""
+    try:
+        pair = locate(folder, store, InspectOptions(samples=INSPECTED_IMAGES))
+        tensors = inspect_pair(pair).inspection.tensors
+    except EdgekitError as error:
+        return {}, error.message
+    return {one.operator: round(one.sqnr_db, 1) for one in tensors if one.operator}, ""
