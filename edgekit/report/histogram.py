@@ -70,7 +70,9 @@ def histogram(times: Sequence[float], marks: dict[str, float]) -> Plot | None:
     for name, value in marks.items():
         if low <= value <= high:
             drawing.line(across(value), 8, across(value), 120, "reference")
-            drawing.words(across(value) + 3, 18, name, kind="tick")
+            is_right = across(value) > RIGHT - 30
+            place = across(value) + (-3 if is_right else 3)
+            drawing.words(place, 18, name, "end" if is_right else "start", "tick")
     beyond = len(ordered) - len(kept)
     more = f"; {beyond} beyond {top:.2f} ms are not drawn" if beyond else ""
     return Plot(f"{len(times)} inferences, ms{more}", drawing)

@@ -44,6 +44,10 @@ class Beside:
     """On a device, by variant and stage: `litert-export`."""
 
 
+SLOWEST = 10
+"""Operators of a file that are shown at once; the rest is folded."""
+MOST_FLIPS = 500
+"""Of a pair that a page of `compare` shows."""
 NOT_BESIDE = "they lie in the build's folder, and the report alone is shown"
 
 
@@ -63,6 +67,7 @@ def render_html(report: Report, beside: Beside | None = None) -> str:
         waterfalls={n: found for n in _variants(report) if (found := waterfalls(report, n))},
         scatter=candidates(report),
         curves={stage: training(curve) for stage, curve in report.curves.items()},
+        slowest=SLOWEST,
         host_latencies=host_latencies(report),
         device_plots={name: device_plots(run) for name, run in beside.runs.items()},
         sections=_sections(report),
@@ -90,6 +95,7 @@ def _sections(report: Report) -> dict[str, str]:
         "training": "Training" if report.curves else "",
         "audit": "As asked?",
         "latency": "Latency here",
+        "operators": "Operators" if report.operators else "",
         "data": "Data",
         "provenance": "Provenance",
         "words": "Words",
@@ -111,7 +117,7 @@ def render_matrix(report: MatrixReport, html: bool) -> str:
 
 
 def render_compare(report: CompareReport) -> str:
-    return render("compare.html.j2", escape=True, report=report)
+    return render("compare.html.j2", escape=True, report=report, most_flips=MOST_FLIPS)
 
 
 def render(template: str, escape: bool, room: str = ROOM, **values: Any) -> str:

@@ -67,6 +67,12 @@ TERMS = {
         "Median latency against the float model on the same runtime and threads, both timed in "
         "turns in one process. 0.40 is 2.5 times as fast.",
     ),
+    "limit": Term(
+        "Limit",
+        "The least time that an operator could take here, all in int8: its arithmetic or its bytes "
+        "at the best rates that the same runtime reached on this machine in a few plain layers (a "
+        "roofline). Below 1 its data lay nearer to the processor than theirs.",
+    ),
     "macs": Term(
         "MACs",
         "Multiply-accumulates: the arithmetic of one inference. Their share in int8 tells how "
@@ -94,8 +100,9 @@ TERMS = {
     ),
     "sqnr": Term(
         "SQNR",
-        "Signal to quantisation noise ratio of the scores, in decibels: how far they are from the"
-        " float model's. 10 dB more is a tenth of the noise; above 20 dB answers seldom change.",
+        "Signal to quantisation noise ratio of the scores, or of what an operator gives, in "
+        "decibels: how far they are from the float model's. 10 dB more is a tenth of the noise; "
+        "above 20 dB answers seldom change.",
     ),
     "throttling": Term(
         "Throttling",

@@ -1,4 +1,5 @@
-"""The page in a browser: nothing leaves it, everybody can use it, and it fits a phone and paper."""
+"""The pages in a browser: nothing leaves them, everybody can use them, and they fit a phone and
+paper."""
 
 from __future__ import annotations
 
@@ -7,16 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
-from edgekit.build_folder.report import Report
-from edgekit.evidence import Validity
-from edgekit.report.render import Beside, render_html
-from edgekit.report.thumbnails import thumbnail
-from tests.report.answers import answered, digest_of
-from tests.report.test_plots import run_on_device
-from tests.report.test_summary import on_device
+from edgekit.report.render import render_html
+from tests.report.answers import answered
+from tests.report.hostile import write_pages
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright comes with [test]")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe: [test]")
@@ -25,45 +21,28 @@ if TYPE_CHECKING:
 
 CHROMIUM = shutil.which("chromium")
 WIDTHS = (390, 768, 1280)
-FORGED = "\"><img src=x onerror=alert(1)> 'שלום' \x1b[31m \u202e<script>alert(2)</script>"
 LIMIT = 2_000_000
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
 ]
-
-
-def forged() -> Report:
-    """200 classes and 5,000 images, a tenth of which flip, under names that are no names."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 200, 5000)
-    flips = rng.random(5000) < 0.1
-    after = np.where(flips, rng.integers(0, 200, 5000), labels)
-    report = answered(
-        labels.tolist(),
-        labels.tolist(),
-        after.tolist(),
-        rng.uniform(0.3, 1, 5000).round(3).tolist(),
-        classes=[f"{i} {FORGED}" for i in range(200)],
-        name=f"{FORGED}/{{}}.png",
-    )
-    for row in report.rows:
-        if row.last:
-            run = on_device(Validity.OK)
-            row.on_device = run.model_copy(update={"device": FORGED, "cpu": FORGED})
-    return report.model_copy(update={"target_description": FORGED, "arch": FORGED})
+of_a_build = pytest.mark.parametrize("name", ["report"])
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("page")
-    report = forged()
-    noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
-    pictures = dict.fromkeys(map(digest_of, range(5000)), thumbnail(noise))
-    beside = Beside(pictures=pictures, runs={"litert-export": run_on_device(folder)})
-    (folder / "report.html").write_text(render_html(report, beside), encoding="utf-8")
-    return folder / "report.html"
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_pages(tmp_path_factory.mktemp("pages"))
+
+
+@pytest.fixture(params=["report", "compare", "device"])
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def path(pages: dict[str, Path], name: str) -> Path:
+    return pages[name]
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +69,8 @@ def page(
     opened.on("dialog", lambda dialog: seen.append(f"dialog: {dialog.message}"))
     opened.on("request", lambda asked: seen.append(asked.url[:200]))
     opened.goto(path.as_uri())
+    # The stylesheet has come: nothing else keeps the width.
+    sync_api.expect(opened.locator("body")).not_to_have_css("max-width", "none")
     yield opened
     opened.close()
 
@@ -108,6 +89,11 @@ def test_nothing_leaves_the_page_and_nothing_in_it_runs(
 def test_the_page_is_no_wider_than_its_screen(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@of_a_build
+def test_the_first_table_of_a_build_needs_no_scrolling(page: Page) -> None:
+    page.set_viewport_size({"width": WIDTHS[0], "height": 844})
     first = page.locator("table").first
     assert first.evaluate("t => t.scrollWidth <= t.parentElement.clientWidth")
 
@@ -123,9 +109,11 @@ def test_a_table_that_is_wider_says_so(page: Page) -> None:
     assert all("swipe sideways" in words for words in told)
 
 
-def test_the_five_answers_are_on_the_first_screen_of_a_phone(browser: Browser, path: Path) -> None:
+def test_the_five_answers_are_on_the_first_screen_of_a_phone(
+    browser: Browser, tmp_path: Path
+) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 844})
-    shown = path.with_name("plain.html")
+    shown = tmp_path / "plain.html"
     shown.write_text(render_html(answered([0, 1], [0, 1], [1, 1])), encoding="utf-8")
     page.goto(shown.as_uri())
     box = page.locator("dl.answers").bounding_box()
@@ -145,16 +133,17 @@ def test_no_serious_fault_of_accessibility(page: Page) -> None:
     assert grave == []
 
 
+@of_a_build
 def test_a_term_is_explained_by_keyboard_and_by_finger(page: Page) -> None:
     button = page.locator("button.term").first
     button.focus()
     page.keyboard.press("Enter")
     meaning = page.locator("[popover]:popover-open")
-    assert "Where a figure was seen" in meaning.inner_text()
+    sync_api.expect(meaning).to_contain_text("Where a figure was seen")
     page.keyboard.press("Escape")
-    assert meaning.count() == 0
+    sync_api.expect(meaning).to_have_count(0)
     button.click()
-    assert meaning.count() == 1
+    sync_api.expect(meaning).to_have_count(1)
 
 
 def test_on_paper_nothing_is_folded_and_no_table_is_cut(page: Page) -> None:
@@ -165,5 +154,6 @@ def test_on_paper_nothing_is_folded_and_no_table_is_cut(page: Page) -> None:
         ".map(t => t.textContent.slice(0, 60))"
     )
     assert cut == []
-    assert page.locator("dl.words").is_visible()
+    folded = page.locator("details > :not(summary)")
+    assert all(part.is_visible() for part in folded.all())
     assert page.pdf(format="A4").startswith(b"%PDF")
