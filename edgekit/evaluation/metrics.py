@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit import stats
 from edgekit.engine.artifact import Json
@@ -17,6 +17,7 @@ from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Verdict
 
 BUSY = "machine too busy"
 """The reason of a latency that was disturbed."""
+Milliseconds = Annotated[float, Field(gt=0, lt=1e10, allow_inf_nan=False)]
 MAX_TIMES = 1000
 """Single times of a file that a report keeps; the protocol makes 900."""
 
@@ -57,7 +58,7 @@ class Latency(BaseModel):
     median: Measurement | InvalidMeasurement | None = None
     """Milliseconds on the target's own device; None where the host stood in for it, invalid where
     it was disturbed."""
-    times_ms: Annotated[tuple[float, ...], *column("{:.4g}".format)] = ()
+    times_ms: Annotated[tuple[Milliseconds, ...], *column("{:.4g}".format)] = ()
     """Of single inferences, round by round; none of disturbed ones, and in older records."""
 
 

@@ -3,7 +3,9 @@ of this machine."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit.evidence import Evidence
 from edgekit.runtimes.contract.description import Operator
@@ -15,13 +17,18 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 """Of a value; of any other type one."""
 
 
+Figure = Annotated[float, Field(ge=0, lt=1e18)]
+Rate = Annotated[float, Field(ge=1, lt=1e18)]
+FIELDS = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
 class Roofline(BaseModel):
     """What this machine gives at best with a runtime's int8 kernels, on one thread."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = FIELDS
 
-    macs_per_second: float
-    bytes_per_second: float
+    macs_per_second: Rate
+    bytes_per_second: Rate
     method: str
     evidence: Evidence = Evidence.HOST
 
@@ -35,19 +42,19 @@ class Roofline(BaseModel):
 
 
 class ProfiledOperator(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = FIELDS
 
     name: str
     kind: str
     precision: str
-    macs: int
-    us: float
+    macs: Annotated[int, Field(ge=0, lt=2**63)]
+    us: Figure
     """Microseconds of one inference."""
-    share: float
+    share: Figure
     """Of the time of all operators, from 0 to 1."""
     sqnr_db: float | None = None
     """Of what it gives, against the float model's; None where that is not told."""
-    limit_us: float | None = None
+    limit_us: Figure | None = None
     """The roofline's; None where it cannot be told."""
 
     @property
@@ -63,7 +70,7 @@ class ProfiledOperator(BaseModel):
 class OperatorTable(BaseModel):
     """Of one file, on the machine that built, with one thread."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = FIELDS
 
     method: str
     evidence: Evidence = Evidence.HOST
@@ -102,7 +109,7 @@ class OperatorTable(BaseModel):
 class ShippedOperators(BaseModel):
     """Of all that a build shipped, by variant."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = FIELDS
 
     tables: dict[str, OperatorTable] = {}
     missing: dict[str, str] = {}
