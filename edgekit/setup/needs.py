@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from edgekit.spec.target import Target
 DISTRIBUTION = "edgekit-vision"
 SOURCE = Path(edgekit.__file__).parents[1]
 ABSENT = "absent"
+_parsed = cache(Requirement)
+"""Each variant of each target asks for the same few hundred lines."""
 FEW = 3
 """Missing packages that are named one by one."""
 OF_FORMATS: dict[Format, tuple[str, ...]] = {
@@ -42,7 +45,7 @@ class Need:
 
     @property
     def is_met(self) -> bool:
-        return self.installed is not None and Requirement(self.requirement).specifier.contains(
+        return self.installed is not None and _parsed(self.requirement).specifier.contains(
             self.installed, prereleases=True
         )
 
@@ -66,11 +69,7 @@ def needs(extra: str = "") -> list[Need]:
             hint=f"pip install -e {shlex.quote(str(SOURCE))}",
         ) from None
     found: dict[str, Need] = {}
-    for requirement in map(Requirement, lines):
-        marker = requirement.marker
-        always = marker is None or marker.evaluate({"extra": ""})
-        if always == bool(extra) or not (marker is None or marker.evaluate({"extra": extra})):
-            continue
+    for requirement in _asked(tuple(lines), extra):
         if requirement.name == DISTRIBUTION:  # an extra that brings others
             found |= {need.name: need for each in requirement.extras for need in needs(each)}
             continue
@@ -78,6 +77,19 @@ def needs(extra: str = "") -> list[Need]:
         known = None if version == ABSENT else version
         found[requirement.name] = Need(requirement.name, str(requirement.specifier), known)
     return [found[name] for name in sorted(found)]
+
+
+@cache
+def _asked(lines: tuple[str, ...], extra: str) -> list[Requirement]:
+    """Those that hold always, or for one of the extras besides."""
+
+    def holds(requirement: Requirement, named: str) -> bool:
+        return requirement.marker is None or requirement.marker.evaluate({"extra": named})
+
+    parsed = [_parsed(line) for line in lines]
+    if not extra:
+        return [each for each in parsed if holds(each, "")]
+    return [each for each in parsed if holds(each, extra) and not holds(each, "")]
 
 
 def extras_of(variant: Variant) -> tuple[str, ...]:
