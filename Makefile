@@ -4,6 +4,10 @@ BIN := $(VENV)/bin
 RECIPE := recipes/mobilenet_int8.yaml
 # torch's OpenMP threads must not spin while another process needs the core.
 export OMP_WAIT_POLICY ?= PASSIVE
+# The tests start hundreds of processes, each of which would compile edgekit again.
+export PYTHONDONTWRITEBYTECODE :=
+# Two processes of one thread each; a file's tests share what they build, so they stay together.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0
 
 .PHONY: help venv demo test test-slow test-all test-runtimes docs lint clean
 
@@ -31,12 +35,11 @@ lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy edgekit tests
 
-# Two processes of one thread each; a file's tests share what they build, so they stay together.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: venv
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 test-all: test test-slow
 
@@ -45,8 +48,8 @@ test-all: test test-slow
 test-runtimes:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[rpi,intel-npu]' \
-	  hypothesis pytest pytest-timeout
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" \
+	  hypothesis pytest pytest-timeout pytest-xdist
+	$(PYTEST) -m "not slow" \
 	  tests/spec tests/pipeline/test_plan.py tests/agent tests/devices tests/report
 
 # A warning is an error: a link that leads nowhere, a page that nothing leads to.
