@@ -24,6 +24,7 @@ from edgekit.errors import InputError
 from edgekit.evaluation import measure
 from edgekit.models import _keras
 from tests.brought import brought
+from tests.commands import edgekit
 
 SIZE = 32
 RECIPE = """\
@@ -48,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 
 def command(folder: Path, weights: str) -> list[str]:
     (folder / "r.yaml").write_text(RECIPE.format(weights=weights))
-    return [sys.executable, "-m", "edgekit", "build", "r.yaml", "--target", "rpi"]
+    return ["build", "r.yaml", "--target", "rpi"]
 
 
 def refused(folder: Path, weights: str, **limits: float) -> str:
@@ -57,13 +58,10 @@ def refused(folder: Path, weights: str, **limits: float) -> str:
     before = {path.name for path in folder.iterdir()} | {"r.yaml", "store", "build"}
     names = {"minutes": MINUTES, "memory_gb": MEMORY}
     chosen = {names[name]: str(value) for name, value in limits.items()}
-    done = subprocess.run(
-        command(folder, weights),
-        cwd=folder,
-        env={**os.environ, **chosen, "EDGEKIT_STORE": str(folder / "store")},
-        capture_output=True,
-        text=True,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in chosen.items():
+            patch.setenv(name, value)
+        done = edgekit(*command(folder, weights), cwd=folder, store=folder / "store")
     assert done.returncode == 2, done.stderr
     assert {path.name for path in folder.iterdir()} <= before
     assert not list((folder / "build").glob("*"))
@@ -157,7 +155,7 @@ def test_a_loop_without_end_is_ended(folder: Path) -> None:
 def test_ctrl_c_ends_a_loop_without_end(folder: Path) -> None:
     write_onnx(folder / "loop.onnx", endless)
     build = subprocess.Popen(
-        command(folder, "loop.onnx"),
+        [sys.executable, "-m", "edgekit", *command(folder, "loop.onnx")],
         cwd=folder,
         env={**os.environ, "EDGEKIT_STORE": str(folder / "store"), MINUTES: "60"},
         stdout=subprocess.DEVNULL,

@@ -27,8 +27,8 @@ from tests.devices.stub import stub
 from tests.devices.tiny import tiny_bundle
 
 
-def board(root: Path, **faults: Any) -> Fake:
-    return Fake(root=str(root), python=sys.executable, **faults)
+def board(root: Path, *, python: str = sys.executable, **faults: Any) -> Fake:
+    return Fake(root=str(root), python=python, **faults)
 
 
 def deploy(bundle: Bundle, way: Fake, **options: Any) -> DeployState:
@@ -51,6 +51,12 @@ def new(tmp_path: Path) -> Bundle:
     return tiny_bundle(tmp_path / "new", seed=1)
 
 
+@pytest.fixture
+def quick(old: Bundle, tmp_path: Path) -> str:
+    """A device's Python where it is no matter what the agent does: one run takes half a second."""
+    return str(stub(old, tmp_path))
+
+
 def test_a_release_is_in_use_once_it_has_proved_itself(old: Bundle, tmp_path: Path) -> None:
     way = board(tmp_path / "pi")
     assert deploy(old, way) is DeployState.DEPLOYED
@@ -61,8 +67,10 @@ def test_a_release_is_in_use_once_it_has_proved_itself(old: Bundle, tmp_path: Pa
     assert deploy(old, way) is DeployState.UNCHANGED
 
 
-def test_what_is_there_is_not_sent_again(old: Bundle, new: Bundle, tmp_path: Path) -> None:
-    way = board(tmp_path / "pi")
+def test_what_is_there_is_not_sent_again(
+    old: Bundle, new: Bundle, quick: str, tmp_path: Path
+) -> None:
+    way = board(tmp_path / "pi", python=quick)
     deploy(old, way)
     with Device("pi5", way) as device:
         outcome = Deployment(new, new.release()).to(device)
@@ -80,12 +88,12 @@ def test_a_dry_run_sends_nothing(old: Bundle, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
 def test_a_connection_cut_in_the_middle_of_a_push(
-    old: Bundle, new: Bundle, tmp_path: Path, share: float
+    old: Bundle, new: Bundle, quick: str, tmp_path: Path, share: float
 ) -> None:
-    way = board(tmp_path / "pi")
+    way = board(tmp_path / "pi", python=quick)
     deploy(old, way)
     size = new.files["slice_images.npy"].stat().st_size
-    cut = board(tmp_path / "pi", cut_push_after=int(share * size))
+    cut = board(tmp_path / "pi", python=quick, cut_push_after=int(share * size))
     with pytest.raises(DeviceError) as raised:
         deploy(new, cut)
     assert raised.value.fault is Fault.CONNECTION_LOST
@@ -93,11 +101,11 @@ def test_a_connection_cut_in_the_middle_of_a_push(
     assert deploy(new, cut) is DeployState.DEPLOYED
 
 
-def test_a_full_device(old: Bundle, new: Bundle, tmp_path: Path) -> None:
-    way = board(tmp_path / "pi")
+def test_a_full_device(old: Bundle, new: Bundle, quick: str, tmp_path: Path) -> None:
+    way = board(tmp_path / "pi", python=quick)
     deploy(old, way)
     used = sum(p.stat().st_size for p in Path(way.root).rglob("*") if p.is_file())
-    full = board(tmp_path / "pi", capacity=used + 100)
+    full = board(tmp_path / "pi", python=quick, capacity=used + 100)
     with pytest.raises(DeviceError) as raised:
         deploy(new, full)
     assert raised.value.fault is Fault.FULL
@@ -113,9 +121,9 @@ def test_no_room_is_seen_before_anything_is_sent(old: Bundle, tmp_path: Path) ->
     assert not Path(way.root, "edgekit/models/means").exists()
 
 
-def test_a_damaged_push(old: Bundle, new: Bundle, tmp_path: Path) -> None:
-    deploy(old, board(tmp_path / "pi"))
-    way = board(tmp_path / "pi", corrupt=True)
+def test_a_damaged_push(old: Bundle, new: Bundle, quick: str, tmp_path: Path) -> None:
+    deploy(old, board(tmp_path / "pi", python=quick))
+    way = board(tmp_path / "pi", python=quick, corrupt=True)
     with pytest.raises(DeviceError) as raised:
         deploy(new, way)
     assert raised.value.fault is Fault.HASH_MISMATCH
@@ -124,9 +132,9 @@ def test_a_damaged_push(old: Bundle, new: Bundle, tmp_path: Path) -> None:
 
 
 def test_a_stored_file_that_goes_bad_meanwhile_is_sent_again(
-    old: Bundle, new: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    old: Bundle, new: Bundle, quick: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    way = board(tmp_path / "pi")
+    way = board(tmp_path / "pi", python=quick)
     deploy(old, way)
     stored = Path(way.root, "edgekit/files", sha256_of(new.files["agent.py"]))
     content = stored.read_bytes()
@@ -221,9 +229,9 @@ def test_rollback_and_forward_again(old: Bundle, new: Bundle, tmp_path: Path) ->
         assert in_use(way) == outcome.release == expected.release()
 
 
-def test_a_rollback_to_nowhere(old: Bundle, new: Bundle, tmp_path: Path) -> None:
+def test_a_rollback_to_nowhere(old: Bundle, new: Bundle, quick: str, tmp_path: Path) -> None:
     """A switch was broken off between its two links; or a power cut emptied the release's sums."""
-    way = board(tmp_path / "pi")
+    way = board(tmp_path / "pi", python=quick)
     deploy(old, way)
     deploy(new, way)
     place = Path(way.root, "edgekit/models/means")
@@ -249,14 +257,14 @@ def test_a_rollback_to_nowhere(old: Bundle, new: Bundle, tmp_path: Path) -> None
     ],
 )
 def test_a_switch_that_was_broken_off_can_be_rolled_back(
-    old: Bundle, new: Bundle, fault: dict[str, str], tmp_path: Path
+    old: Bundle, new: Bundle, fault: dict[str, str], quick: str, tmp_path: Path
 ) -> None:
-    way = board(tmp_path / "pi")
+    way = board(tmp_path / "pi", python=quick)
     deploy(old, way)
     deploy(new, way)
     third = tiny_bundle(tmp_path / "third", seed=3)
     with suppress(DeviceError):
-        deploy(third, board(tmp_path / "pi", **fault))
+        deploy(third, board(tmp_path / "pi", python=quick, **fault))
     before = {new.release(): old.release(), third.release(): new.release()}
     expected = before[str(in_use(way))]
     with Device("pi5", way) as device:
@@ -275,10 +283,10 @@ class Interrupting(Fake):
 
 
 def test_ctrl_c_ends_a_deployment_before_its_switch(
-    old: Bundle, new: Bundle, tmp_path: Path
+    old: Bundle, new: Bundle, quick: str, tmp_path: Path
 ) -> None:
-    deploy(old, board(tmp_path / "pi"))
-    way = Interrupting(root=str(tmp_path / "pi"), python=sys.executable)
+    deploy(old, board(tmp_path / "pi", python=quick))
+    way = Interrupting(root=str(tmp_path / "pi"), python=quick)
     (outcome,) = on_each({"pi5": way}, Deployment(new, new.release()).to, new.release())
     assert outcome.as_record().fault == "interrupted"
     assert outcome.error
@@ -287,8 +295,8 @@ def test_ctrl_c_ends_a_deployment_before_its_switch(
     assert not Path(way.root, "edgekit/.lock").exists()
 
 
-def test_the_oldest_releases_go(tmp_path: Path) -> None:
-    way = board(tmp_path / "pi")
+def test_the_oldest_releases_go(quick: str, tmp_path: Path) -> None:
+    way = board(tmp_path / "pi", python=quick)
     bundles = [tiny_bundle(tmp_path / f"b{n}", seed=n) for n in range(4)]
     for bundle in bundles:
         deploy(bundle, way, keep=2)
@@ -296,10 +304,10 @@ def test_the_oldest_releases_go(tmp_path: Path) -> None:
     assert kept == {bundle.release() for bundle in bundles[-2:]}
 
 
-def test_each_device_has_its_result(old: Bundle, tmp_path: Path) -> None:
+def test_each_device_has_its_result(old: Bundle, quick: str, tmp_path: Path) -> None:
     ways: dict[str, Any] = {
-        "good": board(tmp_path / "good"),
-        "cut": board(tmp_path / "cut", cut_push_after=10),
+        "good": board(tmp_path / "good", python=quick),
+        "cut": board(tmp_path / "cut", python=quick, cut_push_after=10),
     }
     deployment = Deployment(old, old.release())
     outcomes = {o.device: o for o in on_each(ways, deployment.to, old.release())}
@@ -360,8 +368,10 @@ def test_a_device_that_cannot_switch_a_link_is_sent_nothing(old: Bundle, tmp_pat
     assert not Path(way.root, "edgekit/files").exists()
 
 
-def test_a_damaged_release_in_use_is_repaired_in_its_place(old: Bundle, tmp_path: Path) -> None:
-    way = board(tmp_path / "pi")
+def test_a_damaged_release_in_use_is_repaired_in_its_place(
+    old: Bundle, quick: str, tmp_path: Path
+) -> None:
+    way = board(tmp_path / "pi", python=quick)
     deploy(old, way)
     model = Path(way.root, "edgekit/models/means/current", old.info.subject.file)
     folder = model.resolve().parent
@@ -380,8 +390,10 @@ def test_a_name_that_leads_elsewhere(name: str, tmp_path: Path) -> None:
         roll_back(device, name)
 
 
-def test_what_releases_hold_is_kept_and_the_rest_goes(old: Bundle, tmp_path: Path) -> None:
-    way = board(tmp_path / "pi")
+def test_what_releases_hold_is_kept_and_the_rest_goes(
+    old: Bundle, quick: str, tmp_path: Path
+) -> None:
+    way = board(tmp_path / "pi", python=quick)
     deploy(old, way)
     files = Path(way.root, "edgekit/files")
     kept = files / sha256_of(old.files["agent.py"])
