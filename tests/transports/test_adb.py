@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.devices.device import Device
+from edgekit.devices.files import ORDER
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports import adb
 from edgekit.transports.adb import Adb
@@ -70,8 +71,8 @@ def test_a_cut_in_the_middle_of_a_push_is_named_and_mended(
     with Device("phone", transport) as device:
         there = Path(device.files.ensure(source))
         assert there.read_bytes() == source.read_bytes()
-        others = {path.suffix for path in there.parent.iterdir() if path != there}
-        assert others <= {".part"}, "what broke off is tidied away a day later"
+        left = {path.name for path in there.parent.iterdir()}
+        assert left == {there.name, ORDER}, "what broke off is gone"
 
 
 def test_a_connection_lost_in_the_middle_of_a_command(connect: Connect) -> None:

@@ -117,10 +117,12 @@ def test_what_ran_on_as_the_connection_broke_is_ended_by_the_next_one(sshd: Sshd
         lost = pool.submit(way.run, f"echo $$ > {pid}; exec sleep 300", timeout=None)
         while not (pid.exists() and pid.read_text()):
             time.sleep(0.01)
+        runs = Path(f"/proc/{pid.read_text().strip()}/cmdline")
+        while "sleep\0" not in runs.read_text():  # the shell has yet to become it
+            time.sleep(0.01)
         sshd.cut()
         with pytest.raises(DeviceError):
             lost.result()
-        runs = Path(f"/proc/{pid.read_text().strip()}/cmdline")
         assert "sleep" in runs.read_text()
         sshd.start()
         way.open()
