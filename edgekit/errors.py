@@ -145,6 +145,7 @@ class Fault(StrEnum):
     FALL_BACK = "fall-back"
     WRONG_RESULT = "wrong result"
     NO_RESULT = "no result"
+    UNHEALTHY = "unhealthy"
     INTERRUPTED = "interrupted"
     OTHER = "other"
 

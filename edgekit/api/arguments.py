@@ -59,16 +59,26 @@ def store_of(store: PathLike | None) -> Store:
     return Store(root)
 
 
-def transports_of(names: Sequence[str]) -> dict[str, Transport]:
+def transports_of(names: Sequence[str], groups: Sequence[str] = ()) -> dict[str, Transport]:
     """
+    Args:
+        names, groups: a device of both counts once.
+
     Raises:
-        InputError: a device is not in the inventory, or named twice.
+        InputError: a device is not in the inventory, or named twice; a group has none; there is
+            nothing of either.
     """
-    from edgekit.devices.inventory import find_device
+    from edgekit.devices.inventory import find_device, find_group
 
     if len(set(names)) < len(names):
         raise InputError("--device: a device is named twice")
-    return {name: find_device(name) for name in names}
+    every = dict.fromkeys([*names, *(name for group in groups for name in find_group(group))])
+    if not every:
+        raise InputError(
+            "no device is named",
+            hint="--device NAME, or --group NAME for all of a group; edgekit device list has them",
+        )
+    return {name: find_device(name) for name in every}
 
 
 def runtimes_of(names: Sequence[str]) -> tuple[str, ...]:

@@ -22,12 +22,40 @@ device_option = click.option(
     help="A name in the inventory.",
     shell_complete=complete_devices,
 )
+some_option = click.option(
+    "--device",
+    "device",
+    multiple=True,
+    help="A name in the inventory; more than once.",
+    shell_complete=complete_devices,
+)
+group_option = click.option(
+    "--group", "group", multiple=True, help="All devices of a group in the inventory."
+)
+reload_option = click.option(
+    "--reload", metavar="CMD", default="", help="Run there after the switch: restart a service."
+)
+check_option = click.option(
+    "--check",
+    metavar="CMD",
+    default="",
+    help="Must end with 0 there after the switch; else the release before is put back.",
+)
+within_option = click.option(
+    "--within",
+    callback=lambda *asked: _seconds(*asked) if asked[2] else 30.0,
+    help="How long --check is given: 30s.  [default: 30s]",
+)
 binary_option = click.option(
     "--benchmark-binary",
     "binary",
     type=FILE,
     help="Of a phone without Python: the benchmark_model to run there.",
 )
+
+
+def seconds_option(name: str, help: str) -> Callable[..., Any]:
+    return click.option(name, callback=_seconds, help=help)
 
 
 def _seconds(_: Any, option: Any, text: str | None) -> float:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli._devices import binary_option, device_option, feeding, measuring, on_stderr
+from edgekit.cli._devices import (
+    binary_option,
+    check_option,
+    feeding,
+    group_option,
+    measuring,
+    on_stderr,
+    reload_option,
+    seconds_option,
+    some_option,
+    within_option,
+)
 from edgekit.cli._options import FILE, debug_option, json_option, progress_option, store_option
 from edgekit.cli._output import say, say_json
+from edgekit.errors import InputError
 
 if TYPE_CHECKING:
     from edgekit.api.results import DeployReport
@@ -60,20 +73,26 @@ def bundle(
 @click.command()
 @feeding
 @click.argument("artifact", type=FILE)
-@device_option
+@some_option
+@group_option
 @click.option("--keep", type=click.IntRange(1), default=3, show_default=True, help="Releases.")
+@reload_option
+@check_option
+@within_option
+@click.option("--canary", type=click.IntRange(1), help="So many devices go first.")
+@seconds_option("--wait", "Look at those again after 10m, before the others begin.")
+@click.option("--without-images", is_flag=True, help="Do not send the images of measurements.")
 @binary_option
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@click.option("--jsonl", "as_lines", is_flag=True, help="A JSON line a device, as it is done.")
 @store_option
 @progress_option
 @json_option
 @debug_option
 def deploy(
     artifact: Path,
-    devices: tuple[str, ...],
-    keep: int,
     binary: Path | None,
-    dry_run: bool,
+    as_lines: bool,
     store: Path | None,
     progress: str | None,
     as_json: bool,
@@ -89,26 +108,37 @@ def deploy(
     from edgekit.api import deploy as run
     from edgekit.cli._progress import OnStderr, watching
 
+    if as_lines and as_json:
+        raise InputError("--json or --jsonl: one document, or a line a device")
     found = run(
         artifact,
-        devices,
-        keep=keep,
-        dry_run=dry_run,
         benchmark_binary=binary,
         store=store,
         observer=watching(progress, OnStderr()),
+        on_result=_say_line if as_lines else None,
         **options,
     )
-    _report(found, as_json)
+    if as_lines:
+        found.check()
+    else:
+        _report(found, as_json)
+
+
+def _say_line(record: DeployRecord) -> None:
+    say(json.dumps(record.model_dump(mode="json")))
 
 
 @click.command()
 @click.argument("name")
-@device_option
+@some_option
+@group_option
+@reload_option
+@check_option
+@within_option
 @binary_option
 @json_option
 @debug_option
-def rollback(name: str, devices: tuple[str, ...], binary: Path | None, as_json: bool) -> None:
+def rollback(name: str, binary: Path | None, as_json: bool, **options: Any) -> None:
     """Put the release before the one in use back in use.
 
     \b
@@ -119,7 +149,8 @@ def rollback(name: str, devices: tuple[str, ...], binary: Path | None, as_json: 
     from edgekit.api import rollback as run
     from edgekit.cli._progress import OnStderr
 
-    _report(run(name, devices, benchmark_binary=binary, observer=OnStderr()), as_json)
+    found = run(name, benchmark_binary=binary, observer=OnStderr(), **options)
+    _report(found, as_json)
 
 
 def _report(found: DeployReport, as_json: bool) -> None:
@@ -138,7 +169,7 @@ def _report(found: DeployReport, as_json: bool) -> None:
 
 def _print(result: DeployRecord) -> None:
     line = f"{result.device}: {result.state}"
-    if not result.error:
+    if not result.error and result.state != "skipped":
         sent = f", {result.sent_bytes / 1e6:.2f} MB sent" if result.sent_bytes else ""
         line += f" {result.release[:16]}{sent}, {result.seconds:.1f} s"
     say(line)

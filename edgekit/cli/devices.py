@@ -34,6 +34,7 @@ def device() -> None:
 @click.option("--emulated", metavar="CPU", help="cortex-a53, cortex-a72 or cortex-a76, under qemu.")
 @click.option("--home", help="Its folder for edgekit.  [default: ~/edgekit]")
 @click.option("--python", help="The Python that runs models there.  [default: of `device setup`]")
+@click.option("--group", "groups", multiple=True, help="One it belongs to; more than once.")
 @click.option("--port", type=int, help="With --ssh.")
 @click.option("--ssh-config", "config", type=FILE, help="With --ssh: the file for `ssh -F`.")
 @click.option("--identity", type=FILE, help="With --ssh: the private key.")
@@ -83,7 +84,9 @@ def _transport(
         )
     way = passed[0]
     where = {"ssh": {"host": ssh}, "adb": {"serial": adb}, "emulated": {"cpu": emulated}}
-    fields = {key: value for key, value in options.items() if value not in (None, False)}
+    fields = {key: value for key, value in options.items() if value not in (None, False, ())}
+    if "groups" in fields:
+        fields["groups"] = list(fields["groups"])
     # The inventory is read from any folder.
     for key in fields.keys() & {"config", "identity"}:
         fields[key] = str(fields[key].absolute())
@@ -133,7 +136,8 @@ def list_(as_json: bool) -> None:
         return
     width = max(map(len, devices), default=0)
     for name, way in devices.items():
-        say(f"{name:{width}}  {way.transport:8}  {way.address}")
+        groups = f"  ({', '.join(way.groups)})" if way.groups else ""
+        say(f"{name:{width}}  {way.transport:8}  {way.address}{groups}")
     if not devices:
         say(f"no devices in {inventory_path()}; see edgekit device add --help", err=True)
 

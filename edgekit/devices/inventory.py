@@ -103,6 +103,24 @@ def find_device(name: str, path: Path | None = None) -> Transport:
     return devices[name]
 
 
+def find_group(group: str, path: Path | None = None) -> list[str]:
+    """The names of a group's devices, in the order of the file.
+
+    Raises:
+        InputError: nobody belongs to it, with the groups there are.
+    """
+    path = path or inventory_path()
+    devices = read_inventory(path)
+    found = [name for name, transport in devices.items() if group in transport.groups]
+    if not found:
+        known = sorted({name for transport in devices.values() for name in transport.groups})
+        raise InputError(
+            f"no device of {path} is in the group {group!r}; {suggestion(group, known)}",
+            hint=f"write `groups: [{group}]` into the entries of its devices",
+        )
+    return found
+
+
 def check_name(name: str, path: Path | None = None) -> None:
     """
     Raises:

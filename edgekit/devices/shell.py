@@ -51,14 +51,21 @@ class DeviceShell:
             DeviceError: the way broke, the command ended with another code than 0, or somebody
                 interrupted.
         """
-        if self.interrupted.is_set():
-            stopped = DeviceError(f"{self.name}: interrupted", fault=Fault.INTERRUPTED)
-            stopped.exit_code = 130
-            raise stopped
+        self.stop_if_interrupted()
         done = self.transport.run(command, timeout=timeout)
         if done.code:
             raise self.error(command, done.code, done.err)
         return done.out
+
+    def stop_if_interrupted(self) -> None:
+        """
+        Raises:
+            DeviceError: somebody interrupted.
+        """
+        if self.interrupted.is_set():
+            stopped = DeviceError(f"{self.name}: interrupted", fault=Fault.INTERRUPTED)
+            stopped.exit_code = 130
+            raise stopped
 
     def error(self, command: str, code: int, stderr: str) -> DeviceError:
         """What a failed command means."""

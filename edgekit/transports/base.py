@@ -60,6 +60,9 @@ class Transport(BaseModel, ABC):
     python: str | None = None
     """The Python that runs the agent there; the one in <home>/venv, else python3, unless named."""
 
+    groups: list[str] = []
+    """The groups it belongs to: `deploy --group NAME` means all of one."""
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: str) -> str:

@@ -112,7 +112,7 @@ class TimingDevice:
     def identity(self) -> Json:
         return {
             "device": self.name,
-            "entry": self.transport.model_dump(mode="json"),
+            "entry": self.transport.model_dump(mode="json", exclude={"groups"}),
             "threads": self.threads,
             "cpu": self.target.cpu,
             "isa": self.target.isa,

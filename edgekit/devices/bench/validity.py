@@ -14,7 +14,7 @@ import numpy as np
 from edgekit.devices.agent_result import AgentResult, Delegate, Golden, Process
 from edgekit.devices.bench.report import Correctness
 from edgekit.devices.bench.watched import watched_reasons
-from edgekit.devices.bundle.protocol import Protocol
+from edgekit.devices.bundle.protocol import Protocol, golden_share
 from edgekit.evaluation.measure import DISTURBED
 from edgekit.evidence import InvalidityCause, Reason, Validity, Verdict
 
@@ -27,8 +27,6 @@ MIN_AGREEMENT = 99.0
 the interval: integer kernels round alike but for ties, so what differs more is another model."""
 MIN_IMAGES = 100
 """Below these a single tie would decide; the golden scores must do."""
-GOLDEN_INT8, GOLDEN_FLOAT = 0.1, 0.01
-"""Of the spread of the golden scores: int8 kernels differ by a few steps of the output's scale."""
 MIN_DELEGATED = 0.9
 """Share of the nodes: with fewer, the figure is as much the CPU's as the delegate's."""
 MAX_MEAN = 1.2
@@ -173,10 +171,12 @@ def result_reasons(correctness: Correctness, precision: str) -> Iterator[Reason]
 
 def golden_complaint(golden: Golden, precision: str) -> str | None:
     """Why scores are not those that the build kept; None where they are."""
-    share = GOLDEN_FLOAT if precision.startswith("float") else GOLDEN_INT8
-    limit = share * golden.spread
+    limit = golden_share(precision) * golden.spread
     if golden.max_abs_diff <= limit:
-        return None
+        other = golden.images - golden.same_top1
+        return (
+            f"{other} of {golden.images} golden images are given another class" if other else None
+        )
     return (
         f"the scores of {golden.images} golden images differ by up to {golden.max_abs_diff:.3g} "
         f"from those of the build; at most {limit:.3g} expected"

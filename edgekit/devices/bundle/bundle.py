@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -31,8 +30,9 @@ from edgekit.data.images import spread
 from edgekit.devices.agent_answer import Job
 from edgekit.devices.bundle._run_sh import run_sh
 from edgekit.devices.bundle.info import Info
-from edgekit.devices.bundle.protocol import GOLDEN, job_for
+from edgekit.devices.bundle.protocol import GOLDEN, golden_share, job_for
 from edgekit.devices.bundle.reference import FLOAT, MODEL, Reference, Setting
+from edgekit.devices.bundle.sums import read_sums, sums_text
 from edgekit.engine.artifact import sha256_of
 from edgekit.engine.atomic import permitted
 from edgekit.engine.records import BadRecord, Record, parse_record, shown
@@ -54,8 +54,9 @@ EVERY_BUNDLE = {
     INFO, JOB, SMOKE, "agent.py", "run.sh", IMAGES, SCORES, GOLDEN_INPUT, GOLDEN_SCORES,
 }  # fmt: skip
 
-EVERY_RELEASE = EVERY_BUNDLE - {IMAGES, SCORES}
-"""What a deployed one needs: the slice is for measuring."""
+MEASURING = {IMAGES, SCORES, JOB, "run.sh"}
+"""What it is measured with; one that is deployed does without."""
+EVERY_RELEASE = EVERY_BUNDLE - MEASURING
 
 
 class Bundle:
@@ -114,7 +115,9 @@ class Bundle:
             raise IntegrityError(
                 f"{self.named / SUMS} is damaged, or names files elsewhere", hint=COPY_AGAIN
             )
-        needed = {*EVERY_BUNDLE, self.info.subject.file, *([LABELS] if self.info.labelled else [])}
+        needed = {*EVERY_RELEASE, self.info.subject.file}
+        if self.info.has_slice:
+            needed |= {*MEASURING, *([LABELS] if self.info.labelled else [])}
         if missing := ", ".join(map(shown, sorted(needed - found.keys()))):
             raise IntegrityError(
                 f"{self.named / SUMS} is damaged: it does not list {missing}", hint=COPY_AGAIN
@@ -258,7 +261,7 @@ def write_bundle(
     shutil.copyfile(classify.__file__, folder / "classify.py")
     (folder / "run.sh").write_text(run_sh(info.machine), encoding="utf-8")
     (folder / "run.sh").chmod(permitted(0o777))
-    few = spread(len(images), GOLDEN)
+    few = _golden(scores, info.subject.precision)
     np.save(folder / GOLDEN_INPUT, images[few])
     np.save(folder / GOLDEN_SCORES, scores[few])
     np.save(folder / IMAGES, images)
@@ -266,7 +269,7 @@ def write_bundle(
     if labels is not None:
         np.save(folder / LABELS, labels)
     (folder / INFO).write_text(info.model_dump_json(indent=1), encoding="utf-8")
-    id = hashlib.sha256(_sums(folder).encode()).hexdigest()
+    id = hashlib.sha256(sums_text(folder).encode()).hexdigest()
     models = [_entry(MODEL, info.subject.file, info, info.form)]
     smoke = {"id": f"smoke {id}", "threads": 1, "models": models[:]}
     if float_model:
@@ -275,25 +278,21 @@ def write_bundle(
     job = job_for(models, info.protocol, id, IMAGES, golden, info.threads, WORKERS)
     (folder / JOB).write_text(json.dumps(job, indent=1), encoding="utf-8")
     (folder / SMOKE).write_text(json.dumps({**smoke, "golden": golden}, indent=1), encoding="utf-8")
-    (folder / SUMS).write_text(_sums(folder), encoding="utf-8")
+    (folder / SUMS).write_text(sums_text(folder), encoding="utf-8")
     return Bundle(folder)
+
+
+def _golden(scores: NDArray[np.float32], precision: str) -> NDArray[np.int64]:
+    """Which images are golden: spread over all whose class stands out by more than another
+    processor's scores may differ, since there each must be given the same class."""
+    every = np.arange(len(scores))
+    if scores.shape[1] > 1:
+        second, first = np.sort(scores, axis=1)[:, -2:].T
+        clear = every[first - second > 2 * golden_share(precision) * np.ptp(scores)]
+        every = clear if len(clear) >= GOLDEN else every
+    return every[spread(len(every), GOLDEN)]
 
 
 def _entry(id: str, path: str, info: Info, form: InputForm | None) -> dict[str, Any]:
     how = form.model_dump(mode="json") if form else {"dtype": "ready"}
     return {"id": id, "path": path, "runtime": info.runtime, "device": info.device, "form": how}
-
-
-SUM = re.compile(r"([0-9a-f]{64}) [ *]((?![.-])[^/\\]+)")
-"""A line of sha256sum about a file with a plain name."""
-
-
-def read_sums(text: str) -> dict[str, str]:
-    """The digests by name that `sha256sum` prints; lines that are none of it are left out."""
-    found = map(SUM.fullmatch, text.splitlines())
-    return {line[2]: line[1] for line in found if line and line[2].isprintable()}
-
-
-def _sums(folder: Path) -> str:
-    """As `sha256sum -c` reads it."""
-    return "".join(f"{sha256_of(path)}  {path.name}\n" for path in sorted(folder.iterdir()))

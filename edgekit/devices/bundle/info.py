@@ -65,6 +65,8 @@ class Info(BaseModel):
     input_source: str
     input_sha256: str
     protocol: Protocol
+    has_slice: bool = True
+    """False where the images it is measured with were left out."""
     absent: dict[str, str] = {}
     """Why something is not in it, by its path in the report."""
 

@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from edgekit.build_folder.reading import build_around
-from edgekit.devices.bundle.bundle import INFO, SUMS, Bundle, read_sums
+from edgekit.devices.bundle.bundle import INFO, SUMS, Bundle
+from edgekit.devices.bundle.sums import read_sums
 from edgekit.engine.atomic import permitted
 from edgekit.errors import InputError, storage_errors
 

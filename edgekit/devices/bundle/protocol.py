@@ -14,6 +14,13 @@ SLICE = 256
 """Labelled images that are scored on a device: enough for an interval of 5 points."""
 GOLDEN = 8
 """Images whose scores a device must give back before anything else is believed."""
+GOLDEN_INT8, GOLDEN_FLOAT = 0.1, 0.01
+"""Of the spread of the golden scores: int8 kernels differ by a few steps of the output's scale."""
+
+
+def golden_share(precision: str) -> float:
+    """How far another processor's golden scores may differ, of their spread."""
+    return GOLDEN_FLOAT if precision.startswith("float") else GOLDEN_INT8
 
 
 class Protocol(BaseModel):

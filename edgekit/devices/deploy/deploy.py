@@ -6,7 +6,6 @@ switched. Whatever fails, wherever the connection breaks, `current` stays what i
 
 from __future__ import annotations
 
-import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -19,12 +18,12 @@ from edgekit.devices.bench.validity import golden_complaint
 from edgekit.devices.bundle.bundle import RESULT, SMOKE, Bundle
 from edgekit.devices.bundle.reference import MODEL
 from edgekit.devices.check import need_links
+from edgekit.devices.deploy.health import Health
 from edgekit.devices.deploy.releases import ReleaseStore, sums_of
 from edgekit.devices.deploy.result import DeployResult, DeployState
 from edgekit.devices.device import Device, Runner, check_machine
 from edgekit.devices.lock import held
 from edgekit.errors import DeviceError, EdgekitError, Fault
-from edgekit.spec.yamlfile import suggestion
 from edgekit.transports.base import Listener, Transport, ignore
 
 GoldenRunner = Callable[[Device, str], Golden]
@@ -36,13 +35,25 @@ WAKE_SECONDS = 0.2
 
 
 def on_each(
-    devices: dict[str, Transport], work: Callable[[Device], DeployResult], release: str = ""
+    devices: dict[str, Transport],
+    work: Callable[[Device], DeployResult],
+    release: str = "",
+    on_result: Callable[[DeployResult], None] = lambda _: None,
 ) -> list[DeployResult]:
     """Do something on several devices at once: what fails on one is told with the others. Ctrl-C
-    ends each before its next step, and is told likewise."""
+    ends each before its next step, and is told likewise.
+
+    Args:
+        on_result: called with what came of each as it is known, by several threads.
+    """
     interrupted = threading.Event()
 
     def one(name: str) -> DeployResult:
+        result = done_on(name)
+        on_result(result)
+        return result
+
+    def done_on(name: str) -> DeployResult:
         begin = time.monotonic()
         try:
             with Device(name, devices[name], interrupted) as device:
@@ -83,6 +94,8 @@ class Deployment:
     """Where no Python runs; the agent, unless named."""
     on_message: Listener = ignore
     """Called with what is waited for."""
+    health: Health = Health()  # noqa: RUF009  (frozen)
+    """What follows the switch; where it fails, the switch is taken back."""
 
     def to(self, device: Device) -> DeployResult:
         """Deploy to one device.
@@ -125,13 +138,72 @@ class Deployment:
             difference = prove(device, golden, self.bundle.info.subject.precision)
             size = sum(path.stat().st_size for path in files.values())
             releases.move_in(part, self.release, sums, size)
+        before = releases.current("previous")
         note = switched(releases, self.release, self.on_message)
+        self._hold_health(releases, before)
         return replace(
             planned,
             state=DeployState.DEPLOYED,
             golden_max_abs_diff=difference,
             note=note or releases.tidied(self.keep),
         )
+
+    def look_again(self, device: Device) -> DeployResult:
+        """Whether a device on which this was deployed still does well; otherwise the release before
+        is put back.
+
+        Raises:
+            DeviceError: it does not.
+        """
+        with held(device, self.on_message):
+            releases = ReleaseStore(device, self.bundle.info.name)
+            if releases.current() != self.release:
+                raise DeviceError(
+                    f"{device.name}: another release is in use by now",
+                    hint=f"edgekit device models {device.name}",
+                )
+            self._hold_health(releases, None, again=True)
+        return DeployResult(device.name, DeployState.UNCHANGED, self.release)
+
+    def _hold_health(
+        self, releases: ReleaseStore, previous: str | None, again: bool = False
+    ) -> None:
+        """
+        Args:
+            previous: what was `previous` before the switch.
+            again: nothing is to be reloaded.
+
+        Raises:
+            DeviceError: it does not do well, and the release before is in use again.
+        """
+        if not (self.health.is_asked or again):
+            return
+        device, current = releases.device, f"{releases.folder}/current"
+        try:
+            if not again:
+                self.health.reload_on(device, current)
+            golden = (self.golden_runner or by_agent)(device, current)
+            prove(device, golden, self.bundle.info.subject.precision)
+            self.health.check_on(device, current)
+        except DeviceError as error:
+            error.message += f"; {self._take_back(releases, previous)}"
+            error.args = (error.message,)
+            raise
+
+    def _take_back(self, releases: ReleaseStore, previous: str | None) -> str:
+        """Put the release before back, also after Ctrl-C and over a way that broke."""
+        device = releases.device
+        device.interrupted = threading.Event()
+        try:
+            if device.reach_again(self.on_message) is None:
+                return "it is silent, and the release before was not put back"
+            releases.switch_back(previous)
+            before = releases.current()
+            if before:
+                self.health.reload_on(device, f"{releases.folder}/current")
+        except DeviceError as error:
+            return f"and putting the release before back failed: {error.message}"
+        return f"release {before[:12]} is in use again" if before else "none is in use, as before"
 
     def _lay_out(self, releases: ReleaseStore, part: str, sums: dict[str, str]) -> None:
         """The release's files, checked there. What went bad since it was sent is sent once more."""
@@ -169,66 +241,6 @@ def switched(releases: ReleaseStore, release: str, on_message: Listener) -> str 
     return None
 
 
-def roll_back(
-    device: Device,
-    name: str,
-    golden_runner: GoldenRunner | None = None,
-    on_message: Listener = ignore,
-) -> DeployResult:
-    """Put the release before this one in use again, after it was checked and tried out.
-
-    Args:
-        golden_runner: as of a `Deployment`.
-        on_message: called with what is waited for.
-
-    Raises:
-        DeviceError: there is none, or it does not work any more.
-    """
-    begin = time.monotonic()
-    with held(device, on_message):
-        releases = ReleaseStore(device, name)
-        before = _release_before(releases)
-        folder = f"{releases.folder}/releases/{before}"
-        releases.check(folder, releases.own_sums(before))
-        golden = (golden_runner or by_agent)(device, folder)
-        difference = prove(device, golden, releases.precision(before))
-        note = switched(releases, before, on_message)
-    return DeployResult(
-        device.name,
-        DeployState.ROLLED_BACK,
-        before,
-        time.monotonic() - begin,
-        golden_max_abs_diff=difference,
-        note=note,
-    )
-
-
-def _release_before(releases: ReleaseStore) -> str:
-    """
-    Raises:
-        DeviceError: there is none, or it is not known.
-    """
-    device, name = releases.device, releases.name
-    kept = f"`ls {releases.folder}/releases` there shows what is kept"
-    before = releases.previous()
-    if before is None:
-        listed = device.sh(f"ls {shlex.quote(f'{device.home}/models')} 2>/dev/null || true")
-        known = listed.split()
-        if name in known:
-            message = f"{device.name}: {name} has no release before the one in use"
-            raise DeviceError(message, hint=kept)
-        raise DeviceError(
-            f"{device.name}: no model {name} was deployed there", hint=suggestion(name, known)
-        )
-    if before == releases.current():
-        raise DeviceError(
-            f"{device.name}: the release before the one in use is not known: a switch was broken "
-            "off",
-            hint=f"deploy the one you want; {kept}",
-        )
-    return before
-
-
 def prove(device: Device, golden: Golden, precision: str) -> float:
     """
     Returns:
@@ -240,7 +252,7 @@ def prove(device: Device, golden: Golden, precision: str) -> float:
     wrong = golden_complaint(golden, precision)
     if wrong:
         raise DeviceError(
-            f"{device.name}: {wrong}; the release was not put in use",
+            f"{device.name}: {wrong}",
             hint="the runtime there computes something else: `edgekit bench` shows how far it "
             "is off; `edgekit device setup` installs the versions the build used",
             fault=Fault.WRONG_RESULT,

@@ -19,8 +19,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgekit.devices.bundle.bundle import EVERY_RELEASE, INFO, SUMS, read_sums
+from edgekit.devices.bundle.bundle import EVERY_RELEASE, INFO, SUMS
 from edgekit.devices.bundle.info import NAME, Info
+from edgekit.devices.bundle.sums import read_sums
 from edgekit.devices.device import Device
 from edgekit.devices.facts import DeployedModel, DeployedRelease
 from edgekit.devices.files import SYNC_SECONDS, patience
@@ -193,6 +194,22 @@ class ReleaseStore:
         self._synced(f"ln -sfn {_target(before)} {self.path('previous.new')}")
         self._link("current", release)
         self._synced(f"mv -T {self.path('previous.new')} {self.path('previous')}")
+
+    def switch_back(self, previous: str | None) -> None:
+        """Take the last switch back.
+
+        Args:
+            previous: what was `previous` before it.
+        """
+        before = self.previous()
+        if before:
+            self._link("current", before)
+        else:
+            self._synced(f"rm -f {self.path('current')}")
+        if previous:
+            self._link("previous", previous)
+        else:
+            self._synced(f"rm -f {self.path('previous')} {self.path('previous.new')}")
 
     def previous(self) -> str | None:
         """The release that was in use before the one that is."""

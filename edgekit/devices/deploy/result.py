@@ -16,6 +16,7 @@ class DeployState(StrEnum):
     WOULD_DEPLOY = "would deploy"
     ROLLED_BACK = "rolled back"
     FAILED = "failed"
+    SKIPPED = "skipped"
 
 
 class DeployRecord(BaseModel):

@@ -8,8 +8,9 @@ import pytest
 
 from edgekit.devices.bench.phone_golden import phone_golden
 from edgekit.devices.bundle.bundle import Bundle
-from edgekit.devices.deploy.deploy import Deployment, roll_back
+from edgekit.devices.deploy.deploy import Deployment
 from edgekit.devices.deploy.result import DeployResult, DeployState
+from edgekit.devices.deploy.rollback import roll_back
 from edgekit.devices.device import Device
 from edgekit.errors import DeviceError, InputError
 from tests.devices.bench.phone_bundles import phone_bundle

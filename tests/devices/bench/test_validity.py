@@ -126,6 +126,8 @@ def test_a_tie_among_a_few_images_decides_nothing() -> None:
 def test_golden_scores(off_by: float, precision: str, right: bool) -> None:
     golden = Golden(max_abs_diff=off_by, spread=1.0, same_top1=8, images=8)
     assert (golden_complaint(golden, precision) is None) == right
+    flipped = golden.model_copy(update={"same_top1": 7})
+    assert golden_complaint(flipped, precision), "another class, whatever the difference"
 
 
 def test_one_process_that_drifts() -> None:

@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.devices.bundle.bundle import Bundle, read_sums
+from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.bundle.make import bundle_of
 from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.bundle.pack import pack_bundle
 from edgekit.devices.bundle.protocol import STRICT
+from edgekit.devices.bundle.sums import read_sums
 from edgekit.devices.bundle.unpack import opened
 from edgekit.engine.store import Store
 from edgekit.errors import InputError, IntegrityError

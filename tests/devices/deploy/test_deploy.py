@@ -14,9 +14,10 @@ import pytest
 from pydantic import PrivateAttr
 
 from edgekit.devices.bundle.bundle import Bundle
-from edgekit.devices.deploy.deploy import WAKE_SECONDS, Deployment, on_each, roll_back
+from edgekit.devices.deploy.deploy import WAKE_SECONDS, Deployment, on_each
 from edgekit.devices.deploy.releases import deployed_models
 from edgekit.devices.deploy.result import DeployResult, DeployState
+from edgekit.devices.deploy.rollback import roll_back
 from edgekit.devices.device import Device
 from edgekit.devices.files import DeviceFiles
 from edgekit.engine.artifact import sha256_of

@@ -12,9 +12,10 @@ import pytest
 
 from edgekit.devices import lock
 from edgekit.devices.bundle.bundle import Bundle
-from edgekit.devices.deploy.deploy import Deployment, roll_back
+from edgekit.devices.deploy.deploy import Deployment
 from edgekit.devices.deploy.releases import ReleaseStore
 from edgekit.devices.deploy.result import DeployResult, DeployState
+from edgekit.devices.deploy.rollback import roll_back
 from edgekit.devices.device import Device
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError
