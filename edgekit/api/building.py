@@ -147,6 +147,7 @@ def prepare(
     observer: Observer,
 ) -> Prepared:
     """Load what is named, and plan it; for the arguments see `build`."""
+    from edgekit.devices.own_profile import slow_in_int8
     from edgekit.pipeline.plan import make_plan
     from edgekit.spec.recipe import load_recipe
     from edgekit.spec.target import known_targets, load_target
@@ -158,9 +159,12 @@ def prepare(
     _refuse_lists(names)
     parsed = load_recipe(Path(recipe), observer.remark)
     loaded = [load_target(name, observer.remark) for name in names]
+    timing_device = _timing_device(device, loaded, observer) if device else None
+    loaded = [timing_device.target] if timing_device else loaded
+    for line in filter(None, map(slow_in_int8, loaded)):
+        observer.remark(line)
     cache = store_of(store)
     last = _last_record([folder / parsed.name / one.name for one in loaded])
-    timing_device = _timing_device(device, loaded) if device else None
     made = make_plan(parsed, loaded, cache, last, tuple(force), timing_device)
     return Prepared(made, cache, Path(recipe), folder, tuple(named))
 
@@ -242,9 +246,10 @@ def _refuse_lists(names: list[str]) -> None:
             )
 
 
-def _timing_device(device: str, targets: list[Target]) -> TimingDevice:
+def _timing_device(device: str, targets: list[Target], observer: Observer) -> TimingDevice:
     from edgekit.devices.bench.timing_device import TimingDevice, fingerprint_of
     from edgekit.devices.inventory import find_device
+    from edgekit.devices.own_profile import own_profile
 
     transport = find_device(device)
     if len(targets) > 1:
@@ -252,7 +257,9 @@ def _timing_device(device: str, targets: list[Target]) -> TimingDevice:
             f"--device {device} stands for one target, and {len(targets)} are named",
             hint="build the others apart, each with its own device",
         )
-    return TimingDevice(device, transport, targets[0], fingerprint_of(device, transport))
+    found = fingerprint_of(device, transport)
+    target = own_profile(targets[0], device, found.get("part"), observer.remark)
+    return TimingDevice(device, transport, target, found)
 
 
 def _faults(result: Build, folders: list[Path]) -> EdgekitError | None:

@@ -46,9 +46,11 @@ def known(name):
     except Exception:
         return None
 names = DISTRIBUTIONS
+part = [x.split()[-1] for x in (read("/proc/cpuinfo") or "").splitlines() if x[:8] == "CPU part"]
 print(json.dumps({"versions": {name: known(name) for name in names}, "kernel": platform.release(),
                   "python": platform.python_version(), "id": read("/etc/machine-id"),
-                  "serial": read("/proc/device-tree/serial-number")}))
+                  "serial": read("/proc/device-tree/serial-number"),
+                  "part": part[-1] if part else None}))
 """.replace("DISTRIBUTIONS", repr(DISTRIBUTIONS))
 """Printed in one line by the Python that will run the agent."""
 
@@ -61,6 +63,8 @@ class Fingerprint(ReportPart):
     python: str
     id: str | None
     serial: str | None
+    part: str | None = None
+    """Of an Arm processor, the number of its core."""
 
 
 def fingerprint_of(name: str, transport: Transport) -> Json:
