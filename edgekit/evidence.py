@@ -156,6 +156,7 @@ class InvalidityCause(StrEnum):
     SLOW_CLOCK = "slow clock"
     HOT = "hot"
     MEMORY = "short of memory"
+    IMPLAUSIBLE = "implausible"
 
 
 class Reason(BaseModel):

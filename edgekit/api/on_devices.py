@@ -133,8 +133,9 @@ def import_result(
     with told():
         report = read(Path(result), path_of(bundle), device)
         folder = Path("build/devices") / report.device.name / Path(report.artifact.file).stem
-        root = path_of(store) or default_store()
-        return _kept(report, path_of(out) or folder, root, observer or Silent())
+        root, watching = path_of(store) or default_store(), observer or Silent()
+        watching.remark(report.identity.proof)
+        return _kept(report, path_of(out) or folder, root, watching)
 
 
 def _kept(report: DeviceReport, folder: Path, store: Path, observer: Observer) -> BenchResult:

@@ -7,8 +7,7 @@ from edgekit.spec.target import Target, load_target
 from edgekit.transports.base import Listener
 
 FAMILY = {"rpi": {"cortex-a53": "rpi3", "cortex-a72": "rpi4"}}
-"""By a family's name and the core of a board of it, that board's target where it is another one than
-the family's own."""
+"""By a family's name and a board's core, that board's target where it is not the family's own."""
 WITHOUT_DOT_PRODUCT = ("cortex-a53", "cortex-a72")
 
 

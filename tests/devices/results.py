@@ -36,7 +36,7 @@ def state(at: float, phase: str) -> dict[str, Any]:
 
 
 def process(windows: list[list[float]]) -> dict[str, Any]:
-    samples = [0.01 + 1e-5 * (i % 3) for i in range(20)]
+    samples = [0.01 + 1e-6 * (7 * i % 20) for i in range(20)]
     return {
         "load": 0.1, "first": 0.02, "samples": samples, "began": 10.0, "ended": 11.0,
         "windows": windows, "affinity": [0, 1], "memory": MEMORY, "delegate": DELEGATE,

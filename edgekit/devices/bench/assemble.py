@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgekit import __version__
 from edgekit.devices.agent_result import AgentResult, DeviceState, Process
 from edgekit.devices.bench.absent_fields import absence_reasons
+from edgekit.devices.bench.plausibility import RAN_THERE, READ_FROM_FILE, implausible
 from edgekit.devices.bench.report import (
     Correctness,
     DeviceFacts,
@@ -26,7 +27,7 @@ from edgekit.devices.bench.report import (
 from edgekit.devices.bench.validity import result_reasons, timing_reasons, verdict
 from edgekit.devices.bench.watched import UNPAUSED
 from edgekit.devices.bundle.bundled_model import Subject
-from edgekit.devices.bundle.reference import FLOAT, MODEL, Reference, Setting
+from edgekit.devices.bundle.reference import BY_STICK, FLOAT, MODEL, Reference, Setting
 from edgekit.devices.engines import library_of
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import Timing
@@ -49,6 +50,7 @@ def assemble(
         identity=RunIdentity(
             run=result.id or "", started=result.started, ended=result.ended, edgekit=__version__,
             agent=result.agent, evidence=evidence,
+            proof=READ_FROM_FILE if setting.address == BY_STICK else RAN_THERE,
         ),
         artifact=subject,
         device=_device(result, setting),
@@ -93,7 +95,11 @@ def _with_timings(report: DeviceReport, result: AgentResult, setting: Setting) -
             "memory": processes[0].memory,
             "watching": result.watching,
             "energy": _energy(result, latency, setting.threads),
-            "reasons": [*report.reasons, *timing_reasons(result, setting.protocol)],
+            "reasons": [
+                *report.reasons,
+                *timing_reasons(result, setting.protocol),
+                *implausible(result, report.artifact, setting.threads),
+            ],
         }
     )
 

@@ -12,7 +12,7 @@ from edgekit.devices.agent_result import AgentResult
 from edgekit.devices.bench.assemble import assemble
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bundle.bundle import INFO, JOB, RESULT, Bundle
-from edgekit.devices.bundle.reference import MODEL
+from edgekit.devices.bundle.reference import BY_STICK, MODEL
 from edgekit.devices.bundle.unpack import opened
 from edgekit.devices.device import Device, check_machine, messages_to
 from edgekit.devices.lock import held
@@ -114,7 +114,7 @@ def import_result(path: Path, bundle_path: Path | None, device: str | None) -> D
     with opened(where) as bundle, _refused(path):
         bundle.job.check(result)
         name = device or _device_name(result)
-        return judge(bundle, result, name, "by way of run.sh", Evidence.MEASURED)
+        return judge(bundle, result, name, BY_STICK, Evidence.MEASURED)
 
 
 @contextmanager

@@ -33,6 +33,8 @@ class RunIdentity(ReportPart):
     agent: str
     """sha256 of the agent's file."""
     evidence: Evidence
+    proof: str = ""
+    """What the report proves; empty in older ones."""
 
 
 class DeviceFacts(ReportPart):

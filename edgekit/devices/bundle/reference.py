@@ -13,6 +13,8 @@ from edgekit.evidence import Evidence
 
 MODEL, FLOAT = "model", "float"
 """How a job calls the model that is measured and the float one beside it."""
+BY_STICK = "by way of run.sh"
+"""The address of a device that was not reached itself."""
 
 
 @dataclass(frozen=True)
