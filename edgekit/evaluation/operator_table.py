@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit.evidence import Evidence
+from edgekit.printable import shortened
 from edgekit.runtimes.contract.description import Operator
 from edgekit.runtimes.contract.operator_times import OperatorTimes
 
@@ -99,7 +100,8 @@ class OperatorTable(BaseModel):
         if not self.roofline:
             return f"how far it is from this machine's limit cannot be told: {self.no_roofline}"
         named = (
-            f"{one.name} ({one.kind}, {one.lost_us:,.0f} µs, {one.times_limit:.1f} times its limit)"
+            f"{shortened(one.name)} ({one.kind}, {one.lost_us:,.0f} µs, "
+            f"{one.times_limit:.1f} times its limit)"
             for one in self.furthest
         )
         lost = f"{100 * self.lost_share:.0f} % of the time lies beyond this machine's int8 limit"

@@ -163,9 +163,16 @@ def _port(model: Any, index: int) -> Port:
 def layer(tensor: str) -> str:
     """The layer inside a converted tensor's name: its torch path, else the name as it is.
 
-    `...Net_wrapped/torch...Sequential_blocks/torch...Conv2d_conv;...` is blocks.conv.
+    What the network itself computes, in no layer, is called as its class.
+
+    >>> layer("a.Wrapper/timm.Net_wrapped/torch.Sequential_blocks/torch.Conv2d_conv;torch.ReLU_act")
+    'blocks.conv'
+    >>> layer("a.Wrapper/timm.Net_wrapped;1"), layer("scores")
+    ('Net', 'scores')
     """
     first = tensor.split(";")[0]  # what was fused into the operator follows
+    if first.endswith("_wrapped"):
+        return first.removesuffix("_wrapped").rpartition(".")[2]
     _, found, path = first.partition("_wrapped/")
     if not found:
         return first

@@ -98,15 +98,17 @@ def test_the_first_table_of_a_build_needs_no_scrolling(page: Page) -> None:
     assert first.evaluate("t => t.scrollWidth <= t.parentElement.clientWidth")
 
 
-def test_a_table_that_is_wider_says_so(page: Page) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
+def test_a_table_says_so_where_it_is_wider(page: Page) -> None:
+    page.set_viewport_size({"width": WIDTHS[0], "height": 844})
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    told = page.evaluate(
-        "[...document.querySelectorAll('.scroll')].filter(d => d.scrollWidth > d.clientWidth)"
-        ".map(d => getComputedStyle(d, '::before').content)"
+    wide = "[...document.querySelectorAll('.scroll')].filter(d => d.scrollWidth > d.clientWidth)"
+    assert page.evaluate(f"{wide}.length") > 0
+    page.wait_for_function(
+        "[...document.querySelectorAll('.scroll')].every(d => {"
+        " const hint = getComputedStyle(d, '::before');"
+        " const said = hint.content.includes('swipe sideways') && parseFloat(hint.fontSize) > 0;"
+        " return said === d.scrollWidth > d.clientWidth; })"
     )
-    assert told
-    assert all("swipe sideways" in words for words in told)
 
 
 def test_the_five_answers_are_on_the_first_screen_of_a_phone(
