@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
@@ -13,8 +14,9 @@ from edgekit.report.svg import Drawing, Scale, around, digits_of
 
 WIDTH, LEFT, RIGHT = 440, 52, 424
 BINS = 40
-SHOWN = 0.99
-"""Of the samples: a few outliers would flatten all the rest, and are counted."""
+SHOWN, MOST = 0.99, 2.0
+"""Of the samples, and times their median: a few outliers would flatten all the rest, and are
+counted."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def histogram(times: Sequence[float], marks: dict[str, float]) -> Plot | None:
     if not times:
         return None
     ordered = sorted(times)
-    top = ordered[int(SHOWN * (len(ordered) - 1))]
+    top = min(ordered[int(SHOWN * (len(ordered) - 1))], MOST * median(ordered))
     kept = [ms for ms in ordered if ms <= top]
     low, high = around(kept, margin=0.02)
     across = Scale(low, high, LEFT, RIGHT)
@@ -67,12 +69,12 @@ def histogram(times: Sequence[float], marks: dict[str, float]) -> Plot | None:
     for i, count in enumerate(counts):
         if count:
             drawing.bar(LEFT + i * wide + 0.5, 120, LEFT + (i + 1) * wide - 0.5, up(count), "whole")
-    for name, value in marks.items():
+    for i, (name, value) in enumerate(marks.items()):
         if low <= value <= high:
             drawing.line(across(value), 8, across(value), 120, "reference")
-            is_right = across(value) > RIGHT - 30
+            is_right = across(value) > (LEFT + RIGHT) / 2
             place = across(value) + (-3 if is_right else 3)
-            drawing.words(place, 18, name, "end" if is_right else "start", "tick")
+            drawing.words(place, 18 + 14 * i, name, "end" if is_right else "start", "tick")
     beyond = len(ordered) - len(kept)
-    more = f"; {beyond} beyond {top:.2f} ms are not drawn" if beyond else ""
+    more = f"; {beyond} beyond {top:.3g} ms are not drawn" if beyond else ""
     return Plot(f"{len(times)} inferences, ms{more}", drawing)

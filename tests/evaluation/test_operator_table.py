@@ -32,6 +32,11 @@ def test_operators_come_by_time_and_the_furthest_by_what_they_lose() -> None:
     assert OperatorTable.model_validate_json(table.model_dump_json()) == table
 
 
+def test_noise_that_fits_no_operator_is_told() -> None:
+    table = table_of(times_of(timed("a", 1)), ROOFLINE, {"of another runtime": 30.0})
+    assert table.no_noise == "the float file calls its operators otherwise"
+
+
 def test_without_a_roofline_nothing_is_said_of_the_limit() -> None:
     table = table_of(times_of(timed("a", 1, 10**6)), None, {}, no_roofline="machine too busy")
     assert table.furthest == ()
