@@ -137,6 +137,7 @@ class Fault(StrEnum):
     NO_ANSWER = "no answer"
     REBOOTED = "rebooted"
     FULL = "device full"
+    READ_ONLY = "read-only"
     HASH_MISMATCH = "hash mismatch"
     WRONG_ARCHITECTURE = "wrong architecture"
     MISSING_RUNTIME = "missing runtime"

@@ -1,4 +1,4 @@
-"""Commands that look at what was deployed: device models, device clean, verify."""
+"""Commands that look at what was deployed: device models, clean and unlock, verify."""
 
 from __future__ import annotations
 
@@ -82,6 +82,36 @@ def clean(name: str) -> None:
         device.tidy(kept=0)
         freed = before - device.files.used_bytes()
     say(f"{name}: {max(0, freed) / 1e6:.1f} MB freed in {device.home}")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--break-lock", "breaks", is_flag=True, help="Take the lock away, whoever holds it.")
+@debug_option
+def unlock(name: str, breaks: bool) -> None:
+    """Tell who works on a device, and end the claim of a machine that died.
+
+    \b
+        edgekit device unlock pi5 --break-lock
+
+    A lock ends by itself when the device restarts, and after six hours.
+    """
+    from edgekit.devices.device import Device
+    from edgekit.devices.inventory import find_device
+    from edgekit.devices.lock import break_lock, look
+
+    with Device(name, find_device(name)) as device:
+        found = look(device)
+        if found is None:
+            say(f"{name}: nobody works on it")
+            return
+        holder, seconds = found
+        say(f"{name}: {holder.who} has held it for {seconds / 60:.0f} minutes")
+        if breaks:
+            break_lock(device)
+            say(f"{name}: the lock is broken; what {holder.who} still does there is not kept apart")
+        else:
+            on_stderr(f"if that machine is no more: edgekit device unlock {name} --break-lock")
 
 
 def _found(name: str) -> list[DeployedModel]:

@@ -9,7 +9,7 @@ import click
 from edgekit.cli._devices import on_stderr
 from edgekit.cli._options import FILE, debug_option, json_option
 from edgekit.cli._output import say, say_json
-from edgekit.cli.deployed import clean, models
+from edgekit.cli.deployed import clean, models, unlock
 from edgekit.errors import DeviceError, Fault, InputError
 
 if TYPE_CHECKING:
@@ -259,3 +259,4 @@ def remove(name: str) -> None:
 
 device.add_command(models)
 device.add_command(clean)
+device.add_command(unlock)

@@ -129,10 +129,37 @@ def _acquire(device: Device, token: str, on_message: Listener) -> None:
         if holder and holder.token != announced:
             announced = holder.token
             on_message(
-                f"{device.name}: waiting for {holder.who}, who works on it (if that is not so: "
-                f"rm -r {device.home}/.lock there)"
+                f"{device.name}: waiting for {holder.who}, who works on it (if that machine is no "
+                f"more: edgekit device unlock {device.name} --break-lock)"
             )
         time.sleep(PAUSE_SECONDS)
+
+
+def look(device: Device) -> tuple[Holder, int] | None:
+    """Who holds a device, and for how many seconds; None where nobody does.
+
+    Raises:
+        DeviceError: the way broke.
+    """
+    now, text = _look(device)
+    holder = Holder.read(text)
+    return (holder, now - holder.since) if holder and holder.boot == device.boot else None
+
+
+def break_lock(device: Device) -> None:
+    """Take a lock away from whoever holds it, dead or alive.
+
+    Raises:
+        DeviceError: the way broke.
+    """
+    _break(device, _look(device)[1])
+
+
+def _look(device: Device) -> tuple[int, str]:
+    """The device's uptime, and what the lock says."""
+    holder = shlex.quote(f"{device.home}/.lock/holder")
+    now, _, text = device.sh(f"{UPTIME}; cat {holder} 2>/dev/null || true").partition("\n")
+    return int(now), text
 
 
 def _break(device: Device, text: str) -> None:

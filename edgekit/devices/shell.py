@@ -8,7 +8,7 @@ import time
 from typing import Self
 
 from edgekit.errors import DeviceError, Fault
-from edgekit.transports.base import DISK_FULL, Listener, Transport
+from edgekit.transports.base import DISK_FULL, READ_ONLY, READ_ONLY_HINT, Listener, Transport
 
 RETURN_SECONDS = 90.0
 """How long a device that fell silent is waited for: a board takes 20 to 60 s to start."""
@@ -76,6 +76,12 @@ class DeviceShell:
                 hint=f"free some space there; `edgekit deploy --keep 1` keeps fewer releases, and "
                 f"{self.home}/files may be deleted",
                 fault=Fault.FULL,
+            )
+        if READ_ONLY.search(stderr):
+            return DeviceError(
+                f"{self.name}: nothing can be written there: {last}",
+                hint=READ_ONLY_HINT,
+                fault=Fault.READ_ONLY,
             )
         return DeviceError(f"{self.name}: `{command[:200]}` ended with {code}: {last}")
 

@@ -114,6 +114,17 @@ def explain(address: str, login: list[str], output: str, *, was_open: bool = Fal
     )
 
 
+def deaf_shell(address: str, login: list[str]) -> DeviceError:
+    """It lets us in, and nothing comes back."""
+    return DeviceError(
+        f"{address}: it lets this user in, and its shell does not run what it is told: a start-up "
+        "file execs another shell (fish, zsh), or waits for something",
+        hint="put `case $- in *i*) ;; *) return;; esac` above that line, which is mostly in "
+        f"~/.bashrc; then `ssh {shlex.join(login)} true` ends at once",
+        fault=Fault.UNREACHABLE,
+    )
+
+
 def _last(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip("@ \r")]
     # The client of a master that is gone speaks of its own way round it.

@@ -6,6 +6,7 @@ stands in `Completed`; DeviceError is raised only where the way itself fails.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,11 @@ from edgekit.evidence import Evidence
 
 DISK_FULL = "No space left on device"
 """How a program on a device says so, in English: every command runs with LC_ALL=C."""
+READ_ONLY = re.compile(r"Read-only file system|mkdir: .*Permission denied")
+READ_ONLY_HINT = (
+    "name a `home` in the inventory that can be written to, as /var/tmp/edgekit; a Raspberry Pi "
+    "with an overlay file system: sudo raspi-config; one whose card failed tells it in `dmesg`"
+)
 Listener = Callable[[str], None]
 """Called with each line as it comes: of a command's output, or of what is being done."""
 

@@ -8,7 +8,9 @@ or changed, and a password, end in an error that says what to do.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import re
 import select
 import shlex
 import shutil
@@ -25,11 +27,22 @@ from pydantic import Field, PrivateAttr
 from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports._process import ENGLISH_LOCALE, run_process
-from edgekit.transports._ssh_faults import explain
-from edgekit.transports.base import DISK_FULL, Completed, Listener, Transport
+from edgekit.transports._ssh_faults import deaf_shell, explain
+from edgekit.transports.base import (
+    DISK_FULL,
+    READ_ONLY,
+    READ_ONLY_HINT,
+    Completed,
+    Listener,
+    Transport,
+)
 
 CONNECT_SECONDS = 10
 LOGIN_SECONDS = 60.0  # for all of it: jump hosts, a touch on a hardware key
+SHELL_SECONDS = 12.0
+"""Once it is logged in: a board of 512 MB that swaps takes a few to start a shell."""
+LOOK_SECONDS = 0.2
+SOCKET = "way"
 GREETING = b"edgekit is connected\n"
 # ssh adds 17 characters to a socket's path, and a socket's path ends at 104 on some systems.
 MAX_FOLDER_LENGTH = 55
@@ -125,7 +138,7 @@ class Ssh(Transport):
             self._place = None
 
     def _end(self, master: subprocess.Popen[bytes], folder: Path) -> None:
-        arguments = ["ssh", "-S", _escaped(folder / "way"), "-O", "exit", "--", self.host]
+        arguments = ["ssh", "-S", _escaped(folder / SOCKET), "-O", "exit", "--", self.host]
         none = subprocess.DEVNULL
         try:
             subprocess.run(arguments, stdin=none, stdout=none, stderr=none, timeout=5)
@@ -147,7 +160,7 @@ class Ssh(Transport):
             "ServerAliveCountMax": "3",
             "ControlMaster": master,
             "ControlPersist": "no",
-            "ControlPath": _escaped(self._folder / "way"),
+            "ControlPath": _escaped(self._folder / SOCKET),
             "LogLevel": "ERROR",
             # Of ssh_config, for a person's sessions only.
             "ClearAllForwardings": "yes",
@@ -173,14 +186,22 @@ class Ssh(Transport):
 
     def _await_greeting(self, master: subprocess.Popen[bytes]) -> None:
         assert master.stdout
-        read = b""
+        assert self._folder
+        read, let_in = b"", math.inf
         end = time.monotonic() + LOGIN_SECONDS
         while GREETING not in read:
-            left = max(0.0, end - time.monotonic())
-            ready, _, _ = select.select([master.stdout], [], [], left)
-            if not ready:
+            if let_in == math.inf and (self._folder / SOCKET).exists():
+                let_in = time.monotonic()  # ssh makes it once it is logged in
+            if time.monotonic() > min(end, let_in + SHELL_SECONDS):
                 master.kill()
-                raise explain(self.address, self.login, "Operation timed out while logging in")
+                raise (
+                    explain(self.address, self.login, "Operation timed out while logging in")
+                    if let_in == math.inf
+                    else deaf_shell(self.address, self.login)
+                )
+            ready, _, _ = select.select([master.stdout], [], [], LOOK_SECONDS)
+            if not ready:
+                continue
             chunk = os.read(master.stdout.fileno(), 65536)
             if not chunk:
                 master.wait()
@@ -211,7 +232,7 @@ class Ssh(Transport):
             )
         mark = f"EDGEKIT_COMMAND={uuid.uuid4().hex}"
         inside = f"export LC_ALL=C {mark}; {WRAPPER}"
-        line = f"sh -c {shlex.quote(inside)} sh {shlex.quote(command)}"
+        line = f"sh -c {quoted(inside)} sh {quoted(command)}"
         try:
             arguments = [*self._command("no"), line]
             done = run_process(arguments, self.address, timeout, on_line, source, sink)
@@ -234,7 +255,7 @@ class Ssh(Transport):
             "kill -9 ${p#/proc/}; done 2> /dev/null"
         )
         with contextlib.suppress(DeviceError):
-            run_process([*self._command("no"), f"sh -c {shlex.quote(command)}"], self.address, 10)
+            run_process([*self._command("no"), f"sh -c {quoted(command)}"], self.address, 10)
 
     def _master_log(self) -> str:
         """What the master printed to stderr."""
@@ -245,11 +266,19 @@ class Ssh(Transport):
         if done.code == 0:
             return
         full = DISK_FULL in done.err or "quota exceeded" in done.err
+        read_only = READ_ONLY_HINT if READ_ONLY.search(done.err) else None
         raise DeviceError(
             f"{self.address}: {path}: {(done.err.strip().splitlines() or ['failed'])[-1]}",
-            hint="free some space on the device" if full else None,
+            hint="free some space on the device" if full else read_only,
             fault=Fault.FULL if full else Fault.OTHER,
         )
+
+
+def quoted(text: str) -> str:
+    """For the login shell, which need not be POSIX's: fish reads a backslash between single quotes
+    as its own."""
+    parts = filter(None, re.split(r"([\\'])", text))
+    return "".join(f"\\{part}" if part in "\\'" else f"'{part}'" for part in parts)
 
 
 def _short_folder() -> AbstractContextManager[Path]:

@@ -11,6 +11,7 @@ from edgekit.devices.agent_answer import Job, JobModel
 from edgekit.devices.device import Device
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.measure import message_of
+from edgekit.transports.base import Completed
 from edgekit.transports.fake import Fake
 
 JOB = Job(models=(JobModel(id="model"),))
@@ -90,3 +91,13 @@ def test_a_python_of_32_bits_on_a_kernel_of_64(tmp_path: Path, said: str, found:
     way = Fake(root=str(tmp_path / "pi"), answers={"calcsize": said})
     with Device("pi4", way) as device:
         assert device.machine() == found
+
+
+@pytest.mark.parametrize("said", ["Read-only file system", "Permission denied"])
+def test_a_home_that_cannot_be_written_to(tmp_path: Path, said: str) -> None:
+    answer = Completed(1, "", f"mkdir: cannot create directory '/home/pi/edgekit': {said}")
+    way = Fake(root=str(tmp_path), answers={"mkdir -p": answer})
+    with pytest.raises(DeviceError, match=said) as raised, Device("pi5", way):
+        pass
+    assert raised.value.fault is Fault.READ_ONLY
+    assert "name a `home` in the inventory" in str(raised.value.hint)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edgekit.devices import lock
 from edgekit.devices.device import Device
-from edgekit.devices.lock import Holder, held
+from edgekit.devices.lock import Holder, break_lock, held, look
 from edgekit.errors import DeviceError
 from edgekit.transports.base import Completed
 from edgekit.transports.fake import Fake
@@ -80,6 +80,20 @@ def test_the_other_one_waits_and_says_for_whom(way: Fake) -> None:
 
 def test_that_of_another_boot_is_taken(way: Fake) -> None:
     lay(way, "another boot\t1\tsomebody@elsewhere 7\tabc")
+    assert take(way) == []
+
+
+def test_one_of_a_machine_that_died_is_shown_and_broken(way: Fake) -> None:
+    with Device("pi5", way) as device:
+        assert look(device) is None
+        now = int(device.sh(lock.UPTIME))
+        lay(way, f"{device.boot}\t{now - 120}\tsomebody@elsewhere 7\tabc")
+        found = look(device)
+        assert found
+        assert found[0].who == "somebody@elsewhere 7"
+        assert 120 <= found[1] < 180
+        break_lock(device)
+        assert look(device) is None
     assert take(way) == []
 
 

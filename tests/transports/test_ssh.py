@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import socket
 import threading
 import time
@@ -12,6 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from edgekit.errors import DeviceError, Fault
+from edgekit.transports import ssh
 from edgekit.transports._ssh_faults import explain
 from edgekit.transports.ssh import Ssh
 from tests.sshd import HOST, Sshd
@@ -109,6 +112,32 @@ def test_a_start_up_file_that_prints_is_named(sshd: Sshd) -> None:
     error = refused(sshd.way())
     assert "prints 'Welcome!'" in error.message
     assert ".bashrc" in str(error.hint)
+
+
+def test_a_start_up_file_that_execs_another_shell_is_told_in_seconds(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That shell reads what it should run from the connection, which says nothing."""
+    monkeypatch.setattr(ssh, "SHELL_SECONDS", 0.5)
+    (sshd.home / ".bashrc").write_text("exec sh\n")
+    error = refused(sshd.way())
+    assert "execs another shell" in error.message
+    assert f"ssh -F {sshd.config} {HOST} true" in str(error.hint)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shell", ["fish", "zsh"])
+def test_another_login_shell(tmp_path: Path, shell: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is missing: apt-get install {shell}")
+    forced = f'ForceCommand {shutil.which(shell)} -c "$SSH_ORIGINAL_COMMAND"'
+    words = "it's \\'\\\\' $HOME `echo x` $(echo y) ! ~ * \\n"
+    (tmp_path / "odd").write_bytes(bytes(range(256)))
+    with Sshd(tmp_path / "sshd", options=forced) as server, server.way() as way:
+        assert way.run(f"printf '%s' {shlex.quote(words)}").out == words
+        way.push(tmp_path / "odd", str(tmp_path / "a 'b'"))
+        assert (tmp_path / "a 'b'").read_bytes() == bytes(range(256))
+        assert way.run("for i in 1 2; do echo $i; done; exit 3").code == 3
 
 
 def test_what_ran_on_as_the_connection_broke_is_ended_by_the_next_one(sshd: Sshd) -> None:
