@@ -25,6 +25,8 @@ REASONS = {
     "latency_us.p99": "fewer than 1000 samples",
     "sustained": "not asked for: --sustained 15m",
     "energy": "the device has no pmic_read_adc (a Raspberry Pi 5 has)",
+    "energy.above_idle_joules": "an older report",
+    "energy.board_watts": "an older report",
     "sustained.throttled": "no vcgencmd and no get_throttled in /sys",
     "watching": "the device was not watched",
     "ratio": "no float model was run beside it",

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import __version__
-from edgekit.devices.agent_result import AgentResult, DeviceState, Process
+from edgekit.devices.agent_result import AgentResult, Process
 from edgekit.devices.bench.absent_fields import absence_reasons
+from edgekit.devices.bench.energy import energy_of
 from edgekit.devices.bench.plausibility import RAN_THERE, READ_FROM_FILE, implausible
 from edgekit.devices.bench.report import (
     Correctness,
     DeviceFacts,
     DeviceReport,
-    Energy,
     LatencyUs,
     ProtocolFacts,
     RunIdentity,
@@ -94,7 +94,7 @@ def _with_timings(report: DeviceReport, result: AgentResult, setting: Setting) -
             "sustained": _sustained(result),
             "memory": processes[0].memory,
             "watching": result.watching,
-            "energy": _energy(result, latency, setting.threads),
+            "energy": energy_of(result, latency, setting.threads),
             "reasons": [
                 *report.reasons,
                 *timing_reasons(result, setting.protocol),
@@ -207,27 +207,6 @@ def _throttle_bits(result: AgentResult) -> int | None:
     states = [state for state in result.watched if state.phase.startswith(UNPAUSED)]
     known = [state.throttled for state in states if state.throttled is not None]
     return reduce(or_, known) if known else None
-
-
-def _energy(result: AgentResult, latency: LatencyUs, threads: int) -> Energy | None:
-    """By the readings of the runs at the target's number of threads."""
-    idle = result.before.watts if result.before else None
-    states = [s for s in result.watched if s.phase.startswith(f"{threads} threads, ")]
-    busy = [state.watts for state in states if state.watts and _timed(state)]
-    if idle is None or not busy:
-        return None
-    watts = float(np.mean(busy))
-    return Energy(
-        idle_watts=idle,
-        busy_watts=watts,
-        per_inference_joules=1e-6 * latency.p50 * watts,
-        method=f"mean of {len(busy)} readings of pmic_read_adc during the timed runs, by the "
-        "median latency; idle power is one reading before the run, and not taken off",
-    )
-
-
-def _timed(state: DeviceState) -> bool:
-    return "timed" in state.phase
 
 
 def _correctness(

@@ -113,12 +113,16 @@ class Sustained(ReportPart):
 
 
 class Energy(ReportPart):
-    """Of the rails that the board's power chip tells: without what hangs on USB, and without the
-    loss of the supply."""
+    """Of the rails that the board's power chip tells: without what hangs on USB and HDMI, without a
+    fan, and without the losses of the board's own converters and of the supply."""
 
     idle_watts: float
     busy_watts: float
     per_inference_joules: float
+    above_idle_joules: float | None = None
+    """The same without what the board takes when it idles."""
+    board_watts: float | None = None
+    """What the whole board takes while it works, *estimated* from the rails."""
     method: str
 
 

@@ -207,6 +207,9 @@ def test_bits_that_are_set_while_it_runs(tmp_path: Path) -> None:
     assert report.before.temperature_c == 84.2
     assert report.energy
     assert report.energy.busy_watts == pytest.approx(6.6)
+    assert report.energy.above_idle_joules == pytest.approx(0.0), "as much as before the run"
+    assert report.energy.board_watts == pytest.approx(1.145 * 6.6 + 0.59)
+    assert "without USB" in report.energy.method
 
 
 def test_a_device_that_restarts(tmp_path: Path) -> None:
