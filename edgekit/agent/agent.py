@@ -13,7 +13,8 @@ A job names models and what to do with them, each part only if it is wanted:
                  "rounds": 200, "runs_a_round": 3},
      "protocol": {"images": "images.npy", "threads": [4, 1, 2], "processes": 3,
                   "warmup_runs": 10, "warmup_seconds": 2, "runs": 100, "seconds": 10,
-                  "pin": true, "sustained_seconds": 0}}
+                  "pin": true, "sustained_seconds": 0},
+     "operators": {"images": "images.npy", "files": [], "runs": 50}}
 
 The first model is the subject: golden scores, protocol and scores without `out` are of it alone.
 `latency` is interleaved: each round runs every model a few times, in random order, so that
@@ -476,6 +477,103 @@ def check_golden(job: Json) -> Json:
     }
 
 
+def time_operators(job: Json) -> Json:
+    """Seconds of each operator of the subject on one thread, as far as its runtime tells them:
+    LiteRT's come as files of their own, and take turns with the whole one."""
+    plan, model = job["operators"], job["models"][0]
+    if model["runtime"] == "litert":
+        return time_parts([model["path"], *plan["files"]], plan["runs"])
+    image = prepare(np.load(plan["images"], mmap_mode="r")[:1], model["form"])
+    profile = {"onnxruntime": profile_onnxruntime, "openvino": profile_openvino}[model["runtime"]]
+    return profile(model["path"], image, plan["runs"])
+
+
+def operator_seconds(rows: list[tuple[str, str, float]], inferences: list[float]) -> Json:
+    names, kinds, seconds = zip(*rows) if rows else ((), (), ())
+    return {
+        "names": list(names), "kinds": list(kinds), "seconds": list(seconds),
+        "inferences": inferences,
+    }  # fmt: skip
+
+
+def time_parts(paths: list[str], runs: int) -> Json:
+    interpreters = []
+    for path in paths:
+        interpreter = litert().Interpreter(model_path=path, num_threads=1)
+        interpreter.allocate_tensors()
+        for entry in interpreter.get_input_details():
+            is_index = entry["dtype"] in (np.int32, np.int64)  # 0 is within every axis
+            value = np.full(entry["shape"], 0 if is_index else 1, entry["dtype"])
+            interpreter.set_tensor(entry["index"], value)
+        interpreters.append(interpreter)
+    taken = np.zeros((runs + OPERATORS_WARM_UP, len(paths)))
+    for row in taken:
+        for number, interpreter in enumerate(interpreters):
+            start = time.perf_counter()
+            interpreter.invoke()
+            row[number] = time.perf_counter() - start
+    taken = taken[OPERATORS_WARM_UP:]
+    medians = np.median(taken, axis=0).tolist()
+    return operator_seconds([(p, "", s) for p, s in zip(paths, medians)], taken[:, 0].tolist())
+
+
+def profile_onnxruntime(path: str, image: Any, runs: int) -> Json:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.enable_profiling = True
+    options.profile_file_prefix = "profile"
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    inferences = repeat(
+        lambda image: session.run(None, {name: image}), [image], runs + OPERATORS_WARM_UP, 0
+    )
+    with open(session.end_profiling()) as stream:
+        events = json.load(stream)
+    each: list[dict[str, float]] = [{}]
+    kinds: dict[str, str] = {}
+    for event in events:
+        node = event["name"]
+        if event["cat"] == "Node" and node.endswith("_kernel_time"):
+            node = node[: -len("_kernel_time")]
+            kinds[node] = event.get("args", {}).get("op_name", "")
+            each[-1][node] = each[-1].get(node, 0.0) + 1e-6 * event["dur"]
+        elif node == "model_run":
+            each.append({})
+    counted = [run for run in each if run][-runs:]
+    rows = [(n, kinds[n], float(np.median([run.get(n, 0.0) for run in counted]))) for n in kinds]
+    return operator_seconds(rows, inferences[OPERATORS_WARM_UP:])
+
+
+def profile_openvino(path: str, image: Any, runs: int) -> Json:
+    import openvino
+
+    core = openvino.Core()
+    options = {**openvino_options(core, "CPU", 1, False), "PERF_COUNT": "YES"}
+    request = core.compile_model(path, "CPU", options).create_infer_request()
+
+    def counters() -> dict[str, tuple[str, float]]:
+        return {
+            one.node_name: (one.node_type, one.real_time.total_seconds())
+            for one in request.get_profiling_info() if one.status.name == "EXECUTED"
+        }  # fmt: skip
+
+    repeat(lambda image: request.infer([image]), [image], OPERATORS_WARM_UP, 0)
+    before = counters()
+    inferences = repeat(lambda image: request.infer([image]), [image], runs, 0)
+    rows, total = [], runs + OPERATORS_WARM_UP
+    for name, (kind, mean) in counters().items():
+        # A mean is of all runs so far, of which the first ones are slow.
+        first = before.get(name, (kind, 0.0))[1]
+        rows.append((name, kind, max(0.0, total * mean - OPERATORS_WARM_UP * first) / runs))
+    return operator_seconds(rows, inferences)
+
+
+OPERATORS_WARM_UP = 10
+
+
 class Watch:
     """Samples the device's state once a second, beside what runs; `phase` says what that is. On a
     slow board less often: it must not be what the run is slowed down by."""
@@ -842,6 +940,8 @@ def main(job_path: str, result_path: str) -> None:
         result["golden"] = check_golden(job)
     if not emulator():
         result.update(take_times(job))
+        if "operators" in job:
+            result["operators"] = time_operators(job)
     if "scores" in job:
         result["scores"] = compute_scores(job)
     result["agent"] = sha256(__file__)

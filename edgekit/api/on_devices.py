@@ -45,6 +45,7 @@ def bench(
     sustained: float = 0.0,
     benchmark_binary: PathLike | None = None,
     engine: Literal["CPU", "GPU", "NPU"] = "CPU",
+    operators: bool = False,
     out: PathLike | None = None,
     store: PathLike | None = None,
     observer: Observer | None = None,
@@ -60,6 +61,7 @@ def bench(
         sustained: seconds to run without a pause besides.
         benchmark_binary: of a phone without Python, the benchmark_model to run there.
         engine: what runs the model there.
+        operators: time each operator there too, with one thread.
         out: where the report goes; build/devices/<device>/<name> unless named.
 
     Returns:
@@ -71,6 +73,7 @@ def bench(
     """
     from edgekit.devices.bench.bench import bench as run
     from edgekit.devices.bench.benchmark_model import Benchmark
+    from edgekit.devices.bench.operators import operator_noise, with_operators
     from edgekit.devices.bench.phone_bench import bench_phone
     from edgekit.devices.bundle.make import bundle_of
     from edgekit.devices.device import Device
@@ -101,6 +104,9 @@ def bench(
                     if tool
                     else run(made, opened, watching.working)
                 )
+                if operators and not tool:
+                    noise = operator_noise(Path(artifact))
+                    report = with_operators(report, made, opened, noise, watching.working)
             folder = path_of(out) or Path("build/devices") / device / made.info.name
             return _kept(report, folder, cache.root, watching)
 

@@ -37,6 +37,7 @@ out_option = click.option("--out", type=FILE, default=None, help="Where the repo
     show_default=True,
     help="What runs the model, by benchmark_model.",
 )
+@click.option("--operators", is_flag=True, help="Time each operator there too.")
 @out_option
 @store_option
 @progress_option
@@ -47,6 +48,7 @@ def bench(
     device: str,
     binary: Path | None,
     engine: Literal["CPU", "GPU", "NPU"],
+    operators: bool,
     out: Path | None,
     store: Path | None,
     progress: str | None,
@@ -70,6 +72,7 @@ def bench(
             device,
             benchmark_binary=binary,
             engine=engine,
+            operators=operators,
             out=out,
             store=store,
             observer=watching(progress, console),
@@ -149,5 +152,9 @@ def _lines(report: DeviceReport) -> Iterator[str]:
         )
     else:
         yield f"latency: not measured, {report.not_available['latency_us']}"
+    if report.operators:
+        slowest = report.operators.operators[:3]
+        named = (f"{o.name} ({o.kind}, {o.precision}) {100 * o.share:.0f} %" for o in slowest)
+        yield f"slowest operators there: {', '.join(named)}"
     for reason in report.reasons:
         yield f"{reason.validity}: {reason.cause}: {reason.words}"

@@ -51,6 +51,7 @@ class Job(JobPart):
     protocol: JobProtocol | None = None
     latency: dict[str, Any] | None = None
     scores: dict[str, Any] | None = None
+    operators: dict[str, Any] | None = None
 
     def check(self, result: AgentResult) -> None:
         """
@@ -79,6 +80,8 @@ class Job(JobPart):
     def _check_timings(self, result: AgentResult) -> None:
         if self.latency is not None and not result.latency:
             raise _missing("latency")
+        if self.operators is not None and result.operators is None:
+            raise _missing("operators")
         if self.protocol is not None:
             self.protocol.check(result)
 

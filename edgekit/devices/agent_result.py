@@ -169,6 +169,21 @@ class Golden(ReportPart):
         return self
 
 
+class OperatorSeconds(ReportPart):
+    """Of each operator that ran, and of the whole file; LiteRT's begin with the whole file."""
+
+    names: list[str]
+    kinds: list[str]
+    seconds: list[Seconds] = Field(min_length=1)
+    inferences: list[Seconds] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _of_equal_length(self) -> OperatorSeconds:
+        if not len(self.names) == len(self.kinds) == len(self.seconds):
+            raise ValueError("as many names, kinds and seconds expected")
+        return self
+
+
 class AgentResult(ReportPart):
     """The agent's result."""
 
@@ -192,6 +207,7 @@ class AgentResult(ReportPart):
     """By number of threads."""
     sustained: Process | None = None
     latency: dict[str, Interleaved] = {}
+    operators: OperatorSeconds | None = None
     scores: dict[str, str] = {}
     """A .npy of float32 (images, classes) by model, in base64."""
 

@@ -30,29 +30,52 @@ def operator_times(path: Path, seconds: float) -> OperatorTimes:
     """See `TimesOperators.operator_times`."""
     import numpy as np
 
-    operators, model = describe(path).operators, tflite.read(path)
-    unpacked = tflite.unpacked(model)
-    running = [o for o in model.subgraphs[0].operators if int(o.outputs[0]) not in unpacked]
-    fused = _pads(model)
-    files = {0: path}
+    operators = describe(path).operators
     with temporary_folder() as folder, library(f"LiteRT cannot profile {path}"):
-        for number, operator in enumerate(running, start=1):
-            if int(operator.outputs[0]) not in fused:
-                files[number] = folder / f"{number}.tflite"
-                edit.write(_alone(model, operator, unpacked.keys() | fused), files[number])
-        taken = _in_turns([_loaded(file) for file in files.values()], seconds)
-    whole, *parts = np.median(taken, axis=0).tolist()
-    spare = (sum(parts) - whole) / max(1, len(parts) - 1)
-    call = min(max(0.0, spare), *parts)
-    known = dict(zip([*files][1:], parts, strict=True))
+        parts = parts_of(path, folder)
+        taken = _in_turns([_loaded(file) for file in (path, *parts.values())], seconds)
+    medians = np.median(taken, axis=0).tolist()
+    each = without_calls(medians, list(parts), len(operators))
     return OperatorTimes(
         operators=tuple(
-            TimedOperator(operator=operator, seconds=known.get(number, call) - call)
-            for number, operator in enumerate(operators, start=1)
+            TimedOperator(operator=operator, seconds=one)
+            for operator, one in zip(operators, each, strict=True)
         ),
         inferences=tuple(taken[:, 0].tolist()),
         method=METHOD.format(runs=len(taken)),
     )
+
+
+def parts_of(path: Path, folder: Path) -> dict[int, Path]:
+    """A file of its own for each operator that `describe` lists, by its place from 1 on; a PAD that
+    goes with another has none.
+
+    Args:
+        folder: where they are written.
+    """
+    model = tflite.read(path)
+    unpacked = tflite.unpacked(model)
+    running = [o for o in model.subgraphs[0].operators if int(o.outputs[0]) not in unpacked]
+    fused, files = _pads(model), {}
+    for number, operator in enumerate(running, start=1):
+        if int(operator.outputs[0]) not in fused:
+            files[number] = folder / f"operator-{number}.tflite"
+            edit.write(_alone(model, operator, unpacked.keys() | fused), files[number])
+    return files
+
+
+def without_calls(medians: list[float], places: list[int], count: int) -> list[float]:
+    """Seconds of each of `count` operators, without what a call costs.
+
+    Args:
+        medians: of the whole file, then of each part.
+        places: of the parts, from 1 on.
+    """
+    whole, *parts = medians
+    spare = (sum(parts) - whole) / max(1, len(parts) - 1)
+    call = min(max(0.0, spare), *parts)
+    known = dict(zip(places, parts, strict=True))
+    return [known.get(number, call) - call for number in range(1, count + 1)]
 
 
 def _in_turns(interpreters: list[Any], seconds: float) -> Any:

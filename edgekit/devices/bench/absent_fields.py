@@ -23,6 +23,7 @@ REASONS = {
     "runtime.delegate.nodes_delegated": "the runtime does not tell nodes by delegate",
     "runtime.delegate.nodes_total": "the runtime does not tell nodes by delegate",
     "latency_us.p99": "fewer than 1000 samples",
+    "operators": "not asked for: --operators",
     "sustained": "not asked for: --sustained 15m",
     "energy": "the device has no pmic_read_adc (a Raspberry Pi 5 has)",
     "energy.above_idle_joules": "an older report",

@@ -19,6 +19,7 @@ from edgekit.devices.agent_result import (
 )
 from edgekit.devices.bundle.bundled_model import Subject
 from edgekit.evaluation.metrics import AccuracyChange, measurement
+from edgekit.evaluation.operator_table import OperatorTable
 from edgekit.evaluation.predictions import JudgedImages, Predictions
 from edgekit.evidence import Evidence, Measurement, Reason, Validity
 from edgekit.notebook import HasPage
@@ -179,6 +180,8 @@ class DeviceReport(BaseModel, HasPage):
     watched: list[DeviceState]
     correctness: Correctness
     energy: Energy | None
+    operators: OperatorTable | None = None
+    """How long each operator takes there."""
     validity: Validity
     reasons: list[Reason]
     not_available: dict[str, str]
