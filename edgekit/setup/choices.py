@@ -18,8 +18,11 @@ from edgekit.spec.target import Target
 
 SMALL_ARCH = "mobilenetv4_conv_small"
 WEAK_CORES = ("cortex-a53", "cortex-a55")
-SIDES = {True: 160, False: 224}
-"""Pixels of an input, for weak processors and others."""
+SMALL_SIDE, USUAL_SIDE = 160, 224
+"""Pixels of an input: of a network that is trained here, or for weak processors; and where a model
+from elsewhere does not say it."""
+PHOTOS_A_SECOND = {"tf_efficientnet_lite0": 40.0, "mobilenetv4_conv_small": 90.0}
+"""That are trained on at SMALL_SIDE, on two idle cores of an AMD EPYC (2026-11-30)."""
 MAX_DROP = 2.0
 """Points that int8 may lose."""
 FEW = 320
@@ -80,12 +83,17 @@ def arch_of(weights: str) -> str:
 
 
 def choose_size(shapes: Shapes, target: Target, model: ModelFile | None) -> Size:
-    """What a model's file says; else as much as the target's processor is up to, and no more than
-    the photos have."""
+    """What a model's file says; else what the target's processor is up to and trains in minutes,
+    and no more than the photos have."""
     if model and model.size:
         return model.size
-    weak = target.cpu in WEAK_CORES
-    return Size.square(min(SIDES[weak], max(32, shapes.side // 32 * 32)))
+    side = USUAL_SIDE if model and target.cpu not in WEAK_CORES else SMALL_SIDE
+    return Size.square(min(side, most_of(shapes)))
+
+
+def most_of(shapes: Shapes) -> int:
+    """The largest input that the photos fill, in steps of 32 pixels."""
+    return max(32, shapes.side // 32 * 32)
 
 
 def choose_fit(shapes: Shapes, model: ModelFile | None) -> Fit:
@@ -156,6 +164,19 @@ def choose(
         max_drop=MAX_DROP if 100 / photos.judged <= MAX_DROP else None,
         samples=count if count > 256 else None,
     )
+
+
+def training_seconds(choices: Choices, learned: int) -> float | None:
+    """How long two idle cores train; None of an architecture that was not timed.
+
+    Args:
+        learned: photos that are trained on.
+    """
+    rate = PHOTOS_A_SECOND.get(choices.arch)
+    if choices.training is None or rate is None:
+        return None
+    pixels = choices.size.height * choices.size.width / SMALL_SIDE**2
+    return choices.training.epochs * learned * pixels / rate
 
 
 def _is_kept_whole(model: ModelFile, classes: tuple[str, ...], wishes: Wishes) -> bool:

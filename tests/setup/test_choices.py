@@ -19,6 +19,7 @@ from edgekit.setup.choices import (
     is_decidable,
     refuse_unusable,
     training,
+    training_seconds,
 )
 from edgekit.setup.photos import PhotoSet, Shapes
 from edgekit.spec.target import load_target
@@ -29,13 +30,16 @@ LARGE = Shapes(1200, 0.0, False)
 SIZE = Size.square(224)
 ONNX = ModelFile(Path("m.onnx"), "onnx", Size(96, 128), 3, "channels first", 3)
 
+OPEN = replace(ONNX, size=None)
+
 
 @pytest.mark.parametrize(
     ("shapes", "target", "model", "size"),
     [
-        (LARGE, "rpi5", None, Size.square(224)),
-        (LARGE, "zero2w", None, Size.square(160)),
-        (Shapes(213, 0.0, False), "rpi", None, Size.square(192)),
+        (LARGE, "rpi5", None, Size.square(160)),
+        (LARGE, "rpi5", OPEN, Size.square(224)),
+        (LARGE, "zero2w", OPEN, Size.square(160)),
+        (Shapes(150, 0.0, False), "rpi", None, Size.square(128)),
         (Shapes(20, 0.0, False), "rpi", None, Size.square(32)),
         (LARGE, "rpi", ONNX, Size(96, 128)),
     ],
@@ -76,6 +80,16 @@ def test_few_photos_are_seen_more_often() -> None:
     assert (many.epochs, many.batch_size) == (10, 32)
     assert training(10_000, "scratch", None, None).epochs > many.epochs
     assert training(45, "scratch", None, 3).epochs == 3
+
+
+def test_a_training_that_was_timed_is_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda module: "lite0" in module)
+    few = replace(PHOTOS, splits={"train": 45, "validation": 15})
+    seconds = [
+        training_seconds(choose(few, Size.square(side), "crop", None, wishes), few.learned)
+        for side, wishes in ((160, Wishes()), (320, Wishes()), (160, Wishes(arch="resnet18")))
+    ]
+    assert seconds == [45.0, 180.0, None]
 
 
 def test_a_whole_model_is_not_trained_and_must_have_the_photos_classes() -> None:
