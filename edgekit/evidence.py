@@ -12,26 +12,38 @@ from pydantic import BaseModel, ConfigDict, model_validator
 class Evidence(StrEnum):
     """Where a figure was seen. Figures of different evidence never share a column."""
 
-    MEASURED = "measured"  # on the target's own device
-    EMULATED = "emulated"  # on its instruction set: accuracy only, never latency
-    HOST = "host"  # on the machine that builds; latency only as a ratio to the float model
-    ESTIMATED = "estimated"  # computed from a model of the device, with that model's error
+    MEASURED = "measured"
+    """On the target's own device."""
+    EMULATED = "emulated"
+    """On the target's instruction set: accuracy only, never latency."""
+    HOST = "host"
+    """On the machine that builds; latency only as a ratio to the float model."""
+    ESTIMATED = "estimated"
+    """Computed from a model of the device, with that model's error."""
 
 
 class Verdict(StrEnum):
     """What a comparison shows, once its interval is taken into account."""
 
     BETTER = "better"
+    """The whole 95 % interval is on the good side: more images right, or faster."""
     WORSE = "worse"
+    """The whole 95 % interval is on the bad side: fewer images right, or slower."""
     CANNOT_TELL = "cannot tell"
+    """The interval holds no change as well: the images or the runs are too few, or there is no
+    difference."""
 
 
 class Status(StrEnum):
     """What came of a target, or of a file."""
 
     PASSED = "passed"
-    UNTRAINED = "untrained"  # no better than guessing: it shows nothing, whatever it holds
-    BROKEN = "broken"  # a gate is, or something failed
+    """All that must pass was built, and no gate is broken."""
+    UNTRAINED = "untrained"
+    """The float model is no better than naming the commonest class: whatever gates it holds, that
+    shows nothing. Train longer, or on more images."""
+    BROKEN = "broken"
+    """A gate is broken, or something failed: nothing ships."""
 
 
 class Measurement(BaseModel):
@@ -134,29 +146,48 @@ def value_and_range(
 
 class Validity(StrEnum):
     OK = "ok"
+    """Nothing speaks against the run on the device."""
     WARN = "warn"
+    """The run's figures are to be read with care; the report says why."""
     INVALID = "invalid"
+    """The run is no result: no figure of it is told. The report says why."""
 
 
 class InvalidityCause(StrEnum):
     """Why a run is doubted, by a name that a script can look for."""
 
     THROTTLED = "throttled"
+    """The processor lowered its clock, of heat or of too weak a power supply."""
     FREQUENCY_FELL = "frequency fell"
+    """The clock fell in the timed runs, or was below the one that was asked for."""
     FALL_BACK = "fall-back"
+    """Another processor than the one asked for ran the model."""
     PARTLY_DELEGATED = "partly delegated"
+    """Only a part of the operators ran where it was asked."""
     DRIFT = "drift"
+    """Later runs took longer, or shorter, than earlier ones."""
     SPREAD = "processes differ"
+    """The medians of the processes are too far apart."""
     TOO_FEW_RUNS = "too few runs"
+    """Fewer runs were made than the protocol asks for."""
     BUSY = "busy machine"
+    """Other jobs took the processor while it was timed."""
     DIFFERS_FROM_HOST = "differs from the host"
+    """The same file names other classes there than on the machine that builds."""
     WRONG_RESULT = "wrong result"
+    """The golden scores did not come out."""
     OTHER_PROCESSOR = "other processor"
+    """The device's processor is not the target's."""
     UNWATCHED = "not watched"
+    """Clock and heat could not be read during the run."""
     SLOW_CLOCK = "slow clock"
+    """The clock was below the highest that the processor has."""
     HOT = "hot"
+    """The processor was near the heat at which it throttles, or its fan stands still."""
     MEMORY = "short of memory"
+    """Little memory was free during the run."""
     IMPLAUSIBLE = "implausible"
+    """No such device can give such times: they are too fast, or too much alike."""
 
 
 class Reason(BaseModel):

@@ -92,8 +92,9 @@ def gitlab(desk: Path) -> int:
         "CI_PROJECT_ID": "3",
         "CI_DEFAULT_BRANCH": "main",
     }
-    installed, built, *rest = job["script"]
-    assert (installed.split()[0], built.split()[:2]) == ("pip", ["edgekit", "build"])
+    torch, installed, built, *rest = job["script"]
+    programs = [line.split()[0] for line in (torch, installed, built)]
+    assert programs == ["pip", "pip", "edgekit"]
     code = shell(desk, "\n".join(rest), **variables)
     assert shell(desk, "\n".join(job["after_script"]), **variables) == 0
     return code
@@ -112,6 +113,21 @@ def test_what_is_worse_than_main_fails_and_is_commented(
     assert ("accuracy is worse: 20.0 points lower" in comment) == (code == 3)
     *_, last = (desk / "calls").read_text().splitlines()
     assert "pr comment 12" in last or last.endswith("/projects/3/merge_requests/12/notes")
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("github.yml", ["vendor.github-workflows"]),
+        ("gitlab-ci.yml", ["vendor.gitlab-ci", "--data-transform", "gitlab-ci"]),
+    ],
+)
+def test_the_service_takes_the_file(file: str, words: list[str]) -> None:
+    """By the schemas that check-jsonschema ships."""
+    pytest.importorskip("check_jsonschema")
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", *words, str(CI / file)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_first_build_is_compared_with_nothing(desk: Path) -> None:

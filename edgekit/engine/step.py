@@ -19,10 +19,15 @@ NEVER_BUILT = "never built here"
 
 class StepState(StrEnum):
     CACHED = "cached"
+    """Its result is in the store, and is taken."""
     NEW = "new"
+    """It has not run yet with these settings, or its result is no longer in the store."""
     CHANGED = "changed"
+    """Something that its result depends on is another than in the build before."""
     FOLLOWS = "follows"
+    """A step that it takes its input from runs."""
     FORCED = "forced"
+    """`--force` names it, or a step before it."""
 
     @property
     def runs(self) -> bool:

@@ -68,8 +68,11 @@ class GateVerdict(StrEnum):
     """What a figure says of a limit, once its interval is taken into account."""
 
     HELD = "held"
+    """The whole interval is within the limit."""
     BROKEN = "broken"
+    """The whole interval is beyond the limit: the build stops."""
     CANNOT_TELL = "cannot tell"
+    """The limit lies within the interval: more images or runs would tell."""
 
 
 def verdict_on(figure: Measurement, limit: float, at_least: bool = False) -> GateVerdict:

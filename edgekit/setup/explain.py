@@ -1,27 +1,66 @@
-"""What a word of reports and recipes means: a stage, a gate, a target, a verdict, a term."""
+"""What a word of terminals, reports and recipes means: a stage, a gate, a target, a verdict, ..."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.engine.step import StepState
 from edgekit.errors import InputError
 from edgekit.evaluation.gates import Gates, GateVerdict
-from edgekit.evidence import Evidence, Verdict
+from edgekit.evaluation.metrics import BUSY
+from edgekit.evidence import Evidence, InvalidityCause, Status, Validity, Verdict
 from edgekit.report.terms import TERMS
-from edgekit.spec.docstrings import key_docs
+from edgekit.runtimes import find_runtimes
+from edgekit.runtimes.contract.settings import Variant
+from edgekit.spec.docstrings import key_docs, member_docs
 from edgekit.spec.stage_keys import stage_keys
 from edgekit.spec.target import known_targets, load_target
 from edgekit.spec.yamlfile import suggestion
 
-Kind = Literal["stage", "gate", "target", "verdict", "evidence", "term"]
-OF_TERMS: dict[str, tuple[Kind, str]] = {
-    **{str(word): ("verdict", "gate") for word in GateVerdict},
-    **{str(word): ("verdict", "verdict") for word in Verdict},
-    **{str(word): ("evidence", "evidence") for word in Evidence},
+Kind = Literal[
+    "stage", "step", "gate", "target", "variant", "precision", "verdict", "status", "evidence",
+    "reason", "term",
+]  # fmt: skip
+WORDS: tuple[tuple[Kind, str, type[StrEnum]], ...] = (
+    ("verdict", "Of a gate", GateVerdict),
+    ("verdict", "Of a comparison", Verdict),
+    ("status", "Of a target", Status),
+    ("status", "Of a run on a device", Validity),
+    ("evidence", "Seen", Evidence),
+    ("reason", "Of a run that is doubted", InvalidityCause),
+    ("step", "Of a step", StepState),
+)
+"""Each word has its docstring."""
+PRECISIONS = {
+    "float32": "Weights and arithmetic in 32-bit floats: nothing was compressed.",
+    "float16": "Weights in 16-bit floats, half the size. The arithmetic is float: on a processor "
+    "without half floats the file is no faster than float32, and may be slower.",
+    "int8": "Weights and arithmetic in 8-bit integers, a quarter of the size. Calibration finds "
+    "the range of each tensor. Faster where the processor has int8 dot products.",
 }
-"""Words of reports that a term of the glossary explains."""
+STEPS = {
+    "splits": "Which images are trained on, calibrated on and judged by.",
+    "images": "Decodes the images of a split.",
+    "source": "The model as the recipe names it, before any stage.",
+    "check-source": "Whether a model from elsewhere is what the recipe says of it.",
+    "reference": "Scores of the float model, which everything later is held against.",
+    "compile": "Converts the float model to the runtime's file.",
+    "validate": "Measures the file of a stage: accuracy, agreement, size and latency.",
+    "check": "Reads the exported file back, and holds its input and labels against the recipe.",
+    "on": "Measures the file of a stage on your device.",
+    "precompile": "Compiles the file for the target's own device, where this machine has it.",
+    "choose": "Times what passed in one interleaved run, and takes the fastest.",
+}
+"""Of a plan, besides the stages; `compile-finetune` is the `compile` of what finetune made."""
+IOS = {
+    "uint8": "takes raw pixels",
+    "float": "takes normalised floats, so that the app normalises",
+    "integer": "takes raw pixels and has integers throughout, without a float operator at its ends",
+}
 
 
 class Explanation(BaseModel):
@@ -44,12 +83,24 @@ def explain(word: str) -> list[Explanation]:
     Raises:
         InputError: no such word, with the nearest.
     """
-    wanted = word.strip().lower()
-    found = [one for one in _all() if wanted in (one.word.lower(), one.word.lower().split(" (")[0])]
+    wanted, known = word.strip().lower(), _all()
+    found = [one for one in known if wanted in (one.word.lower(), one.word.lower().split(" (")[0])]
     if not found:
-        known = sorted({one.word.lower(): one.word for one in _all()}.values())
-        raise InputError(f"no word {word!r}; {suggestion(word, known)}")
+        found = [one for one in known if one.word == _kind_of_step(wanted)]
+    if not found:
+        names = sorted({one.word.lower(): one.word for one in known}.values())
+        raise InputError(f"no word {word!r}; {suggestion(word, names)}")
     return found
+
+
+def _kind_of_step(name: str) -> str:
+    """
+    >>> _kind_of_step("rpi/litert/validate-export"), _kind_of_step("images/train")
+    ('validate', 'images')
+    """
+    first, last = name.split("/")[0], name.split("/")[-1]
+    parts = (first, last, last.split("-")[0])
+    return next((part for part in parts if part in STEPS or part in stage_keys()), "")
 
 
 def _all() -> list[Explanation]:
@@ -60,18 +111,40 @@ def _all() -> list[Explanation]:
     gates = [
         Explanation(word=name, kind="gate", text=text) for name, text in key_docs(Gates).items()
     ]
-    targets = []
+    targets, variants = [], {name: Variant(runtime=name) for name in find_runtimes()}
     for name in known_targets():
         target = load_target(name)
         text = f"{target.description}. Builds {', '.join(v.name for v in target.variants)}."
         targets.append(Explanation(word=name, kind="target", text=text, more="edgekit targets"))
-    of_terms = [
-        Explanation(word=word, kind=kind, text=TERMS[term].meaning)
-        for word, (kind, term) in OF_TERMS.items()
-    ]
+        variants |= {variant.name: variant for variant in target.variants}
     terms = [
         Explanation(word=name, kind="term", text=term.meaning)
         for key, term in TERMS.items()
         for name in {word.lower(): word for word in (key, term.name)}.values()
     ]
-    return [*stages, *gates, *targets, *of_terms, *terms]
+    return [*stages, *gates, *targets, *_words(variants), *terms]
+
+
+def _words(variants: dict[str, Variant]) -> Iterator[Explanation]:
+    for name, variant in variants.items():
+        yield Explanation(word=name, kind="variant", text=_of_variant(variant))
+    for kind, of, words in WORDS:
+        for word, text in member_docs(words).items():
+            yield Explanation(word=word, kind=kind, text=f"{of}: {text[0].lower()}{text[1:]}")
+    busy = member_docs(InvalidityCause)[InvalidityCause.BUSY]
+    yield Explanation(word=BUSY, kind="reason", text=busy)
+    for word, text in PRECISIONS.items():
+        yield Explanation(word=word, kind="precision", text=text)
+    for word, text in STEPS.items():
+        yield Explanation(word=word, kind="step", text=text)
+
+
+def _of_variant(variant: Variant) -> str:
+    told = [f"A file for {variant.runtime}, which {IOS[variant.io]}"]
+    if variant.precision:
+        told.append(f"in {variant.precision}, whatever the recipe's quantize stage says")
+    if variant.quantizer:
+        told.append(f"quantised by {variant.quantizer}")
+    if variant.via:
+        told.append(f"made of the int8 file of {variant.via}")
+    return "; ".join(told) + "."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
+from enum import StrEnum
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -26,6 +27,12 @@ def key_docs(model: type[BaseModel]) -> dict[str, str]:
     return {key: found[key] for key in model.model_fields if key in found}
 
 
+def member_docs(kind: type[StrEnum]) -> dict[str, str]:
+    """The docstring of each member of an enumeration, by its value; of those that have one."""
+    found = _classes(kind.__module__).get(kind.__name__, {})
+    return {str(member): found[member.name] for member in kind if member.name in found}
+
+
 @cache
 def _classes(module: str) -> dict[str, dict[str, str]]:
     tree = ast.parse(inspect.getsource(sys.modules[module]))
@@ -37,7 +44,7 @@ def _docs(body: list[ast.stmt]) -> dict[str, str]:
     for statement, below in pairwise(body):
         match statement, below:
             case (
-                ast.AnnAssign(target=ast.Name(id=key)),
+                ast.AnnAssign(target=ast.Name(id=key)) | ast.Assign(targets=[ast.Name(id=key)]),
                 ast.Expr(value=ast.Constant(value=str(text))),
             ):
                 found[key] = " ".join(text.split())

@@ -66,6 +66,16 @@ def test_cheap_examples_run(images_folder: Path) -> None:
 
 
 def test_the_help_waits_for_no_library() -> None:
-    code = "import sys, edgekit.cli; print(*sys.modules)"
+    code = """
+import sys
+from edgekit.cli import main
+sys.argv = ["edgekit", "--help"]
+try:
+    main()
+finally:
+    print(*sys.modules)
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"numpy", "pydantic", "rich", "yaml"} & set(done.stdout.split())
+    loaded = set(done.stdout.split())
+    assert "edgekit.cli.building" in loaded
+    assert not {"numpy", "pydantic", "rich", "yaml", "jinja2", "asyncio"} & loaded

@@ -6,17 +6,24 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from edgekit.cli._progress import JsonLines
 from edgekit.cli._schemas import NAMES, schema_of
 from edgekit.engine.progress import Pace, ProgressEvent
-from edgekit.evaluation.gates import Gates
+from edgekit.engine.step import StepState
+from edgekit.evaluation.gates import Gates, GateVerdict
+from edgekit.evaluation.metrics import BUSY
+from edgekit.evidence import Evidence, InvalidityCause, Status, Validity, Verdict
 from edgekit.report.terms import TERMS
+from edgekit.runtimes import find_runtimes
+from edgekit.runtimes.contract.settings import Precision
+from edgekit.spec.target import known_targets, load_target
 from edgekit.stages import find_stages
 from tests.commands import edgekit
 from tests.comparison.samples import write_build
@@ -108,11 +115,23 @@ def test_recipes_targets_and_devices_are_completed(tmp_path: Path) -> None:
     assert "compare" in completed(tmp_path, "edgekit comp")
 
 
-def test_every_stage_gate_and_term_is_explained(tmp_path: Path) -> None:
+def printed_words() -> Iterator[str]:
+    """Every verdict, evidence, stage, target, variant, precision and gate that edgekit prints."""
+    yield from (*find_stages(), *Gates.model_fields, *TERMS, *find_runtimes(), "float32", BUSY)
+    for words in (GateVerdict, Verdict, Status, Validity, InvalidityCause, Evidence, StepState):
+        yield from words
+    yield from get_args(Precision)
+    for target in map(load_target, known_targets()):
+        yield target.name
+        yield from (variant.name for variant in target.variants)
+
+
+def test_every_word_that_is_printed_is_explained(tmp_path: Path) -> None:
     from edgekit.setup.explain import explain
 
-    for word in (*find_stages(), *Gates.model_fields, *TERMS, "rpi5", "cannot tell", "host"):
+    for word in printed_words():
         assert explain(word)[0].text
+    assert {one.kind for one in explain("broken")} == {"verdict", "status"}
     done = edgekit("explain", "agreemnt", cwd=tmp_path, store=tmp_path)
     assert done.returncode == 2
     assert "agreement" in done.stderr

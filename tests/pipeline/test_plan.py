@@ -22,6 +22,7 @@ from edgekit.models.checkpoint import NOTE
 from edgekit.pipeline.plan import Plan, make_plan
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Variant
+from edgekit.setup.explain import explain
 from edgekit.spec.recipe import Recipe, load_recipe
 from edgekit.spec.target import Target
 
@@ -342,6 +343,11 @@ def test_other_content_of_a_model_file_is_a_change_and_another_folder_is_not(
     assert keys(plan(moved, KERAS[1])) == before
     write_keras(file, "another model")
     assert keys(plan(*KERAS))["source"] != before["source"]
+
+
+def test_every_step_is_explained(plan: Planner) -> None:
+    for step in plan().steps:
+        assert explain(str(step.id))[0].text
 
 
 # States and reasons
