@@ -180,14 +180,18 @@ def test_plugins_never_import_each_other(folder: str) -> None:
             assert not (inside and parts[depth] in names - {path.stem}), f"{path.name}: {imported}"
 
 
+def loaded_by(imports: str) -> set[str]:
+    words = [sys.executable, "-c", f"import sys, {imports}; print(*sys.modules)"]
+    return set(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split())
+
+
 def test_the_command_line_loads_no_heavy_library() -> None:
-    code = (
-        "import sys, edgekit.cli, edgekit.pipeline.plan, edgekit.pipeline.run; print(*sys.modules)"
-    )
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert not HEAVY & set(loaded)
+    assert not HEAVY & loaded_by("edgekit.cli, edgekit.pipeline.plan, edgekit.pipeline.run")
+
+
+def test_what_shows_a_report_loads_nothing_that_builds_one() -> None:
+    found = loaded_by("edgekit.report.render")
+    assert not {name for name in found if name.startswith(("edgekit.pipeline", "edgekit.stages"))}
 
 
 @pytest.mark.parametrize("name", ["agent.py", "classify.py"])

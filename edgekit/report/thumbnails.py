@@ -18,13 +18,13 @@ from edgekit.build_folder.report import Report
 from edgekit.engine.artifact import FileEntry
 from edgekit.engine.records import BadRecord, parse_record
 from edgekit.evaluation.predictions import ShortDigest
-from edgekit.pipeline.draft import images
-from edgekit.pipeline.run import Build
 from edgekit.report.image_changes import image_changes
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what shows a report loads nothing that builds one
     import numpy as np
     from numpy.typing import NDArray
+
+    from edgekit.pipeline.run import Build
 
 THUMBNAILS = "thumbnails.json"
 SIDE = 96
@@ -51,6 +51,8 @@ def make_thumbnails(build: Build, report: Report) -> str | None:
         IntegrityError: a stored file is not what was stored.
     """
     import numpy as np
+
+    from edgekit.pipeline.draft import images
 
     decoded = build.artifacts.get(images(build.plan.recipe.data.evaluate_on))
     if not build.plan.recipe.report.thumbnails or decoded is None or report.judged is None:
