@@ -45,9 +45,10 @@ test-all: test test-slow
 
 # What another Python must hold at least: the runtimes install, and what plans, times and runs on
 # devices passes. In a folder of its own: make VENV=.venv313 PYTHON=python3.13 test-runtimes
+# Nothing is compiled before it is loaded, as most of it never is.
 test-runtimes:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[rpi,intel-npu]' \
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[rpi,intel-npu]' \
 	  hypothesis pytest pytest-timeout pytest-xdist
 	$(PYTEST) -m "not slow" \
 	  tests/spec tests/pipeline/test_plan.py tests/agent tests/devices tests/report
