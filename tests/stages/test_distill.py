@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,10 @@ def context(tmp_path: Path, name: str, stop_at: int = 10**9) -> Context:
     return Context(progress=progress, partial=partial)
 
 
-@pytest.fixture
-def inputs(store: Store) -> dict[str, Artifact]:
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     """An untrained network, and images that are dark or bright."""
+    store = Store(tmp_path_factory.mktemp("inputs"))
     torch.manual_seed(0)
     model = timm_models.create(ARCH, 2)
     timm_models.reset_head(model)
@@ -74,14 +76,19 @@ def inputs(store: Store) -> dict[str, Artifact]:
     return {"model": torch_model, "train": train, "splits": splits}
 
 
-@pytest.fixture
-def teacher(inputs: dict[str, Artifact], tmp_path: Path) -> Path:
-    """A network that has learned the classes."""
+@pytest.fixture(scope="module")
+def learned(inputs: dict[str, Artifact], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of a network that has learned the classes."""
     stage = Finetune(epochs=8, batch_size=8, learning_rate=3e-3)
-    into = tmp_path / "teacher"
-    into.mkdir()
-    stage.run(inputs, into, context(tmp_path, "teacher"))
-    return (into / WEIGHTS_FILE).rename(tmp_path / TEACHER["weights"])
+    into = tmp_path_factory.mktemp("teacher")
+    stage.run(inputs, into, context(into, "learned"))
+    return into / WEIGHTS_FILE
+
+
+@pytest.fixture
+def teacher(learned: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copyfile(learned, tmp_path / TEACHER["weights"]))
 
 
 Scorer = Callable[..., Artifact]

@@ -47,9 +47,11 @@ def keep_split(
     return keep(store, name, fill)
 
 
-@pytest.fixture
-def inputs(store: Store, tmp_path: Path) -> dict[str, Artifact]:
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     """A trained network, and 60 images that are rather dark or rather bright."""
+    root = tmp_path_factory.mktemp("learned")
+    store = Store(root / "store")
     torch.manual_seed(0)
     labels = np.arange(IMAGES) % 2
     noise = np.random.default_rng(0).integers(0, 90, (IMAGES, 36, 36, 3))
@@ -60,7 +62,13 @@ def inputs(store: Store, tmp_path: Path) -> dict[str, Artifact]:
     start = keep(store, "start", lambda folder: timm_models.save(model, CARD, folder))
     given = {"model": start, "train": keep_split(store, "train", images, labels)}
     stage = Finetune(epochs=3, batch_size=10, learning_rate=2e-3)
-    return {**given, "model": keep(store, "model", lambda f: stage.run(given, f, quiet(tmp_path)))}
+    return {**given, "model": keep(store, "model", lambda f: stage.run(given, f, quiet(root)))}
+
+
+@pytest.fixture
+def inputs(learned: dict[str, Artifact]) -> dict[str, Artifact]:
+    """The same for every test, which may add others."""
+    return dict(learned)
 
 
 def quiet(partial: Path) -> Context:
