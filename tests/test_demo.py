@@ -32,6 +32,8 @@ def test_the_demo_keeps_its_promises(tmp_path: Path) -> None:
             assert row["precision"] == "int8"
             assert validation["change"]["drop"]["value"] <= 1
             assert 1 / validation["size_ratio"]["value"] >= 3.3
+    operators = report["operators"]
+    assert {*operators["tables"], *operators["missing"]} == {"litert", "onnxruntime"}
     assert (tmp_path / "build/mobilenet_int8/rpi/report.html").is_file()
 
 

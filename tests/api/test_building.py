@@ -1,4 +1,5 @@
-"""Estimates of a build: a gate asks for one while it runs, all others come after it is written."""
+"""Estimates and operators of a build: a gate asks for an estimate while it runs, all others come
+after it is written."""
 
 from __future__ import annotations
 
@@ -82,3 +83,8 @@ def test_estimates_are_told_and_come_when_all_else_is_written(
     assert written(prepared)["estimates"] == report.estimates.model_dump(mode="json")
     page = (prepared.build_dir / "recipe/pi/report.md").read_text()
     assert report.estimates.lines[0] in page
+    assert report.operators
+    assert {*report.operators.tables, *report.operators.missing} == {"onnxruntime"}
+    assert report.operators.lines[0] in page
+    for table in report.operators.tables.values():  # none where other jobs disturb it
+        assert any(one.sqnr_db for one in table.operators)
