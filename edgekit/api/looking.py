@@ -154,7 +154,8 @@ def estimate(
     with told():
         remark_unprevented(watching)
         if device and not target and not other:
-            return estimate_on(Path(artifact), device, find_device(device), threads)
+            way, store = find_device(device), Store(default_store())
+            return estimate_on(Path(artifact), device, way, threads, store, watching.remark)
         if target and not device:
             chosen, store = load_target(str(target)), Store(default_store())
             return estimate_for(Path(artifact), chosen, threads, other, store, watching.remark)

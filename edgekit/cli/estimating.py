@@ -102,6 +102,11 @@ def _calibration_lines(found: LatencyModel) -> Iterator[str]:
             f"out, predicted {100 * one.median_error:.0f} % off in the median, nine in ten within "
             f"{100 * one.error:.0f} %"
         )
+        if scale := one.cycle_scale:
+            yield (
+                f"  estimates from counted instructions, times {scale.value:.2f}: {scale.low:.2f} "
+                f"to {scale.high:.2f} over {scale.probes} probes"
+            )
     for line in found.warnings:
         yield f"warn: {line}"
 
@@ -116,11 +121,13 @@ def _estimate_lines(found: Estimate) -> Iterator[str]:
         f"{work.macs / 1e6:.1f} million multiply-accumulates, {work.weights / 1e6:.2f} MB of "
         f"weights, {work.moved / 1e6:.2f} MB of activations, {work.operators} operators"
     )
-    if found.counted:
+    if found.counted and not found.scaled:
         yield from _counted_lines(found, found.counted)
         return
     if found.latency:
         yield f"latency: {interval(found.latency, 2)} ms, estimated {found.latency.method}"
+        if found.scaled:
+            yield f"by its instructions: {interval(found.scaled, 2)} ms, {found.scaled.method}"
         if not found.library:
             yield "The device could not be asked whether it still has that version."
         return

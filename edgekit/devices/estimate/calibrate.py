@@ -15,7 +15,9 @@ from edgekit.devices.agent_result import AgentResult
 from edgekit.devices.bench.validity import timing_reasons
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.devices.device import Device, messages_to
+from edgekit.devices.emulated_wheel import core_named
 from edgekit.devices.engines import library_of
+from edgekit.devices.estimate.cycle_scale import scale_on
 from edgekit.devices.estimate.latency_model import (
     FEATURES,
     Fit,
@@ -71,7 +73,8 @@ def calibrate(
                 progress(number, len(files), f"{device.name}: {one.probe.label} {one.precision}")
                 results.append(_measure(device, where, number, one, protocol))
     path = calibration_path(device.name)
-    found = merged(read_calibration(device.name), _found(device, files, results, protocol))
+    fresh = _with_scales(_found(device, files, results, protocol), files, store, progress)
+    found = merged(read_calibration(device.name), fresh)
     with storage_errors(path, STORE_VARIABLE):
         write_atomically(path, found.model_dump_json(indent=1))
     return found
@@ -186,6 +189,29 @@ def _found(
         warnings=tuple({r.cause: r.words for r in doubts}.values()),
         fits=tuple(_fits(files, results, threads)),
     )
+
+
+def _with_scales(
+    found: LatencyModel, files: list[Made], store: Store, progress: Progress
+) -> LatencyModel:
+    """With what estimates from counted instructions are off there, where the core is modelled and
+    one thread was measured. What counting needs and is missing is no fault of the calibration."""
+    core = core_named(found.cpu)
+    if core is None:
+        return found
+    fits, warnings = [], [*found.warnings]
+    for one in found.fits:
+        of_it = [f for f in files if (f.runtime, f.precision) == (one.runtime, one.precision)]
+        seconds = [sample.seconds for sample in one.samples]
+        scale = None
+        try:
+            if one.threads == 1:
+                scale = scale_on(of_it, seconds, core, store, messages_to(progress))
+        except DeviceError as error:
+            warnings.append(f"estimates from counted instructions were not scaled: {error.message}")
+        fits.append(one.model_copy(update={"cycle_scale": scale}))
+    update = {"fits": tuple(fits), "warnings": tuple(dict.fromkeys(warnings))}
+    return found.model_copy(update=update)
 
 
 def _fits(files: list[Made], results: list[AgentResult], threads: int) -> Iterator[Fit]:

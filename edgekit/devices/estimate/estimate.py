@@ -13,9 +13,10 @@ from edgekit.cycle_model.file_estimate import RUNTIMES, CycleEstimate, estimate_
 from edgekit.devices.bundle.make import variant_of
 from edgekit.devices.check import probe_python
 from edgekit.devices.device import Device
+from edgekit.devices.emulated_wheel import core_named
 from edgekit.devices.engines import library_of
 from edgekit.devices.estimate.calibrate import read_calibration
-from edgekit.devices.estimate.latency_model import NoEstimate, command, predict
+from edgekit.devices.estimate.latency_model import LatencyModel, NoEstimate, command, predict
 from edgekit.devices.estimate.modelled_target import need_core
 from edgekit.devices.estimate.roofline import bound_of
 from edgekit.devices.estimate.workload import Workload, workload_in
@@ -59,18 +60,28 @@ class Estimate(BaseModel):
     counted: CycleEstimate | None = None
     """What the latency rests on where it was computed from executed instructions; the bound stays
     beside it."""
+    scaled: Measurement | None = None
+    """The same on a calibrated device, with the factor that its probes tell; `latency` is then that
+    of the probes alone."""
     against: str | None = None
     """The file that `ratio` is to."""
     ratio: Measurement | None = None
 
 
 def estimate_on(
-    path: Path, name: str, transport: Transport, threads: int | None = None
+    path: Path,
+    name: str,
+    transport: Transport,
+    threads: int | None = None,
+    store: Store | None = None,
+    on_message: Listener = ignore,
 ) -> Estimate:
     """By the calibration of a device of the inventory; a bound where there is none, or where it
-    does not reach. The device is asked for its library's version, where it can be reached.
+    does not reach. The device is asked for its library's version, where it can be reached. Where
+    the calibration has scaled estimates from counted instructions, theirs is told too.
 
     Args:
+        store: where counts are kept; without one nothing is counted.
         path: a variant's folder, a target's folder (its choice), or a model file.
         threads: instead of the build's.
 
@@ -96,7 +107,25 @@ def estimate_on(
     except NoEstimate as error:
         bounded = model.bounded(calibration.cpu, name, error.message, error.hint or "")
         return bounded.model_copy(update={"library": library})
-    return model.estimated(latency, library)
+    found = model.estimated(latency, library)
+    return found.model_copy(update=_scaled(model, calibration, store, on_message))
+
+
+def _scaled(
+    model: _Model, calibration: LatencyModel, store: Store | None, on_message: Listener
+) -> dict[str, object]:
+    """What counted instructions say of a calibrated device, as it is and with its scale."""
+    key = (model.runtime.name, model.workload.precision, 1)
+    scale = next((one.cycle_scale for one in calibration.fits if one.key == key), None)
+    core = core_named(calibration.cpu)
+    if scale is None or core is None or store is None or model.threads != 1:
+        return {}
+    try:
+        counted = estimate_file(model.runtime, model.file, model.port, core, store, on_message)
+    except DeviceError as error:
+        on_message(f"its instructions were not counted: {error.message}")
+        return {}
+    return {"counted": counted, "scaled": scale.applied(counted, calibration.device)}
 
 
 def estimate_for(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from edgekit.devices.agent_result import Count, Threads
+from edgekit.devices.estimate.cycle_scale import CycleScale
 from edgekit.devices.estimate.workload import Workload
 from edgekit.errors import InputError
 from edgekit.evaluation.run_result import Seconds
@@ -67,6 +68,8 @@ class Fit(BaseModel):
     """By feature: of a multiply-accumulate of each kind, of a byte, of an operator."""
     errors: dict[str, float] = Field(min_length=1)
     """By probe: predicted by the others against measured, less 1."""
+    cycle_scale: CycleScale | None = None
+    """Of estimates from counted instructions, with one thread; None where none were counted."""
 
     @field_validator("seconds_per")
     @classmethod
