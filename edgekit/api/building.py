@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.api.arguments import PathLike, names_of, store_of
 from edgekit.engine.observer import Observer, Silent
-from edgekit.errors import EdgekitError, GateBroken, InputError, make_folder, need_folder
+from edgekit.errors import InputError, make_folder, need_folder
 from edgekit.packages import told
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def build(
         EdgekitError: a step that all targets share failed.
     """
     with told():
+        _share_processor()
         watching = observer or Silent()
         make_folder(Path(build_dir), "--build-dir")
         prepared = prepare(recipe, target, device, force, build_dir, store, watching)
@@ -124,6 +126,7 @@ def matrix(
 
     watching = observer or Silent()
     with told():
+        _share_processor()
         parsed = load_matrix(Path(spec), watching.remark)
         folder = matrix_folder(parsed.name, out)
         need_folder(folder, "--out")
@@ -131,6 +134,12 @@ def matrix(
         return run_matrix(
             parsed, store_of(store), watching, known, lambda found: publish_matrix(found, folder)
         )
+
+
+def _share_processor() -> None:
+    """Before torch is loaded: its threads then sleep while they wait for each other. By default
+    they spin, and where other jobs take a core a training goes twenty times slower."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def matrix_folder(name: str, out: PathLike | None) -> Path:
@@ -171,6 +180,7 @@ def prepare(
 
 def run(prepared: Prepared, observer: Observer) -> BuildResult:
     """Run what was prepared, write its reports, and record them."""
+    from edgekit.api.build_faults import faults, lost
     from edgekit.api.results import BuildResult, Failure
     from edgekit.history.commit import commit_of
     from edgekit.history.recording import record_builds
@@ -184,7 +194,7 @@ def run(prepared: Prepared, observer: Observer) -> BuildResult:
         observer.remark(line)
     published = _with_more(result, published, prepared.store, observer)
     broken = [folder for report, folder in published if report.broken]
-    error = _faults(result, broken) or _lost(result, prepared.named)
+    error = faults(result, broken) or lost(result, prepared.named)
     return BuildResult(
         targets=tuple(target.plan.target.name for target in result.targets),
         reports=tuple(report for report, _ in published),
@@ -260,53 +270,3 @@ def _timing_device(device: str, targets: list[Target], observer: Observer) -> Ti
     found = fingerprint_of(device, transport)
     target = own_profile(targets[0], device, found.get("part"), observer.remark)
     return TimingDevice(device, transport, target, found)
-
-
-def _faults(result: Build, folders: list[Path]) -> EdgekitError | None:
-    """All that broke, target by target; what was no gate gives the exit code."""
-    # Not from the reports: a target that fails before anything was measured has none.
-    broken = [f"{t.plan.target.name}: {line}" for t in result.targets for line in t.faults]
-    if not broken:
-        return None
-    error = next((t.error for t in result.targets if t.error), None)
-    failure = GateBroken(_headline(result, broken, error), hint=_hint(result, folders))
-    if error:
-        failure.exit_code = error.exit_code
-    return failure
-
-
-def _lost(result: Build, named: tuple[str, ...]) -> EdgekitError | None:
-    """A target was asked for by its name, and nothing could be built for it."""
-    empty = {t.plan.target.name: t.left_out for t in result.targets if not t.shipped}
-    lost = {name: "; ".join(f"{v}: {why}" for v, why in out.items()) for name, out in empty.items()}
-    if named != ("all",):
-        lost |= result.plan.left_out
-    if not lost:
-        return None
-    return InputError(
-        "nothing could be built for " + "; ".join(f"{n} ({why})" for n, why in lost.items()),
-        hint="leave the target out, or give it a runtime that can run this model",
-    )
-
-
-def _headline(result: Build, broken: list[str], error: EdgekitError | None) -> str:
-    refused = [t for t in result.targets if t.is_refused]
-    if refused and len(refused) == len(broken):  # of all targets it is the same float model
-        return str(refused[0].chance)
-    return ("" if error else "a gate is broken: ") + "; ".join(broken)
-
-
-def _hint(result: Build, folders: list[Path]) -> str:
-    from edgekit.pipeline.brought_weights import tells_size
-
-    refused = next((t.chance for t in result.targets if t.is_refused and t.chance), None)
-    if refused:
-        recipe = result.plan.recipe
-        trains = any(stage.trains for stage in recipe.stages)
-        other = result.plan.weights.get("model", "") if recipe.model.format == "torch" else ""
-        advice = refused.advice(trains, other, tells_size(recipe.model))
-        return f"{advice}; with `allow_untrained: true` the recipe builds it all the same"
-    if not folders:
-        return "nothing could be measured, so there is no report"
-    where = ", ".join(map(str, folders))
-    return f"the last stage that passed is kept; see last-passed/ and the report in {where}"

@@ -28,6 +28,8 @@ from edgekit.report.summary import summarise
 
 PLAIN_SECONDS = 20.0
 """Between progress lines where there is no terminal."""
+LONG_SECONDS = 60.0
+"""Of a step that is told though there is nothing else to say of it."""
 PLAIN_WIDTH = 160
 """Columns of a log file, where nothing is cut off."""
 MAX_SHOWN = 3
@@ -127,7 +129,7 @@ class Console:
         self._go_on()
         self._end_bar()
         line = told_of(step, artifact)
-        if ran and (line or artifact.seconds >= PLAIN_SECONDS):
+        if ran and (line or artifact.seconds >= LONG_SECONDS):
             self._say(f"{step.id}: {'; '.join(filter(None, (duration(artifact.seconds), line)))}")
 
     def _end_bar(self) -> None:

@@ -188,6 +188,18 @@ def test_a_build_is_a_page_with_what_lies_beside_its_report(tmp_path: Path) -> N
     assert "No thumbnails: they lie in the build" in alone
 
 
+@pytest.mark.parametrize("own", ["ACTIVE", ""])
+def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(
+    own: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", own)
+    if not own:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    with pytest.raises(InputError):
+        edgekit.build(tmp_path / "none.yaml", target="rpi", build_dir=tmp_path)
+    assert os.environ["OMP_WAIT_POLICY"] == (own or "PASSIVE")
+
+
 def test_a_build_of_which_nothing_was_measured_is_a_page_that_says_why() -> None:
     found = BuildResult(
         targets=(),
