@@ -14,7 +14,11 @@ from edgekit.api import inspect as inspect
 from edgekit.api import matrix as matrix
 from edgekit.api import plan as plan
 from edgekit.api import read_report as read_report
+from edgekit.api import read_search as read_search
 from edgekit.api import rollback as rollback
+from edgekit.api import search as search
+from edgekit.api import search_recipe as search_recipe
+from edgekit.api import sweep as sweep
 from edgekit.api import targets as targets
 
 __version__: str

@@ -64,6 +64,7 @@ EXTRAS = {
         "--to-mlflow",
         {"mlflow": "mlflow-skinny", "alembic": "alembic", "sqlalchemy": "sqlalchemy"},
     ),
+    "search": Extra("edgekit search", {"optuna": "optuna"}),
     "serve": Extra("edgekit serve", {"starlette": "starlette", "uvicorn": "uvicorn"}),
     "demo": Extra("data.source: elpv", {"elpv_dataset": "elpv-dataset"}),
 }

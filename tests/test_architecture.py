@@ -22,7 +22,7 @@ PACKAGE = Path(edgekit.__file__).parent
 HEAVY = {
     "torch", "torchvision", "timm", "tensorflow", "onnx", "onnxruntime", "onnxslim", "openvino",
     "litert_torch", "ai_edge_litert", "ai_edge_quantizer", "nncf", "scipy", "sklearn",
-    "torch_pruning",
+    "torch_pruning", "optuna",
 }  # fmt: skip
 
 OUTPUTS = {"sys.exit", "sys.stdout.write", "sys.stderr.write", "os._exit"}
@@ -41,7 +41,7 @@ FLOORS = [
     {"devices"},
     {"comparison", "pipeline"},
     {"history", "report", "setup"},
-    {"architecture_matrix", "server"},
+    {"architecture_matrix", "model_search", "server"},
     {"api"},
     {"cli"},
     {"__main__"},

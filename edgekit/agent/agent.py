@@ -262,7 +262,6 @@ def compute_scores(job: Json) -> Json:
 def measure_latency(job: Json) -> Json:
     """Interleaved latencies, in seconds, raw: one list a round for every model."""
     plan = job["latency"]
-    images = np.load(plan["images"], mmap_mode="r")[:8]
     shuffle = random.Random(0)
     runs: dict[str, Run] = {}
     inputs: dict[str, Any] = {}
@@ -274,6 +273,8 @@ def measure_latency(job: Json) -> Json:
         start = time.perf_counter()
         run = open_model(model, job["threads"])
         loaded = time.perf_counter()
+        # A model of another input size has images of its own.
+        images = np.load(model.get("images", plan["images"]), mmap_mode="r")[:8]
         prepared = [prepare(image[None], model["form"]) for image in images]
         begin = time.perf_counter()
         run(prepared[0])
@@ -289,7 +290,7 @@ def measure_latency(job: Json) -> Json:
         order = list(runs)
         shuffle.shuffle(order)
         for name in order:
-            image = inputs[name][number % len(images)]
+            image = inputs[name][number % len(inputs[name])]
             samples = []
             for _ in range(plan["runs_a_round"]):
                 start = time.perf_counter()

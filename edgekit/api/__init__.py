@@ -8,6 +8,7 @@ an `Observer`. Libraries are loaded when a function needs them, and not before.
 from edgekit.api.building import build, matrix, plan
 from edgekit.api.looking import compare, doctor, estimate, inspect, read_report, targets
 from edgekit.api.on_devices import bench, bundle, calibrate, deploy, import_result, rollback
+from edgekit.api.searching import read_search, search, search_recipe, sweep
 from edgekit.engine.observer import Observer, Silent
 from edgekit.notebook import HasPage
 
@@ -27,7 +28,11 @@ __all__ = [
     "matrix",
     "plan",
     "read_report",
+    "read_search",
     "rollback",
+    "search",
+    "search_recipe",
+    "sweep",
     "targets",
 ]
 

@@ -168,13 +168,13 @@ def prepare(
     _refuse_lists(names)
     parsed = load_recipe(Path(recipe), observer.remark)
     loaded = [load_target(name, observer.remark) for name in names]
-    timing_device = _timing_device(device, loaded, observer) if device else None
-    loaded = [timing_device.target] if timing_device else loaded
+    board = timing_device(device, loaded, observer) if device else None
+    loaded = [board.target] if board else loaded
     for line in filter(None, map(slow_in_int8, loaded)):
         observer.remark(line)
     cache = store_of(store)
     last = _last_record([folder / parsed.name / one.name for one in loaded])
-    made = make_plan(parsed, loaded, cache, last, tuple(force), timing_device)
+    made = make_plan(parsed, loaded, cache, last, tuple(force), board)
     return Prepared(made, cache, Path(recipe), folder, tuple(named))
 
 
@@ -256,7 +256,7 @@ def _refuse_lists(names: list[str]) -> None:
             )
 
 
-def _timing_device(device: str, targets: list[Target], observer: Observer) -> TimingDevice:
+def timing_device(device: str, targets: list[Target], observer: Observer) -> TimingDevice:
     from edgekit.devices.bench.timing_device import TimingDevice, fingerprint_of
     from edgekit.devices.inventory import find_device
     from edgekit.devices.own_profile import own_profile

@@ -9,6 +9,10 @@ from edgekit.api.results import BenchResult, BuildResult
 from edgekit.build_folder.report import Report
 from edgekit.comparison.record import CompareReport
 from edgekit.devices.bench.report import DeviceReport
+from edgekit.model_search.report import SearchReport
+from edgekit.model_search.search_page import render_search
+from edgekit.model_search.sweep import SweepReport
+from edgekit.model_search.sweep_page import render_sweep
 from edgekit.notebook import HasPage
 from edgekit.report.comparison import Comparison
 from edgekit.report.device import render_device_html
@@ -43,6 +47,8 @@ PAGES: dict[type[HasPage], Callable[[Any], str]] = {
     CompareReport: render_compare,
     DeviceReport: render_device_html,
     MatrixReport: lambda found: render_matrix(found, html=True),
+    SearchReport: render_search,
+    SweepReport: render_sweep,
     BuildResult: _built,
     BenchResult: lambda found: render_device_html(found.report),
 }

@@ -26,6 +26,7 @@ from edgekit.cli import (
     inspecting,
     recording,
     reporting,
+    searching,
     serving,
     starting,
 )
@@ -138,7 +139,7 @@ GROUPS: dict[str, tuple[click.Command, ...]] = {
         describing.explain,
         completing.completion,
     ),
-    "Build": (building.plan, building.build, building.matrix),
+    "Build": (building.plan, building.build, searching.sweep, searching.search, building.matrix),
     "Look": (
         inspecting.inspect,
         comparing.compare,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from edgekit.cli._options import FILE, triple
+from edgekit.cli._options import FILE, duration, triple
 from edgekit.cli._output import say
 from edgekit.cli.completing import complete_devices
 from edgekit.devices.limits import MOST_SUSTAINED, MOST_THREADS
@@ -59,13 +58,7 @@ def seconds_option(name: str, help: str) -> Callable[..., Any]:
 
 
 def _seconds(_: Any, option: Any, text: str | None) -> float:
-    """90, 90s, 15m or 1h."""
-    if text is None:
-        return 0.0
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    if not found:
-        raise InputError(f"--{option.name}: a time such as 90s, 15m or 1h expected, not {text}")
-    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+    seconds = duration(option.name, text) if text is not None else 0.0
     if seconds > MOST_SUSTAINED:
         raise InputError(f"--{option.name}: 5h at most: the device is held for six")
     return seconds

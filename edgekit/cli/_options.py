@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,15 @@ def triple(_: Any, option: Any, text: str | None) -> tuple[float, float, float] 
     except ValueError:
         raise InputError(f"--{option.name}: one number or three with commas, not {text}") from None
     return red, green, blue
+
+
+def duration(option: str, text: str) -> float:
+    """90, 90s, 15m or 1h in seconds.
+
+    Raises:
+        InputError: it is none.
+    """
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh]?)", text)
+    if not found:
+        raise InputError(f"--{option}: a time such as 90s, 15m or 1h expected, not {text}")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]

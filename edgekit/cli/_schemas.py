@@ -17,6 +17,8 @@ MODELS = {
     "deploy": "edgekit.devices.deploy.result:DeployRecord",
     "estimate": "edgekit.devices.estimate.estimate:Estimate",
     "calibration": "edgekit.devices.estimate.latency_model:LatencyModel",
+    "search": "edgekit.model_search.report:SearchReport",
+    "sweep": "edgekit.model_search.sweep:SweepReport",
     "matrix": "edgekit.report.matrix:MatrixReport",
     "history": "edgekit.history.trend:HistoryReport",
     "doctor": "edgekit.setup.doctor:Diagnosis",

@@ -53,6 +53,8 @@ class Candidate:
     path: Path
     form: InputForm | Ready
     device: str = "CPU"
+    images: Path | None = None
+    """Its own, where it takes others than the run's: for latencies alone."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,7 @@ def measure(
                     "runtime": c.runtime,
                     "form": c.form.model_dump(mode="json"),
                     "device": c.device,
+                    **({"images": str(c.images.absolute())} if c.images else {}),
                 }
                 for c in candidates
             ],

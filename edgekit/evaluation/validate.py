@@ -105,8 +105,8 @@ class Validate(Action):
             least = FLOAT_SQNR_DB if self.device == "CPU" else HALF_SQNR_DB
             hold_to_source(self.runtime, reference, scores, least)
         card = inputs["model"].described_by(CompiledMetadata).card
-        size = _bytes(self.runtime, inputs["model"])
-        small = None if self.baseline else size / _bytes(self.runtime, inputs["baseline"])
+        size = file_bytes(self.runtime, inputs["model"])
+        small = None if self.baseline else size / file_bytes(self.runtime, inputs["baseline"])
         result = Validation(
             **accuracy_of(
                 scores, reference, labels, card.classes, self.baseline, evidence_on(self.device)
@@ -152,6 +152,7 @@ def read_validation(artifact: Artifact) -> Validation:
     return artifact.read(RESULT, Validation)
 
 
-def _bytes(runtime: str, artifact: Artifact) -> int:
+def file_bytes(runtime: str, artifact: Artifact) -> int:
+    """Of all files that a compiled model consists of."""
     plugin = find_runtimes()[runtime]
     return sum(artifact.file(n).stat().st_size for n in plugin.files())

@@ -18,11 +18,11 @@ from edgekit.build_folder.manifest import TargetManifest
 from edgekit.build_folder.reading import LAST_PASSED, MANIFEST, ON_DEVICE, PLAN, REPORT
 from edgekit.build_folder.report import Report
 from edgekit.build_folder.target_estimates import TargetEstimates
-from edgekit.engine.atomic import permitted, write_atomically
+from edgekit.engine.atomic import write_atomically
 from edgekit.errors import storage_errors
 from edgekit.evaluation.operator_table import ShippedOperators
 from edgekit.models.card import WEIGHTS_FILE
-from edgekit.models.checkpoint import NOTE, read_note
+from edgekit.models.checkpoint import write_checkpoint
 from edgekit.pipeline.draft import SPLITS
 from edgekit.pipeline.plan import Plan
 from edgekit.pipeline.run import Build, TargetResult
@@ -187,19 +187,12 @@ def _publish_trunk(build: Build, folder: Path) -> None:
     """The splits, and the torch model at the end of the trunk, if there is one: what a later recipe
     starts from.
 
-    The file says which images its weights have seen, so that no recipe judges by them.
+    The file says which images its weights have seen.
     """
-    from safetensors.numpy import load_file, save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     splits = build.artifacts[SPLITS].verified(SPLITS_FILE)
     write_atomically(folder / SPLITS_FILE, splits.read_text(encoding="utf-8"))
     trunk = [a for a in build.artifacts.values() if WEIGHTS_FILE in a.files]
     if not trunk:  # the recipe's model is a file from elsewhere
         return
-    source = trunk[-1].verified(WEIGHTS_FILE)
-    part = folder / f".{FLOAT_FILE}.part"
-    note = read_note(source) | {"seen": " ".join(sorted(build.plan.seen))}
-    save_file(load_file(source), part, metadata={NOTE: json.dumps(note)})
-    part.chmod(permitted(0o666))
-    part.replace(folder / FLOAT_FILE)
+    write_checkpoint(trunk[-1].verified(WEIGHTS_FILE), build.plan.seen, folder / FLOAT_FILE)

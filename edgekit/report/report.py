@@ -35,7 +35,7 @@ def make_report(build: Build, target: TargetResult) -> Report:
         edgekit=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         recipe=recipe.name,
-        recipe_key=digest_of(recipe.model_dump(mode="json", exclude={"report"})),
+        recipe_key=digest_of(recipe.model_dump(mode="json", exclude={"report", "search"})),
         arch=recipe.model.label,
         image_size=recipe.data.image_size,
         fit=recipe.data.fit,

@@ -125,3 +125,22 @@ TERMS = {
         "cannot tell.",
     ),
 }
+
+SEARCH_TERMS = {
+    "front": Term(
+        "Front",
+        "The candidates that no other beats in accuracy, latency and size together (Pareto). Which "
+        "of them is best depends on what you need.",
+    ),
+    "held-back": Term(
+        "Held back",
+        "Training images that no candidate learns from: candidates are compared on them, so that "
+        "the validation split chooses nothing.",
+    ),
+    "rung": Term(
+        "Rung",
+        "How closely a search has looked at a candidate: free (nothing was trained), short (a few "
+        "epochs on fewer images), full (as the recipe says).",
+    ),
+}
+"""Of pages about many recipes."""

@@ -13,7 +13,7 @@ from edgekit.errors import InputError
 from edgekit.evaluation.gates import Gates, GateVerdict
 from edgekit.evaluation.metrics import BUSY
 from edgekit.evidence import Evidence, InvalidityCause, Status, Validity, Verdict
-from edgekit.report.terms import TERMS
+from edgekit.report.terms import SEARCH_TERMS, TERMS
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.docstrings import key_docs, member_docs
@@ -119,7 +119,7 @@ def _all() -> list[Explanation]:
         variants |= {variant.name: variant for variant in target.variants}
     terms = [
         Explanation(word=name, kind="term", text=term.meaning)
-        for key, term in TERMS.items()
+        for key, term in {**TERMS, **SEARCH_TERMS}.items()
         for name in {word.lower(): word for word in (key, term.name)}.values()
     ]
     return [*stages, *gates, *targets, *_words(variants), *terms]

@@ -20,6 +20,7 @@ from edgekit.models.source import CHECKPOINTS, FORMATS, NAMES, ModelSource
 from edgekit.printable import shortened
 from edgekit.runtimes import find_runtimes
 from edgekit.spec.docstrings import DescribedSchema
+from edgekit.spec.search_settings import SearchSettings
 from edgekit.spec.yaml_document import Document, Location
 from edgekit.spec.yamlfile import REQUIRED, named_document, parse, suggestion
 from edgekit.stages import find_stages
@@ -108,6 +109,8 @@ class Recipe(BaseModel):
     """Limits on what is measured; a stage beyond one stops the build."""
     report: ReportSettings = ReportSettings()
     """What the report shows."""
+    search: SearchSettings | None = None
+    """What `edgekit search` may vary; a build does not read it."""
     allow_untrained: bool = False
     """Build what is no better than naming the commonest class, too. Its verdict is "untrained" all
     the same."""

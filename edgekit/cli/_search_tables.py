@@ -1,0 +1,82 @@
+"""The tables of sweeps and searches in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.table import Table
+
+from edgekit.evidence import interval
+from edgekit.model_search.report import SearchReport
+from edgekit.model_search.sweep import SweepReport
+from edgekit.spec.fields import value_text
+
+FIGURES = ("top-1 %", "drop, points", "MB", "latency")
+
+
+def sweep_table(report: SweepReport) -> Table:
+    table = Table(title=f"{report.recipe} for {report.target}")
+    for path in report.axes:
+        table.add_column(path)
+    table.add_column("status", no_wrap=True)
+    table.add_column("variant", no_wrap=True)
+    for heading in FIGURES:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for point in report.points:
+        table.add_row(
+            *(value_text(point.settings[path]) for path in report.axes),
+            str(point.status or "failed"),
+            point.variant,
+            interval(point.top1),
+            interval(point.drop),
+            interval(point.size, 2),
+            interval(point.latency, 2),
+        )
+    return table
+
+
+def search_tables(report: SearchReport) -> Iterator[Table]:
+    """The front, and why the others are not in it."""
+    judged = "top-1 %, in the end"
+    table = _table(
+        f"{report.name}: the front", report, ("top-1 %, held back", judged, *FIGURES[1:])
+    )
+    for name in report.front:
+        point = report.candidate(name)
+        mark = "*" if name == report.recommended else ""
+        table.add_row(
+            f"{name}{mark}",
+            *(value_text(point.settings[path]) for path in report.axes),
+            point.variant,
+            interval(point.top1),
+            interval(point.confirmed.top1 if point.confirmed else None),
+            interval(point.drop),
+            interval(point.size, 2),
+            interval(point.latency, 2),
+        )
+    if report.front:
+        yield table
+    others = [c for c in report.candidates if c.name not in report.front]
+    table = _table("the others", report, ("top-1 %, held back", "MB", "latency"))
+    table.add_column("dropped at: why")
+    for point in others:
+        table.add_row(
+            point.name,
+            *(value_text(point.settings[path]) for path in report.axes),
+            point.variant,
+            interval(point.top1),
+            interval(point.size, 2),
+            interval(point.latency, 2),
+            point.dropped,
+        )
+    if others:
+        yield table
+
+
+def _table(title: str, report: SearchReport, figures: tuple[str, ...]) -> Table:
+    table = Table(title=title)
+    for heading in ("point", *report.axes, "variant"):
+        table.add_column(heading)
+    for heading in figures:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table

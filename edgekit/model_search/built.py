@@ -1,0 +1,131 @@
+"""What an ordinary build made of one recipe for one target, as a point."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgekit.devices.bench.timing_device import TimingDevice
+from edgekit.engine.observer import Observer
+from edgekit.engine.store import Store
+from edgekit.errors import (
+    EdgekitError,
+    GateBroken,
+    IntegrityError,
+    MissingPackage,
+    StorageError,
+)
+from edgekit.evidence import Status
+from edgekit.model_search.axes import point_name
+from edgekit.model_search.points import PointRecord
+from edgekit.model_search.relative_latency import TimedFile
+from edgekit.pipeline.draft import images
+from edgekit.pipeline.plan import make_plan
+from edgekit.pipeline.run import Build, RowResult, TargetResult, execute
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
+from edgekit.spec.recipe import Recipe
+from edgekit.spec.target import Target
+
+LOG = logging.getLogger(__name__)
+"""What --debug shows of a point that failed: its traceback."""
+MACHINES = (StorageError, IntegrityError, MissingPackage)
+"""Of the machine, not of a point: they end everything."""
+
+
+@dataclass(frozen=True)
+class BuiltPoint:
+    """A point, and the build that it is of; None where it failed."""
+
+    record: PointRecord
+    build: Build | None = None
+    row: RowResult | None = None
+    """What to take of it."""
+
+    @property
+    def file(self) -> TimedFile:
+        assert self.build is not None
+        assert self.row is not None
+        judged = self.build.artifacts[images(self.build.plan.recipe.data.evaluate_on)]
+        return TimedFile(self.row.artifact, self.row.row.runtime, judged)
+
+
+def build_point(
+    settings: Mapping[str, Any],
+    recipe: Recipe,
+    target: Target,
+    store: Store,
+    observer: Observer,
+    board: TimingDevice | None = None,
+) -> BuiltPoint:
+    """Build one; what fails is told in its record.
+
+    Raises:
+        StorageError, IntegrityError, MissingPackage: the machine failed, and not the point.
+    """
+    record = PointRecord(name=point_name(settings), settings=dict(settings))
+    try:
+        build = execute(make_plan(recipe, [target], store, board=board), store, observer)
+    except MACHINES:
+        raise
+    except EdgekitError as error:
+        LOG.debug("%s failed", record.name, exc_info=True)
+        record.reason, record.exit_code = error.message, error.exit_code
+        return BuiltPoint(record)
+    except Exception as error:  # of a library: a point, and no reason to stop the others
+        LOG.debug("%s failed", record.name, exc_info=True)
+        record.reason = first_line(error)
+        record.exit_code = 1
+        return BuiltPoint(record)
+    if not build.targets:
+        record.reason = build.plan.left_out.get(target.name, "nothing could be built")
+        record.exit_code = 2
+        return BuiltPoint(record)
+    return _measured(record, build)
+
+
+def first_line(error: Exception) -> str:
+    """Of what a library says."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
+def _measured(record: PointRecord, build: Build) -> BuiltPoint:
+    target = build.targets[0]
+    row = _row_to_take(target)
+    record.status, record.reason = target.status, "; ".join(target.faults)
+    if not target.shipped and not target.faults:
+        record.reason = "; ".join(f"{name}: {why}" for name, why in target.left_out.items())
+        record.status = Status.BROKEN
+    record.exit_code = _exit_code(target)
+    if row is None:
+        return BuiltPoint(record, build)
+    validation = row.validation
+    record.variant, record.runtime = row.row.variant, row.row.runtime
+    record.precision = row.artifact.described_by(CompiledMetadata).precision
+    record.parameters, record.macs = validation.parameters, validation.macs
+    record.top1, record.agreement, record.size = (
+        validation.top1,
+        validation.agreement,
+        validation.size,
+    )
+    record.drop = validation.change.drop if validation.change else None
+    record.of_float = validation.latency.ratio
+    return BuiltPoint(record, build, row)
+
+
+def _exit_code(target: TargetResult) -> int:
+    if target.error:
+        return target.error.exit_code
+    if target.faults:
+        return GateBroken.exit_code
+    return 0 if target.shipped else 2
+
+
+def _row_to_take(target: TargetResult) -> RowResult | None:
+    """What ships; else what came last."""
+    shipped = target.shipped
+    if target.choice and target.choice.chosen in shipped:
+        return shipped[target.choice.chosen]
+    last = [row for row in target.rows if row.row.last]
+    return next(iter(shipped.values()), None) or next(iter(last[::-1] or target.rows[::-1]), None)

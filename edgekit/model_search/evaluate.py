@@ -1,0 +1,218 @@
+"""What each rung shows of a candidate. Only the steps that a figure needs are run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.data.inventory import take_inventory
+from edgekit.engine.artifact import Artifact
+from edgekit.engine.executor import Executor
+from edgekit.engine.observer import Observer
+from edgekit.engine.step_id import StepId
+from edgekit.engine.store import Store
+from edgekit.errors import EdgekitError, Unsupported
+from edgekit.evaluation.metrics import Validation, measurement
+from edgekit.evaluation.validate import file_bytes, read_validation
+from edgekit.evidence import Evidence, believed
+from edgekit.model_search.built import MACHINES
+from edgekit.model_search.latencies import Stopwatch
+from edgekit.model_search.points import PointRecord
+from edgekit.model_search.relative_latency import TimedFile
+from edgekit.model_search.rungs import free_recipe, full_recipe, learned_stages, short_recipe
+from edgekit.model_search.selection import SelectionSource, divided_again
+from edgekit.models.card import WEIGHTS_FILE
+from edgekit.pipeline.draft import images
+from edgekit.pipeline.plan import Plan, make_plan
+from edgekit.pipeline.rows import Row
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
+from edgekit.spec.recipe import Recipe
+from edgekit.spec.search_settings import SearchSettings
+from edgekit.spec.target import Target
+
+JUDGE = images("validation")
+"""The step that decodes the held-back images."""
+
+
+@dataclass
+class Lab:
+    """Where candidates are judged."""
+
+    target: Target
+    store: Store
+    observer: Observer
+    watch: Stopwatch
+    settings: SearchSettings
+
+    def source(self, recipe: Recipe, most: int | None = None) -> SelectionSource:
+        """The training side of a recipe's images, divided again.
+
+        Args:
+            most: training images to learn from.
+        """
+        inventory = take_inventory(recipe.data, self.store.root / "digests")
+        settings = self.settings
+        return divided_again(recipe.data, inventory, settings.held_back, settings.seed, most)
+
+    def plan(self, recipe: Recipe) -> Plan:
+        """
+        Raises:
+            Unsupported: the target has nothing that could run it.
+        """
+        plan = make_plan(recipe, [self.target], self.store)
+        if not plan.targets:
+            why = plan.left_out.get(self.target.name, "nothing can be built")
+            raise Unsupported(f"{self.target.name}: {why}")
+        return plan
+
+
+def perform(plan: Plan, wanted: Collection[StepId], executor: Executor) -> None:
+    """Run these steps and those that they need, in the order of the plan."""
+    steps = {step.id: step for step in plan.steps}
+    needed: set[StepId] = set()
+    waiting = [*wanted]
+    while waiting:
+        if (name := waiting.pop()) not in needed:
+            needed.add(name)
+            waiting += steps[name].inputs.values()
+    for step in plan.steps:
+        if step.id in needed and step.id not in executor.artifacts:
+            executor.perform(step)
+
+
+def judge_free(lab: Lab, recipe: Recipe, record: PointRecord) -> None:
+    """Size, operations and latency of the untrained graph, of the variant that is the fastest.
+
+    Raises:
+        EdgekitError: no variant of the target can be made of it, with the reason of each.
+    """
+    plan = lab.plan(free_recipe(recipe, lab.source(recipe, lab.settings.images)))
+    target = plan.targets[0]
+    reasons, found = dict(target.unreachable), []
+    with Executor(lab.store, lab.observer) as executor:
+        for row in (row for row in target.rows if row.last):
+            try:
+                found.append(_free_figures(lab, plan, row, executor, record))
+            except MACHINES:
+                raise
+            except EdgekitError as error:
+                reasons[row.variant] = error.message
+    if not found:
+        told = "; ".join(f"{name}: {why}" for name, why in reasons.items())
+        raise Unsupported(f"no variant of {lab.target.name} can be made: {told}")
+    fastest = min(found, key=_latency)
+    for name in ("variant", "runtime", "precision", "parameters", "macs", "size", "latency"):
+        setattr(record, name, getattr(fastest, name))
+    record.no_latency = fastest.no_latency
+
+
+def _latency(record: PointRecord) -> float:
+    known = believed(record.latency)
+    return known.value if known else float("inf")
+
+
+def _free_figures(
+    lab: Lab, plan: Plan, row: Row, executor: Executor, record: PointRecord
+) -> PointRecord:
+    found = record.model_copy()
+    check = row.model.sibling("check")
+    known = {step.id for step in plan.steps}
+    perform(plan, [JUDGE, row.model, *([check] if check in known else [])], executor)
+    _describe(found, executor.artifacts[row.model], row)
+    file = TimedFile(executor.artifacts[row.model], row.runtime, executor.artifacts[JUDGE])
+    _time(lab.watch, found, file)
+    return found
+
+
+def _describe(found: PointRecord, artifact: Artifact, row: Row) -> None:
+    metadata = artifact.described_by(CompiledMetadata)
+    found.variant, found.runtime, found.precision = row.variant, row.runtime, metadata.precision
+    found.parameters, found.macs = metadata.card.parameters, metadata.card.macs
+    size = file_bytes(row.runtime, artifact) / 1e6
+    found.size = measurement(size, "MB", Evidence.MEASURED, "bytes of the model file")
+
+
+def _time(watch: Stopwatch, found: PointRecord, file: TimedFile) -> None:
+    """
+    Raises:
+        StorageError, IntegrityError, MissingPackage: the machine failed, and not the file.
+    """
+    if watch.needs_reference and watch.reference is None:
+        watch.reference = file
+    found.no_latency = ""
+    try:
+        found.latency = watch.latency(file)
+    except MACHINES:
+        raise
+    except EdgekitError as error:
+        found.latency, found.no_latency = None, error.message
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to."""
+
+    right: NDArray[np.bool_]
+    """Which held-back images are classified rightly."""
+    checkpoint: Artifact | None
+    """Its float weights; None where nothing of them was changed."""
+    seen: frozenset[str]
+
+
+def judge_short(lab: Lab, recipe: Recipe, record: PointRecord) -> Trained:
+    """Accuracy after a short training. The latency stays that of the free rung.
+
+    Raises:
+        EdgekitError: it cannot be trained or compiled.
+    """
+    few = short_recipe(recipe, lab.source(recipe, lab.settings.images), lab.settings.epochs)
+    return _judge_trained(lab, few, recipe, record, timed=False)
+
+
+def judge_full(lab: Lab, recipe: Recipe, record: PointRecord) -> Trained:
+    """All figures of what the recipe makes, but for the images that are held back.
+
+    Raises:
+        EdgekitError: it cannot be trained or compiled.
+    """
+    return _judge_trained(lab, full_recipe(recipe, lab.source(recipe)), recipe, record, timed=True)
+
+
+def _judge_trained(
+    lab: Lab, made: Recipe, recipe: Recipe, record: PointRecord, timed: bool
+) -> Trained:
+    plan = lab.plan(made)
+    row = next(r for r in plan.targets[0].rows if r.last and r.variant == record.variant)
+    with Executor(lab.store, lab.observer) as executor:
+        perform(plan, [JUDGE, row.validation], executor)
+        artifacts = executor.artifacts
+    _describe(record, artifacts[row.model], row)
+    _record(record, read_validation(artifacts[row.validation]))
+    if timed:
+        file = TimedFile(artifacts[row.model], row.runtime, artifacts[JUDGE])
+        _time(lab.watch, record, file)
+    scores = np.load(artifacts[row.validation].file("scores.npy"))
+    labels = np.load(artifacts[JUDGE].file("labels.npy"))
+    return Trained(scores.argmax(axis=1) == labels, _checkpoint(plan, recipe, artifacts), plan.seen)
+
+
+def _record(record: PointRecord, validation: Validation) -> None:
+    record.top1, record.agreement = validation.top1, validation.agreement
+    record.drop = validation.change.drop if validation.change else None
+    record.of_float = validation.latency.ratio
+
+
+def _checkpoint(plan: Plan, recipe: Recipe, artifacts: dict[StepId, Artifact]) -> Artifact | None:
+    """The weights after the last stage that a file can keep."""
+    learned = [stage.stage for stage in recipe.stages[: learned_stages(recipe)]]
+    if not learned or recipe.model.format != "torch":
+        return None
+    kept = [
+        artifacts[step.id]
+        for step in plan.steps
+        if not step.id.target and step.id in artifacts and WEIGHTS_FILE in artifacts[step.id].files
+    ]
+    return kept[len(learned)]  # the first one is the model as it came

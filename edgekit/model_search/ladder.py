@@ -1,0 +1,93 @@
+"""A candidate on the ladder of rungs, as far as it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from edgekit.errors import EdgekitError
+from edgekit.evaluation.gates import GateVerdict
+from edgekit.evidence import believed
+from edgekit.model_search.built import MACHINES, first_line
+from edgekit.model_search.evaluate import Lab, Trained, judge_free, judge_full, judge_short
+from edgekit.model_search.front import excess, verdicts
+from edgekit.model_search.limits import Limit
+from edgekit.model_search.points import PointRecord
+from edgekit.model_search.report import CandidateRecord
+from edgekit.model_search.rungs import Rung
+from edgekit.model_search.space import Vary
+from edgekit.model_search.study import Told
+
+FREE_FIGURES = ("latency", "size")
+"""That an untrained graph has."""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    lab: Lab
+    vary: Vary
+    limits: Sequence[Limit]
+
+    def free_and_short(self, record: CandidateRecord) -> Trained | None:
+        """None where it breaks a limit before it is trained, or fails."""
+        found = self._attempt(record, self._free_and_short)
+        if found:
+            record.rung = Rung.SHORT
+        return found
+
+    def full(self, record: CandidateRecord) -> Trained | None:
+        """None where it fails."""
+        record.rung = Rung.FULL
+        found = self._attempt(record, lambda r: judge_full(self.lab, self.vary(r.settings), r))
+        if found:
+            record.verdicts = verdicts(record, self.limits)
+            record.dropped = self._broken(record, Rung.FULL)
+        return found
+
+    def told(self, record: CandidateRecord, others: Sequence[PointRecord]) -> Told:
+        """What the study is told. A latency that could not be measured counts as the worst of the
+        others': it must not look like the best."""
+        latency = believed(record.latency)
+        known = [x.value for other in others if (x := believed(other.latency))]
+        beyond = excess(record, self.limits) if record.size else {}
+        if record.exit_code:
+            beyond["it can be built"] = 1.0
+        return Told(
+            accuracy=record.top1.value if record.top1 else 0.0,
+            latency=latency.value if latency else max(known, default=1.0),
+            size=record.size.value if record.size else 0.0,
+            excess=beyond,
+        )
+
+    def _free_and_short(self, record: CandidateRecord) -> Trained | None:
+        recipe = self.vary(record.settings)
+        judge_free(self.lab, recipe, record)
+        record.verdicts = verdicts(record, self.limits, FREE_FIGURES)
+        record.dropped = self._broken(record, Rung.FREE)
+        return None if record.dropped else judge_short(self.lab, recipe, record)
+
+    def _broken(self, record: CandidateRecord, rung: Rung) -> str:
+        """The limits that it surely breaks, and by how much; empty where it breaks none."""
+        beyond = excess(record, self.limits)
+        broken = [
+            f"{limit} by {100 * beyond[limit]:.0f} %"
+            for limit, verdict in record.verdicts.items()
+            if verdict is GateVerdict.BROKEN
+        ]
+        return f"{rung}: breaks {', '.join(broken)}" if broken else ""
+
+    def _attempt(
+        self, record: CandidateRecord, work: Callable[[CandidateRecord], Trained | None]
+    ) -> Trained | None:
+        """What fails is told in the record; what is the machine's ends the search."""
+        try:
+            return work(record)
+        except MACHINES:
+            raise
+        except EdgekitError as error:
+            record.reason, record.exit_code = error.message, error.exit_code
+        except Exception as error:  # of a library: a candidate, and no reason to stop the others
+            record.reason, record.exit_code = first_line(error), 1
+        record.dropped = f"{record.rung}: {record.reason}"
+        self.lab.observer.remark(f"{record.name} fails: {record.reason}")
+        return None

@@ -1,0 +1,122 @@
+"""What a model must hold to be taken: `latency<=8ms`, `size<=4MB`, `drop<=1`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from edgekit.errors import InputError
+from edgekit.evaluation.gates import GateVerdict, verdict_on
+from edgekit.evidence import Measurement
+from edgekit.printable import shortened
+
+FigureName = Literal["latency", "size", "drop", "agreement"]
+FORM = re.compile(
+    r"\s*([A-Za-z_]+)\s*(<=|>=|==|<|>|=)\s*(\d{1,9}(?:\.\d{1,9})?)\s*([A-Za-z%]*)\s*([\w./-]*)\s*"
+)
+UNITS: dict[FigureName, dict[str, float]] = {
+    "latency": {"ms": 1.0, "s": 1000.0, "us": 0.001, "x": 1.0},
+    "size": {"MB": 1.0, "kB": 0.001, "KB": 0.001, "mb": 1.0, "kb": 0.001},
+    "drop": {"": 1.0, "points": 1.0, "point": 1.0},
+    "agreement": {"": 1.0, "%": 1.0},
+}
+"""What a number is multiplied by, by its unit: ms, MB (10^6 bytes), points and percent."""
+EXAMPLES = "e.g. 'latency<=8ms', 'latency<=0.6x efficientnet_lite0', 'size<=4MB', 'drop<=1'"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The most that a figure may be; of agreement the least."""
+
+    figure: FigureName
+    bound: float
+    """Milliseconds or times the reference, MB, points, percent."""
+    reference: str = ""
+    """The architecture that latency is a multiple of; empty for milliseconds."""
+
+    @property
+    def at_least(self) -> bool:
+        return self.figure == "agreement"
+
+    @property
+    def unit(self) -> str:
+        own = {"size": "MB", "drop": " points", "agreement": " %"}
+        return own.get(self.figure) or (f"x {self.reference}" if self.reference else "ms")
+
+    def __str__(self) -> str:
+        """As it is read again."""
+        sign, unit = (">=" if self.at_least else "<="), self.unit.replace(" ", "", 1)
+        return f"{self.figure}{sign}{self.bound:.12g}{self.unit if self.reference else unit}"
+
+    def verdict(self, figure: Measurement) -> GateVerdict:
+        return verdict_on(figure, self.bound, self.at_least)
+
+    def excess(self, figure: Measurement) -> float:
+        """How far beyond the limit a figure lies, as a share of it; 0 where it holds.
+
+        >>> from edgekit.evidence import Evidence
+        >>> found = Measurement(value=5, unit="MB", evidence=Evidence.MEASURED, method="bytes")
+        >>> parse_limit("size<=4MB").excess(found)
+        0.25
+        """
+        beyond = self.bound - figure.value if self.at_least else figure.value - self.bound
+        return max(0.0, beyond / (self.bound or 1.0))
+
+
+def parse_limit(text: str) -> Limit:
+    """
+    Raises:
+        InputError: it is no limit.
+
+    >>> parse_limit("latency<=0.6x efficientnet_lite0")
+    Limit(figure='latency', bound=0.6, reference='efficientnet_lite0')
+    >>> str(parse_limit("size <= 900 kB"))
+    'size<=0.9MB'
+    """
+    found = FORM.fullmatch(text) if len(text) < 200 else None
+    if not found:
+        raise InputError(f"--limit: {shortened(text)!r} is no limit", hint=EXAMPLES)
+    name, sign, number, unit, reference = found.groups()
+    figure = next((known for known in get_args(FigureName) if known == name), None)
+    if figure is None:
+        known = ", ".join(get_args(FigureName))
+        raise InputError(f"--limit: no figure {shortened(name)!r}; known: {known}", hint=EXAMPLES)
+    wanted = ">=" if figure == "agreement" else "<="
+    if sign != wanted:
+        raise InputError(f"--limit {figure}: {wanted} expected, not {sign}", hint=EXAMPLES)
+    factor = _factor(figure, unit, reference)
+    bound = float(number) * factor
+    if not bound and figure != "drop":
+        raise InputError(f"--limit {figure}: more than 0 expected", hint=EXAMPLES)
+    if figure == "agreement" and bound > 100:
+        raise InputError("--limit agreement: 100 % at most")
+    return Limit(figure, bound, reference)
+
+
+def _factor(figure: FigureName, unit: str, reference: str) -> float:
+    units = UNITS[figure]
+    if unit not in units:
+        words = " or ".join(name for name in units if name) + (" or nothing" if "" in units else "")
+        given = repr(unit) if unit else "no unit"
+        raise InputError(f"--limit {figure}: {words} expected, not {given}", hint=EXAMPLES)
+    if (unit == "x") != bool(reference):
+        raise InputError(
+            f"--limit {figure}: a multiple names an architecture, and nothing else does",
+            hint=EXAMPLES,
+        )
+    return units[unit]
+
+
+def parse_limits(texts: Sequence[str]) -> tuple[Limit, ...]:
+    """
+    Raises:
+        InputError: one of them is no limit, or a figure is limited twice.
+    """
+    found = tuple(parse_limit(text) for text in texts)
+    names = [limit.figure for limit in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"--limit: {', '.join(twice)} is limited twice")
+    return found

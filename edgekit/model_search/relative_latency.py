@@ -1,0 +1,102 @@
+"""How long one file takes against another of any input size: both in one interleaved run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.engine.action import METADATA_VERSION, Action, Context, Inputs, library_versions
+from edgekit.engine.artifact import Artifact, Json, Metadata
+from edgekit.engine.executor import Executor
+from edgekit.engine.step import Step, StepState
+from edgekit.engine.step_id import StepId
+from edgekit.evaluation.measure import measure, measuring_identity, undisturbed
+from edgekit.evaluation.metrics import ratio_of, unless_disturbed
+from edgekit.evaluation.validate import candidate
+from edgekit.evidence import Evidence, InvalidMeasurement, Measurement
+
+LATENCY = "latency.json"
+
+
+@dataclass(frozen=True)
+class TimedFile:
+    """A compiled file, its runtime, and images of the size that it takes."""
+
+    artifact: Artifact
+    runtime: str
+    images: Artifact
+
+
+class LatencyRecord(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    latency: Measurement | InvalidMeasurement
+
+
+class RelativeLatency(Action):
+    """Time `model` and `reference` on this machine, alternately."""
+
+    version = 1
+    libraries = ("numpy",)
+
+    def __init__(self, runtime: str, reference_runtime: str) -> None:
+        self.runtime = runtime
+        self.reference_runtime = reference_runtime
+
+    def settings(self) -> Json:
+        runtimes = {"runtime": self.runtime, "reference_runtime": self.reference_runtime}
+        return {**runtimes, **measuring_identity()}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Metadata:
+        own = candidate("model", self.runtime, inputs["model"])
+        other = candidate("reference", self.reference_runtime, inputs["reference"])
+        images = {role: inputs[role].file("images.npy") for role in ("images", "reference_images")}
+        pair = [replace(own, images=images["images"]), other]
+        timed = undisturbed(lambda: measure(pair, images["reference_images"], context.progress))
+        timings = timed.timings
+        ratio = ratio_of(timings["model"], timings["reference"], Evidence.HOST)
+        record = LatencyRecord(latency=unless_disturbed(ratio, timed.disturbed))
+        (into / LATENCY).write_text(record.model_dump_json(indent=1), encoding="utf-8")
+        return Metadata()
+
+
+def timed(
+    executor: Executor, action: Action, given: dict[str, Artifact]
+) -> Measurement | InvalidMeasurement:
+    """What an action leaves in latency.json; as it was measured before, if that was valid.
+
+    Raises:
+        DeviceError: a file cannot be run.
+    """
+    step = _step(action, given)
+    executor.artifacts.update({step.inputs[role]: one for role, one in given.items()})
+    found = _read(executor.perform(step))
+    if isinstance(found, InvalidMeasurement) and step.id not in executor.ran:
+        found = _read(executor.perform(replace(step, state=StepState.FORCED)))
+    executor.ran.discard(step.id)
+    return found
+
+
+def _step(action: Action, given: dict[str, Artifact]) -> Step:
+    return Step(
+        id=StepId("latency"),
+        action=action,
+        inputs={role: StepId(f"{role}-{artifact.digest[:12]}") for role, artifact in given.items()},
+        components={
+            "action": type(action).__name__,
+            "metadata_version": METADATA_VERSION,
+            "version": action.version,
+            "settings": action.settings(),
+            "libraries": library_versions(action.used_libraries()),
+            "inputs": {role: artifact.digest for role, artifact in given.items()},
+            "files": {},
+        },
+        reason="what all points share",
+    )
+
+
+def _read(artifact: Artifact) -> Measurement | InvalidMeasurement:
+    artifact.verify()
+    return artifact.read(LATENCY, LatencyRecord).latency

@@ -1,0 +1,123 @@
+"""A search as data: every candidate, the front, the one to take and why."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgekit.errors import GateBroken
+from edgekit.evaluation.gates import GateVerdict
+from edgekit.evidence import interval
+from edgekit.model_search.points import PointRecord
+from edgekit.model_search.rungs import Rung
+from edgekit.notebook import HasPage
+
+State = Literal["searching", "out of time", "done"]
+
+
+class CandidateRecord(PointRecord):
+    """A recipe that was compared. Its accuracy is on the held-back images, which chose."""
+
+    rung: Rung = Rung.FREE
+    """The last that judged it."""
+    verdicts: dict[str, GateVerdict] = Field(default_factory=dict)
+    """By limit."""
+    dropped: str = ""
+    """Why it went no further, at which rung."""
+    confirmed: PointRecord | None = None
+    """Its ordinary build, judged on images that chose nothing; of the front alone."""
+    recipe: dict[str, Any] | None = None
+    """The recipe that goes on from its weights."""
+
+
+class SearchReport(BaseModel, HasPage):
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: Literal[1] = 1
+    edgekit: str
+    created: str
+    name: str
+    """By which `edgekit search show` finds it."""
+    key: str
+    """Digest of what was searched and how."""
+    recipe: str
+    target: str
+    state: State = "searching"
+    axes: dict[str, list[Any]]
+    left_out: dict[str, str] = {}
+    """Values that could not be tried, each with the reason."""
+    limits: list[str]
+    latency_is: str
+    """What latencies are."""
+    why_no_ms: str = ""
+    unit: str
+    """Of latencies: ms or x."""
+    held_back: int | None = None
+    """Images that chose."""
+    judged: int | None = None
+    """Images that chose nothing, on which the front was judged in the end."""
+    candidates: list[CandidateRecord] = []
+    front: list[str] = []
+    """Names of those that no other is better than in all, the most accurate first."""
+    alike: list[str] = []
+    """Neighbours of the front that their figures cannot tell apart."""
+    recommended: str | None = None
+    why: str = ""
+    trades: list[str] = []
+    """What a step along the front costs."""
+    effects: list[str] = []
+    """What each field does by itself, after short trainings."""
+    failure: str = ""
+    """Why nothing can be recommended."""
+
+    def candidate(self, name: str) -> CandidateRecord:
+        """
+        Raises:
+            KeyError: there is none of that name.
+        """
+        found = {one.name: one for one in self.candidates}
+        return found[name]
+
+    @property
+    def chosen(self) -> CandidateRecord | None:
+        return self.candidate(self.recommended) if self.recommended else None
+
+    @property
+    def sentence(self) -> str:
+        """What to take, for a person."""
+        point = self.chosen
+        if point is None or self.failure:
+            return self.failure or "The search has not ended."
+        told = [f"Take {point.name} ({point.label})"]
+        figures = [f"{point.variant} {point.precision}"]
+        if point.size:
+            figures.append(f"{point.size.value:.2f} MB")
+        if point.latency:
+            figures.append(f"latency {interval(point.latency, 2)} {self.unit}")
+        told.append(f"{', '.join(figures)}. {self.why[:1].upper()}{self.why[1:]}.")
+        return ": ".join(told) + (f" {self.confirmation}" if self.confirmation else "")
+
+    @property
+    def confirmation(self) -> str:
+        """What its figures are on images that chose nothing."""
+        point = self.chosen
+        if point is None or point.confirmed is None or point.top1 is None:
+            return ""
+        found = point.confirmed
+        if found.top1 is None:
+            return f"Its build failed: {found.reason}."
+        return (
+            f"On {found.top1.samples} images that chose nothing it is right for "
+            f"{interval(found.top1)} %; on the {point.top1.samples} held-back images, which chose "
+            f"it among {len(self.candidates)} candidates, it was for {interval(point.top1)} %: "
+            "believe the first."
+        )
+
+    def check(self) -> None:
+        """
+        Raises:
+            GateBroken: nothing holds the limits, or what was chosen does not in the end.
+        """
+        if self.failure:
+            raise GateBroken(self.failure, hint=f"edgekit search show {self.name}")

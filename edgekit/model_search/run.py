@@ -1,0 +1,164 @@
+"""A search from its first candidate to the one to take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edgekit.engine.atomic import write_atomically
+from edgekit.errors import storage_errors
+from edgekit.model_search.axes import point_name
+from edgekit.model_search.built import build_point
+from edgekit.model_search.conclude import conclude, outdone, spread
+from edgekit.model_search.evaluate import Trained
+from edgekit.model_search.front import front, recommend
+from edgekit.model_search.ladder import Ladder
+from edgekit.model_search.report import CandidateRecord, SearchReport
+from edgekit.model_search.rungs import from_checkpoint, recipe_text
+from edgekit.model_search.study import CandidateStudy
+from edgekit.model_search.task import SearchTask
+from edgekit.models.card import WEIGHTS_FILE
+from edgekit.models.checkpoint import write_checkpoint
+from edgekit.spec.recipe import load_recipe
+
+FOR_CANDIDATES = 0.5
+"""Share of the time in which candidates are compared; what is left trains the front."""
+
+
+def run_search(
+    task: SearchTask, publish: Callable[[SearchReport], None], seconds: float | None = None
+) -> SearchReport:
+    """Search, publishing the report after each candidate.
+
+    Args:
+        seconds: after which no new work is begun; None for no end.
+
+    Raises:
+        InputError: a latency that is limited cannot be told.
+        EdgekitError: the machine failed, and not a candidate.
+    """
+    lab = task.lab()
+    report = task.report(lab)
+    with task.store.lock(
+        f"search-{report.key}",
+        waiting=lambda: task.observer.remark("another process is at this search; waiting for it"),
+    ):
+        _Search(task, Ladder(lab, task.vary, task.limits), report, publish, seconds).run()
+    return report
+
+
+class _Search:
+    def __init__(
+        self,
+        task: SearchTask,
+        ladder: Ladder,
+        report: SearchReport,
+        publish: Callable[[SearchReport], None],
+        seconds: float | None,
+    ) -> None:
+        self.task, self.ladder, self.report = task, ladder, report
+        self.publish, self.seconds = publish, seconds
+        self.begun = time.monotonic()
+        self.trained: dict[str, Trained] = {}
+
+    def run(self) -> None:
+        self._compare()
+        self._refine()
+        self._confirm()
+        conclude(self.report, self.task.limits)
+        self._tell()
+
+    def _compare(self) -> None:
+        """The free and the short rung of every candidate that is asked for."""
+        task, report = self.task, self.report
+        journal = task.store.root / "search" / report.name / f"{report.key[:16]}.log"
+        study = CandidateStudy(journal, task.space.axes, task.settings.seed)
+        kept = [CandidateRecord.model_validate(record) for record in study.records]
+        report.candidates = kept[: task.settings.candidates]
+        if kept:
+            task.observer.remark(f"{len(kept)} candidates were compared already")
+        while len(report.candidates) < task.settings.candidates:
+            # A search that has trained nothing yet has nothing to recommend.
+            if self._is_over(FOR_CANDIDATES) and any(c.top1 for c in report.candidates):
+                report.state = "out of time"
+                break
+            asked = study.ask()
+            if asked is None:
+                break
+            record = CandidateRecord(name=point_name(asked.settings), settings=asked.settings)
+            task.observer.remark(f"candidate {len(report.candidates) + 1}: {record.label}")
+            self.ladder.free_and_short(record)
+            told = self.ladder.told(record, report.candidates)
+            study.tell(asked, told, record.model_dump(mode="json"))
+            report.candidates.append(record)
+            self._tell()
+
+    def _refine(self) -> None:
+        """The full rung, for those that no other is better than in all."""
+        alive = [c for c in self.report.candidates if c.top1 and not c.dropped]
+        best = front(alive)
+        for candidate in alive:
+            if candidate not in best:
+                candidate.dropped = outdone(candidate, best)
+        chosen = spread(best, self.task.settings.front)
+        for point in best:
+            if point not in chosen:
+                point.dropped = f"{point.rung}: it lies between others that are trained"
+        for point in chosen:
+            if self._is_over() and self.trained:
+                self.report.state = "out of time"
+                point.dropped = f"{point.rung}: the time was over"
+                continue
+            self.task.observer.remark(f"{point.name}, as the recipe says: {point.label}")
+            if found := self.ladder.full(point):
+                self.trained[point.name] = found
+                self.report.held_back = len(found.right)
+            self._tell()
+
+    def _confirm(self) -> None:
+        """Choose, by the held-back images alone; then look at the others, once."""
+        report = self.report
+        best = front([c for c in report.candidates if c.name in self.trained and not c.dropped])
+        right = {name: found.right for name, found in self.trained.items()}
+        found = recommend(best, right, self.task.limits, len(report.candidates))
+        report.front = [point.name for point in best]
+        if found:
+            report.recommended, report.why = found.point.name, found.why
+        for point in sorted(best, key=lambda p: p.name != report.recommended):
+            if self._is_over() and point.name != report.recommended:
+                report.state = "out of time"
+                continue
+            self._build(point)
+            self._tell()
+
+    def _build(self, point: CandidateRecord) -> None:
+        """The ordinary build of a point, from its checkpoint on."""
+        task, trained = self.task, self.trained[point.name]
+        recipe, folder = task.vary(point.settings), task.folder
+        path = folder / f"{point.name}.yaml"
+        weights: Path | None = None
+        with storage_errors(folder, "--out"):
+            folder.mkdir(parents=True, exist_ok=True)
+            if trained.checkpoint:
+                weights = (folder / f"{point.name}.safetensors").absolute()
+                source = trained.checkpoint.verified(WEIGHTS_FILE)
+                write_checkpoint(source, trained.seen, weights)
+            point.recipe = from_checkpoint(recipe, f"{recipe.name}-{point.name}", weights)
+            write_atomically(path, recipe_text(point.recipe))
+        task.observer.remark(f"{point.name}: judged on the images that chose nothing")
+        made = load_recipe(path)
+        built = build_point(point.settings, made, task.target, task.store, task.observer)
+        point.confirmed = built.record
+        if built.record.top1:
+            self.report.judged = built.record.top1.samples
+
+    def _is_over(self, share: float = 1.0) -> bool:
+        if self.seconds is None:
+            return False
+        return time.monotonic() - self.begun > share * self.seconds
+
+    def _tell(self) -> None:
+        self.report.created = datetime.now(UTC).isoformat(timespec="seconds")
+        self.publish(self.report)

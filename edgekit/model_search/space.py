@@ -1,0 +1,94 @@
+"""Which recipes a search chooses among."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgekit.errors import ConfigError, InputError
+from edgekit.model_search.architectures import curated
+from edgekit.model_search.axes import check_values
+from edgekit.spec.fields import get_field, value_text
+from edgekit.spec.recipe import Recipe
+from edgekit.spec.search_settings import CURATED
+from edgekit.spec.target import Target
+
+ARCH, MODEL = "model.arch", "model"
+JUDGES = ("data.seed", "data.validation_share", "data.evaluate_on", "data.source", "data.path")
+"""They decide which images judge: candidates would not be judged on the same ones."""
+Vary = Callable[[Mapping[str, Any]], Recipe]
+
+
+@dataclass(frozen=True)
+class Space:
+    """Values by the dotted paths of the fields that vary."""
+
+    axes: dict[str, list[Any]]
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Values that were not taken, each with the reason."""
+
+
+def space_of(
+    recipe: Recipe, over: Mapping[str, Sequence[Any]], target: Target, vary: Vary
+) -> Space:
+    """The recipe's own space with the command line's fields; the curated architectures alone where
+    neither names a field.
+
+    Raises:
+        InputError: a field that cannot vary, or a space of one recipe.
+        ConfigError: a value that the recipe refuses by itself.
+    """
+    asked: dict[str, list[Any]] = dict(recipe.search.over) if recipe.search else {}
+    asked |= {path: list(values) for path, values in over.items()}
+    if not asked and (recipe.search is None or "over" not in recipe.search.model_fields_set):
+        asked = {ARCH: [CURATED]}
+    left_out: dict[str, str] = {}
+    axes: dict[str, list[Any]] = {}
+    for path, values in asked.items():
+        if path in JUDGES:
+            raise InputError(f"{path} cannot vary: candidates are judged on the same images")
+        get_field(recipe, path)
+        if path == ARCH and CURATED in values:
+            path, values = MODEL, _architectures(recipe, values, target, left_out)
+        check_values(f"search.over.{path}", values)
+        axes[path] = values
+    _refuse_wrong_values(axes, vary)
+    if all(len(values) == 1 for values in axes.values()):
+        raise InputError(
+            "there is nothing to search: the space holds one recipe",
+            hint="name fields and values: --over data.image_size=96,128,160, or a section search",
+        )
+    return Space(axes, left_out)
+
+
+def _architectures(
+    recipe: Recipe, values: Sequence[Any], target: Target, left_out: dict[str, str]
+) -> list[Any]:
+    """The curated ones with weights that can be had, and those that are named beside them."""
+    found: list[Any] = [{"arch": value} for value in values if value != CURATED]
+    asked = recipe.model.weights
+    for entry in curated(target):
+        fitting = ("scratch", "pretrained", *entry.weights)
+        if asked in fitting or entry.arch == recipe.model.arch:
+            found.append({"arch": entry.arch, "weights": asked})
+        elif own := entry.offline_weights():
+            found.append({"arch": entry.arch, "weights": own})
+        else:
+            left_out[entry.arch] = f"no weights of it are installed, and {asked} are another's"
+    unique = {value_text(value): value for value in found}
+    return [*unique.values()]
+
+
+def _refuse_wrong_values(axes: Mapping[str, Sequence[Any]], vary: Vary) -> None:
+    """Each value by itself, the others as the first of theirs."""
+    first = {path: values[0] for path, values in axes.items()}
+    problems = []
+    for path, values in axes.items():
+        for value in values:
+            try:
+                vary({**first, path: value})
+            except ConfigError as error:
+                problems += error.problems
+    if problems:
+        raise ConfigError("the values of the search", list(dict.fromkeys(problems)))

@@ -1,0 +1,198 @@
+"""Which candidate to look at next: Optuna, asked and told, its journal in the store.
+
+What is asked depends on what was told alone, never on when: the sampler is made anew for each
+question, with a seed that follows from how many candidates were told. So a search that was killed
+asks what it would have asked. Whoever searches holds the store's lock, so that the journal needs
+none of its own, which a kill would leave behind.
+"""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgekit.errors import storage_errors
+from edgekit.model_search.axes import size_of
+from edgekit.spec.fields import value_text
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+RECORD = "record"
+STARTUP = 8
+"""Candidates that are drawn at random before the sampler models what was told."""
+DIRECTIONS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize", "minimize")
+"""Of accuracy, latency and size."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    number: int
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a candidate came to."""
+
+    accuracy: float
+    latency: float
+    size: float
+    excess: Mapping[str, float]
+    """How far it lies beyond each limit; 0 where it holds."""
+
+
+class CandidateStudy:
+    """The candidates of one search, in the order in which they were asked."""
+
+    def __init__(self, journal: Path, axes: Mapping[str, Sequence[Any]], seed: int) -> None:
+        """
+        Args:
+            journal: the file that keeps what was asked and told; it need not be there.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        self._axes = {path: _in_order(values) for path, values in axes.items()}
+        self._seed, self._journal = seed, journal
+        with storage_errors(journal.parent):
+            journal.parent.mkdir(parents=True, exist_ok=True)
+            _cut_torn_line(journal)
+            self._study = _open(journal)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """What was noted of each candidate that was told, in the order of the questions."""
+        return [trial.user_attrs[RECORD] for trial in self._told()]
+
+    def ask(self) -> Asked | None:
+        """The next candidate; None where all were told."""
+        with storage_errors(self._journal.parent):
+            known = {self._place(trial.params) for trial in self._told()}
+            if len(known) >= size_of(self._axes):
+                return None
+            if interrupted := self._interrupted():
+                return interrupted
+            return self._new(known)
+
+    def tell(self, asked: Asked, told: Told, record: Mapping[str, Any]) -> None:
+        with storage_errors(self._journal.parent):
+            trial = _trial(self._study, asked.number)
+            trial.set_user_attr(RECORD, dict(record))
+            for name, value in told.excess.items():
+                trial.set_constraint(name, value)
+            self._study.tell(asked.number, [told.accuracy, told.latency, told.size])
+
+    def _told(self) -> list[FrozenTrial]:
+        from optuna.trial import TrialState
+
+        return self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+    def _interrupted(self) -> Asked | None:
+        """What was asked and never told. One that was killed while it was asked is forgotten: the
+        same is asked again."""
+        from optuna.trial import TrialState
+
+        open_states = (TrialState.RUNNING, TrialState.WAITING)
+        for trial in self._study.get_trials(deepcopy=False, states=open_states):
+            if trial.params.keys() == self._axes.keys() and trial.state is TrialState.RUNNING:
+                return self._asked(trial.number, trial.params)
+            if trial.state is TrialState.RUNNING:
+                self._study.tell(trial.number, state=TrialState.FAIL)
+        return None
+
+    def _new(self, known: set[tuple[int, ...]]) -> Asked:
+        """One that was not told yet: the sampler's, or where it repeats itself one by chance."""
+        told = len(self._told())
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # constraints are experimental, as Optuna says each time
+            self._study.sampler = _sampler(self._seed + told)
+        trial = self._study.ask(self._distributions())
+        if self._place(trial.params) not in known:
+            return self._asked(trial.number, trial.params)
+        from optuna.trial import TrialState
+
+        self._study.tell(trial.number, state=TrialState.FAIL)
+        chance = random.Random(self._seed + told)
+        while self._place(params := self._draw(chance)) in known:
+            pass
+        self._study.enqueue_trial(params)
+        trial = self._study.ask(self._distributions())
+        return self._asked(trial.number, trial.params)
+
+    def _draw(self, chance: random.Random) -> dict[str, int]:
+        return {path: chance.randrange(len(values)) for path, values in self._axes.items()}
+
+    def _place(self, params: Mapping[str, int]) -> tuple[int, ...]:
+        return tuple(params[path] for path in self._axes)
+
+    def _asked(self, number: int, params: Mapping[str, int]) -> Asked:
+        return Asked(number, {path: self._axes[path][params[path]] for path in self._axes})
+
+    def _distributions(self) -> dict[str, Any]:
+        from optuna.distributions import CategoricalDistribution, IntDistribution
+
+        return {
+            path: IntDistribution(0, len(values) - 1)
+            if _is_ordered(values)
+            else CategoricalDistribution(range(len(values)))
+            for path, values in self._axes.items()
+        }
+
+
+def _open(journal: Path) -> Study:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    class HeldOutside(JournalFileOpenLock):
+        def acquire(self) -> bool:
+            return True
+
+        def release(self) -> None:
+            pass
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = JournalStorage(JournalFileBackend(str(journal), HeldOutside(str(journal))))
+    return optuna.create_study(
+        storage=storage, study_name="search", directions=DIRECTIONS, load_if_exists=True
+    )
+
+
+def _sampler(seed: int) -> Any:
+    from optuna.samplers import TPESampler
+
+    return TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=True, constant_liar=False)
+
+
+def _trial(study: Study, number: int) -> Any:
+    from optuna.trial import Trial
+
+    return Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+
+
+def _is_ordered(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _in_order(values: Sequence[Any]) -> list[Any]:
+    """Numbers by their size, so that neighbours are alike."""
+    return sorted(values) if _is_ordered(values) else sorted(values, key=value_text)
+
+
+def _cut_torn_line(journal: Path) -> None:
+    """What was being written as the process was killed: a line without its end."""
+    if not journal.exists():
+        return
+    content = journal.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with journal.open("r+b") as stream:
+            stream.truncate(whole)

@@ -1,0 +1,126 @@
+"""What is searched, and how: everything that a search depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit import __version__
+from edgekit.data.inventory import take_inventory
+from edgekit.devices.bench.timing_device import TimingDevice
+from edgekit.engine.artifact import digest_of
+from edgekit.engine.observer import Observer
+from edgekit.engine.store import Store
+from edgekit.errors import EdgekitError, InputError
+from edgekit.evaluation.gates import Gates
+from edgekit.model_search.built import MACHINES
+from edgekit.model_search.evaluate import Lab, judge_free
+from edgekit.model_search.latencies import stopwatch
+from edgekit.model_search.limits import Limit
+from edgekit.model_search.points import PointRecord
+from edgekit.model_search.report import SearchReport
+from edgekit.model_search.space import Space, Vary
+from edgekit.models.architectures import refuse_unknown
+from edgekit.models.source import ModelSource
+from edgekit.spec.fields import value_text
+from edgekit.spec.recipe import Recipe
+from edgekit.spec.search_settings import SearchSettings
+from edgekit.spec.target import Target
+
+BY_ITSELF = "the recipe as it stands"
+MULTIPLE = "'latency<=0.6x tf_efficientnet_lite0'"
+
+
+@dataclass(frozen=True)
+class SearchTask:
+    recipe: Recipe
+    vary: Vary
+    space: Space
+    limits: Sequence[Limit]
+    target: Target
+    store: Store
+    observer: Observer
+    folder: Path
+    """For the checkpoints and recipes of the front."""
+    board: TimingDevice | None = None
+
+    @property
+    def settings(self) -> SearchSettings:
+        return self.recipe.search or SearchSettings()
+
+    @property
+    def reference(self) -> str:
+        """The architecture that latency is limited to a multiple of; empty where it is not."""
+        return next((limit.reference for limit in self.limits if limit.reference), "")
+
+    @property
+    def name(self) -> str:
+        return f"{self.recipe.name}-{self.target.name}"
+
+    def key(self) -> str:
+        """Of all that a candidate's figures, and the order of the candidates, depend on."""
+        # More candidates, or more of the front, go on with the same search.
+        how = self.settings.model_dump(exclude={"over", "limits", "candidates", "front"})
+        axes = {p: [value_text(v) for v in values] for p, values in self.space.axes.items()}
+        images = take_inventory(self.recipe.data, self.store.root / "digests").fingerprint
+        said = self.recipe.model_dump(mode="json", exclude={"search", "name", "report"})
+        limits = sorted(map(str, self.limits))
+        target = self.target.model_dump(mode="json")
+        board = self.board.identity() if self.board else {}
+        return digest_of([__version__, said, images, target, how, axes, limits, board])
+
+    def lab(self) -> Lab:
+        """Where candidates are judged, with a stopwatch that is set.
+
+        Raises:
+            InputError: the latency that is limited cannot be told, or has no reference.
+        """
+        # Limits take the place of gates: what breaks one is told, and does not end the search.
+        target = self.target.model_copy(update={"gates": Gates()})
+        words, relative = f"{self.reference or BY_ITSELF} in int8", bool(self.reference)
+        watch = stopwatch(target, self.board, words, self.store, self.observer, relative)
+        asks_ms = any(x.figure == "latency" and not x.reference for x in self.limits)
+        if asks_ms and watch.needs_reference:
+            raise InputError(
+                f"milliseconds on {target.name} cannot be told here: {watch.why_no_ms}",
+                hint=f"name a board with --device, or give a multiple: --limit {MULTIPLE}",
+            )
+        lab = Lab(target, self.store, self.observer, watch, self.settings)
+        if watch.needs_reference:
+            self._set_reference(lab)
+        return lab
+
+    def _set_reference(self, lab: Lab) -> None:
+        recipe = self.recipe
+        if self.reference:
+            refuse_unknown(self.reference, "--limit latency")
+            model = ModelSource(arch=self.reference, weights="scratch")
+            recipe = recipe.model_copy(update={"model": model})
+        try:
+            judge_free(lab, recipe, PointRecord(name="reference", settings={}))
+        except MACHINES:
+            raise
+        except EdgekitError as error:
+            raise InputError(
+                f"{self.reference or BY_ITSELF}, which latencies are held against, cannot be "
+                f"built: {error.message}",
+                hint=f"name another one: --limit {MULTIPLE}",
+            ) from error
+
+    def report(self, lab: Lab) -> SearchReport:
+        watch = lab.watch
+        return SearchReport(
+            edgekit=__version__,
+            created="",
+            name=self.name,
+            key=self.key(),
+            recipe=self.recipe.name,
+            target=self.target.name,
+            axes=self.space.axes,
+            left_out=self.space.left_out,
+            limits=[str(limit) for limit in self.limits],
+            latency_is=watch.words,
+            why_no_ms=watch.why_no_ms,
+            unit=watch.unit,
+        )

@@ -1,0 +1,1 @@
+"""Tests of edgekit/model_search."""
