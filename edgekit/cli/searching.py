@@ -132,7 +132,7 @@ def search(words: tuple[str, ...], store: Path | None, as_json: bool, **options:
     elif words:
         raise InputError(f"edgekit search takes {USES}", hint=_missing(words, options))
     else:
-        raise InputError("edgekit search: no recipe is named", hint="edgekit search --help")
+        raise InputError("edgekit search: no recipe is named", hint="edgekit search -h")
 
 
 def _missing(words: tuple[str, ...], options: dict[str, Any]) -> str:
