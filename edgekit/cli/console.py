@@ -76,7 +76,7 @@ class Console:
             raise KeyboardInterrupt
 
     def __exit__(self, *_: object) -> None:
-        self.bars.stop()
+        self._stop_bars()
         if signal.getsignal(signal.SIGINT) == self._interrupt:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -132,6 +132,10 @@ class Console:
         if ran and (line or artifact.seconds >= LONG_SECONDS):
             self._say(f"{step.id}: {'; '.join(filter(None, (duration(artifact.seconds), line)))}")
 
+    def _stop_bars(self) -> None:
+        if self.live:  # else it would print an empty line
+            self.bars.stop()
+
     def _end_bar(self) -> None:
         if self.task is not None:
             self.bars.remove_task(self.task)
@@ -139,7 +143,7 @@ class Console:
 
     def built(self, result: BuildResult) -> None:
         """What came of each target."""
-        self.bars.stop()
+        self._stop_bars()
         self.left_out(result.left_out)
         if not result.reports:
             return
@@ -151,7 +155,7 @@ class Console:
         self.compared(comparison, result.folders[0].parent)
 
     def report(self, report: Report, folder: Path) -> None:
-        self.bars.stop()
+        self._stop_bars()
         self._headline(report, f"{report.recipe} for {report.target}")
         self._untrained(report)
         self.out.print(rows_table(report))
@@ -194,7 +198,7 @@ class Console:
 
     def comparison(self, reports: list[Report]) -> None:
         """What each target takes, where several were built."""
-        self.bars.stop()
+        self._stop_bars()
         for report in reports:
             self._headline(report, f"{report.recipe} for {report.target}")
         self._untrained(reports[0])

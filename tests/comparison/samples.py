@@ -95,7 +95,8 @@ def device_report(
         seconds: the median of each process.
         changed: of the agent's result.
     """
-    processes = [process([]) | {"samples": [s] * 20} for s in seconds]
+    spread = [(i - 9.5) * 1e-9 for i in range(20)]  # no clock gives the same again and again
+    processes = [process([]) | {"samples": [s + off for off in spread]} for s in seconds]
     result = result_of(bundle) | {"protocol": {"1": processes}} | changed
     told = AgentResult.model_validate(result)
     return judge(bundle, told, "pi5", "a test", Evidence.MEASURED)
