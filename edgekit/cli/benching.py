@@ -16,6 +16,7 @@ from edgekit.cli.completing import complete_devices
 if TYPE_CHECKING:
     from edgekit.api.results import BenchResult
     from edgekit.devices.bench.report import DeviceReport
+    from edgekit.evaluation.operator_table import OperatorTable
 
 out_option = click.option("--out", type=FILE, default=None, help="Where the report goes.")
 
@@ -153,8 +154,12 @@ def _lines(report: DeviceReport) -> Iterator[str]:
     else:
         yield f"latency: not measured, {report.not_available['latency_us']}"
     if report.operators:
-        slowest = report.operators.operators[:3]
-        named = (f"{o.name} ({o.kind}, {o.precision}) {100 * o.share:.0f} %" for o in slowest)
-        yield f"slowest operators there: {', '.join(named)}"
+        yield _slowest(report.operators)
     for reason in report.reasons:
         yield f"{reason.validity}: {reason.cause}: {reason.words}"
+
+
+def _slowest(table: OperatorTable) -> str:
+    slowest = table.operators[:3]
+    named = (f"{o.name} ({o.kind}, {o.precision}) {100 * o.share:.0f} %" for o in slowest)
+    return f"slowest operators there: {', '.join(named)}"

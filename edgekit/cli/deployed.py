@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -50,16 +51,19 @@ def verify(devices: tuple[str, ...], as_json: bool) -> None:
     else:
         for name, of in found.items():
             _show(name, of)
-    damaged = {
-        name: [f"{m.name}: {', '.join(r.damaged)}" for m in of for r in m.releases if r.damaged]
-        for name, of in found.items()
-    }
-    told = [f"{name}: {line} damaged" for name, lines in damaged.items() for line in lines]
+    told = [(name, line) for name, of in found.items() for line in _damage(of)]
     if told:
-        first = next(name for name, lines in damaged.items() if lines)
         raise IntegrityError(
-            "; ".join(told), hint=f"deploy it again: edgekit deploy ARTIFACT --device {first}"
+            "; ".join(f"{name}: {line} damaged" for name, line in told),
+            hint=f"deploy it again: edgekit deploy ARTIFACT --device {told[0][0]}",
         )
+
+
+def _damage(found: list[DeployedModel]) -> Iterator[str]:
+    for model in found:
+        for release in model.releases:
+            if release.damaged:
+                yield f"{model.name}: {', '.join(release.damaged)}"
 
 
 @click.command()

@@ -204,9 +204,7 @@ def _text(field: str, value: Any) -> str:
     if field == "throttling":
         now, since = ", ".join(value.now), ", ".join(value.since_boot)
         return f"now {now or 'none'}; since boot {since or 'none'}"
-    if field == "trials":
-        return ", ".join(f"{t.library}: {'fails' if t.fault else 'runs'}" for t in value)
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @device.command()

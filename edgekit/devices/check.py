@@ -19,6 +19,7 @@ from edgekit.devices.device import Device
 from edgekit.devices.engines import DISTRIBUTIONS
 from edgekit.devices.facts import Checked, PythonThere, Throttling
 from edgekit.devices.files import free_bytes
+from edgekit.devices.lock import look
 from edgekit.devices.trial import try_runtimes
 from edgekit.engine.records import parse_record
 from edgekit.errors import DeviceError, Fault
@@ -154,6 +155,9 @@ def _try(device: Device, checked: Checked) -> None:
     python = checked.python
     if python is None or python.release < MIN_PYTHON or "numpy" not in python.packages:
         checked.unread["trials"] = "no Python with numpy that runs models"
+        return
+    if held_by := look(device):
+        checked.unread["trials"] = f"{held_by[0].who} works on it, and would be disturbed"
         return
     try:
         checked.trials = try_runtimes(device, python.packages)

@@ -95,7 +95,8 @@ class Device(DeviceShell):
         """
         # venv.old is what a setup puts back that was cut between its two renames.
         old = "{ test ! -e venv || rm -rf venv.old; }"
-        left = "rm -rf work/* venv.new .trial-* .check-*"
+        # What a check made it removes itself, without the lock.
+        left = "rm -rf work/* venv.new" + ("" if kept else " .trial-* .check-*")
         self.sh(f"cd {shlex.quote(self.home)} && {left} && {old}", timeout=SYNC_SECONDS)
         self.files.remove_stale(kept)
 

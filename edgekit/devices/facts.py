@@ -46,6 +46,9 @@ class Trial(BaseModel):
     """How it failed; None where it gave the scores it should."""
     fix: str | None
 
+    def __str__(self) -> str:
+        return f"{self.library}: {'fails' if self.fault else 'runs'}"
+
 
 class DeployedRelease(BaseModel):
     """One release of a model on a device."""

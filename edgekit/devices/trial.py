@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -100,25 +101,31 @@ def _run(device: Device, folder: str, command: str) -> Completed:
 
 def _judged(device: str, package: str, installed: str, files: list[str], done: Completed) -> Trial:
     """What came of one runtime (pure)."""
-    seen = dict(_lines(done.out))
-    library = f"{package} {installed}"
-    step = next((f"runs a tiny {f.split('.')[0]} model" for f in files if f not in seen), "ends")
-    if "imported" not in seen:
-        step = "is imported"
+    seen, library = dict(_lines(done.out)), f"{package} {installed}"
     if done.code:
-        # A shell tells a signal as 128 and its number.
-        code = 128 - done.code if done.code > 128 else done.code
-        said = (done.err.strip().splitlines() or [ending(code)])[-1]
-        why = f"{ending(code)}, an instruction that this processor does not have"
-        why = why if "SIGILL" in ending(code) else ending(code) if code < 0 else said[-200:]
-        return Trial(
-            library=library,
-            fault=f"{library} ends as it {step}: {why}",
-            fix=_other_wheel(device, package, installed),
-        )
-    wrong = next((c for c in (_complaint(f, seen.get(f)) for f in files) if c), None)
-    fix = _other_wheel(device, package, installed) if wrong else None
-    return Trial(library=library, fault=wrong and f"{library}: {wrong}", fix=fix)
+        fault = f"{library} ends as it {_step(files, seen)}: {_ending(done)}"
+    else:
+        wrong = next((c for c in (_complaint(f, seen.get(f)) for f in files) if c), None)
+        if wrong is None:
+            return Trial(library=library, fault=None, fix=None)
+        fault = f"{library}: {wrong}"
+    return Trial(library=library, fault=fault, fix=_other_wheel(device, package, installed))
+
+
+def _step(files: list[str], seen: Collection[str]) -> str:
+    """What it was at as it ended."""
+    if "imported" not in seen:
+        return "is imported"
+    return next((f"runs a tiny {f.split('.')[0]} model" for f in files if f not in seen), "ends")
+
+
+def _ending(done: Completed) -> str:
+    # A shell tells a signal as 128 and its number.
+    code = 128 - done.code if done.code > 128 else done.code
+    if code >= 0:
+        return (done.err.strip().splitlines() or [ending(code)])[-1][-200:]
+    lacks = ", an instruction that this processor does not have"
+    return ending(code) + (lacks if code == -signal.SIGILL else "")
 
 
 def _lines(out: str) -> Iterator[tuple[str, list[float] | None]]:

@@ -69,7 +69,7 @@ def test_a_bundle_that_is_there_is_not_overwritten(folder: Path) -> None:
     ("words", "hint"),
     [
         ("bundle means.onnx", "e.g. --out bundles/model for a folder"),
-        ("deploy means.onnx", "edgekit device list"),
+        ("deploy means.onnx", "edgekit device list has them"),
         ("build means.onnx", "e.g. --target rpi5"),
     ],
 )
@@ -139,3 +139,46 @@ def test_bench_writes_a_report_and_says_what_it_is_worth(folder: Path) -> None:
     assert report["latency_us"]["samples"]
     kept = folder / "build/devices/a/means/device-report.json"
     assert json.loads(kept.read_text()) == report
+
+
+def test_a_group_with_a_canary_as_json_lines(folder: Path) -> None:
+    text = (folder / "devices.yaml").read_text()
+    devices = {
+        name: {**entry, "groups": ["line-3"]} for name, entry in yaml.safe_load(text).items()
+    }
+    (folder / "devices.yaml").write_text(yaml.safe_dump(devices))
+    words = ["deploy", "means.onnx", "--group", "line-3", "--canary", "1", "--without-images"]
+    ill = edgekit(*words, "--jsonl", "--check", "false", "--within", "0.1s")
+    assert ill.returncode == 5
+    assert "`false` ended with 1" in ill.stderr
+    records = [json.loads(line) for line in ill.stdout.splitlines()]
+    assert [(r["device"], r["state"]) for r in records] == [
+        ("a", "failed"), ("b", "skipped"), ("c", "skipped")
+    ]  # fmt: skip
+    assert records[0]["fault"] == "unhealthy"
+    assert not (folder / "a/models/means/current").exists()
+    missing = edgekit("deploy", "means.onnx", "--group", "line-4")
+    assert missing.returncode == 2
+    assert "did you mean 'line-3'" in missing.stderr
+
+
+def test_what_was_deployed_is_listed_verified_repaired_and_tidied(folder: Path) -> None:
+    assert "no model was deployed" in edgekit("device", "models", "a").stdout
+    assert edgekit("deploy", "means.onnx", "--device", "a").returncode == 0
+    assert "in use     whole" in edgekit("device", "models", "a").stdout
+    assert edgekit("verify", "--device", "a").returncode == 0
+    model = folder / "a/models/means/current/means.onnx"
+    model.write_bytes(b"#" + model.read_bytes()[1:])
+    done = edgekit("verify", "--device", "a")
+    assert done.returncode == 4
+    assert "a: means: means.onnx damaged" in done.stderr
+    assert "edgekit deploy ARTIFACT --device a" in done.stderr
+    assert edgekit("deploy", "means.onnx", "--device", "a").returncode == 0
+    (found,) = json.loads(edgekit("device", "models", "a", "--json").stdout)
+    assert [release["damaged"] for release in found["releases"]] == [[]]
+    stray = folder / "a/files" / ("0" * 64)
+    stray.write_bytes(bytes(300_000))
+    assert "a: 0.3 MB freed" in edgekit("device", "clean", "a").stdout
+    assert not stray.exists()
+    assert edgekit("verify", "--device", "a").returncode == 0
+    assert "nobody works on it" in edgekit("device", "unlock", "a").stdout

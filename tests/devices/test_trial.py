@@ -11,6 +11,7 @@ import pytest
 from edgekit.devices.check import check, probe_python
 from edgekit.devices.device import Device
 from edgekit.devices.facts import DeviceProblem
+from edgekit.devices.lock import held
 from edgekit.devices.trial import FOLDER, try_runtimes
 from edgekit.transports.base import Completed
 from edgekit.transports.fake import Fake
@@ -70,3 +71,10 @@ def test_the_runtimes_of_this_machine_run(tmp_path: Path) -> None:
         assert not list(Path(device.home).iterdir()), "it leaves nothing behind"
     assert {trial.library.split()[0] for trial in found} >= {"ai-edge-litert", "onnxruntime"}
     assert [trial for trial in found if trial.fault] == []
+
+
+def test_nobody_is_disturbed_who_measures(tmp_path: Path) -> None:
+    with Device("pi4", Fake(root=str(tmp_path), answers=PI5)) as device, held(device, print):
+        found = check(device)
+    assert found.trials is None
+    assert "works on it" in found.unread["trials"]

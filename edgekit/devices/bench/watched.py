@@ -26,6 +26,7 @@ THROTTLING_CELSIUS = 80.0
 SOFT_LIMITS = {"Raspberry Pi 3 Model B Plus": 60.0, "Raspberry Pi 3 Model A Plus": 60.0}
 """Boards that do so earlier."""
 GROUP = "sudo usermod -aG video $USER"
+INSTALL = "sudo apt-get install raspi-utils, or libraspberrypi-bin"
 MIN_AVAILABLE = 48_000_000
 """Bytes: with less the kernel drops pages of the programs themselves, and reads them again."""
 MAX_SWAPPED = 1_000_000
@@ -72,11 +73,9 @@ def _unwatched(result: AgentResult) -> Iterator[Reason]:
         message = "the device did not always tell its throttle bits"
     elif _hides_bits(result):
         said = next((state.throttled_unread for state in seen if state.throttled_unread), None)
+        fix = f"{GROUP}, and log in again: its user must be in the group video" if said else INSTALL
         why = f"`vcgencmd get_throttled` says {said!r}" if said else "vcgencmd is not there"
-        message = (
-            f"nobody could watch the throttle bits: {why}. Its user must be in the group video: on "
-            f"the device: {GROUP}, and log in again"
-        )
+        message = f"nobody could watch the throttle bits: {why}; on the device: {fix}"
     elif result.watch_failure:
         message = f"the device could not always be watched: {result.watch_failure}"
     if message:

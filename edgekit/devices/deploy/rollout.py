@@ -30,21 +30,28 @@ def roll_out(
     Args:
         on_result: called with what came of each, as it is known.
     """
-    count = canary.count if canary and not work.dry_run else len(devices)
-    first = dict(list(devices.items())[:count])
-    others = {name: way for name, way in devices.items() if name not in first}
-    done = on_each(first, work.to, work.release)
-    if canary and others and not _failed(done):
-        done = _watched(first, done, work, canary)
+    if canary is None or work.dry_run or len(devices) <= canary.count:
+        return on_each(devices, work.to, work.release, on_result)
+    names = list(devices)
+    first, others = names[: canary.count], names[canary.count :]
+    done = on_each({name: devices[name] for name in first}, work.to, work.release)
+    if not _failed(done):
+        done = _watched(devices, done, work, canary)
     for one in done:
         on_result(one)
-    if _failed(done):
-        why = f"not begun: {', '.join(r.device for r in done if r.error)} went first and failed"
-        rest = [DeployResult(name, DeployState.SKIPPED, work.release, note=why) for name in others]
-        for one in rest:
-            on_result(one)
+    if not _failed(done):
+        rest = on_each({name: devices[name] for name in others}, work.to, work.release, on_result)
         return [*done, *rest]
-    return [*done, *on_each(others, work.to, work.release, on_result)]
+    rest = _skipped(others, done, work.release)
+    for one in rest:
+        on_result(one)
+    return [*done, *rest]
+
+
+def _skipped(names: list[str], done: list[DeployResult], release: str) -> list[DeployResult]:
+    failed = ", ".join(result.device for result in done if result.error)
+    why = f"not begun: {failed} went first and failed"
+    return [DeployResult(name, DeployState.SKIPPED, release, note=why) for name in names]
 
 
 def _watched(

@@ -18,12 +18,13 @@ import pytest
 from edgekit.devices.bench.absent_fields import absent_paths
 from edgekit.devices.bench.bench import bench, import_result
 from edgekit.devices.bench.report import DeviceReport
+from edgekit.devices.bench.validate_on_device import record_of
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.bundle.pack import pack_bundle
 from edgekit.devices.bundle.protocol import Protocol
 from edgekit.devices.device import Device
 from edgekit.errors import DeviceError, Fault, InputError, IntegrityError
-from edgekit.evidence import Evidence, InvalidityCause, Validity
+from edgekit.evidence import Evidence, InvalidityCause, InvalidMeasurement, Validity
 from edgekit.transports.fake import Fake
 from edgekit.transports.local import Local
 from tests.devices.tiny import QUICK, tiny_bundle
@@ -210,6 +211,27 @@ def test_bits_that_are_set_while_it_runs(tmp_path: Path) -> None:
     assert report.energy.above_idle_joules == pytest.approx(0.0), "as much as before the run"
     assert report.energy.board_watts == pytest.approx(1.145 * 6.6 + 0.59)
     assert "without USB" in report.energy.method
+
+
+def test_a_user_who_may_not_read_the_throttle_bits(tmp_path: Path) -> None:
+    """As vcgencmd answers one who is not in the group video."""
+    tool = tmp_path / "bin" / "vcgencmd"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho VCHI initialization failed >&2\nexit 255\n")
+    tool.chmod(0o755)
+    wrapper = tmp_path / "python"
+    wrapper.write_text(f'#!/bin/sh\nPATH={tool.parent}:$PATH exec {sys.executable} "$@"\n')
+    wrapper.chmod(0o755)
+    way = Local(home=str(tmp_path / "home"), python=str(wrapper))
+    report = run(tiny_bundle(tmp_path / "bundle"), way)
+    (doubt,) = (r for r in report.reasons if r.cause is InvalidityCause.UNWATCHED)
+    assert doubt.validity is Validity.WARN
+    assert "sudo usermod -aG video" in doubt.words or "neither temperature" in doubt.words
+    assert report.before
+    assert report.before.throttled_unread == "VCHI initialization failed"
+    record = record_of(report).latency
+    assert record
+    assert isinstance(record.median, InvalidMeasurement), "no evidence for a gate in milliseconds"
 
 
 def test_a_device_that_restarts(tmp_path: Path) -> None:

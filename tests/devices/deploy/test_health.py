@@ -9,7 +9,7 @@ import pytest
 
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.deploy import health
-from edgekit.devices.deploy.deploy import Deployment
+from edgekit.devices.deploy.deploy import Deployment, on_each
 from edgekit.devices.deploy.health import Health
 from edgekit.devices.deploy.releases import ReleaseStore
 from edgekit.devices.deploy.result import DeployState
@@ -19,6 +19,7 @@ from edgekit.errors import DeviceError, Fault
 from edgekit.transports.fake import Fake
 from tests.devices.stub import stub
 from tests.devices.tiny import tiny_bundle
+from tests.sshd import Sshd
 
 SERVICE = 'readlink -f . | xargs basename >> "$HOME/service"'
 """Takes the model that is in use, as a service does that is restarted."""
@@ -122,3 +123,18 @@ def test_a_rollback_reloads_too(way: Fake, bundles: list[Bundle]) -> None:
     with Device("pi5", way) as device:
         roll_back(device, "means", health=Health(reload=SERVICE))
     assert taken(way) == [bundles[0].release()]
+
+
+def test_over_a_real_server(bundles: list[Bundle], tmp_path: Path) -> None:
+    python = str(stub(bundles[0], tmp_path))
+    with Sshd(tmp_path / "sshd") as server:
+        way = server.way(python=python)
+        for bundle, check in ((bundles[0], "true"), (bundles[1], "test -e /no/camera")):
+            work = Deployment(bundle, bundle.release(), health=Health(SERVICE, check, seconds=0.1))
+            (result,) = on_each({"pi5": way}, work.to)
+        assert result.error
+        assert f"release {bundles[0].release()[:12]} is in use again" in result.error.message
+        with Device("pi5", way) as device:
+            assert ReleaseStore(device, "means").current() == bundles[0].release()
+        service = (server.home / "service").read_text().split()
+        assert service == [b.release() for b in (bundles[0], bundles[1], bundles[0])]
