@@ -17,7 +17,9 @@ from edgekit.stats import (
     paired_accuracy,
     paired_mean,
     proportion,
+    ratio_over_processes,
     sqnr_db,
+    students_t,
 )
 
 PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=300)
@@ -204,3 +206,24 @@ def test_one_image_sways_no_paired_mean() -> None:
 def test_a_paired_mean_needs_pairs(lengths: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="equal length"):
         paired_mean(np.ones(lengths[0]), np.ones(lengths[1]))
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 7, 30])
+def test_students_t_is_scipys(freedom: int) -> None:
+    t = pytest.importorskip("scipy.stats").t
+    assert students_t(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=1e-9)
+
+
+def test_few_processes_hold_the_ratio_where_the_rounds_of_one_do_not() -> None:
+    """Each process has a ratio of its own, 2 % apart; its 60 rounds tell 1 %."""
+    rng = np.random.default_rng(5)
+    over, alone = 0, 0
+    for _ in range(200):
+        baseline = [rng.lognormal(-5, 0.02, 60) for _ in range(5)]
+        own = [rng.normal(0.5, 0.01) * b * rng.normal(1, 0.02, 60) for b in baseline]
+        _, interval = ratio_over_processes(own, baseline)
+        over += interval.low <= 0.5 <= interval.high
+        _, interval = median_ratio(own[0], baseline[0])
+        alone += interval.low <= 0.5 <= interval.high
+    assert over >= 180  # 95 % asked; fewer than 180 come up once in a thousand times
+    assert alone < 100

@@ -300,7 +300,7 @@ def measure_latency(job: Json) -> Json:
         elapsed = time.perf_counter() - begin
         if number % 10 == 0:
             say(stage="latency", done=number, total=plan["rounds"])
-        if elapsed > plan["seconds"] and number + 1 >= LEAST_ROUNDS:
+        if elapsed > plan["seconds"] and number + 1 >= plan.get("least_rounds", LEAST_ROUNDS):
             break
     return results
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json, Metadata
 from edgekit.evaluation.measure import (
+    PROCESSES,
     Host,
     Machine,
     Timing,
@@ -125,7 +126,7 @@ class Choose(Action):
         """
         self.runtimes = runtimes
         self.device = device
-        self.machine = machine or Host(device)
+        self.machine = machine or Host(device, processes=PROCESSES)
 
     def settings(self) -> Json:
         own = {"runtimes": self.runtimes, "device": self.device, "agent": agent_digest()}

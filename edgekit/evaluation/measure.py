@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from edgekit.engine.confinement import confinement
 from edgekit.engine.records import BadRecord, parse_record
 from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, EdgekitError, Unsupported, WeightsError, ending
-from edgekit.evaluation.run_result import HostResult, read_result, read_scores
+from edgekit.evaluation.run_result import HostResult, Interleaved, read_result, read_scores
 from edgekit.evidence import Evidence
 from edgekit.runtimes.contract.input_form import InputForm
 
@@ -36,6 +37,12 @@ other core, and 7 where three jobs shared two cores and the ratio was wrong by a
 REPEATS = 2
 """Times that a disturbed latency is measured again before it is left at that."""
 PROTOCOL = {"warmup_seconds": 0.5, "seconds": 6.0, "rounds": 300, "runs_a_round": 3}
+"""All processes together: each has its share of the seconds and rounds."""
+PROCESSES = 5
+"""Where memory comes to lie changes from one process to the next, and with it the ratio
+(docs/decisions/0022-latency-over-processes.md)."""
+LEAST_ROUNDS = 60
+"""Of all processes together, however long they take."""
 
 
 class Ready(BaseModel):
@@ -64,6 +71,8 @@ class Timing:
     load: float
     first: float
     rounds: NDArray[np.float64]
+    lengths: tuple[int, ...] = ()
+    """Rounds of each process, which follow one another; empty where there was one process."""
 
     @property
     def medians(self) -> NDArray[np.float64]:
@@ -73,6 +82,11 @@ class Timing:
     def typical(self) -> float:
         """The median over rounds of the quickest run of each: an interruption only ever adds."""
         return float(np.median(self.rounds.min(axis=1)))
+
+    @property
+    def processes(self) -> list[NDArray[np.float64]]:
+        """The medians of each process's rounds."""
+        return np.split(self.medians, np.cumsum(self.lengths, dtype=int)[:-1])
 
     @property
     def disturbed(self) -> bool:
@@ -130,6 +144,8 @@ class Host:
     device: str = "CPU"
     name: str = "the build machine"
     threads: int = HOST_THREADS
+    processes: int = 1
+    """One is enough to search by; what is told as a result takes PROCESSES."""
 
     @property
     def evidence(self) -> Evidence:
@@ -137,10 +153,12 @@ class Host:
 
     def identity(self) -> Json:
         found = measuring_identity(self.device)
-        return {key: value for key, value in found.items() if key != "agent"}
+        return {key: value for key, value in found.items() if key != "agent"} | {
+            "processes": self.processes
+        }
 
     def time(self, candidates: list[Candidate], images: Path, progress: Progress) -> MeasureResult:
-        return measure(candidates, images, progress)
+        return measure(candidates, images, progress, processes=self.processes)
 
 
 HERE = Host()
@@ -158,12 +176,14 @@ def measure(
     *,
     score: tuple[str, ...] = (),
     latency: bool = True,
+    processes: int | None = None,
 ) -> MeasureResult:
-    """Measure in a process of its own, so that nothing this one has loaded disturbs it.
+    """Measure in processes of their own, so that nothing this one has loaded disturbs it.
 
     Args:
         images: a .npy file, uint8 (images, height, width, 3).
         score: ids of the candidates whose scores on all images are wanted.
+        processes: that share the time of the latencies; PROCESSES unless given.
 
     Raises:
         DeviceError: the runtime crashed, with the end of what it said.
@@ -189,19 +209,43 @@ def measure(
         if score:
             job["scores"] = {"images": where, "workers": os.cpu_count(), "out": out}
         if latency:
-            job["latency"] = {"images": where, **PROTOCOL}
-        result = _run_agent(job, folder, progress)
+            job["latency"] = {"images": where, **_protocol(processes or PROCESSES)}
+        results = [_run_agent(job, folder, progress)]
+        if latency:
+            job.pop("scores", None)
+            others = (processes or PROCESSES) - 1
+            results += [_run_agent(job, folder, progress) for _ in range(others)]
         models = " or ".join(dict.fromkeys(c.path.name for c in candidates))
         count = len(np.load(images, mmap_mode="r")) if score else 0
         most = confinement(models).memory
         return MeasureResult(
-            environment=result.environment,
+            environment=results[0].environment,
             scores={n: read_scores(Path(p), models, count, most) for n, p in out.items()},
             timings={
-                name: Timing(entry.load, entry.first, np.asarray(entry.rounds))
-                for name, entry in result.latency.items()
+                name: _joined([result.latency[name] for result in results])
+                for name in results[0].latency
             },
         )
+
+
+def _protocol(processes: int) -> Json:
+    """What each process is told: its share."""
+    shares = {
+        "seconds": PROTOCOL["seconds"] / processes,
+        "rounds": math.ceil(PROTOCOL["rounds"] / processes),
+        "least_rounds": math.ceil(LEAST_ROUNDS / processes),
+    }
+    return {**PROTOCOL, **shares}
+
+
+def _joined(entries: list[Interleaved]) -> Timing:
+    """A model's latencies in several processes."""
+    return Timing(
+        load=float(np.median([entry.load for entry in entries])),
+        first=float(np.median([entry.first for entry in entries])),
+        rounds=np.concatenate([np.asarray(entry.rounds) for entry in entries]),
+        lengths=tuple(len(entry.rounds) for entry in entries),
+    )
 
 
 def undisturbed(
@@ -245,6 +289,7 @@ def _run_agent(job: dict[str, Any], folder: Path, progress: Progress) -> HostRes
             progress(message.done, message.total, f"measure {message.stage}")
 
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+    (folder / "result.json").unlink(missing_ok=True)  # of the process before
     files = str(folder / "job.json"), str(folder / "result.json")
     names = dict.fromkeys(Path(model["path"]).name for model in job["models"])
     # The driver of another device writes to files of its own.
@@ -291,7 +336,7 @@ def measuring_identity(device: str = "CPU") -> dict[str, Any]:
     own = {"drivers": drivers(device)} if device != "CPU" else {}
     return own | {
         "host": {"cpu": agent.cpu_name(), "int8": int8, "cores": os.cpu_count()},
-        "protocol": {**PROTOCOL, "threads": HOST_THREADS},
+        "protocol": {**PROTOCOL, "threads": HOST_THREADS, "processes": PROCESSES},
         "agent": agent_digest(),
     }
 

@@ -193,9 +193,13 @@ def unless_disturbed(figure: Measurement, disturbed: bool) -> Measurement | Inva
 
 
 def ratio_of(timing: Timing, baseline: Timing, evidence: Evidence) -> Measurement:
-    value, interval = stats.median_ratio(timing.medians, baseline.medians)
-    rounds = len(timing.rounds)
-    method = f"interleaved in one process, {rounds} rounds, paired block bootstrap"
+    rounds, processes = len(timing.rounds), len(timing.processes)
+    if processes == 1:
+        value, interval = stats.median_ratio(timing.medians, baseline.medians)
+        method = f"interleaved in one process, {rounds} rounds, paired block bootstrap"
+    else:
+        value, interval = stats.ratio_over_processes(timing.processes, baseline.processes)
+        method = f"interleaved in {processes} processes, {rounds} rounds, t interval over processes"
     return measurement(value, "ratio", evidence, method, rounds, interval)
 
 

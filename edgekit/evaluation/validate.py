@@ -1,7 +1,7 @@
 """Measure what a stage left: accuracy and latency on the target's runtime, compared fairly.
 
 Accuracy is compared image by image with the float model (McNemar's test and a paired interval);
-latency against the float model compiled for the same runtime, interleaved in one process.
+latency against the float model compiled for the same runtime, interleaved in several processes.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ class FloatByTimeSearch:
             for name, path in {INT8: self.path, **files}.items()
         ]
         judged, progress = self.quick.judged_file, self.quick.progress
-        timed = undisturbed(lambda: measure(candidates, judged, progress))
+        timed = undisturbed(lambda: measure(candidates, judged, progress, processes=1))
         timings = timed.timings
         ratios = {n: ratio_of(timings[n], timings[INT8], Evidence.HOST) for n in groups}
         return {

@@ -204,7 +204,7 @@ class MixedPrecisionSearch:
         ]
         self.trials.purpose = "timing what the operators in float cost"
         judged, progress = self.trials.judged_file, self.trials.progress
-        timed = undisturbed(lambda: measure(candidates, judged, progress))
+        timed = undisturbed(lambda: measure(candidates, judged, progress, processes=1))
         if timed.disturbed:
             return best
         timings = timed.timings

@@ -65,7 +65,7 @@ TERMS = {
     "latency-ratio": Term(
         "Latency ratio",
         "Median latency against the float model on the same runtime and threads, both timed in "
-        "turns in one process. 0.40 is 2.5 times as fast.",
+        "turns, in several processes one after the other. 0.40 is 2.5 times as fast.",
     ),
     "limit": Term(
         "Limit",

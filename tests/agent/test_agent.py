@@ -18,7 +18,10 @@ from onnx import TensorProto, helper
 
 from edgekit.agent import agent
 from edgekit.errors import DeviceError
+from edgekit.evaluation import measure as measure_room
 from edgekit.evaluation.measure import Candidate, measure
+from edgekit.evaluation.metrics import ratio_of
+from edgekit.evidence import Evidence
 from edgekit.runtimes.contract.input_form import InputForm
 
 RAW = InputForm(dtype="float32", mean=(0.0,) * 3, std=(1.0,) * 3)
@@ -76,6 +79,19 @@ def test_latency_is_interleaved_and_raw(model: Path, images: Path) -> None:
     assert timings["a"].rounds.shape == timings["b"].rounds.shape
     assert len(timings["a"].rounds) >= 30
     assert (timings["a"].rounds > 0).all()
+
+
+def test_processes_share_the_rounds_and_one_of_them_computes_the_scores(
+    model: Path, images: Path
+) -> None:
+    candidates = [Candidate(name, "onnxruntime", model, RAW) for name in ("a", "b")]
+    found = measure(candidates, images, quiet, score=("a",), processes=3)
+    timing = found.timings["a"]
+    assert len(found.scores["a"]) == len(np.load(images))
+    assert timing.lengths == found.timings["b"].lengths
+    assert len(timing.processes) == 3
+    assert sum(timing.lengths) == len(timing.rounds) <= measure_room.PROTOCOL["rounds"] + 2
+    assert "in 3 processes" in ratio_of(timing, found.timings["b"], Evidence.HOST).method
 
 
 def test_a_file_that_does_not_load_is_a_device_error(images: Path, tmp_path: Path) -> None:
