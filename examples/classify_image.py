@@ -36,13 +36,14 @@ def open_onnx(model: str):
     return facts, lambda image: session.run(["scores"], {"image": image})[0][0]
 
 
-def upright(photo: str) -> Image.Image:
-    """A photo as it is to be seen, in RGB. Pillow's `exif_transpose` fails over odd tags."""
+def opened(photo: str, upright: bool) -> Image.Image:
+    """A photo in RGB, as it is to be seen or as it is stored, as in the training. Pillow's
+    `exif_transpose` fails over odd tags."""
     image = Image.open(photo, formats=FORMATS)
     image.load()  # the EXIF block may come behind the pixels
     turn = None
     with contextlib.suppress(Exception):  # a block that cannot be read: as it lies
-        turn = TURNS.get(image.getexif().get(ORIENTATION))
+        turn = TURNS.get(image.getexif().get(ORIENTATION)) if upright else None
     return (image if turn is None else image.transpose(turn)).convert("RGB")
 
 
@@ -91,7 +92,7 @@ def before(inner: int, side: int) -> int:
 
 def main(model: str, photo: str) -> None:
     facts, run = open_onnx(model) if model.endswith(".onnx") else open_tflite(model)
-    image = upright(photo)
+    image = opened(photo, facts.get("orientation", "upright") == "upright")
     size = facts["image_size"]  # of a square, else [height, width]
     high, wide = size if isinstance(size, list) else (size, size)
     how = (facts["crop_pct"], facts["fit"], facts.get("interpolation", "bicubic"))

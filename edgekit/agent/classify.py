@@ -129,7 +129,7 @@ def pixels_of(path: Path, facts: Json) -> Any:
             f"{path}: how this model was trained is not known here: give a .npy file, or make the "
             "bundle with --mean and --std"
         )
-    return prepared(np.asarray(framed(photo_of(path), facts["preprocessing"]))[None], facts)
+    return prepared(np.asarray(photo_as(path, facts["preprocessing"]))[None], facts)
 
 
 def pixels_in(path: Path, facts: Json) -> Any:
@@ -151,8 +151,13 @@ def pixels_in(path: Path, facts: Json) -> Any:
     return prepared(images, facts)
 
 
-def photo_of(path: Path) -> Image.Image:
-    """A photo as it is to be seen, in RGB."""
+def photo_as(path: Path, how: Json) -> Image.Image:
+    """A photo as the model takes it, but for its numbers."""
+    return framed(photo_of(path, how.get("orientation", "upright") == "upright"), how)
+
+
+def photo_of(path: Path, upright: bool = True) -> Image.Image:
+    """A photo in RGB: as it is to be seen, or as it is stored."""
     try:
         from PIL import Image
     except ModuleNotFoundError:
@@ -171,9 +176,9 @@ def photo_of(path: Path) -> Image.Image:
             opened.load()  # the EXIF block may come behind the pixels
             turn = None
             with contextlib.suppress(Exception):  # a block that cannot be read: as it lies
-                turn = TURNS.get(opened.getexif().get(ORIENTATION))
-            upright: Image.Image = opened if turn is None else opened.transpose(turn)
-            return upright.convert("RGB")
+                turn = TURNS.get(opened.getexif().get(ORIENTATION)) if upright else None
+            photo: Image.Image = opened if turn is None else opened.transpose(turn)
+            return photo.convert("RGB")
     except BadInput:
         raise
     except Exception as error:  # whatever decoders raise

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from edgekit.data.framing import Fit, Interpolation
+from edgekit.data.framing import Fit, Interpolation, Orientation
 from edgekit.data.size import Size
 from edgekit.engine.artifact import FileEntry, Json
 from edgekit.engine.records import Digest, PlainName
@@ -52,6 +52,9 @@ class Preprocessing(BaseModel):
         "bicubic", validation_alias=AliasChoices("interpolation", "resampling")
     )
     """How it is resized; others give other scores. `resampling` in older manifests."""
+    orientation: Orientation = "upright"
+    """Whether it is turned as its EXIF orientation says; missing in older manifests, which were
+    all of upright photos."""
     crop_pct: float
     """Of fit: crop, the centre crop's share of the resized image's shorter side."""
     inside_the_model: bool

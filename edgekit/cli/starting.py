@@ -155,6 +155,8 @@ def init(
     for line in _findings(found, shapes, choices, planned.review.problems):
         say(line)
     say(f"{out} is written")
+    for key, difference in (model.trained.unmet if model and model.trained else {}).items():
+        say(f"data.{key}: {difference}")
     for line in _missing(loaded, model):
         say(line)
     words = [out, "--target", name, *(["--store", store] if store else [])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from edgekit.data.size import Size
 from edgekit.engine.artifact import Json
@@ -16,9 +16,38 @@ if TYPE_CHECKING:
 
 Fit = Literal["crop", "squash", "pad"]
 FITS: tuple[Fit, ...] = get_args(Fit)
-Interpolation = Literal["bicubic", "bilinear", "nearest", "bilinear_no_antialias"]
-"""The first three are Pillow's, torchvision's and timm's: the filter widens with the reduction. The
-last is Keras' and OpenCV's: a pixel of the four around it, however many lie between."""
+Interpolation = Literal["bicubic", "bilinear", "lanczos", "nearest", "bilinear_no_antialias"]
+"""All but the last are Pillow's, torchvision's and timm's: the filter widens with the reduction.
+The last is Keras' and OpenCV's: the four pixels around a point, however many lie between."""
+Orientation = Literal["upright", "as_stored"]
+"""`upright` turns a photo as its EXIF block says. Keras' image_dataset_from_directory,
+torchvision's ImageFolder and timm's train.py take photos as they are stored."""
+TRIED: tuple[Interpolation, ...] = ("bicubic", "bilinear", "nearest", "bilinear_no_antialias")
+"""On a model from elsewhere. Lanczos is near to bicubic."""
+
+
+class Way(NamedTuple):
+    """What is chosen of how a photo becomes the model's size."""
+
+    fit: Fit = "crop"
+    orientation: Orientation = "upright"
+    interpolation: Interpolation = "bicubic"
+
+    def others(self, turned: bool) -> tuple[Way, ...]:
+        """What may serve better: fits and orientations together, and interpolations alone.
+
+        Args:
+            turned: there are photos that an orientation turns.
+        """
+        orientations = get_args(Orientation) if turned else (self.orientation,)
+        shapes = [Way(f, o, self.interpolation) for f in FITS for o in orientations]
+        near = [self._replace(interpolation=name) for name in TRIED]
+        return tuple(dict.fromkeys(way for way in (*shapes, *near) if way != self))
+
+    @property
+    def file(self) -> str:
+        """Of images that were decoded so, beside others."""
+        return f"images-{'-'.join(self)}.npy"
 
 
 @dataclass(frozen=True)
@@ -34,6 +63,11 @@ class Framing:
     crop_pct: float = 1.0
     fit: Fit = "crop"
     interpolation: Interpolation = "bicubic"
+    orientation: Orientation = "upright"
+
+    @property
+    def way(self) -> Way:
+        return Way(self.fit, self.orientation, self.interpolation)
 
     def apply(self, image: Image.Image) -> Image.Image:
         """The picture at `size`."""
@@ -68,14 +102,14 @@ class Framing:
     def enlarged(self, factor: float) -> Framing:
         return replace(self, size=Size(*(round(side * factor) for side in self.size)))
 
-    def with_fit(self, fit: Fit) -> Framing:
-        """The usual framing of another kind; `crop_pct` belongs to crops alone."""
-        return replace(self, fit=fit, crop_pct=1.0)
+    def in_way(self, way: Way) -> Framing:
+        """Another way to the same size; `crop_pct` belongs to its own fit alone."""
+        crop_pct = self.crop_pct if way.fit == self.fit else 1.0
+        return replace(self, crop_pct=crop_pct, **way._asdict())
 
     def settings(self) -> Json:
         """What enters the keys of steps."""
-        how = {"crop_pct": self.crop_pct, "fit": self.fit, "interpolation": self.interpolation}
-        return {"size": self.size.plain, **how}
+        return {"size": self.size.plain, "crop_pct": self.crop_pct, **self.way._asdict()}
 
 
 def _before(inner: int, side: int) -> int:

@@ -6,15 +6,15 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgekit.data.calibration import CalibrationChoice, pick_calibration
 from edgekit.data.formats import FORMATS, HEIF_PACKAGE, HEIF_SUFFIXES, readable_formats
-from edgekit.data.framing import Fit, Framing
+from edgekit.data.framing import Framing, Way
 from edgekit.data.inventory import MAX_SHOWN, Inventory, reading
 from edgekit.data.metadata_blocks import metadata_fault
 from edgekit.data.problem import READS_HEIF
@@ -62,17 +62,18 @@ class DecodeImages(Action):
         inventory: Inventory,
         split: str,
         calibration: CalibrationChoice | None = None,
-        fit: Fit | None = None,
+        others: tuple[Way, ...] = (),
     ) -> None:
         """
         Args:
-            fit: another than the recipe's.
+            others: framings besides the recipe's, each kept in a file by its name.
         """
         self.source = source
         self.inventory = inventory
         self.split = split
         self.calibration = calibration
-        self.framing = source.framing.with_fit(fit) if fit else source.framing
+        self.framing = source.framing
+        self.others = others
 
     def used_libraries(self) -> tuple[str, ...]:
         heif = any(s.path.suffix.lower() in HEIF_SUFFIXES for s in self.inventory.listing.samples)
@@ -82,6 +83,7 @@ class DecodeImages(Action):
         return {
             "split": self.split,
             **self.framing.settings(),
+            "others": [list(way) for way in self.others],
             "unreadable": self.source.unreadable,
             "calibration": asdict(self.calibration) if self.calibration else None,
         }
@@ -91,27 +93,23 @@ class DecodeImages(Action):
 
         samples = self.samples()
         framing = self.framing.enlarged(TRAIN_MARGIN) if self.split == "train" else self.framing
+        ways = {way.file: self.framing.in_way(way) for way in self.others}
+        framings = {"images.npy": framing, **ways}
         shape = (len(samples), *framing.size, 3)
-        images = np.lib.format.open_memmap(into / "all.npy", "w+", np.uint8, shape)
-        # Claim the space now: a write to a mapped page of a full disk is a SIGBUS, not an error.
-        with (into / "all.npy").open("r+b") as stream:
-            os.posix_fallocate(stream.fileno(), 0, (into / "all.npy").stat().st_size)
+        kept = [_room_for(into / f"all-{name}", shape) for name in framings]
         faults: list[tuple[Sample, str]] = []
-        for i, (sample, decoded) in enumerate(self._decode(samples, framing)):
+        for i, (sample, decoded) in enumerate(self._decode(samples, [*framings.values()])):
             if isinstance(decoded, str):
                 faults.append((sample, decoded))
             else:
-                images[i - len(faults)] = decoded
+                for images, pixels in zip(kept, decoded, strict=True):
+                    images[i - len(faults)] = pixels
             context.progress(i + 1, len(samples), f"decode {self.split} images")
         self._judge(faults, len(samples))
         self._refuse_lost_classes(samples, faults)
-        images.flush()
         readable = len(samples) - len(faults)
-        if faults:
-            np.save(into / "images.npy", images[:readable])
-            (into / "all.npy").unlink()
-        else:
-            (into / "all.npy").rename(into / "images.npy")
+        for name, images in zip(framings, kept, strict=True):
+            _keep(images, readable, into / name)
         bad = {sample.name for sample, _ in faults}
         index = {name: i for i, name in enumerate(self.inventory.listing.classes)}
         labels = [index[s.label] for s in samples if s.name not in bad]
@@ -137,9 +135,9 @@ class DecodeImages(Action):
         return splits[self.split]
 
     def _decode(
-        self, samples: list[Sample], framing: Framing
-    ) -> Iterator[tuple[Sample, NDArray[np.uint8] | str]]:
-        def one(sample: Sample) -> NDArray[np.uint8] | str:
+        self, samples: list[Sample], framings: list[Framing]
+    ) -> Iterator[tuple[Sample, list[NDArray[np.uint8]] | str]]:
+        def one(sample: Sample) -> list[NDArray[np.uint8]] | str:
             try:
                 with reading(sample.path):
                     content = sample.path.read_bytes()
@@ -148,7 +146,7 @@ class DecodeImages(Action):
             if hashlib.sha256(content).hexdigest() != self.inventory.digests[sample.name]:
                 self.inventory.forget()
                 raise IntegrityError(f"{sample.path} changed while the build was running")
-            return decode(content, framing)
+            return decode_ways(content, framings)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             yield from zip(samples, pool.map(one, samples), strict=True)
@@ -172,6 +170,29 @@ class DecodeImages(Action):
             )
 
 
+def _room_for(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+    import numpy as np
+
+    images = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    # Claim the space now: a write to a mapped page of a full disk is a SIGBUS, not an error.
+    with path.open("r+b") as stream:
+        os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+    return images
+
+
+def _keep(images: np.memmap[Any, np.dtype[np.uint8]], readable: int, path: Path) -> None:
+    """Under its own name, and no longer than what could be read."""
+    import numpy as np
+
+    images.flush()
+    whole = Path(str(images.filename))
+    if readable == len(images):
+        whole.rename(path)
+    else:
+        np.save(path, images[:readable])
+        whole.unlink()
+
+
 TO_SKIP = "set data.unreadable: skip; the report then counts and names them"
 
 
@@ -192,11 +213,17 @@ def unreadable_error(faults: list[tuple[Sample, str]], of: str) -> DataError:
 
 
 def decode(content: bytes, framing: Framing) -> NDArray[np.uint8] | str:
-    """Decode, turn upright, and give it the model's size.
+    """Decode, turn, and give it the model's size.
 
     Returns:
         uint8 RGB of shape (height, width, 3), or in words why the image cannot be read.
     """
+    found = decode_ways(content, [framing])
+    return found if isinstance(found, str) else found[0]
+
+
+def decode_ways(content: bytes, framings: Sequence[Framing]) -> list[NDArray[np.uint8]] | str:
+    """The same for several framings, decoded once."""
     import numpy as np
     from PIL import Image, UnidentifiedImageError
 
@@ -210,7 +237,8 @@ def decode(content: bytes, framing: Framing) -> NDArray[np.uint8] | str:
                 return _too_large(f"{opened.width}x{opened.height} pixels")
             if opened.mode.startswith(("I", "F")):  # convert() would clip it to white
                 return f"it has more than 8 bits a channel (mode {opened.mode})"
-            image = upright(opened).convert("RGB")
+            opened.load()  # the EXIF block may come behind the pixels
+            turn, stored = turn_of(opened), opened.convert("RGB")
     except MemoryError:
         raise
     except UnidentifiedImageError:
@@ -219,24 +247,19 @@ def decode(content: bytes, framing: Framing) -> NDArray[np.uint8] | str:
         return _too_large("too many pixels")
     except Exception as error:  # whatever decoders raise
         return str(error).replace("<_io.BytesIO object", "<image") or type(error).__name__
-    width, height = image.size
+    width, height = stored.size
     if max(width, height) > LONGEST * min(width, height):
         return f"its sides are {width}x{height}, further apart than 1:{LONGEST}"
-    return np.asarray(framing.apply(image), np.uint8)
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """An image turned as its EXIF block says; where that cannot be read, as it lies.
-
-    Pillow's own `exif_transpose` writes the block anew, which fails over one odd tag.
-    """
-    image.load()  # the block may come behind the pixels
-    turn = turn_of(image)
-    return image if turn is None else image.transpose(turn)
+    upright = stored if turn is None else stored.transpose(turn)
+    taken = {"upright": upright, "as_stored": stored}
+    return [np.asarray(f.apply(taken[f.orientation]), np.uint8) for f in framings]
 
 
 def turn_of(image: Image.Image) -> Transpose | None:
-    """What makes an image upright; None where its EXIF block says nothing, or cannot be read."""
+    """What makes an image upright; None where its EXIF block says nothing, or cannot be read.
+
+    Pillow's own `exif_transpose` writes the block anew, which fails over one odd tag.
+    """
     from PIL import ExifTags
     from PIL.Image import Transpose
 

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from edgekit.data.framing import Framing
+from edgekit.data.framing import Framing, Orientation
 from edgekit.data.headers import Header, read_headers
 from edgekit.data.images import unreadable_error
 from edgekit.data.inventory import Inventory
@@ -26,11 +26,19 @@ FEW = 10
 UNEVEN = 10
 """Times the smallest class that the largest one may have."""
 
-NOT_TURNED = (
-    "Keras's image_dataset_from_directory and torchvision's ImageFolder do not turn them: if the "
-    "model learned from photos as they are stored, give it a copy of these without the "
-    "orientation: exiftool -r -overwrite_original -Orientation= COPY"
-)
+TURNING: dict[Orientation, tuple[str, str]] = {
+    "upright": (
+        "turned upright, as their EXIF orientation says",
+        "Keras' image_dataset_from_directory, torchvision's ImageFolder and timm's train.py do not "
+        "turn them: if the model learned from photos as they are stored, write orientation: "
+        "as_stored in the recipe's data section",
+    ),
+    "as_stored": (
+        "taken as they are stored, not turned as their EXIF orientation says",
+        "If the model learned from upright photos, write orientation: upright in the recipe's data "
+        "section",
+    ),
+}
 
 Splits = dict[str, list[Sample]]
 
@@ -120,7 +128,7 @@ def review(
             *_doubled(inventory, splits, source),
             *_oblong(sound, source.framing),
             *_pictures(sound),
-            *(_turned(sound) if trained_elsewhere else ()),
+            *(_turned(sound, source.orientation) if trained_elsewhere else ()),
         ),
         tuple(f"{name}: {why}" for name, why in faults.items()),
     )
@@ -247,12 +255,12 @@ def _pictures(headers: dict[str, Header]) -> Iterator[DataProblem]:
             yield _counted_images(kind, found, len(headers), words)
 
 
-def _turned(headers: dict[str, Header]) -> Iterator[DataProblem]:
-    """What edgekit makes upright, and the training may not have."""
+def _turned(headers: dict[str, Header], how: Orientation) -> Iterator[DataProblem]:
+    """What edgekit makes upright, and the training may not have; or the other way round."""
     if turned := {name for name, header in headers.items() if header.turned}:
-        words = "turned upright, as their EXIF orientation says"
+        words, advice = TURNING[how]
         found = _counted_images(ProblemKind.TURNED, turned, len(headers), words)
-        yield found.model_copy(update={"advice": NOT_TURNED})
+        yield found.model_copy(update={"advice": advice})
 
 
 def _counted_images(

@@ -1,20 +1,21 @@
 """Which declaration of a model's input fits labelled images best.
 
-A declaration is a range, an order of channels, a fit and an order of classes. Top-1 alone proves a
-recipe wrong. Where every image is right under two inputs, only the log-loss tells them apart: a
-model that sees what it was trained on is surer of the right class. But a larger range makes a model
-surer too, above all one that was trained for a few epochs; so that is told, and stops nothing.
+A declaration is a range, an order of channels, a way to the model's size and an order of classes.
+Top-1 alone proves a recipe wrong. Where every image is right under two inputs, only the log-loss
+tells them apart: a model that sees what it was trained on is surer of the right class. But a larger
+range makes a model surer too, above all one that was trained for a few epochs; so that is told, and
+stops nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgekit import stats
-from edgekit.data.framing import Fit
+from edgekit.data.framing import Way
 from edgekit.evaluation.score_meaning import meaning_of
 from edgekit.evidence import Verdict
 from edgekit.models.source import Channels
@@ -29,7 +30,14 @@ LEAST_LOSS = 0.1
 EVERY = slice(None)
 """All images, where a part of them could be meant."""
 
-Input = tuple[str, Channels, Fit]
+
+class Input(NamedTuple):
+    """What a model can be given of a picture."""
+
+    range: str
+    """A key of RANGES, or `mean and std` for what the recipe gives in numbers."""
+    channels: Channels
+    way: Way = Way()
 
 
 @dataclass(frozen=True)
@@ -37,18 +45,26 @@ class Claim:
     """What a recipe may say of a model's input, and whether the classes are in another order."""
 
     range: str
-    """A key of RANGES, or `mean and std` for what the recipe gives in numbers."""
     channels: Channels
-    fit: Fit = "crop"
+    way: Way = field(default_factory=Way)
     reordered: bool = False
 
     @property
     def input(self) -> Input:
-        return self.range, self.channels, self.fit
+        return Input(self.range, self.channels, self.way)
 
     def changes(self, declared: Claim) -> int:
-        pairs = zip(self.input, declared.input, strict=True)
-        return self.reordered + sum(own != other for own, other in pairs)
+        here = (self.range, self.channels, *self.way)
+        there = (declared.range, declared.channels, *declared.way)
+        return self.reordered + sum(own != other for own, other in zip(here, there, strict=True))
+
+    def halves(self, declared: Claim) -> tuple[Claim, ...]:
+        """Its range and order alone, and its way alone, where it changes both."""
+        if self.way == declared.way or self.input[:2] == declared.input[:2]:
+            return ()
+        return replace(self, way=declared.way), replace(
+            self, range=declared.range, channels=declared.channels
+        )
 
 
 @dataclass(frozen=True)
@@ -133,54 +149,79 @@ def choose(
     return best.claim, verdict
 
 
-def undecided(
-    answered: Answered, labels: NDArray[np.int64], claim: Claim, classes: int
-) -> list[str]:
-    """The ranges and orders that serve no worse than a claim's, as far as the images tell.
+def likeliest(
+    answered: Answered, labels: NDArray[np.int64], declared: Claim, classes: int
+) -> Claim:
+    """The claim under which most images are right, whether or not that proves anything. An order of
+    classes is not looked for: among few right images chance finds one."""
+    found = _candidates(answered, labels, classes)
+    kept = [one for one in found if one.claim.reordered == declared.reordered]
+    return _most_right(kept, declared).claim
 
-    Not fits: on pictures near the model's shape they all come to the same.
+
+def is_guessing(answered: Answered, labels: NDArray[np.int64]) -> bool:
+    """Whether under no input more images are right than naming the commonest class would have."""
+    import numpy as np
+
+    right = max(int((answers.outputs == labels).sum()) for answers in answered.values())
+    commonest = float(np.bincount(labels).max()) / len(labels)
+    return stats.exceeds(right, len(labels), commonest) >= 1 - stats.CONFIDENCE
+
+
+def no_worse(
+    answered: Answered, labels: NDArray[np.int64], claim: Claim, classes: int
+) -> list[Evaluated]:
+    """Other inputs that serve no worse than a claim's, as far as the images tell; best first.
+
+    Of other ways to the model's size, those alone with which the model is surer: on pictures near
+    the model's shape they all come to the same.
     """
-    now, others = _with_others(answered, labels, claim, classes)
-    return [
-        input_words(other.claim, claim)
-        for other in others
-        if other.claim.fit == claim.fit
-        and _as_right(now, other)
-        and stats.paired_mean(other.losses, now.losses).verdict is not Verdict.BETTER
+    others = [Claim(*given, claim.reordered) for given in answered if given != claim.input]
+    now, *rest = (evaluate(answered, labels, one, classes) for one in (claim, *others))
+    surer = {one.claim for one in _surer(rest, now)}
+    found = [
+        one
+        for one in rest
+        if one.claim in surer or (one.claim.way == claim.way and _serves_as_well(one, now))
     ]
+    return sorted(found, key=rank)
 
 
-def surer(
-    answered: Answered, labels: NDArray[np.int64], claim: Claim, classes: int
-) -> dict[str, float]:
-    """The mean log-loss, in nats, under the inputs with which a model is surer of the right classes
-    than under a claim's."""
-    now, others = _with_others(answered, labels, claim, classes)
-    return {
-        input_words(other.claim, claim): float(other.losses.mean()) for other in _surer(others, now)
-    }
+def rank(one: Evaluated) -> tuple[int, float]:
+    """The best first: by right images, then by log-loss."""
+    return -int(one.right.sum()), float(one.losses.mean())
 
 
-def surest(
-    answered: Answered, labels: NDArray[np.int64], claim: Claim, classes: int
-) -> Claim | None:
-    """Of those that `surer` tells, the one of the lowest log-loss."""
-    now, others = _with_others(answered, labels, claim, classes)
-    found = min(_surer(others, now), key=lambda one: one.losses.mean(), default=None)
-    return found.claim if found else None
+def is_surer(one: Evaluated, than: Evaluated) -> bool:
+    """No fewer images are right, and the log-loss is lower."""
+    return bool(_surer([one], than))
 
 
 def input_words(claim: Claim, than: Claim) -> str:
     """What differs.
 
-    >>> input_words(Claim("0..1", "bgr", "pad"), Claim("-1..1", "rgb", "pad"))
+    >>> input_words(Claim("0..1", "bgr", Way("pad")), Claim("-1..1", "rgb", Way("pad")))
     '0..1 in bgr'
+    >>> input_words(Claim("0..1", "rgb", Way("pad", "as_stored")), Claim("0..1", "rgb"))
+    'fit pad, orientation as_stored'
     """
     order = f" in {claim.channels}" if claim.channels != than.channels else ""
-    if claim.fit == than.fit:
-        return claim.range + order
-    same_range = claim.range == than.range and not order
-    return f"fit {claim.fit}" if same_range else f"{claim.range}{order}, fit {claim.fit}"
+    ways = changed(claim.way, than.way)
+    if ways and claim.range == than.range and not order:
+        return ", ".join(ways)
+    return ", ".join([claim.range + order, *ways])
+
+
+def changed(way: Way, than: Way) -> list[str]:
+    """
+    >>> changed(Way("squash", "upright", "nearest"), Way())
+    ['fit squash', 'interpolation nearest']
+    """
+    return [
+        f"{key} {own}"
+        for key, own, other in zip(Way._fields, way, than, strict=True)
+        if own != other
+    ]
 
 
 def evaluate(
@@ -250,18 +291,15 @@ def _nearest(
     return min(equal, key=lambda one: (one.claim.changes(declared), one.losses.mean()))
 
 
-def _with_others(
-    answered: Answered, labels: NDArray[np.int64], claim: Claim, classes: int
-) -> tuple[Evaluated, list[Evaluated]]:
-    others = [Claim(*given, claim.reordered) for given in answered if given != claim.input]
-    now, *rest = (evaluate(answered, labels, c, classes) for c in (claim, *others))
-    return now, rest
-
-
 def _surer(found: list[Evaluated], than: Evaluated) -> list[Evaluated]:
     """Those under which no fewer images are right, and the log-loss is lower."""
     as_many = (one for one in found if one.right.sum() >= than.right.sum())
     return [one for one in as_many if _is_lower(one.losses, than.losses)]
+
+
+def _serves_as_well(one: Evaluated, now: Evaluated) -> bool:
+    is_as_sure = stats.paired_mean(one.losses, now.losses).verdict is not Verdict.BETTER
+    return _as_right(now, one) and is_as_sure
 
 
 def _as_right(best: Evaluated, other: Evaluated) -> bool:

@@ -12,16 +12,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit.agent.agent import prepare
-from edgekit.data.framing import FITS, Fit
-from edgekit.data.labels import yaml_list
+from edgekit.data.framing import Fit, Way
 from edgekit.engine.action import Action, Context, Inputs, Progress
-from edgekit.engine.artifact import Json, Metadata
+from edgekit.engine.artifact import Artifact, Json, Metadata
 from edgekit.engine.confinement import Confinement
-from edgekit.errors import InputError
-from edgekit.evaluation import input_claims
+from edgekit.evaluation import input_advice
 from edgekit.evaluation.input_claims import (
     Answered,
     Answers,
@@ -31,8 +29,12 @@ from edgekit.evaluation.input_claims import (
     assign,
     choose,
     evaluate,
-    surer,
-    undecided,
+    input_words,
+    is_guessing,
+    is_surer,
+    likeliest,
+    no_worse,
+    rank,
 )
 from edgekit.evidence import Verdict
 from edgekit.models import foreign, timm_models
@@ -47,6 +49,20 @@ IMAGES = 160
 """Of the training split; enough to tell 2 % of errors from 10 %."""
 
 
+class OtherInput(BaseModel):
+    """An input that serves no worse than the declared one, as far as the images tell."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    words: str
+    """What differs."""
+    right: float
+    loss: float
+    """The mean log-loss, in nats."""
+    surer: bool
+    """The log-loss is lower for sure."""
+
+
 class SourceCheckMetadata(Metadata):
     """What the images said of the declared input."""
 
@@ -55,12 +71,10 @@ class SourceCheckMetadata(Metadata):
     """Share of them that the model classifies rightly with it."""
     loss: float
     """The mean log-loss, in nats."""
-    undecided: tuple[str, ...]
-    """Other inputs that would do no worse, as far as the images tell."""
-    surer: dict[str, float] = Field(default_factory=dict)
-    """Other inputs under which no fewer images are right, and the log-loss is lower."""
-    surest: str | None = None
-    """What to write into the recipe if the model was trained on the surest of them."""
+    others: tuple[OtherInput, ...] = ()
+    """Best first."""
+    best_lines: str | None = None
+    """What to write into the recipe for the first of them, where that is better than the recipe."""
     fits: dict[Fit, float] = Field(default_factory=dict)
     """The share with each fit, the rest as declared."""
 
@@ -68,17 +82,22 @@ class SourceCheckMetadata(Metadata):
 class CheckSource(Action):
     """Compare the declared input and class order with the alternatives, on labelled images."""
 
-    version = 7
+    version = 8
 
-    def __init__(self, source: ModelSource) -> None:
+    def __init__(self, source: ModelSource, ways: tuple[Way, ...]) -> None:
+        """
+        Args:
+            ways: to the model's size, besides the declared one; the images have them all.
+        """
         self.source = source
+        self.ways = ways
         self.name = Path(source.weights).name
 
     def used_libraries(self) -> tuple[str, ...]:
         return (*foreign.libraries(self.source.format), "numpy", "scipy")
 
     def settings(self) -> Json:
-        return {"name": self.name, "ranges": RANGES}
+        return {"name": self.name, "ranges": RANGES, "ways": [list(way) for way in self.ways]}
 
     def confinement(self, inputs: Inputs) -> Confinement | None:
         return foreign.confinement_of(self.source)
@@ -87,60 +106,86 @@ class CheckSource(Action):
         import numpy as np
 
         model, card = timm_models.restore(inputs["model"])
-        images = {
-            fit: np.load(inputs[role].file("images.npy"))
-            for fit, role in ((fit, "images" if fit == card.fit else fit) for fit in FITS)
-            if role in inputs
-        }
         labels = np.load(inputs["images"].file("labels.npy"))
-        declared = _declared(card)
+        declared, classes = _declared(card), len(card.classes)
+        images = _different(inputs["images"], declared.way, self.ways)
         ask = Asker(foreign.scorer(model, card), card, declared, images, context.progress)
-        best, verdict = self._choose(ask, images, labels, declared, len(card.classes))
-        now, then = (
-            evaluate(ask.answered, labels, claim, len(card.classes)) for claim in (declared, best)
-        )
+        best, verdict = self._choose(ask, labels, declared, classes)
+
+        def judged(claim: Claim) -> Evaluated:
+            return evaluate(ask.answered, labels, claim, classes)
+
+        now = judged(declared)
+        advice = input_advice.Advice(self.source, card, declared)
         if verdict is Verdict.BETTER:
-            order = assign(ask.answered[best.input].outputs, labels, len(card.classes))
-            alike = undecided(ask.answered, labels, best, len(card.classes))
-            raise _mismatch(self.name, card, now, then, order, alike)
-        surest = input_claims.surest(ask.answered, labels, declared, len(card.classes))
+            raise advice.mismatch(
+                now,
+                judged(best),
+                assign(ask.answered[best.input].outputs, labels, classes).tolist(),
+                [judged(claim) for claim in best.halves(declared)],
+                no_worse(ask.answered, labels, best, classes),
+            )
+        found = no_worse(ask.answered, labels, declared, classes)
+        is_better = found and rank(found[0]) < rank(now)
+        fits = [way for way in images if way == declared.way._replace(fit=way.fit)]
         return SourceCheckMetadata(
             images=len(labels),
             right=float(now.right.mean()),
             loss=float(now.losses.mean()),
-            undecided=tuple(undecided(ask.answered, labels, declared, len(card.classes))),
-            surer=surer(ask.answered, labels, declared, len(card.classes)),
-            surest=_to_write(card, declared, surest) if surest else None,
+            others=tuple(
+                OtherInput(
+                    words=input_words(one.claim, declared),
+                    right=float(one.right.mean()),
+                    loss=float(one.losses.mean()),
+                    surer=is_surer(one, now),
+                )
+                for one in found
+            ),
+            best_lines=advice.lines(found[0].claim) if is_better else None,
             fits={
-                fit: float(np.mean(ask.answered[(*declared.input[:2], fit)].outputs == labels))
-                for fit in images
+                way.fit: float(judged(Claim(*declared.input[:2], way)).right.mean()) for way in fits
             },
         )
 
     @staticmethod
     def _choose(
-        ask: Asker,
-        fits: Iterable[Fit],
-        labels: NDArray[np.int64],
-        declared: Claim,
-        classes: int,
+        ask: Asker, labels: NDArray[np.int64], declared: Claim, classes: int
     ) -> tuple[Claim, Verdict]:
-        """Each fit is tried with the declared range and order, and with those that serve best: all
-        of them together would take twice as long."""
-        ask((*pair, declared.fit) for pair in itertools.product(ask.ranges, ask.orders))
-        ask((*declared.input[:2], fit) for fit in fits)
+        """First every range and order, then every way with the declared ones and with the best:
+        a wrong range hides a wrong fit. All with all take several times as long, and are tried
+        where the model has said nothing but what guessing would."""
+        ask(Input(*pair, declared.way) for pair in itertools.product(ask.ranges, ask.orders))
+        best = likeliest(ask.answered, labels, declared, classes)
+        ask(Input(*one.input[:2], way) for one in (declared, best) for way in ask.images)
+        if is_guessing(ask.answered, labels):
+            pairs = itertools.product(ask.ranges, ask.images)
+            ask(Input(name, declared.channels, way) for name, way in pairs)
         best, verdict = choose(ask.answered, labels, declared, classes)
         if verdict is Verdict.BETTER:
-            ask((*best.input[:2], fit) for fit in fits)
+            ask(Input(*best.input[:2], way) for way in ask.images)
             best, _ = choose(ask.answered, labels, declared, classes)
         return best, verdict
+
+
+def _different(
+    images: Artifact, declared: Way, ways: tuple[Way, ...]
+) -> dict[Way, NDArray[np.uint8]]:
+    """The images in each way, leaving out those in which they come to the same pixels."""
+    import numpy as np
+
+    found = {declared: np.load(images.file("images.npy"))}
+    for way in ways:
+        pixels = np.load(images.file(way.file))
+        if not any(np.array_equal(pixels, known) for known in found.values()):
+            found[way] = pixels
+    return found
 
 
 class Asker:
     """Has a model classify images under one input after another; none is asked twice.
 
     Args:
-        images: uint8 RGB, (images, height, width, 3), by their fit.
+        images: uint8 RGB, (images, height, width, 3), by the way they were framed.
     """
 
     def __init__(
@@ -148,7 +193,7 @@ class Asker:
         score: foreign.Scorer,
         card: Card,
         declared: Claim,
-        images: dict[Fit, NDArray[np.uint8]],
+        images: dict[Way, NDArray[np.uint8]],
         progress: Progress,
     ) -> None:
         self.score = score
@@ -167,90 +212,15 @@ class Asker:
 
     def __call__(self, inputs: Iterable[Input]) -> None:
         new = [input for input in inputs if input not in self.answered]
-        for i, (name, channels, fit) in enumerate(new, start=1):
+        for i, (name, channels, way) in enumerate(new, start=1):
             mean, std = self.ranges[name]
-            x = prepare(self.images[fit], {"dtype": "float32", "mean": mean, "std": std})
+            x = prepare(self.images[way], {"dtype": "float32", "mean": mean, "std": std})
             # The model was made to take RGB from what the recipe says that its file takes.
             x = x if channels == self.declared.channels else x[..., ::-1].copy()
-            self.answered[name, channels, fit] = Answers.of(self.score(x))
-            self.progress(i, len(new), "compare input ranges, channel orders and fits")
+            self.answered[Input(name, channels, way)] = Answers.of(self.score(x))
+            self.progress(i, len(new), "compare input ranges, channel orders and framings")
 
 
 def _declared(card: Card) -> Claim:
     same = (name for name, value in RANGES.items() if value == (card.mean, card.std))
-    return Claim(next(same, "mean and std"), card.channels, card.fit)
-
-
-def _mismatch(
-    name: str,
-    card: Card,
-    now: Evaluated,
-    then: Evaluated,
-    order: NDArray[np.int64],
-    alike: list[str],
-) -> InputError:
-    """
-    Args:
-        alike: other inputs that the images do not tell from the best.
-    """
-    declared, best = now.claim, then.claim
-    lines = _model_lines(card, declared, best, order)
-    differences = [*lines, *([f"fit {best.fit}"] if best.fit != declared.fit else [])]
-    return InputError(
-        f"model.weights: {name} is not what the recipe says of it: declared "
-        f"({_claim_text(declared, card)}) it classifies {100 * now.right.mean():.1f} % of "
-        f"{len(now.right)} training images rightly, with a log-loss of {now.losses.mean():.3f}; "
-        f"with {' and '.join(differences)} {100 * then.right.mean():.1f} %, "
-        f"with a log-loss of {then.losses.mean():.3f}"
-        + (f"; the images do not tell {', '.join(alike)} from it" if alike else ""),
-        hint=_advice(card, declared, best, list(lines.values())),
-    )
-
-
-def _to_write(card: Card, declared: Claim, claim: Claim) -> str:
-    import numpy as np
-
-    lines = _model_lines(card, declared, claim, np.arange(len(card.classes)))
-    return _advice(card, declared, claim, [*lines.values()])
-
-
-def _model_lines(
-    card: Card, declared: Claim, best: Claim, order: NDArray[np.int64]
-) -> dict[str, str]:
-    """What the recipe's model section should say, a line by each difference in words."""
-    lines = {}
-    if best.range != declared.range:
-        lines[f"input range {best.range}"] = f"input_range: {best.range}"
-    if best.channels != declared.channels:
-        lines[f"channels {best.channels}"] = f"channels: {best.channels}"
-    if best.reordered:
-        names = yaml_list([card.classes[i] for i in order])
-        lines["the classes in another order"] = f"classes: {names}"
-    return lines
-
-
-def _advice(card: Card, declared: Claim, best: Claim, model_lines: list[str]) -> str:
-    if best.channels != declared.channels and card.format == "torch":
-        return "timm models take RGB: reverse the input channels of the first layer's weights"
-    instead = ", without mean and std," if best.range != declared.range else ""
-    told = (" " if len(model_lines) == 1 else "\n  ") + "\n  ".join(model_lines)
-    model = f"in the recipe's model section{instead} write{told}"
-    if best.fit == declared.fit:
-        return model
-    instead = ", without crop_pct," if card.crop_pct < 1 else ""
-    fit = f"in the recipe's data section{instead} write fit: {best.fit}"
-    return f"{fit}\n{model}" if model_lines else fit
-
-
-def _claim_text(declared: Claim, card: Card) -> str:
-    classes = ", ".join(card.classes[:5]) + (", ..." if len(card.classes) > 5 else "")
-    return (
-        f"input range {_range_text(declared, card)}, channels {declared.channels}, "
-        f"fit {declared.fit}, classes {classes}"
-    )
-
-
-def _range_text(declared: Claim, card: Card) -> str:
-    if declared.range in RANGES:
-        return declared.range
-    return f"mean {list(card.mean)}, std {list(card.std)}"
+    return Claim(next(same, "mean and std"), card.channels, card.framing.way)

@@ -14,7 +14,7 @@ from pydantic import (
     model_serializer,
 )
 
-from edgekit.data.framing import Fit, Framing, Interpolation
+from edgekit.data.framing import Fit, Framing, Interpolation, Orientation
 from edgekit.data.size import Size
 from edgekit.engine.artifact import Json
 from edgekit.errors import WeightsError
@@ -48,6 +48,7 @@ class Card(BaseModel):
     fit: Fit = "crop"
     crop_pct: float
     interpolation: Interpolation = "bicubic"
+    orientation: Orientation = "upright"
     parameters: int
     macs: int
     """Multiply-accumulates of convolutions and matrix products for one image; 0 for a file from
@@ -73,7 +74,9 @@ class Card(BaseModel):
 
     @property
     def framing(self) -> Framing:
-        return Framing(self.image_size, self.crop_pct, self.fit, self.interpolation)
+        return Framing(
+            self.image_size, self.crop_pct, self.fit, self.interpolation, self.orientation
+        )
 
 
 def read_card(path: Path) -> Card | None:

@@ -67,6 +67,7 @@ class LoadForeign(Action):
             fit=self.framing.fit,
             crop_pct=self.framing.crop_pct,
             interpolation=self.framing.interpolation,
+            orientation=self.framing.orientation,
             parameters=kept.parameters,
             macs=0,
             format=self.source.format,

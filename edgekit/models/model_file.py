@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from edgekit.data.framing import Fit
+from edgekit.data.framing import Framing
 from edgekit.data.size import Size
 from edgekit.errors import InputError
 from edgekit.models import _keras_config, _onnx, _onnx_checks, _onnx_plain
@@ -42,7 +42,8 @@ class ModelFile:
     input_range: InputRange | None = None
     arch: str = ""
     """Of a checkpoint."""
-    fit: Fit | None = None
+    framing: Framing | None = None
+    """Of the images that a checkpoint was trained on, where it says it."""
     trained: TrainedImages | None = None
     """What a checkpoint of timm's train.py says of its images."""
 
@@ -142,7 +143,12 @@ def _of_torch(path: Path, arch: str) -> ModelFile:
     if card:
         refuse_unknown(card.arch, f"{path}: its card")
         return ModelFile(
-            path, "torch", card.image_size, scores=len(card.classes), arch=card.arch, fit=card.fit
+            path,
+            "torch",
+            card.image_size,
+            scores=len(card.classes),
+            arch=card.arch,
+            framing=card.framing,
         )
     found = chosen(path, None)
     shapes = {name: tuple(tensor.shape) for name, tensor in found.tensors.items()}
@@ -160,10 +166,10 @@ def _of_torch(path: Path, arch: str) -> ModelFile:
     return ModelFile(
         path,
         "torch",
-        trained.size if trained else None,
+        trained.framing.size if trained else None,
         scores=_scores(shapes, arch),
         arch=arch,
-        fit="crop" if trained else None,
+        framing=trained.framing if trained else None,
         trained=trained,
     )
 

@@ -58,6 +58,7 @@ class LoadModel(Action):
             fit=self.framing.fit,
             crop_pct=self.framing.crop_pct,
             interpolation=self.framing.interpolation,
+            orientation=self.framing.orientation,
             parameters=sum(p.numel() for p in model.parameters()),
             macs=count_macs(model, self.framing.size),
             widths=known.widths if known else None,

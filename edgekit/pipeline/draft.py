@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from edgekit.data.calibration import CalibrationChoice
-from edgekit.data.framing import Fit
+from edgekit.data.framing import Way
 from edgekit.data.images import DecodeImages
 from edgekit.data.inventory import Inventory
 from edgekit.data.sources.base import Sample
@@ -71,9 +71,12 @@ class Draft:
         return id
 
     def decode(
-        self, split: str, calibration: CalibrationChoice | None = None, fit: Fit | None = None
+        self,
+        split: str,
+        calibration: CalibrationChoice | None = None,
+        others: tuple[Way, ...] = (),
     ) -> DecodeImages:
-        return DecodeImages(self.recipe.data, self.inventory, split, calibration, fit)
+        return DecodeImages(self.recipe.data, self.inventory, split, calibration, others)
 
     def free(self, name: str) -> StepId:
         """`finetune`, then `finetune-2`, ..."""

@@ -18,8 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from edgekit.data.calibration import CalibrationChoice, pick_calibration
-from edgekit.data.framing import FITS
-from edgekit.data.headers import leave_out_unreadable
+from edgekit.data.headers import leave_out_unreadable, read_headers
 from edgekit.data.images import DecodeImages
 from edgekit.data.inventory import Inventory, take_inventory
 from edgekit.data.problem import ProblemKind
@@ -237,12 +236,10 @@ def _plan_source_check(draft: Draft) -> None:
     """Whether a file from elsewhere is what the recipe says, asked of training images."""
     recipe, name = draft.recipe, images("check-source")
     choice = CalibrationChoice(source_check.IMAGES, every_class=False)
-    pick_calibration(draft.splits, draft.inventory.digests, choice, recipe.data.evaluate_on)
-    draft.add(name, draft.decode("calibration", choice), {"splits": SPLITS})
-    inputs = {"model": SOURCE, "images": name}
-    for fit in FITS:
-        if fit != recipe.data.fit:
-            decode, inputs[fit] = draft.decode("calibration", choice, fit), images(f"check-{fit}")
-            draft.add(inputs[fit], decode, {"splits": SPLITS})
-    check = source_check.CheckSource(recipe.model)
-    draft.add(CHECK_SOURCE, check, inputs)
+    used = pick_calibration(draft.splits, draft.inventory.digests, choice, recipe.data.evaluate_on)
+    headers = read_headers(draft.inventory)
+    turned = any(headers[sample.name].turned for sample in used)
+    ways = recipe.data.framing.way.others(turned)
+    draft.add(name, draft.decode("calibration", choice, ways), {"splits": SPLITS})
+    check = source_check.CheckSource(recipe.model, ways)
+    draft.add(CHECK_SOURCE, check, {"model": SOURCE, "images": name})

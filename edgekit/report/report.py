@@ -14,6 +14,7 @@ from edgekit.devices.bench.validate_on_device import record_of
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import Artifact, digest_of
 from edgekit.engine.step import Step, StepState
+from edgekit.evaluation.input_advice import figures
 from edgekit.evaluation.predictions import Predictions
 from edgekit.evaluation.source_check import SourceCheckMetadata
 from edgekit.models.float_metadata import FloatMetadata
@@ -91,19 +92,21 @@ def _undecided_input(build: Build) -> dict[str, str]:
     """What the images could not tell of a model from elsewhere: there the recipe's word stands."""
     check = build.artifacts.get(CHECK_SOURCE)
     found = check.described_by(SourceCheckMetadata) if check else None
-    if not found or not (found.undecided or found.surer):
+    if not found or not found.others:
         return {}
-    told = []
-    if found.undecided:
-        told.append(f"{', '.join(found.undecided)} would do no worse than what the recipe says")
-    if found.surer:
-        others = ", ".join(f"{loss:.3f} with {name}" for name, loss in found.surer.items())
-        told.append(
-            f"the model is surer of the right classes otherwise: a log-loss of {found.loss:.3f} as "
-            f"the recipe says, {others}; if it was trained on that, {found.surest}"
-        )
-    told.append("the recipe's word is taken, and more images would tell")
-    return {"model input": f"on {found.images} training images {'. '.join(told)}"}
+    others = "; ".join(
+        f"{one.words}: {figures(one.right, one.loss)}{' (surer)' * one.surer}"
+        for one in found.others
+    )
+    told = [
+        f"of {found.images} training images {figures(found.right, found.loss)} as the recipe says. "
+        f"As far as they tell, no worse, best first: {others}",
+        f"To take the first, {found.best_lines}"
+        if found.best_lines
+        else "None of them is better than what the recipe says",
+        "The recipe's word is taken, and more images would tell",
+    ]
+    return {"model input": ". ".join(told)}
 
 
 def _float_models(build: Build) -> dict[str, FloatMetadata]:

@@ -94,6 +94,7 @@ def _manifest(build: Build, result: RowResult, report: Report) -> Manifest:
             fit=card.fit,
             crop_pct=card.crop_pct,
             interpolation=card.interpolation,
+            orientation=card.orientation,
             inside_the_model=form.dtype == "uint8",
             mean=form.mean,
             std=form.std,

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from edgekit import stats
-from edgekit.data.framing import Fit, Interpolation
+from edgekit.data.framing import Fit, Interpolation, Orientation
 from edgekit.data.size import Size
 from edgekit.errors import InputError
 from edgekit.models.model_file import ModelFile
@@ -60,6 +60,7 @@ class Choices:
     size: Size
     fit: Fit
     interpolation: Interpolation
+    orientation: Orientation
     new_head: bool
     input_range: InputRange | None
     training: TrainingPlan | None
@@ -97,17 +98,25 @@ def most_of(shapes: Shapes) -> int:
 
 
 def choose_fit(shapes: Shapes, model: ModelFile | None) -> Fit:
-    if model and model.fit:
-        return model.fit
+    if model and model.framing:
+        return model.framing.fit
     # A Keras model has most likely seen both sides resized, image_dataset_from_directory's default.
     return "squash" if shapes.are_oblong or (model and model.format == "keras") else "crop"
 
 
 def _interpolation(model: ModelFile | None) -> Interpolation:
-    if model and model.trained:
-        return model.trained.interpolation
+    if model and model.framing:
+        return model.framing.interpolation
     # image_dataset_from_directory's default, too.
     return "bilinear_no_antialias" if model and model.format == "keras" else "bicubic"
+
+
+def _orientation(photos: PhotoSet, model: ModelFile | None, is_trained: bool) -> Orientation:
+    """What was trained elsewhere has most likely seen photos as they are stored: the loaders of
+    Keras, torchvision and timm turn none."""
+    if is_trained or not photos.turned:
+        return "upright"
+    return model.framing.orientation if model and model.framing else "as_stored"
 
 
 def refuse_unusable(wishes: Wishes, model: ModelFile | None) -> None:
@@ -158,6 +167,7 @@ def choose(
         size=size,
         fit=fit,
         interpolation=_interpolation(model),
+        orientation=_orientation(photos, model, is_trained=not whole),
         new_head=not whole and (model is not None or weights != "scratch"),
         input_range=wishes.input_range or (model.input_range if model else None),
         training=None if whole else training(photos.learned, weights, model, wishes.epochs),

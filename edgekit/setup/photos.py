@@ -67,6 +67,8 @@ class PhotoSet:
     own_splits: bool
     commonest: float
     """Share of the judged photos whose class is the commonest."""
+    turned: bool
+    """An EXIF orientation turns some of them."""
     problems: tuple[DataProblem, ...]
     """What `edgekit plan` does not look for: near-duplicates in splits that are the data's own."""
 
@@ -127,6 +129,7 @@ def divide_photos(source: ImageFolder, inventory: Inventory, size: Size, fit: Fi
         classes=inventory.listing.classes,
         splits={name: len(samples) for name, samples in splits.items()},
         own_splits=own,
+        turned=any(header.turned for header in read_headers(inventory).values()),
         commonest=max(Counter(s.label for s in judged).values()) / len(judged),
         problems=tuple(_near(splits.get("train", []), judged)) if own else (),
     )

@@ -25,6 +25,7 @@ WHY_WEIGHTS = {
     "scratch": "untrained; `package:NAME` or `pretrained` need less data and time",
     "pretrained": "ImageNet's, from timm's hub: a download",
 }
+AS_TRAINED = "as it was trained"
 USES = {"train": "to train on", "calibration": "to calibrate on"}
 """Of a data set's own splits, beside the one that judges."""
 
@@ -55,18 +56,17 @@ def recipe_text(
         why_size=_why_size(choices, shapes, model),
         how_long=_how_long(choices, photos.learned),
         why_fit=_why_fit(choices, shapes, model),
-        why_interpolation="as it was trained"
-        if model and model.trained
-        else "as image_dataset_from_directory resizes: else bicubic, bilinear or nearest",
+        why_interpolation=_why_interpolation(model),
+        why_orientation=_why_orientation(choices, model),
     )
 
 
 def _why_size(choices: Choices, shapes: Shapes, model: ModelFile | None) -> str:
     trained = model.trained if model else None
-    if trained and trained.size == choices.size and trained.size_is_default:
-        return "timm's for this architecture: the checkpoint's args name no other"
-    if trained and trained.size == choices.size:
-        return "as the checkpoint's args say"
+    if trained and trained.framing.size == choices.size:
+        is_default = trained.size_is_default
+        default = "timm's for this architecture: the checkpoint's args name no other"
+        return default if is_default else "as the checkpoint's args say"
     if model and model.size == choices.size:
         return ", ".join(filter(None, ("what the file takes", model.layout)))
     if model and model.format != "torch":
@@ -86,11 +86,27 @@ def _how_long(choices: Choices, learned: int) -> str:
 
 
 def _why_fit(choices: Choices, shapes: Shapes, model: ModelFile | None) -> str:
-    if model and model.fit:
-        return "as it was trained"
+    if model and model.framing:
+        return _as_trained(model, "fit")
     if model:
         return "as the photos that it learned from were resized: crop, squash or pad"
     return f"{100 * shapes.oblong:.0f} % are oblong, and a crop would lose much of them; or pad"
+
+
+def _as_trained(model: ModelFile, key: str) -> str:
+    return model.trained.unmet.get(key, AS_TRAINED) if model.trained else AS_TRAINED
+
+
+def _why_interpolation(model: ModelFile | None) -> str:
+    if model and model.framing:
+        return _as_trained(model, "interpolation")
+    return "as image_dataset_from_directory resizes: else bicubic, bilinear or nearest"
+
+
+def _why_orientation(choices: Choices, model: ModelFile | None) -> str:
+    if model and model.framing and choices.orientation == model.framing.orientation:
+        return AS_TRAINED
+    return "the loaders of Keras, torchvision and timm turn no photo; or upright"
 
 
 def _counted(photos: PhotoSet) -> str:

@@ -59,7 +59,8 @@ class Target(BaseModel):
     use: str = ""
     """What to do with the files: Markdown, at the end of the report, in which {{ recipe }},
     {{ height }}, {{ width }} (pixels), {{ fit }}, {{ crop }} (data.crop_pct), {{ interpolation }},
-    {{ classes }} (how many) and {{ variants }} (names of those that shipped) are filled in."""
+    {{ orientation }}, {{ classes }} (how many) and {{ variants }} (names of those that shipped) are
+    filled in."""
 
     @property
     def is_android(self) -> bool:
@@ -74,7 +75,7 @@ class Target(BaseModel):
         template = environment.from_string(self.use)
         height, width = framing.size
         size = {"size": framing.size.plain, "height": height, "width": width}
-        how = {"fit": framing.fit, "crop": framing.crop_pct, "interpolation": framing.interpolation}
+        how = {"crop": framing.crop_pct, **framing.way._asdict()}
         return template.render(recipe=recipe, **size, **how, classes=classes, variants=variants)
 
     @model_validator(mode="after")

@@ -315,7 +315,7 @@ def test_arguments_of_timms_training(raw: State) -> None:
     found = read_model(Path("w.pth.tar"))
     assert found.size == Size.square(96)
     assert found.trained
-    assert found.trained.interpolation == "nearest"
+    assert found.trained.framing.interpolation == "nearest"
 
 
 @brought("Checkpoints", "Weights of PyTorch before 0.4.1, without num_batches_tracked", "read")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,93 @@ def test_a_model_of_squashed_pictures_is_found_out(folder: Path) -> None:
     assert code == 2
     assert "in the recipe's data section write fit: squash" in words
     assert "with fit squash 100.0 %" in words
+
+
+@brought(
+    "ONNX files",
+    "A wrong `input_range` and a wrong `fit`, of which neither alone mends anything",
+    "told: the build stops, says that it takes both, and gives the two lines",
+)
+def test_a_wrong_range_does_not_hide_a_wrong_fit(folder: Path) -> None:
+    save_model(folder / "model.onnx", ends_of(32, 32))
+    see_negatives_alone(folder / "model.onnx")
+    code, words = build(folder)
+    assert code == 2, words
+    assert "it takes both: with imagenet alone" in words
+    assert "fit squash alone" in words
+    assert "in the recipe's data section write fit: squash" in words
+    assert "in the recipe's model section write input_range: imagenet" in words
+
+
+def see_negatives_alone(path: Path) -> None:
+    """A model that is blind to pixels unless they are normalised to numbers below zero."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(path)
+    model.graph.node[0].input[0] = "seen"
+    numbers = {"low": np.float32(-0.4), "zero": np.float32(0)}
+    for name, value in numbers.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+    before = [
+        # Above 0 where a pixel is below -0.4: never in 0..1 and 0..255.
+        helper.make_node("Sub", ["low", "image"], ["darker"]),
+        helper.make_node("Max", ["darker", "zero"], ["dark"]),
+        helper.make_node("Neg", ["dark"], ["seen"]),
+    ]
+    for i, node in enumerate(before):
+        model.graph.node.insert(i, node)
+    onnx.save(model, path)
+
+
+@brought(
+    "Images and folders",
+    "Photos with an EXIF orientation, and a model that was trained on them as they are stored",
+    "told: the build stops and names the line, `orientation: as_stored`",
+)
+def test_a_model_of_photos_as_they_are_stored_is_found_out(folder: Path) -> None:
+    """As Keras' image_dataset_from_directory and torchvision's ImageFolder give them."""
+    write_lying(folder)
+    save_model(folder / "model.onnx", ends_of(32, 32))
+    code, words = build(folder, fit="squash")
+    assert code == 2
+    assert "with orientation as_stored 100.0 %" in words
+    assert "in the recipe's data section write orientation: as_stored" in words
+
+
+def write_lying(folder: Path) -> None:
+    """The EXIF orientation of half of the pictures mirrors them: left is right where they are
+    upright."""
+    exif = Image.Exif()
+    exif[274] = 2
+    for path in folder.glob("images/*/*/*.png"):
+        if int(path.stem) // 2 % 2:
+            Image.open(path).save(path, exif=exif)
+
+
+@brought(
+    "Images and folders",
+    "The same with `orientation: as_stored`",
+    "read: not turned in validation, calibration, manifest.json, the model file and classify.py",
+)
+def test_photos_are_served_as_they_are_stored(folder: Path) -> None:
+    import onnx
+
+    write_lying(folder)
+    save_model(folder / "model.onnx", ends_of(32, 32))
+    code, words = build(folder, fit="squash, orientation: as_stored")
+    assert code == 0, words
+    assert "30 of 60 images taken as they are stored" in words
+    report = found(folder, "report.json")
+    assert report["rows"][-1]["validation"]["top1"]["value"] == 100.0
+    assert found(folder, "onnxruntime/manifest.json")["preprocessing"]["orientation"] == "as_stored"
+    built = folder / "build/recipe/board/onnxruntime"
+    props = onnx.load(built / "model.onnx").metadata_props
+    assert any('"orientation": "as_stored"' in entry.value for entry in props)
+    photo = next(folder.glob("images/val/left/*.png"))
+    command = [sys.executable, "classify.py", str(photo), "--top", "1"]
+    done = subprocess.run(command, cwd=built, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1].split()[0] == "left"
 
 
 @brought(

@@ -165,9 +165,10 @@ def test_a_checkpoint_of_the_photos_classes_keeps_its_classifier(run: Run, folde
     exif[274] = 6
     Image.open(photo.with_suffix(".png")).save(photo, exif=exif)
     words = ["m.safetensors", "--data", "images", "--arch", "resnet18"]
-    assert "data: 1 of 49 images turned upright" in run("init", *words).stdout
+    assert "data: 1 of 49 images taken as they are stored" in run("init", *words).stdout
     recipe = yaml.safe_load((folder / "m.yaml").read_text())
     assert recipe["model"] == {"weights": "m.safetensors", "arch": "resnet18"}
+    assert recipe["data"]["orientation"] == "as_stored"
     assert [*recipe["stages"][0]] == ["quantize"]
     error = run("init", *words, "--epochs", "5", "--force", code=2).stderr
     assert "--epochs: m.safetensors keeps its classifier" in error
@@ -198,6 +199,16 @@ def test_what_timms_arguments_leave_open_is_as_timm_takes_it(run: Run, folder: P
     text, data = init_of_checkpoint(run, folder, argparse.Namespace(**TIMM_ARGS))
     assert data == {"image_size": 224, "crop_pct": 0.95}  # of timm's resnet18.a1_in1k
     assert "timm's for this architecture" in text
+
+
+def test_what_timms_arguments_ask_and_edgekit_lacks_is_said(run: Run, folder: Path) -> None:
+    said = {"crop_mode": "border", "crop_pct": 1.0, "interpolation": "random"}
+    text, data = init_of_checkpoint(run, folder, argparse.Namespace(**TIMM_ARGS | said))
+    assert data == {"image_size": 224, "interpolation": "bicubic"}
+    assert "fit: pad   # the checkpoint says crop_mode border, which pads with the mean" in text
+    assert "interpolation: bicubic   # the checkpoint says random; bicubic is taken" in text
+    told = run("init", "m.pth.tar", "--data", "images", "--out", "m.yaml", "--force").stdout
+    assert "data.fit: the checkpoint says crop_mode border" in told
 
 
 def test_a_size_that_no_argument_tells_is_called_a_guess(run: Run, folder: Path) -> None:

@@ -14,12 +14,13 @@ from timm.data import create_transform
 from torchvision import transforms
 
 from edgekit.agent.classify import framed
-from edgekit.data.framing import FITS, Fit, Framing, Interpolation
+from edgekit.data.framing import FITS, Fit, Framing, Interpolation, Way
 from edgekit.data.size import Size
+from edgekit.models.training_arguments import TIMMS
 
 SIDES = st.integers(1, 100)
 PHOTOS = st.integers(1, 300)
-FILTERS = st.sampled_from(["bicubic", "bilinear", "nearest"])
+FILTERS = st.sampled_from(TIMMS)
 CROPS = st.floats(0.5, 1) | st.sampled_from([0.875, 0.9, 0.95])
 EXAMPLE = runpy.run_path(str(Path(__file__).parents[2] / "examples/classify_image.py"))
 SIZES = st.builds(Size, st.integers(16, 48), st.integers(16, 48))
@@ -144,5 +145,23 @@ def test_a_picture_of_the_models_shape_is_the_same_with_every_fit() -> None:
 def test_a_square_picture_is_the_same_with_every_fit(fit: Fit) -> None:
     square = stripes().resize((40, 40))
     crop = Framing(Size.square(32))
-    cropped, other = crop.apply(square), crop.with_fit(fit).apply(square)
+    cropped, other = crop.apply(square), crop.in_way(Way(fit)).apply(square)
     np.testing.assert_array_equal(np.asarray(cropped), np.asarray(other))
+
+
+def test_other_ways_vary_fit_and_orientation_together_and_the_interpolation_alone() -> None:
+    own = Way("squash", "upright", "lanczos")
+    others = own.others(turned=False)
+    assert {(way.fit, way.interpolation) for way in others} == {
+        ("crop", "lanczos"), ("pad", "lanczos"), ("squash", "bicubic"), ("squash", "bilinear"),
+        ("squash", "nearest"), ("squash", "bilinear_no_antialias"),
+    }  # fmt: skip
+    assert set(own.others(turned=True)) - set(others) == {
+        Way(fit, "as_stored", "lanczos") for fit in FITS
+    }
+
+
+def test_a_crops_share_stays_with_its_fit() -> None:
+    framing = Framing(Size.square(32), 0.9)
+    assert framing.in_way(Way("crop", "as_stored")).crop_pct == 0.9
+    assert framing.in_way(Way("squash")).crop_pct == 1.0

@@ -47,5 +47,6 @@ def test_a_square_enters_keys_as_the_number_it_always_was() -> None:
         "crop_pct": 0.9,
         "fit": "crop",
         "interpolation": "bicubic",
+        "orientation": "upright",
     }
     assert Framing(Size(96, 128)).settings()["size"] == [96, 128]

@@ -7,13 +7,14 @@ import hashlib
 import io
 import json
 import os
+import runpy
 import shutil
 import struct
 import warnings
 import zlib
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from PIL import EpsImagePlugin, Image, ImageFile, ImageOps
 
 from edgekit.agent import classify
 from edgekit.data.calibration import CalibrationChoice, pick_calibration
-from edgekit.data.framing import Framing
+from edgekit.data.framing import Framing, Orientation
 from edgekit.data.headers import leave_out_unreadable
 from edgekit.data.image_folder import decode_folder
 from edgekit.data.images import (
@@ -31,6 +32,7 @@ from edgekit.data.images import (
     DecodeImages,
     ImagesMetadata,
     decode,
+    decode_ways,
 )
 from edgekit.data.inventory import Inventory, take_inventory
 from edgekit.data.size import Size
@@ -611,6 +613,33 @@ def test_decoding_turns_an_image_upright() -> None:
     assert not isinstance(upright, str)
     assert upright[:6].mean() > 240
     assert upright[-6:].mean() < 15
+
+
+EXAMPLE = runpy.run_path(str(Path(__file__).parents[2] / "examples/classify_image.py"))
+
+
+def test_an_image_is_taken_as_it_is_stored_where_the_recipe_says_so(tmp_path: Path) -> None:
+    """Several framings are decoded at once, each with its own orientation."""
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:, :20] = 255  # the left half is white
+    exif = Image.Exif()
+    exif[274] = 6
+    content = encoded(Image.fromarray(pixels), "PNG", exif=exif)
+    both = [Framing(Size.square(16), orientation=how) for how in get_args(Orientation)]
+    found = decode_ways(content, both)
+    assert not isinstance(found, str)
+    upright, stored = found
+    np.testing.assert_array_equal(stored.transpose(1, 0, 2), upright)
+    assert stored[:, :6].min() > 240
+    (tmp_path / "photo.png").write_bytes(content)
+    for framing, wanted in zip(both, found, strict=True):
+        how = framing.settings() | {"image_size": framing.size.plain}
+        shipped = classify.photo_as(tmp_path / "photo.png", how)
+        np.testing.assert_array_equal(np.asarray(shipped), wanted)
+        facts = {"crop_pct": 1.0, "fit": "crop", "interpolation": "bicubic"}
+        opened = EXAMPLE["opened"](tmp_path / "photo.png", framing.orientation == "upright")
+        example = EXAMPLE["framed"](opened, 16, 16, *facts.values())
+        np.testing.assert_array_equal(np.asarray(example), wanted)
 
 
 def test_decoding_resizes_the_shorter_side_and_crops_the_centre() -> None:

@@ -7,21 +7,26 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from edgekit.data.framing import Way
 from edgekit.evaluation.input_claims import (
     Answered,
     Answers,
     Claim,
+    Input,
     assign,
     choose,
     evaluate,
-    surer,
-    undecided,
+    is_surer,
+    likeliest,
+    no_worse,
+    rank,
 )
 from edgekit.evidence import Verdict
-from edgekit.models.source import RANGES
+from edgekit.models.source import RANGES, Channels
 
 LABELS = np.tile([0, 1, 2], 20)
 DECLARED = Claim("0..1", "rgb")
+ORDERS: tuple[Channels, ...] = ("rgb", "bgr")
 
 
 def answers(outputs: NDArray[np.int64], classes: int = 3, margin: float = 5.0) -> Answers:
@@ -32,8 +37,8 @@ def answers(outputs: NDArray[np.int64], classes: int = 3, margin: float = 5.0) -
 
 def everywhere(found: Answers, **others: Answers) -> Answered:
     """The same under every input; others under ranges in RGB."""
-    same = {(r, c, "crop"): found for r in RANGES for c in ("rgb", "bgr")}
-    return same | {(r, "rgb", "crop"): other for r, other in others.items()}  # type: ignore[return-value]
+    same = {Input(r, c): found for r in RANGES for c in ORDERS}
+    return same | {Input(r, "rgb"): other for r, other in others.items()}
 
 
 ALL_WRONG = answers(np.zeros(60, int))
@@ -51,10 +56,10 @@ def test_a_range_that_fits_better_is_named() -> None:
 
 
 def test_a_fit_that_serves_better_is_named() -> None:
-    squashed = Claim("0..1", "rgb", "squash")
+    squashed = Claim("0..1", "rgb", Way("squash"))
     answered = everywhere(ALL_WRONG) | {squashed.input: ALL_RIGHT}
     assert choose(answered, LABELS, DECLARED, 3) == (squashed, Verdict.BETTER)
-    assert undecided(answered, LABELS, squashed, 3) == []
+    assert no_worse(answered, LABELS, squashed, 3) == []
 
 
 def test_classes_in_another_order_are_named() -> None:
@@ -80,21 +85,25 @@ def test_a_range_under_which_the_model_is_surer_is_told_and_stops_nothing() -> N
     image is right under both, and no image says which it was."""
     answered = everywhere(ALL_WRONG, **{"0..1": answers(LABELS, margin=0.2), "-1..1": ALL_RIGHT})
     assert choose(answered, LABELS, DECLARED, 3) == (DECLARED, Verdict.CANNOT_TELL)
-    told = surer(answered, LABELS, DECLARED, 3)
-    assert told == {"-1..1": pytest.approx(0.013, abs=0.002)}
-    assert undecided(answered, LABELS, DECLARED, 3) == ["-1..1"]
+    (told,) = no_worse(answered, LABELS, DECLARED, 3)
+    assert told.claim.range == "-1..1"
+    assert told.losses.mean() == pytest.approx(0.013, abs=0.002)
+    assert is_surer(told, evaluate(answered, LABELS, DECLARED, 3))
 
 
 def test_a_range_under_which_fewer_images_are_right_is_not_called_surer() -> None:
     one_less = np.where(np.arange(60) == 7, (LABELS + 1) % 3, LABELS)
     unsure, sure = answers(LABELS, margin=0.2), answers(one_less)
-    assert surer(everywhere(unsure, **{"-1..1": sure}), LABELS, DECLARED, 3) == {}
+    answered = everywhere(unsure, **{"-1..1": sure})
+    claims = (DECLARED, Claim("-1..1", "rgb"))
+    now, other = (evaluate(answered, LABELS, claim, 3) for claim in claims)
+    assert not is_surer(other, now)
 
 
 def test_two_mistakes_are_named_together() -> None:
     """With the range alone all would be right, and the channels remain in doubt."""
     answered = everywhere(ALL_WRONG, **{"-1..1": answers(LABELS, margin=0.2)})
-    answered["-1..1", "bgr", "crop"] = ALL_RIGHT
+    answered[Input("-1..1", "bgr")] = ALL_RIGHT
     assert choose(answered, LABELS, DECLARED, 3) == (Claim("-1..1", "bgr"), Verdict.BETTER)
 
 
@@ -102,7 +111,7 @@ def test_nothing_is_named_beside_the_mistake_that_the_images_do_not_tell() -> No
     """One image more is right in BGR; that does not make a model of grey pictures one of BGR."""
     nearly = np.where(np.arange(60) == 7, (LABELS + 1) % 3, LABELS)
     answered = everywhere(ALL_WRONG, **{"-1..1": answers(nearly)})
-    answered["-1..1", "bgr", "crop"] = ALL_RIGHT
+    answered[Input("-1..1", "bgr")] = ALL_RIGHT
     assert choose(answered, LABELS, DECLARED, 3) == (Claim("-1..1", "rgb"), Verdict.BETTER)
 
 
@@ -128,14 +137,14 @@ def test_what_the_images_cannot_tell_is_named() -> None:
     labels = np.arange(100) % 10
     wrong, right = answers((labels + 1) % 10, 10), answers(labels, 10)
     answered = everywhere(wrong, **{"0..1": right})
-    assert undecided(answered, labels, DECLARED, 10) == []
+    assert no_worse(answered, labels, DECLARED, 10) == []
     few, seen = np.arange(8), labels[:8]
     nearly = np.where(seen == 3, 4, seen)
     part = {
         key: Answers.of(found.logits[few].astype(np.float32)) for key, found in answered.items()
     }
-    part["imagenet", "rgb", "crop"] = answers(nearly, 10)
-    assert "imagenet" in undecided(part, seen, DECLARED, 10)
+    part[Input("imagenet", "rgb")] = answers(nearly, 10)
+    assert Claim("imagenet", "rgb") in [one.claim for one in no_worse(part, seen, DECLARED, 10)]
 
 
 def test_a_model_that_guesses_is_not_told_to_change_anything() -> None:
@@ -145,9 +154,38 @@ def test_a_model_that_guesses_is_not_told_to_change_anything() -> None:
     for _ in range(60):
         labels = rng.integers(0, 10, 100)
         answered: Answered = {
-            (r, c, "crop"): Answers.of(rng.normal(scale=scale, size=(100, 10)).astype(np.float32))
+            Input(r, c): Answers.of(rng.normal(scale=scale, size=(100, 10)).astype(np.float32))
             for r, scale in zip(RANGES, (0.1, 1, 10, 300), strict=True)
-            for c in ("rgb", "bgr")
+            for c in ORDERS
         }
         verdicts.append(choose(answered, labels, DECLARED, 10)[1])
     assert verdicts.count(Verdict.BETTER) <= 5
+
+
+def some_right(count: int) -> Answers:
+    """So many of 60 images are right."""
+    return answers(np.where(np.arange(60) < count, LABELS, (LABELS + 1) % 3))
+
+
+def test_what_serves_no_worse_comes_best_first() -> None:
+    more = {"-1..1": some_right(58), "0..255": ALL_RIGHT, "imagenet": answers(LABELS, margin=2.0)}
+    found = no_worse(everywhere(ALL_WRONG, **{"0..1": some_right(58), **more}), LABELS, DECLARED, 3)
+    assert [one.claim.range for one in found] == ["0..255", "imagenet", "-1..1"]
+    assert sorted(found, key=rank) == found
+
+
+def test_the_likeliest_range_need_not_be_proven() -> None:
+    """A wrong fit hides it, and it is the one to try other fits with."""
+    found = {"0..1": np.arange(60) < 20, "-1..1": np.arange(60) < 24}
+    guessed = {name: answers(np.where(right, LABELS, 0)) for name, right in found.items()}
+    answered = everywhere(ALL_WRONG, **guessed)
+    assert likeliest(answered, LABELS, DECLARED, 3) == Claim("-1..1", "rgb")
+    assert choose(answered, LABELS, DECLARED, 3)[1] is not Verdict.BETTER
+
+
+def test_a_claim_is_taken_apart_where_it_changes_range_and_way() -> None:
+    both = Claim("-1..1", "rgb", Way("squash"))
+    assert both.halves(DECLARED) == (Claim("-1..1", "rgb"), Claim("0..1", "rgb", Way("squash")))
+    assert both.changes(DECLARED) == 2
+    assert Claim("-1..1", "rgb").halves(DECLARED) == ()
+    assert Claim("0..1", "rgb", Way("squash")).halves(DECLARED) == ()

@@ -762,14 +762,11 @@ def test_the_check_is_a_step_of_its_own_on_training_images(
     steps: dict[str, Step] = {
         s.id: s for s in planned(colours, recipe_text("c.onnx"), target("onnxruntime"), store).steps
     }
-    assert steps["check-source"].inputs == {
-        "model": "source",
-        "images": "images/check-source",
-        "squash": "images/check-squash",
-        "pad": "images/check-pad",
-    }
+    assert steps["check-source"].inputs == {"model": "source", "images": "images/check-source"}
     settings = steps["images/check-source"].components["settings"]
     assert settings["calibration"]["samples"] == source_check.IMAGES
+    assert ["squash", "upright", "bicubic"] in settings["others"]
+    assert {way[1] for way in settings["others"]} == {"upright"}, "no photo has an orientation"
     assert list(steps).index("check-source") < list(steps).index("reference")
 
 

@@ -25,7 +25,7 @@ from edgekit.setup.photos import PhotoSet, Shapes
 from edgekit.spec.target import load_target
 
 SOURCE = ImageFolder.model_validate({"source": "imagefolder", "path": "photos", "image_size": 224})
-PHOTOS = PhotoSet(SOURCE, ("a", "b", "c"), {"train": 300, "validation": 100}, False, 0.4, ())
+PHOTOS = PhotoSet(SOURCE, ("a", "b", "c"), {"train": 300, "validation": 100}, False, 0.4, False, ())
 LARGE = Shapes(1200, 0.0, False)
 SIZE = Size.square(224)
 ONNX = ModelFile(Path("m.onnx"), "onnx", Size(96, 128), 3, "channels first", 3)
@@ -150,3 +150,17 @@ def test_all_classes_are_calibrated_on() -> None:
 def test_too_few_photos_prove_nothing() -> None:
     assert is_decidable(PHOTOS)
     assert not is_decidable(replace(PHOTOS, splits={"validation": 3}, commonest=0.5))
+
+
+@pytest.mark.parametrize(
+    ("scores", "turned", "orientation"),
+    [(3, True, "as_stored"), (3, False, "upright"), (7, True, "upright")],
+)
+def test_a_model_that_is_kept_whole_has_seen_photos_as_they_are_stored(
+    scores: int, turned: bool, orientation: str
+) -> None:
+    """One with other scores is trained here, on upright ones."""
+    model = ModelFile(Path("m.pt"), "torch", SIZE, scores=scores, arch="resnet18")
+    photos = replace(PHOTOS, turned=turned)
+    assert choose(photos, SIZE, "crop", model, Wishes()).orientation == orientation
+    assert choose(photos, SIZE, "crop", None, Wishes()).orientation == "upright"

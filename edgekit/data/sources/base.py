@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from edgekit.data.framing import Fit, Framing, Interpolation
+from edgekit.data.framing import Fit, Framing, Interpolation, Orientation
 from edgekit.data.problem import DataProblem
 from edgekit.data.size import Sides, Size
 from edgekit.errors import DataError
@@ -67,9 +67,12 @@ class Source(BaseModel, ABC):
     crop_pct: float = Field(1.0, ge=0.1, le=1)
     """Of fit: crop. Resize to cover image_size / crop_pct, then crop the centre."""
     interpolation: Interpolation = "bicubic"
-    """How pictures are resized, as the model was trained. `bicubic`, `bilinear` and `nearest` are
-    Pillow's, torchvision's and timm's; `bilinear_no_antialias` is that of tf.image.resize, Keras'
-    image_dataset_from_directory and OpenCV's INTER_LINEAR."""
+    """How pictures are resized, as the model was trained. `bicubic`, `bilinear`, `lanczos` and
+    `nearest` are Pillow's, torchvision's and timm's; `bilinear_no_antialias` is that of
+    tf.image.resize, Keras' image_dataset_from_directory and OpenCV's INTER_LINEAR."""
+    orientation: Orientation = "upright"
+    """`upright`: photos are turned as their EXIF orientation says. `as_stored`: they are not, as in
+    a training with Keras' image_dataset_from_directory, torchvision's ImageFolder or timm."""
     validation_share: float = Field(0.25, gt=0, lt=1)
     """Share of each class kept for validation where the source has no split of its own."""
     evaluate_on: Literal["validation", "test"] = "validation"
@@ -89,7 +92,9 @@ class Source(BaseModel, ABC):
 
     @property
     def framing(self) -> Framing:
-        return Framing(self.image_size, self.crop_pct, self.fit, self.interpolation)
+        return Framing(
+            self.image_size, self.crop_pct, self.fit, self.interpolation, self.orientation
+        )
 
     @abstractmethod
     def listing(self) -> Listing:

@@ -74,7 +74,7 @@ def preprocessing(
     card: Card, form: InputForm, labels: tuple[str, ...], io: Io = "uint8"
 ) -> dict[str, Any]:
     """What a shipped file says of itself: how an image must be cut, and what it does inside."""
-    how = {"image_size", "fit", "crop_pct", "interpolation"}
+    how = {"image_size", "fit", "crop_pct", "interpolation", "orientation"}
     facts = card.model_dump(mode="json", include=how)
     facts |= form.model_dump(mode="json", include={"mean", "std"})
     dtype = "float32" if io == "float" else "uint8"
