@@ -605,15 +605,19 @@ def wrong(folder: Path, file: str, model: str, store: Store) -> InputError:
     return caught.value
 
 
-@pytest.mark.parametrize("declared", ["0..1", "-1..1", "imagenet"])
+@pytest.mark.parametrize("declared", ["0..1", "-1..1", "imagenet", "in numbers"])
 def test_a_wrong_input_range_stops_the_build_with_the_right_one(
     net: torch.nn.Sequential, colours: Path, store: Store, declared: str
 ) -> None:
     if not (colours / "bytes.onnx").exists():
         export_onnx(Before(net, lambda x: x / 255), colours / "bytes.onnx")
-    error = wrong(colours, "bytes.onnx", f"input_range: {declared}", store)
-    assert f"input range {declared}, channels rgb" in str(error)
-    assert ", without mean and std, write input_range: 0..255" in str(error.hint)
+    in_numbers = declared == "in numbers"
+    line = "mean: 0.4, std: 0.3" if in_numbers else f"input_range: {declared}"
+    error = wrong(colours, "bytes.onnx", line, store)
+    if not in_numbers:
+        assert f"input range {declared}, channels rgb" in str(error)
+    without = ", without mean and std," if in_numbers else ""
+    assert str(error.hint) == f"in the recipe's model section{without} write input_range: 0..255"
 
 
 def test_a_wrong_channel_order_stops_the_build_with_the_right_one(
