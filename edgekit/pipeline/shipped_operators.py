@@ -19,6 +19,7 @@ from edgekit.errors import (
     STORE_VARIABLE,
     DeviceError,
     EdgekitError,
+    IntegrityError,
     StorageError,
     Unsupported,
     storage_errors,
@@ -30,9 +31,12 @@ from edgekit.evaluation.operator_table import OperatorTable, Roofline, ShippedOp
 from edgekit.pipeline.run import RowResult, TargetResult
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime, TimesOperators
+from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.runtimes.contract.operator_times import OperatorTimes
 from edgekit.transports.base import Listener
 
+VERSION = 1
+"""Raise it whenever the same file would give another table."""
 INSPECTED_IMAGES = 8
 """Of those it was calibrated on: SQNRs of operators differ by many dB, and little by image."""
 
@@ -53,8 +57,8 @@ def operators_of(
             runtime = _profiler(result)
             on_message(f"timing the operators of {name}")
             tables[name] = _table(result.artifact, runtime, folder / name, store)
-        except StorageError:
-            raise
+        except (StorageError, IntegrityError):
+            raise  # of the machine, not of the variant
         except EdgekitError as error:
             missing[name] = error.message
     return ShippedOperators(tables=tables, missing=missing)
@@ -84,7 +88,7 @@ def _table(
         EdgekitError: the file cannot be profiled, or the machine is too busy.
     """
     library = library_versions((runtime.engine,))
-    key = digest_of([artifact.digest, library, runtime.version, HERE.identity()])[:32]
+    key = digest_of([VERSION, artifact.digest, library, HERE.identity()])[:32]
     path = store.root / "operators" / f"{key}.json"
     try:
         return OperatorTable.model_validate_json(path.read_bytes())
@@ -92,7 +96,7 @@ def _table(
         pass
     times = _undisturbed(artifact, runtime)
     roofline, no_roofline = _roofline(runtime, store)
-    noise, no_noise = _noise(folder, store)
+    noise, no_noise = _noise(artifact, folder, store)
     table = table_of(times, roofline, noise, no_roofline, no_noise)
     if roofline:  # what a busy machine could not tell, a later build may
         with storage_errors(store.root, STORE_VARIABLE):
@@ -125,8 +129,10 @@ def _roofline(runtime: Runtime, store: Store) -> tuple[Roofline | None, str]:
     return found, "" if found else BUSY
 
 
-def _noise(folder: Path, store: Store) -> tuple[dict[str, float], str]:
+def _noise(artifact: Artifact, folder: Path, store: Store) -> tuple[dict[str, float], str]:
     """SQNRs by operator, or the reason why there are none."""
+    if artifact.described_by(CompiledMetadata).quantization is None:
+        return {}, "it is a float file"
     try:
         pair = locate(folder, store, InspectOptions(samples=INSPECTED_IMAGES))
         tensors = inspect_pair(pair).inspection.tensors
