@@ -669,7 +669,8 @@ def throttled() -> tuple[int | None, str | None]:
     said = ask("vcgencmd", "get_throttled")
     # An old firmware answers with an error, and with the code 0.
     found = re.search(r"throttled=(0x[\da-fA-F]+)", said or "")
-    word = found[1] if found else read("/sys/devices/platform/soc/soc:firmware/get_throttled")
+    paths = glob.glob("/sys/devices/platform/soc*/*firmware/get_throttled")
+    word = found[1] if found else next(filter(None, map(read, paths)), None)
     if word:
         return int(word, 16), None
     return None, None if said is None else (said.strip().splitlines() or ["nothing"])[0][:80]

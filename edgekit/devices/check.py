@@ -83,8 +83,10 @@ FACTS = {
         lambda output: sorted(set(output.split())) or _nothing(),
     ),
     "throttling": _Fact(
-        "vcgencmd get_throttled 2>/dev/null || "
-        "cat /sys/devices/platform/soc/soc:firmware/get_throttled",
+        # What vcgencmd says is the reason where both fail.
+        'said=$(vcgencmd get_throttled 2>&1) && echo "$said" || '
+        "cat /sys/devices/platform/soc*/*firmware/get_throttled 2>/dev/null || "
+        '{ echo "$said" >&2; false; }',
         decode_throttled,
     ),
     "programs": _Fact(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.devices.agent_result import NOW_BITS
-from edgekit.devices.check import check, decode_throttled
+from edgekit.devices.check import FACTS, check, decode_throttled
 from edgekit.devices.device import Device
 from edgekit.devices.facts import Checked
 from edgekit.devices.trial import FOLDER
@@ -178,6 +179,26 @@ def test_throttle_bits_that_a_user_may_not_read_are_advice(tmp_path: Path) -> No
     assert "VCHI initialization failed" in problem.what
     assert "sudo usermod -aG video $USER" in problem.fix
     assert not problem.blocks
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "told"),
+    [
+        ("echo throttled=0x0", 0, "throttled=0x0"),
+        ("echo VCHI initialization failed >&2; exit 255", 1, "VCHI initialization failed"),
+        ("exec no-such-program", 1, "not found"),
+    ],
+)
+def test_what_vcgencmd_says_is_the_reason(
+    tmp_path: Path, script: str, code: int, told: str
+) -> None:
+    tool = tmp_path / "vcgencmd"
+    tool.write_text(f"#!/bin/sh\n{script}\n")
+    tool.chmod(0o755)
+    words = ["sh", "-c", f"PATH={tmp_path}:$PATH; {FACTS['throttling'].command}"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == code
+    assert told in done.stdout + done.stderr
 
 
 def test_a_broken_connection_is_no_missing_value(tmp_path: Path) -> None:
