@@ -24,7 +24,6 @@ from edgekit.model_search.points import PointRecord
 from edgekit.model_search.relative_latency import TimedFile
 from edgekit.model_search.rungs import free_recipe, full_recipe, learned_stages, short_recipe
 from edgekit.model_search.selection import SelectionSource, divided_again
-from edgekit.models.card import WEIGHTS_FILE
 from edgekit.pipeline.draft import images
 from edgekit.pipeline.plan import Plan, make_plan
 from edgekit.pipeline.rows import Row
@@ -32,6 +31,7 @@ from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.spec.recipe import Recipe
 from edgekit.spec.search_settings import SearchSettings
 from edgekit.spec.target import Target
+from edgekit.stages.base import Stage
 
 JUDGE = images("validation")
 """The step that decodes the held-back images."""
@@ -185,7 +185,7 @@ def _judge_trained(
     lab: Lab, made: Recipe, recipe: Recipe, record: PointRecord, timed: bool
 ) -> Trained:
     plan = lab.plan(made)
-    row = next(r for r in plan.targets[0].rows if r.last and r.variant == record.variant)
+    row = _last_row(plan, record.variant)
     with Executor(lab.store, lab.observer) as executor:
         perform(plan, [JUDGE, row.validation], executor)
         artifacts = executor.artifacts
@@ -199,6 +199,14 @@ def _judge_trained(
     return Trained(scores.argmax(axis=1) == labels, _checkpoint(plan, recipe, artifacts), plan.seen)
 
 
+def _last_row(plan: Plan, variant: str) -> Row:
+    for row in plan.targets[0].rows:
+        if row.last and row.variant == variant:
+            return row
+    why = plan.targets[0].unreachable.get(variant, "it leaves no file")
+    raise Unsupported(f"{variant}: {why}")
+
+
 def _record(record: PointRecord, validation: Validation) -> None:
     record.top1, record.agreement = validation.top1, validation.agreement
     record.drop = validation.change.drop if validation.change else None
@@ -210,9 +218,5 @@ def _checkpoint(plan: Plan, recipe: Recipe, artifacts: dict[StepId, Artifact]) -
     learned = [stage.stage for stage in recipe.stages[: learned_stages(recipe)]]
     if not learned or recipe.model.format != "torch":
         return None
-    kept = [
-        artifacts[step.id]
-        for step in plan.steps
-        if not step.id.target and step.id in artifacts and WEIGHTS_FILE in artifacts[step.id].files
-    ]
-    return kept[len(learned)]  # the first one is the model as it came
+    trunk = [artifacts[step.id] for step in plan.steps if isinstance(step.action, Stage)]
+    return trunk[len(learned) - 1]

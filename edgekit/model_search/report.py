@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgekit.errors import GateBroken
+from edgekit.errors import EdgekitError, GateBroken
 from edgekit.evaluation.gates import GateVerdict
 from edgekit.evidence import interval
 from edgekit.model_search.points import PointRecord
@@ -118,6 +118,11 @@ class SearchReport(BaseModel, HasPage):
         """
         Raises:
             GateBroken: nothing holds the limits, or what was chosen does not in the end.
+            EdgekitError: no candidate could be built, with the exit code of the first.
         """
-        if self.failure:
-            raise GateBroken(self.failure, hint=f"edgekit search show {self.name}")
+        if not self.failure:
+            return
+        error: EdgekitError = GateBroken(self.failure, hint=f"edgekit search show {self.name}")
+        if self.candidates and all(one.exit_code for one in self.candidates):
+            error.exit_code = self.candidates[0].exit_code
+        raise error

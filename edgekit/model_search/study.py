@@ -76,7 +76,7 @@ class CandidateStudy:
             known = {self._place(trial.params) for trial in self._told()}
             if len(known) >= size_of(self._axes):
                 return None
-            if interrupted := self._interrupted():
+            if interrupted := self._interrupted(known):
                 return interrupted
             return self._new(known)
 
@@ -93,17 +93,16 @@ class CandidateStudy:
 
         return self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
-    def _interrupted(self) -> Asked | None:
+    def _interrupted(self, known: set[tuple[int, ...]]) -> Asked | None:
         """What was asked and never told. One that was killed while it was asked is forgotten: the
         same is asked again."""
         from optuna.trial import TrialState
 
-        open_states = (TrialState.RUNNING, TrialState.WAITING)
-        for trial in self._study.get_trials(deepcopy=False, states=open_states):
-            if trial.params.keys() == self._axes.keys() and trial.state is TrialState.RUNNING:
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            is_whole = trial.params.keys() == self._axes.keys()
+            if is_whole and self._place(trial.params) not in known:
                 return self._asked(trial.number, trial.params)
-            if trial.state is TrialState.RUNNING:
-                self._study.tell(trial.number, state=TrialState.FAIL)
+            self._study.tell(trial.number, state=TrialState.FAIL)
         return None
 
     def _new(self, known: set[tuple[int, ...]]) -> Asked:
