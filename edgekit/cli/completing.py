@@ -71,3 +71,26 @@ def complete_devices(
     except EdgekitError:  # a key that was pressed is no place for an error
         return []
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def complete_search(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """A recipe, or what else `edgekit search` does: then the searches in the store, and the points
+    of one whose recipes there are."""
+    from edgekit.api.arguments import store_of
+    from edgekit.errors import EdgekitError
+    from edgekit.model_search.kept import names, read_search
+
+    words = ctx.params.get("words") or ()
+    if not words:
+        uses = [CompletionItem(use) for use in ("recipe", "show") if use.startswith(incomplete)]
+        return [*complete_recipes(ctx, parameter, incomplete), *uses]
+    try:
+        store = store_of(ctx.params.get("store"))
+        found = names(store)
+        if len(words) == 2 and words[0] == "recipe":
+            found = [one.name for one in read_search(store, words[1]).candidates if one.recipe]
+    except EdgekitError:  # a key that was pressed is no place for an error
+        return []
+    return [CompletionItem(name) for name in found if name.startswith(incomplete)]

@@ -16,7 +16,12 @@ from edgekit.cli._options import (
     store_option,
 )
 from edgekit.cli._output import say, say_json
-from edgekit.cli.completing import complete_devices, complete_recipes, complete_targets
+from edgekit.cli.completing import (
+    complete_devices,
+    complete_recipes,
+    complete_search,
+    complete_targets,
+)
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -90,7 +95,7 @@ USES = "RECIPE --target NAME, show [NAME], or recipe NAME POINT"
 
 
 @click.command()
-@click.argument("words", metavar="RECIPE", nargs=-1, shell_complete=complete_recipes)
+@click.argument("words", metavar="RECIPE", nargs=-1, shell_complete=complete_search)
 @click.option("--target", help="A name or a file.", shell_complete=complete_targets)
 @click.option(
     "--limit",

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
+from click.shell_completion import ShellComplete
 
 import edgekit
 from edgekit.api import plan, read_search, search, search_recipe
+from edgekit.cli import cli
 from edgekit.data.inventory import take_inventory
 from edgekit.data.splits import divide
 from edgekit.engine.observer import Silent
@@ -109,6 +111,21 @@ def test_it_is_found_by_its_name_and_laid_out(world: Path, found: SearchReport) 
     dropped = next(one.name for one in found.candidates if one.dropped)
     with pytest.raises(InputError, match="no weights to go on from"):
         search_recipe(found.name, dropped, store=world / "store")
+
+
+def test_the_words_of_the_command_are_completed(
+    world: Path, found: SearchReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(world)
+    shell = ShellComplete(cli, {}, "edgekit", "_EDGEKIT_COMPLETE")
+
+    def offered(*words: str) -> list[str]:
+        typed = ["search", "--store", str(world / "store"), *words]
+        return [item.value for item in shell.get_completions(typed, "")]
+
+    assert {"recipe.yaml", "show", "recipe"} <= {*offered()}
+    assert offered("show") == ["search-board"]
+    assert {*offered("recipe", "search-board")} == {*found.front}
 
 
 KILLED = """
