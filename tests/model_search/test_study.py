@@ -14,7 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from edgekit.errors import StorageError
 from edgekit.model_search.study import Asked, CandidateStudy, Told
 
-AXES = {"a": [3, 1, 2], "b": ["x", "y"], "c": [{"k": 1}, {"k": 2}]}
+AXES: dict[str, list[Any]] = {"a": [3, 1, 2], "b": ["x", "y"], "c": [{"k": 1}, {"k": 2}]}
 
 
 def answer(study: CandidateStudy, asked: Asked) -> None:
