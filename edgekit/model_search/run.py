@@ -121,6 +121,9 @@ class _Search:
         """Choose, by the held-back images alone; then look at the others, once."""
         report = self.report
         best = front([c for c in report.candidates if c.name in self.trained and not c.dropped])
+        for candidate in report.candidates:
+            if candidate.name in self.trained and not candidate.dropped and candidate not in best:
+                candidate.dropped = outdone(candidate, best)
         right = {name: found.right for name, found in self.trained.items()}
         found = recommend(best, right, self.task.limits, len(report.candidates))
         report.front = [point.name for point in best]

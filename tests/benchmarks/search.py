@@ -90,6 +90,7 @@ def main() -> None:
         data: dict[str, Any] = {"source": "elpv"}
         if options.quick:
             measure.PROTOCOL.update(warmup_seconds=0.05, seconds=0.2, rounds=40)
+            measure.PROCESSES = 1
             data = {"source": "imagefolder", "path": str(write_images(work / "images"))}
         elif options.data:
             data = {"source": "imagefolder", "path": str(options.data.absolute())}

@@ -133,6 +133,7 @@ import os, signal, sys
 import edgekit
 from edgekit.evaluation import measure
 measure.PROTOCOL.update(warmup_seconds=0.05, seconds=0.2, rounds=40)
+measure.PROCESSES = 1
 class Watching(edgekit.Silent):
     def remark(self, line):
         if line.startswith("candidate 3"):
