@@ -42,8 +42,10 @@ check_option = click.option(
 )
 within_option = click.option(
     "--within",
-    callback=lambda *asked: _seconds(*asked) if asked[2] else 30.0,
-    help="How long --check is given: 30s.  [default: 30s]",
+    default="30s",
+    show_default=True,
+    callback=lambda *asked: _seconds(*asked),
+    help="How long --check is given.",
 )
 binary_option = click.option(
     "--benchmark-binary",

@@ -27,7 +27,6 @@ from edgekit.errors import DeviceError, Fault, ending
 from edgekit.transports.base import Completed
 
 FOLDER = Path(__file__).parent / "trial_models"
-SHAPE = [1, 8, 8, 3]
 PRECISIONS = ("float32", "int8")
 SECONDS = 300.0
 """For one runtime: a slow card reads 60 MB of libraries first."""
@@ -37,17 +36,12 @@ import numpy as np
 runtime, names = sys.argv[1], sys.argv[2:]
 agent.import_runtime(runtime)
 print(json.dumps(["imported", None]), flush=True)
+# As in tests/devices/make_trial_models.py.
 image = np.array([7 * i % 255 for i in range(192)], np.float32).reshape(1, 8, 8, 3) / 255
 for name in names:
     run = agent.open_model({"runtime": runtime, "path": name}, 1, exact=True)
     print(json.dumps([name, run(image).reshape(-1).tolist()]), flush=True)
 """
-
-
-def image() -> list[float]:
-    """What the models are fed with, float32 (1, 8, 8, 3)."""
-    pixels = np.array([7 * i % 255 for i in range(192)], np.float32) / 255
-    return [float(pixel) for pixel in pixels]
 
 
 def files_for(runtime: str) -> list[str]:
