@@ -89,5 +89,4 @@ class Ladder:
         except Exception as error:  # of a library: a candidate, and no reason to stop the others
             record.reason, record.exit_code = first_line(error), 1
         record.dropped = f"{record.rung}: {record.reason}"
-        self.lab.observer.remark(f"{record.name} fails: {record.reason}")
         return None

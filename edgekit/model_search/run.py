@@ -93,7 +93,7 @@ class _Search:
             told = self.ladder.told(record, report.candidates)
             study.tell(asked, told, record.model_dump(mode="json"))
             report.candidates.append(record)
-            self._tell()
+            self._tell(record)
 
     def _refine(self) -> None:
         """The full rung, for those that no other is better than in all."""
@@ -115,7 +115,7 @@ class _Search:
             if found := self.ladder.full(point):
                 self.trained[point.name] = found
                 self.report.held_back = len(found.right)
-            self._tell()
+            self._tell(point)
 
     def _confirm(self) -> None:
         """Choose, by the held-back images alone; then look at the others, once."""
@@ -162,6 +162,8 @@ class _Search:
             return False
         return time.monotonic() - self.begun > share * self.seconds
 
-    def _tell(self) -> None:
+    def _tell(self, dropped: CandidateRecord | None = None) -> None:
+        if dropped and dropped.dropped:
+            self.task.observer.remark(f"{dropped.name} goes no further; {dropped.dropped}")
         self.report.created = datetime.now(UTC).isoformat(timespec="seconds")
         self.publish(self.report)
