@@ -11,6 +11,7 @@ from typing import Any
 from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import EdgekitError
 from edgekit.runtimes import _onnx_describe as reading
+from edgekit.runtimes.contract.description import Operator
 from edgekit.runtimes.contract.operator_times import (
     OperatorTimes,
     TimedOperator,
@@ -50,6 +51,30 @@ def operator_times(path: Path, seconds: float) -> OperatorTimes:
         inferences=tuple(inferences),
         method=METHOD.format(runs=len(inferences)),
     )
+
+
+def operators_by_node(path: Path) -> dict[str, Operator]:
+    """What runs on this machine, by the names that the profiler tells; what has no name by its kind
+    and its place among those of its kind, as `Flatten 0`.
+
+    Raises:
+        EdgekitError: the file cannot be loaded.
+    """
+    import onnxruntime
+
+    try:
+        model, source = reading.read(path)
+        with temporary_folder() as folder:
+            _, running = reading.session_of(source, onnxruntime.SessionOptions(), folder)
+    except Exception as error:  # the libraries' exceptions have no common base of their own
+        raise EdgekitError(f"ONNX Runtime cannot load {path}: {error}") from error
+    operators = reading.running_operators(model, running)
+    seen: Counter[str] = Counter()
+    found = {}
+    for one, node in zip(operators, running.node, strict=True):
+        found[node.name or f"{node.op_type} {seen[node.op_type]}"] = one
+        seen[node.op_type] += not node.name
+    return found
 
 
 def _seconds(events: list[dict[str, Any]], runs: int) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from edgekit.agent import agent
@@ -18,7 +19,7 @@ from edgekit.engine.action import Progress
 from edgekit.engine.temporary import temporary_folder
 from edgekit.evaluation.operator_table import OperatorTable, ProfiledOperator
 from edgekit.evidence import Evidence
-from edgekit.runtimes import _tflite_operator_times, find_runtimes
+from edgekit.runtimes import _onnx_operator_times, _tflite_operator_times, find_runtimes
 from edgekit.runtimes.contract.description import Operator
 
 JOB = "operators.json"
@@ -58,11 +59,14 @@ def with_operators(
         parts = _tflite_operator_times.parts_of(path, folder) if runtime.name == "litert" else {}
         found = _run(bundle, device, list(parts.values()), folder, progress)
     operators = runtime.describe(path).operators
+    known = {operator.name: operator for operator in operators}
+    if runtime.name == "onnxruntime":
+        known = _onnx_operator_times.operators_by_node(path)
     if parts:
         seconds = _tflite_operator_times.without_calls(found.seconds, list(parts), len(operators))
         rows = list(zip(operators, seconds, strict=True))
     else:
-        rows = _by_name(operators, found)
+        rows = _by_name(known, found)
     table = _table(rows, noise, METHODS[runtime.name].format(runs=len(found.inferences)))
     absent = {name: why for name, why in report.not_available.items() if name != "operators"}
     absent["operators.roofline"] = NO_ROOFLINE
@@ -92,16 +96,18 @@ def _run(
     return result.operators
 
 
-def _by_name(
-    operators: tuple[Operator, ...], found: OperatorSeconds
-) -> list[tuple[Operator, float]]:
+def _by_name(known: dict[str, Operator], found: OperatorSeconds) -> list[tuple[Operator, float]]:
     """What ran there, joined with what this machine's runtime says of it; kernels of another
     processor may be fused, and named, in another way."""
-    known = {operator.name: operator for operator in operators}
-    return [
-        (known.get(name) or Operator(name=name, kind=kind, precision=UNKNOWN, heavy=False), seconds)
-        for name, kind, seconds in zip(found.names, found.kinds, found.seconds, strict=True)
-    ]
+    rows, nameless = [], Counter[str]()
+    for name, kind, seconds in zip(found.names, found.kinds, found.seconds, strict=True):
+        operator = known.get(name)
+        if operator is None:  # ONNX Runtime calls it by its kind and a number
+            operator = known.get(f"{kind} {nameless[kind]}")
+            nameless[kind] += 1
+        unknown = Operator(name=name, kind=kind, precision=UNKNOWN, heavy=False)
+        rows.append((operator or unknown, seconds))
+    return rows
 
 
 def _table(

@@ -41,6 +41,7 @@ def test_a_report_has_the_operators_of_the_device(
     assert table
     assert table.evidence is Evidence.MEASURED
     assert "ReduceMean" in [one.kind for one in table.operators]
+    assert UNKNOWN not in [one.precision for one in table.operators]
     assert sum(one.share for one in table.operators) == pytest.approx(1, abs=0.01)
     assert set(absent_paths(found)) == set(found.not_available)
     assert "ReduceMean" in render_device_markdown(found)
@@ -91,6 +92,6 @@ def test_what_another_processor_fuses_in_its_own_way_is_told_all_the_same() -> N
     told = OperatorSeconds(
         names=["conv_nchwc"], kinds=["Conv"], seconds=[0.001], inferences=[0.002]
     )
-    ((operator, seconds),) = _by_name((), told)
+    ((operator, seconds),) = _by_name({}, told)
     assert (operator.name, operator.kind, operator.precision) == ("conv_nchwc", "Conv", UNKNOWN)
     assert seconds == 0.001
