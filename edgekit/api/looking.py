@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgekit.build_folder.report import Report
     from edgekit.comparison.record import CompareReport
     from edgekit.devices.estimate.estimate import Estimate
+    from edgekit.inspection.checkpoint import CheckpointSummary
     from edgekit.inspection.summary import ModelSummary
     from edgekit.setup.doctor import Diagnosis
     from edgekit.setup.target_needs import TargetNeeds
@@ -57,12 +58,13 @@ def inspect(
     std: Triple | None = None,
     store: PathLike | None = None,
     observer: Observer | None = None,
-) -> InspectReport | ModelSummary:
+) -> InspectReport | ModelSummary | CheckpointSummary:
     """Compare a compressed model with its float original, tensor by tensor.
 
     Args:
         artifact: build/<recipe>/<target>/<variant>, the model in it, or with `float_file` any
-            model file; without it what a file of no build holds is told, a `ModelSummary`.
+            model file; without it what a file of no build holds is told, a `ModelSummary` or, of
+            a checkpoint of torch, a `CheckpointSummary`.
         float_file: the float file it was made from, where no build says so.
         images: a folder of images, instead of those it was calibrated on.
         samples: images of it.
@@ -75,6 +77,7 @@ def inspect(
     from edgekit.api.results import InspectReport
     from edgekit.build_folder.float_twin import InspectOptions, is_alone, locate, runtime_of
     from edgekit.build_folder.inspected import inspect_pair
+    from edgekit.inspection.checkpoint import is_checkpoint, summarise_checkpoint
     from edgekit.inspection.summary import summarise
 
     need_whole("samples", samples)
@@ -84,6 +87,8 @@ def inspect(
         options = InspectOptions(path_of(float_file), path_of(images), samples, mean, std)
         if is_alone(Path(artifact), options):
             return summarise(Path(artifact), runtime_of(Path(artifact)))
+        if is_checkpoint(Path(artifact)) and options.compares_nothing:
+            return summarise_checkpoint(Path(artifact))
         pair = locate(Path(artifact), store_of(store), options)
         found = inspect_pair(pair)
         return InspectReport.of(pair, found.inspection, found.operators)

@@ -66,6 +66,10 @@ class InspectOptions:
     mean: Triple | None = None
     std: Triple | None = None
 
+    @property
+    def compares_nothing(self) -> bool:
+        return not any((self.float_file, self.images, self.mean, self.std))
+
 
 def locate(path: Path, store: Store, options: InspectOptions) -> Pair:
     """Find what a compressed file is to be compared with.
@@ -107,9 +111,8 @@ def locate(path: Path, store: Store, options: InspectOptions) -> Pair:
 
 def is_alone(path: Path, options: InspectOptions) -> bool:
     """Whether it is a model file of no build, and nothing is named to compare it with."""
-    others = (options.float_file, options.images, options.mean, options.std)
     is_model = path.suffix in _suffixes() or is_keras(path)
-    return path.is_file() and is_model and not of_a_build(path) and not any(others)
+    return path.is_file() and is_model and not of_a_build(path) and options.compares_nothing
 
 
 def runtime_of(path: Path) -> Runtime | None:

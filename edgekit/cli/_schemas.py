@@ -10,6 +10,7 @@ MODELS = {
     "report": "edgekit.build_folder.report:Report",
     "inspect": "edgekit.api.results:InspectReport",
     "model-summary": "edgekit.inspection.summary:ModelSummary",
+    "checkpoint-summary": "edgekit.inspection.checkpoint:CheckpointSummary",
     "compare": "edgekit.comparison.record:CompareReport",
     "device-report": "edgekit.devices.bench.report:DeviceReport",
     "device-check": "edgekit.devices.facts:Checked",

@@ -44,13 +44,17 @@ def inspect(
     \b
         edgekit inspect build/photos/rpi/litert
         edgekit inspect model.onnx
+        edgekit inspect checkpoint.pth
 
     ARTIFACT is build/<recipe>/<target>/<variant>, the model in it, or with --float any model file;
-    without it what an ONNX, TensorFlow Lite, OpenVINO or Keras file holds is told.
+    without it what an ONNX, TensorFlow Lite, OpenVINO or Keras file holds is told, and of a
+    checkpoint of torch which weights are taken of it and the lines that load them.
     """
     from edgekit.api import inspect as run
     from edgekit.api.results import InspectReport
+    from edgekit.cli._checkpoint_lines import checkpoint_lines
     from edgekit.cli.console import Console
+    from edgekit.inspection.checkpoint import CheckpointSummary
 
     console = Console(quiet=as_json)
     found = run(artifact, store=store, observer=console, **options)
@@ -60,6 +64,9 @@ def inspect(
         say_json(found)
     elif isinstance(found, InspectReport):
         console.inspection(found, everything)
+    elif isinstance(found, CheckpointSummary):
+        for line in checkpoint_lines(found):
+            say(line)
     else:
         for line in _summary(found):
             say(line)

@@ -176,8 +176,10 @@ def _own_hint() -> Iterator[None]:
 
 
 def _recipe_of(what: Path) -> Path:
-    # A folder's name has no suffix: v1.photos is no v1.
-    return Path(f"{what.name if what.is_dir() else what.stem}.yaml")
+    # A folder's name has no suffix: v1.photos is no v1. timm writes checkpoint-5.pth.tar.
+    name = what.name if what.is_dir() else what.stem
+    double = what.suffix == ".tar" and Path(name).suffix in (".pth", ".pt")
+    return Path(f"{Path(name).stem if double else name}.yaml")
 
 
 def _wishes(**wished: Any) -> Wishes:

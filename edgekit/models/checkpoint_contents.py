@@ -112,13 +112,25 @@ def is_safetensors(path: Path) -> bool:
     return len(head) == 9 and head[8:] == b"{" and head[4:8] == bytes(4)
 
 
+_DTYPES = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64",
+    "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
+}  # fmt: skip
+"""torch's names of safetensors' types."""
+
+
 def _safetensors(path: Path) -> dict[str, StoredTensor]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as stream:
-            shapes = {n: tuple(stream.get_slice(n).get_shape()) for n in stream.keys()}  # noqa: SIM118
-            return {name: StoredTensor(shape) for name, shape in shapes.items()}
+            slices = {name: stream.get_slice(name) for name in stream.keys()}  # noqa: SIM118
+            return {
+                name: StoredTensor(
+                    tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), part.get_dtype())
+                )
+                for name, part in slices.items()
+            }
     except SafetensorError as error:
         raise unreadable(path, error) from error
 

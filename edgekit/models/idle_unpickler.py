@@ -15,6 +15,16 @@ from typing import Any
 
 from edgekit.models.pickle_operations import OPERATIONS, refuse_deep
 
+_DTYPES = {
+    f"torch.{storage}Storage": dtype
+    for storage, dtype in {
+        "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Double": "float64",
+        "Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8",
+        "Bool": "bool",
+    }.items()
+}  # fmt: skip
+"""By the class of its values, as a checkpoint names it."""
+
 
 class Foreign:
     """Stands for an object of any class that is neither a tensor nor a container."""
@@ -41,6 +51,8 @@ class StoredTensor:
     """A tensor, of which the values were not read."""
 
     shape: tuple[int, ...]
+    dtype: str = ""
+    """Of its numbers, as torch names it; empty where that is not read."""
 
 
 class IdleUnpickler(pickle._Unpickler):
@@ -134,7 +146,7 @@ class IdleUnpickler(pickle._Unpickler):
     def _on_device(self, tensor: Any, *_: object) -> StoredTensor:
         """A copy, of at most 16 bytes a value."""
         self.total += 16 * prod(tensor.shape)
-        return StoredTensor(tensor.shape)
+        return StoredTensor(tensor.shape, tensor.dtype)
 
     def _of_type(
         self, rebuild: Callable[..., object], _: object, args: tuple[object, ...], state: object
@@ -175,7 +187,7 @@ class IdleUnpickler(pickle._Unpickler):
     def _tensor(
         self, storage: Any, offset: int, size: Any, stride: Any, *_: object
     ) -> StoredTensor:
-        numel, _ = storage
+        numel, kind = storage
         if len(size) > MAX_SIDES or not all(map(_is_count, (offset, *size, *stride))):
             raise ValueError("a tensor whose shape no tensor has")
         ends = [(n - 1) * step for n, step in zip(size, stride, strict=True)]
@@ -183,7 +195,7 @@ class IdleUnpickler(pickle._Unpickler):
         if 0 not in size and offset + sum(ends) >= numel:
             raise ValueError("a tensor reaches beyond its values")
         self.total += 4 * prod(size)
-        return StoredTensor(tuple(size))
+        return StoredTensor(tuple(size), _DTYPES.get(getattr(kind, "name", ""), ""))
 
 
 def _first(tensor: object, *_: object) -> object:

@@ -15,6 +15,7 @@ import click
 import pytest
 import torch
 import yaml
+from hypothesis import given
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -25,6 +26,7 @@ from edgekit.setup import needs
 from edgekit.spec.target import load_target
 from tests.commands import edgekit
 from tests.models.test_model_file import onnx_file
+from tests.mutations import damaged_text, fuzz, refusals
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -211,6 +213,17 @@ def test_what_timms_arguments_ask_and_edgekit_lacks_is_said(run: Run, folder: Pa
     assert "data.fit: the checkpoint says crop_mode border" in told
 
 
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [
+        ("checkpoint-5.pth.tar", "checkpoint-5.yaml"), ("v1.2.pth", "v1.2.yaml"),
+        ("m.tar", "m.yaml"), ("my.model.onnx", "my.model.yaml"),
+    ],
+)  # fmt: skip
+def test_a_recipe_is_named_after_its_model_without_its_endings(name: str, recipe: str) -> None:
+    assert starting._recipe_of(Path(name)) == Path(recipe)
+
+
 def test_a_size_that_no_argument_tells_is_called_a_guess(run: Run, folder: Path) -> None:
     text, data = init_of_checkpoint(run, folder, argparse.Namespace(lr=0.1))
     assert data.keys() == {"image_size"}
@@ -310,3 +323,10 @@ def test_a_question_that_is_left_open_writes_nothing(
     said = run("init", "images", code=130).stderr
     assert "nothing was written" in said
     assert "finished" not in said
+
+
+@fuzz
+@given(text=damaged_text("96x128"))
+def test_a_size_of_any_text_is_refused_or_one_that_a_recipe_takes(text: str) -> None:
+    with refusals():
+        assert all(16 <= side <= 2048 for side in starting._size_of(text))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +14,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgekit.errors import InputError, IntegrityError, StorageError
 from edgekit.history import database
@@ -20,6 +24,7 @@ from edgekit.history.recording import record_builds, record_device_report
 from tests.comparison.samples import device_report
 from tests.devices.tiny import tiny_bundle
 from tests.history.samples import COMMIT, history_of, recorded, report_of
+from tests.mutations import damaged, fuzz, json_texts, refusals
 
 ROWS = 25
 WRITER = f"""
@@ -188,6 +193,39 @@ def test_a_damaged_row_is_told(tmp_path: Path, change: str) -> None:
     read = history.entries if change.startswith("entry") else partial(history.answers, entry)
     with pytest.raises(IntegrityError, match="is damaged"):
         read()
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> History:
+    folder = tmp_path_factory.mktemp("sound")
+    return history_of(folder, report_of(folder / "photos/rpi"))
+
+
+@fuzz
+@given(data=st.data())
+def test_a_damaged_file_is_told_or_read(sound: History, data: st.DataObject) -> None:
+    (entry,) = sound.entries()
+    history = History(sound.path.parent / "damaged")
+    history.path.parent.mkdir(exist_ok=True)
+    history.path.write_bytes(data.draw(damaged(sound.path.read_bytes())))
+    with refusals():
+        history.entries("photos", "rpi")
+        history.answers(entry)
+        history.build_of("0" * 64)
+
+
+@fuzz
+@given(data=st.data())
+def test_a_row_of_any_content_is_told_or_read(sound: History, data: st.DataObject) -> None:
+    (entry,) = sound.entries()
+    text = data.draw(json_texts(json.loads(entry.model_dump_json())))
+    history = History(sound.path.parent / "row")
+    history.path.parent.mkdir(exist_ok=True)
+    shutil.copy(sound.path, history.path)
+    with closing(sqlite3.connect(history.path)) as connection, connection:
+        connection.execute("UPDATE entries SET entry = ?", (text.encode(errors="replace"),))
+    with refusals():
+        history.entries()
 
 
 @pytest.fixture

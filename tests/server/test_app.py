@@ -8,12 +8,15 @@ import socket
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
 
 from edgekit.comparison.locate import read_device_report
 from edgekit.history.recording import record_device_report
 from edgekit.server.hosts import is_loopback, names_of
+from tests.mutations import damaged_text, fuzz
 from tests.server.samples import NASTY, write_all
 
 if TYPE_CHECKING:
@@ -291,3 +294,13 @@ def test_on_every_address_any_address_is_taken_and_no_strangers_name(
         assert client.get("/", headers={"host": own}).status_code == 200, own
     for other in ("evil.example", "192.168.0.7.evil.example", "192.168.0.7@evil", "[evil]", ""):
         assert client.get("/", headers={"host": other}).status_code == 400, other
+
+
+@fuzz
+@given(text=damaged_text("recipe=photos&target=rpi&status=passed&a=photos/rpi&b=photos/none"))
+def test_a_damaged_query_is_answered(client: TestClient, text: str) -> None:
+    query = quote(text, safe="=&", errors="surrogatepass")
+    assert client.get(f"/?{query}").status_code == 200
+    assert client.get(f"/trend?{query}").status_code == 200
+    assert client.get(f"/compare?{query}").status_code in (200, 400, 404, 422)
+    assert client.get(f"/files/{query}").status_code == 404
