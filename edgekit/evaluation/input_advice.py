@@ -8,7 +8,7 @@ from pathlib import Path
 from edgekit.data.framing import Way
 from edgekit.data.labels import yaml_list
 from edgekit.errors import InputError
-from edgekit.evaluation.input_claims import Claim, Evaluated, changed, input_words
+from edgekit.evaluation.input_claims import Claim, Evaluated
 from edgekit.models.card import Card
 from edgekit.models.source import RANGES, ModelSource
 
@@ -92,6 +92,33 @@ class Advice:
         ways = ", ".join(f"{key} {value}" for key, value in declared.way._asdict().items())
         classes = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         return f"input range {span}, channels {declared.channels}, {ways}, classes {classes}"
+
+
+def input_words(claim: Claim, than: Claim) -> str:
+    """What differs.
+
+    >>> input_words(Claim("0..1", "bgr", Way("pad")), Claim("-1..1", "rgb", Way("pad")))
+    '0..1 in bgr'
+    >>> input_words(Claim("0..1", "rgb", Way("pad", "as_stored")), Claim("0..1", "rgb"))
+    'fit pad, orientation as_stored'
+    """
+    order = f" in {claim.channels}" if claim.channels != than.channels else ""
+    ways = changed(claim.way, than.way)
+    if ways and claim.range == than.range and not order:
+        return ", ".join(ways)
+    return ", ".join([claim.range + order, *ways])
+
+
+def changed(way: Way, than: Way) -> list[str]:
+    """
+    >>> changed(Way("squash", "upright", "nearest"), Way())
+    ['fit squash', 'interpolation nearest']
+    """
+    return [
+        f"{key} {own}"
+        for key, own, other in zip(Way._fields, way, than, strict=True)
+        if own != other
+    ]
 
 
 def _judged(one: Evaluated) -> str:

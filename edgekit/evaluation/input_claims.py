@@ -197,33 +197,6 @@ def is_surer(one: Evaluated, than: Evaluated) -> bool:
     return bool(_surer([one], than))
 
 
-def input_words(claim: Claim, than: Claim) -> str:
-    """What differs.
-
-    >>> input_words(Claim("0..1", "bgr", Way("pad")), Claim("-1..1", "rgb", Way("pad")))
-    '0..1 in bgr'
-    >>> input_words(Claim("0..1", "rgb", Way("pad", "as_stored")), Claim("0..1", "rgb"))
-    'fit pad, orientation as_stored'
-    """
-    order = f" in {claim.channels}" if claim.channels != than.channels else ""
-    ways = changed(claim.way, than.way)
-    if ways and claim.range == than.range and not order:
-        return ", ".join(ways)
-    return ", ".join([claim.range + order, *ways])
-
-
-def changed(way: Way, than: Way) -> list[str]:
-    """
-    >>> changed(Way("squash", "upright", "nearest"), Way())
-    ['fit squash', 'interpolation nearest']
-    """
-    return [
-        f"{key} {own}"
-        for key, own, other in zip(Way._fields, way, than, strict=True)
-        if own != other
-    ]
-
-
 def evaluate(
     answered: Answered,
     labels: NDArray[np.int64],

@@ -29,7 +29,6 @@ from edgekit.evaluation.input_claims import (
     assign,
     choose,
     evaluate,
-    input_words,
     is_guessing,
     is_surer,
     likeliest,
@@ -134,7 +133,7 @@ class CheckSource(Action):
             loss=float(now.losses.mean()),
             others=tuple(
                 OtherInput(
-                    words=input_words(one.claim, declared),
+                    words=input_advice.input_words(one.claim, declared),
                     right=float(one.right.mean()),
                     loss=float(one.losses.mean()),
                     surer=is_surer(one, now),
