@@ -48,7 +48,7 @@ def _size_of(text: str) -> Size:
     sides = [int(side) for side in found.groups() if side] if found else []
     if not sides or not all(LEAST <= side <= MOST for side in sides):
         raise InputError(
-            f"--image-size: pixels expected, {LEAST} to {MOST}, not {text!r}",
+            f"--image-size: pixels expected, {LEAST} to {MOST}, not {text[:40]!r}",
             hint="e.g. --image-size 160, or --image-size 96x128 for height and width",
         )
     return Size(sides[0], sides[-1])

@@ -23,6 +23,12 @@ CODE = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "
 WHOLE = "save the whole model: model.save('model.keras')"
 
 
+_FAULTS = (
+    OSError, KeyError, ValueError, RuntimeError, SystemError, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
+"""Of a damaged file; a SystemError where h5py's own lock gives way over another one."""
+
+
 def read(path: Path) -> Any:
     """The architecture that a .keras or .h5 file describes, as plain data.
 
@@ -47,7 +53,7 @@ def read(path: Path) -> Any:
                 if file.attrs.get_id("model_config").get_storage_size() > LARGEST:
                     raise _no_model(path, "its configuration is larger than 64 MB")
                 text = file.attrs["model_config"]
-    except (OSError, KeyError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+    except _FAULTS as error:
         raise _no_model(path, "it cannot be read as one") from error
     try:
         found = json.loads(text)
@@ -138,14 +144,17 @@ def stored_weights(path: Path) -> Counter[str]:
         if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
             sizes[str(item.dtype)] += item.nbytes
 
-    if path.suffix.lower() != ".keras":
-        with h5py.File(path) as file:
-            file.visititems(look)
-        return sizes
-    with zipfile.ZipFile(path) as archive:
-        if WEIGHTS in archive.namelist():
-            with archive.open(WEIGHTS) as stream, h5py.File(stream) as file:
+    try:
+        if path.suffix.lower() != ".keras":
+            with h5py.File(path) as file:
                 file.visititems(look)
+            return sizes
+        with zipfile.ZipFile(path) as archive:
+            if WEIGHTS in archive.namelist():
+                with archive.open(WEIGHTS) as stream, h5py.File(stream) as file:
+                    file.visititems(look)
+    except _FAULTS as error:
+        raise _no_model(path, "its weights cannot be read") from error
     return sizes
 
 
