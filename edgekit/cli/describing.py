@@ -182,12 +182,17 @@ def _library_lines(found: dict[str, list[InstalledLibrary]]) -> Iterator[str]:
     for extra, libraries in found.items():
         new = [lib for lib in libraries if lib.name not in told]
         told |= {lib.name for lib in new}
-        rows = [f"{lib.name} {lib.installed}" for lib in new if lib.fits]
-        if new:
-            yield f"{extra or 'always'}: {', '.join(rows) or 'nothing of it is installed'}"
-        for lib in new:
-            if lib.installed and not lib.fits:
-                yield f"  {lib.name} {lib.installed} does not do: {lib.wanted} is needed"
+        if not new:
+            continue
+        fitting = ", ".join(f"{lib.name} {lib.installed}" for lib in new if lib.fits)
+        yield f"{extra or 'always'}: {fitting or 'nothing of it is installed'}"
+        yield from _misfits(new)
+
+
+def _misfits(libraries: list[InstalledLibrary]) -> Iterator[str]:
+    for lib in libraries:
+        if lib.installed and not lib.fits:
+            yield f"  {lib.name} {lib.installed} does not do: {lib.wanted} is needed"
 
 
 def _host_lines(host: HostFacts) -> Iterator[str]:

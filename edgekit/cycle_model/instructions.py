@@ -77,11 +77,7 @@ def _register(word: int) -> Instruction:
     rd, rn, rm = bits(word, 4, 0), bits(word, 9, 5), bits(word, 20, 16)
     group = bits(word, 28, 24)
     if group in (0b01010, 0b01011):
-        arithmetic = group & 1
-        flags = bits(word, 29, 29) if arithmetic else bits(word, 30, 29) == 3
-        shifted = bits(word, 21, 21) if arithmetic else 0
-        kind = "alu_shift" if shifted or bits(word, 15, 10) else "alu"
-        return Instruction(kind, (rn, rm), (rd, FLAGS) if flags else (rd,))
+        return _shifted_register(word, group & 1, rd, rn, rm)
     if group == 0b11011:  # MADD, SMADDL, SMULH
         wide = bits(word, 31, 31) and bits(word, 23, 21) in (0, 2, 6)
         return Instruction(
@@ -97,6 +93,13 @@ def _register(word: int) -> Instruction:
         return Instruction("alu", (rn,), (rd,))
     divides = bits(word, 15, 10) in (2, 3)
     return Instruction("divide" if divides else "alu", (rn, rm), (rd,))
+
+
+def _shifted_register(word: int, arithmetic: int, rd: int, rn: int, rm: int) -> Instruction:
+    flags = bits(word, 29, 29) if arithmetic else bits(word, 30, 29) == 3
+    shifted = bits(word, 21, 21) if arithmetic else 0
+    kind = "alu_shift" if shifted or bits(word, 15, 10) else "alu"
+    return Instruction(kind, (rn, rm), (rd, FLAGS) if flags else (rd,))
 
 
 def _memory(word: int) -> Instruction:

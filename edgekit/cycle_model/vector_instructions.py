@@ -144,13 +144,14 @@ HALF_SAME = {1: "fmla", 2: "fadd", 3: "fmul"}
 
 
 def _copy_or_permute(word: int, size: str, rd: int, rn: int, rm: int) -> Instruction:
-    if bits(word, 15, 15) and bits(word, 10, 10):
-        opcode = bits(word, 14, 11)
-        return _adds(("mla" if opcode < 2 else "dot") + size, rd, rn, rm)
-    if bits(word, 22, 21) == 2 and bits(word, 10, 10) and not bits(word, 15, 14):
-        return _half_floats(word, size, rd, rn, rm)
-    if bits(word, 23, 21) == 0 and bits(word, 10, 10):
-        return _copy(word, size, rd, rn)
+    if bits(word, 10, 10):
+        if bits(word, 15, 15):
+            opcode = bits(word, 14, 11)
+            return _adds(("mla" if opcode < 2 else "dot") + size, rd, rn, rm)
+        if bits(word, 22, 21) == 2 and not bits(word, 15, 14):
+            return _half_floats(word, size, rd, rn, rm)
+        if bits(word, 23, 21) == 0:
+            return _copy(word, size, rd, rn)
     if bits(word, 11, 10) == 0 and not bits(word, 29, 29):  # TBL, TBX
         tables = tuple(
             VECTOR + (rn - VECTOR + i) % 32 for i in range(bits(word, 14, 13) + 1)
@@ -197,6 +198,10 @@ def _scalar_float(word: int) -> Instruction:
         return Instruction("fcompare.d", (rn, rm, FLAGS), (rd,))
     if what == 1:
         return Instruction("fcompare.d", (rn, rm, FLAGS), (FLAGS,))
+    return _of_one_float(word, rd, rn, rm)
+
+
+def _of_one_float(word: int, rd: int, rn: int, rm: int) -> Instruction:
     if bits(word, 12, 10) == 4:
         return Instruction("move_immediate", (), (rd,))
     if bits(word, 13, 10) == 8:

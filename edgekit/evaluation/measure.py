@@ -190,42 +190,39 @@ def measure(
         Unsupported: a model took more memory or time than it may, or left no figures.
     """
     where = str(images.absolute())
+    count = (processes or PROCESSES) if latency else 1
     with temporary_folder() as folder:
         out = {name: str(folder / f"{i}.npy") for i, name in enumerate(score)}
-        job: dict[str, Any] = {
-            "threads": HOST_THREADS,
-            "models": [
-                {
-                    "id": c.id,
-                    "path": str(c.path.absolute()),
-                    "runtime": c.runtime,
-                    "form": c.form.model_dump(mode="json"),
-                    "device": c.device,
-                    **({"images": str(c.images.absolute())} if c.images else {}),
-                }
-                for c in candidates
-            ],
-        }
-        if score:
-            job["scores"] = {"images": where, "workers": os.cpu_count(), "out": out}
+        job: dict[str, Any] = {"threads": HOST_THREADS, "models": [*map(_model, candidates)]}
         if latency:
-            job["latency"] = {"images": where, **_protocol(processes or PROCESSES)}
-        results = [_run_agent(job, folder, progress)]
-        if latency:
-            job.pop("scores", None)
-            others = (processes or PROCESSES) - 1
-            results += [_run_agent(job, folder, progress) for _ in range(others)]
+            job["latency"] = {"images": where, **_protocol(count)}
+        scoring = {"scores": {"images": where, "workers": os.cpu_count(), "out": out}}
+        results = [_run_agent(job | (scoring if score else {}), folder, progress)]
+        results += [_run_agent(job, folder, progress) for _ in range(count - 1)]
         models = " or ".join(dict.fromkeys(c.path.name for c in candidates))
-        count = len(np.load(images, mmap_mode="r")) if score else 0
+        rows = len(np.load(images, mmap_mode="r")) if score else 0
         most = confinement(models).memory
         return MeasureResult(
             environment=results[0].environment,
-            scores={n: read_scores(Path(p), models, count, most) for n, p in out.items()},
+            scores={n: read_scores(Path(p), models, rows, most) for n, p in out.items()},
             timings={
                 name: _joined([result.latency[name] for result in results])
                 for name in results[0].latency
             },
         )
+
+
+def _model(candidate: Candidate) -> Json:
+    """As the agent is told of it."""
+    own = {"images": str(candidate.images.absolute())} if candidate.images else {}
+    return {
+        "id": candidate.id,
+        "path": str(candidate.path.absolute()),
+        "runtime": candidate.runtime,
+        "form": candidate.form.model_dump(mode="json"),
+        "device": candidate.device,
+        **own,
+    }
 
 
 def _protocol(processes: int) -> Json:

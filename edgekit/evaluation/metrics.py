@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from edgekit import stats
 from edgekit.engine.artifact import Json
 from edgekit.evaluation.columns import column
+from edgekit.evaluation.latency_ratio import median_ratio, ratio_over_processes
 from edgekit.evaluation.measure import HOST_THREADS, Timing
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Verdict
 
@@ -195,10 +196,10 @@ def unless_disturbed(figure: Measurement, disturbed: bool) -> Measurement | Inva
 def ratio_of(timing: Timing, baseline: Timing, evidence: Evidence) -> Measurement:
     rounds, processes = len(timing.rounds), len(timing.processes)
     if processes == 1:
-        value, interval = stats.median_ratio(timing.medians, baseline.medians)
+        value, interval = median_ratio(timing.medians, baseline.medians)
         method = f"interleaved in one process, {rounds} rounds, paired block bootstrap"
     else:
-        value, interval = stats.ratio_over_processes(timing.processes, baseline.processes)
+        value, interval = ratio_over_processes(timing.processes, baseline.processes)
         method = f"interleaved in {processes} processes, {rounds} rounds, t interval over processes"
     return measurement(value, "ratio", evidence, method, rounds, interval)
 

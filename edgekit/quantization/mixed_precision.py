@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from edgekit import stats
 from edgekit.errors import DeviceError, Unsupported
+from edgekit.evaluation.latency_ratio import median_ratio
 from edgekit.evaluation.measure import Candidate, measure, undisturbed
 from edgekit.inspection.layerwise import Inspection, TensorReport, inspect_files
 from edgekit.quantization.float_budget import FloatBudget
@@ -208,7 +208,7 @@ class MixedPrecisionSearch:
         if timed.disturbed:
             return best
         timings = timed.timings
-        ratio, _ = stats.median_ratio(timings[BEST].medians, timings[INT8].medians)
+        ratio, _ = median_ratio(timings[BEST].medians, timings[INT8].medians)
         step = best.model_copy(update={"latency_ratio": round(ratio, 3)})
         self.steps[frozenset(best.operators)] = step
         return step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from edgekit.build_folder.report import Report, RowRecord
@@ -69,34 +69,44 @@ def _waterfall(
         of_float if row.baseline and of_float is not None else _value(figure)
         for row, figure in zip(rows, figures, strict=True)
     ]
-    known = [v for v in values if v is not None] + [
-        end
-        for f in figures
-        if isinstance(f, Measurement)
-        for end in (f.low, f.high)
-        if end is not None
-    ]
+    measured = [f for f in figures if isinstance(f, Measurement)]
+    known = [*(v for v in values if v is not None), *_ends(measured)]
     scale = Scale(*around(known, zero), LEFT, RIGHT)
     height = STEP * len(names) + TEXT + 8
     drawing = Drawing(WIDTH, height, f"{title}: {_told(names, figures, digits)}")
     drawing.axis(scale, height - TEXT - 6, 0, digits_of(scale))
+    _bars(drawing, scale, list(zip(names, values, figures, strict=True)), digits, zero)
+    evidence = next((f.evidence for f in figures if f), Evidence.HOST)
+    return Waterfall(title, evidence, drawing, "" if zero else "The axis does not begin at 0.")
+
+
+def _bars(
+    drawing: Drawing,
+    scale: Scale,
+    stages: list[tuple[str, float | None, Figure]],
+    digits: int,
+    zero: bool,
+) -> None:
+    """Each from where the one before it ended."""
     before = scale.low
-    for i, (name, value, one) in enumerate(zip(names, values, figures, strict=True)):
+    for i, (name, value, one) in enumerate(stages):
         middle = STEP * i + STEP / 2
         drawing.words(LEFT - 6, middle + 4, name, "end")
         if value is None:
             reason = one.reason if isinstance(one, InvalidMeasurement) else "not measured"
             drawing.words(LEFT + 6, middle + 4, f"— ({reason})", kind="tick")
             continue
-        is_better = (value < before) if zero else (value > before)
-        kind = "whole" if i == 0 or value == before else "gain" if is_better else "loss"
+        change = before - value if zero else value - before
+        kind = "whole" if i == 0 or not change else "gain" if change > 0 else "loss"
         drawing.bar(scale(before), middle - 8, scale(value), middle + 8, kind)
-        if isinstance(one, Measurement) and one.low is not None and one.high is not None:
-            drawing.line(scale(one.low), middle, scale(one.high), middle, "whisker")
+        _whisker(drawing, one, scale, middle)
         drawing.words(RIGHT + 8, middle + 4, f"{value:.{digits}f}")
         before = value
-    evidence = next((f.evidence for f in figures if f), Evidence.HOST)
-    return Waterfall(title, evidence, drawing, "" if zero else "The axis does not begin at 0.")
+
+
+def _whisker(drawing: Drawing, figure: Figure, scale: Scale, y: float) -> None:
+    if isinstance(figure, Measurement) and figure.low is not None and figure.high is not None:
+        drawing.line(scale(figure.low), y, scale(figure.high), y, "whisker")
 
 
 def _value(figure: Figure) -> float | None:
@@ -115,11 +125,9 @@ def candidates(report: Report) -> Scatter | None:
     drawn = {row.variant: (row, latencies[row.variant]) for row in rows if row.variant in latencies}
     if not drawn:
         return None
-    missing = {row.variant: _why_missing(report, row) for row in rows if row.variant not in drawn}
-    xs = [end for _, x in drawn.values() for end in (x.low, x.high, x.value) if end is not None]
-    ys = [end for row, _ in drawn.values() for end in _ends(row.validation.top1) if end is not None]
-    across_scale = Scale(*around(xs, zero=True), 48, WIDTH - 16)
-    up_scale = Scale(*around(ys), 200, 12)
+    top1s = [row.validation.top1 for row, _ in drawn.values()]
+    across_scale = Scale(*around(_ends(x for _, x in drawn.values()), zero=True), 48, WIDTH - 16)
+    up_scale = Scale(*around(_ends(top1s)), 200, 12)
     told = ", ".join(
         f"{name} {row.validation.top1.value:.1f} % at {x.value:.2f}"
         for name, (row, x) in drawn.items()
@@ -127,50 +135,51 @@ def candidates(report: Report) -> Scatter | None:
     drawing = Drawing(WIDTH, 240, f"top-1 against latency: {told}")
     drawing.axis(across_scale, 204, 8, digits_of(across_scale))
     drawing.side(up_scale, 48, WIDTH - 16, digits_of(up_scale))
-    for name, (row, x) in drawn.items():
-        _candidate(drawing, across_scale(x.value), row, up_scale, x, across_scale)
-        is_right = across_scale(x.value) > WIDTH / 2
-        place = across_scale(x.value) + (-8 if is_right else 8)
-        kind = "chosen" if name == report.chosen else ""
-        y = up_scale(row.validation.top1.value) - 6
-        drawing.words(place, y, name, "end" if is_right else "start", kind)
+    for row, x in drawn.values():
+        _candidate(drawing, row, x, across_scale, up_scale, row.variant == report.chosen)
     drawing.words(WIDTH - 16, 236, across, "end", "tick")
     evidence = next(x.evidence for _, x in drawn.values())
-    return Scatter(drawing, evidence, across, missing)
+    return Scatter(drawing, evidence, across, _missing(report, rows, drawn))
 
 
 def _candidate(
-    drawing: Drawing, x: float, row: RowRecord, up: Scale, latency: Measurement, across: Scale
+    drawing: Drawing, row: RowRecord, latency: Measurement, across: Scale, up: Scale, chosen: bool
 ) -> None:
     top1 = row.validation.top1
+    x, y = across(latency.value), up(top1.value)
     if top1.low is not None and top1.high is not None:
         drawing.line(x, up(top1.low), x, up(top1.high), "range")
     if latency.low is not None and latency.high is not None:
-        y = up(top1.value)
         drawing.line(across(latency.low), y, across(latency.high), y, "range")
-    drawing.dot(x, up(top1.value), "point" if row.last else "soft")
+    drawing.dot(x, y, "point")
+    is_right = x > WIDTH / 2
+    kind = "chosen" if chosen else ""
+    place = x - 8 if is_right else x + 8
+    drawing.words(place, y - 6, row.variant, "end" if is_right else "start", kind)
 
 
-def _ends(figure: Measurement) -> tuple[float | None, ...]:
-    return figure.low, figure.high, figure.value
+def _ends(figures: Iterable[Measurement]) -> list[float]:
+    """Values and the ends of their intervals."""
+    return [end for f in figures for end in (f.low, f.high, f.value) if end is not None]
 
 
 def _latencies(report: Report, rows: list[RowRecord]) -> tuple[str, dict[str, Measurement]]:
     """The one latency that all candidates share: a device's milliseconds, the run that chose among
     them, or each against float on its own runtime."""
-    on_device = {
-        row.variant: median
-        for row in rows
-        if (run := row.on_device) and (median := believed(run.told(run.median)))
-    }
+    runs = {row.variant: row.on_device for row in rows if row.on_device}
+    on_device = {name: m for name, run in runs.items() if (m := believed(run.told(run.median)))}
     if on_device:
-        return f"ms on {next(r.on_device.device for r in rows if r.on_device)}", on_device
-    chosen = report.choice.ratios if report.choice else {}
-    run_ratios = {name: ratio for name, one in chosen.items() if (ratio := believed(one))}
-    if run_ratios and report.choice:
-        return f"times the latency of {report.choice.fastest}", run_ratios
+        return f"ms on {next(iter(runs.values())).device}", on_device
+    if report.choice:
+        ratios = {name: r for name, one in report.choice.ratios.items() if (r := believed(one))}
+        if ratios:
+            return f"times the latency of {report.choice.fastest}", ratios
     own = {row.variant: r for row in rows if (r := believed(row.validation.latency.ratio))}
     return "times the latency of float on the same runtime", own
+
+
+def _missing(report: Report, rows: list[RowRecord], drawn: Collection[str]) -> dict[str, str]:
+    return {row.variant: _why_missing(report, row) for row in rows if row.variant not in drawn}
 
 
 def _why_missing(report: Report, row: RowRecord) -> str:

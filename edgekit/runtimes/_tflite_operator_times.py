@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,24 @@ def _pads(model: Any) -> set[int]:
     return {i for i, kinds in readers.items() if len(kinds) == 1 and kinds[0] in CONVOLUTIONS}
 
 
+def _with_makers(graph: Any, operator: Any, inside: Collection[int]) -> list[Any]:
+    made_by = tflite.producers(graph)
+    before = [graph.operators[made_by[int(i)]] for i in operator.inputs if int(i) in inside]
+    return [*before, operator]
+
+
+def _used(parts: list[Any]) -> list[int]:
+    touched = (int(i) for part in parts for i in (*part.inputs, *part.outputs))
+    return [i for i in dict.fromkeys(touched) if i >= 0]
+
+
+def _given(graph: Any, parts: list[Any], used: Iterable[int]) -> list[int]:
+    """The tensors that come from other operators, or from outside the model."""
+    made = {*tflite.producers(graph), *map(int, graph.inputs)}
+    own = {int(i) for part in parts for i in part.outputs}
+    return [i for i in used if i in made and i not in own]
+
+
 def _alone(model: Any, operator: Any, inside: Collection[int]) -> Any:
     """A model of one operator.
 
@@ -129,25 +147,20 @@ def _alone(model: Any, operator: Any, inside: Collection[int]) -> Any:
     """
     schema = need("ai_edge_litert.schema_py_generated")
     graph = model.subgraphs[0]
-    made_by = tflite.producers(graph)
-    before = [graph.operators[made_by[int(i)]] for i in operator.inputs if int(i) in inside]
-    parts = [*before, operator]
-    used = dict.fromkeys(int(i) for part in parts for i in (*part.inputs, *part.outputs) if i >= 0)
+    parts = _with_makers(graph, operator, inside)
+    used = _used(parts)
     place = {old: new for new, old in enumerate(used)}
-    own_makers = {int(i) for part in parts for i in part.outputs}
-    given = [i for i in used if (i in made_by or i in graph.inputs) and i not in own_makers]
     own = schema.SubGraphT()
-    own.tensors, buffers = [], [schema.BufferT()]  # the first one is empty by convention
-    for old in used:
-        tensor = copy.copy(graph.tensors[old])
+    own.tensors = [copy.copy(graph.tensors[old]) for old in used]
+    buffers = [schema.BufferT()]  # the first one is empty by convention
+    for tensor in own.tensors:
         buffers.append(model.buffers[tensor.buffer])
         tensor.buffer = len(buffers) - 1
-        own.tensors.append(tensor)
     own.operators = [copy.copy(part) for part in parts]
     for part in own.operators:
         part.inputs = [place.get(int(i), -1) for i in part.inputs]
         part.outputs = [place[int(i)] for i in part.outputs]
-    own.inputs = [place[i] for i in given]
+    own.inputs = [place[i] for i in _given(graph, parts, used)]
     own.outputs = [place[int(i)] for i in operator.outputs]
     alone = schema.ModelT()
     alone.version, alone.operatorCodes, alone.buffers = 3, model.operatorCodes, buffers

@@ -16,6 +16,7 @@ import numpy as np
 
 from edgekit import stats
 from edgekit.evaluation import measure as room
+from edgekit.evaluation.latency_ratio import median_ratio, ratio_over_processes
 from edgekit.evaluation.measure import Candidate, Timing, measure, undisturbed
 from edgekit.pipeline.run import Build
 from tests.benchmarks.pruned import DENSE, build, candidate
@@ -43,8 +44,8 @@ def pairs(built: Build) -> dict[str, tuple[Candidate, Candidate]]:
 def line(name: str, candidates: tuple[Candidate, Candidate], images: Path, count: int) -> str:
     outcome = undisturbed(lambda: measure([*candidates], images, lambda *_: None, processes=count))
     own, other = outcome.timings["int8"], outcome.timings["float"]
-    alone = [stats.median_ratio(a, b) for a, b in zip(own.processes, other.processes, strict=True)]
-    ratio, _ = stats.ratio_over_processes(own.processes, other.processes)
+    alone = [median_ratio(a, b) for a, b in zip(own.processes, other.processes, strict=True)]
+    ratio, _ = ratio_over_processes(own.processes, other.processes)
     spread = np.std(np.log([value for value, _ in alone]), ddof=1)
     width = np.mean([(ends.high - ends.low) / 2 / value for value, ends in alone])
     held = np.mean([ends.low <= ratio <= ends.high for _, ends in alone])
@@ -61,7 +62,7 @@ def line(name: str, candidates: tuple[Candidate, Candidate], images: Path, count
 
 def _part(own: Timing, other: Timing, group: range) -> stats.Interval:
     chosen = [[timing.processes[i] for i in group] for timing in (own, other)]
-    return stats.ratio_over_processes(*chosen)[1]
+    return ratio_over_processes(*chosen)[1]
 
 
 def main() -> None:

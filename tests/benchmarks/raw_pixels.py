@@ -26,6 +26,7 @@ from edgekit import stats
 from edgekit.agent import agent
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store, default_store
+from edgekit.evaluation.latency_ratio import median_ratio
 from edgekit.runtimes.contract.input_form import InputForm
 from tests.benchmarks.comparison.making import read_facts
 
@@ -97,7 +98,7 @@ class Run:
                 taken[name][number] = np.median(samples)
         first = taken[next(iter(taken))]
         return {
-            name: (1e3 * float(np.median(rounds)), *stats.median_ratio(rounds, first))
+            name: (1e3 * float(np.median(rounds)), *median_ratio(rounds, first))
             for name, rounds in taken.items()
         }
 

@@ -13,6 +13,7 @@ from edgekit import stats
 from edgekit.engine.artifact import digest_of, sha256_of
 from edgekit.engine.atomic import write_atomically
 from edgekit.errors import EdgekitError
+from edgekit.evaluation.latency_ratio import BOOTSTRAP_RESAMPLES
 from edgekit.evaluation.measure import Candidate, Timing, measure
 from edgekit.evaluation.metrics import ratio_of, share_of
 from edgekit.evidence import Evidence, Measurement
@@ -206,7 +207,7 @@ def sqnr_difference(
     """How many dB one file's median SQNR lies above another's; images are drawn anew, paired."""
     rng = np.random.default_rng(0)
     count = len(reference)
-    drawn = rng.integers(0, count, (stats.BOOTSTRAP_RESAMPLES, count))
+    drawn = rng.integers(0, count, (BOOTSTRAP_RESAMPLES, count))
     each = [_sqnr_of_images(reference, scores) for scores in (one, other)]
     medians = [np.median(values[drawn], axis=1) for values in each]
     low, high = np.quantile(medians[0] - medians[1], (0.025, 0.975))
