@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from edgekit.evaluation.gates import Gates
+from edgekit.model_search.nonzero import NonZeroWeights
 from edgekit.model_search.selection import SelectionSource
 from edgekit.models.source import ModelSource
 from edgekit.spec.recipe import Recipe
@@ -37,10 +38,11 @@ class Rung(StrEnum):
 
 def free_recipe(recipe: Recipe, data: SelectionSource) -> Recipe:
     """The same network and precision, from random weights, with nothing learned."""
-    stages = [_untrained(stage) for stage in recipe.stages if not _only_learns(stage)]
+    stages: list[Stage] = [_untrained(stage) for stage in recipe.stages if not _only_learns(stage)]
     model = recipe.model
     if model.format == "torch" and not model.is_file:
         model = ModelSource(arch=model.arch, weights="scratch")
+        stages.insert(0, NonZeroWeights())
     return _judged_on(recipe, data, stages).model_copy(update={"model": model})
 
 

@@ -21,12 +21,19 @@ from edgekit.data.inventory import take_inventory
 from edgekit.data.splits import divide
 from edgekit.engine.observer import Silent
 from edgekit.engine.step import Step, StepState
+from edgekit.engine.store import Store
 from edgekit.errors import GateBroken, InputError
+from edgekit.model_search.evaluate import Lab, judge_free, judge_short
+from edgekit.model_search.latencies import Stopwatch
+from edgekit.model_search.points import PointRecord
 from edgekit.model_search.report import SearchReport
 from edgekit.model_search.rungs import Rung
 from edgekit.model_search.search_page import render_search
 from edgekit.model_search.selection import divided_again
+from edgekit.models.source import ModelSource
 from edgekit.spec.recipe import load_recipe
+from edgekit.spec.search_settings import SearchSettings
+from edgekit.spec.target import load_target
 from tests.model_search.conftest import RECIPE
 
 SPACE = """\
@@ -126,6 +133,22 @@ def test_the_words_of_the_command_are_completed(
     assert {"recipe.yaml", "show", "recipe"} <= {*offered()}
     assert offered("show") == ["search-board"]
     assert {*offered("recipe", "search-board")} == {*found.front}
+
+
+def test_an_untrained_file_is_as_large_as_a_trained_one(world: Path, store: Store) -> None:
+    """Its branches begin with zeros, which a converter would fold away."""
+    recipe = load_recipe(world / "recipe.yaml")
+    recipe = recipe.model_copy(update={"model": ModelSource(arch="test_resnet", weights="scratch")})
+    target = load_target(str(world / "board.yaml"))
+    watch = Stopwatch("", store, Silent())
+    lab = Lab(target, store, Silent(), watch, SearchSettings(held_back=0.3, epochs=1, images=16))
+    free = PointRecord(name="free", settings={})
+    judge_free(lab, recipe, free)
+    trained = free.model_copy()
+    judge_short(lab, recipe, trained)
+    assert free.size
+    assert trained.size
+    assert free.size.value == pytest.approx(trained.size.value, rel=0.02)
 
 
 KILLED = """
