@@ -19,6 +19,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -274,18 +275,17 @@ class Sync:
 
 @contextmanager
 def adb_server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An adb server of the test's own: its port and its keys are nobody else's."""
+    """An adb server of the test's own: its socket and its keys are nobody else's."""
     if shutil.which("adb") is None:
         pytest.skip("needs the program adb (Debian: apt-get install adb)")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
     monkeypatch.setenv("HOME", str(folder))
-    monkeypatch.delenv("ADB_SERVER_SOCKET", raising=False)
-    try:
-        yield
-    finally:
-        subprocess.run(["adb", "kill-server"], capture_output=True, timeout=30)
+    with TemporaryDirectory() as short:  # the path of a socket has 108 bytes at most
+        # A port that is free now may be another test's once the server starts.
+        monkeypatch.setenv("ADB_SERVER_SOCKET", f"localfilesystem:{short}/adb")
+        try:
+            yield
+        finally:
+            subprocess.run(["adb", "kill-server"], capture_output=True, timeout=30)
 
 
 @contextmanager

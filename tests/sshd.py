@@ -16,6 +16,9 @@ from edgekit.transports.ssh import Ssh
 
 PROGRAM = "/usr/sbin/sshd"
 HOST = "edgekit-test"  # the name in the ssh configuration
+LISTENING, TAKEN = "Server listening on", "Address already in use"
+PORTS = 5
+"""That are tried: tests in other processes take some too."""
 
 
 class Sshd:
@@ -33,7 +36,6 @@ class Sshd:
             pytest.skip(f"{PROGRAM} is missing: apt-get install openssh-server")
         self.folder = folder
         self.home = folder / "home"
-        self.port = _free_port()
         self.config = folder / "ssh_config"
         self.known_hosts = folder / "known_hosts"
         self.process: subprocess.Popen[bytes] | None = None
@@ -44,15 +46,20 @@ class Sshd:
         (folder / "authorized_keys").write_text((folder / "user.pub").read_text())
         pairs = {"HOME": str(self.home)} | (variables or {})
         environment = " ".join(f'"{name}={value}"' for name, value in pairs.items())
-        (folder / "sshd_config").write_text(
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\n"
+        self.settings = (
+            f"ListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\n"
             f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
             f"PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
-            f"SetEnv {environment}\nLogLevel ERROR\n{options}\n"
+            f"SetEnv {environment}\nLogLevel INFO\n{options}\n"
         )
+        self._take_port()
+
+    def _take_port(self) -> None:
+        self.port = _free_port()
+        (self.folder / "sshd_config").write_text(f"Port {self.port}\n{self.settings}")
         self.config.write_text(
             f"Host {HOST}\n  HostName 127.0.0.1\n  Port {self.port}\n  User {_user()}\n"
-            f"  IdentityFile {folder}/user\n  IdentitiesOnly yes\n"
+            f"  IdentityFile {self.folder}/user\n  IdentitiesOnly yes\n"
             f"  UserKnownHostsFile {self.known_hosts}\n  GlobalKnownHostsFile /dev/null\n"
         )
         self.know()
@@ -71,17 +78,29 @@ class Sshd:
         return Ssh.model_validate({"host": HOST, "config": str(self.config), **fields})
 
     def start(self) -> None:
-        log = (self.folder / "sshd.log").open("ab")
+        """Start it, on another port where somebody took this one meanwhile."""
+        for _ in range(PORTS):
+            said = self._begin()
+            if LISTENING in said:
+                return
+            if TAKEN not in said:
+                break
+            self._take_port()
+        raise AssertionError(said)
+
+    def _begin(self) -> str:
+        """What the server said until it listened, or ended."""
         words = [PROGRAM, "-D", "-e", "-f", str(self.folder / "sshd_config")]
-        with log:
+        path = self.folder / "sshd.log"
+        with path.open("wb") as log:
             self.process = subprocess.Popen(words, stderr=log, start_new_session=True)
         deadline = time.monotonic() + 10
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+        # Not a look at the port: another test's server may answer there.
+        while time.monotonic() < deadline and LISTENING not in path.read_text():
+            if self.process.poll() is not None:
+                break
             time.sleep(0.02)
-        raise AssertionError((self.folder / "sshd.log").read_text())
+        return path.read_text()
 
     def cut(self) -> None:
         """Kill the server and every connection it has."""
