@@ -36,6 +36,7 @@ from edgekit.spec.search_settings import SearchSettings
 from edgekit.spec.target import load_target
 from tests.model_search.conftest import RECIPE
 
+pytestmark = pytest.mark.slow
 SPACE = """\
 search:
   over:
