@@ -1,7 +1,7 @@
 """Intervals and paired tests. Pure functions over numpy arrays.
 
 What reports and comparisons need is worked out here, exactly; scipy is loaded by `paired_mean`
-alone, which only a build calls (docs/decisions/0020-light-core.md).
+alone, which only a build calls (docs/decisions/0024-light-core.md).
 """
 
 from __future__ import annotations

@@ -114,3 +114,14 @@ def test_the_index_leads_to_every_page() -> None:
     index = (ROOT / "docs" / "index.md").read_text()
     pages = {page.name for page in ROOT.glob("docs/*.md")} - {"index.md", "changelog.md"}
     assert pages <= set(links(index))
+
+
+def test_decisions_have_numbers_of_their_own_and_links_name_them() -> None:
+    decisions = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+    numbers = [int(path.name[:4]) for path in decisions]
+    assert numbers == [*range(1, len(decisions) + 1)]
+    assert all(path.read_text().startswith(f"# {int(path.name[:4])}. ") for path in decisions)
+    said = re.compile(r"\[decision (\d+)\]\([^)]*?(\d{4})-")
+    linked = [found for page in PAGES for found in said.findall(page.read_text())]
+    assert linked
+    assert [named for named, number in linked if int(named) != int(number)] == []

@@ -40,7 +40,7 @@ PROTOCOL = {"warmup_seconds": 0.5, "seconds": 6.0, "rounds": 300, "runs_a_round"
 """All processes together: each has its share of the seconds and rounds."""
 PROCESSES = 5
 """Where memory comes to lie changes from one process to the next, and with it the ratio
-(docs/decisions/0022-latency-over-processes.md)."""
+(docs/decisions/0023-latency-over-processes.md)."""
 LEAST_ROUNDS = 60
 """Of all processes together, however long they take."""
 

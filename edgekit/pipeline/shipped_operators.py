@@ -37,6 +37,7 @@ from edgekit.transports.base import Listener
 
 VERSION = 1
 """Raise it whenever the same file would give another table."""
+FLOAT = "it is a float file"
 INSPECTED_IMAGES = 8
 """Of those it was calibrated on: SQNRs of operators differ by many dB, and little by image."""
 
@@ -54,9 +55,8 @@ def operators_of(
     tables, missing = {}, {}
     for name, result in target.shipped.items():
         try:
-            runtime = _profiler(result)
-            on_message(f"timing the operators of {name}")
-            tables[name] = _table(result.artifact, runtime, folder / name, store)
+            runtime, own = _profiler(result), folder / name
+            tables[name] = _table(result.artifact, runtime, own, store, on_message)
         except (StorageError, IntegrityError):
             raise  # of the machine, not of the variant
         except EdgekitError as error:
@@ -80,7 +80,7 @@ def _profiler(result: RowResult) -> TimesOperators:
 
 
 def _table(
-    artifact: Artifact, runtime: TimesOperators, folder: Path, store: Store
+    artifact: Artifact, runtime: TimesOperators, folder: Path, store: Store, on_message: Listener
 ) -> OperatorTable:
     """From the store where it was made before.
 
@@ -94,11 +94,12 @@ def _table(
         return OperatorTable.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         pass
+    on_message(f"timing the operators of {folder.name}")
     times = _undisturbed(artifact, runtime)
     roofline, no_roofline = _roofline(runtime, store)
     noise, no_noise = _noise(artifact, folder, store)
     table = table_of(times, roofline, noise, no_roofline, no_noise)
-    if roofline:  # what a busy machine could not tell, a later build may
+    if roofline and no_noise in ("", FLOAT):  # what failed here, a later build may tell
         with storage_errors(store.root, STORE_VARIABLE):
             write_atomically(path, table.model_dump_json())
     return table
@@ -132,7 +133,7 @@ def _roofline(runtime: Runtime, store: Store) -> tuple[Roofline | None, str]:
 def _noise(artifact: Artifact, folder: Path, store: Store) -> tuple[dict[str, float], str]:
     """SQNRs by operator, or the reason why there are none."""
     if artifact.described_by(CompiledMetadata).quantization is None:
-        return {}, "it is a float file"
+        return {}, FLOAT
     try:
         pair = locate(folder, store, InspectOptions(samples=INSPECTED_IMAGES))
         tensors = inspect_pair(pair).inspection.tensors

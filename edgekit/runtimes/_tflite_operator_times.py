@@ -4,7 +4,7 @@ in a file of its own.
 A PAD whose values only a convolution reads goes with it, as XNNPACK makes one of them. The files
 take turns with the whole one, in the network's order, so that each finds the caches as others have
 left them. A call costs time too: as much is taken off each operator as makes all of them add up to
-the whole.
+the whole, and no more than the shortest took: then they add up to more.
 """
 
 from __future__ import annotations

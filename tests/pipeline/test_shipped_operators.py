@@ -110,3 +110,11 @@ def test_disturbed_times_are_measured_again_and_never_kept(
     assert told(shipped, tmp_path) == ShippedOperators(missing={"onnxruntime": BUSY})
     assert len(tries) == 3
     assert not (tmp_path / "store/operators").exists()
+
+
+def test_a_table_whose_noise_could_not_be_told_is_not_kept(
+    shipped: RowResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipped_operators, "_noise", lambda *_: ({}, "onnx is not installed"))
+    assert told(shipped, tmp_path)
+    assert not list((tmp_path / "store").glob("operators/*"))
