@@ -681,8 +681,9 @@ def fan() -> Json | None:
     for device in sorted(glob.glob("/sys/class/thermal/cooling_device*")):
         level, highest = number(read(device + "/cur_state")), number(read(device + "/max_state"))
         if "fan" in (read(device + "/type") or "") and level is not None:
-            turns = [read(path) for path in glob.glob("/sys/class/hwmon/hwmon*/fan1_input")]
-            rpm = number(next(filter(None, turns), None))
+            monitors = sorted(glob.glob("/sys/class/hwmon/hwmon*"))
+            own = [path for path in monitors if read(path + "/name") == "pwmfan"]  # not a HAT's
+            rpm = number(read(own[0] + "/fan1_input")) if own else None
             return {"level": level, "highest": highest, "rpm": rpm}
     return None
 

@@ -146,8 +146,13 @@ def check(device: Device) -> Checked:
         if error.fault is not Fault.OTHER:
             raise
         checked.unread["python"] = error.message
-    _try(device, checked)
-    checked.models = deployed_models(device)
+    holder = look(device)
+    if holder is None:
+        _try(device, checked)
+        checked.models = deployed_models(device)
+    else:  # both compute for a while
+        why = f"{holder[0].who} works on it, and would be disturbed"
+        checked.unread.update(trials=why, models=why)
     checked.problems = problems_of(checked, _links(device))
     return checked
 
@@ -157,9 +162,6 @@ def _try(device: Device, checked: Checked) -> None:
     python = checked.python
     if python is None or python.release < MIN_PYTHON or "numpy" not in python.packages:
         checked.unread["trials"] = "no Python with numpy that runs models"
-        return
-    if held_by := look(device):
-        checked.unread["trials"] = f"{held_by[0].who} works on it, and would be disturbed"
         return
     try:
         checked.trials = try_runtimes(device, python.packages)

@@ -136,14 +136,16 @@ def _acquire(device: Device, token: str, on_message: Listener) -> None:
 
 
 def look(device: Device) -> tuple[Holder, int] | None:
-    """Who holds a device, and for how many seconds; None where nobody does.
+    """Who holds a device, and for how many seconds; None where nobody does: a stale lock is none.
 
     Raises:
         DeviceError: the way broke.
     """
     now, text = _look(device)
     holder = Holder.read(text)
-    return (holder, now - holder.since) if holder and holder.boot == device.boot else None
+    if holder is None or holder.is_stale(device.boot, now):
+        return None
+    return holder, now - holder.since
 
 
 def break_lock(device: Device) -> None:

@@ -85,7 +85,7 @@ def _set_up(device: Device, runtimes: tuple[str, ...], on_message: Listener) -> 
             was_there=False,
         )
         record = {wheel.path.name: sha256_of(wheel.path) for wheel in wheels[1:]}
-        if _is_there(device, record) and _imports(device, "venv", wheels).code == 0:
+        if _is_there(device, record) and _runs(device, wheels[1:]):
             return done.model_copy(update={"was_there": True})
         size = UNPACKED_RATIO * sum(wheel.path.stat().st_size for wheel in wheels)
         device.files.need(size, "a venv with runtimes")
@@ -184,6 +184,18 @@ def _install(
     )
 
 
+def _runs(device: Device, packages: list[Wheel]) -> bool:
+    """Whether all that was installed before can be imported, and runs tiny models."""
+    return _imports(device, "venv", packages).code == 0 and not _fault(device, "venv", packages)
+
+
+def _fault(device: Device, venv: str, packages: list[Wheel]) -> str | None:
+    """What comes of tiny models there; None where they run."""
+    python = shlex.quote(f"{device.home}/{venv}/bin/python")
+    versions = {wheel.package: wheel.version for wheel in packages}
+    return next((t.fault for t in try_runtimes(device, versions, python) if t.fault), None)
+
+
 def _check_imports(device: Device, packages: list[Wheel]) -> None:
     """
     Raises:
@@ -191,9 +203,7 @@ def _check_imports(device: Device, packages: list[Wheel]) -> None:
     """
     tried = _imports(device, "venv.new", packages)
     if tried.code == 0:
-        python = shlex.quote(f"{device.home}/venv.new/bin/python")
-        versions = {wheel.package: wheel.version for wheel in packages}
-        fault = next((t.fault for t in try_runtimes(device, versions, python) if t.fault), None)
+        fault = _fault(device, "venv.new", packages)
         if fault is None:
             return
         raise DeviceError(

@@ -126,19 +126,20 @@ class Ssh(Transport):
 
     def close(self) -> None:
         master, self._master = self._master, None
-        folder, self._folder = self._folder, None
         if master:
             for stream in filter(None, (master.stdin, master.stdout)):
                 with contextlib.suppress(OSError):
                     stream.close()
-            if master.poll() is None and folder:
-                self._end(master, folder)
+            if master.poll() is None and self._folder:
+                self._end(master)
+        self._folder = None
         if self._place:
             self._place.close()
             self._place = None
 
-    def _end(self, master: subprocess.Popen[bytes], folder: Path) -> None:
-        arguments = ["ssh", "-S", _escaped(folder / SOCKET), "-O", "exit", "--", self.host]
+    def _end(self, master: subprocess.Popen[bytes]) -> None:
+        program, *options = self._command("no")
+        arguments = [program, "-O", "exit", *options]
         none = subprocess.DEVNULL
         try:
             subprocess.run(arguments, stdin=none, stdout=none, stderr=none, timeout=5)

@@ -190,6 +190,9 @@ BOARD = {
     "/sys/class/thermal/cooling_device0/type": "pwm-fan\n",
     "/sys/class/thermal/cooling_device0/cur_state": "3\n",
     "/sys/class/thermal/cooling_device0/max_state": "4\n",
+    "/sys/class/hwmon/hwmon1/name": "a_hat\n",
+    "/sys/class/hwmon/hwmon1/fan1_input": "900\n",
+    "/sys/class/hwmon/hwmon2/name": "pwmfan\n",
     "/sys/class/hwmon/hwmon2/fan1_input": "0\n",
 }
 """Of a board whose memory is used up and whose fan does not turn."""
@@ -202,7 +205,7 @@ def test_memory_swap_and_fan_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     found = agent.state()
     assert found["available_bytes"] == 10_240_000
     assert found["swapped_pages"] == 42
-    assert found["fan"] == {"level": 3, "highest": 4, "rpm": 0}
+    assert found["fan"] == {"level": 3, "highest": 4, "rpm": 0}, "not another fan's"
 
 
 def test_a_slow_board_is_watched_less_often(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from edgekit.devices.agent_result import NOW_BITS
 from edgekit.devices.check import FACTS, check, decode_throttled
 from edgekit.devices.device import Device
 from edgekit.devices.facts import Checked
+from edgekit.devices.lock import held
 from edgekit.devices.trial import FOLDER
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports.base import Completed
@@ -211,6 +212,21 @@ def test_a_broken_connection_is_no_missing_value(tmp_path: Path) -> None:
         with Device("pi5", way) as device, pytest.raises(DeviceError) as raised:
             check(device)
         assert raised.value.fault is Fault.CONNECTION_LOST
+
+
+def test_nobody_who_measures_is_disturbed(tmp_path: Path) -> None:
+    """Neither by tiny models nor by the digests of what was deployed."""
+    way = Fake(root=str(tmp_path), answers=PI5)
+    with Device("pi5", way) as device, held(device, print):
+        begin = len(way.commands)
+        found = check(device)
+    assert found.trials is None
+    assert found.models is None
+    for field in ("trials", "models"):
+        assert "works on it, and would be disturbed" in found.unread[field]
+    assert not any("/models" in command for command in way.commands[begin:])
+    with Device("pi5", way) as device:
+        assert check(device).models == []
 
 
 @pytest.mark.slow

@@ -97,6 +97,19 @@ def test_one_of_a_machine_that_died_is_shown_and_broken(way: Fake) -> None:
     assert take(way) == []
 
 
+@pytest.mark.parametrize("age", [lock.STALE_SECONDS + 60, 120])
+def test_a_stale_one_is_nobody_s_work(way: Fake, age: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too old, or of a process of this machine that is no more."""
+    who = "somebody@elsewhere 7" if age > lock.STALE_SECONDS else f"{lock._me()} {2**22 + 1}"
+    with Device("pi5", way) as device:
+        since = 1_000_000
+        lay(way, f"{device.boot}\t{since}\t{who}\t{lock._machine()}abc")
+        fresh = lock.Holder(device.boot, since, "somebody@elsewhere 7", "abc")
+        assert not fresh.is_stale(device.boot, since + 120)
+        monkeypatch.setattr(lock, "UPTIME", f"echo {since + age}")
+        assert look(device) is None
+
+
 def test_one_that_was_never_filled_in_is_taken(way: Fake) -> None:
     lay(way, "")
     assert take(way) == []

@@ -221,6 +221,17 @@ def test_what_runs_no_tiny_model_leaves_the_old_venv(
     assert not Path(ready.root, "edgekit/venv.new").exists()
 
 
+def test_what_is_there_and_runs_no_tiny_model_is_no_success(
+    ready: Fake, tried: list[Trial]
+) -> None:
+    tried.append(Trial(library="onnxruntime 1.2", fault="it ends in SIGILL", fix=None))
+    try:
+        with pytest.raises(DeviceError, match="does not run: it ends in SIGILL"):
+            run(ready)
+    finally:
+        tried.clear()
+
+
 def test_a_wheel_that_ends_on_the_processor_is_not_sent(
     way: Fake, index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

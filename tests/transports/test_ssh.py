@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 import shutil
 import socket
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -193,6 +195,24 @@ def test_a_lost_master_is_never_replaced_silently(sshd: Sshd) -> None:
         with pytest.raises(DeviceError) as raised:
             way.run("echo anew")
         assert raised.value.fault is Fault.CONNECTION_LOST
+
+
+def test_the_end_too_goes_by_the_entry_s_configuration(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ssh -O exit` would read ~/.ssh/config otherwise, whatever stands in it."""
+    called: list[list[str]] = []
+    really = subprocess.run
+
+    def run(words: list[str], **options: Any) -> Any:
+        called.append(words)
+        return really(words, **options)
+
+    with sshd.way():
+        monkeypatch.setattr(subprocess, "run", run)
+    (words,) = called
+    assert words[words.index("-F") + 1] == str(sshd.config)
+    assert "exit" in words
 
 
 def test_nothing_is_left_after_close(sshd: Sshd) -> None:
