@@ -63,9 +63,7 @@ class DeviceShell:
             DeviceError: somebody interrupted.
         """
         if self.interrupted.is_set():
-            stopped = DeviceError(f"{self.name}: interrupted", fault=Fault.INTERRUPTED)
-            stopped.exit_code = 130
-            raise stopped
+            raise interruption(f"{self.name}: interrupted")
 
     def error(self, command: str, code: int, stderr: str) -> DeviceError:
         """What a failed command means."""
@@ -134,3 +132,10 @@ class DeviceShell:
         # Android may hide the kernel's; when its init began (ns) is no other boot's either.
         command = "cat /proc/sys/kernel/random/boot_id 2>/dev/null || getprop ro.boottime.init"
         return self.transport.run(command).out.strip()
+
+
+def interruption(message: str) -> DeviceError:
+    """The error for Ctrl-C."""
+    stopped = DeviceError(message, fault=Fault.INTERRUPTED)
+    stopped.exit_code = 130
+    return stopped

@@ -56,6 +56,9 @@ class Adb(Transport):
     def address(self) -> str:
         return f"serial {self.serial}"
 
+    def by_hand(self, command: str) -> str:
+        return shlex.join(["adb", "-s", self.serial, "shell", command])
+
     def open(self) -> None:
         state, states = self._settled()
         if state is None:

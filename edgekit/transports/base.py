@@ -109,6 +109,10 @@ class Transport(BaseModel, ABC):
             DeviceError: the connection broke, or the time is over.
         """
 
+    def by_hand(self, command: str) -> str:
+        """How a person runs a command there, from this machine's shell."""
+        return f"on the device: {command}"
+
     def confined(self, command: str, folder: str) -> str:
         """A command that runs a model, so that it can do no harm to this machine: where the device
         is another one, as it stands."""

@@ -111,6 +111,9 @@ class Ssh(Transport):
     ) -> Completed:
         return self._ssh(command, timeout=timeout, on_line=on_line)
 
+    def by_hand(self, command: str) -> str:
+        return shlex.join(["ssh", *self.login, command])
+
     def push(self, source: Path, destination: str) -> None:
         done = self._ssh(f"cat > {shlex.quote(destination)}", source=source)
         self._check(done, destination)

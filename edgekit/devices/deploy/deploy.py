@@ -12,24 +12,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
-from edgekit.devices.agent_answer import Job, JobModel
-from edgekit.devices.agent_result import Golden
-from edgekit.devices.bench.validity import golden_complaint
-from edgekit.devices.bundle.bundle import RESULT, SMOKE, Bundle
-from edgekit.devices.bundle.reference import MODEL
+from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.check import need_links
+from edgekit.devices.deploy.golden import GoldenRunner, by_agent, prove
 from edgekit.devices.deploy.health import Health
 from edgekit.devices.deploy.releases import ReleaseStore, sums_of
 from edgekit.devices.deploy.result import DeployResult, DeployState
+from edgekit.devices.deploy.switching import Switching, switched
 from edgekit.devices.device import Device, Runner, check_machine
 from edgekit.devices.lock import held
 from edgekit.errors import DeviceError, EdgekitError, Fault
 from edgekit.transports.base import Listener, Transport, ignore
 
-GoldenRunner = Callable[[Device, str], Golden]
-"""Runs the golden images of a release, given the folder it lies in."""
-GOLDEN_JOB = Job(models=(JobModel(id=MODEL),), golden={})
-"""What stands in smoke.json, as far as its result is held against it."""
 KEPT_RELEASES = 3
 WAKE_SECONDS = 0.2
 
@@ -39,14 +33,16 @@ def on_each(
     work: Callable[[Device], DeployResult],
     release: str = "",
     on_result: Callable[[DeployResult], None] = lambda _: None,
+    interrupted: threading.Event | None = None,
 ) -> list[DeployResult]:
     """Do something on several devices at once: what fails on one is told with the others. Ctrl-C
     ends each before its next step, and is told likewise.
 
     Args:
         on_result: called with what came of each as it is known, by several threads.
+        interrupted: is set by Ctrl-C, also where each device had done its last step.
     """
-    interrupted = threading.Event()
+    stop = interrupted or threading.Event()
 
     def one(name: str) -> DeployResult:
         result = done_on(name)
@@ -56,7 +52,7 @@ def on_each(
     def done_on(name: str) -> DeployResult:
         begin = time.monotonic()
         try:
-            with Device(name, devices[name], interrupted) as device:
+            with Device(name, devices[name], stop) as device:
                 return work(device)
         except EdgekitError as error:
             failed = error
@@ -78,7 +74,7 @@ def on_each(
             while wait(begun, timeout=WAKE_SECONDS).not_done:
                 pass
         except KeyboardInterrupt:
-            interrupted.set()
+            stop.set()
         return [outcome.result() for outcome in begun]
 
 
@@ -128,9 +124,39 @@ class Deployment:
 
     def _deploy(self, device: Device) -> DeployResult:
         planned = self._compare(device)
-        if planned.state is DeployState.UNCHANGED:
+        releases = ReleaseStore(device, self.bundle.info.name)
+        is_there = planned.state is DeployState.UNCHANGED
+        difference = None if is_there else self._bring(releases)
+        switching, note = self._switching(releases), None
+        if releases.current() == self.release:
+            switch = releases.last_switch()
+            # A deployment that died before its health was shown: this one ends it.
+            unproved = switch if switch and not switch.is_proved else None
+            if is_there and not unproved:
+                if self.health.check:
+                    switching.hold_health(None, reload=False)
+                return planned
+        else:
+            unproved = releases.plan_switch(self.release)
+            note = switched(releases, self.release, self.on_message)
+        if self.health.is_asked:
+            difference = switching.hold_health(unproved, reload=True)
+        elif is_there:
             return planned
-        releases, files = ReleaseStore(device, self.bundle.info.name), self.bundle.files
+        return replace(
+            planned,
+            state=DeployState.DEPLOYED,
+            golden_max_abs_diff=difference,
+            note=note or releases.tidied(self.keep),
+        )
+
+    def _bring(self, releases: ReleaseStore) -> float:
+        """Have the release there, whole and tried out.
+
+        Returns:
+            the largest difference from the golden scores.
+        """
+        device, files = releases.device, self.bundle.files
         sums = sums_of(files)
         with releases.part(self.release) as part:
             self._lay_out(releases, part, sums)
@@ -138,15 +164,7 @@ class Deployment:
             difference = prove(device, golden, self.bundle.info.subject.precision)
             size = sum(path.stat().st_size for path in files.values())
             releases.move_in(part, self.release, sums, size)
-        before = releases.current("previous")
-        note = switched(releases, self.release, self.on_message)
-        self._hold_health(releases, before)
-        return replace(
-            planned,
-            state=DeployState.DEPLOYED,
-            golden_max_abs_diff=difference,
-            note=note or releases.tidied(self.keep),
-        )
+        return difference
 
     def look_again(self, device: Device) -> DeployResult:
         """Whether a device on which this was deployed still does well; otherwise the release before
@@ -162,48 +180,13 @@ class Deployment:
                     f"{device.name}: another release is in use by now",
                     hint=f"edgekit device models {device.name}",
                 )
-            self._hold_health(releases, None, again=True)
+            self._switching(releases).hold_health(releases.last_switch(), reload=False)
         return DeployResult(device.name, DeployState.UNCHANGED, self.release)
 
-    def _hold_health(
-        self, releases: ReleaseStore, previous: str | None, again: bool = False
-    ) -> None:
-        """
-        Args:
-            previous: what was `previous` before the switch.
-            again: nothing is to be reloaded.
-
-        Raises:
-            DeviceError: it does not do well, and the release before is in use again.
-        """
-        if not (self.health.is_asked or again):
-            return
-        device, current = releases.device, f"{releases.folder}/current"
-        try:
-            if not again:
-                self.health.reload_on(device, current)
-            golden = (self.golden_runner or by_agent)(device, current)
-            prove(device, golden, self.bundle.info.subject.precision)
-            self.health.check_on(device, current)
-        except DeviceError as error:
-            error.message += f"; {self._take_back(releases, previous)}"
-            error.args = (error.message,)
-            raise
-
-    def _take_back(self, releases: ReleaseStore, previous: str | None) -> str:
-        """Put the release before back, also after Ctrl-C and over a way that broke."""
-        device = releases.device
-        device.interrupted = threading.Event()
-        try:
-            if device.reach_again(self.on_message) is None:
-                return "it is silent, and the release before was not put back"
-            releases.switch_back(previous)
-            before = releases.current()
-            if before:
-                self.health.reload_on(device, f"{releases.folder}/current")
-        except DeviceError as error:
-            return f"and putting the release before back failed: {error.message}"
-        return f"release {before[:12]} is in use again" if before else "none is in use, as before"
+    def _switching(self, releases: ReleaseStore) -> Switching:
+        precision = self.bundle.info.subject.precision
+        runner = self.golden_runner or by_agent
+        return Switching(releases, self.release, precision, self.health, runner, self.on_message)
 
     def _lay_out(self, releases: ReleaseStore, part: str, sums: dict[str, str]) -> None:
         """The release's files, checked there. What went bad since it was sent is sent once more."""
@@ -217,52 +200,3 @@ class Deployment:
                 if last or error.fault is not Fault.HASH_MISMATCH:
                     raise
                 self.on_message(f"{error.message}: sending it again")
-
-
-def switched(releases: ReleaseStore, release: str, on_message: Listener) -> str | None:
-    """Switch, and where the connection breaks in it, look what came of it.
-
-    Returns:
-        a note, where it was done and the connection broke all the same.
-
-    Raises:
-        DeviceError: another release is in use than this one, or nobody knows.
-    """
-    try:
-        releases.switch(release)
-    except DeviceError as error:
-        if releases.device.reach_again(on_message) is None:
-            error.hint = "whether it is in use now is not known: deploy it again, which changes "
-            error.hint += "nothing where it is"
-            raise
-        if releases.current() != release:
-            raise
-        return f"it is in use, and then: {error.message}"
-    return None
-
-
-def prove(device: Device, golden: Golden, precision: str) -> float:
-    """
-    Returns:
-        the largest difference from the golden scores.
-
-    Raises:
-        DeviceError: it is too large.
-    """
-    wrong = golden_complaint(golden, precision)
-    if wrong:
-        raise DeviceError(
-            f"{device.name}: {wrong}",
-            hint="the runtime there computes something else: `edgekit bench` shows how far it "
-            "is off; `edgekit device setup` installs the versions the build used",
-            fault=Fault.WRONG_RESULT,
-        )
-    return golden.max_abs_diff
-
-
-def by_agent(device: Device, folder: str) -> Golden:
-    """The agent on the device runs the golden images."""
-    golden = device.run_agent(folder, SMOKE, lambda *_: None, GOLDEN_JOB).golden
-    device.forget(f"{folder}/{RESULT}")
-    assert golden is not None  # the job asks for it
-    return golden

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 from edgekit.devices.device import Device
 from edgekit.errors import DeviceError, Fault
+from edgekit.transports.base import Completed
 
 RELOAD_SECONDS = 120.0
 PAUSE_SECONDS = 1.0
+LEAST_SECONDS = 1.0
+"""Of one try: a short one would end a command that is about to answer."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,16 @@ class Health:
         """
         if not self.reload:
             return
-        done = device.transport.run(_there(self.reload, folder), timeout=RELOAD_SECONDS)
+        what = f"`{self.reload}`"
+        done = _run(device, self.reload, folder, RELOAD_SECONDS)
+        if done is None:
+            raise DeviceError(
+                f"{device.name}: {what} did not end within {RELOAD_SECONDS:g} s",
+                hint="a service that it starts in the background needs `>/dev/null 2>&1 &`",
+                fault=Fault.UNHEALTHY,
+            )
         if done.code:
-            raise _unhealthy(device, f"`{self.reload}`", done.code, done.err)
+            raise _unhealthy(device, what, self.reload, folder, done)
 
     def check_on(self, device: Device, folder: str) -> None:
         """
@@ -46,15 +56,25 @@ class Health:
         """
         until = time.monotonic() + self.seconds
         while self.check:
-            left = max(1.0, until - time.monotonic())
-            done = device.transport.run(_there(self.check, folder), timeout=left)
-            if done.code == 0:
+            left = max(LEAST_SECONDS, until - time.monotonic())
+            done = _run(device, self.check, folder, left)
+            if done and done.code == 0:
                 return
             device.stop_if_interrupted()
             if time.monotonic() + PAUSE_SECONDS > until:
                 what = f"within {self.seconds:g} s `{self.check}`"
-                raise _unhealthy(device, what, done.code, done.err)
+                raise _unhealthy(device, what, self.check, folder, done)
             time.sleep(PAUSE_SECONDS)
+
+
+def _run(device: Device, command: str, folder: str, seconds: float) -> Completed | None:
+    """None where it did not end in time: that is the command's fault, and not the device's."""
+    try:
+        return device.transport.run(_there(command, folder), timeout=seconds)
+    except DeviceError as error:
+        if error.fault is not Fault.NO_ANSWER:
+            raise
+        return None
 
 
 def _there(command: str, folder: str) -> str:
@@ -62,10 +82,17 @@ def _there(command: str, folder: str) -> str:
     return f"cd {shlex.quote(folder)} && sh -c {shlex.quote(command)}"
 
 
-def _unhealthy(device: Device, what: str, code: int, stderr: str) -> DeviceError:
-    last = (stderr.strip().splitlines() or ["nothing was said"])[-1]
+def _unhealthy(
+    device: Device, what: str, command: str, folder: str, done: Completed | None
+) -> DeviceError:
+    if done:
+        last = (done.err.strip().splitlines() or ["nothing was said"])[-1]
+        ended = f"ended with {done.code}: {last}"
+    else:
+        ended = "did not end"
+    by_hand = device.transport.by_hand(f"cd {shlex.quote(folder)} && {command}")
     return DeviceError(
-        f"{device.name}: {what} ended with {code}: {last}",
-        hint="what does it say there, by hand?",
+        f"{device.name}: {what} {ended}",
+        hint=f"see what it says there: {by_hand}",
         fault=Fault.UNHEALTHY,
     )

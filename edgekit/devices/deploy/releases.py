@@ -1,9 +1,8 @@
 """Where the releases of one model lie on a device.
 
     <home>/models/<name>/releases/<sha256>/     one bundle each, whole
-    <home>/models/<name>/current                the one in use: a link, switched atomically
-    <home>/models/<name>/previous               the one before it
     <home>/models/<name>/order                  a line for each as it came, the newest last
+    <home>/models/<name>/current, previous      see `deploy.links`
 
 The order is kept by lines and not by times: a board without a clock begins in 1970, and leaps.
 A release is never removed while `current` names it: what is damaged in it is replaced file by file.
@@ -22,12 +21,13 @@ from pathlib import Path
 from edgekit.devices.bundle.bundle import EVERY_RELEASE, INFO, SUMS
 from edgekit.devices.bundle.info import NAME, Info
 from edgekit.devices.bundle.sums import read_sums
+from edgekit.devices.deploy.links import ModelLinks
 from edgekit.devices.device import Device
 from edgekit.devices.facts import DeployedModel, DeployedRelease
 from edgekit.devices.files import SYNC_SECONDS, patience
 from edgekit.engine.artifact import sha256_of
 from edgekit.engine.records import BadRecord, parse_record
-from edgekit.errors import DeviceError, Fault, InputError
+from edgekit.errors import DeviceError, Fault
 
 
 def sums_of(files: dict[str, Path]) -> dict[str, str]:
@@ -35,29 +35,8 @@ def sums_of(files: dict[str, Path]) -> dict[str, str]:
     return {name: sha256_of(path) for name, path in files.items()}
 
 
-class ReleaseStore:
-    """
-    Raises:
-        InputError: the name is none of a model.
-    """
-
-    def __init__(self, device: Device, name: str) -> None:
-        if not re.fullmatch(NAME, name):
-            raise InputError(
-                f"{name!r} is no name of a model", hint="letters, digits, and _ . - between them"
-            )
-        self.device = device
-        self.name = name
-        self.folder = f"{device.home}/models/{name}"
-
-    def path(self, *parts: str) -> str:
-        """Quoted for the shell."""
-        return shlex.quote("/".join((self.folder, *parts)))
-
-    def current(self, link: str = "current") -> str | None:
-        """The release that a link names."""
-        done = self.device.transport.run(f"readlink {self.path(link)}")
-        return done.out.strip().rpartition("/")[2] if done.code == 0 else None
+class ReleaseStore(ModelLinks):
+    """The releases of one model on a device, and which is in use."""
 
     def damaged(self, release: str, sums: dict[str, str]) -> list[str]:
         """The files of a release that are not what they should be, or are not there."""
@@ -155,13 +134,19 @@ class ReleaseStore:
     def _note(self, release: str) -> str:
         """The command that makes a release the newest in `order`."""
         order, new = self.path("order"), self.path("order.new")
-        others = f"{{ grep -vx {release} {order} 2>/dev/null || true; }}"
+        others = f"{{ {self._in_order()} | grep -vx {release} || true; }}"
         return f"{{ {others}; echo {release}; }} > {new} && mv {new} {order}"
 
+    def _in_order(self) -> str:
+        """The command that prints the releases as they came. Where an older edgekit left no `order`
+        the folders' times have to do."""
+        by_time = f"ls -1tr {self.path('releases')} 2>/dev/null"
+        return f"{{ cat {self.path('order')} 2>/dev/null || {by_time}; }}"
+
     def listed(self) -> list[str]:
-        """Its releases, the newest first; those that an edgekit without `order` left come last."""
+        """Its releases, the newest first."""
         there = self.device.sh(f"ls {self.path('releases')} 2>/dev/null || true").split()
-        order = self.device.sh(f"cat {self.path('order')} 2>/dev/null || true").split()
+        order = self.device.sh(f"{self._in_order()} || true").split()
         place = {release: number for number, release in enumerate(order)}
         return sorted(there, key=lambda release: place.get(release, -1), reverse=True)
 
@@ -183,45 +168,6 @@ class ReleaseStore:
             if error.fault not in (Fault.HASH_MISMATCH, Fault.OTHER):
                 raise
             return [SUMS]
-
-    def switch(self, release: str) -> None:
-        """Put a release in use, at one stroke; the one before it stays known."""
-        before = self.current()
-        if not before or before == release:
-            self._link("current", release)
-            return
-        # Made first, named last: whatever is cut off, one of the two tells the release before.
-        self._synced(f"ln -sfn {_target(before)} {self.path('previous.new')}")
-        self._link("current", release)
-        self._synced(f"mv -T {self.path('previous.new')} {self.path('previous')}")
-
-    def switch_back(self, previous: str | None) -> None:
-        """Take the last switch back.
-
-        Args:
-            previous: what was `previous` before it.
-        """
-        before = self.previous()
-        if before:
-            self._link("current", before)
-        else:
-            self._synced(f"rm -f {self.path('current')}")
-        if previous:
-            self._link("previous", previous)
-        else:
-            self._synced(f"rm -f {self.path('previous')} {self.path('previous.new')}")
-
-    def previous(self) -> str | None:
-        """The release that was in use before the one that is."""
-        unnamed = self.current("previous.new")
-        return unnamed if unnamed and unnamed != self.current() else self.current("previous")
-
-    def _link(self, name: str, release: str) -> None:
-        new = self.path(f"{name}.new")
-        self._synced(f"ln -sfn {_target(release)} {new} && mv -T {new} {self.path(name)}")
-
-    def _synced(self, command: str) -> None:
-        self.device.sh(f"{command} && sync", timeout=SYNC_SECONDS)
 
     def tidied(self, keep: int) -> str | None:
         """Remove the oldest releases but `keep`, and what no release holds any more.
@@ -245,10 +191,6 @@ class ReleaseStore:
                 self.device.sh(f"rm -rf {self.path('releases', release)}")
         # Whoever made one of them held the lock that we hold now.
         self.device.sh(f"find {releases} -maxdepth 1 -name '.*.part' -exec rm -rf {{}} +")
-
-
-def _target(release: str) -> str:
-    return shlex.quote(f"releases/{release}")
 
 
 def deployed_models(device: Device) -> list[DeployedModel]:

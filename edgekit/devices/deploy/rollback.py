@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 import time
 
-from edgekit.devices.deploy.deploy import GoldenRunner, by_agent, prove, switched
+from edgekit.devices.deploy.golden import GoldenRunner, by_agent, prove
 from edgekit.devices.deploy.health import Health
 from edgekit.devices.deploy.releases import ReleaseStore
 from edgekit.devices.deploy.result import DeployResult, DeployState
+from edgekit.devices.deploy.switching import still_in_use, switched
 from edgekit.devices.device import Device
 from edgekit.devices.lock import held
 from edgekit.errors import DeviceError
@@ -28,10 +29,10 @@ def roll_back(
     Args:
         golden_runner: as of a `Deployment`.
         on_message: called with what is waited for.
-        health: what follows the switch; it is not taken back.
+        health: what follows the switch; where it fails, the result tells it, and the switch stays.
 
     Raises:
-        DeviceError: there is none, or it does not work any more.
+        DeviceError: there is none, or it does not work any more; the one in use stays.
     """
     begin = time.monotonic()
     with held(device, on_message):
@@ -42,17 +43,28 @@ def roll_back(
         golden = (golden_runner or by_agent)(device, folder)
         difference = prove(device, golden, releases.precision(before))
         note = switched(releases, before, on_message)
-        if health:
-            health.reload_on(device, f"{releases.folder}/current")
-            health.check_on(device, f"{releases.folder}/current")
+        failed = _failed_health(releases, before, health) if health else None
     return DeployResult(
         device.name,
-        DeployState.ROLLED_BACK,
+        DeployState.FAILED if failed else DeployState.ROLLED_BACK,
         before,
         time.monotonic() - begin,
         golden_max_abs_diff=difference,
+        error=failed,
         note=note,
     )
+
+
+def _failed_health(releases: ReleaseStore, release: str, health: Health) -> DeviceError | None:
+    folder = f"{releases.folder}/current"
+    try:
+        health.reload_on(releases.device, folder)
+        health.check_on(releases.device, folder)
+    except DeviceError as error:
+        error.message += f"; {still_in_use(release)}"
+        error.args = (error.message,)
+        return error
+    return None
 
 
 def _release_before(releases: ReleaseStore) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgekit.devices.deploy.deploy import Deployment, on_each
 from edgekit.devices.deploy.result import DeployResult, DeployState
+from edgekit.devices.shell import interruption
+from edgekit.errors import DeviceError
 from edgekit.transports.base import Transport
 
 
@@ -25,45 +28,64 @@ def roll_out(
     canary: Canary | None = None,
     on_result: Callable[[DeployResult], None] = lambda _: None,
 ) -> list[DeployResult]:
-    """Deploy to all devices at once, or to the first few before the others.
+    """Deploy to all devices at once, or to the first few before the others. After Ctrl-C no further
+    device is begun; those that were not are interrupted (exit code 130).
 
     Args:
         on_result: called with what came of each, as it is known.
     """
-    if canary is None or work.dry_run or len(devices) <= canary.count:
+    if canary is None or work.dry_run:
         return on_each(devices, work.to, work.release, on_result)
-    names = list(devices)
+    stop, names = threading.Event(), list(devices)
     first, others = names[: canary.count], names[canary.count :]
-    done = on_each({name: devices[name] for name in first}, work.to, work.release)
-    if not _failed(done):
-        done = _watched(devices, done, work, canary)
+    going_first = {name: devices[name] for name in first}
+    done = on_each(going_first, work.to, work.release, interrupted=stop)
+    if canary.seconds and not (_failed(done) or stop.is_set()):
+        done = _watched(going_first, done, work, canary, stop)
     for one in done:
         on_result(one)
-    if not _failed(done):
-        rest = on_each({name: devices[name] for name in others}, work.to, work.release, on_result)
-        return [*done, *rest]
-    rest = _skipped(others, done, work.release)
-    for one in rest:
+    if not (_failed(done) or stop.is_set()):
+        rest = {name: devices[name] for name in others}
+        return [*done, *on_each(rest, work.to, work.release, on_result, stop)]
+    failed = ", ".join(one.device for one in done if one.error)
+    note = None if stop.is_set() else f"not begun: {failed} went first and failed"
+    skipped = [
+        DeployResult(
+            name,
+            DeployState.SKIPPED,
+            work.release,
+            error=_interruption(name, "not begun") if stop.is_set() else None,
+            note=note,
+        )
+        for name in others
+    ]
+    for one in skipped:
         on_result(one)
-    return [*done, *rest]
+    return [*done, *skipped]
 
 
-def _skipped(names: list[str], done: list[DeployResult], release: str) -> list[DeployResult]:
-    failed = ", ".join(result.device for result in done if result.error)
-    why = f"not begun: {failed} went first and failed"
-    return [DeployResult(name, DeployState.SKIPPED, release, note=why) for name in names]
+def _interruption(name: str, what: str) -> DeviceError:
+    return interruption(f"{name}: {what}: interrupted")
 
 
 def _watched(
-    devices: dict[str, Transport], done: list[DeployResult], work: Deployment, canary: Canary
+    devices: dict[str, Transport],
+    done: list[DeployResult],
+    work: Deployment,
+    canary: Canary,
+    stop: threading.Event,
 ) -> list[DeployResult]:
-    """Wait, and look at those again whose model is a new one."""
-    new = {r.device: devices[r.device] for r in done if r.state is DeployState.DEPLOYED}
-    if not new or not canary.seconds:
-        return done
-    work.on_message(f"waiting {canary.seconds:g} s for {', '.join(new)}")
-    time.sleep(canary.seconds)
-    fallen = {r.device: r for r in on_each(new, work.look_again, work.release) if r.error}
+    """Wait, and look at each again: one that had the release before may have it since minutes."""
+    work.on_message(f"waiting {canary.seconds:g} s for {', '.join(devices)}")
+    try:
+        time.sleep(canary.seconds)
+    except KeyboardInterrupt:
+        stop.set()
+        return [
+            replace(one, error=_interruption(one.device, "not looked at again")) for one in done
+        ]
+    again = on_each(devices, work.look_again, work.release, interrupted=stop)
+    fallen = {result.device: result for result in again if result.error}
     return [fallen.get(result.device, result) for result in done]
 
 
