@@ -37,27 +37,31 @@ def sweep_table(report: SweepReport) -> Table:
 
 def search_tables(report: SearchReport) -> Iterator[Table]:
     """The front, and why the others are not in it."""
-    judged = "top-1 %, in the end"
-    table = _table(
-        f"{report.name}: the front", report, ("top-1 %, held back", judged, *FIGURES[1:])
-    )
+    ends = ("top-1 %, held back", "in the end", "drop, points", "agreement %", *FIGURES[2:])
+    table = _table(f"{report.name}: the front", report, ends)
     for name in report.front:
         point = report.candidate(name)
+        judged, built = point.confirmed, point.confirmed or point
         mark = "*" if name == report.recommended else ""
         table.add_row(
             f"{name}{mark}",
             *(value_text(point.settings[path]) for path in report.axes),
-            point.variant,
+            built.variant,
             interval(point.top1),
-            interval(point.confirmed.top1 if point.confirmed else None),
-            interval(point.drop),
-            interval(point.size, 2),
-            interval(point.latency, 2),
+            *(
+                interval(figure)
+                for figure in (
+                    (judged.top1, judged.drop, judged.agreement) if judged else (None, None, None)
+                )
+            ),
+            interval(built.size, 2),
+            interval(built.latency, 2),
         )
     if report.front:
         yield table
     others = [c for c in report.candidates if c.name not in report.front]
     table = _table("the others", report, ("top-1 %, held back", "MB", "latency"))
+    table.add_column("training")
     table.add_column("dropped at: why")
     for point in others:
         table.add_row(
@@ -67,6 +71,7 @@ def search_tables(report: SearchReport) -> Iterator[Table]:
             interval(point.top1),
             interval(point.size, 2),
             interval(point.latency, 2),
+            str(point.rung) if point.top1 else "none",
             point.dropped,
         )
     if others:

@@ -19,6 +19,7 @@ from edgekit.errors import (
 )
 from edgekit.evidence import Status
 from edgekit.model_search.axes import point_name
+from edgekit.model_search.device_latency import BoardFailed
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.relative_latency import TimedFile
 from edgekit.pipeline.draft import images
@@ -30,8 +31,8 @@ from edgekit.spec.target import Target
 
 LOG = logging.getLogger(__name__)
 """What --debug shows of a point that failed: its traceback."""
-MACHINES = (StorageError, IntegrityError, MissingPackage)
-"""Of the machine, not of a point: they end everything."""
+MACHINES = (StorageError, IntegrityError, MissingPackage, BoardFailed)
+"""Of the machine or the board, not of a point: they end everything."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,12 @@ def build_point(
     store: Store,
     observer: Observer,
     board: TimingDevice | None = None,
+    variant: str = "",
 ) -> BuiltPoint:
     """Build one; what fails is told in its record.
+
+    Args:
+        variant: what to take of it, if it ships; what the build itself chooses unless given.
 
     Raises:
         StorageError, IntegrityError, MissingPackage: the machine failed, and not the point.
@@ -82,7 +87,7 @@ def build_point(
         record.reason = build.plan.left_out.get(target.name, "nothing could be built")
         record.exit_code = 2
         return BuiltPoint(record)
-    return _measured(record, build)
+    return _measured(record, build, variant)
 
 
 def first_line(error: Exception) -> str:
@@ -90,9 +95,9 @@ def first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
-def _measured(record: PointRecord, build: Build) -> BuiltPoint:
+def _measured(record: PointRecord, build: Build, variant: str) -> BuiltPoint:
     target = build.targets[0]
-    row = _row_to_take(target)
+    row = _row_to_take(target, variant)
     record.status, record.reason = target.status, "; ".join(target.faults)
     if not target.shipped and not target.faults:
         record.reason = "; ".join(f"{name}: {why}" for name, why in target.left_out.items())
@@ -122,9 +127,11 @@ def _exit_code(target: TargetResult) -> int:
     return 0 if target.shipped else 2
 
 
-def _row_to_take(target: TargetResult) -> RowResult | None:
+def _row_to_take(target: TargetResult, variant: str) -> RowResult | None:
     """What ships; else what came last."""
     shipped = target.shipped
+    if variant in shipped:
+        return shipped[variant]
     if target.choice and target.choice.chosen in shipped:
         return shipped[target.choice.chosen]
     last = [row for row in target.rows if row.row.last]

@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from edgekit.evaluation.gates import GateVerdict
 from edgekit.evidence import Status, believed
-from edgekit.model_search.front import dominated_by, effects, excess, trades, verdicts
+from edgekit.model_search.front import (
+    dominated_by,
+    excess,
+    figures_of,
+    overlap,
+    trades,
+    verdicts,
+)
 from edgekit.model_search.limits import Limit
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.report import CandidateRecord, SearchReport
-from edgekit.model_search.rungs import Rung
 
 
 def conclude(report: SearchReport, limits: Sequence[Limit]) -> None:
     """Write down what the candidates of a finished search show."""
     points = [report.candidate(name) for name in report.front]
+    for point in points:
+        if point.confirmed and point.confirmed.top1:
+            point.verdicts = verdicts(point.confirmed, limits)
     report.trades = trades(points, report.unit)
-    short = [c for c in report.candidates if c.rung is Rung.SHORT]
-    report.effects = effects(short, report.unit)
     report.alike = alike(points)
     report.failure = failure(report, limits)
+    if report.chosen:
+        report.why = f"{holds(report.chosen.verdicts)}; {report.why}"
     if report.state == "searching":
         report.state = "done"
+
+
+def holds(told: Mapping[str, GateVerdict]) -> str:
+    """What the last verdicts on limits come to, in words."""
+    if not told:
+        return "no limit was given"
+    untold = [limit for limit, verdict in told.items() if verdict is GateVerdict.CANNOT_TELL]
+    if untold:
+        return f"it may hold every limit: {', '.join(untold)} cannot be told"
+    return "it surely holds every limit"
 
 
 def spread(points: Sequence[CandidateRecord], most: int) -> list[CandidateRecord]:
@@ -36,11 +55,11 @@ def spread(points: Sequence[CandidateRecord], most: int) -> list[CandidateRecord
     return [points[i] for i in chosen]
 
 
-def outdone(candidate: CandidateRecord, best: Sequence[PointRecord]) -> str:
-    """Which of a front is better in all."""
-    better = dominated_by(candidate, best)
+def outdone(candidate: CandidateRecord, others: Sequence[PointRecord]) -> str:
+    """Which of the others dominates it."""
+    better = dominated_by(candidate, others)
     name = better.name if better else "another"
-    return f"{candidate.rung}: {name} is better in all"
+    return f"{candidate.rung}: {name} is no worse in accuracy, latency and size, and better in one"
 
 
 def alike(points: Sequence[PointRecord]) -> list[str]:
@@ -48,9 +67,7 @@ def alike(points: Sequence[PointRecord]) -> list[str]:
     found = []
     for one, other in pairwise(points):
         a, b = believed(one.latency), believed(other.latency)
-        ends = [a.low, a.high, b.low, b.high] if a and b else []
-        known = [end for end in ends if end is not None]
-        if len(known) == 4 and known[0] <= known[3] and known[2] <= known[1]:
+        if a and b and overlap(a, b):
             found.append(f"the latencies of {one.name} and {other.name} cannot be told apart")
     return found
 
@@ -59,27 +76,32 @@ def failure(report: SearchReport, limits: Sequence[Limit]) -> str:
     """Why nothing can be recommended; empty where something can."""
     chosen = report.chosen
     if chosen is None:
-        return nearest_miss(report.candidates, limits)
+        early = "the time was over; " if report.state == "out of time" else ""
+        return early + nearest_miss(report.candidates, limits)
     found = chosen.confirmed
     if found is None:
         return ""
     if found.exit_code or found.status is Status.UNTRAINED:
         why = found.reason or "its float model is no better than guessing"
         return f"{chosen.name} was chosen, and in the end it does not pass: {why}"
-    told = verdicts(found, limits, ("drop", "agreement"))
+    told = verdicts(found, limits)
     broken = [limit for limit, verdict in told.items() if verdict is GateVerdict.BROKEN]
     if broken:
-        return f"{chosen.name} was chosen, and on the other images it breaks {broken[0]}"
+        return f"{chosen.name} was chosen, and in the end it breaks {', '.join(broken)}"
     return ""
 
 
 def nearest_miss(candidates: Sequence[CandidateRecord], limits: Sequence[Limit]) -> str:
-    """The candidate that misses the limits by the least, and by how much."""
-    known = [(sum(excess(c, limits).values()), c) for c in candidates if c.size]
+    """The candidate that misses the limits by the least, and by how much. One counts where all is
+    known of it that a limit is on and an untrained file has."""
+    asked = {limit.figure for limit in limits} & {"latency", "size"}
+    built = [c for c in candidates if c.size]
+    known = [c for c in built if all(figures_of(c)[name] for name in asked)]
     if not known:
-        reasons = list(dict.fromkeys(c.reason for c in candidates if c.reason))
-        return f"no candidate can be built: {'; '.join(reasons[:3])}"
-    _, nearest = min(known, key=lambda pair: (pair[0], pair[1].name))
+        reasons = [c.no_latency if c.size else c.reason for c in candidates]
+        told = "; ".join([*dict.fromkeys(why for why in reasons if why)][:3])
+        return f"no candidate can be {'timed' if built else 'built'}: {told}"
+    nearest = min(known, key=lambda c: (sum(excess(c, limits).values()), c.name))
     beyond = {limit: share for limit, share in excess(nearest, limits).items() if share > 0}
     if not beyond:
         why = nearest.dropped or nearest.reason

@@ -17,8 +17,9 @@ from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, Unsupported
 from edgekit.evaluation.metrics import Validation, measurement
 from edgekit.evaluation.validate import file_bytes, read_validation
-from edgekit.evidence import Evidence, believed
+from edgekit.evidence import Evidence
 from edgekit.model_search.built import MACHINES
+from edgekit.model_search.front import latency_or_endless
 from edgekit.model_search.latencies import Stopwatch
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.relative_latency import TimedFile
@@ -35,6 +36,8 @@ from edgekit.stages.base import Stage
 
 JUDGE = images("validation")
 """The step that decodes the held-back images."""
+SAME_SIZE = 0.01
+"""Share by which files of the same operators differ: random weights do not compress alike."""
 
 
 @dataclass
@@ -83,8 +86,11 @@ def perform(plan: Plan, wanted: Collection[StepId], executor: Executor) -> None:
             executor.perform(step)
 
 
-def judge_free(lab: Lab, recipe: Recipe, record: PointRecord) -> None:
+def judge_free(lab: Lab, recipe: Recipe, record: PointRecord) -> TimedFile:
     """Size, operations and latency of the untrained graph, of the variant that is the fastest.
+
+    Returns:
+        its file.
 
     Raises:
         EdgekitError: no variant of the target can be made of it, with the reason of each.
@@ -103,28 +109,24 @@ def judge_free(lab: Lab, recipe: Recipe, record: PointRecord) -> None:
     if not found:
         told = "; ".join(f"{name}: {why}" for name, why in reasons.items())
         raise Unsupported(f"no variant of {lab.target.name} can be made: {told}")
-    fastest = min(found, key=_latency)
+    fastest, file = min(found, key=lambda pair: latency_or_endless(pair[0]))
     for name in ("variant", "runtime", "precision", "parameters", "macs", "size", "latency"):
         setattr(record, name, getattr(fastest, name))
     record.no_latency = fastest.no_latency
-
-
-def _latency(record: PointRecord) -> float:
-    known = believed(record.latency)
-    return known.value if known else float("inf")
+    return file
 
 
 def _free_figures(
     lab: Lab, plan: Plan, row: Row, executor: Executor, record: PointRecord
-) -> PointRecord:
+) -> tuple[PointRecord, TimedFile]:
     found = record.model_copy()
     check = row.model.sibling("check")
     known = {step.id for step in plan.steps}
     perform(plan, [JUDGE, row.model, *([check] if check in known else [])], executor)
     _describe(found, executor.artifacts[row.model], row)
     file = TimedFile(executor.artifacts[row.model], row.runtime, executor.artifacts[JUDGE])
-    _time(lab.watch, found, file)
-    return found
+    time_file(lab.watch, found, file)
+    return found, file
 
 
 def _describe(found: PointRecord, artifact: Artifact, row: Row) -> None:
@@ -135,10 +137,10 @@ def _describe(found: PointRecord, artifact: Artifact, row: Row) -> None:
     found.size = measurement(size, "MB", Evidence.MEASURED, "bytes of the model file")
 
 
-def _time(watch: Stopwatch, found: PointRecord, file: TimedFile) -> None:
+def time_file(watch: Stopwatch, found: PointRecord, file: TimedFile) -> None:
     """
     Raises:
-        StorageError, IntegrityError, MissingPackage: the machine failed, and not the file.
+        StorageError, IntegrityError, MissingPackage, BoardFailed: the machine failed, not the file.
     """
     if watch.needs_reference and watch.reference is None:
         watch.reference = file
@@ -163,7 +165,8 @@ class Trained:
 
 
 def judge_short(lab: Lab, recipe: Recipe, record: PointRecord) -> Trained:
-    """Accuracy after a short training. The latency stays that of the free rung.
+    """Accuracy after a short training. The latency stays that of the free rung where the file is
+    like that one.
 
     Raises:
         EdgekitError: it cannot be trained or compiled.
@@ -189,14 +192,22 @@ def _judge_trained(
     with Executor(lab.store, lab.observer) as executor:
         perform(plan, [JUDGE, row.validation], executor)
         artifacts = executor.artifacts
+    untrained = record.model_copy()
     _describe(record, artifacts[row.model], row)
     _record(record, read_validation(artifacts[row.validation]))
-    if timed:
+    if timed or not _is_alike(record, untrained):
         file = TimedFile(artifacts[row.model], row.runtime, artifacts[JUDGE])
-        _time(lab.watch, record, file)
+        time_file(lab.watch, record, file)
     scores = np.load(artifacts[row.validation].file("scores.npy"))
     labels = np.load(artifacts[JUDGE].file("labels.npy"))
     return Trained(scores.argmax(axis=1) == labels, _checkpoint(plan, recipe, artifacts), plan.seen)
+
+
+def _is_alike(one: PointRecord, other: PointRecord) -> bool:
+    """Files of one network and precision: pruning or `method: auto` may have left others."""
+    if one.size is None or other.size is None or one.precision != other.precision:
+        return False
+    return one.macs == other.macs and abs(one.size.value / other.size.value - 1) < SAME_SIZE
 
 
 def _last_row(plan: Plan, variant: str) -> Row:

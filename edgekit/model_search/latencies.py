@@ -14,12 +14,15 @@ from edgekit.engine.executor import Executor
 from edgekit.engine.observer import Observer
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, EdgekitError
-from edgekit.model_search.device_latency import LatencyOnDevice
+from edgekit.evidence import InvalidMeasurement, Measurement
+from edgekit.model_search.device_latency import OF_THE_FILE, BoardFailed, LatencyOnDevice
 from edgekit.model_search.points import Figure
 from edgekit.model_search.relative_latency import RelativeLatency, TimedFile, timed
 from edgekit.pipeline.target_core import estimate_artifact, need_counting
 from edgekit.spec.target import Target
 from edgekit.transports.emulation.cpus import CpuName
+
+AGAIN = "when the device is well again, the same command goes on where it was"
 
 
 @dataclass
@@ -45,10 +48,18 @@ class Stopwatch:
     def needs_reference(self) -> bool:
         return self.board is None and self.core is None
 
+    def hold_against(self, file: TimedFile, what: str) -> None:
+        """
+        Args:
+            what: the reference, in words.
+        """
+        self.reference, self.words = file, against(what)
+
     def latency(self, file: TimedFile) -> Figure:
         """
         Raises:
             DeviceError: it cannot be run, or not be counted.
+            BoardFailed: the board cannot be asked or believed, whatever the file.
         """
         if self.core:
             if file.runtime not in RUNTIMES:
@@ -58,10 +69,7 @@ class Stopwatch:
             return estimate_artifact(*args).latency
         with Executor(self.store, self.observer) as executor:
             if self.board:
-                given = {"model": file.artifact, "images": file.images}
-                return timed(
-                    executor, LatencyOnDevice(file.runtime, self.board, self.device), given
-                )
+                return self._on_board(self.board, file, executor)
             assert self.reference
             pair = {
                 "model": file.artifact,
@@ -69,8 +77,20 @@ class Stopwatch:
                 "images": file.images,
                 "reference_images": self.reference.images,
             }
-            action = RelativeLatency(file.runtime, self.reference.runtime)
+            action = RelativeLatency(file.runtime, self.reference.runtime, self.device)
             return timed(executor, action, pair)
+
+    def _on_board(self, board: TimingDevice, file: TimedFile, executor: Executor) -> Measurement:
+        given = {"model": file.artifact, "images": file.images}
+        try:
+            found = timed(executor, LatencyOnDevice(file.runtime, board, self.device), given)
+        except DeviceError as error:
+            if error.fault in OF_THE_FILE:
+                raise
+            raise BoardFailed(error.message, hint=error.hint or AGAIN, fault=error.fault) from error
+        if isinstance(found, InvalidMeasurement):
+            raise BoardFailed(f"{board.name} cannot be timed on now: {found.reason}", hint=AGAIN)
+        return found
 
 
 def stopwatch(
@@ -89,18 +109,22 @@ def stopwatch(
     if board and board.is_timed and not relative:
         words = f"ms on {board.name}, measured"
         return Stopwatch(words, store, observer, board=board, device=target.device)
-    words = f"times the latency of {reference} on this machine"
+    words = against(reference)
     core = core_of(target)
     if relative or core is None:
         why = "a multiple was asked for" if relative else _not_modelled(target)
-        return Stopwatch(words, store, observer, why_no_ms=why)
+        return Stopwatch(words, store, observer, why_no_ms=why, device=target.device)
     try:
         need_counting(core, target)
     except EdgekitError as error:
         why = f"{error.message} ({error.hint})" if error.hint else error.message
-        return Stopwatch(words, store, observer, why_no_ms=why)
+        return Stopwatch(words, store, observer, why_no_ms=why, device=target.device)
     where = f"ms on a {memories_of(core).board} with one thread, estimated"
     return Stopwatch(where, store, observer, core=core)
+
+
+def against(reference: str) -> str:
+    return f"times the latency of {reference} on this machine"
 
 
 def _not_modelled(target: Target) -> str:

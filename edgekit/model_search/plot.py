@@ -27,6 +27,8 @@ class Dot:
     """It is the one to take."""
     soft: bool = False
     """It lies behind others."""
+    short: bool = False
+    """After a short training: a ring."""
 
 
 def plane(dots: Sequence[Dot], across: str, up: str) -> Drawing | None:
@@ -45,7 +47,8 @@ def plane(dots: Sequence[Dot], across: str, up: str) -> Drawing | None:
     for dot in sorted(dots, key=lambda d: (d.marked, not d.soft)):
         _draw(drawing, dot, x, y, dot.marked or len(dots) <= MOST_NAMES)
     drawing.words(RIGHT, BOTTOM + 8, across, "end", "tick")
-    drawing.words(LEFT, BOTTOM + 26, f"up: {up}; lines are intervals", "start", "tick")
+    rings = ", rings short trainings" if any(d.short for d in dots) else ""
+    drawing.words(LEFT, BOTTOM + 26, f"up: {up}; lines are intervals{rings}", "start", "tick")
     return drawing
 
 
@@ -56,7 +59,12 @@ def _draw(drawing: Drawing, dot: Dot, x: Scale, y: Scale, named: bool) -> None:
             drawing.line(across, y(dot.up.low), across, y(dot.up.high), "whisker")
         if dot.across.low is not None and dot.across.high is not None:
             drawing.line(x(dot.across.low), up, x(dot.across.high), up, "whisker")
-    drawing.dot(across, up, "soft" if dot.soft else "point", f"{dot.name}: {dot.words}")
+    drawing.dot(
+        across,
+        up,
+        "short" if dot.short else "soft" if dot.soft else "point",
+        f"{dot.name}: {dot.words}",
+    )
     if named:
         is_right = across > WIDTH / 2
         kind = "chosen" if dot.marked else "tick" if dot.soft else ""

@@ -41,17 +41,19 @@ class RelativeLatency(Action):
     version = 1
     libraries = ("numpy",)
 
-    def __init__(self, runtime: str, reference_runtime: str) -> None:
+    def __init__(self, runtime: str, reference_runtime: str, device: str = "CPU") -> None:
         self.runtime = runtime
+        self.device = device
         self.reference_runtime = reference_runtime
 
     def settings(self) -> Json:
         runtimes = {"runtime": self.runtime, "reference_runtime": self.reference_runtime}
-        return {**runtimes, **measuring_identity()}
+        own = {"device": self.device} if self.device != "CPU" else {}
+        return {**runtimes, **own, **measuring_identity(self.device)}
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> Metadata:
-        own = candidate("model", self.runtime, inputs["model"])
-        other = candidate("reference", self.reference_runtime, inputs["reference"])
+        own = candidate("model", self.runtime, inputs["model"], self.device)
+        other = candidate("reference", self.reference_runtime, inputs["reference"], self.device)
         images = {role: inputs[role].file("images.npy") for role in ("images", "reference_images")}
         pair = [replace(own, images=images["images"]), other]
         timed = undisturbed(lambda: measure(pair, images["reference_images"], context.progress))

@@ -22,7 +22,7 @@ class CandidateRecord(PointRecord):
     rung: Rung = Rung.FREE
     """The last that judged it."""
     verdicts: dict[str, GateVerdict] = Field(default_factory=dict)
-    """By limit."""
+    """By limit: of its ordinary build where there is one, else of the held-back images."""
     dropped: str = ""
     """Why it went no further, at which rung."""
     confirmed: PointRecord | None = None
@@ -59,7 +59,7 @@ class SearchReport(BaseModel, HasPage):
     """Images that chose nothing, on which the front was judged in the end."""
     candidates: list[CandidateRecord] = []
     front: list[str] = []
-    """Names of those that no other is better than in all, the most accurate first."""
+    """Names of those that no other dominates, the most accurate first."""
     alike: list[str] = []
     """Neighbours of the front that their figures cannot tell apart."""
     recommended: str | None = None
@@ -90,11 +90,14 @@ class SearchReport(BaseModel, HasPage):
         if point is None or self.failure:
             return self.failure or "The search has not ended."
         told = [f"Take {point.name} ({point.label})"]
-        figures = [f"{point.variant} {point.precision}"]
-        if point.size:
-            figures.append(f"{point.size.value:.2f} MB")
-        if point.latency:
-            figures.append(f"latency {interval(point.latency, 2)} {self.unit}")
+        built = point.confirmed or point
+        figures = [f"{built.variant} {built.precision}"]
+        if built.size:
+            figures.append(f"{built.size.value:.2f} MB")
+        if built.latency:
+            figures.append(f"latency {interval(built.latency, 2)} {self.unit}")
+        if built.drop:
+            figures.append(f"{interval(built.drop)} points below its own float")
         told.append(f"{', '.join(figures)}. {self.why[:1].upper()}{self.why[1:]}.")
         return ": ".join(told) + (f" {self.confirmation}" if self.confirmation else "")
 

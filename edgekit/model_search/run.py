@@ -12,11 +12,12 @@ from edgekit.errors import storage_errors
 from edgekit.model_search.axes import point_name
 from edgekit.model_search.built import build_point
 from edgekit.model_search.conclude import conclude, outdone, spread
-from edgekit.model_search.evaluate import Trained
+from edgekit.model_search.effects import effects
+from edgekit.model_search.evaluate import Trained, time_file
 from edgekit.model_search.front import front, recommend
 from edgekit.model_search.ladder import Ladder
 from edgekit.model_search.report import CandidateRecord, SearchReport
-from edgekit.model_search.rungs import from_checkpoint, recipe_text
+from edgekit.model_search.rungs import Rung, from_checkpoint, recipe_text
 from edgekit.model_search.study import CandidateStudy
 from edgekit.model_search.task import SearchTask
 from edgekit.models.card import WEIGHTS_FILE
@@ -65,6 +66,7 @@ class _Search:
 
     def run(self) -> None:
         self._compare()
+        self._tell_effects()
         self._refine()
         self._confirm()
         conclude(self.report, self.task.limits)
@@ -80,8 +82,9 @@ class _Search:
         if kept:
             task.observer.remark(f"{len(kept)} candidates were compared already")
         while len(report.candidates) < task.settings.candidates:
-            # A search that has trained nothing yet has nothing to recommend.
-            if self._is_over(FOR_CANDIDATES) and any(c.top1 for c in report.candidates):
+            # Until something is trained there is nothing to recommend: that may take all the time.
+            share = FOR_CANDIDATES if any(c.top1 for c in report.candidates) else 1.0
+            if report.candidates and self._is_over(share):
                 report.state = "out of time"
                 break
             asked = study.ask()
@@ -95,13 +98,18 @@ class _Search:
             report.candidates.append(record)
             self._tell(record)
 
+    def _tell_effects(self) -> None:
+        """Of short trainings alone, before longer ones take the place of their figures."""
+        short = [c for c in self.report.candidates if c.rung is Rung.SHORT]
+        self.report.effects = effects(short, self.report.unit, self.task.settings.epochs)
+
     def _refine(self) -> None:
         """The full rung, for those that no other is better than in all."""
         alive = [c for c in self.report.candidates if c.top1 and not c.dropped]
         best = front(alive)
         for candidate in alive:
             if candidate not in best:
-                candidate.dropped = outdone(candidate, best)
+                candidate.dropped = outdone(candidate, alive)
         chosen = spread(best, self.task.settings.front)
         for point in best:
             if point not in chosen:
@@ -120,12 +128,14 @@ class _Search:
     def _confirm(self) -> None:
         """Choose, by the held-back images alone; then look at the others, once."""
         report = self.report
-        best = front([c for c in report.candidates if c.name in self.trained and not c.dropped])
-        for candidate in report.candidates:
-            if candidate.name in self.trained and not candidate.dropped and candidate not in best:
-                candidate.dropped = outdone(candidate, best)
+        alive = [c for c in report.candidates if c.name in self.trained and not c.dropped]
+        best = front(alive)
+        for candidate in alive:
+            if candidate not in best:
+                candidate.dropped = outdone(candidate, alive)
         right = {name: found.right for name, found in self.trained.items()}
-        found = recommend(best, right, self.task.limits, len(report.candidates))
+        margin = self.task.settings.margin
+        found = recommend(best, right, self.task.limits, len(report.candidates), margin)
         report.front = [point.name for point in best]
         if found:
             report.recommended, report.why = found.point.name, found.why
@@ -152,7 +162,11 @@ class _Search:
             write_atomically(path, recipe_text(point.recipe))
         task.observer.remark(f"{point.name}: judged on the images that chose nothing")
         made = load_recipe(path)
-        built = build_point(point.settings, made, task.target, task.store, task.observer)
+        built = build_point(
+            point.settings, made, task.target, task.store, task.observer, variant=point.variant
+        )
+        if built.row:
+            time_file(self.ladder.lab.watch, built.record, built.file)
         point.confirmed = built.record
         if built.record.top1:
             self.report.judged = built.record.top1.samples

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from edgekit.evidence import Measurement, believed
 from edgekit.model_search.plot import Dot, plane
 from edgekit.model_search.report import CandidateRecord, SearchReport
+from edgekit.model_search.rungs import Rung
 from edgekit.report.render import render
 from edgekit.report.svg import Drawing
 from edgekit.spec.fields import value_text
@@ -49,6 +50,7 @@ def _dots(report: SearchReport, compared: Sequence[CandidateRecord], across: str
                     figure,
                     point.top1,
                     marked=point.name == report.recommended,
+                    short=point.rung is not Rung.FULL,
                     soft=bool(report.front) and point.name not in report.front,
                 )
             )

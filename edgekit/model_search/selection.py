@@ -17,6 +17,8 @@ from edgekit.data.sources.base import Listing, Sample, Source
 from edgekit.data.splits import divide
 from edgekit.errors import DataError
 
+DIVIDES = ("validation_share", "evaluate_on", "seed")
+"""What a listing whose images have their splits needs no more."""
 SMALLEST = 8
 """Images that are held back at the least: fewer tell nothing apart."""
 
@@ -32,8 +34,8 @@ class SelectionSource(Source):
 
     @classmethod
     def of(cls, source: Source, listing: Listing) -> SelectionSource:
-        kept = {"image_size", "fit", "crop_pct", "interpolation", "unreadable"}
-        made = cls.model_construct(**{name: getattr(source, name) for name in kept})
+        kept = {name: getattr(source, name) for name in Source.model_fields if name not in DIVIDES}
+        made = cls.model_construct(**kept)
         made._listing = listing
         return made
 

@@ -27,6 +27,7 @@ from edgekit.spec.fields import value_text
 from edgekit.spec.recipe import Recipe
 from edgekit.spec.search_settings import SearchSettings
 from edgekit.spec.target import Target
+from edgekit.stages.prune import Prune
 
 BY_ITSELF = "the recipe as it stands"
 MULTIPLE = "'latency<=0.6x tf_efficientnet_lite0'"
@@ -61,7 +62,7 @@ class SearchTask:
     def key(self) -> str:
         """Of all that a candidate's figures, and the order of the candidates, depend on."""
         # More candidates, or more of the front, go on with the same search.
-        how = self.settings.model_dump(exclude={"over", "limits", "candidates", "front"})
+        how = self.settings.model_dump(exclude={"over", "limits", "candidates", "front", "margin"})
         axes = {p: [value_text(v) for v in values] for p, values in self.space.axes.items()}
         images = take_inventory(self.recipe.data, self.store.root / "digests").fingerprint
         said = self.recipe.model_dump(mode="json", exclude={"search", "name", "report"})
@@ -78,7 +79,7 @@ class SearchTask:
         """
         # Limits take the place of gates: what breaks one is told, and does not end the search.
         target = self.target.model_copy(update={"gates": Gates()})
-        words, relative = f"{self.reference or BY_ITSELF} in int8", bool(self.reference)
+        words, relative = self.reference or BY_ITSELF, bool(self.reference)
         watch = stopwatch(target, self.board, words, self.store, self.observer, relative)
         asks_ms = any(x.figure == "latency" and not x.reference for x in self.limits)
         if asks_ms and watch.needs_reference:
@@ -96,9 +97,11 @@ class SearchTask:
         if self.reference:
             refuse_unknown(self.reference, "--limit latency")
             model = ModelSource(arch=self.reference, weights="scratch")
-            recipe = recipe.model_copy(update={"model": model})
+            whole = tuple(stage for stage in recipe.stages if not isinstance(stage, Prune))
+            recipe = recipe.model_copy(update={"model": model, "stages": whole})
         try:
-            judge_free(lab, recipe, PointRecord(name="reference", settings={}))
+            found = PointRecord(name="reference", settings={})
+            file = judge_free(lab, recipe, found)
         except MACHINES:
             raise
         except EdgekitError as error:
@@ -107,6 +110,8 @@ class SearchTask:
                 f"built: {error.message}",
                 hint=f"name another one: --limit {MULTIPLE}",
             ) from error
+        what = f"{self.reference or BY_ITSELF} ({found.runtime}, {found.precision})"
+        lab.watch.hold_against(file, what)
 
     def report(self, lab: Lab) -> SearchReport:
         watch = lab.watch

@@ -29,5 +29,8 @@ class SearchSettings(BaseModel):
     """Share of the training images that is held back to choose by."""
     front: int = Field(6, ge=1, le=50)
     """The most candidates that are trained as the recipe says."""
+    margin: float = Field(2.0, gt=0, le=100)
+    """Points of accuracy: a faster candidate is taken where it surely loses less than this against
+    the most accurate, and no loss can be told. With few held-back images that is never sure."""
     seed: int = Field(0, ge=0, le=2**31)
     """Changes which images are held back, and the order in which candidates are tried."""

@@ -24,9 +24,9 @@ import edgekit
 from edgekit.evaluation import measure
 from edgekit.evidence import believed
 from edgekit.model_search.axes import point_name, size_of
-from edgekit.model_search.front import hypervolume
 from edgekit.model_search.report import CandidateRecord
 from edgekit.model_search.study import CandidateStudy, Told
+from tests.benchmarks.hypervolume import hypervolume
 from tests.conftest import write_images
 
 TARGET = "description: this machine\nruntimes: [onnxruntime]\ncpu: host\nthreads: 1\n"

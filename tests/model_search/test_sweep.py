@@ -64,7 +64,7 @@ def test_what_points_share_is_built_once(world: Path, swept: tuple[SweepReport, 
     assert ran.count("finetune") == 1
     assert len([step for step in ran if step.endswith("quantize")]) >= 2
     again, ran = run(world, ["model.arch=test_efficientnet,test_wit", "quantize.samples=8,6"])
-    assert [step for step in ran if step != "relative-latency"] == []
+    assert [step for step in ran if step != "latency"] == []
     assert [p.top1 for p in again.points] == [p.top1 for p in report.points]
 
 

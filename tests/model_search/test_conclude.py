@@ -1,0 +1,82 @@
+"""The last sentence says what the images that judged show, and what cannot be told."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgekit.evidence import Measurement
+from edgekit.model_search.conclude import alike, conclude, nearest_miss, outdone
+from edgekit.model_search.limits import Limit, parse_limits
+from edgekit.model_search.points import PointRecord
+from edgekit.model_search.report import CandidateRecord, SearchReport
+from tests.model_search.test_front import figure, point, unknown
+
+
+def candidate(found: PointRecord) -> CandidateRecord:
+    return CandidateRecord(**found.model_dump())
+
+
+def report(*candidates: CandidateRecord) -> SearchReport:
+    """A search that took the first."""
+    return SearchReport(
+        edgekit="0",
+        created="",
+        name="photos-board",
+        key="k",
+        recipe="photos",
+        target="board",
+        axes={},
+        limits=["drop<=1"],
+        latency_is="times",
+        unit="x",
+        candidates=[*candidates],
+        front=[candidates[0].name],
+        recommended=candidates[0].name,
+        why="it is the most accurate",
+    )
+
+
+def drop(value: float, low: float, high: float) -> Measurement:
+    return figure(value, "points").model_copy(update={"low": low, "high": high})
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "said", "failure"),
+    [
+        (drop(0.2, -0.1, 0.5), "it surely holds every limit", ""),
+        (drop(0.5, -1.0, 2.0), "it may hold every limit: drop<=1points cannot be told", ""),
+        (drop(3.0, 2.0, 4.0), "", "in the end it breaks drop<=1points"),
+        (None, "it may hold every limit: drop<=1points cannot be told", ""),
+    ],
+)
+def test_limits_are_held_by_the_images_that_judge(
+    confirmed: Measurement | None, said: str, failure: str
+) -> None:
+    chosen = candidate(point("p", 90, 1, 1))
+    chosen.drop = drop(0.0, -0.1, 0.1)
+    chosen.confirmed = point("p", 88, 1, 1).model_copy(update={"drop": confirmed})
+    found = report(chosen)
+    conclude(found, parse_limits(["drop<=1"]))
+    assert said in found.why
+    assert failure in found.failure
+    assert bool(failure) == bool(found.failure)
+    assert "0.0 (-0.1" not in found.sentence
+
+
+def test_one_that_was_never_timed_is_not_the_nearest() -> None:
+    limits = (Limit("latency", 8), Limit("size", 1))
+    never, timed = candidate(unknown("never", 90, 1.1)), candidate(point("timed", 90, 20, 2))
+    assert "the nearest is timed" in nearest_miss([never, timed], limits)
+    assert nearest_miss([never], limits) == "no candidate can be timed: device vanished"
+
+
+def test_one_that_is_outdone_is_told_by_what() -> None:
+    one, other = candidate(point("one", 90, 1, 1)), candidate(point("other", 90, 1, 2))
+    said = "free: one is no worse in accuracy, latency and size, and better in one"
+    assert outdone(other, [one]) == said
+
+
+def test_latencies_without_an_interval_are_alike_where_they_are_equal() -> None:
+    assert alike([point("a", 90, 1, 1), point("b", 89, 1, 1), point("c", 80, 2, 1)]) == [
+        "the latencies of a and b cannot be told apart"
+    ]
