@@ -24,6 +24,7 @@ from edgekit.packages import told
 
 if TYPE_CHECKING:
     from edgekit.api.results import DeployReport
+    from edgekit.devices.deploy.health import Health
     from edgekit.devices.deploy.result import DeployRecord, DeployResult
     from edgekit.devices.device import Device
 
@@ -38,7 +39,7 @@ def deploy(
     without_images: bool = False,
     reload: str = "",
     check: str = "",
-    within: float = 30.0,
+    within: float | None = None,
     canary: int | None = None,
     wait: float = 0.0,
     images: PathLike | None = None,
@@ -61,7 +62,7 @@ def deploy(
         reload: a command on the device, after the switch, that makes a service take the model.
         check: a command there that ends with 0 where all is well; if it does not, or the golden
             scores are others, the release before is put back.
-        within: seconds in which it must do so once.
+        within: seconds in which it must do so once; 30 unless named.
         canary: devices that go first; where one of them fails, the others stay as they are.
         wait: seconds after which those are looked at again before the others begin.
         on_result: called with what came of each device, as it is known; by several threads.
@@ -76,7 +77,6 @@ def deploy(
     from edgekit.devices.bench.phone_golden import phone_golden
     from edgekit.devices.bundle.make import bundle_of
     from edgekit.devices.deploy.deploy import Deployment
-    from edgekit.devices.deploy.health import Health
     from edgekit.devices.deploy.rollout import Canary, roll_out
     from edgekit.devices.deploy.slim import without_slice
     from edgekit.engine.temporary import temporary_folder
@@ -89,6 +89,7 @@ def deploy(
         raise InputError(
             "--wait is how long the first devices are waited for", hint="--canary 1 says how many"
         )
+    health = health_of(reload, check, within)
     with told():
         transports = transports_of(names_of(device), names_of(group))
         remark_unprevented(watching)
@@ -100,7 +101,6 @@ def deploy(
             remark_untrained(made, watching)
             golden_runner = phone_golden(binary, made) if binary else None
             bundle = without_slice(made, folder) if without_images else made
-            health = Health(reload, check, within)
             work = Deployment(
                 bundle, bundle.release(), keep, dry_run, golden_runner, watching.remark, health
             )
@@ -112,6 +112,20 @@ def deploy(
             return DeployReport.of(roll_out(transports, work, first, tell))
 
 
+def health_of(reload: str, check: str, within: float | None) -> Health:
+    """
+    Raises:
+        InputError: `within` is given, and nothing to be done in that time.
+    """
+    from edgekit.devices.deploy.health import CHECK_SECONDS, Health
+
+    if within is not None and not check:
+        raise InputError(
+            "--within is how long the check is given", hint="--check CMD says what is to end with 0"
+        )
+    return Health(reload, check, CHECK_SECONDS if within is None else within)
+
+
 def rollback(
     name: str,
     device: str | Sequence[str] = (),
@@ -119,7 +133,7 @@ def rollback(
     group: str | Sequence[str] = (),
     reload: str = "",
     check: str = "",
-    within: float = 30.0,
+    within: float | None = None,
     benchmark_binary: PathLike | None = None,
     observer: Observer | None = None,
 ) -> DeployReport:
@@ -131,13 +145,12 @@ def rollback(
     from edgekit.api.results import DeployReport
     from edgekit.devices.bench.phone_golden import phone_golden
     from edgekit.devices.deploy.deploy import on_each
-    from edgekit.devices.deploy.health import Health
     from edgekit.devices.deploy.rollback import roll_back
 
     watching, binary = observer or Silent(), path_of(benchmark_binary)
+    health = health_of(reload, check, within)
     with told():
         golden_runner = phone_golden(binary) if binary else None
-        health = Health(reload, check, within)
 
         def back(opened: Device) -> DeployResult:
             return roll_back(opened, name, golden_runner, watching.remark, health)

@@ -10,7 +10,7 @@ import click
 from edgekit.cli._options import FILE, duration, triple
 from edgekit.cli._output import say
 from edgekit.cli.completing import complete_devices
-from edgekit.devices.limits import MOST_SUSTAINED, MOST_THREADS
+from edgekit.devices.limits import MOST_SUSTAINED, MOST_THREADS, MOST_WAITING
 from edgekit.errors import InputError
 
 device_option = click.option(
@@ -34,18 +34,25 @@ group_option = click.option(
 reload_option = click.option(
     "--reload", metavar="CMD", default="", help="Run there after the switch: restart a service."
 )
-check_option = click.option(
-    "--check",
-    metavar="CMD",
-    default="",
-    help="Must end with 0 there after the switch; else the release before is put back.",
-)
+
+
+def check_option(otherwise: str) -> Callable[..., Any]:
+    """
+    Args:
+        otherwise: what comes of it where the check fails.
+    """
+    return click.option(
+        "--check",
+        metavar="CMD",
+        default="",
+        help=f"Must end with 0 there after the switch; else {otherwise}.",
+    )
+
+
 within_option = click.option(
     "--within",
-    default="30s",
-    show_default=True,
-    callback=lambda *asked: _seconds(*asked),
-    help="How long --check is given.",
+    callback=lambda context, option, text: _seconds(context, option, text) if text else None,
+    help="How long --check is given; 30s unless named.",
 )
 binary_option = click.option(
     "--benchmark-binary",
@@ -55,8 +62,18 @@ binary_option = click.option(
 )
 
 
-def seconds_option(name: str, help: str) -> Callable[..., Any]:
-    return click.option(name, callback=_seconds, help=help)
+wait_option = click.option(
+    "--wait",
+    callback=lambda _, option, text: _waiting(option, text),
+    help="Look at those again after 10m, before the others begin.",
+)
+
+
+def _waiting(option: Any, text: str | None) -> float:
+    seconds = duration(option.name, text) if text is not None else 0.0
+    if seconds > MOST_WAITING:
+        raise InputError("--wait: 7 days (168h) at most")
+    return seconds
 
 
 def _seconds(_: Any, option: Any, text: str | None) -> float:

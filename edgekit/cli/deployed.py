@@ -51,25 +51,48 @@ def verify(devices: tuple[str, ...], as_json: bool) -> None:
     else:
         for name, of in found.items():
             _show(name, of)
-    told = [(name, line) for name, of in found.items() for line in _damage(of)]
-    if told:
-        raise IntegrityError(
-            "; ".join(f"{name}: {line} damaged" for name, line in told),
-            hint=f"deploy it again: edgekit deploy ARTIFACT --device {told[0][0]}",
-        )
+    _need_whole(found)
 
 
-def _damage(found: list[DeployedModel]) -> Iterator[str]:
-    for model in found:
-        for release in model.releases:
-            if release.damaged:
-                yield f"{model.name}: {', '.join(release.damaged)}"
+def _need_whole(found: dict[str, list[DeployedModel]]) -> None:
+    """
+    Raises:
+        IntegrityError: what was deployed is damaged, or gone.
+    """
+    told = [
+        (name, f"{model.name}: {line}", in_use)
+        for name, models in found.items()
+        for model in models
+        for line, in_use in _damage(model)
+    ]
+    if not told:
+        return
+    from edgekit.devices.advice import remove_damaged
+
+    ill = next((name for name, _, in_use in told if in_use), None)
+    raise IntegrityError(
+        "; ".join(f"{name}: {line}" for name, line, _ in told),
+        # Whoever deploys one that is only kept puts it in use.
+        hint=f"deploy it again: edgekit deploy ARTIFACT --device {ill}"
+        if ill
+        else f"it is not in use; to remove it: {remove_damaged(told[0][0])}",
+    )
+
+
+def _damage(model: DeployedModel) -> Iterator[tuple[str, bool]]:
+    """What is wrong, and whether that is in use."""
+    if model.is_lost:
+        yield f"the release in use is gone: {str(model.current)[:16]}", True
+    for release in model.releases:
+        if release.damaged:
+            yield f"{', '.join(release.damaged)} damaged", release.in_use
 
 
 @click.command()
 @click.argument("name")
+@click.option("--damaged", is_flag=True, help="Also damaged releases that are not in use.")
 @debug_option
-def clean(name: str) -> None:
+def clean(name: str, damaged: bool) -> None:
     """Remove from a device what no release needs: files kept for later, broken runs.
 
     \b
@@ -77,14 +100,19 @@ def clean(name: str) -> None:
 
     Models in use, the releases before them and the venv stay.
     """
+    from edgekit.devices.deploy.releases import release_stores
     from edgekit.devices.device import Device
     from edgekit.devices.inventory import find_device
     from edgekit.devices.lock import held
 
     with Device(name, find_device(name)) as device, held(device, on_stderr):
+        stores = release_stores(device) if damaged else []
+        gone = [(store.name, release) for store in stores for release in store.forget_damaged()]
         before = device.files.used_bytes()
         device.tidy(kept=0)
         freed = before - device.files.used_bytes()
+    for model, release in gone:
+        say(f"{name}: {model}: damaged release {release[:16]} removed")
     say(f"{name}: {max(0, freed) / 1e6:.1f} MB freed in {device.home}")
 
 
@@ -112,7 +140,7 @@ def unlock(name: str, breaks: bool) -> None:
         holder, seconds = found
         say(f"{name}: {holder.who} has held it for {seconds / 60:.0f} minutes")
         if breaks:
-            break_lock(device)
+            break_lock(device, holder)
             say(f"{name}: the lock is broken; what {holder.who} still does there is not kept apart")
         else:
             on_stderr(f"if that machine is no more: edgekit device unlock {name} --break-lock")
@@ -122,8 +150,10 @@ def _found(name: str) -> list[DeployedModel]:
     from edgekit.devices.deploy.releases import deployed_models
     from edgekit.devices.device import Device
     from edgekit.devices.inventory import find_device
+    from edgekit.devices.lock import held
 
-    with Device(name, find_device(name)) as device:
+    # A release that is being repaired is not damaged, and who measures is not disturbed.
+    with Device(name, find_device(name)) as device, held(device, on_stderr):
         return deployed_models(device)
 
 
@@ -132,6 +162,8 @@ def _show(name: str, found: list[DeployedModel]) -> None:
         say(f"{name}: no model was deployed there")
     for model in found:
         say(f"{name}: {model.name}")
+        if model.is_lost:
+            say(f"  {str(model.current)[:16]}  in use     gone")
         for release in model.releases:
             say(f"  {release.release[:16]}  {_state(model, release)}")
 

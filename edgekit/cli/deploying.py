@@ -17,8 +17,8 @@ from edgekit.cli._devices import (
     measuring,
     on_stderr,
     reload_option,
-    seconds_option,
     some_option,
+    wait_option,
     within_option,
 )
 from edgekit.cli._options import FILE, debug_option, json_option, progress_option, store_option
@@ -77,10 +77,10 @@ def bundle(
 @group_option
 @click.option("--keep", type=click.IntRange(1), default=3, show_default=True, help="Releases.")
 @reload_option
-@check_option
+@check_option("the release before is put back")
 @within_option
 @click.option("--canary", type=click.IntRange(1), help="So many devices go first.")
-@seconds_option("--wait", "Look at those again after 10m, before the others begin.")
+@wait_option
 @click.option("--without-images", is_flag=True, help="Do not send the images of measurements.")
 @binary_option
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
@@ -133,7 +133,7 @@ def _say_line(record: DeployRecord) -> None:
 @some_option
 @group_option
 @reload_option
-@check_option
+@check_option("it is told: the switch stays")
 @within_option
 @binary_option
 @json_option

@@ -39,6 +39,11 @@ def no_links(home: str) -> str:
     return f"a link cannot be replaced atomically: `ln -sfn` or `mv -T` does not work in {home}"
 
 
+def remove_damaged(name: str) -> str:
+    """What to do about a damaged release that is not in use."""
+    return f"edgekit device clean {name} --damaged"
+
+
 def problems_of(checked: Checked, has_links: bool) -> list[DeviceProblem]:
     """Everything a device lacks (pure).
 
@@ -122,14 +127,21 @@ def _trials(checked: Checked) -> Iterator[DeviceProblem]:
 
 
 def _models(checked: Checked) -> Iterator[DeviceProblem]:
+    again = f"deploy it again: edgekit deploy ARTIFACT --device {checked.name}"
     for model in checked.models or []:
+        if model.is_lost:
+            yield DeviceProblem(
+                what=f"release {str(model.current)[:12]} of {model.name}, which is in use, is gone",
+                fix=again,
+            )
         for release in model.releases:
             if release.damaged:
                 which = "in use" if release.in_use else "not in use"
                 yield DeviceProblem(
                     what=f"release {release.release[:12]} of {model.name}, which is {which}, is "
                     f"damaged: {', '.join(release.damaged)}",
-                    fix=f"deploy it again: edgekit deploy ARTIFACT --device {checked.name}",
+                    # Whoever deploys one that is kept puts it in use.
+                    fix=again if release.in_use else remove_damaged(checked.name),
                     blocks=release.in_use,
                 )
 

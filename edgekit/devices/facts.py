@@ -73,6 +73,11 @@ class DeployedModel(BaseModel):
     """The newest first."""
 
     @property
+    def is_lost(self) -> bool:
+        """Whether the release in use is gone: `current` leads nowhere."""
+        return self.current is not None and not any(one.in_use for one in self.releases)
+
+    @property
     def is_whole(self) -> bool:
         """Whether something is in use, and nothing of it is damaged."""
         return any(one.in_use and not one.damaged for one in self.releases)

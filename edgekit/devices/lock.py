@@ -44,6 +44,10 @@ class Holder:
     token: str
     """Of this one hold; it begins with the machine's MAC address: hosts may share their names."""
 
+    def __str__(self) -> str:
+        """As it stands in the lock."""
+        return f"{self.boot}\t{self.since}\t{self.who}\t{self.token}"
+
     @classmethod
     def read(cls, text: str) -> Holder | None:
         """None for what is no lock's content, as one that was cut off."""
@@ -148,13 +152,13 @@ def look(device: Device) -> tuple[Holder, int] | None:
     return holder, now - holder.since
 
 
-def break_lock(device: Device) -> None:
-    """Take a lock away from whoever holds it, dead or alive.
+def break_lock(device: Device, holder: Holder) -> None:
+    """Take a lock away from this holder, dead or alive, and from no other who came meanwhile.
 
     Raises:
         DeviceError: the way broke.
     """
-    _break(device, _look(device)[1])
+    _break(device, str(holder))
 
 
 def _look(device: Device) -> tuple[int, str]:

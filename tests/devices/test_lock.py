@@ -92,7 +92,13 @@ def test_one_of_a_machine_that_died_is_shown_and_broken(way: Fake) -> None:
         assert found
         assert found[0].who == "somebody@elsewhere 7"
         assert 120 <= found[1] < 180
-        break_lock(device)
+        other = f"{device.boot}\t{now}\tanother@elsewhere 8\tdef"
+        holder_of(way).write_text(other)
+        break_lock(device, found[0])
+        another = look(device)
+        assert another, "who came meanwhile keeps it"
+        assert str(another[0]) == other
+        break_lock(device, another[0])
         assert look(device) is None
     assert take(way) == []
 

@@ -10,7 +10,7 @@ from edgekit.devices.device import Device
 from edgekit.errors import DeviceError, Fault
 from edgekit.transports.base import Completed
 
-RELOAD_SECONDS = 120.0
+RELOAD_SECONDS, CHECK_SECONDS = 120.0, 30.0
 PAUSE_SECONDS = 1.0
 LEAST_SECONDS = 1.0
 """Of one try: a short one would end a command that is about to answer."""
@@ -24,7 +24,7 @@ class Health:
     """Makes a service take the model, as `sudo systemctl restart photos`."""
     check: str = ""
     """Ends with 0 where all is well."""
-    seconds: float = 30.0
+    seconds: float = CHECK_SECONDS
     """Within which `check` must do so once."""
 
     @property

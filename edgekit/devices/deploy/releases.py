@@ -169,6 +169,15 @@ class ReleaseStore(ModelLinks):
                 raise
             return [SUMS]
 
+    def forget_damaged(self) -> list[str]:
+        """Remove releases that are damaged and not in use, and tell which."""
+        gone = [r.release for r in self.seen().releases if r.damaged and not r.in_use]
+        if self.previous() in gone:
+            self.device.sh(f"rm -f {self.path('previous')} {self.path('previous.new')}")
+        for release in gone:
+            self.device.sh(f"rm -rf {self.path('releases', release)}")
+        return gone
+
     def tidied(self, keep: int) -> str | None:
         """Remove the oldest releases but `keep`, and what no release holds any more.
 
@@ -199,6 +208,15 @@ def deployed_models(device: Device) -> list[DeployedModel]:
     Raises:
         DeviceError: the way broke.
     """
+    return [store.seen() for store in release_stores(device)]
+
+
+def release_stores(device: Device) -> list[ReleaseStore]:
+    """Of each model that was deployed on a device.
+
+    Raises:
+        DeviceError: the way broke.
+    """
     folder = shlex.quote(f"{device.home}/models")
     names = device.sh(f"ls {folder} 2>/dev/null || true").split()
-    return [ReleaseStore(device, name).seen() for name in names if re.fullmatch(NAME, name)]
+    return [ReleaseStore(device, name) for name in names if re.fullmatch(NAME, name)]

@@ -13,7 +13,8 @@ import pytest
 from edgekit.devices import lock
 from edgekit.devices.bundle.bundle import Bundle
 from edgekit.devices.deploy.deploy import Deployment
-from edgekit.devices.deploy.releases import ReleaseStore
+from edgekit.devices.deploy.health import Health
+from edgekit.devices.deploy.releases import ReleaseStore, deployed_models
 from edgekit.devices.deploy.result import DeployResult, DeployState
 from edgekit.devices.deploy.rollback import roll_back
 from edgekit.devices.device import Device
@@ -34,9 +35,9 @@ def python(bundles: list[Bundle], tmp_path: Path) -> str:
     return str(stub(bundles[0], tmp_path))
 
 
-def deploy(bundle: Bundle, way: Fake, keep: int = 1) -> DeployResult:
+def deploy(bundle: Bundle, way: Fake, keep: int = 1, health: Health | None = None) -> DeployResult:
     with Device("pi5", way) as device:
-        return Deployment(bundle, bundle.release(), keep).to(device)
+        return Deployment(bundle, bundle.release(), keep, health=health or Health()).to(device)
 
 
 def in_use(way: Fake, bundles: list[Bundle]) -> Bundle:
@@ -62,34 +63,38 @@ def test_a_connection_cut_at_any_command_of_two_deployments(
 
 
 @pytest.mark.parametrize("when", ["cut_before", "cut_after"])
-def test_a_connection_cut_at_every_fourth_command(
+def test_a_connection_cut_at_every_ninth_command(
     bundles: list[Bundle], python: str, tmp_path: Path, when: str
 ) -> None:
-    cut_everywhere(bundles, python, tmp_path, when, 4)
+    cut_everywhere(bundles, python, tmp_path, when, 9)
 
 
 def cut_everywhere(
     bundles: list[Bundle], python: str, tmp_path: Path, when: str, stride: int
 ) -> None:
-    """From `old` in use to `new`, and on to `old` again, of which the release is there already."""
+    """From `old` in use to `new`, and on to `old` again, of which the release is there already; and
+    a service always has what is in use once a deployment came to its end."""
     old, new = bundles
+    service = Health(reload='readlink -f . > "$HOME/service"', check="true")
     before = Fake(root=str(tmp_path / "before"), python=python)
-    deploy(old, before)
+    deploy(old, before, health=service)
     for wanted, other in ((new, old), (old, new)):
         counted = Fake(root=copied(tmp_path / "before", tmp_path / "counted"), python=python)
-        deploy(wanted, counted)
+        deploy(wanted, counted, health=service)
         for number in range(1, len(counted.commands) + 1, stride):
             root = copied(tmp_path / "before", tmp_path / "cut")
             way = Fake.model_validate({"root": root, "python": python, when: number})
             try:
-                outcome = deploy(wanted, way)
+                outcome = deploy(wanted, way, health=service)
             except DeviceError:
                 assert in_use(way, bundles) is other, "what failed is not in use"
             else:
                 assert outcome.state is DeployState.DEPLOYED
                 assert in_use(way, bundles) is wanted
-            assert deploy(wanted, way).state in (DeployState.DEPLOYED, DeployState.UNCHANGED)
+            again = deploy(wanted, way, health=service)
+            assert again.state in (DeployState.DEPLOYED, DeployState.UNCHANGED)
             assert in_use(way, bundles) is wanted
+            assert Path(root, "service").read_text().strip().endswith(wanted.release())
             assert not Path(root, "edgekit/.lock").exists()
             shutil.rmtree(root)
         shutil.rmtree(tmp_path / "before")
@@ -193,3 +198,50 @@ def test_the_oldest_goes_by_the_order_of_their_coming_and_not_by_a_clock(
     assert listed[1:] == [bundle.release() for bundle in reversed(bundles)]
     deploy(bundles[1], way, keep=2)
     assert {path.name for path in releases.iterdir()} == {listed[0], bundles[1].release()}
+
+
+def test_releases_without_an_order_go_by_the_times_of_their_folders(
+    bundles: list[Bundle], python: str, tmp_path: Path
+) -> None:
+    """As an older edgekit left them."""
+    way = Fake(root=str(tmp_path / "pi"), python=python)
+    place = Path(way.root, "edgekit/models/means")
+    more = [tiny_bundle(tmp_path / f"b{n}", seed=n) for n in (5, 6)]
+    coming = sorted((b.release() for b in [*bundles, *more[:1]]), reverse=True)
+    for bundle in [*bundles, *more[:1]]:
+        deploy(bundle, way, keep=5)
+    (place / "order").unlink()
+    for number, release in enumerate(coming):
+        os.utime(place / "releases" / release, (10**9 + number,) * 2)
+    with Device("pi5", way) as device:
+        assert ReleaseStore(device, "means").listed() == coming[::-1]
+    deploy(more[1], way, keep=5)
+    with Device("pi5", way) as device:
+        assert ReleaseStore(device, "means").listed() == [more[1].release(), *coming[::-1]]
+
+
+def test_what_is_damaged_and_not_in_use_can_be_removed(
+    bundles: list[Bundle], python: str, tmp_path: Path
+) -> None:
+    way = Fake(root=str(tmp_path / "pi"), python=python)
+    for bundle in bundles:
+        deploy(bundle, way)
+    place = Path(way.root, "edgekit/models/means")
+    for link in ("previous", "current"):
+        (place / link / "agent.py").unlink()
+    with Device("pi5", way) as device:
+        assert ReleaseStore(device, "means").forget_damaged() == [bundles[0].release()]
+        with pytest.raises(DeviceError, match="has no release before the one in use"):
+            roll_back(device, "means")
+    assert [path.name for path in (place / "releases").iterdir()] == [bundles[1].release()]
+
+
+def test_a_release_in_use_that_is_gone(bundles: list[Bundle], python: str, tmp_path: Path) -> None:
+    way = Fake(root=str(tmp_path / "pi"), python=python)
+    deploy(bundles[0], way)
+    shutil.rmtree(Path(way.root, "edgekit/models/means/current").resolve())
+    with Device("pi5", way) as device:
+        (model,) = deployed_models(device)
+    assert model.is_lost
+    assert deploy(bundles[0], way).state is DeployState.DEPLOYED
+    assert in_use(way, bundles) is bundles[0]
