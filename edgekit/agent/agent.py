@@ -19,9 +19,9 @@ A job names models and what to do with them, each part only if it is wanted:
 The first model is the subject: golden scores, protocol and scores without `out` are of it alone.
 `latency` is interleaved: each round runs every model a few times, in random order, so that
 whatever slows the machine slows all of them. `protocol` is for a device: the subject by itself, in
-processes of their own, while temperature, clocks and throttling are watched; so they are with
-`"watch": true`. In an emulator nothing is timed. Scores without `out` are put into the result.
-Paths are relative to the job. Progress goes to stdout, one JSON object a line.
+processes of their own, while temperature, clocks and throttling are watched; so they are for
+`operators`, and with `"watch": true`. In an emulator nothing is timed. Scores without `out` are put
+into the result. Paths are relative to the job. Progress goes to stdout, one JSON object a line.
 """
 
 from __future__ import annotations  # Python 3.9 on older boards
@@ -319,15 +319,19 @@ def follow_protocol(job: Json, watch: Watch) -> Json:
             continue
         found[str(threads)] = []
         for number in range(plan["processes"] if first else 1):
-            watch.phase = "%d threads, process %d" % (threads, number + 1)
+            watch.enter("%d threads, process %d" % (threads, number + 1))
             spec = {**plan, "model": model, "threads": threads, "sustained_seconds": 0}
-            found[str(threads)].append(run_process(spec, watch))
-    watch.phase = "idle"
+            found[str(threads)].append(run_process(spec, watch, plan["seconds"]))
+    watch.enter("idle")
     return found
 
 
-def run_process(spec: Json, watch: Watch) -> Json:
-    """Time something in a new process; what it says of its phases is passed on."""
+def run_process(spec: Json, watch: Watch, seconds: float = 0.0) -> Json:
+    """Time something in a new process; what it says of its phases is passed on.
+
+    Args:
+        seconds: that it is timed, as far as that is known.
+    """
     command = [sys.executable, os.path.abspath(__file__), "--alone"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
@@ -343,7 +347,8 @@ def run_process(spec: Json, watch: Watch) -> Json:
         if "result" in message:
             result = message["result"]
         else:
-            watch.phase = name + ": " + message["stage"]
+            timed = message["stage"] in ("timed", "latency")
+            watch.enter(name + ": " + message["stage"], seconds if timed else None)
             sys.stdout.write(line)
             sys.stdout.flush()
     if process.wait() or result is None:
@@ -507,13 +512,17 @@ def time_parts(paths: list[str], runs: int) -> Json:
             value = np.full(entry["shape"], 0 if is_index else 1, entry["dtype"])
             interpreter.set_tensor(entry["index"], value)
         interpreters.append(interpreter)
-    taken = np.zeros((runs + OPERATORS_WARM_UP, len(paths)))
-    for row in taken:
+    taken = np.zeros((runs, len(paths)))
+
+    def once(row: Any) -> None:
         for number, interpreter in enumerate(interpreters):
             start = time.perf_counter()
             interpreter.invoke()
             row[number] = time.perf_counter() - start
-    taken = taken[OPERATORS_WARM_UP:]
+
+    warm_up(once, taken[0])
+    for row in taken:
+        once(row)
     medians = np.median(taken, axis=0).tolist()
     return operator_seconds([(p, "", s) for p, s in zip(paths, medians)], taken[:, 0].tolist())
 
@@ -528,9 +537,12 @@ def profile_onnxruntime(path: str, image: Any, runs: int) -> Json:
     options.profile_file_prefix = "profile"
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    inferences = repeat(
-        lambda image: session.run(None, {name: image}), [image], runs + OPERATORS_WARM_UP, 0
-    )
+
+    def run(image: Any) -> Any:
+        return session.run(None, {name: image})
+
+    warm_up(run, image)
+    inferences = repeat(run, [image], runs, 0)
     with open(session.end_profiling()) as stream:
         events = json.load(stream)
     each: list[dict[str, float]] = [{}]
@@ -545,7 +557,7 @@ def profile_onnxruntime(path: str, image: Any, runs: int) -> Json:
             each.append({})
     counted = [run for run in each if run][-runs:]
     rows = [(n, kinds[n], float(np.median([run.get(n, 0.0) for run in counted]))) for n in kinds]
-    return operator_seconds(rows, inferences[OPERATORS_WARM_UP:])
+    return operator_seconds(rows, inferences)
 
 
 def profile_openvino(path: str, image: Any, runs: int) -> Json:
@@ -561,23 +573,32 @@ def profile_openvino(path: str, image: Any, runs: int) -> Json:
             for one in request.get_profiling_info() if one.status.name == "EXECUTED"
         }  # fmt: skip
 
-    repeat(lambda image: request.infer([image]), [image], OPERATORS_WARM_UP, 0)
+    warm = warm_up(lambda image: request.infer([image]), image)
     before = counters()
     inferences = repeat(lambda image: request.infer([image]), [image], runs, 0)
-    rows, total = [], runs + OPERATORS_WARM_UP
+    rows, total = [], runs + warm
     for name, (kind, mean) in counters().items():
         # A mean is of all runs so far, of which the first ones are slow.
         first = before.get(name, (kind, 0.0))[1]
-        rows.append((name, kind, max(0.0, total * mean - OPERATORS_WARM_UP * first) / runs))
+        rows.append((name, kind, max(0.0, total * mean - warm * first) / runs))
     return operator_seconds(rows, inferences)
 
 
+def warm_up(run: Run, image: Any) -> int:
+    """Run until the clock is up, and say that it is timed from now on; returns how many runs."""
+    count = len(repeat(run, [image], OPERATORS_WARM_UP, WARM_UP_SECONDS))
+    say(stage="timed", done=0, total=1)
+    return count
+
+
 OPERATORS_WARM_UP = 10
+WARM_UP_SECONDS = 0.5
 
 
 class Watch:
     """Samples the device's state once a second, beside what runs; `phase` says what that is. On a
-    slow board less often: it must not be what the run is slowed down by."""
+    slow board less often: it must not be what the run is slowed down by. Where a timed phase
+    begins, and shortly before its end, it looks whatever that costs."""
 
     def __init__(self, every: float = 1.0) -> None:
         self.phase = "idle"
@@ -586,7 +607,9 @@ class Watch:
         self.every = every
         self.cost = 0.0
         self.begin = time.monotonic()
+        self.owed: list[float] = []
         self.over = threading.Event()
+        self.woken = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
 
     def __enter__(self) -> Watch:
@@ -595,19 +618,42 @@ class Watch:
 
     def __exit__(self, *error: object) -> None:
         self.over.set()
+        self.woken.set()
         self.thread.join(timeout=10)
 
+    def enter(self, phase: str, seconds: float | None = None) -> None:
+        """Begin a phase; `seconds`: how long a timed one lasts at least, 0 where nobody knows."""
+        if phase == self.phase:
+            return
+        self.phase, began = phase, time.monotonic()
+        # Not at the very end: the clock falls as soon as nothing runs.
+        self.owed = [] if seconds is None else sorted({began, began + NEAR_THE_END * seconds})
+        self.woken.set()
+
     def watch(self) -> None:
-        pause = self.every
-        while not self.over.wait(pause):
-            before = cpu_seconds()
-            try:
-                self.samples.append({"phase": self.phase, **state()})
-            except Exception as error:
-                self.failure = repr(error)
-            spent = cpu_seconds() - before
-            self.cost += spent
-            pause = max(self.every, spent / MOST_WATCHING)
+        due = time.monotonic() + self.every
+        while not self.over.is_set():
+            self.woken.wait(max(0.0, min([due, *self.owed]) - time.monotonic()))
+            self.woken.clear()
+            if self.over.is_set():
+                return
+            owed, now = self.owed, time.monotonic()  # another phase may bring another list
+            is_owed = bool(owed) and owed[0] <= now
+            if is_owed:
+                owed.pop(0)
+            if is_owed or now >= due:
+                due = time.monotonic() + self.look()
+
+    def look(self) -> float:
+        """Take a sample; returns the seconds to the next one."""
+        before = cpu_seconds()
+        try:
+            self.samples.append({"phase": self.phase, **state()})
+        except Exception as error:
+            self.failure = repr(error)
+        spent = cpu_seconds() - before
+        self.cost += spent
+        return max(self.every, spent / MOST_WATCHING)
 
     def load(self) -> Json:
         """What watching itself took so far: CPU seconds, of how many."""
@@ -616,6 +662,8 @@ class Watch:
 
 MOST_WATCHING = 0.02
 """Of one core, that watching may take."""
+NEAR_THE_END = 0.9
+"""Of a timed phase: where it is looked at once more."""
 PROGRAMS_SECONDS = [0.0]
 """CPU seconds of the programs that were asked."""
 
@@ -909,20 +957,24 @@ def now() -> str:
 
 def take_times(job: Json) -> Json:
     """Everything that is timed, while the device is watched where the job wants it."""
-    if "protocol" not in job and not job.get("watch"):
+    if not job.get("watch", "protocol" in job or "operators" in job):
         return {"latency": measure_latency(job)} if "latency" in job else {}
     result: Json = {"before": state()}
     with Watch() as watch:
         if "protocol" in job:
             result["protocol"] = follow_protocol(job, watch)
         if "latency" in job:
-            watch.phase = "interleaved"
-            result["latency"] = run_process({**job, "interleaved": True}, watch)
-        watch.phase = "idle"
+            watch.enter("interleaved")
+            spec = {**job, "what": "latency"}
+            result["latency"] = run_process(spec, watch, job["latency"]["seconds"])
+        if "operators" in job:
+            watch.enter("operators")
+            result["operators"] = run_process({**job, "what": "operators"}, watch)
+        watch.enter("idle")
         result["after"] = state()
         seconds = job["protocol"]["sustained_seconds"] if "protocol" in job else 0
         if seconds:  # last, for it heats the board
-            watch.phase = "without a pause"
+            watch.enter("without a pause")
             spec = {**job["protocol"], "model": job["models"][0], "threads": job["threads"]}
             result["sustained"] = run_process({**spec, "runs": 1, "seconds": 0}, watch)
     result.update(watched=watch.samples, watch_failure=watch.failure, watching=watch.load())
@@ -943,8 +995,6 @@ def main(job_path: str, result_path: str) -> None:
         result["golden"] = check_golden(job)
     if not emulator():
         result.update(take_times(job))
-        if "operators" in job:
-            result["operators"] = time_operators(job)
     if "scores" in job:
         result["scores"] = compute_scores(job)
     result["agent"] = sha256(__file__)
@@ -961,6 +1011,7 @@ def main(job_path: str, result_path: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1:] == ["--alone"]:
         spec = json.load(sys.stdin)
-        say(result=interleave(spec) if spec.get("interleaved") else time_alone(spec))
+        timing = {"latency": interleave, "operators": time_operators}
+        say(result=timing.get(spec.get("what"), time_alone)(spec))
     else:
         main(*sys.argv[1:])

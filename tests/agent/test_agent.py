@@ -210,20 +210,34 @@ def test_memory_swap_and_fan_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_slow_board_is_watched_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look that takes 0.1 s of a core is taken each 5 s."""
-    pauses: list[float] = []
     clock = iter(range(100))
     watch = agent.Watch()
     monkeypatch.setattr(agent, "state", dict)
     monkeypatch.setattr(agent, "cpu_seconds", lambda: next(clock) / 10)
-
-    def wait(pause: float) -> bool:
-        pauses.append(pause)
-        return len(pauses) > 2
-
-    monkeypatch.setattr(watch.over, "wait", wait)
-    watch.watch()
-    assert pauses == [1.0, pytest.approx(5.0), pytest.approx(5.0)]
+    assert [watch.look(), watch.look()] == [pytest.approx(5.0)] * 2
     assert watch.load()["cpu_seconds"] == pytest.approx(0.2)
+
+
+def test_each_timed_phase_is_looked_at_whatever_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a watcher that would look once an hour: where the phase begins and before it ends."""
+    looked = threading.Semaphore(0)
+
+    def state() -> dict[str, Any]:
+        looked.release()
+        return {}
+
+    monkeypatch.setattr(agent, "state", state)
+    with agent.Watch(every=3600.0) as watch:
+        watch.enter("process 1: warm-up")
+        watch.enter("process 1: timed", 0.01)
+        watch.enter("process 1: timed", 0.01)
+        assert looked.acquire(timeout=30)
+        assert looked.acquire(timeout=30)
+        watch.enter("operators: timed", 0.0)
+        assert looked.acquire(timeout=30)
+    phases = [sample["phase"] for sample in watch.samples]
+    assert phases[:2] == ["process 1: timed"] * 2
+    assert set(phases[2:]) == {"operators: timed"}
 
 
 def test_a_program_s_time_counts_as_the_watcher_s(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from edgekit.agent import agent
 from edgekit.build_folder.reading import read_report
 from edgekit.devices.agent_answer import Job
-from edgekit.devices.agent_result import OperatorSeconds
+from edgekit.devices.agent_result import AgentResult, OperatorSeconds
 from edgekit.devices.bench.report import DeviceReport
+from edgekit.devices.bench.watched import watched_reasons
 from edgekit.devices.bundle.bundle import IMAGES, Bundle
 from edgekit.devices.bundle.make import variant_of
 from edgekit.devices.device import Device, messages_to
@@ -18,8 +19,9 @@ from edgekit.devices.lock import held
 from edgekit.engine.action import Progress
 from edgekit.engine.temporary import temporary_folder
 from edgekit.evaluation.operator_table import OperatorTable, ProfiledOperator
-from edgekit.evidence import Evidence
+from edgekit.evidence import Evidence, Validity
 from edgekit.runtimes import _onnx_operator_times, _tflite_operator_times, find_runtimes
+from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.description import Operator
 
 JOB = "operators.json"
@@ -57,16 +59,13 @@ def with_operators(
     path = bundle.folder / bundle.info.subject.file
     with temporary_folder() as folder:
         parts = _tflite_operator_times.parts_of(path, folder) if runtime.name == "litert" else {}
-        found = _run(bundle, device, list(parts.values()), folder, progress)
-    operators = runtime.describe(path).operators
-    known = {operator.name: operator for operator in operators}
-    if runtime.name == "onnxruntime":
-        known = _onnx_operator_times.operators_by_node(path)
-    if parts:
-        seconds = _tflite_operator_times.without_calls(found.seconds, list(parts), len(operators))
-        rows = list(zip(operators, seconds, strict=True))
-    else:
-        rows = _by_name(known, found)
+        result = _run(bundle, device, list(parts.values()), folder, progress)
+    found = result.operators
+    assert found  # the job asks for it
+    if slowed := [r.words for r in watched_reasons(result) if r.validity is Validity.INVALID]:
+        absent = {"operators": f"the run on {device.name} is no result: {'; '.join(slowed)}"}
+        return report.model_copy(update={"not_available": report.not_available | absent})
+    rows = _rows(runtime, path, list(parts), found)
     table = _table(rows, noise, METHODS[runtime.name].format(runs=len(found.inferences)))
     absent = {name: why for name, why in report.not_available.items() if name != "operators"}
     absent["operators.roofline"] = NO_ROOFLINE
@@ -75,7 +74,7 @@ def with_operators(
 
 def _run(
     bundle: Bundle, device: Device, parts: list[Path], folder: Path, progress: Progress
-) -> OperatorSeconds:
+) -> AgentResult:
     model = json.loads((bundle.folder / "smoke.json").read_text(encoding="utf-8"))["models"][0]
     plan = {"images": IMAGES, "files": [part.name for part in parts], "runs": RUNS}
     job = {"id": "operators", "threads": 1, "models": [model], "operators": plan}
@@ -91,9 +90,19 @@ def _run(
     }  # fmt: skip
     progress(0, 1, f"{device.name}: timing operators")
     with held(device, messages_to(progress)), device.work(files) as where:
-        result = device.run_agent(where, JOB, progress, Job.model_validate(job))
-    assert result.operators  # the job asks for it
-    return result.operators
+        return device.run_agent(where, JOB, progress, Job.model_validate(job))
+
+
+def _rows(
+    runtime: Runtime, path: Path, parts: list[int], found: OperatorSeconds
+) -> list[tuple[Operator, float]]:
+    if runtime.name == "onnxruntime":
+        return _by_name(_onnx_operator_times.operators_by_node(path), found)
+    operators = runtime.describe(path).operators
+    if not parts:
+        return _by_name({operator.name: operator for operator in operators}, found)
+    seconds = _tflite_operator_times.without_calls(found.seconds, parts, len(operators))
+    return list(zip(operators, seconds, strict=True))
 
 
 def _by_name(known: dict[str, Operator], found: OperatorSeconds) -> list[tuple[Operator, float]]:

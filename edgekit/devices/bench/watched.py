@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import reduce
 from itertools import groupby
@@ -45,9 +46,11 @@ def watched_reasons(result: AgentResult) -> Iterator[Reason]:
         yield from _fallen_clocks(timed)
         yield from _below_asked(timed)
         yield from _slow_clock(timed, max(result.board.max_clocks_mhz, default=0.0))
-    yield from _short_of_memory(timed, result.board.page_size)
+    yield from _swapping(_and_after(timed, result.after), result.board.page_size)
+    yield from _short_of_memory(timed)
     yield from _still_fan(timed)
     yield from _unwatched(result)
+    yield from _unseen(result, timed)
     yield from _watched_too_hard(result)
 
 
@@ -80,6 +83,40 @@ def _unwatched(result: AgentResult) -> Iterator[Reason]:
         message = f"the device could not always be watched: {result.watch_failure}"
     if message:
         yield Reason.warning(InvalidityCause.UNWATCHED, message)
+
+
+def _unseen(result: AgentResult, timed: list[DeviceState]) -> Iterator[Reason]:
+    """Timed runs during which nobody looked, or which nobody could see swap."""
+    if not any(map(_shows_throttling, _seen(result))):
+        return  # that is told, and looks would have shown nothing
+    looks = Counter(map(_phase, timed))
+    pages = Counter(s.phase for s in _and_after(timed, result.after) if s.swapped_pages is not None)
+    blind = [phase for phase in _timed_phases(result) if not looks[phase]]
+    if not blind and pages:
+        blind = [phase for phase in _timed_phases(result) if pages[phase] < 2]
+    if blind:
+        yield Reason.warning(
+            InvalidityCause.UNWATCHED,
+            f"nobody looked often enough at the device in {len(blind)} of "
+            f"{len(_timed_phases(result))} timed phases: {', '.join(blind)}",
+        )
+
+
+def _timed_phases(result: AgentResult) -> list[str]:
+    """What the agent calls them."""
+    each = [(n, number) for n, found in result.protocol.items() for number in range(len(found))]
+    return [
+        *(f"{threads} threads, process {number + 1}: timed" for threads, number in each),
+        *(["interleaved: latency"] if result.latency else []),
+        *(["operators: timed"] if result.operators else []),
+    ]
+
+
+def _and_after(timed: list[DeviceState], after: DeviceState | None) -> list[DeviceState]:
+    """With the look right after the last phase, which counts as its end for what only grows."""
+    if after is None or not timed:
+        return timed
+    return [*timed, after.model_copy(update={"phase": timed[-1].phase})]
 
 
 def _hides_bits(result: AgentResult) -> bool:
@@ -165,8 +202,7 @@ def _slow_clock(timed: list[DeviceState], highest: float) -> Iterator[Reason]:
         )
 
 
-def _short_of_memory(timed: list[DeviceState], page_size: int) -> Iterator[Reason]:
-    left = [state.available_bytes for state in timed if state.available_bytes is not None]
+def _swapping(timed: list[DeviceState], page_size: int) -> Iterator[Reason]:
     swapped = max((_swapped(list(states)) for _, states in groupby(timed, _phase)), default=0)
     if swapped * page_size > MAX_SWAPPED:
         yield Reason.invalid(
@@ -174,7 +210,11 @@ def _short_of_memory(timed: list[DeviceState], page_size: int) -> Iterator[Reaso
             f"{swapped * page_size / 1e6:.0f} MB went to swap and back in the timed runs: end "
             "other programs, or take a smaller model",
         )
-    elif min(left, default=MIN_AVAILABLE) < MIN_AVAILABLE:
+
+
+def _short_of_memory(timed: list[DeviceState]) -> Iterator[Reason]:
+    left = [state.available_bytes for state in timed if state.available_bytes is not None]
+    if min(left, default=MIN_AVAILABLE) < MIN_AVAILABLE:
         yield Reason.warning(
             InvalidityCause.MEMORY,
             f"{min(left) / 1e6:.0f} MB of memory were left in the timed runs: a device that is "

@@ -25,9 +25,10 @@ SILENT = Board(
 PROTOCOL = Protocol(runs=100, seconds=1.0, processes=2, threads=(4,))
 
 
-def state(
-    at: float = 0.0, phase: str = "4 threads, process 1: timed", **changed: Any
-) -> DeviceState:
+PHASE = "4 threads, process {}: timed"
+
+
+def state(at: float = 0.0, phase: str = PHASE.format(1), **changed: Any) -> DeviceState:
     told = {
         "temperature_c": 50.0,
         "clocks_mhz": [2400.0, 1500.0],
@@ -63,6 +64,12 @@ def run(
     before: DeviceState | None = None,
     after: DeviceState | None = None,
 ) -> AgentResult:
+    processes = processes or [process(), process()]
+    seen = watched if watched is not None else [state(1.0), state(2.0)]
+    # A second process is seen as the first one, unless a test says how.
+    first = [one for one in seen if one.phase == PHASE.format(1)][-1:]
+    if len(processes) > 1 and not any(one.phase == PHASE.format(2) for one in seen):
+        seen = [*seen, *(one.model_copy(update={"phase": PHASE.format(2)}) for one in 2 * first)]
     return AgentResult(
         id="1",
         agent="a",
@@ -72,6 +79,6 @@ def run(
         board=SILENT,
         before=before or state(),
         after=after or state(),
-        watched=watched if watched is not None else [state(1.0), state(2.0)],
-        protocol={4: processes or [process(), process()]},
+        watched=seen,
+        protocol={4: processes},
     )

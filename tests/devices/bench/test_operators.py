@@ -58,6 +58,24 @@ def test_an_emulator_times_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "this is emulated" in found.not_available["operators"]
 
 
+def test_a_device_that_is_slowed_down_gives_no_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEKIT_STORE", str(tmp_path / "store"))
+    tool = tmp_path / "vcgencmd"
+    tool.write_text("#!/bin/sh\n[ $1 = get_throttled ] && echo throttled=0x50005\n")
+    tool.chmod(0o755)
+    own = tmp_path / "python"
+    own.write_text(f'#!/bin/sh\nexport PATH={tmp_path}:$PATH\nexec {sys.executable} "$@"\n')
+    own.chmod(0o755)
+    bundle = tiny_bundle(tmp_path / "bundle")
+    with Device("pi5", Local(home=str(tmp_path / "home"), python=str(own))) as device:
+        report = bench(bundle, device, quiet)
+        found = with_operators(report, bundle, device, {}, quiet)
+    assert found.operators is None
+    assert "throttled during the run" in found.not_available["operators"]
+
+
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "litert"])
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_each_runtime_tells(

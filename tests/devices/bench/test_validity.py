@@ -138,7 +138,8 @@ def test_one_process_that_drifts() -> None:
 def test_the_run_beside_float_is_judged_too() -> None:
     noise = [[0.01] * 3] * 80 + [[0.05] * 3] * 70
     entry = Interleaved(load=0.1, first=0.1, rounds=noise)
-    raw = run().model_copy(update={"latency": {"model": entry}})
+    seen = [state(), state(phase="interleaved: latency")]
+    raw = run(watched=seen).model_copy(update={"latency": {"model": entry}})
     assert causes(raw) == {InvalidityCause.BUSY: Validity.INVALID}
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from edgekit.devices.agent_result import AgentResult, Fan, WatchLoad
+from edgekit.devices.agent_result import AgentResult, DeviceState, Fan, WatchLoad
 from edgekit.devices.bench.watched import watched_reasons
 from edgekit.evidence import InvalidityCause, Validity
-from tests.devices.bench.runs import SILENT, run, state
+from tests.devices.bench.runs import SILENT, process, run, state
 
 HIDDEN = "VCHI initialization failed"
 """What vcgencmd says to a user who is not in the group video."""
@@ -19,6 +19,25 @@ def on(name: str, raw: AgentResult) -> AgentResult:
 
 def causes(raw: AgentResult) -> dict[InvalidityCause, Validity]:
     return {reason.cause: reason.validity for reason in watched_reasons(raw)}
+
+
+@pytest.mark.parametrize("watched", [[], [state(phase="idle")], [state(phase="interleaved")]])
+def test_timed_runs_at_which_nobody_looked(watched: list[DeviceState]) -> None:
+    raw = run([process()]).model_copy(update={"watched": watched})
+    (reason,) = watched_reasons(raw)
+    assert (reason.cause, reason.validity) == (InvalidityCause.UNWATCHED, Validity.WARN)
+    assert "1 of 1 timed phases: 4 threads, process 1: timed" in reason.words
+
+
+def test_one_look_does_not_show_swap() -> None:
+    """But for the last phase, right after which the device is looked at."""
+    one, two = "4 threads, process 1: timed", "4 threads, process 2: timed"
+    looks = [state(phase=one, swapped_pages=1), state(phase=two, swapped_pages=2)]
+    (reason,) = watched_reasons(run(watched=looks, after=state(swapped_pages=3)))
+    assert reason.cause is InvalidityCause.UNWATCHED
+    assert f"1 of 2 timed phases: {one}" in reason.words
+    swapped = run(watched=[looks[0], *looks], after=state(swapped_pages=3000))
+    assert causes(swapped) == {InvalidityCause.MEMORY: Validity.INVALID}
 
 
 def test_throttle_bits_that_a_user_may_not_read() -> None:
@@ -68,7 +87,9 @@ def test_a_board_that_is_short_of_memory() -> None:
     assert causes(run(watched=[full, full])) == {InvalidityCause.MEMORY: Validity.WARN}
     swapping = [state(swapped_pages=pages) for pages in (700, 700 + 300)]
     assert causes(run(watched=swapping)) == {InvalidityCause.MEMORY: Validity.INVALID}
-    between = [state(phase=f"4 threads, process {n}: timed", swapped_pages=900 * n) for n in (1, 2)]
+    phases = ["4 threads, process 1: timed"] * 2 + ["4 threads, process 2: timed"] * 2
+    pages = (900, 900, 1800, 1800)
+    between = [state(phase=p, swapped_pages=n) for p, n in zip(phases, pages, strict=True)]
     assert causes(run(watched=between)) == {}, "while the next process loads"
 
 
@@ -110,7 +131,7 @@ def test_one_thread_may_turbo_higher_than_four() -> None:
     one = state(phase="1 threads, process 1: timed", clocks_mhz=[3000.0])
     assert causes(run(watched=[state(), one, state(phase="interleaved: latency")])) == {}
     slower = state(phase="interleaved: latency", clocks_mhz=[1500.0])
-    found = causes(run(watched=[one, state(phase="interleaved: latency"), slower]))
+    found = causes(run(watched=[state(), one, state(phase="interleaved: latency"), slower]))
     assert found == {InvalidityCause.FREQUENCY_FELL: Validity.INVALID}
 
 
