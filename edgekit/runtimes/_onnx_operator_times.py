@@ -40,13 +40,14 @@ def operator_times(path: Path, seconds: float) -> OperatorTimes:
             events = json.loads(Path(session.end_profiling()).read_bytes())
     except Exception as error:  # the libraries' exceptions have no common base of their own
         raise EdgekitError(f"ONNX Runtime cannot profile {path}: {error}") from error
-    taken = _seconds(events, len(inferences))
-    alike = Counter(node.name for node in running.node)  # a node without a name is like others
+    names = _names(running)
+    taken = _seconds(events, len(inferences), names)
+    alike = Counter(names)
     operators = reading.running_operators(model, running)
     return OperatorTimes(
         operators=tuple(
-            TimedOperator(operator=one, seconds=taken.get(node.name, 0.0) / alike[node.name])
-            for one, node in zip(operators, running.node, strict=True)
+            TimedOperator(operator=one, seconds=taken.get(name, 0.0) / alike[name])
+            for one, name in zip(operators, names, strict=True)
         ),
         inferences=tuple(inferences),
         method=METHOD.format(runs=len(inferences)),
@@ -69,23 +70,31 @@ def operators_by_node(path: Path) -> dict[str, Operator]:
     except Exception as error:  # the libraries' exceptions have no common base of their own
         raise EdgekitError(f"ONNX Runtime cannot load {path}: {error}") from error
     operators = reading.running_operators(model, running)
-    seen: Counter[str] = Counter()
-    found = {}
-    for one, node in zip(operators, running.node, strict=True):
-        found[node.name or f"{node.op_type} {seen[node.op_type]}"] = one
+    return dict(zip(_names(running), operators, strict=True))
+
+
+def _names(running: Any) -> list[str]:
+    """Of each node; one without a name is called by its kind and its place among those."""
+    seen, names = Counter[str](), []
+    for node in running.node:
+        names.append(node.name or f"{node.op_type} {seen[node.op_type]}")
         seen[node.op_type] += not node.name
-    return found
+    return names
 
 
-def _seconds(events: list[dict[str, Any]], runs: int) -> dict[str, float]:
-    """Of each node by its name, the median over the last runs."""
+def _seconds(events: list[dict[str, Any]], runs: int, names: list[str]) -> dict[str, float]:
+    """Of each node by its name as in `names`, the median over the last runs."""
     each: list[Counter[str]] = [Counter()]
+    called, seen = {name: name for name in names}, Counter[str]()
     for event in events:
         name = event["name"]
         if event["cat"] == "Node" and name.endswith(KERNEL):
-            each[-1][name.removesuffix(KERNEL)] += event["dur"]
+            told, kind = name.removesuffix(KERNEL), event["args"].get("op_name", "")
+            if told not in called:  # made up by the profiler, as `Sigmoid_3`
+                called[told] = f"{kind} {seen[kind]}"
+                seen[kind] += 1
+            each[-1][called[told]] += event["dur"]
         elif name == "model_run":
             each.append(Counter())
     counted = [run for run in each if run][-runs:]
-    names = dict.fromkeys(name for run in counted for name in run)
-    return {name: 1e-6 * median(run[name] for run in counted) for name in names}
+    return {name: 1e-6 * median(run[name] for run in counted) for name in set().union(*counted)}
