@@ -29,7 +29,7 @@ from edgekit.evaluation.measure import PROTOCOL, Candidate, MeasureResult, Timin
 from edgekit.evidence import Evidence, Validity
 from edgekit.runtimes import find_runtimes
 from edgekit.spec.target import Target, machine_of
-from edgekit.transports.base import Transport
+from edgekit.transports.base import Listener, Transport
 
 MODELS = "models.tar"
 FINGERPRINT = """
@@ -148,7 +148,7 @@ class TimingDevice:
                         result = device.run_agent(where, JOB, progress, asked)
                 finally:
                     device.files.drop(files[MODELS])
-        self._hold_to_rules(result)
+        self._hold_to_rules(result, messages_to(progress))
         timings = {
             name: Timing(entry.load, entry.first, np.asarray(entry.rounds))
             for name, entry in result.latency.items()
@@ -177,12 +177,18 @@ class TimingDevice:
         made = {name: folder / name for name in (MODELS, IMAGES, JOB)}
         return {"agent.py": Path(agent.__file__), **made}
 
-    def _hold_to_rules(self, result: AgentResult) -> None:
+    def _hold_to_rules(self, result: AgentResult, on_message: Listener) -> None:
         """
+        Args:
+            on_message: told what makes the timings doubtful.
+
         Raises:
             DeviceError: the timings say nothing of the device.
         """
-        reasons = [r.words for r in watched_reasons(result) if r.validity is Validity.INVALID]
+        found = list(watched_reasons(result))
+        for doubt in (r for r in found if r.validity is Validity.WARN):
+            on_message(f"{self.name}: {doubt.words}")
+        reasons = [r.words for r in found if r.validity is Validity.INVALID]
         if result.board.emulator:
             reasons.append(f"it is emulated by {result.board.emulator}, which has no latency")
         if reasons:

@@ -93,6 +93,19 @@ def test_a_run_that_was_throttled_is_no_result(tmp_path: Path, home: Path) -> No
     assert caught.value.fault is Fault.NO_RESULT
 
 
+def test_what_makes_the_timings_doubtful_is_told(tmp_path: Path, home: Path) -> None:
+    tool = tmp_path / "vcgencmd"
+    tool.write_text("#!/bin/sh\necho VCHI initialization failed\n")
+    tool.chmod(0o755)
+    own, told = python(tmp_path, f"export PATH={tmp_path}:$PATH"), list[str]()
+    board = board_of(Local(home=str(home), python=own))
+    np.save(tmp_path / "images.npy", np.zeros((20, 8, 8, 3), np.uint8))
+    models = candidates(tmp_path, ("int8",))
+    board.time(models, tmp_path / "images.npy", lambda done, total, note: told.append(note))
+    # Without the sensors of a board the machine that tests tells nothing else either.
+    assert any("nobody could watch" in line or "not be noticed" in line for line in told)
+
+
 def test_what_runs_in_an_emulator_has_no_latency(tmp_path: Path, home: Path) -> None:
     own = python(tmp_path, "export EDGEKIT_EMULATED=qemu-aarch64")
     with pytest.raises(DeviceError, match="emulated by qemu-aarch64") as caught:
