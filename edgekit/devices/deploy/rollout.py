@@ -40,28 +40,31 @@ def roll_out(
     first, others = names[: canary.count], names[canary.count :]
     going_first = {name: devices[name] for name in first}
     done = on_each(going_first, work.to, work.release, interrupted=stop)
-    if canary.seconds and not (_failed(done) or stop.is_set()):
+    if canary.seconds and _goes_on(done, stop):
         done = _watched(going_first, done, work, canary, stop)
     for one in done:
         on_result(one)
-    if not (_failed(done) or stop.is_set()):
+    if _goes_on(done, stop):
         rest = {name: devices[name] for name in others}
         return [*done, *on_each(rest, work.to, work.release, on_result, stop)]
-    failed = ", ".join(one.device for one in done if one.error)
-    note = None if stop.is_set() else f"not begun: {failed} went first and failed"
-    skipped = [
-        DeployResult(
-            name,
-            DeployState.SKIPPED,
-            work.release,
-            error=_interruption(name, "not begun") if stop.is_set() else None,
-            note=note,
-        )
-        for name in others
-    ]
+    skipped = [_skipped(name, done, work, stop) for name in others]
     for one in skipped:
         on_result(one)
     return [*done, *skipped]
+
+
+def _goes_on(done: list[DeployResult], stop: threading.Event) -> bool:
+    return not (stop.is_set() or any(result.error for result in done))
+
+
+def _skipped(
+    name: str, done: list[DeployResult], work: Deployment, stop: threading.Event
+) -> DeployResult:
+    result = DeployResult(name, DeployState.SKIPPED, work.release)
+    if stop.is_set():
+        return replace(result, error=_interruption(name, "not begun"))
+    failed = ", ".join(one.device for one in done if one.error)
+    return replace(result, note=f"not begun: {failed} went first and failed")
 
 
 def _interruption(name: str, what: str) -> DeviceError:
@@ -87,7 +90,3 @@ def _watched(
     again = on_each(devices, work.look_again, work.release, interrupted=stop)
     fallen = {result.device: result for result in again if result.error}
     return [fallen.get(result.device, result) for result in done]
-
-
-def _failed(results: list[DeployResult]) -> bool:
-    return any(result.error for result in results)
