@@ -123,7 +123,7 @@ def search(words: tuple[str, ...], store: Path | None, as_json: bool, **options:
     \b
         edgekit search photos.yaml --target rpi5 --limit 'latency<=8ms' --limit 'size<=4MB'
         edgekit search show photos-rpi5
-        edgekit search recipe photos-rpi5 p1a2b3c > chosen.yaml
+        edgekit search recipe photos-rpi5 p1a2b3c4d5e6 > chosen.yaml
 
     Which fields may vary, the recipe's section `search` or --over says; without them the
     architectures do that are known to do well on the target. It goes on where it was stopped.

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from edgekit.engine.artifact import digest_of
-from edgekit.errors import InputError
+from edgekit.errors import ConfigError, InputError, Problem
 from edgekit.printable import shortened
 from edgekit.spec.fields import parse_value, value_text
+from edgekit.spec.recipe import Recipe
 
 Axes = Mapping[str, Sequence[Any]]
 """Values by the dotted paths of the fields that take them."""
+FRAMING = ("image_size", "fit", "crop_pct", "interpolation", "orientation")
+"""The fields of data that change what is seen of an image, and not which images there are."""
 MOST_POINTS = 1000
 MOST_VALUES = 200
 """Of one field."""
@@ -64,6 +67,65 @@ def check_values(where: str, values: Sequence[Any]) -> None:
         raise InputError(f"{where}: {', '.join(twice)} stands twice")
 
 
+def check_paths(paths: Collection[str]) -> None:
+    """
+    Raises:
+        InputError: one of the fields lies within another, whose values would take its own away.
+    """
+    for outer in paths:
+        for inner in paths:
+            if inner.startswith(f"{outer}."):
+                raise InputError(
+                    f"{inner} lies within {outer}, and both cannot vary",
+                    hint="vary one of them; values of a section are mappings: {arch: resnet18}",
+                )
+
+
+def vary_each(axes: Axes, vary: Callable[[Mapping[str, Any]], Recipe]) -> None:
+    """Try each value by itself, the others as the first of theirs.
+
+    Args:
+        vary: gives the recipe with other values.
+
+    Raises:
+        ConfigError: values that the recipe refuses, all of them.
+        InputError: a field that decides which images judge, or that another field overrules.
+    """
+    check_paths(axes)
+    first = {path: values[0] for path, values in axes.items()}
+    problems: list[Problem] = []
+    judges: Any = None
+    for path, values in axes.items():
+        made: list[Any] = []
+        for value in values:
+            try:
+                recipe = vary({**first, path: value})
+            except ConfigError as error:
+                problems += error.problems
+                continue
+            judges = judges or _judges(recipe)
+            if _judges(recipe) != judges:
+                raise InputError(
+                    f"{path} cannot vary: it decides which images judge, and candidates are "
+                    "judged on the same images",
+                    hint="leave it as it stands in the recipe",
+                )
+            plain = recipe.model_dump(exclude={"search"})
+            if plain in made:
+                raise InputError(
+                    f"{path}: {shortened(value_text(value))} makes the same recipe as another of "
+                    "its values: another field overrules it, or both mean the same"
+                )
+            made.append(plain)
+    if problems:
+        raise ConfigError("the values that vary", list(dict.fromkeys(problems)))
+
+
+def _judges(recipe: Recipe) -> dict[str, Any]:
+    """All of the data but how an image is framed."""
+    return recipe.data.model_dump(exclude={*FRAMING})
+
+
 def size_of(axes: Axes) -> int:
     """How many points the grid has."""
     found = 1
@@ -84,4 +146,4 @@ def grid(axes: Axes) -> Iterator[dict[str, Any]]:
 
 def point_name(settings: Mapping[str, Any]) -> str:
     """A short name that follows from the settings alone."""
-    return "p" + digest_of({path: value_text(value) for path, value in settings.items()})[:6]
+    return "p" + digest_of({path: value_text(value) for path, value in settings.items()})[:12]

@@ -60,11 +60,22 @@ def point_of(report: SearchReport, name: str) -> CandidateRecord:
     return known[name]
 
 
+def _is_of_another(path: Path, report: SearchReport) -> bool:
+    try:
+        found = SearchReport.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return found.key != report.key and found.state != "searching"
+
+
 def publish_search(
     report: SearchReport, kept: Path, folder: Path, page: Callable[[SearchReport], str]
 ) -> None:
     """Write search.json into the store, where it is found by its name, and with its page into a
-    folder; each whole or not at all."""
+    folder; each whole or not at all. What another search of that name has found stays until this
+    one has ended."""
+    if report.state == "searching" and _is_of_another(kept / FILE, report):
+        return
     text = report.model_dump_json(indent=1)
     with storage_errors(kept):
         kept.mkdir(parents=True, exist_ok=True)

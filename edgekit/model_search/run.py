@@ -7,8 +7,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from edgekit.engine.atomic import write_atomically
-from edgekit.errors import storage_errors
+from edgekit.errors import EdgekitError, storage_errors
 from edgekit.model_search.axes import point_name
 from edgekit.model_search.built import build_point
 from edgekit.model_search.conclude import conclude, outdone, spread
@@ -77,7 +79,10 @@ class _Search:
         task, report = self.task, self.report
         journal = task.store.root / "search" / report.name / f"{report.key[:16]}.log"
         study = CandidateStudy(journal, task.space.axes, task.settings.seed)
-        kept = [CandidateRecord.model_validate(record) for record in study.records]
+        try:
+            kept = [CandidateRecord.model_validate(record) for record in study.records]
+        except ValidationError as error:
+            raise study.damaged(error) from error
         report.candidates = kept[: task.settings.candidates]
         if kept:
             task.observer.remark(f"{len(kept)} candidates were compared already")
@@ -91,6 +96,8 @@ class _Search:
             if asked is None:
                 break
             record = CandidateRecord(name=point_name(asked.settings), settings=asked.settings)
+            if any(known.name == record.name for known in report.candidates):
+                raise EdgekitError(f"two candidates have the name {record.name}")
             task.observer.remark(f"candidate {len(report.candidates) + 1}: {record.label}")
             self.ladder.free_and_short(record)
             told = self.ladder.told(record, report.candidates)
@@ -150,12 +157,14 @@ class _Search:
         """The ordinary build of a point, from its checkpoint on."""
         task, trained = self.task, self.trained[point.name]
         recipe, folder = task.vary(point.settings), task.folder
-        path = folder / f"{point.name}.yaml"
+        # By the key: a recipe of another search begins with its own weights.
+        name = f"{point.name}-{self.report.key[:8]}"
+        path = folder / f"{name}.yaml"
         weights: Path | None = None
         with storage_errors(folder, "--out"):
             folder.mkdir(parents=True, exist_ok=True)
             if trained.checkpoint:
-                weights = (folder / f"{point.name}.safetensors").absolute()
+                weights = (folder / f"{name}.safetensors").absolute()
                 source = trained.checkpoint.verified(WEIGHTS_FILE)
                 write_checkpoint(source, trained.seen, weights)
             point.recipe = from_checkpoint(recipe, f"{recipe.name}-{point.name}", weights)

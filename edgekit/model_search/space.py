@@ -6,17 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgekit.errors import ConfigError, InputError
+from edgekit.errors import InputError
 from edgekit.model_search.architectures import curated
-from edgekit.model_search.axes import check_values
-from edgekit.spec.fields import get_field, value_text
+from edgekit.model_search.axes import check_paths, check_values, vary_each
+from edgekit.spec.fields import get_field
 from edgekit.spec.recipe import Recipe
 from edgekit.spec.search_settings import CURATED
 from edgekit.spec.target import Target
 
 ARCH, MODEL = "model.arch", "model"
-JUDGES = ("data.seed", "data.validation_share", "data.evaluate_on", "data.source", "data.path")
-"""They decide which images judge: candidates would not be judged on the same ones."""
 Vary = Callable[[Mapping[str, Any]], Recipe]
 
 
@@ -39,21 +37,26 @@ def space_of(
         InputError: a field that cannot vary, or a space of one recipe.
         ConfigError: a value that the recipe refuses by itself.
     """
+    if any(stage.is_final and stage.scope == "trunk" for stage in recipe.stages):
+        raise InputError(
+            f"{recipe.name}: a search takes no stage qat, which would learn from the images that "
+            "choose once more",
+            hint="search without it, and put the settings of the point into the recipe with qat",
+        )
     asked: dict[str, list[Any]] = dict(recipe.search.over) if recipe.search else {}
     asked |= {path: list(values) for path, values in over.items()}
     if not asked and (recipe.search is None or "over" not in recipe.search.model_fields_set):
         asked = {ARCH: [CURATED]}
+    check_paths(asked)
     left_out: dict[str, str] = {}
     axes: dict[str, list[Any]] = {}
     for path, values in asked.items():
-        if path in JUDGES:
-            raise InputError(f"{path} cannot vary: candidates are judged on the same images")
         get_field(recipe, path)
         if path == ARCH and CURATED in values:
             path, values = MODEL, _architectures(recipe, values, target, left_out)
         check_values(f"search.over.{path}", values)
         axes[path] = values
-    _refuse_wrong_values(axes, vary)
+    vary_each(axes, vary)
     if all(len(values) == 1 for values in axes.values()):
         raise InputError(
             "there is nothing to search: the space holds one recipe",
@@ -76,19 +79,4 @@ def _architectures(
             found.append({"arch": entry.arch, "weights": own})
         else:
             left_out[entry.arch] = f"no weights of it are installed, and {asked} are another's"
-    unique = {value_text(value): value for value in found}
-    return [*unique.values()]
-
-
-def _refuse_wrong_values(axes: Mapping[str, Sequence[Any]], vary: Vary) -> None:
-    """Each value by itself, the others as the first of theirs."""
-    first = {path: values[0] for path, values in axes.items()}
-    problems = []
-    for path, values in axes.items():
-        for value in values:
-            try:
-                vary({**first, path: value})
-            except ConfigError as error:
-                problems += error.problems
-    if problems:
-        raise ConfigError("the values of the search", list(dict.fromkeys(problems)))
+    return [*{value["arch"]: value for value in found}.values()]

@@ -9,13 +9,14 @@ none of its own, which a kill would leave behind.
 from __future__ import annotations
 
 import random
+import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgekit.errors import storage_errors
+from edgekit.errors import InputError, storage_errors
 from edgekit.model_search.axes import size_of
 from edgekit.spec.fields import value_text
 
@@ -57,13 +58,43 @@ class CandidateStudy:
 
         Raises:
             StorageError: it cannot be written.
+            InputError: it is damaged, or another version's.
         """
         self._axes = {path: _in_order(values) for path, values in axes.items()}
         self._seed, self._journal = seed, journal
         with storage_errors(journal.parent):
             journal.parent.mkdir(parents=True, exist_ok=True)
             _cut_torn_line(journal)
-            self._study = _open(journal)
+            self._study = self._opened()
+
+    def _opened(self) -> Study:
+        try:
+            study = _open(self._journal)
+            for trial in study.get_trials(deepcopy=False):
+                self._check(trial)
+        except OSError:
+            raise
+        except Exception as error:  # Optuna reads a journal without looking
+            raise self.damaged(error) from error
+        return study
+
+    def _check(self, trial: FrozenTrial) -> None:
+        """
+        Raises:
+            KeyError, IndexError, TypeError: it is no candidate of these fields.
+        """
+        if trial.state.name == "COMPLETE":
+            dict(trial.user_attrs[RECORD])
+        elif trial.params.keys() != self._axes.keys():
+            return
+        self._asked(trial.number, trial.params)
+
+    def damaged(self, error: Exception) -> InputError:
+        """That the journal cannot be read, and what to do."""
+        return InputError(
+            f"{self._journal} is no journal of a search: {type(error).__name__}",
+            hint=f"rm {shlex.quote(str(self._journal))}  # trainings that are finished are kept",
+        )
 
     @property
     def records(self) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from edgekit.engine.observer import Observer
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError, storage_errors
 from edgekit.evidence import Evidence, Measurement
-from edgekit.model_search.axes import MOST_POINTS, Axes, grid, size_of
+from edgekit.model_search.axes import MOST_POINTS, Axes, grid, size_of, vary_each
 from edgekit.model_search.built import MACHINES, BuiltPoint, build_point
 from edgekit.model_search.latencies import Stopwatch, stopwatch
 from edgekit.model_search.points import PointRecord
@@ -88,7 +88,9 @@ def points_of(
     count = size_of(axes)
     if count > MOST_POINTS:
         raise InputError(f"{count:,} points, and {MOST_POINTS:,} are the most")
-    return [(settings, vary(settings)) for settings in grid(axes)]
+    found = [(settings, vary(settings)) for settings in grid(axes)]
+    vary_each(axes, vary)
+    return found
 
 
 def run_sweep(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgekit import __version__
 from edgekit.data.inventory import take_inventory
@@ -14,6 +15,7 @@ from edgekit.engine.observer import Observer
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError
 from edgekit.evaluation.gates import Gates
+from edgekit.evaluation.measure import measuring_identity
 from edgekit.model_search.built import MACHINES
 from edgekit.model_search.evaluate import Lab, judge_free
 from edgekit.model_search.latencies import stopwatch
@@ -23,6 +25,7 @@ from edgekit.model_search.report import SearchReport
 from edgekit.model_search.space import Space, Vary
 from edgekit.models.architectures import refuse_unknown
 from edgekit.models.source import ModelSource
+from edgekit.pipeline.plan import make_plan
 from edgekit.spec.fields import value_text
 from edgekit.spec.recipe import Recipe
 from edgekit.spec.search_settings import SearchSettings
@@ -59,7 +62,7 @@ class SearchTask:
     def name(self) -> str:
         return f"{self.recipe.name}-{self.target.name}"
 
-    def key(self) -> str:
+    def key(self, latency_is: str) -> str:
         """Of all that a candidate's figures, and the order of the candidates, depend on."""
         # More candidates, or more of the front, go on with the same search.
         how = self.settings.model_dump(exclude={"over", "limits", "candidates", "front", "margin"})
@@ -69,7 +72,37 @@ class SearchTask:
         limits = sorted(map(str, self.limits))
         target = self.target.model_dump(mode="json")
         board = self.board.identity() if self.board else {}
-        return digest_of([__version__, said, images, target, how, axes, limits, board])
+        files = [
+            self._plan_keys(path, value) for path, vs in self.space.axes.items() for value in vs
+        ]
+        machine = {} if self.board else measuring_identity(self.target.device)
+        return digest_of(
+            [
+                __version__,
+                latency_is,
+                said,
+                images,
+                target,
+                how,
+                axes,
+                limits,
+                board,
+                machine,
+                files,
+            ]
+        )
+
+    def _plan_keys(self, path: str, value: Any) -> list[str]:
+        """Of a value by itself: contents of weights, versions of libraries. Where no plan can
+        be made, the reason."""
+        first = {name: values[0] for name, values in self.space.axes.items()}
+        try:
+            planned = make_plan(self.vary({**first, path: value}), [self.target], self.store)
+        except MACHINES:
+            raise
+        except EdgekitError as error:
+            return [error.message]
+        return [step.key for step in planned.steps]
 
     def lab(self) -> Lab:
         """Where candidates are judged, with a stopwatch that is set.
@@ -119,7 +152,7 @@ class SearchTask:
             edgekit=__version__,
             created="",
             name=self.name,
-            key=self.key(),
+            key=self.key(watch.words),
             recipe=self.recipe.name,
             target=self.target.name,
             axes=self.space.axes,

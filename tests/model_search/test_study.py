@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.storages.journal import JournalFileBackend
 
-from edgekit.errors import StorageError
+from edgekit.errors import InputError, StorageError
 from edgekit.model_search.study import Asked, CandidateStudy, Told
+from tests.mutations import damaged, fuzz, refusals
 
 AXES: dict[str, list[Any]] = {"a": [3, 1, 2], "b": ["x", "y"], "c": [{"k": 1}, {"k": 2}]}
 
@@ -68,4 +69,51 @@ def test_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(JournalFileBackend, "append_logs", full)
     with pytest.raises(StorageError, match="no space left on the disk"):
+        study.ask()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe\n",
+        b"{}\n",
+        b"[1]\n",
+        b'{"op_code": 99, "worker_id": "x"}\n',
+    ],
+)
+def test_a_damaged_journal_is_told_with_what_to_do(tmp_path: Path, content: bytes) -> None:
+    journal = tmp_path / "odd journal.log"
+    journal.write_bytes(content)
+    with pytest.raises(InputError, match=r"odd journal\.log is no journal of a search") as caught:
+        CandidateStudy(journal, AXES, 0)
+    assert caught.value.hint
+    assert caught.value.hint.startswith(f"rm '{journal}'")
+
+
+def test_a_journal_of_other_fields_is_refused(tmp_path: Path) -> None:
+    study = CandidateStudy(tmp_path / "j.log", AXES, 0)
+    if asked := study.ask():
+        answer(study, asked)
+    with pytest.raises(InputError, match="no journal of a search: KeyError"):
+        CandidateStudy(tmp_path / "j.log", {"other": [1, 2]}, 0)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    journal = tmp_path_factory.mktemp("study") / "written.log"
+    study = CandidateStudy(journal, AXES, 0)
+    for _ in range(3):
+        if asked := study.ask():
+            answer(study, asked)
+    return journal.read_bytes()
+
+
+@fuzz
+@given(data=st.data())
+def test_any_damage_is_read_or_refused(tmp_path: Path, written: bytes, data: st.DataObject) -> None:
+    journal = tmp_path / "fuzz.log"
+    journal.write_bytes(data.draw(damaged(written)))
+    with refusals():
+        study = CandidateStudy(journal, AXES, 0)
+        assert all(isinstance(record, dict) for record in study.records)
         study.ask()
