@@ -170,7 +170,7 @@ class InvalidityCause(StrEnum):
     """The medians of the processes are too far apart."""
     TOO_FEW_RUNS = "too few runs"
     """Fewer runs were made than the protocol asks for."""
-    BUSY = "busy machine"
+    BUSY = "machine too busy"
     """Other jobs took the processor while it was timed."""
     DIFFERS_FROM_HOST = "differs from the host"
     """The same file names other classes there than on the machine that builds."""
@@ -188,6 +188,10 @@ class InvalidityCause(StrEnum):
     """Little memory was free during the run."""
     IMPLAUSIBLE = "implausible"
     """No such device can give such times: they are too fast, or too much alike."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> InvalidityCause | None:
+        return cls.BUSY if value == "busy machine" else None  # its word in older reports
 
 
 class Reason(BaseModel):

@@ -14,9 +14,9 @@ from edgekit.engine.artifact import Json
 from edgekit.evaluation.columns import column
 from edgekit.evaluation.latency_ratio import median_ratio, ratio_over_processes
 from edgekit.evaluation.measure import HOST_THREADS, Timing
-from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Verdict
+from edgekit.evidence import Evidence, InvalidityCause, InvalidMeasurement, Measurement, Verdict
 
-BUSY = "machine too busy"
+BUSY = InvalidityCause.BUSY.value
 """The reason of a latency that was disturbed."""
 Milliseconds = Annotated[float, Field(gt=0, lt=1e10, allow_inf_nan=False)]
 MAX_TIMES = 1000

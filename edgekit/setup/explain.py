@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict
 from edgekit.engine.step import StepState
 from edgekit.errors import InputError
 from edgekit.evaluation.gates import Gates, GateVerdict
-from edgekit.evaluation.metrics import BUSY
 from edgekit.evidence import Evidence, InvalidityCause, Status, Validity, Verdict
 from edgekit.report.terms import SEARCH_TERMS, TERMS
 from edgekit.runtimes import find_runtimes
@@ -131,8 +130,6 @@ def _words(variants: dict[str, Variant]) -> Iterator[Explanation]:
     for kind, of, words in WORDS:
         for word, text in member_docs(words).items():
             yield Explanation(word=word, kind=kind, text=f"{of}: {text[0].lower()}{text[1:]}")
-    busy = member_docs(InvalidityCause)[InvalidityCause.BUSY]
-    yield Explanation(word=BUSY, kind="reason", text=busy)
     for word, text in PRECISIONS.items():
         yield Explanation(word=word, kind="precision", text=text)
     for word, text in STEPS.items():

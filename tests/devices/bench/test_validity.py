@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -149,3 +151,8 @@ def test_the_verdict_is_the_worst() -> None:
     assert verdict([]) is Validity.OK
     assert verdict([warn]) is Validity.WARN
     assert verdict([bad, warn]) is Validity.INVALID
+
+
+def test_a_cause_of_an_older_report_is_read() -> None:
+    kept = {"cause": "busy machine", "validity": "warn", "words": "a load of 3"}
+    assert Reason.model_validate_json(json.dumps(kept)).cause is InvalidityCause.BUSY
