@@ -43,6 +43,11 @@ class EdgekitError(Exception):
         self.message = message
         self.hint = hint
 
+    def add(self, words: str) -> None:
+        """Say more, as what came of the failure."""
+        self.message += f"; {words}"
+        self.args = (self.message,)
+
 
 def ending(code: int) -> str:
     """How a process ended, by its return code: `exit code 1`, `signal SIGSEGV`, `signal 40`."""

@@ -61,8 +61,7 @@ def _failed_health(releases: ReleaseStore, release: str, health: Health) -> Devi
         health.reload_on(releases.device, folder)
         health.check_on(releases.device, folder)
     except DeviceError as error:
-        error.message += f"; {still_in_use(release)}"
-        error.args = (error.message,)
+        error.add(still_in_use(release))
         return error
     return None
 

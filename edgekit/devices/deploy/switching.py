@@ -46,8 +46,7 @@ class Switching:
         except BaseException as error:
             came = self._take_back(switch) if switch else still_in_use(self.release)
             if isinstance(error, EdgekitError):
-                error.message += f"; {came}"
-                error.args = (error.message,)
+                error.add(came)
             else:
                 error.add_note(came)
             raise
@@ -116,8 +115,7 @@ def switched(releases: ReleaseStore, release: str, on_message: Listener) -> str 
         if releases.current() != release:
             raise
         if boot != releases.device.boot:
-            error.message += f"; the device restarted, and {still_in_use(release)}"
-            error.args = (error.message,)
+            error.add(f"the device restarted, and {still_in_use(release)}")
             error.hint = "deploy it again: that does what should have followed the switch"
             raise
         return f"it is in use, and then: {error.message}"
