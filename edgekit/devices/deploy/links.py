@@ -114,12 +114,13 @@ class ModelLinks:
             self._link("current", switch.current)
         else:
             self._synced(f"rm -f {self.path('current')}")
-        if switch.previous and self._is_there(switch.previous):
+        if switch.previous and self.is_there(switch.previous):
             self._link("previous", switch.previous)
         else:
             self._synced(f"rm -f {self.path('previous')} {self.path('previous.new')}")
 
-    def _is_there(self, release: str) -> bool:
+    def is_there(self, release: str) -> bool:
+        """Whether a release is kept on the device."""
         there = f"test -d {self.path('releases', release)}"
         return self.device.transport.run(there).code == 0
 

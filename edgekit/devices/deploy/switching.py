@@ -78,8 +78,10 @@ class Switching:
     def _put_back(self, switch: Switch) -> str:
         if self.releases.current() != switch.release:
             return "another release is in use by now, and stays"
-        self.releases.switch_back(switch)
         before = switch.current
+        if before and not self.releases.is_there(before):
+            return f"release {before[:12]} was removed since, and {still_in_use(switch.release)}"
+        self.releases.switch_back(switch)
         if before is None:
             unsaid = "; the service was not reloaded: it has no model" if self.health.reload else ""
             return f"none is in use, as before{unsaid}"

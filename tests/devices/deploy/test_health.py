@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import signal
 import threading
 import time
@@ -161,6 +162,16 @@ def test_what_never_showed_its_health_is_taken_back_later(way: Fake, bundles: li
     with pytest.raises(DeviceError, match=f"release {old.release()[:12]} is in use again"):
         deploy(way, new, check="false", seconds=0.05)
     assert state(way) == (old.release(), None)
+
+
+def test_a_release_that_was_removed_since_is_not_put_back(way: Fake, bundles: list[Bundle]) -> None:
+    old, new, _ = bundles
+    deploy(way, old)
+    deploy(way, new)
+    shutil.rmtree(Path(way.root, "edgekit/models/means/previous").resolve())
+    with pytest.raises(DeviceError, match=r"was removed since, and .* is in use all the same"):
+        deploy(way, new, check="false", seconds=0.05)
+    assert state(way)[0] == new.release()
 
 
 @pytest.mark.parametrize("damage", [False, True])
