@@ -78,7 +78,8 @@ def search(
     """Find the recipe to take for a target, among those that a recipe's section `search` names.
 
     Args:
-        limits: what it must hold, such as `latency<=8ms`, beside the recipe's own.
+        limits: what it must hold, such as `latency<=8ms`; in place of the recipe's own on the same
+            figure.
         over: values by the dotted paths of fields, beside the recipe's own.
         device: time everything on this device of the inventory.
         budget: seconds after which no new work is begun.
@@ -93,7 +94,7 @@ def search(
         MissingPackage: edgekit is installed without the extra `search`.
     """
     from edgekit.model_search.kept import folder_of, publish_search
-    from edgekit.model_search.limits import parse_limits
+    from edgekit.model_search.limits import parse_limits, replaced_limits
     from edgekit.model_search.run import run_search
     from edgekit.model_search.search_page import render_search
     from edgekit.model_search.space import space_of
@@ -104,8 +105,8 @@ def search(
         need_extra("search")
         vary, parsed = varied(recipe, watching)
         loaded, board = target_of(target, device, watching)
-        own = parsed.search.limits if parsed.search else []
-        asked = parse_limits([*own, *limits])
+        own = parse_limits(parsed.search.limits if parsed.search else [])
+        asked = replaced_limits(own, parse_limits(limits))
         space = space_of(parsed, axes_of(over), loaded, vary)
         cache = store_of(store)
         task = SearchTask(

@@ -166,10 +166,10 @@ def _search(
         observer = watching(progress, console)
         report = run(recipe, store=store, out=out, budget=seconds, **options, observer=observer)
         console.bars.stop()
-    _tell(report, as_json)
+    _tell(report, as_json, store)
     if not as_json:
         say(f"Report: {search_folder(report.recipe, report.target, out) / 'search.html'}")
-    report.check()
+    report.check(store)
 
 
 def _show(words: tuple[str, ...], store: Path | None, as_json: bool) -> None:
@@ -180,7 +180,7 @@ def _show(words: tuple[str, ...], store: Path | None, as_json: bool) -> None:
     if len(words) > 1:
         raise InputError("edgekit search show takes one name")
     if words:
-        _tell(read_search(words[0], store=store), as_json)
+        _tell(read_search(words[0], store=store), as_json, store)
     elif as_json:
         say_json(names(store_of(store)))
     else:
@@ -205,9 +205,10 @@ def _print_recipe(words: tuple[str, ...], store: Path | None, as_json: bool) -> 
         say(text.rstrip())
 
 
-def _tell(report: SearchReport, as_json: bool) -> None:
+def _tell(report: SearchReport, as_json: bool, store: Path | None) -> None:
     from edgekit.cli._search_tables import search_tables
     from edgekit.cli._terminal import Terminal
+    from edgekit.model_search.report import store_words
 
     if as_json:
         say_json(report)
@@ -224,4 +225,5 @@ def _tell(report: SearchReport, as_json: bool) -> None:
         say(f"Not tried: {name}: {why}")
     say(report.sentence)
     if report.recommended and not report.failure:
-        say(f"edgekit search recipe {report.name} {report.recommended} > {report.recommended}.yaml")
+        words = f"edgekit search recipe {report.name} {report.recommended}{store_words(store)}"
+        say(f"{words} > {report.recommended}.yaml")

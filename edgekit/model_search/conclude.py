@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from edgekit.evaluation.gates import GateVerdict
-from edgekit.evidence import Status, believed
+from edgekit.evidence import InvalidMeasurement, Status, believed
 from edgekit.model_search.front import (
     dominated_by,
     excess,
@@ -98,9 +98,7 @@ def nearest_miss(candidates: Sequence[CandidateRecord], limits: Sequence[Limit])
     built = [c for c in candidates if c.size]
     known = [c for c in built if all(figures_of(c)[name] for name in asked)]
     if not known:
-        reasons = [c.no_latency if c.size else c.reason for c in candidates]
-        told = "; ".join([*dict.fromkeys(why for why in reasons if why)][:3])
-        return f"no candidate can be {'timed' if built else 'built'}: {told}"
+        return f"no candidate can be {'timed' if built else 'built'}: {_reasons(candidates)}"
     nearest = min(known, key=lambda c: (sum(excess(c, limits).values()), c.name))
     beyond = {limit: share for limit, share in excess(nearest, limits).items() if share > 0}
     if not beyond:
@@ -111,3 +109,12 @@ def nearest_miss(candidates: Sequence[CandidateRecord], limits: Sequence[Limit])
         f"none of {len(candidates)} candidates holds the limits; the nearest is {nearest.name} "
         f"({nearest.label}), which misses {missed}"
     )
+
+
+def _reasons(candidates: Sequence[CandidateRecord]) -> str:
+    """Why they have no figures: the first three reasons."""
+    found = {}
+    for one in candidates:
+        busy = one.latency.reason if isinstance(one.latency, InvalidMeasurement) else ""
+        found[one.reason or one.no_latency or busy] = None
+    return "; ".join([why for why in found if why][:3])

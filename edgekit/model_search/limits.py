@@ -120,3 +120,14 @@ def parse_limits(texts: Sequence[str]) -> tuple[Limit, ...]:
     if twice:
         raise InputError(f"--limit: {', '.join(twice)} is limited twice")
     return found
+
+
+def replaced_limits(own: Sequence[Limit], given: Sequence[Limit]) -> tuple[Limit, ...]:
+    """A recipe's own limits, but for figures that the command line limits.
+
+    >>> own = parse_limits(["size<=4MB", "drop<=1"])
+    >>> [str(limit) for limit in replaced_limits(own, parse_limits(["size<=2MB"]))]
+    ['drop<=1points', 'size<=2MB']
+    """
+    figures = {limit.figure for limit in given}
+    return (*(limit for limit in own if limit.figure not in figures), *given)

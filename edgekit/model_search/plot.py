@@ -30,6 +30,11 @@ class Dot:
     short: bool = False
     """After a short training: a ring."""
 
+    @property
+    def kind(self) -> str:
+        """Its class in the style sheet."""
+        return "short" if self.short else "soft" if self.soft else "point"
+
 
 def plane(dots: Sequence[Dot], across: str, up: str) -> Drawing | None:
     """
@@ -59,12 +64,7 @@ def _draw(drawing: Drawing, dot: Dot, x: Scale, y: Scale, named: bool) -> None:
             drawing.line(across, y(dot.up.low), across, y(dot.up.high), "whisker")
         if dot.across.low is not None and dot.across.high is not None:
             drawing.line(x(dot.across.low), up, x(dot.across.high), up, "whisker")
-    drawing.dot(
-        across,
-        up,
-        "short" if dot.short else "soft" if dot.soft else "point",
-        f"{dot.name}: {dot.words}",
-    )
+    drawing.dot(across, up, dot.kind, f"{dot.name}: {dot.words}")
     if named:
         is_right = across > WIDTH / 2
         kind = "chosen" if dot.marked else "tick" if dot.soft else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,6 +31,11 @@ class CandidateRecord(PointRecord):
     """Its ordinary build, judged on images that chose nothing; of the front alone."""
     recipe: dict[str, Any] | None = None
     """The recipe that goes on from its weights."""
+
+
+def store_words(store: Path | None) -> str:
+    """What a command needs in order to find a store that was named."""
+    return f" --store {shlex.quote(str(store))}" if store else ""
 
 
 class SearchReport(BaseModel, HasPage):
@@ -117,15 +124,20 @@ class SearchReport(BaseModel, HasPage):
             "believe the first."
         )
 
-    def check(self) -> None:
+    def check(self, store: Path | None = None) -> None:
         """
+        Args:
+            store: that was named, for the command of the hint.
+
         Raises:
             GateBroken: nothing holds the limits, or what was chosen does not in the end.
             EdgekitError: no candidate could be built, with the exit code of the first.
         """
         if not self.failure:
             return
-        error: EdgekitError = GateBroken(self.failure, hint=f"edgekit search show {self.name}")
+        error: EdgekitError = GateBroken(
+            self.failure, hint=f"edgekit search show {self.name}{store_words(store)}"
+        )
         if self.candidates and all(one.exit_code for one in self.candidates):
             error.exit_code = self.candidates[0].exit_code
         raise error

@@ -37,16 +37,8 @@ def space_of(
         InputError: a field that cannot vary, or a space of one recipe.
         ConfigError: a value that the recipe refuses by itself.
     """
-    if any(stage.is_final and stage.scope == "trunk" for stage in recipe.stages):
-        raise InputError(
-            f"{recipe.name}: a search takes no stage qat, which would learn from the images that "
-            "choose once more",
-            hint="search without it, and put the settings of the point into the recipe with qat",
-        )
-    asked: dict[str, list[Any]] = dict(recipe.search.over) if recipe.search else {}
-    asked |= {path: list(values) for path, values in over.items()}
-    if not asked and (recipe.search is None or "over" not in recipe.search.model_fields_set):
-        asked = {ARCH: [CURATED]}
+    _refuse_training_again(recipe)
+    asked = _asked(recipe, over)
     check_paths(asked)
     left_out: dict[str, str] = {}
     axes: dict[str, list[Any]] = {}
@@ -63,6 +55,24 @@ def space_of(
             hint="name fields and values: --over data.image_size=96,128,160, or a section search",
         )
     return Space(axes, left_out)
+
+
+def _asked(recipe: Recipe, over: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    asked: dict[str, list[Any]] = dict(recipe.search.over) if recipe.search else {}
+    asked |= {path: list(values) for path, values in over.items()}
+    if not asked and (recipe.search is None or "over" not in recipe.search.model_fields_set):
+        asked = {ARCH: [CURATED]}
+    return asked
+
+
+def _refuse_training_again(recipe: Recipe) -> None:
+    """No checkpoint holds the ranges of such a stage, so that the last build would train it."""
+    if any(stage.is_final and stage.scope == "trunk" for stage in recipe.stages):
+        raise InputError(
+            f"{recipe.name}: a search takes no stage qat, which would learn from the images that "
+            "choose once more",
+            hint="search without it, and put the settings of the point into the recipe with qat",
+        )
 
 
 def _architectures(

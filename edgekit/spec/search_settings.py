@@ -18,7 +18,7 @@ class SearchSettings(BaseModel):
     """Values to try, by the dotted paths of fields: `data.image_size: [96, 128]`. `model.arch:
     [curated]` stands for the architectures that are known to do well on the target."""
     limits: list[str] = []
-    """What the model must hold, as `--limit` takes it; the command line's are added."""
+    """What the model must hold, as `--limit` takes it, which replaces one on the same figure."""
     candidates: int = Field(40, ge=1, le=1000)
     """The most that are compared."""
     epochs: int = Field(3, ge=1, le=1000)

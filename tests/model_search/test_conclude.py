@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from edgekit.errors import GateBroken
 from edgekit.evidence import Measurement
 from edgekit.model_search.conclude import alike, conclude, nearest_miss, outdone
 from edgekit.model_search.limits import Limit, parse_limits
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.report import CandidateRecord, SearchReport
+from edgekit.model_search.rungs import Rung
+from edgekit.model_search.search_page import render_search
 from tests.model_search.test_front import figure, point, unknown
 
 
@@ -80,3 +85,27 @@ def test_latencies_without_an_interval_are_alike_where_they_are_equal() -> None:
     assert alike([point("a", 90, 1, 1), point("b", 89, 1, 1), point("c", 80, 2, 1)]) == [
         "the latencies of a and b cannot be told apart"
     ]
+
+
+def test_the_hint_of_a_search_that_failed_names_its_store(tmp_path: Path) -> None:
+    found = report(candidate(point("p", 90, 1, 1)))
+    found.failure = "none of 1 candidates holds the limits"
+    with pytest.raises(GateBroken) as caught:
+        found.check(tmp_path / "my store")
+    assert caught.value.hint == f"edgekit search show photos-board --store '{tmp_path}/my store'"
+    with pytest.raises(GateBroken) as caught:
+        found.check()
+    assert caught.value.hint == "edgekit search show photos-board"
+
+
+def test_the_page_tells_short_trainings_from_whole_ones_and_what_judged() -> None:
+    taken, short = candidate(point("taken", 90, 1, 1)), candidate(point("short", 60, 2, 2))
+    taken.rung, short.rung = Rung.FULL, Rung.SHORT
+    taken.drop = drop(0.111, 0, 1)
+    taken.confirmed = point("taken", 88, 1, 1).model_copy(update={"drop": drop(7.7, 7.1, 8.2)})
+    page = render_search(report(taken, short))
+    assert page.count('class="short"') == 2  # one in each plot
+    assert "<td>short</td>" in page
+    assert "7.1" in page
+    assert "0.1<span" not in page
+    assert "Content-Security-Policy" in page

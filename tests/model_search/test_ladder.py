@@ -171,3 +171,22 @@ def test_weights_of_two_searches_lie_side_by_side(
     files = {path.name for path in tmp_path.glob("*.yaml")}
     assert len({name[:13] for name in files}) * 2 == len(files)
     assert {*asked} == {"slower"}
+
+
+def test_a_search_is_another_with_other_weights_or_another_machine(
+    world: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    weights, text = world / "own.safetensors", RECIPE.replace("scratch", "own.safetensors")
+    keys = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        save_file(timm.create_model("test_efficientnet").state_dict(), weights)
+        keys.append(task_of(world, store, tmp_path, text).key("ms"))
+    again = task_of(world, store, tmp_path, text)
+    assert again.key("ms") == keys[1]
+    monkeypatch.setattr(task, "measuring_identity", lambda _: {"cpu": "another"})
+    assert len({*keys, again.key("ms"), again.key("x")}) == 4
