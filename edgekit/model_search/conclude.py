@@ -94,9 +94,8 @@ def failure(report: SearchReport, limits: Sequence[Limit]) -> str:
 def nearest_miss(candidates: Sequence[CandidateRecord], limits: Sequence[Limit]) -> str:
     """The candidate that misses the limits by the least, and by how much. One counts where all is
     known of it that a limit is on and an untrained file has."""
-    asked = {limit.figure for limit in limits} & {"latency", "size"}
     built = [c for c in candidates if c.size]
-    known = [c for c in built if all(figures_of(c)[name] for name in asked)]
+    known = [c for c in built if _is_known(c, limits)]
     if not known:
         return f"no candidate can be {'timed' if built else 'built'}: {_reasons(candidates)}"
     nearest = min(known, key=lambda c: (sum(excess(c, limits).values()), c.name))
@@ -111,9 +110,14 @@ def nearest_miss(candidates: Sequence[CandidateRecord], limits: Sequence[Limit])
     )
 
 
+def _is_known(candidate: CandidateRecord, limits: Sequence[Limit]) -> bool:
+    asked = {limit.figure for limit in limits} & {"latency", "size"}
+    return all(figures_of(candidate)[name] for name in asked)
+
+
 def _reasons(candidates: Sequence[CandidateRecord]) -> str:
     """Why they have no figures: the first three reasons."""
-    found = {}
+    found: dict[str, None] = {}
     for one in candidates:
         busy = one.latency.reason if isinstance(one.latency, InvalidMeasurement) else ""
         found[one.reason or one.no_latency or busy] = None
