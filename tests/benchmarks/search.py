@@ -4,16 +4,20 @@
     python -m tests.benchmarks.search --data photos/ --seeds 5
 
 The grid is run to its end once: every candidate on the short rung. A search with a seed of its own
-then looks at a part of it. Both are scored by their hypervolume: accuracy, latency and size, up to
-the worst of the grid. The figures of a candidate are the same for both, as the store keeps them, so
-what differs is which candidates were looked at. Cost is counted in candidates.
+then looks at a part of it, and so does chance, which draws as many candidates. All are scored by
+their hypervolume: accuracy after the short training, latency and size, up to the worst of the grid.
+The figures of a candidate are the same for all, so that what differs is which were looked at. Cost
+is the seconds that these candidates took in the grid; steps that the store held took none, so begin
+with an empty one.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +25,11 @@ from typing import Any
 import yaml
 
 import edgekit
+from edgekit.engine.observer import Silent
 from edgekit.evaluation import measure
 from edgekit.evidence import believed
 from edgekit.model_search.axes import point_name, size_of
-from edgekit.model_search.report import CandidateRecord
+from edgekit.model_search.report import CandidateRecord, SearchReport
 from edgekit.model_search.study import CandidateStudy, Told
 from tests.benchmarks.hypervolume import hypervolume
 from tests.conftest import write_images
@@ -32,12 +37,55 @@ from tests.conftest import write_images
 TARGET = "description: this machine\nruntimes: [onnxruntime]\ncpu: host\nthreads: 1\n"
 QUICK = {"model.arch": ["test_efficientnet", "test_resnet"], "data.image_size": [32, 48]}
 WHOLE = {
-    "model.arch": ["mobilenetv3_small_050", "mobilenetv3_small_100", "mobilenetv2_050", "resnet18"],
+    "model.arch": [
+        "mobilenetv3_small_050",
+        "mobilenetv3_small_075",
+        "mobilenetv3_small_100",
+        "mobilenetv2_050",
+        "mobilenetv2_100",
+        "resnet18",
+    ],
     "data.image_size": [64, 96, 128, 160],
-    "finetune.learning_rate": [1.0e-3, 3.0e-3],
+    "finetune.learning_rate": [3.0e-4, 1.0e-3, 3.0e-3],
 }
 SHARE = 0.3
-"""Of the grid that a search may look at."""
+"""Of the grid that a search may look at: well more than the sampler draws at random first."""
+
+
+class Clock(Silent):
+    """When each candidate began."""
+
+    def __init__(self) -> None:
+        self.begun: list[float] = []
+        self.ended = 0.0
+        """When the first of the front was trained in full."""
+
+    def remark(self, line: str) -> None:
+        if line.startswith("candidate "):
+            self.begun.append(time.monotonic())
+        elif "as the recipe says" in line:
+            self.ended = self.ended or time.monotonic()
+
+    def seconds(self, names: Sequence[str], end: float) -> dict[str, float]:
+        """That each took, by its name.
+
+        Args:
+            names: in the order in which they were compared.
+        """
+        ends = [*self.begun[1:], end]
+        return {n: e - b for n, b, e in zip(names, self.begun, ends, strict=True)}
+
+
+def short_records(store: Path, grid: SearchReport) -> list[CandidateRecord]:
+    """As they were told after the short rung: the front has longer trainings in the report."""
+    journal = store / "search" / grid.name / f"{grid.key[:16]}.log"
+    records = CandidateStudy(journal, grid.axes, 0).records
+    return [CandidateRecord.model_validate(record) for record in records]
+
+
+def drawn(names: Sequence[str], seed: int, most: int) -> list[str]:
+    """What chance looks at."""
+    return random.Random(seed).sample(list(names), most)
 
 
 def recipe_of(data: dict[str, Any], axes: dict[str, Any], quick: bool) -> dict[str, Any]:
@@ -97,21 +145,36 @@ def main() -> None:
         (work / "grid.yaml").write_text(yaml.safe_dump(recipe_of(data, axes, options.quick)))
         (work / "host.yaml").write_text(TARGET)
         store = options.store or work / "store"
-        grid = edgekit.search(work / "grid.yaml", work / "host.yaml", out=work / "out", store=store)
-        known = worths(grid.candidates)
+        clock = Clock()
+        grid = edgekit.search(
+            work / "grid.yaml", work / "host.yaml", out=work / "out", store=store, observer=clock
+        )
+        compared = short_records(store, grid)
+        names, known = [c.name for c in compared], worths(compared)
+        seconds = clock.seconds(names, clock.ended) if len(clock.begun) == len(names) else {}
         reference = [max(figures[i] for figures in known.values()) + 0.01 for i in range(3)]
         whole, most = hypervolume([*known.values()], reference), max(1, int(SHARE * size_of(axes)))
-        print(f"grid: {len(known)} of {size_of(axes)} points, hypervolume {whole:.4g}")
-        shares = []
+        total = sum(seconds.values())
+        print(f"grid: {len(known)} of {len(names)} points in {total:.0f} s, volume {whole:.4g}")
+
+        def score(looked: Sequence[str]) -> tuple[float, float]:
+            """Shares of the hypervolume and of the seconds."""
+            part = hypervolume([known[name] for name in looked if name in known], reference)
+            took = sum(seconds.get(name, 0.0) for name in looked)
+            return part / whole if whole else 1.0, took / total if total else float("nan")
+
+        rows: dict[str, list[tuple[float, float]]] = {"search": [], "chance": []}
         for seed in range(options.seeds):
             looked = replayed(work / f"{seed}.log", axes, known, seed, most)
-            part = hypervolume([known[name] for name in looked if name in known], reference)
-            shares.append(part / whole if whole else 1.0)
-            print(f"seed {seed}: {len(looked)} points, {100 * shares[-1]:.1f} % of the hypervolume")
-        print(
-            f"{100 * most / size_of(axes):.0f} % of the cost: median "
-            f"{100 * statistics.median(shares):.1f} %, least {100 * min(shares):.1f} %"
-        )
+            rows["search"].append(score(looked))
+            rows["chance"].append(score(drawn(names, seed, most)))
+        for who, found in rows.items():
+            volumes, costs = zip(*found, strict=True)
+            print(
+                f"{who}: {most} points, {100 * statistics.median(costs):.0f} % of the seconds: "
+                f"median {100 * statistics.median(volumes):.1f} % of the hypervolume, "
+                f"least {100 * min(volumes):.1f} %"
+            )
 
 
 if __name__ == "__main__":
