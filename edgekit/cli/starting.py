@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit.cli._devices import on_stderr
+from edgekit.cli._model_input import told_input
 from edgekit.cli._options import FILE, debug_option, store_option
 from edgekit.cli._output import say
+from edgekit.cli._photo_lines import photo_lines
 from edgekit.cli.completing import complete_targets
 from edgekit.errors import DataError, InputError
 from edgekit.packages import need_extra
 
 if TYPE_CHECKING:
-    from edgekit.data.problem import DataProblem
     from edgekit.data.size import Size
     from edgekit.models.model_file import ModelFile
-    from edgekit.setup.choices import Choices, Wishes
-    from edgekit.setup.photos import PhotoSet, Shapes
+    from edgekit.setup.choices import Wishes
     from edgekit.spec.target import Target
 
 LEAST, MOST = 16, 2048
@@ -94,6 +94,7 @@ def _own_interruption() -> Iterator[None]:
 @click.option("--epochs", type=click.IntRange(1, 100_000), help="Of the training.")
 @click.option("--input-range", help="Of a whole model: 0..1, -1..1, 0..255 or imagenet.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave out photos that cannot be read.")
+@click.option("--no-check", is_flag=True, help="Do not ask the photos what a model takes.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 @click.option("--force", is_flag=True, help="Write over a recipe.")
 @store_option
@@ -107,6 +108,7 @@ def init(
     size: Size | None,
     store: Path | None,
     skip_unreadable: bool,
+    no_check: bool,
     yes: bool,
     force: bool,
     **wished: Any,
@@ -145,19 +147,19 @@ def init(
     name = target or questions.ask(None, "Target", "rpi", known_targets())
     loaded = loaded or load_target(name)
     size = _asked_size(size, questions, choose_size(shapes, loaded, model), model)
-    wishes = _asked(wishes, questions, model)
+    wishes = _asked(wishes, questions, model, not no_check)
     fit = choose_fit(shapes, model)
     with _own_hint():
         found = look.divide_photos(source, inventory, size, fit)
         choices = choose(found, size, fit, model, wishes)
+        asked = None if no_check else model
+        choices = told_input(choices, found, shapes, asked, wishes, out, loaded, cache)
         text = recipe_text(choices, found, shapes, model, out.parent)
         planned = write_checked(text, out, loaded, cache)
-    for line in _findings(found, shapes, choices, planned.review.problems):
+    for line in photo_lines(found, shapes, choices, planned.review.problems):
         say(line)
     say(f"{out} is written")
-    for key, difference in (model.trained.unmet if model and model.trained else {}).items():
-        say(f"data.{key}: {difference}")
-    for line in _missing(loaded, model):
+    for line in (*_unmet(model), *_missing(loaded, model)):
         say(line)
     words = [out, "--target", name, *(["--store", store] if store else [])]
     say(f"next: edgekit build {shlex.join(map(str, words))}")
@@ -246,8 +248,11 @@ def _asked_size(
     return _size_of(answer) if questions.are_asked else default
 
 
-def _asked(wishes: Wishes, questions: _Questions, model: ModelFile | None) -> Wishes:
-    """The wishes with an answer to each question that they and the model's file leave open."""
+def _asked(
+    wishes: Wishes, questions: _Questions, model: ModelFile | None, is_checked: bool
+) -> Wishes:
+    """The wishes with an answer to each question that they, the model's file and photos leave
+    open."""
     from edgekit.models.source import RANGES
     from edgekit.models.weights_packages import PACKAGED
     from edgekit.setup.choices import offline_weights
@@ -257,33 +262,16 @@ def _asked(wishes: Wishes, questions: _Questions, model: ModelFile | None) -> Wi
         known = ["scratch", "pretrained", *(f"package:{name}" for name in PACKAGED)]
         default = offline_weights(wishes.arch)
         answers["weights"] = questions.ask(wishes.weights, "Weights", default, known)
-    elif model.format != "torch" and model.input_range is None:
+    elif model.format != "torch" and model.input_range is None and not is_checked:
         words = "Numbers that it takes for pixels"
         answers["input_range"] = questions.ask(wishes.input_range, words, "0..1", RANGES)
     return replace(wishes, **answers)
 
 
-def _findings(
-    found: PhotoSet, shapes: Shapes, choices: Choices, problems: Iterable[DataProblem]
-) -> Iterator[str]:
-    """What is odd about the photos, and too few of them."""
-    from edgekit.setup.choices import is_decidable
-
-    for problem in (*problems, *found.problems):
-        yield f"data: {problem}"
-    if shapes.grey:
-        yield "data: all photos are grey: a model of three channels is given the same in each"
-    if choices.max_drop is None:
-        point = 100 / found.judged
-        yield (
-            f"data: {found.judged} photos judge, each of them {point:.2g} points: that is too "
-            "coarse for a gate on accuracy, and none is asked"
-        )
-    if not is_decidable(found):
-        yield (
-            f"data: {found.judged} photos are too few to show that a model has learned anything, "
-            "and the build will say untrained: give more"
-        )
+def _unmet(model: ModelFile | None) -> list[str]:
+    """What a checkpoint says of its images, and edgekit does otherwise."""
+    unmet = model.trained.unmet if model and model.trained else {}
+    return [f"data.{key}: {difference}" for key, difference in unmet.items()]
 
 
 def _missing(target: Target, model: ModelFile | None) -> Iterator[str]:

@@ -5,12 +5,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.data.framing import Way
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.data.framing import Fit, Interpolation, Orientation, Way
 from edgekit.data.labels import yaml_list
 from edgekit.errors import InputError
 from edgekit.evaluation.input_claims import Claim, Evaluated
 from edgekit.models.card import Card
-from edgekit.models.source import RANGES, ModelSource
+from edgekit.models.source import RANGES, Channels, ModelSource
+from edgekit.printable import one_line
+
+
+class BetterInput(BaseModel):
+    """An input under which a model does better than under the declared one, for sure."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    range: str
+    """A key of RANGES, or `mean and std` for what the recipe gives in numbers."""
+    channels: Channels
+    fit: Fit
+    orientation: Orientation
+    interpolation: Interpolation
+    order: tuple[int, ...] | None
+    """The class that each of the model's outputs stands for, where that is another order."""
+    right: float
+    """Share of the images that are right with it."""
+    differences: tuple[str, ...]
+    message: str
+    lines: tuple[str, ...]
+    """What to write into the recipe."""
+
+    def error(self) -> InputError:
+        # Line by line: a model from elsewhere had a part in the words.
+        return InputError(one_line(self.message), hint="\n".join(map(one_line, self.lines)))
 
 
 def figures(right: float, loss: float) -> str:
@@ -27,14 +55,14 @@ class Advice:
     card: Card
     declared: Claim
 
-    def mismatch(
+    def better(
         self,
         now: Evaluated,
         then: Evaluated,
         order: list[int],
         halves: list[Evaluated],
         alike: list[Evaluated],
-    ) -> InputError:
+    ) -> BetterInput:
         """
         Args:
             order: the class that each of the model's outputs stands for under the best claim.
@@ -46,15 +74,24 @@ class Advice:
         differences = [*model, *changed(best.way, self.declared.way)]
         alone = [f"with {input_words(h.claim, self.declared)} alone {_judged(h)}" for h in halves]
         untold = [f"{input_words(one.claim, best)} ({_judged(one)})" for one in alike]
-        return InputError(
+        told = (
             f"model.weights: {Path(self.source.weights).name} is not what the recipe says of it: "
             f"declared ({self._declared_text()}) it classifies {100 * now.right.mean():.1f} % of "
             f"{len(now.right)} training images rightly, with a log-loss of "
             f"{now.losses.mean():.3f}; with {' and '.join(differences)} "
             f"{100 * then.right.mean():.1f} %, with a log-loss of {then.losses.mean():.3f}"
             + (f"; it takes both: {', '.join(alone)}" if alone else "")
-            + (f"; the images do not tell {', '.join(untold)} from it" if untold else ""),
-            hint=self._text(best, [*model.values()]),
+            + (f"; the images do not tell {', '.join(untold)} from it" if untold else "")
+        )
+        return BetterInput(
+            range=best.range,
+            channels=best.channels,
+            **best.way._asdict(),
+            order=tuple(order) if best.reordered else None,
+            right=float(then.right.mean()),
+            differences=tuple(differences),
+            message=told,
+            lines=tuple(self._text(best, [*model.values()]).split("\n")),
         )
 
     def lines(self, claim: Claim) -> str:

@@ -20,6 +20,7 @@ from edgekit.engine.action import Action, Context, Inputs, Progress
 from edgekit.engine.artifact import Artifact, Json, Metadata
 from edgekit.engine.confinement import Confinement
 from edgekit.evaluation import input_advice
+from edgekit.evaluation.input_advice import BetterInput
 from edgekit.evaluation.input_claims import (
     Answered,
     Answers,
@@ -63,7 +64,11 @@ class OtherInput(BaseModel):
 
 
 class SourceCheckMetadata(Metadata):
-    """What the images said of the declared input."""
+    """What the images said of the declared input.
+
+    Where another one is better, that is no error of the check: who builds stops for it, and who
+    writes a recipe takes it.
+    """
 
     images: int
     right: float
@@ -76,12 +81,15 @@ class SourceCheckMetadata(Metadata):
     """What to write into the recipe for the first of them, where that is better than the recipe."""
     fits: dict[Fit, float] = Field(default_factory=dict)
     """The share with each fit, the rest as declared."""
+    guesses: bool = False
+    """Under no input more images are right than naming the commonest class would have."""
+    better: BetterInput | None = None
 
 
 class CheckSource(Action):
     """Compare the declared input and class order with the alternatives, on labelled images."""
 
-    version = 8
+    version = 9
 
     def __init__(self, source: ModelSource, ways: tuple[Way, ...]) -> None:
         """
@@ -116,8 +124,9 @@ class CheckSource(Action):
 
         now = judged(declared)
         advice = input_advice.Advice(self.source, card, declared)
+        better = None
         if verdict is Verdict.BETTER:
-            raise advice.mismatch(
+            better = advice.better(
                 now,
                 judged(best),
                 assign(ask.answered[best.input].outputs, labels, classes).tolist(),
@@ -144,6 +153,8 @@ class CheckSource(Action):
             fits={
                 way.fit: float(judged(Claim(*declared.input[:2], way)).right.mean()) for way in fits
             },
+            guesses=is_guessing(ask.answered, labels),
+            better=better,
         )
 
     @staticmethod

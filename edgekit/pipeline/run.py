@@ -26,6 +26,7 @@ from edgekit.evaluation.chance import ChanceTest, chance_test
 from edgekit.evaluation.choose import Choice, Clarity, read_choice
 from edgekit.evaluation.gates import GateResult, Gates, judge
 from edgekit.evaluation.metrics import Validation, gate_figures
+from edgekit.evaluation.source_check import SourceCheckMetadata
 from edgekit.evaluation.validate import read_validation
 from edgekit.evidence import Evidence, Measurement, Status
 from edgekit.pipeline.plan import Plan
@@ -130,6 +131,7 @@ def execute(plan: Plan, store: Store, observer: Observer) -> Build:
         the build, complete unless one of its targets has `faults`.
 
     Raises:
+        InputError: a model from elsewhere is not what the recipe says of it.
         EdgekitError: a step that all targets share failed, or the machine itself did.
     """
     with Executor(store, observer) as executor:
@@ -143,9 +145,20 @@ def execute(plan: Plan, store: Store, observer: Observer) -> Build:
             if step.id.target:
                 runs[step.id.target].advance(step)
             else:
-                executor.perform(step)
+                _refuse_other_input(executor.perform(step))
     results = [run.result for run in runs.values()]
     return Build(plan, executor.artifacts, executor.ran, results)
+
+
+def _refuse_other_input(artifact: Artifact) -> None:
+    """
+    Raises:
+        InputError: the images say that a model from elsewhere is not what the recipe says of it.
+    """
+    if artifact.is_described_by(SourceCheckMetadata):
+        better = artifact.described_by(SourceCheckMetadata).better
+        if better:
+            raise better.error()
 
 
 @dataclass

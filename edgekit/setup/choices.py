@@ -11,7 +11,7 @@ from edgekit.data.framing import Fit, Interpolation, Orientation
 from edgekit.data.size import Size
 from edgekit.errors import InputError
 from edgekit.models.model_file import ModelFile
-from edgekit.models.source import InputRange
+from edgekit.models.source import Channels, InputRange
 from edgekit.models.weights_packages import PACKAGED
 from edgekit.setup.photos import PhotoSet, Shapes
 from edgekit.spec.target import Target
@@ -30,6 +30,10 @@ FEW = 320
 UPDATES = {True: 200, False: 1500}
 """Least updates of a training, from learned weights and from scratch."""
 EPOCHS = {True: (10, 60), False: (30, 100)}
+GUESSED_RANGE: InputRange = "0..1"
+"""Of a whole model that does not say what numbers it takes."""
+TOLD = ("input_range", "channels", "fit", "orientation", "interpolation", "classes")
+"""What photos can tell of the input of a model from elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,17 @@ class Choices:
     max_drop: float | None
     samples: int | None
     """Images to calibrate on, where the default is too few for the classes."""
+    channels: Channels = "rgb"
+    classes: tuple[str, ...] | None = None
+    """In the order of the scores, where it is not the data's."""
+    why_input: str = ""
+    """What photos say of the input, or why they say nothing."""
+    guess: Choices | None = None
+    """What was chosen before photos were asked."""
+
+    def is_told(self, key: str) -> bool:
+        """Whether photos have it otherwise than it was guessed."""
+        return self.guess is not None and getattr(self, key) != getattr(self.guess, key)
 
 
 def offline_weights(arch: str | None = None) -> str:
@@ -102,6 +117,16 @@ def choose_fit(shapes: Shapes, model: ModelFile | None) -> Fit:
         return model.framing.fit
     # A Keras model has most likely seen both sides resized, image_dataset_from_directory's default.
     return "squash" if shapes.are_oblong or (model and model.format == "keras") else "crop"
+
+
+def _range(model: ModelFile | None) -> InputRange | None:
+    if model is None or model.format == "torch":
+        return None  # its architecture says it
+    return model.input_range or GUESSED_RANGE
+
+
+def _channels(model: ModelFile | None) -> Channels:
+    return "grey" if model and model.depth == 1 else "rgb"
 
 
 def _interpolation(model: ModelFile | None) -> Interpolation:
@@ -169,10 +194,11 @@ def choose(
         interpolation=_interpolation(model),
         orientation=_orientation(photos, model, is_trained=not whole),
         new_head=not whole and (model is not None or weights != "scratch"),
-        input_range=wishes.input_range or (model.input_range if model else None),
+        input_range=wishes.input_range or _range(model),
         training=None if whole else training(photos.learned, weights, model, wishes.epochs),
         max_drop=MAX_DROP if 100 / photos.judged <= MAX_DROP else None,
         samples=count if count > 256 else None,
+        channels=_channels(model),
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edgekit.engine.atomic import need_file
@@ -30,19 +32,35 @@ def refuse_existing(out: Path, force: bool) -> None:
         )
 
 
+def plan_text(text: str, out: Path, target: Target, store: Store) -> Plan:
+    """What would be planned if the recipe had this text; nothing is left of it.
+
+    Raises:
+        InputError: what `edgekit plan` would say of it.
+    """
+    with _draft(text, out) as draft:
+        return make_plan(load_recipe(draft), [target], store)
+
+
 def write_checked(text: str, out: Path, target: Target, store: Store) -> Plan:
     """Write a recipe that can be planned; nothing where it cannot.
 
     Raises:
         InputError: what `edgekit plan` would say of it.
     """
-    # Beside it, as its paths begin at its folder.
+    with _draft(text, out) as draft:
+        planned = make_plan(load_recipe(draft), [target], store)
+        draft.replace(out)
+    return planned
+
+
+@contextmanager
+def _draft(text: str, out: Path) -> Iterator[Path]:
+    """A file beside the recipe's, as its paths begin at its folder."""
     draft = out.with_name(f"draft-{uuid.uuid4().hex[:8]}.yaml")
     with storage_errors(out.parent, "--out"):
         try:
             draft.write_text(text, encoding="utf-8")
-            planned = make_plan(load_recipe(draft), [target], store)
-            draft.replace(out)
+            yield draft
         finally:
             draft.unlink(missing_ok=True)
-    return planned

@@ -8,12 +8,18 @@ from pathlib import Path
 import jinja2
 import yaml
 
+from edgekit.data.labels import yaml_list
 from edgekit.data.problem import counted
 from edgekit.data.size import Size
 from edgekit.engine.progress import duration
 from edgekit.models.model_file import ModelFile
 from edgekit.printable import one_line
-from edgekit.setup.choices import SMALL_SIDE, Choices, most_of, training_seconds
+from edgekit.setup.choices import (
+    SMALL_SIDE,
+    Choices,
+    most_of,
+    training_seconds,
+)
 from edgekit.setup.photos import PhotoSet, Shapes
 
 TEMPLATE = "recipe.yaml.j2"
@@ -26,6 +32,7 @@ WHY_WEIGHTS = {
     "pretrained": "ImageNet's, from timm's hub: a download",
 }
 AS_TRAINED = "as it was trained"
+AS_TOLD = "as the photos say"
 USES = {"train": "to train on", "calibration": "to calibrate on"}
 """Of a data set's own splits, beside the one that judges."""
 
@@ -43,7 +50,12 @@ def recipe_text(
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters |= {"yaml": _yaml, "one_line": one_line, "counted": _counted}
+    environment.filters |= {
+        "yaml": _yaml,
+        "yaml_list": yaml_list,
+        "one_line": one_line,
+        "counted": _counted,
+    }
     return environment.get_template(TEMPLATE).render(
         choices=choices,
         photos=photos,
@@ -52,11 +64,13 @@ def recipe_text(
         path=_from(photos.source.path, folder),
         point=f"{100 / photos.judged:.2g}",
         why_arch=WHY_ARCH.get(choices.arch, "as asked for"),
+        why_range=_why_range(choices, model),
+        why_channels=AS_TOLD if choices.is_told("channels") else "photos are made grey",
         why_weights=WHY_WEIGHTS.get(choices.weights, "ImageNet's, installed: no download"),
         why_size=_why_size(choices, shapes, model),
         how_long=_how_long(choices, photos.learned),
         why_fit=_why_fit(choices, shapes, model),
-        why_interpolation=_why_interpolation(model),
+        why_interpolation=_why_interpolation(choices, model),
         why_orientation=_why_orientation(choices, model),
     )
 
@@ -85,7 +99,20 @@ def _how_long(choices: Choices, learned: int) -> str:
     return f"about {duration(max(10, seconds))} on two cores" if seconds else ""
 
 
+def _why_range(choices: Choices, model: ModelFile | None) -> str:
+    if choices.is_told("input_range"):
+        return AS_TOLD
+    if model and model.input_range and model.input_range == choices.input_range:
+        return "the file scales its pixels itself"
+    return (
+        "the file does not say. The build compares 0..1, -1..1, 0..255 and imagenet on training "
+        "photos, and stops where another is better for sure"
+    )
+
+
 def _why_fit(choices: Choices, shapes: Shapes, model: ModelFile | None) -> str:
+    if choices.is_told("fit"):
+        return AS_TOLD
     if model and model.framing:
         return _as_trained(model, "fit")
     if model:
@@ -97,13 +124,17 @@ def _as_trained(model: ModelFile, key: str) -> str:
     return model.trained.unmet.get(key, AS_TRAINED) if model.trained else AS_TRAINED
 
 
-def _why_interpolation(model: ModelFile | None) -> str:
+def _why_interpolation(choices: Choices, model: ModelFile | None) -> str:
+    if choices.is_told("interpolation"):
+        return AS_TOLD
     if model and model.framing:
         return _as_trained(model, "interpolation")
     return "as image_dataset_from_directory resizes: else bicubic, bilinear or nearest"
 
 
 def _why_orientation(choices: Choices, model: ModelFile | None) -> str:
+    if choices.is_told("orientation"):
+        return AS_TOLD
     if model and model.framing and choices.orientation == model.framing.orientation:
         return AS_TRAINED
     return "the loaders of Keras, torchvision and timm turn no photo; or upright"

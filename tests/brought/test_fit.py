@@ -118,6 +118,24 @@ def test_a_wrong_range_does_not_hide_a_wrong_fit(folder: Path) -> None:
     assert "in the recipe's model section write input_range: imagenet" in words
 
 
+@brought(
+    "ONNX files",
+    "A model trained with ImageNet's normalisation, of which the file says nothing",
+    "read: `edgekit init` asks training photos and writes `input_range: imagenet`",
+)
+def test_a_recipe_that_init_wrote_for_an_onnx_file_is_not_stopped(folder: Path) -> None:
+    save_model(folder / "model.onnx", ends_of(32, 32))
+    see_negatives_alone(folder / "model.onnx")
+    words = ("model.onnx", "--data", "images", "--target", "board.yaml")
+    begun = edgekit("init", *words, cwd=folder, store=folder / "store")
+    told = "100.0 % of 40 training photos are right with imagenet; 50.0 % with 0..1"
+    assert f"model input: {told}" in begun.stdout
+    assert f"  # {told}.\n" in (folder / "model.yaml").read_text()
+    command = ("build", "model.yaml", "--target", "board.yaml")
+    done = edgekit(*command, cwd=folder, store=folder / "store")
+    assert done.returncode == 0, done.stderr
+
+
 def see_negatives_alone(path: Path) -> None:
     """A model that is blind to pixels unless they are normalised to numbers below zero."""
     import onnx

@@ -1,0 +1,34 @@
+"""What `init` tells of photos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgekit.data.problem import DataProblem
+    from edgekit.setup.choices import Choices
+    from edgekit.setup.photos import PhotoSet, Shapes
+
+
+def photo_lines(
+    found: PhotoSet, shapes: Shapes, choices: Choices, problems: Iterable[DataProblem]
+) -> Iterator[str]:
+    """What is odd about the photos, and too few of them."""
+    from edgekit.setup.choices import is_decidable
+
+    for problem in (*problems, *found.problems):
+        yield f"data: {problem}"
+    if shapes.grey:
+        yield "data: all photos are grey: a model of three channels is given the same in each"
+    if choices.max_drop is None:
+        point = 100 / found.judged
+        yield (
+            f"data: {found.judged} photos judge, each of them {point:.2g} points: that is too "
+            "coarse for a gate on accuracy, and none is asked"
+        )
+    if not is_decidable(found):
+        yield (
+            f"data: {found.judged} photos are too few to show that a model has learned anything, "
+            "and the build will say untrained: give more"
+        )
