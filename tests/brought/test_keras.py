@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from edgekit.data.framing import Framing
+from edgekit.data.images import decode
+from edgekit.data.size import Size
 from edgekit.errors import WeightsError
 from edgekit.models import _keras
 from tests.brought import brought
@@ -216,3 +220,25 @@ def test_odd_h5(keras_model: Any, tmp_path: Path, odd: str) -> None:
     with h5py.File(tmp_path / "m.h5", "r+") as file:
         change(file)
     assert words in refusal(tmp_path / "m.h5", tmp_path)
+
+
+@brought(
+    "Keras models",
+    "Accuracy as TensorFlow gives it, of JPEG photos",
+    "read: a point or two apart. TensorFlow decodes JPEG faster and less exactly; with "
+    '`dct_method="INTEGER_ACCURATE"` its pixels are edgekit\'s',
+)
+def test_pixels_of_tensorflows_exact_decoder_are_edgekits(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    ramp = np.linspace(0, 255, 160)[None, :, None]
+    noisy = ramp + np.random.default_rng(0).normal(0, 25, (120, 160, 3))
+    photo = tmp_path / "photo.jpg"
+    Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(photo)
+    own = decode(photo.read_bytes(), Framing(Size(120, 160), fit="squash"))
+    theirs = {
+        method: tf.io.decode_jpeg(photo.read_bytes(), 3, dct_method=method).numpy()
+        for method in ("", "INTEGER_ACCURATE")
+    }
+    np.testing.assert_array_equal(own, theirs["INTEGER_ACCURATE"])
+    assert (own != theirs[""]).mean() > 0.1
