@@ -55,7 +55,7 @@ def settle_input(
     if found is None:
         return choices
     told = _improved(guess, worse[0], choices, found) if worse else _confirmed(found)
-    return replace(choices, guess=guess, why_input=told)
+    return replace(choices, guess=guess, why_input=one_line(told))
 
 
 def _words(error: EdgekitError) -> str:
@@ -110,7 +110,7 @@ def _improved(
     new, old = (", ".join(_value(c, key) for key in keys) for c in (choices, guess))
     return (
         f"{100 * found.right:.1f} % of {found.images} training photos are right with {new}; "
-        f"{100 * first.right:.1f} % with {old}"
+        f"{100 * first.right:.1f} % with {old}{_untold(found)}"
     )
 
 
@@ -128,9 +128,12 @@ def _confirmed(found: SourceCheckMetadata) -> str:
             f"a guess: under no input more of {found.images} training photos are right than "
             "naming the commonest class would be"
         )
-    others = first_few((one.words for one in found.others), MOST_NAMED)
-    untold = f". They do not tell it from {'; '.join(others)}" if others else ""
     return (
         f"{100 * found.right:.1f} % of {found.images} training photos are right with this input, "
-        f"and no other is better for sure{untold}"
+        f"and no other is better for sure{_untold(found)}"
     )
+
+
+def _untold(found: SourceCheckMetadata) -> str:
+    others = first_few((one.words for one in found.others), MOST_NAMED)
+    return f". They do not tell this input from {'; '.join(others)}" if others else ""
