@@ -45,7 +45,10 @@ def told_input(
         is_possible = model.format != "torch" or better.channels == "rgb"
         return is_possible and wishes.input_range in (None, better.range)
 
-    say(f"model input: up to {IMAGES} training photos are asked (--no-check leaves it out)")
+    say(
+        f"model input: up to {IMAGES} training photos are asked, which takes minutes for a large "
+        "network; the build need not ask again (--no-check leaves it to the build)"
+    )
     with Console() as console:
         choices = settle_input(choices, photos.classes, is_free, plan, store, console)
     if choices.why_input:
