@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from edgekit.evidence import interval
-from edgekit.model_search.report import SearchReport
+from edgekit.model_search.report import CandidateRecord, SearchReport
 from edgekit.model_search.sweep import SweepReport
 from edgekit.spec.fields import value_text
 
@@ -37,29 +37,34 @@ def sweep_table(report: SweepReport) -> Table:
 
 def search_tables(report: SearchReport) -> Iterator[Table]:
     """The front, and why the others are not in it."""
+    others = [c for c in report.candidates if c.name not in report.front]
+    if report.front:
+        yield _front(report)
+    if others:
+        yield _others(report, others)
+
+
+def _front(report: SearchReport) -> Table:
     ends = ("top-1 %, held back", "in the end", "drop, points", "agreement %", *FIGURES[2:])
     table = _table(f"{report.name}: the front", report, ends)
     for name in report.front:
         point = report.candidate(name)
         judged, built = point.confirmed, point.confirmed or point
+        figures = (judged.top1, judged.drop, judged.agreement) if judged else (None, None, None)
         mark = "*" if name == report.recommended else ""
         table.add_row(
             f"{name}{mark}",
             *(value_text(point.settings[path]) for path in report.axes),
             built.variant,
             interval(point.top1),
-            *(
-                interval(figure)
-                for figure in (
-                    (judged.top1, judged.drop, judged.agreement) if judged else (None, None, None)
-                )
-            ),
+            *map(interval, figures),
             interval(built.size, 2),
             interval(built.latency, 2),
         )
-    if report.front:
-        yield table
-    others = [c for c in report.candidates if c.name not in report.front]
+    return table
+
+
+def _others(report: SearchReport, others: list[CandidateRecord]) -> Table:
     table = _table("the others", report, ("top-1 %, held back", "MB", "latency"))
     table.add_column("training")
     table.add_column("dropped at: why")
@@ -74,8 +79,7 @@ def search_tables(report: SearchReport) -> Iterator[Table]:
             str(point.rung) if point.top1 else "none",
             point.dropped,
         )
-    if others:
-        yield table
+    return table
 
 
 def _table(title: str, report: SearchReport, figures: tuple[str, ...]) -> Table:

@@ -91,23 +91,30 @@ def plan(as_json: bool, **options: Any) -> None:
 
 
 def _plan_lines(found: PlanReport) -> Iterator[str]:
-    from edgekit.engine.progress import duration
+    yield from _step_lines(found)
+    yield from (f"{name} is left out: {why}" for name, why in found.left_out.items())
+    yield from (f"{name}: {note}" for name, note in found.notes.items())
+    yield from (f"data: {problem}" for problem in found.data)
+    yield from (f"{setting}: {line}" for setting, line in found.weights.items())
+    before = _before(sum(step.seconds_before or 0 for step in found.running))
+    which = f", which {before}" if before else ""
+    yield f"{len(found.running)} of {len(found.steps)} steps would run{which}"
+
+
+def _step_lines(found: PlanReport) -> Iterator[str]:
     from edgekit.engine.step import NEVER_BUILT
 
     width = max((len(step.step) for step in found.running), default=0)
     for step in found.running:
         why = "" if step.reason == NEVER_BUILT else step.reason
-        seconds = step.seconds_before or 0
-        before = f"took {duration(seconds)} before" if seconds >= 1 else ""
-        told = "; ".join(filter(None, (why, before)))
+        told = "; ".join(filter(None, (why, _before(step.seconds_before or 0))))
         yield f"{step.step:{width}}  {step.state:8}  {told}".rstrip()
-    yield from (f"{name} is left out: {why}" for name, why in found.left_out.items())
-    yield from (f"{name}: {note}" for name, note in found.notes.items())
-    yield from (f"data: {problem}" for problem in found.data)
-    yield from (f"{setting}: {line}" for setting, line in found.weights.items())
-    seconds = sum(step.seconds_before or 0 for step in found.running)
-    before = f", which took {duration(seconds)} before" if seconds >= 1 else ""
-    yield f"{len(found.running)} of {len(found.steps)} steps would run{before}"
+
+
+def _before(seconds: float) -> str:
+    from edgekit.engine.progress import duration
+
+    return f"took {duration(seconds)} before" if seconds >= 1 else ""
 
 
 @click.command()

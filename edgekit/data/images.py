@@ -20,7 +20,7 @@ from edgekit.data.metadata_blocks import metadata_fault
 from edgekit.data.problem import READS_HEIF
 from edgekit.data.sources.base import Sample, Source
 from edgekit.data.splits import divide
-from edgekit.engine.action import Action, Context, Inputs
+from edgekit.engine.action import Action, Context, Inputs, Progress
 from edgekit.engine.artifact import Json, Metadata
 from edgekit.errors import DataError, IntegrityError
 
@@ -97,14 +97,7 @@ class DecodeImages(Action):
         framings = {"images.npy": framing, **ways}
         shape = (len(samples), *framing.size, 3)
         kept = [_room_for(into / f"all-{name}", shape) for name in framings]
-        faults: list[tuple[Sample, str]] = []
-        for i, (sample, decoded) in enumerate(self._decode(samples, [*framings.values()])):
-            if isinstance(decoded, str):
-                faults.append((sample, decoded))
-            else:
-                for images, pixels in zip(kept, decoded, strict=True):
-                    images[i - len(faults)] = pixels
-            context.progress(i + 1, len(samples), f"decode {self.split} images")
+        faults = self._fill(kept, samples, [*framings.values()], context.progress)
         self._judge(faults, len(samples))
         self._refuse_lost_classes(samples, faults)
         readable = len(samples) - len(faults)
@@ -119,6 +112,28 @@ class DecodeImages(Action):
             images=readable,
             unreadable=tuple(f"{sample.name}: {why}" for sample, why in faults),
         )
+
+    def _fill(
+        self,
+        kept: Sequence[NDArray[np.uint8]],
+        samples: list[Sample],
+        framings: list[Framing],
+        progress: Progress,
+    ) -> list[tuple[Sample, str]]:
+        """Decode into an array a framing, without gaps.
+
+        Returns:
+            what cannot be read, each with its reason.
+        """
+        faults: list[tuple[Sample, str]] = []
+        for i, (sample, decoded) in enumerate(self._decode(samples, framings)):
+            if isinstance(decoded, str):
+                faults.append((sample, decoded))
+            else:
+                for images, pixels in zip(kept, decoded, strict=True):
+                    images[i - len(faults)] = pixels
+            progress(i + 1, len(samples), f"decode {self.split} images")
+        return faults
 
     def samples(self) -> list[Sample]:
         """Those that it decodes."""
@@ -225,6 +240,21 @@ def decode(content: bytes, framing: Framing) -> NDArray[np.uint8] | str:
 def decode_ways(content: bytes, framings: Sequence[Framing]) -> list[NDArray[np.uint8]] | str:
     """The same for several framings, decoded once."""
     import numpy as np
+
+    found = _opened(content)
+    if isinstance(found, str):
+        return found
+    stored, turn = found
+    width, height = stored.size
+    if max(width, height) > LONGEST * min(width, height):
+        return f"its sides are {width}x{height}, further apart than 1:{LONGEST}"
+    upright = stored if turn is None else stored.transpose(turn)
+    taken = {"upright": upright, "as_stored": stored}
+    return [np.asarray(f.apply(taken[f.orientation]), np.uint8) for f in framings]
+
+
+def _opened(content: bytes) -> tuple[Image.Image, Transpose | None] | str:
+    """RGB as it is stored, and what makes it upright; or in words why it cannot be read."""
     from PIL import Image, UnidentifiedImageError
 
     if not content:
@@ -238,7 +268,7 @@ def decode_ways(content: bytes, framings: Sequence[Framing]) -> list[NDArray[np.
             if opened.mode.startswith(("I", "F")):  # convert() would clip it to white
                 return f"it has more than 8 bits a channel (mode {opened.mode})"
             opened.load()  # the EXIF block may come behind the pixels
-            turn, stored = turn_of(opened), opened.convert("RGB")
+            return opened.convert("RGB"), turn_of(opened)
     except MemoryError:
         raise
     except UnidentifiedImageError:
@@ -247,12 +277,6 @@ def decode_ways(content: bytes, framings: Sequence[Framing]) -> list[NDArray[np.
         return _too_large("too many pixels")
     except Exception as error:  # whatever decoders raise
         return str(error).replace("<_io.BytesIO object", "<image") or type(error).__name__
-    width, height = stored.size
-    if max(width, height) > LONGEST * min(width, height):
-        return f"its sides are {width}x{height}, further apart than 1:{LONGEST}"
-    upright = stored if turn is None else stored.transpose(turn)
-    taken = {"upright": upright, "as_stored": stored}
-    return [np.asarray(f.apply(taken[f.orientation]), np.uint8) for f in framings]
 
 
 def turn_of(image: Image.Image) -> Transpose | None:

@@ -244,13 +244,11 @@ def test_a_model_from_elsewhere_is_checked_before_anything_is_made_of_it(
 ) -> None:
     reads("onnxruntime")
     planned = plan(*KERAS)
-    assert [step.id for step in planned.steps][:9] == [
+    assert [step.id for step in planned.steps][:7] == [
         "splits",
         "images/validation",
         "source",
         "images/check-source",
-        "images/check-squash",
-        "images/check-pad",
         "check-source",
         "reference",
         "board/onnxruntime/compile-source",
