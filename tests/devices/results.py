@@ -56,7 +56,10 @@ def result_of(bundle: Bundle) -> dict[str, Any]:
         "golden": {"max_abs_diff": 1e-7, "spread": 0.2, "same_top1": 8, "images": 8},
         "before": state(9.0, "idle"), "after": state(20.0, "idle"),
         "watched": [
-            state(10.5, "1 threads, process 1: timed"), state(15.0, "without a pause: sustained"),
+            state(10.5, "1 threads, process 1: timed"), state(10.6, "1 threads, process 1: timed"),
+            state(10.7, "1 threads, process 2: timed"), state(10.8, "1 threads, process 2: timed"),
+            state(11.5, "interleaved: latency"), state(11.9, "interleaved: latency"),
+            state(12.0, "without a pause: sustained"), state(15.0, "without a pause: sustained"),
         ],
         "watch_failure": None, "watching": {"cpu_seconds": 0.01, "seconds": 11.0},
         "protocol": {"1": [process([]), process([])]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def test_a_runtime_that_computes_something_else(tmp_path: Path) -> None:
 
 
 def test_the_runtimes_of_this_machine_run(tmp_path: Path) -> None:
-    with Device("here", Fake(root=str(tmp_path))) as device:
+    with Device("here", Fake(root=str(tmp_path), python=sys.executable)) as device:
         found = try_runtimes(device, probe_python(device, device.python).packages)
         assert not list(Path(device.home).iterdir()), "it leaves nothing behind"
     assert {trial.library.split()[0] for trial in found} >= {"ai-edge-litert", "onnxruntime"}
