@@ -153,9 +153,9 @@ class Host:
 
     def identity(self) -> Json:
         found = measuring_identity(self.device)
-        return {key: value for key, value in found.items() if key != "agent"} | {
-            "processes": self.processes
-        }
+        several = {"processes": self.processes} if self.processes > 1 else {}
+        protocol = {**PROTOCOL, "threads": self.threads, **several}
+        return {k: v for k, v in found.items() if k != "agent"} | {"protocol": protocol}
 
     def time(self, candidates: list[Candidate], images: Path, progress: Progress) -> MeasureResult:
         return measure(candidates, images, progress, processes=self.processes)

@@ -369,12 +369,11 @@ def test_nobodys_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "nobody's home is ~nosuchuser" in refused(old, new)
     assert run("plan", "r.yaml", "--target", "rpi5", "--store", "")[0] == 2
     (folder / "r.yaml").write_text(RECIPE)
-    for variable in ("EDGEKIT_STORE", "EDGEKIT_DEVICES"):
+    for variable, device in (("EDGEKIT_STORE", []), ("EDGEKIT_DEVICES", ["--device", "pi"])):
         monkeypatch.setenv(variable, nobody)
-        code, said = run("plan", "r.yaml", "--target", "rpi5", "--device", "pi")
+        code, said = run("plan", "r.yaml", "--target", "rpi5", *device)
         assert code == 2
         assert variable in said
-        monkeypatch.delenv(variable)
 
 
 @brought(

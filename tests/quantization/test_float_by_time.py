@@ -99,7 +99,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The files of each run."""
     runs: list[list[str]] = []
 
-    def measure(candidates: list[Any], *_: Any) -> Any:
+    def measure(candidates: list[Any], *_: Any, processes: int) -> Any:
         runs.append([c.id for c in candidates])
         timings = {c.id: timing(c.path) for c in candidates}
         return MeasureResult(environment={}, timings=timings)
@@ -194,7 +194,7 @@ def test_what_agrees_less_than_is_asked_stays_in_int8(
 def test_a_file_that_cannot_be_made_changes_nothing(
     measured: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: Any) -> Any:
+    def refuse(*_: Any, **options: Any) -> Any:
         raise Unsupported("no such kernel")
 
     monkeypatch.setattr(float_by_time, "measure", refuse)

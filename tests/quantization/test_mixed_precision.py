@@ -88,7 +88,7 @@ def noise(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         lambda *_: SimpleNamespace(tensors=tensors, is_sound=False),
     )
 
-    def measure(candidates: list[Any], *_: Any) -> Any:
+    def measure(candidates: list[Any], *_: Any, processes: int) -> Any:
         # An operator in float takes a tenth of the time more.
         rounds = {c.id: np.full((30, 1), 1 + 0.1 * int(c.path.name)) for c in candidates}
         timings = {name: Timing(0.0, 0.0, value) for name, value in rounds.items()}
