@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +65,27 @@ class Executor:
         self.observer.finished(step, found, ran=step.id in self.ran)
         self.artifacts[step.id] = found
         return found
+
+    def perform_needed(self, steps: Sequence[Step], wanted: Collection[StepId]) -> None:
+        """Find or make what these steps leave, and what they need for it.
+
+        Args:
+            steps: of a plan, in its order.
+            wanted: ids of some of them.
+
+        Raises:
+            EdgekitError: as `perform`.
+        """
+        inputs = {step.id: step.inputs.values() for step in steps}
+        needed: set[StepId] = set()
+        waiting = [*wanted]
+        while waiting:
+            if (name := waiting.pop()) not in needed:
+                needed.add(name)
+                waiting += inputs[name]
+        for step in steps:
+            if step.id in needed and step.id not in self.artifacts:
+                self.perform(step)
 
     def _cached(self, step: Step, given: Mapping[str, Artifact]) -> Artifact | None:
         # A step above may have run again and given another result: then this one must too.

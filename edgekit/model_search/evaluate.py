@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,20 +71,6 @@ class Lab:
         return plan
 
 
-def perform(plan: Plan, wanted: Collection[StepId], executor: Executor) -> None:
-    """Run these steps and those that they need, in the order of the plan."""
-    steps = {step.id: step for step in plan.steps}
-    needed: set[StepId] = set()
-    waiting = [*wanted]
-    while waiting:
-        if (name := waiting.pop()) not in needed:
-            needed.add(name)
-            waiting += steps[name].inputs.values()
-    for step in plan.steps:
-        if step.id in needed and step.id not in executor.artifacts:
-            executor.perform(step)
-
-
 def judge_free(lab: Lab, recipe: Recipe, record: PointRecord) -> TimedFile:
     """Size, operations and latency of the untrained graph, of the variant that is the fastest.
 
@@ -122,7 +107,8 @@ def _free_figures(
     found = record.model_copy()
     check = row.model.sibling("check")
     known = {step.id for step in plan.steps}
-    perform(plan, [JUDGE, row.model, *([check] if check in known else [])], executor)
+    wanted = [JUDGE, row.model, *([check] if check in known else [])]
+    executor.perform_needed(plan.steps, wanted)
     _describe(found, executor.artifacts[row.model], row)
     file = TimedFile(executor.artifacts[row.model], row.runtime, executor.artifacts[JUDGE])
     time_file(lab.watch, found, file)
@@ -190,7 +176,7 @@ def _judge_trained(
     plan = lab.plan(made)
     row = _last_row(plan, record.variant)
     with Executor(lab.store, lab.observer) as executor:
-        perform(plan, [JUDGE, row.validation], executor)
+        executor.perform_needed(plan.steps, [JUDGE, row.validation])
         artifacts = executor.artifacts
     untrained = record.model_copy()
     _describe(record, artifacts[row.model], row)

@@ -8,8 +8,6 @@ from typing import cast
 
 from edgekit.engine.executor import Executor
 from edgekit.engine.observer import Observer
-from edgekit.engine.step import Step
-from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError
 from edgekit.evaluation.input_advice import BetterInput
@@ -65,17 +63,10 @@ def _words(error: EdgekitError) -> str:
 def _asked(plan: Plan, store: Store, observer: Observer) -> SourceCheckMetadata | None:
     """What the plan's check says; None where it has none: edgekit's own card says the input, or the
     model is trained further."""
-    steps: dict[StepId, Step] = {step.id: step for step in plan.steps}
-    if CHECK_SOURCE not in steps:
+    if all(step.id != CHECK_SOURCE for step in plan.steps):
         return None
-    needed, more = set[StepId](), [CHECK_SOURCE]
-    while more:
-        needed.add(id := more.pop())
-        more += steps[id].inputs.values()
     with Executor(store, observer) as executor:
-        for id in steps:
-            if id in needed:
-                executor.perform(steps[id])
+        executor.perform_needed(plan.steps, [CHECK_SOURCE])
         return executor.artifacts[CHECK_SOURCE].described_by(SourceCheckMetadata)
 
 
