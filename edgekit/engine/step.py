@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from edgekit.engine.action import Action
+from edgekit.engine.action import METADATA_VERSION, Action, library_versions
 from edgekit.engine.artifact import Json, digest_of
 from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
@@ -53,6 +53,24 @@ class Step:
     @property
     def key(self) -> str:
         return digest_of(self.components)
+
+
+def components_of(action: Action, inputs: Mapping[str, str], files: Json | None = None) -> Json:
+    """All that the result of a step depends on.
+
+    Args:
+        inputs: keys of the steps, or digests of the artifacts, that it takes, by role.
+        files: that it reads beside them.
+    """
+    return {
+        "action": type(action).__name__,
+        "metadata_version": METADATA_VERSION,
+        "version": action.version,
+        "settings": action.settings(),
+        "libraries": library_versions(action.used_libraries()),
+        "inputs": dict(inputs),
+        "files": files or {},
+    }
 
 
 def with_reasons(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.engine.action import METADATA_VERSION, Action, Context, Inputs, library_versions
+from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json, Metadata
 from edgekit.engine.executor import Executor
-from edgekit.engine.step import Step, StepState
+from edgekit.engine.step import Step, StepState, components_of
 from edgekit.engine.step_id import StepId
 from edgekit.evaluation.measure import measure, measuring_identity, undisturbed
 from edgekit.evaluation.metrics import ratio_of, unless_disturbed
@@ -86,15 +86,7 @@ def _step(action: Action, given: dict[str, Artifact]) -> Step:
         id=StepId("latency"),
         action=action,
         inputs={role: StepId(f"{role}-{artifact.digest[:12]}") for role, artifact in given.items()},
-        components={
-            "action": type(action).__name__,
-            "metadata_version": METADATA_VERSION,
-            "version": action.version,
-            "settings": action.settings(),
-            "libraries": library_versions(action.used_libraries()),
-            "inputs": {role: artifact.digest for role, artifact in given.items()},
-            "files": {},
-        },
+        components=components_of(action, {role: one.digest for role, one in given.items()}),
         reason="what all points share",
     )
 

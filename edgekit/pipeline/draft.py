@@ -11,9 +11,9 @@ from edgekit.data.images import DecodeImages
 from edgekit.data.inventory import Inventory
 from edgekit.data.sources.base import Sample
 from edgekit.data.splits import divide
-from edgekit.engine.action import METADATA_VERSION, Action, library_versions
+from edgekit.engine.action import Action
 from edgekit.engine.artifact import Json
-from edgekit.engine.step import Step
+from edgekit.engine.step import Step, components_of
 from edgekit.engine.step_id import StepId
 from edgekit.spec.recipe import Recipe
 
@@ -54,15 +54,8 @@ class Draft:
     ) -> StepId:
         """Add a step and return its id; where it may be `shared`, that of an equal step of the same
         target, if there is one."""
-        components = {
-            "action": type(action).__name__,
-            "metadata_version": METADATA_VERSION,
-            "version": action.version,
-            "settings": action.settings(),
-            "libraries": library_versions(action.used_libraries()),
-            "inputs": {role: self.steps[name].key for role, name in inputs.items()},
-            "files": files or {},
-        }
+        keys = {role: self.steps[name].key for role, name in inputs.items()}
+        components = components_of(action, keys, files)
         step = Step(id=id, action=action, inputs=inputs, components=components, owner=owner)
         for other in self.steps.values() if shared else ():
             if other.id.target == id.target and other.components == components:
