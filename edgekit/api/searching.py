@@ -50,7 +50,7 @@ def sweep(
     with told():
         vary, parsed = varied(recipe, watching)
         loaded, board = target_of(target, device, watching)
-        folder = sweep_folder(parsed.name, loaded.name, out)
+        folder = report_folder("sweep", parsed.name, loaded.name, out)
         need_folder(folder, "--out")
         return run_sweep(
             axes_of(over),
@@ -117,7 +117,7 @@ def search(
             target=loaded,
             store=cache,
             observer=watching,
-            folder=search_folder(parsed.name, loaded.name, out),
+            folder=report_folder("search", parsed.name, loaded.name, out),
             board=board,
         )
         make_folder(task.folder, "--out")
@@ -127,8 +127,9 @@ def search(
         )
 
 
-def search_folder(recipe: str, target: str, out: PathLike | None) -> Path:
-    return Path(out) if out else Path("build/search") / f"{recipe}-{target}"
+def report_folder(command: str, recipe: str, target: str, out: PathLike | None) -> Path:
+    """Where a sweep or a search leaves its report."""
+    return Path(out) if out else Path("build") / command / f"{recipe}-{target}"
 
 
 def read_search(name: str, *, store: PathLike | None = None) -> SearchReport:
@@ -154,10 +155,6 @@ def search_recipe(name: str, point: str, *, store: PathLike | None = None) -> st
     found = kept.point_of(kept.read_search(store_of(store), name), point)
     assert found.recipe
     return recipe_text(found.recipe)
-
-
-def sweep_folder(recipe: str, target: str, out: PathLike | None) -> Path:
-    return Path(out) if out else Path("build/sweep") / f"{recipe}-{target}"
 
 
 def axes_of(over: Over) -> dict[str, list[Any]]:

@@ -68,8 +68,8 @@ def sweep(
 
     What points have in common is built once, and it goes on where it was stopped.
     """
+    from edgekit.api.searching import report_folder
     from edgekit.api.searching import sweep as run
-    from edgekit.api.searching import sweep_folder
     from edgekit.cli._progress import watching
     from edgekit.cli._search_tables import sweep_table
     from edgekit.cli.console import Console
@@ -87,7 +87,7 @@ def sweep(
         for point in report.points:
             if why := point.reason or point.no_latency:
                 say(f"{point.label}: {why}")
-        say(f"Report: {sweep_folder(report.recipe, report.target, out) / 'sweep.html'}")
+        say(f"Report: {report_folder('sweep', report.recipe, report.target, out) / 'sweep.html'}")
     report.check()
 
 
@@ -156,8 +156,8 @@ def _search(
     recipe: Path, store: Path | None, as_json: bool, progress: str | None, budget: str | None,
     out: Path | None, **options: Any,
 ) -> None:  # fmt: skip
+    from edgekit.api.searching import report_folder
     from edgekit.api.searching import search as run
-    from edgekit.api.searching import search_folder
     from edgekit.cli._progress import watching
     from edgekit.cli.console import Console
 
@@ -168,7 +168,7 @@ def _search(
         console.bars.stop()
     _tell(report, as_json, store)
     if not as_json:
-        say(f"Report: {search_folder(report.recipe, report.target, out) / 'search.html'}")
+        say(f"Report: {report_folder('search', report.recipe, report.target, out) / 'search.html'}")
     report.check(store)
 
 

@@ -17,6 +17,7 @@ from edgekit.errors import (
     MissingPackage,
     StorageError,
 )
+from edgekit.evaluation.metrics import Validation
 from edgekit.evidence import Status
 from edgekit.model_search.axes import point_name
 from edgekit.model_search.device_latency import BoardFailed
@@ -109,14 +110,16 @@ def _measured(record: PointRecord, build: Build, variant: str) -> BuiltPoint:
     record.variant, record.runtime = row.row.variant, row.row.runtime
     record.precision = row.artifact.described_by(CompiledMetadata).precision
     record.parameters, record.macs = validation.parameters, validation.macs
-    record.top1, record.agreement, record.size = (
-        validation.top1,
-        validation.agreement,
-        validation.size,
-    )
+    record.size = validation.size
+    take_accuracy(record, validation)
+    return BuiltPoint(record, build, row)
+
+
+def take_accuracy(record: PointRecord, validation: Validation) -> None:
+    """With what belongs to it: all that is against its own float model."""
+    record.top1, record.agreement = validation.top1, validation.agreement
     record.drop = validation.change.drop if validation.change else None
     record.of_float = validation.latency.ratio
-    return BuiltPoint(record, build, row)
 
 
 def _exit_code(target: TargetResult) -> int:

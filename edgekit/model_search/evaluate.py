@@ -14,12 +14,12 @@ from edgekit.engine.observer import Observer
 from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, Unsupported
-from edgekit.evaluation.metrics import Validation, measurement
+from edgekit.evaluation.metrics import measurement
 from edgekit.evaluation.validate import file_bytes, read_validation
 from edgekit.evidence import Evidence
-from edgekit.model_search.built import MACHINES
+from edgekit.model_search.built import MACHINES, take_accuracy
 from edgekit.model_search.front import latency_or_endless
-from edgekit.model_search.latencies import Stopwatch
+from edgekit.model_search.latencies import Stopwatch, time_file
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.relative_latency import TimedFile
 from edgekit.model_search.rungs import free_recipe, full_recipe, learned_stages, short_recipe
@@ -123,22 +123,6 @@ def _describe(found: PointRecord, artifact: Artifact, row: Row) -> None:
     found.size = measurement(size, "MB", Evidence.MEASURED, "bytes of the model file")
 
 
-def time_file(watch: Stopwatch, found: PointRecord, file: TimedFile) -> None:
-    """
-    Raises:
-        StorageError, IntegrityError, MissingPackage, BoardFailed: the machine failed, not the file.
-    """
-    if watch.needs_reference and watch.reference is None:
-        watch.reference = file
-    found.no_latency = ""
-    try:
-        found.latency = watch.latency(file)
-    except MACHINES:
-        raise
-    except EdgekitError as error:
-        found.latency, found.no_latency = None, error.message
-
-
 @dataclass(frozen=True)
 class Trained:
     """What a training came to."""
@@ -180,7 +164,7 @@ def _judge_trained(
         artifacts = executor.artifacts
     untrained = record.model_copy()
     _describe(record, artifacts[row.model], row)
-    _record(record, read_validation(artifacts[row.validation]))
+    take_accuracy(record, read_validation(artifacts[row.validation]))
     if timed or not _is_alike(record, untrained):
         file = TimedFile(artifacts[row.model], row.runtime, artifacts[JUDGE])
         time_file(lab.watch, record, file)
@@ -202,12 +186,6 @@ def _last_row(plan: Plan, variant: str) -> Row:
             return row
     why = plan.targets[0].unreachable.get(variant, "it leaves no file")
     raise Unsupported(f"{variant}: {why}")
-
-
-def _record(record: PointRecord, validation: Validation) -> None:
-    record.top1, record.agreement = validation.top1, validation.agreement
-    record.drop = validation.change.drop if validation.change else None
-    record.of_float = validation.latency.ratio
 
 
 def _checkpoint(plan: Plan, recipe: Recipe, artifacts: dict[StepId, Artifact]) -> Artifact | None:

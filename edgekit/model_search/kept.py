@@ -78,9 +78,7 @@ def publish_search(
         return
     text = report.model_dump_json(indent=1)
     with storage_errors(kept):
-        kept.mkdir(parents=True, exist_ok=True)
         write_atomically(kept / FILE, text)
     with storage_errors(folder, "--out"):
-        folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / FILE, text)
         write_atomically(folder / "search.html", page(report))

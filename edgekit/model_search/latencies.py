@@ -15,8 +15,9 @@ from edgekit.engine.observer import Observer
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.evidence import InvalidMeasurement, Measurement
+from edgekit.model_search.built import MACHINES
 from edgekit.model_search.device_latency import OF_THE_FILE, BoardFailed, LatencyOnDevice
-from edgekit.model_search.points import Figure
+from edgekit.model_search.points import Figure, PointRecord
 from edgekit.model_search.relative_latency import RelativeLatency, TimedFile, timed
 from edgekit.pipeline.target_core import estimate_artifact, need_counting
 from edgekit.spec.target import Target
@@ -91,6 +92,22 @@ class Stopwatch:
         if isinstance(found, InvalidMeasurement):
             raise BoardFailed(f"{board.name} cannot be timed on now: {found.reason}", hint=AGAIN)
         return found
+
+
+def time_file(watch: Stopwatch, found: PointRecord, file: TimedFile) -> None:
+    """
+    Raises:
+        StorageError, IntegrityError, MissingPackage, BoardFailed: the machine failed, not the file.
+    """
+    if watch.needs_reference and watch.reference is None:
+        watch.reference = file
+    found.no_latency = ""
+    try:
+        found.latency = watch.latency(file)
+    except MACHINES:
+        raise
+    except EdgekitError as error:
+        found.latency, found.no_latency = None, error.message
 
 
 def stopwatch(

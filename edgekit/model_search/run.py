@@ -15,9 +15,10 @@ from edgekit.model_search.axes import point_name
 from edgekit.model_search.built import build_point
 from edgekit.model_search.conclude import conclude, outdone, spread
 from edgekit.model_search.effects import effects
-from edgekit.model_search.evaluate import Trained, time_file
+from edgekit.model_search.evaluate import Trained
 from edgekit.model_search.front import front, recommend
 from edgekit.model_search.ladder import Ladder
+from edgekit.model_search.latencies import time_file
 from edgekit.model_search.report import CandidateRecord, SearchReport
 from edgekit.model_search.rungs import Rung, from_checkpoint, recipe_text
 from edgekit.model_search.study import CandidateStudy
@@ -112,11 +113,7 @@ class _Search:
 
     def _refine(self) -> None:
         """The full rung, for those that no other is better than in all."""
-        alive = [c for c in self.report.candidates if c.top1 and not c.dropped]
-        best = front(alive)
-        for candidate in alive:
-            if candidate not in best:
-                candidate.dropped = outdone(candidate, alive)
+        best = _best([c for c in self.report.candidates if c.top1 and not c.dropped])
         chosen = spread(best, self.task.settings.front)
         for point in best:
             if point not in chosen:
@@ -135,11 +132,7 @@ class _Search:
     def _confirm(self) -> None:
         """Choose, by the held-back images alone; then look at the others, once."""
         report = self.report
-        alive = [c for c in report.candidates if c.name in self.trained and not c.dropped]
-        best = front(alive)
-        for candidate in alive:
-            if candidate not in best:
-                candidate.dropped = outdone(candidate, alive)
+        best = _best([c for c in report.candidates if c.name in self.trained and not c.dropped])
         right = {name: found.right for name, found in self.trained.items()}
         margin = self.task.settings.margin
         found = recommend(best, right, self.task.limits, len(report.candidates), margin)
@@ -190,3 +183,12 @@ class _Search:
             self.task.observer.remark(f"{dropped.name} goes no further; {dropped.dropped}")
         self.report.created = datetime.now(UTC).isoformat(timespec="seconds")
         self.publish(self.report)
+
+
+def _best(alive: list[CandidateRecord]) -> list[CandidateRecord]:
+    """The front of these; the others are dropped, each with its reason."""
+    best = front(alive)
+    for candidate in alive:
+        if candidate not in best:
+            candidate.dropped = outdone(candidate, alive)
+    return best

@@ -21,8 +21,8 @@ from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError, storage_errors
 from edgekit.evidence import Evidence, Measurement
 from edgekit.model_search.axes import MOST_POINTS, Axes, grid, size_of, vary_each
-from edgekit.model_search.built import MACHINES, BuiltPoint, build_point
-from edgekit.model_search.latencies import Stopwatch, stopwatch
+from edgekit.model_search.built import BuiltPoint, build_point
+from edgekit.model_search.latencies import Stopwatch, stopwatch, time_file
 from edgekit.model_search.points import PointRecord
 from edgekit.notebook import HasPage
 from edgekit.spec.fields import told
@@ -146,17 +146,11 @@ def _add_latency(found: BuiltPoint, watch: Stopwatch) -> None:
         watch.reference = found.file
         record.latency = OF_ITSELF
         return
-    try:
-        record.latency = watch.latency(found.file)
-    except MACHINES:
-        raise
-    except EdgekitError as error:
-        record.no_latency = error.message
+    time_file(watch, record, found.file)
 
 
 def publish_sweep(report: SweepReport, folder: Path, page: Callable[[SweepReport], str]) -> None:
     """Write sweep.json and sweep.html, each whole or not at all."""
     with storage_errors(folder, "--out"):
-        folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "sweep.json", report.model_dump_json(indent=1))
         write_atomically(folder / "sweep.html", page(report))

@@ -17,8 +17,7 @@ from edgekit.evaluation.measure import Timing
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement
 from edgekit.model_search import latencies
 from edgekit.model_search.device_latency import BoardFailed, milliseconds
-from edgekit.model_search.evaluate import time_file
-from edgekit.model_search.latencies import Stopwatch, stopwatch
+from edgekit.model_search.latencies import Stopwatch, stopwatch, time_file
 from edgekit.model_search.limits import parse_limits
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.relative_latency import RelativeLatency, TimedFile

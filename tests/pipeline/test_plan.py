@@ -636,6 +636,6 @@ def test_what_an_earlier_version_stored_is_made_anew(
     plan: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = {step.id: step.key for step in plan().steps}
-    monkeypatch.setattr("edgekit.pipeline.draft.METADATA_VERSION", 1)
+    monkeypatch.setattr("edgekit.engine.step.METADATA_VERSION", 1)
     before = {step.id: step.key for step in plan().steps}
     assert not set(now.values()) & set(before.values())
