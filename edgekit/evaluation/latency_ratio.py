@@ -80,7 +80,16 @@ def ratio_over_processes(
     (1.414, True)
     """
     pairs = zip(candidate, baseline, strict=True)
-    logs = np.log([np.median(own) / np.median(other) for own, other in pairs])
+    return over_processes([float(np.median(own) / np.median(other)) for own, other in pairs])
+
+
+def over_processes(figures: Sequence[float]) -> tuple[float, Interval]:
+    """The geometric mean of what each of several processes came to, and its interval.
+
+    Args:
+        figures: above 0, two of them at least.
+    """
+    logs = np.log(figures)
     mean = float(logs.mean())
     spread = logs.std(ddof=1) / np.sqrt(logs.size) * students_t(logs.size - 1)
     return float(np.exp(mean)), Interval(float(np.exp(mean - spread)), float(np.exp(mean + spread)))

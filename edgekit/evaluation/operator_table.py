@@ -137,16 +137,7 @@ def table_of(
     """
     whole = sum(one.seconds for one in times.operators) or 1.0
     found = [
-        ProfiledOperator(
-            name=one.operator.name,
-            kind=one.operator.kind,
-            precision=one.operator.precision,
-            macs=one.operator.macs,
-            us=round(1e6 * one.seconds, 2),
-            share=round(one.seconds / whole, 4),
-            sqnr_db=noise.get(one.operator.written),
-            limit_us=_rounded(roofline.microseconds(one.operator)) if roofline else None,
-        )
+        profiled(one.operator, one.seconds, whole, noise.get(one.operator.written), roofline)
         for one in times.operators
     ]
     if noise and all(one.sqnr_db is None for one in found):
@@ -157,6 +148,29 @@ def table_of(
         roofline=roofline,
         no_roofline=no_roofline,
         no_noise=no_noise,
+    )
+
+
+def profiled(
+    operator: Operator,
+    seconds: float,
+    whole: float,
+    sqnr_db: float | None,
+    roofline: Roofline | None = None,
+) -> ProfiledOperator:
+    """
+    Args:
+        whole: seconds of all operators.
+    """
+    return ProfiledOperator(
+        name=operator.name,
+        kind=operator.kind,
+        precision=operator.precision,
+        macs=operator.macs,
+        us=round(1e6 * seconds, 2),
+        share=round(seconds / whole, 4),
+        sqnr_db=sqnr_db,
+        limit_us=_rounded(roofline.microseconds(operator)) if roofline else None,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, Metadata
 from edgekit.errors import DeviceError, Fault
-from edgekit.evaluation.latency_ratio import ratio_over_processes
+from edgekit.evaluation.latency_ratio import over_processes
 from edgekit.evaluation.measure import Machine, Timing
 from edgekit.evaluation.metrics import measurement, unless_disturbed
 from edgekit.evaluation.validate import candidate
@@ -59,9 +59,7 @@ def milliseconds(timings: Sequence[Timing], evidence: Evidence) -> Measurement |
     Args:
         timings: one of each process, two at least.
     """
-    second = [np.ones(1)] * len(timings)
-    medians = [np.median(timing.rounds, keepdims=True).ravel() for timing in timings]
-    value, ends = ratio_over_processes(medians, second)
+    value, ends = over_processes([float(np.median(timing.rounds)) for timing in timings])
     found = measurement(
         1e3 * value,
         "ms",

@@ -18,9 +18,14 @@ from edgekit.devices.device import Device, messages_to
 from edgekit.devices.lock import held
 from edgekit.engine.action import Progress
 from edgekit.engine.temporary import temporary_folder
-from edgekit.evaluation.operator_table import OperatorTable, ProfiledOperator
+from edgekit.evaluation.operator_table import OperatorTable, profiled
 from edgekit.evidence import Evidence, Validity
-from edgekit.runtimes import _onnx_operator_times, _tflite_operator_times, find_runtimes
+from edgekit.runtimes import (
+    _onnx_operator_times,
+    _openvino_operator_times,
+    _tflite_operator_times,
+    find_runtimes,
+)
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.description import Operator
 
@@ -31,8 +36,8 @@ UNKNOWN = "not known"
 NO_ROOFLINE = "the limit of int8 kernels was measured on the machine that built, not there"
 METHODS = {
     "litert": _tflite_operator_times.METHOD,
-    "onnxruntime": "ONNX Runtime's profiler, the median of {runs} runs",
-    "openvino": "OpenVINO's performance counters, the mean of {runs} runs in whole microseconds",
+    "onnxruntime": _onnx_operator_times.METHOD,
+    "openvino": _openvino_operator_times.METHOD,
 }
 
 
@@ -124,16 +129,7 @@ def _table(
 ) -> OperatorTable:
     whole = sum(seconds for _, seconds in rows) or 1.0
     found = (
-        ProfiledOperator(
-            name=operator.name,
-            kind=operator.kind,
-            precision=operator.precision,
-            macs=operator.macs,
-            us=round(1e6 * seconds, 2),
-            share=round(seconds / whole, 4),
-            sqnr_db=noise.get(operator.name),
-        )
-        for operator, seconds in rows
+        profiled(operator, seconds, whole, noise.get(operator.name)) for operator, seconds in rows
     )
     return OperatorTable(
         method=f"{method}, one thread",
