@@ -15,7 +15,7 @@ from edgekit.engine.atomic import write_atomically
 from edgekit.engine.store import Store
 from edgekit.errors import STORE_VARIABLE, storage_errors
 from edgekit.evaluation.layer_timing import time_layers
-from edgekit.evaluation.measure import HERE, REPEATS, Timing
+from edgekit.evaluation.measure import HERE, Timing, repeated
 from edgekit.evaluation.operator_table import Roofline
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.microbenchmark import Layer
@@ -47,18 +47,20 @@ def host_roofline(runtime: Runtime, store: Store) -> Roofline | None:
         return Roofline.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         pass
-    for _ in range(1 + REPEATS):
-        timings, _ = time_layers([*PROBES, *map(_frame, PROBES)], runtime, True, HERE, _quiet)
-        # What takes microseconds finds a cold cache first in each round, disturbed or not.
-        if not any(timings[layer].disturbed for layer in DENSE):
-            break
-    else:
+    probed = [*PROBES, *map(_frame, PROBES)]
+    timings = repeated(lambda: time_layers(probed, runtime, True, HERE, _quiet)[0], _is_disturbed)
+    if _is_disturbed(timings):
         return None
     found = _roofline(timings, library)
     if found:
         with storage_errors(store.root, STORE_VARIABLE):
             write_atomically(path, found.model_dump_json())
     return found
+
+
+def _is_disturbed(timings: dict[Layer, Timing]) -> bool:
+    # What takes microseconds finds a cold cache first in each round, disturbed or not.
+    return any(timings[layer].disturbed for layer in DENSE)
 
 
 def _roofline(timings: dict[Layer, Timing], library: str) -> Roofline | None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,9 @@ PROCESSES = 5
 (docs/decisions/0023-latency-over-processes.md)."""
 LEAST_ROUNDS = 60
 """Of all processes together, however long they take."""
+
+
+Outcome = TypeVar("Outcome")
 
 
 class Ready(BaseModel):
@@ -254,9 +257,18 @@ def undisturbed(
         run: one interleaved run.
         first: of a run that was made already.
     """
-    outcome = first or run()
+    return repeated(run, lambda outcome: outcome.disturbed, first)
+
+
+def repeated(
+    run: Callable[[], Outcome],
+    is_disturbed: Callable[[Outcome], bool],
+    first: Outcome | None = None,
+) -> Outcome:
+    """As `undisturbed`, of anything that was timed."""
+    outcome = run() if first is None else first
     for _ in range(REPEATS):
-        if not outcome.disturbed:
+        if not is_disturbed(outcome):
             break
         outcome = run()
     return outcome

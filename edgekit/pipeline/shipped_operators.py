@@ -25,7 +25,7 @@ from edgekit.errors import (
     storage_errors,
 )
 from edgekit.evaluation.host_roofline import host_roofline
-from edgekit.evaluation.measure import HERE, PROTOCOL, REPEATS, Timing
+from edgekit.evaluation.measure import HERE, PROTOCOL, Timing, repeated
 from edgekit.evaluation.metrics import BUSY
 from edgekit.evaluation.operator_table import OperatorTable, Roofline, ShippedOperators, table_of
 from edgekit.pipeline.run import RowResult, TargetResult
@@ -108,11 +108,17 @@ def _table(
 def _undisturbed(artifact: Artifact, runtime: TimesOperators) -> OperatorTimes:
     artifact.verify()  # cached, it was not read in this build yet
     arguments = (runtime, artifact.file(runtime.file), PROTOCOL["seconds"] / 3)
-    for _ in range(1 + REPEATS):
-        found = call_confined(confinement(runtime.file), _timed, arguments, OperatorTimes)
-        if not Timing(0.0, 0.0, np.reshape(found.inferences, (-1, 1))).disturbed:
-            return found
-    raise DeviceError(BUSY)
+    found = repeated(
+        lambda: call_confined(confinement(runtime.file), _timed, arguments, OperatorTimes),
+        _is_disturbed,
+    )
+    if _is_disturbed(found):
+        raise DeviceError(BUSY)
+    return found
+
+
+def _is_disturbed(found: OperatorTimes) -> bool:
+    return Timing(0.0, 0.0, np.reshape(found.inferences, (-1, 1))).disturbed
 
 
 def _timed(runtime: TimesOperators, path: Path, seconds: float) -> OperatorTimes:
