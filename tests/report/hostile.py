@@ -11,13 +11,22 @@ from edgekit.comparison.compare import compare
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.evaluation.operator_table import ShippedOperators
 from edgekit.evidence import Validity
+from edgekit.report.comparison import Comparison
 from edgekit.report.device import render_device_html
-from edgekit.report.render import Beside, render_compare, render_html
+from edgekit.report.matrix import MatrixReport
+from edgekit.report.render import (
+    Beside,
+    render_compare,
+    render_comparison,
+    render_html,
+    render_matrix,
+)
 from edgekit.report.thumbnails import thumbnail
 from tests.comparison.samples import judged, side
 from tests.evaluation.operator_tables import sample_table
 from tests.report.answers import answered, digest_of
 from tests.report.test_plots import run_on_device
+from tests.report.test_render import disturbed_matrix
 from tests.report.test_summary import on_device
 
 FORGED = "\"><img src=x onerror=alert(1)> 'שלום' \x1b[31m \u202e<script>alert(2)</script>"
@@ -25,7 +34,7 @@ CLASSES, IMAGES = 200, 5000
 
 
 def write_pages(folder: Path) -> dict[str, Path]:
-    """A build's page, one of `compare` and a device's, by name."""
+    """Pages of a build, of `compare`, of a device, of several targets and of a matrix, by name."""
     run = run_on_device(folder)
     noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
     pictures = dict.fromkeys(map(digest_of, range(IMAGES)), thumbnail(noise))
@@ -33,6 +42,8 @@ def write_pages(folder: Path) -> dict[str, Path]:
         "report": render_html(report(), Beside(pictures=pictures, runs={"litert-export": run})),
         "compare": comparison(),
         "device": render_device_html(_forged_run(run)),
+        "comparison": render_comparison(FORGED, _targets(), {FORGED: FORGED}, html=True),
+        "matrix": render_matrix(_matrix(), html=True),
     }
     for name, page in pages.items():
         (folder / f"{name}.html").write_text(page, encoding="utf-8")
@@ -103,3 +114,33 @@ def comparison() -> str:
 def _forged_run(run: DeviceReport) -> DeviceReport:
     device = run.device.model_copy(update={"name": FORGED, "board": FORGED, "os": FORGED})
     return run.model_copy(update={"device": device})
+
+
+def _targets() -> Comparison:
+    """Ten of a build; one was never finished."""
+    found = answered([0, 1], [0, 1], [1, 1], name=FORGED)
+    built = [found.model_copy(update={"target": f"{i} {FORGED}"}) for i in range(10)]
+    broken = {"target": FORGED, "status": "broken", "rows": [], "broken": [FORGED]}
+    return Comparison([*built, found.model_copy(update=broken)], {FORGED: FORGED})
+
+
+def _matrix() -> MatrixReport:
+    """Thirty architectures for six targets, every third of which could not be built."""
+    found = disturbed_matrix()
+    columns = [(f"{number} {FORGED}", FORGED) for number in range(6)]
+    (line,) = found.lines
+    cells = [
+        line.cells[0].model_copy(update={"target": target, "variant": variant})
+        for target, variant in columns
+    ]
+    lines = [
+        line.model_copy(
+            update={
+                "arch": f"{number} {FORGED}", "family": FORGED, "note": FORGED, "cells": cells,
+                "reason": "" if number % 3 else FORGED,
+            }
+        )
+        for number in range(30)
+    ]  # fmt: skip
+    update = {"name": FORGED, "columns": columns, "lines": lines, "libraries": {FORGED: FORGED}}
+    return found.model_copy(update=update)

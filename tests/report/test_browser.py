@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgekit.report.render import render_html
+from tests.model_search.hostile import write_search_pages
 from tests.report.answers import answered
 from tests.report.hostile import write_pages
 
@@ -32,10 +33,11 @@ of_a_build = pytest.mark.parametrize("name", ["report"])
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return write_pages(tmp_path_factory.mktemp("pages"))
+    folder = tmp_path_factory.mktemp("pages")
+    return write_pages(folder) | write_search_pages(folder)
 
 
-@pytest.fixture(params=["report", "compare", "device"])
+@pytest.fixture(params=["report", "compare", "device", "comparison", "matrix", "search", "sweep"])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
