@@ -20,6 +20,7 @@ from edgekit.api import search as search
 from edgekit.api import search_recipe as search_recipe
 from edgekit.api import sweep as sweep
 from edgekit.api import targets as targets
+from edgekit.api import verify as verify
 
 __version__: str
 __all__: list[str]

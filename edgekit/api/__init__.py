@@ -8,7 +8,7 @@ an `Observer`. Libraries are loaded when a function needs them, and not before.
 from edgekit.api.building import build, matrix, plan
 from edgekit.api.deploying import deploy, rollback
 from edgekit.api.looking import compare, doctor, estimate, inspect, read_report, targets
-from edgekit.api.on_devices import bench, bundle, calibrate, import_result
+from edgekit.api.on_devices import bench, bundle, calibrate, import_result, verify
 from edgekit.api.searching import read_search, search, search_recipe, sweep
 from edgekit.engine.observer import Observer, Silent
 from edgekit.notebook import HasPage
@@ -35,6 +35,7 @@ __all__ = [
     "search_recipe",
     "sweep",
     "targets",
+    "verify",
 ]
 
 

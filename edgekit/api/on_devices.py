@@ -10,6 +10,7 @@ from edgekit.api.arguments import (
     PathLike,
     Triple,
     bundle_options,
+    names_of,
     need_whole,
     path_of,
     remark_unprevented,
@@ -24,7 +25,7 @@ from edgekit.errors import InputError, need_folder, storage_errors
 from edgekit.packages import told
 
 if TYPE_CHECKING:
-    from edgekit.api.results import BenchResult, BundleReport
+    from edgekit.api.results import BenchResult, BundleReport, VerifyReport
     from edgekit.devices.bench.report import DeviceReport
     from edgekit.devices.estimate.latency_model import LatencyModel
 
@@ -152,6 +153,32 @@ def _kept(report: DeviceReport, folder: Path, store: Path, observer: Observer) -
     if line := record_device_report(store, report, page.with_suffix(".json")):
         observer.remark(line)
     return BenchResult(report=report, page=page)
+
+
+def verify(device: str | Sequence[str], *, observer: Observer | None = None) -> VerifyReport:
+    """Hold every deployed file on devices against its checksum.
+
+    Args:
+        device: a name in the inventory, or several.
+
+    Returns:
+        what is there, also where it is damaged: see `VerifyReport.check`.
+
+    Raises:
+        DeviceError: a device cannot be reached.
+        InputError: none is named, or one is not in the inventory.
+    """
+    from edgekit.api.results import VerifyReport
+    from edgekit.devices.deploy.releases import deployed_models
+    from edgekit.devices.device import Device
+    from edgekit.devices.lock import held
+
+    watching, found = observer or Silent(), {}
+    for name, way in transports_of(names_of(device), []).items():
+        # A release that is being repaired is not damaged, and who measures is not disturbed.
+        with Device(name, way) as there, held(there, watching.remark):
+            found[name] = tuple(deployed_models(there))
+    return VerifyReport(devices=found)
 
 
 def bundle(

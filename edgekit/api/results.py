@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from edgekit.build_folder.report import Report
 from edgekit.data.problem import DataProblem
+from edgekit.devices.advice import remove_damaged
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bundle.info import Info
 from edgekit.devices.deploy.result import DeployRecord
+from edgekit.devices.facts import DeployedModel
 from edgekit.engine.step import StepState
 from edgekit.errors import DeviceError, EdgekitError, GateBroken, InputError, IntegrityError
 from edgekit.inspection.causes import Cause, find_causes
@@ -215,6 +217,36 @@ class BundleReport(_Result):
     path: Path
     release: str
     info: Info
+
+
+class VerifyReport(_Result):
+    """What was deployed on devices; `check` raises where something is not whole."""
+
+    schema_version: Literal[1] = 1
+    devices: dict[str, tuple[DeployedModel, ...]]
+    """The models of each, by its name."""
+
+    def check(self) -> None:
+        """
+        Raises:
+            IntegrityError: a file is damaged, or gone; the hint says what to do about the worst.
+        """
+        ill = [
+            (name, f"{model.name}: {line}", in_use)
+            for name, models in self.devices.items()
+            for model in models
+            for line, in_use in model.damage()
+        ]
+        if not ill:
+            return
+        broken = next((name for name, _, in_use in ill if in_use), None)
+        raise IntegrityError(
+            "; ".join(f"{name}: {line}" for name, line, _ in ill),
+            # Whoever deploys one that is only kept puts it in use.
+            hint=f"deploy it again: edgekit deploy ARTIFACT --device {broken}"
+            if broken
+            else f"it is not in use; to remove it: {remove_damaged(ill[0][0])}",
+        )
 
 
 class DeployReport(_Result):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +10,6 @@ import click
 from edgekit.cli._devices import device_option, on_stderr
 from edgekit.cli._options import debug_option, json_option
 from edgekit.cli._output import say, say_json
-from edgekit.errors import IntegrityError
 
 if TYPE_CHECKING:
     from edgekit.devices.facts import DeployedModel, DeployedRelease
@@ -45,47 +44,16 @@ def verify(devices: tuple[str, ...], as_json: bool) -> None:
 
     Exit code 4 where one is damaged.
     """
-    found = {name: _found(name) for name in devices}
+    from edgekit.api import verify as run
+    from edgekit.cli._progress import OnStderr
+
+    found = run(devices, observer=OnStderr())
     if as_json:
-        say_json({name: [one.model_dump(mode="json") for one in of] for name, of in found.items()})
+        say_json(found.model_dump(mode="json")["devices"])
     else:
-        for name, of in found.items():
+        for name, of in found.devices.items():
             _show(name, of)
-    _need_whole(found)
-
-
-def _need_whole(found: dict[str, list[DeployedModel]]) -> None:
-    """
-    Raises:
-        IntegrityError: what was deployed is damaged, or gone.
-    """
-    told = [
-        (name, f"{model.name}: {line}", in_use)
-        for name, models in found.items()
-        for model in models
-        for line, in_use in _damage(model)
-    ]
-    if not told:
-        return
-    from edgekit.devices.advice import remove_damaged
-
-    ill = next((name for name, _, in_use in told if in_use), None)
-    raise IntegrityError(
-        "; ".join(f"{name}: {line}" for name, line, _ in told),
-        # Whoever deploys one that is only kept puts it in use.
-        hint=f"deploy it again: edgekit deploy ARTIFACT --device {ill}"
-        if ill
-        else f"it is not in use; to remove it: {remove_damaged(told[0][0])}",
-    )
-
-
-def _damage(model: DeployedModel) -> Iterator[tuple[str, bool]]:
-    """What is wrong, and whether that is in use."""
-    if model.is_lost:
-        yield f"the release in use is gone: {str(model.current)[:16]}", True
-    for release in model.releases:
-        if release.damaged:
-            yield f"{', '.join(release.damaged)} damaged", release.in_use
+    found.check()
 
 
 @click.command()
@@ -157,7 +125,7 @@ def _found(name: str) -> list[DeployedModel]:
         return deployed_models(device)
 
 
-def _show(name: str, found: list[DeployedModel]) -> None:
+def _show(name: str, found: Sequence[DeployedModel]) -> None:
     if not found:
         say(f"{name}: no model was deployed there")
     for model in found:

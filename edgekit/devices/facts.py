@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -81,6 +83,14 @@ class DeployedModel(BaseModel):
     def is_whole(self) -> bool:
         """Whether something is in use, and nothing of it is damaged."""
         return any(one.in_use and not one.damaged for one in self.releases)
+
+    def damage(self) -> Iterator[tuple[str, bool]]:
+        """What is wrong, and whether that is in use."""
+        if self.is_lost:
+            yield f"the release in use is gone: {str(self.current)[:16]}", True
+        for release in self.releases:
+            if release.damaged:
+                yield f"{', '.join(release.damaged)} damaged", release.in_use
 
 
 class Checked(BaseModel):

@@ -33,7 +33,6 @@ NAMES = {"import": "import_result"}
 """Commands whose function has another name."""
 NOT_FUNCTIONS = {
     "completion", "device", "explain", "history", "init", "report", "schema", "serve", "stages",
-    "verify",
 }  # fmt: skip
 """Commands that ask, print, or listen, and nothing more."""
 

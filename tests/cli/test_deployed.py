@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from edgekit.api.results import VerifyReport
 from edgekit.cli import cli
-from edgekit.cli.deployed import _need_whole
 from edgekit.devices.advice import problems_of
 from edgekit.devices.facts import Checked, DeployedModel, DeployedRelease
 from edgekit.errors import InputError, IntegrityError
@@ -35,13 +35,13 @@ def test_what_is_not_whole_has_the_command_that_mends_it(
     found: DeployedModel, message: str, hint: str
 ) -> None:
     with pytest.raises(IntegrityError) as raised:
-        _need_whole({"other": [model()], "pi5": [found]})
+        VerifyReport(devices={"other": (model(),), "pi5": (found,)}).check()
     assert raised.value.message == message
     assert (raised.value.hint or "").endswith(hint)
 
 
 def test_what_is_whole_passes() -> None:
-    _need_whole({"pi5": [model()], "empty": []})
+    VerifyReport(devices={"pi5": (model(),), "empty": ()}).check()
 
 
 @pytest.mark.parametrize(
