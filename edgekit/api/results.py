@@ -17,7 +17,7 @@ from edgekit.devices.facts import DeployedModel
 from edgekit.engine.step import StepState
 from edgekit.errors import DeviceError, EdgekitError, GateBroken, InputError, IntegrityError
 from edgekit.inspection.causes import Cause, find_causes
-from edgekit.inspection.layerwise import Inspection
+from edgekit.inspection.tensor_report import Inspection
 from edgekit.notebook import HasPage
 from edgekit.runtimes.contract.description import Operator
 

@@ -7,7 +7,8 @@ from pydantic import BaseModel
 from edgekit.build_folder.float_twin import Pair
 from edgekit.engine.confined_call import call_confined
 from edgekit.engine.confinement import confinement
-from edgekit.inspection.layerwise import Inspection, inspect_files
+from edgekit.inspection.layerwise import inspect_files
+from edgekit.inspection.tensor_report import Inspection
 from edgekit.runtimes.contract.description import Operator
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from edgekit.api.results import InspectReport
-from edgekit.inspection.layerwise import MIN_SHARE_THROUGH, Inspection, TensorReport
+from edgekit.inspection.tensor_report import MIN_SHARE_THROUGH, Inspection, TensorReport
 
 NO_RECIPE = (
     "These are keys of a recipe's stages, and this file has none: edgekit makes one that holds of "

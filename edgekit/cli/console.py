@@ -21,7 +21,7 @@ from edgekit.engine.artifact import Artifact
 from edgekit.engine.progress import Pace, duration
 from edgekit.engine.step import Step, StepState
 from edgekit.inspection.causes import Cause
-from edgekit.inspection.layerwise import SOUND_DB
+from edgekit.inspection.tensor_report import SOUND_DB
 from edgekit.printable import printable
 from edgekit.report.comparison import Comparison, compare
 from edgekit.report.summary import summarise

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgekit.inspection.layerwise import DROP_DB, EIGHT_BITS_DB, Inspection, TensorReport
+from edgekit.inspection.tensor_report import DROP_DB, EIGHT_BITS_DB, Inspection, TensorReport
 from edgekit.runtimes.contract.operator_kinds import DIVISIONS, JOINS, MOVES, SUMS, is_clamp
 
 CLIPPED_SHARE = 0.001

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from edgekit.errors import DeviceError, Unsupported
 from edgekit.evaluation.latency_ratio import median_ratio
 from edgekit.evaluation.measure import Candidate, measure, undisturbed
-from edgekit.inspection.layerwise import Inspection, TensorReport, inspect_files
+from edgekit.inspection.layerwise import inspect_files
+from edgekit.inspection.tensor_report import Inspection, TensorReport
 from edgekit.quantization.float_budget import FloatBudget
 from edgekit.quantization.stop_criterion import StopCriterion
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials

@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING, Any
 from edgekit.engine.confinement import one_image
 from edgekit.engine.temporary import temporary_folder
 from edgekit.runtimes import _onnx_graph as graph
+from edgekit.runtimes._onnx_hard_sigmoid import (
+    fold_scales,
+    ranges_of_written_out,
+    write_out_hard_sigmoid,
+)
 from edgekit.runtimes.contract.input_form import InputForm, PixelGrid, batches
 from edgekit.runtimes.contract.settings import Quantization
 
@@ -37,7 +42,7 @@ def quantize(
     from onnxruntime import quantization
     from onnxruntime.quantization import shape_inference
 
-    written = graph.write_out_hard_sigmoid(model)
+    written = write_out_hard_sigmoid(model)
     kept = [part for name in settings.float_ops for part in written.get(name, [name])]
     with temporary_folder() as folder:
         plain, ready, ranges, done = (
@@ -52,7 +57,7 @@ def quantize(
         if settings.ranges is None:
             _calibrate(ready, images, form, settings, ranges, report)
         else:
-            parts = graph.ranges_of_written_out(model, written, settings.ranges)
+            parts = ranges_of_written_out(model, written, settings.ranges)
             _write_ranges(settings.ranges | parts, ranges)
         quantization.quantize_static(
             ready,
@@ -66,7 +71,7 @@ def quantize(
             extra_options=_options(model, grid),
         )
         quantized = onnx.load(done)
-    graph.fold_scales(quantized.graph, (parts[-1] for parts in written.values()))
+    fold_scales(quantized.graph, (parts[-1] for parts in written.values()))
     return quantized
 
 

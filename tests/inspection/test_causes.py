@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edgekit.inspection.causes import EQUALISE, IN_FLOAT, KEEP_IN_FLOAT, SPREAD, find_causes
-from edgekit.inspection.layerwise import Inspection, TensorReport
+from edgekit.inspection.tensor_report import Inspection, TensorReport
 
 NOTHING: dict[str, Any] = {
     "inputs": (),

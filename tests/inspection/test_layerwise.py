@@ -11,7 +11,8 @@ import torch
 
 from edgekit.errors import InputError
 from edgekit.inspection.causes import KEEP_IN_FLOAT, find_causes
-from edgekit.inspection.layerwise import Inspection, inspect_files
+from edgekit.inspection.layerwise import inspect_files
+from edgekit.inspection.tensor_report import Inspection
 from edgekit.quantization import ranges
 from tests.runtimes.tiny import IMAGES, LABELS, Made, card, made, network
 
