@@ -11,7 +11,7 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from edgekit.evaluation.arrays import parse_array
 from edgekit.evaluation.run_result import Interleaved, RunSeconds, Seconds
@@ -20,7 +20,8 @@ Clock = Annotated[float, Field(ge=0, le=1e10)]
 """Seconds of a monotonic clock."""
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 Threads = Annotated[int, Field(ge=1, lt=2**16)]
-Bytes = Annotated[int, Field(ge=0, lt=2**63)]
+Whole = Annotated[int, Field(ge=0, lt=2**63)]
+"""Bytes, pages or operations."""
 MemoryBytes = Annotated[int, Field(gt=-(2**63), lt=2**63)]
 """A phone's tool tells differences: what was given back is below 0."""
 Bits = Annotated[int, Field(ge=0, lt=2**32)]
@@ -67,10 +68,10 @@ class Board(ReportPart):
     board: str | None
     soc: str | None
     isa: list[str]
-    ram_bytes: Bytes | None
+    ram_bytes: Whole | None
     os: str | None
     kernel: str
-    page_size: Bytes
+    page_size: Whole
     max_clocks_mhz: list[Amount]
 
 
@@ -107,8 +108,8 @@ class DeviceState(ReportPart):
     """What vcgencmd said in place of them."""
     fan: Fan | None = None
     load_average: list[Amount]
-    available_bytes: Bytes | None
-    swapped_pages: Bytes | None = None
+    available_bytes: Whole | None
+    swapped_pages: Whole | None = None
     """Pages of memory written to swap and read from it, since it started."""
     watts: Reading | None
     battery_percent: Count | None
@@ -184,6 +185,17 @@ class OperatorSeconds(ReportPart):
         return self
 
 
+def _in_time(states: list[DeviceState]) -> list[DeviceState]:
+    times = [state.at for state in states]
+    if times != sorted(times):
+        raise ValueError("states that follow one after the other expected")
+    return states
+
+
+WatchedStates = Annotated[list[DeviceState], AfterValidator(_in_time)]
+"""A device as it was while it worked, in the order of time."""
+
+
 class AgentResult(ReportPart):
     """The agent's result."""
 
@@ -197,7 +209,7 @@ class AgentResult(ReportPart):
     golden: Golden | None = None
     before: DeviceState | None = None
     after: DeviceState | None = None
-    watched: list[DeviceState] = []
+    watched: WatchedStates = []
     watch_failure: str | None = None
     """Why the device could not be watched all the time."""
     watching: WatchLoad | None = None

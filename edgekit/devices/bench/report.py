@@ -15,6 +15,7 @@ from edgekit.devices.agent_result import (
     Golden,
     Memory,
     ReportPart,
+    WatchedStates,
     WatchLoad,
 )
 from edgekit.devices.bundle.bundled_model import Subject
@@ -177,7 +178,7 @@ class DeviceReport(BaseModel, HasPage):
     """What it took to watch the run."""
     before: DeviceState | None
     after: DeviceState | None
-    watched: list[DeviceState]
+    watched: WatchedStates
     correctness: Correctness
     energy: Energy | None
     operators: OperatorTable | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgekit.devices.agent_result import ReportPart
+from edgekit.devices.agent_result import Count, ReportPart, Whole
 from edgekit.engine.artifact import sha256_of
 from edgekit.models.card import Card
 from edgekit.runtimes.base import Runtime
@@ -17,13 +17,13 @@ class Subject(ReportPart):
 
     file: str
     sha256: str
-    bytes: int
+    bytes: Whole
     format: str
     precision: str
-    operators: dict[str, int] | None
+    operators: dict[str, Count] | None
     """How many operators compute in each precision."""
-    macs: int | None
-    parameters: int | None
+    macs: Whole | None
+    parameters: Whole | None
     lineage: list[dict[str, Any]] | None
     """The steps it came through, first to last; None for a file from elsewhere."""
 

@@ -17,6 +17,7 @@ from edgekit.devices.bench.bench import import_result
 from edgekit.devices.bundle.bundle import SUMS
 from edgekit.devices.bundle.pack import pack_bundle
 from edgekit.devices.bundle.unpack import opened
+from edgekit.errors import InputError
 from edgekit.evidence import Validity
 from edgekit.report.device import render_device_html, render_device_markdown
 from tests.devices.results import result_of
@@ -58,6 +59,23 @@ def test_the_result_as_it_was_written_is_believed(carried: Carried, tmp_path: Pa
     assert report.ratio
     assert report.sustained
     assert report.energy
+
+
+def test_states_against_the_order_of_time_are_refused(carried: Carried, tmp_path: Path) -> None:
+    watched = carried.result["watched"][::-1]
+    (tmp_path / "result.json").write_text(json.dumps({**carried.result, "watched": watched}))
+    with pytest.raises(InputError, match="one after the other"):
+        import_result(tmp_path / "result.json", carried.tar, None)
+
+
+def test_operations_below_none_are_refused(carried: Carried, tmp_path: Path) -> None:
+    files = {p.name: p.read_bytes() for p in carried.stick.iterdir()}
+    info = json.loads(files["bundle.json"])
+    info["subject"]["macs"] = -1
+    pack(tmp_path / "again.tar", {**files, "bundle.json": json.dumps(info).encode()})
+    (tmp_path / "result.json").write_text(json.dumps(carried.result))
+    with pytest.raises(InputError, match=r"subject\.macs"):
+        import_result(tmp_path / "result.json", tmp_path / "again.tar", None)
 
 
 @fuzz
