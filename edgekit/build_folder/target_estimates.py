@@ -54,6 +54,11 @@ class TargetEstimates(BaseModel):
         """All of it for a person to read."""
         where = f"Estimated for a {self.board} with one thread"
         found = [f"{where}: {name}: {one}" for name, one in self.variants.items()]
+        for name, one in self.variants.items():
+            if shares := one.counted.operators:
+                found.append(f"Of {name}'s estimate: {shares}")
+            elif reason := one.counted.no_operators:
+                found.append(f"Which operators take {name}'s estimate is not known: {reason}")
         for name, reason in self.missing.items():
             advice = f" ({self.advice})" if self.advice else ""
             of = f" of {name}" if name else ""

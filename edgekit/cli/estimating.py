@@ -156,9 +156,23 @@ def _counted_lines(found: Estimate, counted: CycleEstimate) -> Iterator[str]:
         f"{', '.join(shares)}"
     )
     yield f"{100 * counted.memory_share:.0f} % of the time for cache lines from DRAM"
+    yield from _operator_lines(counted)
     if found.bound and found.bound.lower:
         least = found.bound.lower
         yield f"at least {least.value:.2f} ms: {least.method}"
     if found.ratio:
         yield f"{interval(found.ratio, 2)} times the latency of {found.against}, estimated"
     yield f"method: {counted.latency.method}"
+    if cycles.cpu_seconds:
+        yield f"counting took {cycles.cpu_seconds:.0f} s of CPU time once, and is kept"
+
+
+def _operator_lines(counted: CycleEstimate) -> Iterator[str]:
+    if counted.no_operators:
+        yield f"which operators take it is not known: {counted.no_operators}"
+    if shares := counted.operators:
+        yield "operators, in percent of the estimate:"
+        for one in shares.slowest:
+            yield f"{100 * one.share:5.1f}  {one.name} ({one.kind})"
+        yield f"{100 * shares.others:5.1f}  {shares.unnamed} others"
+        yield f"{100 * shares.rest:5.1f}  the runtime around them"

@@ -14,9 +14,6 @@ from pydantic import BaseModel, ConfigDict
 from edgekit.cycle_model.cycles import METHOD
 from edgekit.transports.emulation.cpus import CpuName
 
-SAME_CYCLES = (1, METHOD)
-"""Methods by which the networks that intervals come from get the same cycles: of six that were
-counted by both, none moved by more than 0.1 %."""
 Statement = Literal["absolute", "ratio"]
 
 
@@ -54,7 +51,7 @@ class Accuracy(BaseModel):
 def accuracy() -> Accuracy:
     text = files(__package__).joinpath("accuracy.json").read_text(encoding="utf-8")
     found = Accuracy.model_validate_json(text)
-    if found.method not in SAME_CYCLES:
+    if found.method != METHOD:
         raise AssertionError("accuracy.json is of another method: run the benchmark")
     return found
 

@@ -8,6 +8,10 @@
  * an inference with one thread. The caches are set-associative, LRU, write-back, inclusive, with lines of
  * 64 bytes; `cache=` is given from the first level on.
  *
+ * From the mark `laps` on it counts as well, and writes what ran since the last lap wherever the thread asks
+ * for the time, as a profiler does before and after each operator, or for its process, as ONNX Runtime's does
+ * when it has recorded one.
+ *
  * Distributions ship no qemu-plugin.h, so what is used of it is declared here. QEMU up to 8 takes version 1
  * of the interface, from 9.0 on version 2 with scoreboards, and from version 3 (9.1) on an instruction's
  * bytes are copied. One file serves all of them.
@@ -53,12 +57,14 @@ __attribute__((constructor)) static void choose_version(void)
         qemu_plugin_version = 2;
 }
 
-enum { PREPARE = 0x5e01, START, STOP, WRITE, GET_PRIORITY_MAX = 125, LINE = 64, LEVELS = 3 };
+enum { PREPARE = 0x5e01, START, STOP, WRITE, LAPS };
+enum { CLOCK_GETTIME = 113, GET_PRIORITY_MAX = 125, GETTIMEOFDAY = 169, GETPID = 172 };
+enum { LINE = 64, LEVELS = 3 };
 
 typedef struct Count {
     struct Count *next;
-    uint64_t address, total;
-    size_t length;
+    uint64_t address, total, before; /* the last lap */
+    size_t number, length;
     uint32_t *words;
 } Count;
 
@@ -71,9 +77,10 @@ typedef struct {
 static Count *counts;
 static Cache caches[LEVELS];
 static unsigned levels, counted_cpu; /* in user mode QEMU has a CPU for each thread */
-static bool copies_bytes, counting, prepared;
+static bool copies_bytes, counting, prepared, laps;
 static uint64_t accesses;
 static char path[4096];
+static FILE *out;
 
 static bool touch(unsigned level, uint64_t line, bool store)
 {
@@ -142,29 +149,50 @@ static void translated(plugin_id id, struct block *block)
             qemu_plugin_register_vcpu_mem_cb(instruction, access_memory, NO_REGISTERS, READ_AND_WRITE, NULL);
     }
     qemu_plugin_register_vcpu_tb_exec_cb(block, ran, NO_REGISTERS, count);
+    count->number = counts ? counts->number + 1 : 0;
     count->next = counts;
     counts = count;
 }
 
+static bool opened(void)
+{
+    return out || (out = fopen(path, "w"));
+}
+
+static void write_lap(int64_t number)
+{
+    if (!opened())
+        return;
+    fprintf(out, "lap %" PRId64 " %" PRIu64, number, accesses);
+    for (unsigned level = 0; level < levels; level++)
+        fprintf(out, " %" PRIu64, caches[level].misses);
+    fputc('\n', out);
+    for (Count *count = counts; count; count = count->next)
+        if (count->total != count->before) {
+            fprintf(out, "ran %zu %" PRIu64 "\n", count->number, count->total - count->before);
+            count->before = count->total;
+        }
+}
+
 static void write_counts(void)
 {
-    FILE *file = fopen(path, "w");
-    if (!file)
+    if (!opened())
         return;
-    fprintf(file, "accesses %" PRIu64 "\n", accesses);
+    fprintf(out, "accesses %" PRIu64 "\n", accesses);
     for (unsigned level = 0; level < levels; level++)
-        fprintf(file, "cache %u %" PRIu64 " %" PRIu64 "\n", level + 1, caches[level].misses,
+        fprintf(out, "cache %u %" PRIu64 " %" PRIu64 "\n", level + 1, caches[level].misses,
                 caches[level].written);
     for (const Count *count = counts; count; count = count->next) {
         if (!count->total)
             continue;
-        fprintf(file, "block %" PRIx64 " %" PRIu64 " ", count->address, count->total);
+        fprintf(out, "block %zu %" PRIx64 " %" PRIu64 " ", count->number, count->address, count->total);
         for (size_t i = 0; i < count->length; i++)
-            fprintf(file, "%08" PRIx32, count->words[i]);
-        fputc('\n', file);
+            fprintf(out, "%08" PRIx32, count->words[i]);
+        fputc('\n', out);
     }
-    fprintf(file, "end\n");
-    fclose(file);
+    fprintf(out, "end\n");
+    fclose(out);
+    out = NULL;
 }
 
 static void called(plugin_id id, unsigned cpu, int64_t number, uint64_t mark, uint64_t b, uint64_t c,
@@ -180,14 +208,18 @@ static void called(plugin_id id, unsigned cpu, int64_t number, uint64_t mark, ui
                    uint64_t d, uint64_t e, uint64_t f, uint64_t g, uint64_t h)
 {
     (void)b, (void)c, (void)d, (void)e, (void)f, (void)g, (void)h;
+    bool lap = number == CLOCK_GETTIME || number == GETTIMEOFDAY || number == GETPID;
+    if (lap && laps && counting && cpu == counted_cpu)
+        write_lap(number);
     if (number != GET_PRIORITY_MAX)
         return;
     if (mark == PREPARE && !prepared) {
         prepared = true;
         counted_cpu = cpu;
         qemu_plugin_reset(id, instrument); /* what was translated so far is translated anew */
-    } else if (mark == START || mark == STOP) {
-        counting = mark == START;
+    } else if (mark == START || mark == LAPS || mark == STOP) {
+        counting = mark != STOP;
+        laps |= mark == LAPS;
     } else if (mark == WRITE) {
         write_counts();
     }

@@ -1,17 +1,20 @@
-"""A model run once under qemu-user, with its instructions counted: `count`."""
+"""A model run once under qemu-user, with its instructions counted: `count`, `count_operators`."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.agent import agent
-from edgekit.cycle_model import guest
-from edgekit.cycle_model.blocks import Counts, parse_counts
+from edgekit.cycle_model import guest, profiled_guest
+from edgekit.cycle_model.blocks import Counts, parse_counts, parse_laps
 from edgekit.cycle_model.boards import memories_of
+from edgekit.cycle_model.profiled import Profiled, operators_in
 from edgekit.cycle_model.tools import find_tools, plugin
 from edgekit.engine.store import default_store
 from edgekit.engine.temporary import temporary_folder
@@ -40,6 +43,26 @@ def count(run: Run, core: CpuName, on_message: Listener) -> Counts:
     Raises:
         DeviceError: a program is missing, or the run failed.
     """
+    with _job(run) as job:
+        return count_script([guest.__file__, str(job)], core, on_message, run.file.name)
+
+
+def count_operators(run: Run, core: CpuName, on_message: Listener) -> list[Profiled]:
+    """The same with the runtime's profiler on, by operator.
+
+    Raises:
+        DeviceError: as `count`, or the operators cannot be told apart.
+    """
+    what = f"operators of {run.file.name}"
+    with _job(run) as job:
+        events = job.with_name("events.json")
+        command = [profiled_guest.__file__, str(job), str(events)]
+        laps = parse_laps(_written_by(command, core, on_message, what))
+        return operators_in(run.runtime, events.read_bytes(), laps)
+
+
+@contextmanager
+def _job(run: Run) -> Iterator[Path]:
     job = {
         "agent": agent.__file__,
         "model": {"path": str(run.file.absolute()), "runtime": run.runtime},
@@ -49,8 +72,7 @@ def count(run: Run, core: CpuName, on_message: Listener) -> Counts:
     with temporary_folder() as work:
         path = work / "job.json"
         path.write_text(json.dumps(job), encoding="utf-8")
-        command = [guest.__file__, str(path)]
-        return count_script(command, core, on_message, run.file.name)
+        yield path
 
 
 def trees() -> Path:
@@ -60,6 +82,11 @@ def trees() -> Path:
 
 def count_script(arguments: list[str], core: CpuName, on_message: Listener, what: str) -> Counts:
     """Of a Python script of its own that marks what is counted, as guest.py does."""
+    return parse_counts(_written_by(arguments, core, on_message, what))
+
+
+def _written_by(arguments: list[str], core: CpuName, on_message: Listener, what: str) -> str:
+    """What the plugin writes as a Python script runs on a core."""
     tools = find_tools()
     counter = plugin(tools.compiler, default_store().absolute() / "counter")
     tree = build_tree(core, trees(), on_message)
@@ -72,7 +99,7 @@ def count_script(arguments: list[str], core: CpuName, on_message: Listener, what
         _run(command, core, what)
         if not out.exists():
             raise DeviceError(f"{what}: the counting plugin wrote nothing on {core}")
-        return parse_counts(out.read_text(encoding="ascii", errors="replace"))
+        return out.read_text(encoding="ascii", errors="replace")
 
 
 def _run(command: list[str], core: CpuName, what: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pydantic import BaseModel, ConfigDict
 
@@ -36,6 +36,8 @@ class Cycles(BaseModel):
     accesses: int
     misses: tuple[int, ...]
     """Lines that each level of cache did not hold."""
+    cpu_seconds: float = 0
+    """That counting took."""
 
     @property
     def core_ms(self) -> float:
@@ -56,22 +58,43 @@ class Cycles(BaseModel):
 
 
 def cycles_of(counts: Counts, core: CpuName) -> Cycles:
-    schedule = _scheduler(core)
-    executed, scheduled, cycles = counts.instructions, 0, 0.0
-    busiest = sorted(counts.blocks.items(), key=lambda item: -item[1] * len(item[0]))
-    for block, times in busiest[:MOST_BLOCKS]:
-        if scheduled >= SCHEDULED * executed:
-            break
-        scheduled += times * len(block)
-        cycles += times * schedule(block)
     return Cycles(
         core=core,
-        instructions=executed,
+        instructions=counts.instructions,
         by_class=by_class(counts),
-        cycles=cycles * executed / scheduled,
+        cycles=Prices(counts, core).of(counts.blocks),
         accesses=counts.accesses,
         misses=counts.misses,
     )
+
+
+class Prices:
+    """Cycles of the blocks that a run executes."""
+
+    def __init__(self, counts: Counts, core: CpuName) -> None:
+        schedule = _scheduler(core)
+        executed, scheduled, cycles = counts.instructions, 0, 0.0
+        self._scheduled: dict[Block, float] = {}
+        busiest = sorted(counts.blocks.items(), key=lambda item: -item[1] * len(item[0]))
+        for block, times in busiest[:MOST_BLOCKS]:
+            if scheduled >= SCHEDULED * executed:
+                break
+            self._scheduled[block] = schedule(block)
+            scheduled += times * len(block)
+            cycles += times * self._scheduled[block]
+        self._otherwise = cycles / scheduled
+        """Of an instruction in any other block."""
+
+    def of(self, blocks: Mapping[Block, float]) -> float:
+        """Cycles of the run, or of a part of it, were every load to hit the first cache.
+
+        Args:
+            blocks: and how often they ran.
+        """
+        return sum(
+            times * self._scheduled.get(block, self._otherwise * len(block))
+            for block, times in blocks.items()
+        )
 
 
 def _scheduler(core: CpuName) -> Callable[[Block], float]:

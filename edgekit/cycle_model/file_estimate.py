@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgekit.cycle_model.accuracy import Spread, accuracy, spread_of
+from edgekit.cycle_model.blocks import Counts
 from edgekit.cycle_model.boards import memories_of
-from edgekit.cycle_model.counting import Run, count
+from edgekit.cycle_model.counting import Run, count, count_operators
 from edgekit.cycle_model.cycles import METHOD, Cycles, cycles_of
+from edgekit.cycle_model.operator_names import as_in_file
+from edgekit.cycle_model.operators import VERSION, OperatorShares, shares_of
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import digest_of, sha256_of
 from edgekit.engine.atomic import write_atomically
 from edgekit.engine.store import Store
-from edgekit.errors import STORE_VARIABLE, storage_errors
+from edgekit.errors import STORE_VARIABLE, DeviceError, storage_errors
 from edgekit.evidence import Evidence, Measurement
 from edgekit.runtimes.base import Runtime
-from edgekit.runtimes.contract.description import Port
+from edgekit.runtimes.contract.description import Operator, Port
 from edgekit.transports.base import Listener, ignore
 from edgekit.transports.emulation.cpus import CpuName
 
+Kept = TypeVar("Kept", bound=BaseModel)
 RUNTIMES = ("litert", "onnxruntime")
 """Those whose wheels the emulated processor has."""
 
@@ -43,6 +50,10 @@ class CycleEstimate(BaseModel):
     """Instructions a cycle, were every load to hit the first cache."""
     memory_share: float
     """Share of the time that goes into lines from DRAM."""
+    operators: OperatorShares | None = None
+    """None where nobody asked, or they cannot be told apart."""
+    no_operators: str = ""
+    """Why they cannot be told apart."""
 
     def ratio_to(self, other: CycleEstimate) -> Measurement:
         """This latency over that of another file on the same core."""
@@ -66,11 +77,13 @@ def estimate_file(
     core: CpuName,
     store: Store,
     on_message: Listener = ignore,
+    operators: bool = False,
 ) -> CycleEstimate:
     """Count and price one inference, or take what was counted of the same file before.
 
     Args:
         port: what the file takes.
+        operators: tell their shares too, for which it is counted once more.
 
     Raises:
         DeviceError: a program that counting needs is missing, or the run failed.
@@ -78,21 +91,62 @@ def estimate_file(
     """
     library = f"{runtime.engine} {library_versions((runtime.engine,))[runtime.engine]}"
     key = digest_of([sha256_of(file), library, core, METHOD])[:32]
-    path = store.root / "cycles" / f"{key}.json"
-    cycles = _known(path)
-    if cycles is None:
-        run = Run(file, runtime.name, port.shape, port.dtype)
-        cycles = cycles_of(count(run, core, on_message), core)
-        with storage_errors(store.root, STORE_VARIABLE):
-            write_atomically(path, json.dumps(cycles.model_dump(mode="json")))
-    return estimated(cycles, library)
-
-
-def _known(path: Path) -> Cycles | None:
+    run = Run(file, runtime.name, port.shape, port.dtype)
+    counting = _Counting(run, core, store, key, on_message)
+    found = estimated(counting.cycles(), library)
+    if not operators:
+        return found
     try:
-        return Cycles.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
+        shares = counting.shares(lambda: runtime.describe(file).operators)
+        return found.model_copy(update={"operators": shares})
+    except DeviceError as error:
+        return found.model_copy(update={"no_operators": error.message})
+
+
+@dataclass
+class _Counting:
+    """Of one file on one core. What was counted before is kept by `key`."""
+
+    run: Run
+    core: CpuName
+    store: Store
+    key: str
+    on_message: Listener
+    _whole: Counts | None = None
+
+    def cycles(self) -> Cycles:
+        def count_all() -> Cycles:
+            start = cpu_seconds()
+            self._whole = count(self.run, self.core, self.on_message)
+            counted = cycles_of(self._whole, self.core)
+            return counted.model_copy(update={"cpu_seconds": round(cpu_seconds() - start, 1)})
+
+        return self._kept(self.key, Cycles, count_all)
+
+    def shares(self, in_file: Callable[[], Sequence[Operator]]) -> OperatorShares:
+        def count_each() -> OperatorShares:
+            parts = count_operators(self.run, self.core, self.on_message)
+            if self.run.runtime == "litert":
+                parts = as_in_file(parts, in_file())
+            whole = self._whole or count(self.run, self.core, self.on_message)
+            return shares_of(whole, parts, self.core)
+
+        return self._kept(f"{self.key}-operators-{VERSION}", OperatorShares, count_each)
+
+    def _kept(self, name: str, kind: type[Kept], make: Callable[[], Kept]) -> Kept:
+        path = self.store.root / "cycles" / f"{name}.json"
+        try:
+            return kind.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            made = make()
+        with storage_errors(self.store.root, STORE_VARIABLE):
+            write_atomically(path, made.model_dump_json())
+        return made
+
+
+def cpu_seconds() -> float:
+    """Of this process and of those that it waited for."""
+    return sum(os.times()[:4])
 
 
 def estimated(cycles: Cycles, library: str) -> CycleEstimate:

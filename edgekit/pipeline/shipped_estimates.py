@@ -65,13 +65,12 @@ class _Counting:
         )
 
     def _variant(self, result: RowResult) -> VariantEstimate:
-        counted = self._count(result)
+        counted = self._count(result, operators=True)
         runtime = result.row.runtime
         floats = [r for r in self._target.rows if r.row.baseline and r.row.runtime == runtime]
         ratio = counted.ratio_to(self._count(floats[0])) if floats else None
         return VariantEstimate(counted=counted, ratio=ratio)
 
-    def _count(self, result: RowResult) -> CycleEstimate:
-        return estimate_artifact(
-            result.artifact, result.row.runtime, self._core, self._store, self._on_message
-        )
+    def _count(self, result: RowResult, operators: bool = False) -> CycleEstimate:
+        file = result.artifact, result.row.runtime
+        return estimate_artifact(*file, self._core, self._store, self._on_message, operators)

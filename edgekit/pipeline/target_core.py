@@ -30,9 +30,17 @@ def need_counting(core: CpuName, target: Target) -> None:
 
 
 def estimate_artifact(
-    artifact: Artifact, runtime: str, core: CpuName, store: Store, on_message: Listener = ignore
+    artifact: Artifact,
+    runtime: str,
+    core: CpuName,
+    store: Store,
+    on_message: Listener = ignore,
+    operators: bool = False,
 ) -> CycleEstimate:
     """
+    Args:
+        operators: tell their shares too.
+
     Raises:
         DeviceError: it could not be run.
         IntegrityError: a stored file is not what was stored.
@@ -40,4 +48,5 @@ def estimate_artifact(
     reader = find_runtimes()[runtime]()
     artifact.verify()  # cached, it was not read in this build yet
     file = artifact.file(reader.file)
-    return estimate_file(reader, file, reader.describe(file).input, core, store, on_message)
+    port = reader.describe(file).input
+    return estimate_file(reader, file, port, core, store, on_message, operators)

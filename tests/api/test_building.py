@@ -13,6 +13,7 @@ import pytest
 
 from edgekit.api.building import Prepared, run
 from edgekit.cycle_model.blocks import Counts
+from edgekit.cycle_model.profiled import Profiled
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.history.database import History
@@ -43,6 +44,10 @@ def counted(file: object, core: str, on_message: Callable[[str], None]) -> Count
     return Counts(Counter({(0x8B020020,): 10**6}), 0, (0, 0, 0))
 
 
+def profiled(file: object, core: str, on_message: Callable[[str], None]) -> list[Profiled]:
+    return [Profiled("conv1", "Conv", counted(file, core, lambda _: None))]
+
+
 @pytest.fixture
 def prepared(
     images_folder: Path,
@@ -51,6 +56,7 @@ def prepared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Prepared:
     monkeypatch.setattr("edgekit.cycle_model.file_estimate.count", counted)
+    monkeypatch.setattr("edgekit.cycle_model.file_estimate.count_operators", profiled)
     for place in ("target_plan", "shipped_estimates"):
         monkeypatch.setattr(f"edgekit.pipeline.{place}.need_counting", lambda core, target: None)
     recipe = write_recipe(RECIPE)

@@ -6,18 +6,21 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from edgekit.cli import main
 from edgekit.cycle_model.blocks import Counts
+from edgekit.cycle_model.profiled import Profiled
 from edgekit.devices.estimate.calibrate import calibration_path
 from edgekit.devices.estimate.latency_model import LatencyModel, ProbeSample, fit
 from edgekit.devices.estimate.workload import Workload, workload_of
 from edgekit.engine.atomic import write_atomically
+from edgekit.errors import DeviceError
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.microbenchmark import Layer
 from tests.build_folder.samples import sample_manifest, sample_report
@@ -165,7 +168,10 @@ def test_instructions_that_were_counted_give_milliseconds_and_a_ratio(
     edgekit: Typed, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = Counts(Counter({(0x4E27CCC3, 0x54FFFFE1): 10**6}), 10, (9, 8, 7))
-    monkeypatch.setattr("edgekit.cycle_model.file_estimate.count", lambda *_: counts)
+    where = "edgekit.cycle_model.file_estimate"
+    half = replace(counts, blocks=Counter({block: n // 2 for block, n in counts.blocks.items()}))
+    monkeypatch.setattr(f"{where}.count", lambda *_: counts)
+    monkeypatch.setattr(f"{where}.count_operators", lambda *_: [Profiled("first", "Conv", half)])
     words = ("estimate", str(model), "--target", "rpi5", "--against", str(model))
     found = json.loads(edgekit(*words, "--json").out)
     assert found["latency"]["evidence"] == "estimated"
@@ -177,6 +183,24 @@ def test_instructions_that_were_counted_give_milliseconds_and_a_ratio(
     assert "ms on a Raspberry Pi 5 with one thread, estimated" in said
     assert "2.0 million instructions of onnxruntime" in said
     assert "multiply-accumulate 50 %, branch 50 %" in said
+    assert " 50.0  first (Conv)" in said
+    assert " 50.0  the runtime around them" in said
+    (own,) = found["counted"]["operators"]["operators"]
+    assert own["share"] + found["counted"]["operators"]["rest"] == pytest.approx(1)
+
+
+def test_operators_that_cannot_be_told_apart_are_no_failure(
+    edgekit: Typed, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> NoReturn:
+        raise DeviceError("its profiler works otherwise")
+
+    counts = Counts(Counter({(0x8B020020,): 10**6}), 0, (0, 0, 0))
+    monkeypatch.setattr("edgekit.cycle_model.file_estimate.count", lambda *_: counts)
+    monkeypatch.setattr("edgekit.cycle_model.file_estimate.count_operators", failing)
+    said = edgekit("estimate", str(model), "--target", "rpi5")
+    assert said.code == 0
+    assert "which operators take it is not known: its profiler works otherwise" in said.out
 
 
 def test_without_a_program_no_ratio_is_made_up(edgekit: Typed, model: Path) -> None:

@@ -56,6 +56,10 @@ def test_the_intervals_are_of_this_method() -> None:
     assert all(spread.low < spread.high for c in accuracy().cores.values() for spread in c.values())
 
 
+def _refuse(line: str) -> None:
+    raise AssertionError(f"it is counted again: {line}")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["litert", "onnxruntime"])
@@ -70,8 +74,16 @@ def test_tiny_models_give_the_same_counts_twice(name: str, tmp_path: Path) -> No
     file = tmp_path / runtime.file
     port = runtime.describe(file).input
     for core in CPUS:
-        found = estimate_file(runtime, file, port, core, Store(tmp_path / "store"), print)
-        work = found.cycles
+        store = Store(tmp_path / "store")
+        found = estimate_file(runtime, file, port, core, store, print, operators=True)
+        shares, work = found.operators, found.cycles
+        assert shares, found.no_operators
+        assert sum(one.share for one in shares.operators) + shares.rest == pytest.approx(1)
+        assert shares.rest < 0.2  # Python and the runtime around so few operators
+        assert "Conv" in shares.slowest[0].kind
+        assert shares.slowest[0].share > 0.5
+        kept = estimate_file(runtime, file, port, core, store, _refuse, operators=True)
+        assert kept == found
         assert found.latency.value > 0
         # Every multiply-accumulate is done, at most sixteen by one instruction.
         assert work.by_class["multiply-accumulate"] >= layer.macs / 16

@@ -110,7 +110,7 @@ def test_it_counts_the_misses_of_a_plain_model_and_the_thread_that_made_the_mark
     assert [int(fields[2]) for fields in said if fields[0] == "cache"] == caches.misses
     own = sum(line.startswith("3 ") for line in lines)
     assert ["accesses", str(own)] in said
-    assert ["block", "0", str(own)] in [fields for fields in said if fields[0] == "block"]
+    assert ["block", "0", "0", str(own)] in [fields for fields in said if fields[0] == "block"]
 
 
 @pytest.mark.skipif(COMPILER is None, reason="no C compiler")

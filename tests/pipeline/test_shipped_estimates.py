@@ -11,6 +11,7 @@ import pytest
 from edgekit.build_folder.target_estimates import TargetEstimates, VariantEstimate
 from edgekit.cycle_model.cycles import Cycles
 from edgekit.cycle_model.file_estimate import CycleEstimate, estimated
+from edgekit.cycle_model.operators import OperatorShare, OperatorShares
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, EdgekitError, IntegrityError, StorageError
 from edgekit.evidence import Evidence, Measurement
@@ -27,7 +28,9 @@ def cycles(count: float) -> Cycles:
 
 
 def variant(share: float) -> VariantEstimate:
-    counted = estimated(cycles(2.4e7 * share), "litert 1")
+    one = OperatorShare(name="conv1", kind="CONV_2D", share=0.75, memory_share=0, instructions=9)
+    shares = OperatorShares(operators=(one,), rest=0.25)
+    counted = estimated(cycles(2.4e7 * share), "litert 1").model_copy(update={"operators": shares})
     return VariantEstimate(counted=counted, ratio=counted.ratio_to(estimated(cycles(2.4e7), "l")))
 
 
@@ -52,9 +55,12 @@ def test_what_a_person_reads() -> None:
         core="cortex-a76", board="Raspberry Pi 5", variants={"litert": variant(0.5)},
         missing={"openvino": "openvino is not emulated"}, disagreements=["litert: so and so"],
     )  # fmt: skip
-    first, second, third = found.lines
+    first, shares, second, third = found.lines
     assert first.startswith("Estimated for a Raspberry Pi 5 with one thread: litert: 5 ms (")
     assert first.endswith("times float's")
+    assert shares == (
+        "Of litert's estimate: conv1 (CONV_2D) 75 %; 0 others 0 %, the runtime around them 25 %"
+    )
     assert second == "No estimate of openvino for a Raspberry Pi 5: openvino is not emulated"
     assert third.startswith("The host and the estimate disagree")
     assert TargetEstimates.model_validate_json(found.model_dump_json()) == found
@@ -96,7 +102,9 @@ def row(variant: str, stage: str, ratio: float, cost: float) -> RowResult:
 def test_each_variant_is_held_against_its_own_float_and_against_the_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[EdgekitError]
 ) -> None:
-    def counted(artifact: Any, runtime: str, core: str, store: Store, say: Any) -> CycleEstimate:
+    def counted(
+        artifact: Any, runtime: str, core: str, store: Store, say: Any, operators: bool
+    ) -> CycleEstimate:
         if artifact.cost < 0:
             raise kind("it died")
         return estimated(cycles(2.4e7 * artifact.cost), runtime)

@@ -155,7 +155,7 @@ def estimate_for(
         advice = command("NAME", model.runtime.name, model.threads)
         return model.bounded(cpu, target.name, "nothing was run", advice)
     try:
-        counted = model.counted(target, store, on_message)
+        counted = model.counted(target, store, on_message, operators=True)
     except (InputError, DeviceError) as error:
         if against:
             raise
@@ -208,7 +208,9 @@ class _Model:
         except EdgekitError as error:
             raise InputError(error.message, hint=error.hint) from error
 
-    def counted(self, target: Target, store: Store, on_message: Listener) -> CycleEstimate:
+    def counted(
+        self, target: Target, store: Store, on_message: Listener, operators: bool = False
+    ) -> CycleEstimate:
         """
         Raises:
             InputError: nothing models the target's core, or counts this runtime.
@@ -217,7 +219,7 @@ class _Model:
         if self.runtime.name not in RUNTIMES or target.device != "CPU":
             raise InputError(f"{self.runtime.name} on {target.device} is not emulated")
         core = need_core(target)
-        return estimate_file(self.runtime, self.file, self.port, core, store, on_message)
+        return estimate_file(self.runtime, self.file, self.port, core, store, on_message, operators)
 
     def estimated(self, latency: Measurement | None, library: str | None) -> Estimate:
         return Estimate(
