@@ -217,6 +217,8 @@ def _told(path: Path) -> Iterator[None]:
                 f"{path}: {error}", hint="name another store: --store FOLDER"
             ) from error
         raise IntegrityError(f"{path} is damaged: {error}", hint=ASIDE) from error
+    except UnicodeDecodeError as error:  # sqlite3 quotes a damaged schema, and cannot
+        raise IntegrityError(f"{path} is damaged: {error}", hint=ASIDE) from error
     except OSError as error:
         raise StorageError(
             f"{path} cannot be used: {error.strerror}",

@@ -195,6 +195,14 @@ def test_a_damaged_row_is_told(tmp_path: Path, change: str) -> None:
         read()
 
 
+def test_a_schema_of_no_letters_is_told(tmp_path: Path) -> None:
+    history = history_of(tmp_path, report_of(tmp_path / "photos/rpi"))
+    damaged = history.path.read_bytes().replace(b"CREATE TABLE", b"CREATE TABL\x80")
+    history.path.write_bytes(damaged)
+    with pytest.raises(IntegrityError, match="is damaged"):
+        history.entries()
+
+
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> History:
     folder = tmp_path_factory.mktemp("sound")
