@@ -8,9 +8,9 @@
  * an inference with one thread. The caches are set-associative, LRU, write-back, inclusive, with lines of
  * 64 bytes; `cache=` is given from the first level on.
  *
- * From the mark `laps` on it counts as well, and writes what ran since the last lap wherever the thread asks
- * for the time, as a profiler does before and after each operator, or for its process, as ONNX Runtime's does
- * when it has recorded one.
+ * From the mark `laps` on it counts as well, and writes what ran since the last lap: at `stop`, and wherever
+ * the thread asks for the time, as a profiler does before and after each operator, or for its process, as ONNX
+ * Runtime's does when it has recorded one.
  *
  * Distributions ship no qemu-plugin.h, so what is used of it is declared here. QEMU up to 8 takes version 1
  * of the interface, from 9.0 on version 2 with scoreboards, and from version 3 (9.1) on an instruction's
@@ -218,6 +218,8 @@ static void called(plugin_id id, unsigned cpu, int64_t number, uint64_t mark, ui
         counted_cpu = cpu;
         qemu_plugin_reset(id, instrument); /* what was translated so far is translated anew */
     } else if (mark == START || mark == LAPS || mark == STOP) {
+        if (laps && mark == STOP)
+            write_lap(number);
         counting = mark != STOP;
         laps |= mark == LAPS;
     } else if (mark == WRITE) {

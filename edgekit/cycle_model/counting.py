@@ -1,20 +1,21 @@
-"""A model run once under qemu-user, with its instructions counted: `count`, `count_operators`."""
+"""A model run once under qemu-user, with its instructions counted: `count`, `count_operators`,
+`count_many`."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.agent import agent
-from edgekit.cycle_model import guest, profiled_guest
+from edgekit.cycle_model import batch_guest, guest, profiled_guest
 from edgekit.cycle_model.blocks import Counts, parse_counts, parse_laps
 from edgekit.cycle_model.boards import memories_of
-from edgekit.cycle_model.profiled import Profiled, operators_in
+from edgekit.cycle_model.profiled import AT_STOP, Profiled, operators_in, summed
 from edgekit.cycle_model.tools import find_tools, plugin
 from edgekit.engine.store import default_store
 from edgekit.engine.temporary import temporary_folder
@@ -61,13 +62,44 @@ def count_operators(run: Run, core: CpuName, on_message: Listener) -> list[Profi
         return operators_in(run.runtime, events.read_bytes(), laps)
 
 
+def count_many(runs: Sequence[Run], core: CpuName, on_message: Listener) -> list[Counts]:
+    """Of each the second of two inferences, all in one process: for many small files.
+
+    Raises:
+        DeviceError: as `count`.
+    """
+    what = f"{len(runs)} models"
+    with temporary_folder() as work:
+        job = work / "job.json"
+        models = [{**_model(run), **_input(run)} for run in runs]
+        job.write_text(json.dumps({"agent": agent.__file__, "models": models}), encoding="utf-8")
+        text = _written_by([batch_guest.__file__, str(job)], core, on_message, what)
+    found: list[Counts] = []
+    parts: list[Counts] = []
+    for lap in parse_laps(text):  # a runtime may ask for the time in the midst
+        parts.append(lap.counts)
+        if lap.call == AT_STOP:
+            found.append(summed(parts))
+            parts = []
+    if len(found) != len(runs):
+        raise DeviceError(f"{what}: {len(found)} were counted on {core}")
+    return found
+
+
+def _model(run: Run) -> dict[str, object]:
+    return {"path": str(run.file.absolute()), "runtime": run.runtime}
+
+
+def _input(run: Run) -> dict[str, object]:
+    return {"shape": [max(1, side) for side in run.shape], "dtype": run.dtype}
+
+
 @contextmanager
 def _job(run: Run) -> Iterator[Path]:
     job = {
         "agent": agent.__file__,
-        "model": {"path": str(run.file.absolute()), "runtime": run.runtime},
-        "shape": [max(1, side) for side in run.shape],
-        "dtype": run.dtype,
+        "model": _model(run),
+        **_input(run),
     }
     with temporary_folder() as work:
         path = work / "job.json"

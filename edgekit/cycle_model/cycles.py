@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict
 
@@ -72,14 +73,13 @@ class Prices:
     """Cycles of the blocks that a run executes."""
 
     def __init__(self, counts: Counts, core: CpuName) -> None:
-        schedule = _scheduler(core)
         executed, scheduled, cycles = counts.instructions, 0, 0.0
         self._scheduled: dict[Block, float] = {}
         busiest = sorted(counts.blocks.items(), key=lambda item: -item[1] * len(item[0]))
         for block, times in busiest[:MOST_BLOCKS]:
             if scheduled >= SCHEDULED * executed:
                 break
-            self._scheduled[block] = schedule(block)
+            self._scheduled[block] = _cycles(core, block)
             scheduled += times * len(block)
             cycles += times * self._scheduled[block]
         self._otherwise = cycles / scheduled
@@ -97,9 +97,9 @@ class Prices:
         )
 
 
-def _scheduler(core: CpuName) -> Callable[[Block], float]:
+@lru_cache(100_000)
+def _cycles(core: CpuName, block: Block) -> float:
+    """The interpreter around many small models is scheduled once."""
     if core == "cortex-a53":
-        slow = in_order_core(core)
-        return lambda block: in_order.block_cycles(slow, block)
-    wide = out_of_order_core(core)
-    return lambda block: out_of_order.block_cycles(wide, block)
+        return in_order.block_cycles(in_order_core(core), block)
+    return out_of_order.block_cycles(out_of_order_core(core), block)

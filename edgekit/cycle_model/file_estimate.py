@@ -57,17 +57,21 @@ class CycleEstimate(BaseModel):
 
     def ratio_to(self, other: CycleEstimate) -> Measurement:
         """This latency over that of another file on the same core."""
-        value = self.latency.value / other.latency.value
-        spread = spread_of(self.core, "ratio")
-        low, high = spread.around(value)
-        return Measurement(
-            value=value,
-            unit="ratio",
-            evidence=Evidence.ESTIMATED,
-            method=f"{_method(self.core)}; {_coverage(spread)}",
-            low=low,
-            high=high,
-        )
+        return ratio_on(self.core, self.latency.value / other.latency.value)
+
+
+def ratio_on(core: CpuName, value: float) -> Measurement:
+    """A ratio of two estimates, with its interval."""
+    spread = spread_of(core, "ratio")
+    low, high = spread.around(value)
+    return Measurement(
+        value=value,
+        unit="ratio",
+        evidence=Evidence.ESTIMATED,
+        method=f"{_method(core)}; {_coverage(spread)}",
+        low=low,
+        high=high,
+    )
 
 
 def estimate_file(
@@ -89,7 +93,7 @@ def estimate_file(
         DeviceError: a program that counting needs is missing, or the run failed.
         StorageError: the store cannot be written.
     """
-    library = f"{runtime.engine} {library_versions((runtime.engine,))[runtime.engine]}"
+    library = library_of(runtime)
     key = digest_of([sha256_of(file), library, core, METHOD])[:32]
     run = Run(file, runtime.name, port.shape, port.dtype)
     counting = _Counting(run, core, store, key, on_message)
@@ -101,6 +105,11 @@ def estimate_file(
         return found.model_copy(update={"operators": shares})
     except DeviceError as error:
         return found.model_copy(update={"no_operators": error.message})
+
+
+def library_of(runtime: Runtime) -> str:
+    """The runtime and its version, of which the arm64 wheel is counted."""
+    return f"{runtime.engine} {library_versions((runtime.engine,))[runtime.engine]}"
 
 
 @dataclass
@@ -121,7 +130,7 @@ class _Counting:
             counted = cycles_of(self._whole, self.core)
             return counted.model_copy(update={"cpu_seconds": round(cpu_seconds() - start, 1)})
 
-        return self._kept(self.key, Cycles, count_all)
+        return kept_or_made(self.store, self.key, Cycles, count_all)
 
     def shares(self, in_file: Callable[[], Sequence[Operator]]) -> OperatorShares:
         def count_each() -> OperatorShares:
@@ -131,17 +140,37 @@ class _Counting:
             whole = self._whole or count(self.run, self.core, self.on_message)
             return shares_of(whole, parts, self.core)
 
-        return self._kept(f"{self.key}-operators-{VERSION}", OperatorShares, count_each)
+        name = f"{self.key}-operators-{VERSION}"
+        return kept_or_made(self.store, name, OperatorShares, count_each)
 
-    def _kept(self, name: str, kind: type[Kept], make: Callable[[], Kept]) -> Kept:
-        path = self.store.root / "cycles" / f"{name}.json"
-        try:
-            return kind.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError):
-            made = make()
-        with storage_errors(self.store.root, STORE_VARIABLE):
-            write_atomically(path, made.model_dump_json())
-        return made
+
+def kept_or_made(store: Store, name: str, kind: type[Kept], make: Callable[[], Kept]) -> Kept:
+    known = kept(store, name, kind)
+    if known is None:
+        known = make()
+        keep(store, name, known)
+    return known
+
+
+def kept(store: Store, name: str, kind: type[Kept]) -> Kept | None:
+    """What was counted before."""
+    try:
+        return kind.model_validate_json(_path(store, name).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def keep(store: Store, name: str, record: BaseModel) -> None:
+    """
+    Raises:
+        StorageError: the store cannot be written.
+    """
+    with storage_errors(store.root, STORE_VARIABLE):
+        write_atomically(_path(store, name), record.model_dump_json())
+
+
+def _path(store: Store, name: str) -> Path:
+    return store.root / "cycles" / f"{name}.json"
 
 
 def cpu_seconds() -> float:

@@ -16,8 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 from edgekit.cycle_model.blocks import Block, Counts, Lap
 from edgekit.errors import DeviceError
 
-GETPID = 172
-"""ONNX Runtime's profiler calls it when it has recorded an event."""
+CLOCKS, GETPID, AT_STOP = (113, 169), 172, 125
+"""Of laps: the questions for the time, the call that ONNX Runtime's profiler makes when it has
+recorded an event, and the mark that ends a count."""
 DEFAULT, OPERATOR, DELEGATED = 1, 2, 8
 """Types of LiteRT's events: one that holds others, an operator of its own, one of XNNPACK's."""
 IN_BRACKETS = re.compile(r" \(.*?\)")
@@ -80,9 +81,9 @@ def _onnx(events: list[tuple[str, str, str]], laps: Sequence[Lap]) -> list[tuple
     open_stamps: list[int] = []
     ended: list[Stamps] = []
     for place, lap in enumerate(laps):
-        if lap.call != GETPID:
+        if lap.call in CLOCKS:
             open_stamps.append(place)
-        else:
+        elif lap.call == GETPID:
             end, begin = open_stamps.pop(), open_stamps.pop()
             ended.append((begin, end))
     return [
@@ -97,7 +98,7 @@ def _litert(
 ) -> list[tuple[str, str, Stamps]]:
     """Events are listed as they begin. XNNPACK asks once before its operators and once after each
     of them, and tells durations alone."""
-    stamps = [place for place, lap in enumerate(laps) if lap.call != GETPID]
+    stamps = [place for place, lap in enumerate(laps) if lap.call in CLOCKS]
     found: list[tuple[str, str, Stamps]] = []
     asked, ends, in_delegate = 0, list[int](), False
     for tag, kind, begin, elapsed in events:

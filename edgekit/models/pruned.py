@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.evidence import InvalidMeasurement, Measurement, believed
+from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, believed, interval
 
 KernelPrecision = Literal["int8", "float32"]
 Budget = Literal["latency", "macs", "parameters", "size"]
@@ -77,7 +77,22 @@ class Pruned(BaseModel):
 
     @property
     def remark(self) -> str | None:
-        """What was asked and what came out, where the runtime shows more left than asked."""
+        """What was asked and what came out, where the runtime shows more left than asked; and that
+        no board has shown a gain, where an estimate is all there is."""
+        told = self._shortfall, self._unproven
+        return "; ".join(filter(None, told)) or None
+
+    @property
+    def _unproven(self) -> str | None:
+        latency = believed(self.trial.latency)
+        if latency is None or latency.evidence is not Evidence.ESTIMATED:
+            return None
+        if latency.high is not None and latency.high < 1:
+            return None
+        return f"the gain is estimated ({interval(latency, 2)} times): no board has shown it"
+
+    @property
+    def _shortfall(self) -> str | None:
         shown = self.trial.shown(self.by)
         if shown is None or shown <= self.keep:
             return None

@@ -15,6 +15,7 @@ reading files; loads no heavy library.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from edgekit.data.calibration import CalibrationChoice, pick_calibration
@@ -40,6 +41,7 @@ from edgekit.packages import need_extra
 from edgekit.pipeline.brought_weights import check_weights
 from edgekit.pipeline.draft import CHECK_SOURCE, REFERENCE, SOURCE, SPLITS, Draft, images
 from edgekit.pipeline.seen_images import seen_by_weights
+from edgekit.pipeline.target_core import machine_of
 from edgekit.pipeline.target_plan import TargetPlan, plan_target
 from edgekit.runtimes import find_runtimes
 from edgekit.spec.compatibility import compatible_targets
@@ -98,7 +100,8 @@ def make_plan(
     draft.add(SPLITS, SplitData(recipe.data, inventory), {})
     judge = images(judged)
     draft.add(judge, draft.decode(judged), {"splits": SPLITS})
-    trunk, reference = _plan_trunk(draft, board if board and board.is_timed else HERE)
+    machine = board if board and board.is_timed else HERE
+    trunk, reference = _plan_trunk(draft, lambda stage: machine_of(stage, targets, machine, store))
     scores = ReferenceScores(recipe.model)
     draft.add(REFERENCE, scores, {"model": reference, "images": judge})
     kept = trunk[trunk.index(reference) :]
@@ -106,7 +109,7 @@ def make_plan(
     targets, left_out = compatible_targets(recipe.model, targets)
     _refuse_idle_stages(recipe, targets)
     planned = tuple(
-        plan_target(draft, t, kept, judge, board if board and board.target == t else None)
+        plan_target(draft, t, kept, judge, board if board and board.target == t else None, store)
         for t in targets
     )
     steps = tuple(with_reasons(list(draft.steps.values()), store, last or {}, force))
@@ -178,11 +181,11 @@ def _refuse_idle_stages(recipe: Recipe, targets: list[Target]) -> None:
                 raise InputError(f"{target.name}: {error.message}", hint=error.hint) from None
 
 
-def _plan_trunk(draft: Draft, machine: Machine) -> tuple[list[StepId], StepId]:
+def _plan_trunk(draft: Draft, machine: Callable[[Stage], Machine]) -> tuple[list[StepId], StepId]:
     """Steps that leave a float model, and the one that is the float reference.
 
     Args:
-        machine: what stages time layers and networks on.
+        machine: what a stage times layers and networks on.
     """
     recipe = draft.recipe
     kind = LoadModel if recipe.model.format == "torch" else LoadForeign
@@ -194,7 +197,7 @@ def _plan_trunk(draft: Draft, machine: Machine) -> tuple[list[StepId], StepId]:
     for i, stage in enumerate(recipe.stages):
         if stage.scope != "trunk":
             continue
-        trunk.append(_plan_trunk_stage(draft, stage.timed_on(machine), trunk[-1]))
+        trunk.append(_plan_trunk_stage(draft, stage.timed_on(machine(stage)), trunk[-1]))
         if stage.trains and all(s.trains for s in recipe.stages[:i]):
             reference = trunk[-1]
     return trunk, reference

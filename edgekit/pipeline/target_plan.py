@@ -12,13 +12,14 @@ from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.devices.emulated_wheel import refuse_dying
 from edgekit.devices.estimate.modelled_target import core_of
 from edgekit.engine.step_id import StepId
+from edgekit.engine.store import Store
 from edgekit.errors import InputError
 from edgekit.evaluation.choose import Choose
 from edgekit.evaluation.gates import Gates
-from edgekit.evaluation.measure import device_is_here
+from edgekit.evaluation.measure import HERE, device_is_here
 from edgekit.pipeline.draft import Draft
 from edgekit.pipeline.rows import Row
-from edgekit.pipeline.target_core import need_counting
+from edgekit.pipeline.target_core import machine_of, need_counting
 from edgekit.pipeline.variant_steps import VariantSteps
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Variant
@@ -59,7 +60,8 @@ def plan_target(
     target: Target,
     trunk: list[StepId],
     judge: StepId,
-    board: TimingDevice | None = None,
+    board: TimingDevice | None,
+    store: Store,
 ) -> TargetPlan:
     """Add the steps of one target to a draft.
 
@@ -67,12 +69,13 @@ def plan_target(
         trunk: steps that leave a float model, from the float reference on.
         judge: the step that decodes the images which accuracy is measured on.
         board: the user's device that stands for the target.
+        store: where estimates that a stage asks for are kept.
 
     Raises:
         InputError: gates that nothing here can measure, or that compare float with itself; a
             required variant that the recipe cannot have.
     """
-    return TargetPlanner(draft, target, trunk, judge, board).plan()
+    return TargetPlanner(draft, target, trunk, judge, board, store).plan()
 
 
 @dataclass
@@ -85,6 +88,7 @@ class TargetPlanner:
     trunk: list[StepId]
     judge: StepId
     board: TimingDevice | None
+    store: Store
     rows: list[Row] = field(default_factory=list)
     unreachable: dict[str, str] = field(default_factory=dict)
 
@@ -154,7 +158,9 @@ class TargetPlanner:
         recipe = self.draft.recipe
         # Of what the trunk has lost already, a stage's own trials know nothing.
         asked = Gates() if any(s.distils for s in recipe.stages) else gates
-        return [s.for_gates(asked) for s in recipe.stages if isinstance(s, RuntimeStage)]
+        stages = [s.for_gates(asked) for s in recipe.stages if isinstance(s, RuntimeStage)]
+        where = (machine_of(stage, [self.target], HERE, self.store) for stage in stages)
+        return [stage.timed_on(machine) for stage, machine in zip(stages, where, strict=True)]
 
     def _notes(self, stages: list[RuntimeStage]) -> dict[str, str]:
         images = len(calibration_pool(self.draft.splits))

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.cycle_model.estimated_core import ratio_by
 from edgekit.data.size import Size
 from edgekit.engine.action import Progress
 from edgekit.errors import NotAsAsked
 from edgekit.evaluation.measure import HERE, Candidate, Machine, undisturbed
-from edgekit.evaluation.metrics import ratio_of, unless_disturbed
-from edgekit.evidence import InvalidMeasurement, Measurement, believed, interval
+from edgekit.evaluation.metrics import unless_disturbed
+from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, believed, interval
 from edgekit.models.card import Card
 from edgekit.models.pruned import KernelPrecision, PruningGain
 from edgekit.runtimes.base import Runtime
@@ -87,7 +88,7 @@ class LatencyTrial:
         images = self.folder / "images.npy"
         timed = undisturbed(lambda: self.machine.time(candidates, images, self.progress))
         timings = timed.timings
-        ratio = ratio_of(timings["pruned"], timings["dense"], self.machine.evidence)
+        ratio = ratio_by(self.machine, timings["pruned"], timings["dense"])
         return PruningGain(
             latency=unless_disturbed(ratio, timed.disturbed),
             size=pruned.bytes / dense.bytes,
@@ -104,9 +105,14 @@ def middle(images: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
 
 def is_idle(latency: Measurement | InvalidMeasurement) -> bool:
     """Not surely faster than the dense network: the interval of the ratio reaches 1. A latency that
-    was disturbed tells nothing, not that the cut is idle."""
+    was disturbed tells nothing, not that the cut is idle. Of an estimate the value counts: its
+    interval is of unlike networks, and would refuse nearly every cut."""
     found = believed(latency)
-    return found is not None and (found.high is None or found.high >= 1)
+    if found is None:
+        return False
+    if found.evidence is Evidence.ESTIMATED:
+        return found.value >= 1
+    return found.high is None or found.high >= 1
 
 
 def refuse_idle(

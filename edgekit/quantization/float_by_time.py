@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from edgekit.cycle_model.estimated_core import ratio_by
 from edgekit.errors import DeviceError, Unsupported
-from edgekit.evaluation.measure import Candidate, measure, undisturbed
-from edgekit.evaluation.metrics import ratio_of, unless_disturbed
-from edgekit.evidence import Evidence, believed
+from edgekit.evaluation.measure import HERE, Candidate, Machine, undisturbed
+from edgekit.evaluation.metrics import unless_disturbed
+from edgekit.evidence import believed
 from edgekit.quantization.fewest_conversions import connected, fewest_conversions
 from edgekit.quantization.float_budget import FloatBudget
 from edgekit.quantization.stop_criterion import StopCriterion
@@ -59,6 +60,7 @@ class FloatByTimeSearch:
         config: the one that was chosen.
         path: the file that was made of it.
         max_float_macs: share of the multiply-accumulates that may run in float, from 0 to 1.
+        machine: what files are timed on.
     """
 
     trials: QuantizationTrials
@@ -66,6 +68,7 @@ class FloatByTimeSearch:
     path: Path
     asked: StopCriterion
     max_float_macs: float
+    machine: Machine = HERE
 
     @cached_property
     def description(self) -> Description:
@@ -139,9 +142,9 @@ class FloatByTimeSearch:
             for name, path in {INT8: self.path, **files}.items()
         ]
         judged, progress = self.quick.judged_file, self.quick.progress
-        timed = undisturbed(lambda: measure(candidates, judged, progress, processes=1))
+        timed = undisturbed(lambda: self.machine.time(candidates, judged, progress))
         timings = timed.timings
-        ratios = {n: ratio_of(timings[n], timings[INT8], Evidence.HOST) for n in groups}
+        ratios = {n: ratio_by(self.machine, timings[n], timings[INT8]) for n in groups}
         return {
             name: TimedGroup(
                 group=name,

@@ -73,6 +73,11 @@ class Stage(BaseModel, Action):
         """The networks that it learns from, by the settings that name them."""
         return {}
 
+    @property
+    def estimates(self) -> bool:
+        """Whether what it times is to be estimated for the target's core, where no device is."""
+        return False
+
     def timed_on(self, machine: Machine) -> Self:
         """The stage, where whatever it times is to run on this machine."""
         return self
@@ -93,6 +98,10 @@ class Stage(BaseModel, Action):
         Raises:
             InputError: the stage can do nothing for any of them; with the reason.
         """
+
+
+Where = Literal["host", "target"]
+"""What a stage times on."""
 
 
 class RuntimeStage(Stage):

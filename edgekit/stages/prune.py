@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr, field_validator
 
+from edgekit.cycle_model.file_estimate import RUNTIMES
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.engine.temporary import temporary_folder
@@ -41,7 +42,7 @@ from edgekit.runtimes.base import Runtime, library_errors
 from edgekit.stages._curve_images import CurveImages, curve_images
 from edgekit.stages._recover import Recover, teacher_for
 from edgekit.stages._supervised import SupervisedTrainer
-from edgekit.stages.base import Stage
+from edgekit.stages.base import Stage, Where
 
 FUNCTION_NAME = re.compile(r"\w+(\.\w+)*:\w+")
 
@@ -70,6 +71,9 @@ class Prune(Stage):
     """Cuts to get there, with a short training after each."""
     recover: Recover | None = Recover()
     """The training after the cut; null for none."""
+    on: Where = "host"
+    """Where it is timed without `--device`: on the machine that builds, or, with `target`, by
+    estimates for the target's core, a Raspberry Pi's (docs/arm-estimate.md)."""
     force: bool = False
     """Keep a cut that saves operations and no time."""
     _machine: Machine = PrivateAttr(HERE)
@@ -112,8 +116,14 @@ class Prune(Stage):
         if self.recover and self.recover.teacher and self.recover.teacher.is_file:
             # The path does not matter; files() brings the content's digest into the key.
             del fields["recover"]["teacher"]["weights"]
+        if self.on == "host":
+            del fields["on"]  # so that the key stays what it was
         # The machine that builds is not in the key: what was trained is kept when it changes.
         return fields if self._machine == HERE else {**fields, "machine": self._machine.identity()}
+
+    @property
+    def estimates(self) -> bool:
+        return self.on == "target"
 
     def timed_on(self, machine: Machine) -> Self:
         stage = self.model_copy()
@@ -143,6 +153,11 @@ class Prune(Stage):
                 f"prune.runtime: no variant of the target runs on {self.runtime}, so a cut by its "
                 "time says nothing of the target's",
                 hint=f"runtimes of the target: {', '.join(names)}",
+            )
+        if self.estimates and self.runtime not in RUNTIMES:
+            raise InputError(
+                f"prune.on: {self.runtime} is not emulated, so nothing can be estimated of it",
+                hint=f"leave `on: target` out, or prune for {' or '.join(RUNTIMES)}",
             )
 
     def run(self, inputs: Inputs, into: Path, context: Context) -> FloatMetadata:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.errors import InputError
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.gates import Gates
-from edgekit.evaluation.measure import HERE
+from edgekit.evaluation.measure import HERE, Machine
 from edgekit.quantization.auto import AutoResult, AutoSearch
 from edgekit.quantization.float_by_time import FloatByTimeSearch
 from edgekit.quantization.float_rule import float_ops_by_rule
@@ -38,7 +38,7 @@ from edgekit.runtimes.contract.settings import (
     Quantization,
     Variant,
 )
-from edgekit.stages.base import MAX_SAMPLES, RuntimeStage
+from edgekit.stages.base import MAX_SAMPLES, RuntimeStage, Where
 
 MIN_HELD_BACK = 16
 """Images that can judge a trial: of fewer, one more that flips would look like a collapse."""
@@ -93,6 +93,12 @@ class Quantize(RuntimeStage):
     where that helps the scores of images of the training side."""
     max_float_macs: float = Field(0.05, ge=0, le=1)
     """Share of the multiply-accumulates that may run in float, those of `float_ops` included."""
+
+    on: Where = "host"
+    """With auto and `mixed`: where it is timed whether int8 is slower: on the machine that builds,
+    or, with `target`, by estimates for the target's core, a Raspberry Pi's
+    (docs/arm-estimate.md)."""
+    _machine: Machine = PrivateAttr(HERE)
 
     @model_validator(mode="before")
     @classmethod
@@ -165,6 +171,15 @@ class Quantize(RuntimeStage):
         )
 
     @property
+    def estimates(self) -> bool:
+        return self.on == "target" and self.mixed == "auto" and self.method == "auto"
+
+    def timed_on(self, machine: Machine) -> Self:
+        stage = self.model_copy()
+        stage._machine = machine
+        return stage
+
+    @property
     def asked(self) -> StopCriterion:
         """When a search ends."""
         return StopCriterion(self.stop_at or AGREEMENT, self.max_drop)
@@ -219,7 +234,9 @@ class Quantize(RuntimeStage):
         if requested.precision == "int8":
             own |= {"method", "corrections", "float_ops"}
             own |= {*SEARCH_SETTINGS} if self.method == "auto" else set()
-        machine = {"machine": HERE.identity()} if self._is_timed(runtime, requested) else {}
+        machine = (
+            {"machine": self._machine.identity()} if self._is_timed(runtime, requested) else {}
+        )
         # What is requested names no operators yet: `float_ops` is the setting.
         fields = requested.model_dump(mode="json", exclude={"ranges", "float_ops"})
         return {**self.model_dump(mode="json", include=own), **fields, **machine}
@@ -248,7 +265,8 @@ class Quantize(RuntimeStage):
             form, by_time = trials.ship(config, into), None
             if found and self.mixed == "auto":
                 path, share = into / runtime.file, self.max_float_macs
-                config, by_time = FloatByTimeSearch(trials, config, path, self.asked, share).run()
+                search = FloatByTimeSearch(trials, config, path, self.asked, share, self._machine)
+                config, by_time = search.run()
                 form = trials.ship(config, into) if found.config != config else form
             images = len(trials.images)
         read = audit(runtime.describe(into / runtime.file))

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from edgekit.errors import NotAsAsked
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement
-from edgekit.models.pruned import PruningGain
+from edgekit.models.pruned import Pruned, PruningGain
 from edgekit.pruning.cutting import aim_lower
 from edgekit.pruning.latency_trial import is_idle, refuse_idle
 
 
-def trial(value: float, low: float, high: float) -> PruningGain:
+def trial(value: float, low: float, high: float, evidence: Evidence = Evidence.HOST) -> PruningGain:
     ratio = Measurement(
-        value=value, unit="ratio", evidence=Evidence.HOST, method="by hand", low=low, high=high
+        value=value, unit="ratio", evidence=evidence, method="by hand", low=low, high=high
     )
     return PruningGain(latency=ratio, size=0.5, disturbed=False)
 
@@ -40,6 +40,21 @@ def test_a_latency_that_was_disturbed_refuses_and_promises_nothing() -> None:
     assert not is_idle(seen)
     assert busy.shown("latency") is None
     assert busy.shown("size") == 0.5
+
+
+def test_of_an_estimate_the_figure_decides_and_the_record_says_that_no_board_did() -> None:
+    likely = trial(0.8, 0.6, 1.1, Evidence.ESTIMATED)
+    refuse_idle(likely, "litert", 0.5, "int8", "a Raspberry Pi 4B by estimate")
+    with pytest.raises(NotAsAsked, match="buys no time"):
+        refuse_idle(trial(1.01, 0.7, 1.4, Evidence.ESTIMATED), "litert", 0.5, "int8", "x")
+    cut = Pruned(
+        by="latency", keep=0.9, runtime="litert", precision="int8", importance="taylor",
+        round_to=8, groups=(), predicted=0.8, macs=(2, 1), parameters=(2, 1), trial=likely,
+        table=None, forced=False,
+    )  # fmt: skip
+    assert cut.remark == "the gain is estimated (0.80 (0.60 to 1.10) times): no board has shown it"
+    sure = trial(0.8, 0.7, 0.9, Evidence.ESTIMATED)
+    assert cut.model_copy(update={"trial": sure}).remark is None
 
 
 @given(st.floats(0.1, 0.95), st.floats(0.1, 0.95))

@@ -13,7 +13,6 @@ import pytest
 from edgekit.errors import Unsupported
 from edgekit.evaluation.measure import REPEATS, MeasureResult, Timing
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement
-from edgekit.quantization import float_by_time
 from edgekit.quantization.float_by_time import FloatByTimeSearch, suspects
 from edgekit.quantization.stop_criterion import StopCriterion
 from edgekit.quantization.trials import QuantizationConfig
@@ -108,7 +107,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         seconds = 2.0 - sum(SECONDS.get(name, 0.0) for name in path.parts)
         return Timing(0.0, 0.0, np.full((60, 3), seconds))
 
-    monkeypatch.setattr(float_by_time, "measure", measure)
+    monkeypatch.setattr("edgekit.evaluation.measure.measure", measure)
     return runs
 
 
@@ -197,7 +196,7 @@ def test_a_file_that_cannot_be_made_changes_nothing(
     def refuse(*_: Any, **options: Any) -> Any:
         raise Unsupported("no such kernel")
 
-    monkeypatch.setattr(float_by_time, "measure", refuse)
+    monkeypatch.setattr("edgekit.evaluation.measure.measure", refuse)
     config, found = search()
     assert (config, found.ended, found.tried) == (CONFIG, "no such kernel", ())
 
