@@ -50,7 +50,8 @@ def told_input(
         "network; the build need not ask again (--no-check leaves it to the build)"
     )
     with Console() as console:
-        choices = settle_input(choices, photos.classes, is_free, plan, store, console)
+        has_free_fit = model.framing is None and model.format != "keras"
+        choices = settle_input(choices, photos.classes, is_free, has_free_fit, plan, store, console)
     if choices.why_input:
         say(f"model input: {choices.why_input}")
     return choices

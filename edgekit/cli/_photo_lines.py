@@ -7,18 +7,29 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgekit.data.problem import DataProblem
+    from edgekit.models.model_file import ModelFile
     from edgekit.setup.choices import Choices
     from edgekit.setup.photos import PhotoSet, Shapes
 
 
 def photo_lines(
-    found: PhotoSet, shapes: Shapes, choices: Choices, problems: Iterable[DataProblem]
+    found: PhotoSet,
+    shapes: Shapes,
+    choices: Choices,
+    model: ModelFile | None,
+    problems: Iterable[DataProblem],
 ) -> Iterator[str]:
     """What is odd about the photos, and too few of them."""
     from edgekit.setup.choices import is_decidable
 
     for problem in (*problems, *found.problems):
         yield f"data: {problem}"
+    if choices.new_head and model:
+        yield (
+            f"model: it has {model.scores or 'no'} classes, and the photos have "
+            f"{len(found.classes)}: a new classifier is trained. If that is not meant, give --data "
+            "a folder for each of its classes"
+        )
     if shapes.grey:
         yield "data: all photos are grey: a model of three channels is given the same in each"
     if choices.max_drop is None:

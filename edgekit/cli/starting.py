@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edgekit.setup.choices import Wishes
     from edgekit.spec.target import Target
 
+MODELS = "models are .onnx, .keras, .h5, .safetensors, .pth, .pt, .ckpt or .bin"
 LEAST, MOST = 16, 2048
 """Pixels of a side, as recipes take them."""
 
@@ -156,7 +157,7 @@ def init(
         choices = told_input(choices, found, shapes, asked, wishes, out, loaded, cache)
         text = recipe_text(choices, found, shapes, model, out.parent)
         planned = write_checked(text, out, loaded, cache)
-    for line in photo_lines(found, shapes, choices, planned.review.problems):
+    for line in photo_lines(found, shapes, choices, model, planned.review.problems):
         say(line)
     say(f"{out} is written")
     for line in (*_unmet(model), *_missing(loaded, model)):
@@ -221,12 +222,13 @@ def _photos_folder(what: Path, data: Path | None, questions: _Questions) -> Path
             raise InputError(f"there is no {given}", hint=hint)
     if not is_model(what):
         if data:
-            raise InputError(f"--data is for a model's file, and {what} is none that is known")
+            raise InputError(
+                f"--data is for a model's file, and {what} is none that is read", hint=MODELS
+            )
         if what.is_file() and what.suffix.lower() != ".csv":
             raise InputError(
                 f"{what} is neither a folder of photos nor a model that is read",
-                hint="models are .onnx, .keras, .h5, .safetensors, .pth, .pt, .ckpt or .bin; a "
-                "table of photos is a .csv of path,label",
+                hint=f"{MODELS}; a table of photos is a .csv of path,label",
             )
         return what
     data = questions.ask(data, "Folder of photos to calibrate on and judge by", None)

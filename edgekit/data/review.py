@@ -7,10 +7,10 @@ between is seen when it is decoded, by the build.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from edgekit.data.framing import Framing, Orientation
+from edgekit.data.framing import Orientation
 from edgekit.data.headers import Header, read_headers
 from edgekit.data.images import unreadable_error
 from edgekit.data.inventory import Inventory
@@ -94,9 +94,13 @@ def _refuse(refused: list[DataError]) -> None:
     if len(refused) == 1:
         raise refused[0]
     raise DataError(
-        f"{len(refused)} faults of the data:\n" + "\n".join(error.message for error in refused),
-        hint="\n".join(str(error.hint) for error in refused),
+        f"{len(refused)} faults of the data:\n" + _numbered(error.message for error in refused),
+        hint=_numbered(str(error.hint) for error in refused),
     )
+
+
+def _numbered(lines: Iterable[str]) -> str:
+    return "\n".join(f"{number}. {line}" for number, line in enumerate(lines, start=1))
 
 
 def review(
@@ -126,7 +130,7 @@ def review(
             *inventory.listing.problems,
             *_classes(inventory, splits, source),
             *_doubled(inventory, splits, source),
-            *_oblong(sound, source.framing),
+            *_oblong(sound, source),
             *_pictures(sound),
             *(_turned(sound, source.orientation) if trained_elsewhere else ()),
         ),
@@ -227,7 +231,8 @@ def _copies(inventory: Inventory, splits: Splits, judge: str) -> Iterator[DataPr
         )
 
 
-def _oblong(headers: dict[str, Header], framing: Framing) -> Iterator[DataProblem]:
+def _oblong(headers: dict[str, Header], source: Source) -> Iterator[DataProblem]:
+    framing = source.framing
     shares = {name: framing.left_out(*header[:2]) for name, header in headers.items()}
     oblong = {name: share for name, share in shares.items() if share >= OBLONG}
     if oblong:
@@ -236,7 +241,10 @@ def _oblong(headers: dict[str, Header], framing: Framing) -> Iterator[DataProble
         shape = "oblong" if size.is_square else f"of another shape than {size} pixels"
         words = f"{shape}: the centre crop leaves out up to {cut:.0f} % of a picture"
         found = _counted_images(ProblemKind.OBLONG, oblong, len(headers), words)
-        yield found.model_copy(update={"advice": "data.fit: squash or pad keeps all of it"})
+        # Who says crop wants it, most of all for a model that was trained so.
+        is_asked = "fit" in source.model_fields_set
+        advice = "" if is_asked else "data.fit: squash or pad keeps all of it"
+        yield found.model_copy(update={"advice": advice})
 
 
 def _pictures(headers: dict[str, Header]) -> Iterator[DataProblem]:

@@ -87,7 +87,7 @@ class WatchLoad(ReportPart):
     """What watching a run took itself: CPU seconds of one core, of how many seconds."""
 
     cpu_seconds: Amount
-    seconds: Amount
+    seconds: Amount = Field(gt=0)
 
 
 class DeviceState(ReportPart):

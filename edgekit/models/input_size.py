@@ -30,15 +30,17 @@ def input_size(path: Path) -> Size | None:
 
 
 def check_input(path: Path, size: Size, channels: Channels) -> None:
-    """Hold what a file says of its input to the images it is to have, as its import does.
+    """Hold what a file says of itself to the images it is to have, as its import does.
 
     Raises:
-        WeightsError: it takes others, or is no model.
+        WeightsError: it takes others, or is no float model.
     """
     if path.is_dir():
         return  # to read a SavedModel takes TensorFlow
     if path.suffix.lower() == ".onnx":
-        image = _onnx_checks.only_input(_onnx.parse(path).graph, path)
+        parsed = _onnx.parse(path)
+        _onnx_checks.check_operators(parsed, path)
+        image = _onnx_checks.only_input(parsed.graph, path)
         if not _onnx_checks.has_open_sides(image):
             _onnx_checks.check_shape(image, size, channels, path)
     elif shape := keras_shape(_keras_config.read(path)):

@@ -74,7 +74,9 @@ def read_model(path: Path, arch: str = "") -> ModelFile:
 
 
 def _of_onnx(path: Path, arch: str) -> ModelFile:
-    graph = _onnx.parse(path).graph
+    parsed = _onnx.parse(path)
+    _onnx_checks.check_operators(parsed, path)
+    graph = parsed.graph
     image = _onnx_checks.only_input(graph, path)
     scores = [dim.dim_value for dim in graph.output[0].type.tensor_type.shape.dim][1:]
     scaled = any(factor >= BYTES for factor in _divisors(graph, image.name))
@@ -153,6 +155,11 @@ def _of_torch(path: Path, arch: str) -> ModelFile:
     found = chosen(path, None)
     shapes = {name: tuple(tensor.shape) for name, tensor in found.tensors.items()}
     said = found.arch if found.arch in registered("timm") else ""
+    if arch and said and arch != said:
+        raise InputError(
+            f"--arch: {path} says that its weights are of {said}, not of {arch}",
+            hint="leave --arch out",
+        )
     arch = arch or said or _searched(shapes, found.arch)
     if not arch:
         raise InputError(

@@ -115,8 +115,10 @@ def most_of(shapes: Shapes) -> int:
 def choose_fit(shapes: Shapes, model: ModelFile | None) -> Fit:
     if model and model.framing:
         return model.framing.fit
-    # A Keras model has most likely seen both sides resized, image_dataset_from_directory's default.
-    return "squash" if shapes.are_oblong or (model and model.format == "keras") else "crop"
+    if model:
+        # Most likely image_dataset_from_directory's default, and torchvision's or timm's.
+        return "squash" if model.format == "keras" else "crop"
+    return "squash" if shapes.are_oblong else "crop"
 
 
 def _range(model: ModelFile | None) -> InputRange | None:

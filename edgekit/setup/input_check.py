@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
+from edgekit.data.framing import Fit
 from edgekit.engine.executor import Executor
 from edgekit.engine.observer import Observer
 from edgekit.engine.store import Store
@@ -27,6 +28,7 @@ def settle_input(
     choices: Choices,
     classes: tuple[str, ...],
     is_free: Callable[[BetterInput], bool],
+    has_free_fit: bool,
     plan: Callable[[Choices], Plan],
     store: Store,
     observer: Observer,
@@ -36,6 +38,7 @@ def settle_input(
     Args:
         classes: the data's, in their own order.
         is_free: whether a recipe may say this input, as far as anybody has asked for another.
+        has_free_fit: nothing says how the model's images were fitted: the likeliest way is taken.
         plan: of the recipe that the choices give.
     """
     guess = choices
@@ -48,11 +51,15 @@ def settle_input(
                 return replace(guess, why_input=_words(found.better.error()))
             worse.append(found)
             choices = _taken(choices, found.better, choices.classes or classes)
+        if found and has_free_fit and (fit := _likeliest_fit(found, choices.fit)) != choices.fit:
+            choices = replace(choices, fit=fit)
+            found = _asked(plan(choices), store, observer)
     except EdgekitError as error:  # the build will say it, too
         return replace(guess, why_input=f"a guess: photos cannot be asked: {_words(error)}")
     if found is None:
         return choices
     told = _improved(guess, worse[0], choices, found) if worse else _confirmed(found)
+    told += _by_fit(found) if has_free_fit else ""
     return replace(choices, guess=guess, why_input=one_line(told))
 
 
@@ -68,6 +75,20 @@ def _asked(plan: Plan, store: Store, observer: Observer) -> SourceCheckMetadata 
     with Executor(store, observer) as executor:
         executor.perform_needed(plan.steps, [CHECK_SOURCE])
         return executor.artifacts[CHECK_SOURCE].described_by(SourceCheckMetadata)
+
+
+def _likeliest_fit(found: SourceCheckMetadata, declared: Fit) -> Fit:
+    """The one with which most images are right; of equals the declared one."""
+    if found.guesses or found.better:
+        return declared
+    return max(found.fits, key=lambda fit: (found.fits[fit], fit == declared), default=declared)
+
+
+def _by_fit(found: SourceCheckMetadata) -> str:
+    if len(found.fits) < 2:
+        return ""
+    shares = sorted(found.fits.items(), key=lambda item: -item[1])
+    return f". By fit: {', '.join(f'{fit} {100 * share:.1f} %' for fit, share in shares)}"
 
 
 def _taken(choices: Choices, better: BetterInput, classes: tuple[str, ...]) -> Choices:
@@ -127,4 +148,4 @@ def _confirmed(found: SourceCheckMetadata) -> str:
 
 def _untold(found: SourceCheckMetadata) -> str:
     others = first_few((one.words for one in found.others), MOST_NAMED)
-    return f". They do not tell this input from {'; '.join(others)}" if others else ""
+    return f". The photos do not tell this input from {'; '.join(others)}" if others else ""

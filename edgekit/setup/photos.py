@@ -70,7 +70,7 @@ class PhotoSet:
     turned: bool
     """An EXIF orientation turns some of them."""
     problems: tuple[DataProblem, ...]
-    """What `edgekit plan` does not look for: near-duplicates in splits that are the data's own."""
+    """What `edgekit plan` does not look for: near-duplicates."""
 
     @property
     def judged(self) -> int:
@@ -131,11 +131,11 @@ def divide_photos(source: ImageFolder, inventory: Inventory, size: Size, fit: Fi
         own_splits=own,
         turned=any(header.turned for header in read_headers(inventory).values()),
         commonest=max(Counter(s.label for s in judged).values()) / len(judged),
-        problems=tuple(_near(splits.get("train", []), judged)) if own else (),
+        problems=tuple(_near(splits.get("train", []), judged, own)),
     )
 
 
-def _near(learned: list[Sample], judged: list[Sample]) -> Iterator[DataProblem]:
+def _near(learned: list[Sample], judged: list[Sample], own: bool) -> Iterator[DataProblem]:
     if not learned or len(learned) + len(judged) > MOST_COMPARED:
         return
     decoded = [[(s, decode(s.path.read_bytes(), NEAR)) for s in part] for part in (judged, learned)]
@@ -152,5 +152,6 @@ def _near(learned: list[Sample], judged: list[Sample]) -> Iterator[DataProblem]:
             words=f"{counted(len(found), 'judged image')} seem to stand in the train split too, in "
             "another size or encoding",
             example=f"{sound[0][first][0].name} and {sound[1][found[first]][0].name}",
-            advice="What a model was trained on proves little",
+            advice="What a model was trained on proves little"
+            + ("" if own else ": keep one of each, or say in folders train/ and val/ which judge"),
         )

@@ -94,7 +94,7 @@ def test_a_recipe_that_is_there_is_not_overwritten(run: Run, folder: Path) -> No
     ("words", "message"),
     [
         (["nowhere"], "there is no nowhere"),
-        (["images/bar"], "24 images in no folder of a class"),
+        (["images/bar"], "is the path one folder too deep? The folder above is "),
         (["images", "--image-size", "big"], "pixels expected"),
         (["images", "--weights", "pretrain"], "did you mean 'pretrained'?"),
         (["images", "--arch", "mobilenetv9"], "knows no architecture"),
@@ -102,6 +102,9 @@ def test_a_recipe_that_is_there_is_not_overwritten(run: Run, folder: Path) -> No
         (["images", "--out", "away/r.yaml"], "there is no folder away"),
         (["images", "--out", "recipe"], "recipe is no name of a recipe"),
         (["m.onnx"], "which photos"),
+        (["int8.onnx", "--data", "images"], "int8.onnx is quantised already"),
+        (["images", "--data", "images"], "models are .onnx, .keras"),
+        (["m.pt", "--data", "images", "--arch", "resnet34"], "its weights are of resnet18"),
         (["n.onnx", "--data", "images"], "there is no n.onnx"),
         (["mm.onnx", "--data", "images"], "did you mean m.onnx?"),
         (["images/bar/00.png"], "neither a folder of photos nor a model"),
@@ -111,6 +114,10 @@ def test_what_cannot_be_used_is_refused_before_anything_is_written(
     run: Run, folder: Path, words: list[str], message: str
 ) -> None:
     onnx_file(folder / "m.onnx", [1, 3, 32, 32], "Div", 255.0)
+    onnx_file(folder / "int8.onnx", [1, 3, 32, 32], "DequantizeLinear", 0.1)
+    torch.save(
+        {"state_dict": {"fc.weight": torch.zeros(2, 8)}, "arch": "resnet18"}, folder / "m.pt"
+    )
     there = set(folder.glob("*.yaml"))
     error = run("init", *words, code=2).stderr
     assert message in error
@@ -155,7 +162,8 @@ def test_a_checkpoint_with_other_classes_gets_a_new_head(run: Run, folder: Path)
     torch.save(
         {"state_dict": {"fc.weight": torch.zeros(7, 8)}, "arch": "resnet18"}, folder / "m.pt"
     )
-    run("init", "m.pt", "--data", "images")
+    said = run("init", "m.pt", "--data", "images").stdout
+    assert "model: it has 7 classes, and the photos have 2: a new classifier is trained" in said
     recipe = yaml.safe_load((folder / "m.yaml").read_text())
     assert recipe["model"] == {"weights": "m.pt", "arch": "resnet18", "head": "new"}
     assert "finetune" in recipe["stages"][0]

@@ -11,7 +11,10 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgekit.data.framing import Fit
 from edgekit.errors import MissingPackage
+from edgekit.evaluation.source_check import SourceCheckMetadata
+from edgekit.setup.input_check import _likeliest_fit
 from tests.brought.test_fit import (
     ends_of,
     save_model,
@@ -42,7 +45,31 @@ def init(folder: Path, weights: NDArray[np.float32], *words: str) -> tuple[str, 
     return told[-1] if told else "", yaml.safe_load((folder / "m.yaml").read_text())
 
 
+def test_a_fit_that_serves_better_than_the_guess_is_written(folder: Path) -> None:
+    told, recipe = init(folder, ends_of(32, 32))
+    assert "right with fit squash; 50.0 % with fit crop" in told
+    assert ". By fit: squash 100.0 %, " in told
+    assert recipe["data"]["fit"] == "squash"
+
+
+@pytest.mark.parametrize(
+    ("fits", "fit"),
+    [
+        ({"crop": 0.81, "squash": 0.74, "pad": 0.8}, "crop"),
+        ({"squash": 0.8, "crop": 0.8}, "crop"),
+        ({"crop": 0.8, "squash": 0.81}, "squash"),
+        ({}, "crop"),
+    ],
+)
+def test_of_fits_the_likeliest_is_taken(fits: dict[Fit, float], fit: str) -> None:
+    found = SourceCheckMetadata(images=90, right=0.8, loss=0.5, fits=fits)
+    assert _likeliest_fit(found, "crop") == fit
+    assert _likeliest_fit(found.model_copy(update={"guesses": True}), "crop") == "crop"
+
+
 def test_what_the_photos_confirm_is_said(folder: Path) -> None:
+    for path in folder.glob("images/*/*/*.png"):
+        Image.open(path).resize((32, 32)).save(path)
     told, recipe = init(folder, ends_of(32, 32))
     assert "100.0 % of 40 training photos are right with this input" in told
     assert recipe["model"] == {"weights": "m.onnx", "input_range": "0..1"}
@@ -58,19 +85,19 @@ def test_an_orientation_that_serves_better_than_the_guess_is_written(folder: Pat
             photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path, exif=exif)
     told, recipe = init(folder, ends_of(32, 32), "--force")
     assert "orientation" not in recipe["data"]
-    assert "right with orientation upright; 50.0 % with orientation as_stored. They do not" in told
+    assert "right with fit squash, orientation upright; 50.0 % with fit crop, orient" in told
 
 
 def test_an_order_of_the_classes_is_written(folder: Path) -> None:
     told, recipe = init(folder, ends_of(32, 32)[::-1].copy())
     assert recipe["model"]["classes"] == ["right", "left"]
-    assert "the classes in this order; 0.0 % with the folders' order" in told
+    assert "fit squash, the classes in this order; 50.0 % with fit crop, the folders' order" in told
 
 
 def test_the_users_own_range_stands(folder: Path) -> None:
     told, recipe = init(folder, ends_of(32, 32), "imagenet", "--input-range", "0..1")
     assert recipe["model"]["input_range"] == "0..1"
-    assert "with input range imagenet 100.0 %" in told
+    assert "with input range imagenet and fit squash 100.0 %" in told
     assert "write input_range: imagenet" in told
 
 

@@ -63,6 +63,16 @@ def test_a_judged_photo_in_another_encoding_is_found_in_the_train_split(
     assert problem.example == "val/disc/00.png and train/disc/again.jpg"
 
 
+def test_photos_in_two_sizes_are_told_before_edgekit_divides_them(
+    images_folder: Path, tmp_path: Path
+) -> None:
+    for path in [*images_folder.glob("*/*.png")]:
+        Image.open(path).resize((33, 33)).save(path.with_suffix(".jpg"), quality=95)
+    (problem,) = photos(images_folder, tmp_path).problems
+    assert problem.kind is ProblemKind.NEAR
+    assert "keep one of each" in problem.advice
+
+
 def test_the_words_are_those_of_a_plan(images_folder: Path, tmp_path: Path) -> None:
     shutil.copy(images_folder / "bar/00.png", images_folder / "disc/99.png")
     with pytest.raises(DataError, match="1 image bears two labels"):

@@ -105,7 +105,8 @@ class _Walk:
             raise DataError(
                 f"{counted(len(loose), 'image')} in no folder of a class: "
                 f"{', '.join(loose[:MAX_SHOWN])}{_and_more(loose)}",
-                hint="put each image into the folder of its class",
+                hint="put each image into the folder of its class; or is the path one folder too "
+                f"deep? The folder above is {self.root.resolve().parent}",
             )
 
     def refusals(self) -> list[DataError]:

@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,10 +63,21 @@ def test_the_result_as_it_was_written_is_believed(carried: Carried, tmp_path: Pa
     assert report.energy
 
 
-def test_states_against_the_order_of_time_are_refused(carried: Carried, tmp_path: Path) -> None:
-    watched = carried.result["watched"][::-1]
-    (tmp_path / "result.json").write_text(json.dumps({**carried.result, "watched": watched}))
-    with pytest.raises(InputError, match="one after the other"):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda result: result["watched"].reverse(), "one after the other"),
+        (lambda result: result["watching"].update(seconds=0.0), r"watching\.seconds"),
+    ],
+    ids=["time goes back", "watched for no time"],
+)
+def test_what_no_agent_writes_is_refused(
+    carried: Carried, tmp_path: Path, change: Callable[[Any], None], said: str
+) -> None:
+    result = deepcopy(carried.result)
+    change(result)
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    with pytest.raises(InputError, match=said):
         import_result(tmp_path / "result.json", carried.tar, None)
 
 
