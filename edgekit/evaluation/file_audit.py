@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgekit.runtimes.contract.compiled_metadata import Audit
-from edgekit.runtimes.contract.description import Description
+from edgekit.runtimes.contract.description import Description, Operator
 from edgekit.runtimes.contract.settings import Precision
 
 FIXES = {
@@ -21,22 +21,30 @@ MAX_NAMED = 5
 def audit(description: Description) -> Audit:
     """Sum up what a runtime read from a file."""
     heavy = [o for o in description.operators if o.heavy]
-    macs = sum(o.macs for o in heavy)
-    integer = sum(o.macs for o in heavy if o.is_integer)
+    wide = [o for o in heavy if o.is_between_wide_codes]
     return Audit(
         operators=description.count(),
-        quantized_macs=integer / macs if macs else None,
+        quantized_macs=_share([o for o in heavy if o.is_integer], heavy),
         heavy=len(heavy),
         float_heavy=tuple(description.float_heavy),
         float_weights=tuple(
             f"{o.name} ({o.stored})" for o in heavy if o.is_integer and o.stored.startswith("float")
         ),
+        between_wide_codes=tuple(o.name for o in wide),
+        wide_macs=_share(wide, heavy),
         per_channel=description.per_channel,
         conversions=description.conversions,
         transposes=description.transposes,
         outside_delegate=description.outside_delegate,
         delegated=len(description.operators) - len(description.outside_delegate),
     )
+
+
+def _share(some: list[Operator], of: list[Operator]) -> float | None:
+    """Of the multiply-accumulates, from 0 to 1; None where operators do not say how large they
+    are."""
+    macs = sum(o.macs for o in of)
+    return sum(o.macs for o in some) / macs if macs else None
 
 
 def complaint(
@@ -52,16 +60,16 @@ def complaint(
         lacking = "float16 asked, and no operator has such weights"
         return None if halves else (lacking, FIXES["half"])
     if not found.heavy:
-        return "int8 asked, and no convolution or matrix product was found at all", FIXES["nothing"]
-    if found.quantized_macs is None:
-        share, what = len(found.float_heavy) / found.heavy, "convolutions and matrix products"
-    else:
-        share, what = 1 - found.quantized_macs, "multiply-accumulates"
+        nothing = f"{precision} asked, and no convolution or matrix product was found at all"
+        return nothing, FIXES["nothing"]
+    if precision == "int16x8" and not found.of_wide_codes:
+        return "int16x8 asked, and no layer has 16-bit activations", FIXES["nothing"]
+    share, what, left = _in_float(found, precision)
     if share > max_float_macs + 1e-9:  # 1 - 0.95 is a little more than 0.05
-        names = ", ".join(found.float_heavy[:MAX_NAMED])
-        more = len(found.float_heavy) - MAX_NAMED
+        names = ", ".join(left[:MAX_NAMED])
+        more = len(left) - MAX_NAMED
         return (
-            f"int8 asked, and {100 * share:.1f} % of the {what} stayed in float "
+            f"{precision} asked, and {100 * share:.1f} % of the {what} stayed in float "
             f"(at most {100 * max_float_macs:g} %): {names}"
             + (f" and {more} more" if more > 0 else ""),
             FIXES["float"],
@@ -69,10 +77,21 @@ def complaint(
     if found.float_weights:
         names = ", ".join(found.float_weights[:MAX_NAMED])
         return (
-            f"int8 asked, and the file holds the weights of {len(found.float_weights)} of "
+            f"{precision} asked, and the file holds the weights of {len(found.float_weights)} of "
             f"{found.heavy} convolutions and matrix products in float: {names}",
             FIXES["stored"],
         )
     if found.per_channel != per_channel:
         return f"per_channel: {per_channel} asked, {found.per_channel} found", FIXES["channels"]
     return None
+
+
+def _in_float(found: Audit, precision: Precision) -> tuple[float, str, tuple[str, ...]]:
+    """How much of the work is in float, of what, and the names of what does it; of int16x8 without
+    what is rounded to its codes before and after."""
+    coded = found.between_wide_codes if precision == "int16x8" else ()
+    left = tuple(name for name in found.float_heavy if name not in coded)
+    if found.quantized_macs is None:
+        return len(left) / found.heavy, "convolutions and matrix products", left
+    wide = (found.wide_macs or 0.0) if coded else 0.0
+    return 1 - found.quantized_macs - wide, "multiply-accumulates", left

@@ -14,7 +14,7 @@ from edgekit.runtimes.contract.operator_times import OperatorTimes
 
 NAMED = 3
 """Operators that a report names as the furthest from the limit."""
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int16": 2, "int16x8": 2}
 """Of a value; of any other type one."""
 
 

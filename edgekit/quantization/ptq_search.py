@@ -15,9 +15,10 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.quantization import ranges
 from edgekit.quantization.stop_criterion import StopCriterion
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials
+from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.compiled_metadata import Correction, Search, TrialResult, Tried
-from edgekit.runtimes.contract.settings import CalibrationMethod, Quantization
+from edgekit.runtimes.contract.settings import CalibrationMethod, Precision, Quantization
 
 RANGES: tuple[tuple[CalibrationMethod, float], ...] = (
     ("mse", 100),
@@ -28,6 +29,8 @@ RANGES: tuple[tuple[CalibrationMethod, float], ...] = (
 )
 """The one that holds most often first, then what holds where it does not (decision 13). Entropy is
 left to those who ask for it: it cuts off what ReLU6 networks need."""
+OF_256_CODES = ("mse", "entropy")
+"""Weigh what is cut off against a step of eight bits."""
 ORDER: tuple[Correction, ...] = ("equalise", "smooth", "adaround", "bias")
 """In which corrections are applied, and named: channels are scaled before their weights are
 rounded, and the biases take up what rounding leaves."""
@@ -44,15 +47,43 @@ def ranges_for(runtime: Runtime, quantizer: str) -> list[tuple[CalibrationMethod
     return [pair for pair in RANGES if own or pair[0] in runtime.calibrations]
 
 
+def offers_wide(runtime: Runtime, quantizer: str) -> bool:
+    """Whether a quantiser makes int16x8 for the runtime: none but its own does."""
+    return "int16x8" in runtime.precisions and takes_ranges(runtime, quantizer)
+
+
+def refuse_precision(precision: Precision, maker: Runtime, runs_on: str, quantizer: str) -> None:
+    """
+    Args:
+        maker: the runtime that makes the file.
+        runs_on: the one that runs it, which may take it over.
+
+    Raises:
+        InputError: one of them or the quantiser does not offer the precision.
+    """
+    for runtime in (maker, find_runtimes()[runs_on]):
+        if precision not in runtime.precisions:
+            raise InputError(
+                f"quantize.precision: {runtime.name} does not offer {precision}",
+                hint=f"it offers {', '.join(runtime.precisions)}",
+            )
+    if precision == "int16x8" and not offers_wide(maker, quantizer):
+        raise InputError(
+            f"quantize.precision: {maker.name} does not offer int16x8 by {quantizer}",
+            hint=f"{maker.quantizers[0]} makes it",
+        )
+
+
 def calibration_for(
     runtime: Runtime,
     quantizer: str,
     requested: CalibrationMethod | dict[str, CalibrationMethod] | None,
+    precision: Precision = "int8",
 ) -> CalibrationMethod:
     """What a recipe's `calibration` is on one runtime.
 
     Raises:
-        InputError: the runtime does not offer it.
+        InputError: the runtime does not offer it, or it looks for the ends of 256 codes.
     """
     offered = [*runtime.calibrations]
     if takes_ranges(runtime, quantizer):
@@ -61,9 +92,11 @@ def calibration_for(
         requested = requested.get(runtime.name)
     if requested is None:
         return runtime.calibrations[0]
+    if precision == "int16x8":
+        offered = [name for name in offered if name not in OF_256_CODES]
     if requested not in offered:
         raise InputError(
-            f"quantize.calibration: {runtime.name} does not offer {requested}",
+            f"quantize.calibration: {runtime.name} does not offer {requested} for {precision}",
             hint=f"it offers {', '.join(offered)}; a mapping such as "
             f"{{{runtime.name}: {offered[0]}}} sets each runtime's own",
         )

@@ -60,6 +60,8 @@ class QuantizationConfig(BaseModel):
         method: str = self.quantization.calibration
         if method == "percentile":
             method = f"percentile {self.quantization.percentile:g}"
+        if self.quantization.precision != "int8":
+            method = f"{self.quantization.precision} {method}"
         text = " + ".join((method, *self.corrections))
         count = len(self.quantization.float_ops)
         return f"{text}, {count} operator{'s' * (count > 1)} in float" if count else text
@@ -169,7 +171,7 @@ class QuantizationTrials:
         # A second quantiser takes no ranges, whoever found them.
         takes_ranges = settings.quantizer == self.runtime.quantizers[0]
         trained = self.trained_ranges if takes_ranges else {}
-        if settings.precision == "int8" and (self.finds_ranges(settings) or trained):
+        if settings.precision != "float16" and (self.finds_ranges(settings) or trained):
             found = {
                 name: ranges.choose(histogram, settings.calibration, settings.percentile)
                 for name, histogram in self.histograms(config.corrections).items()

@@ -75,8 +75,8 @@ TERMS = {
     ),
     "macs": Term(
         "MACs",
-        "Multiply-accumulates: the arithmetic of one inference. Their share in int8 tells how "
-        "much of the work was really compressed.",
+        "Multiply-accumulates: the arithmetic of one inference. Their share in integers tells "
+        "how much of the work was really compressed.",
     ),
     "mcnemar": Term(
         "McNemar's test",

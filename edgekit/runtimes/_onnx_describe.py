@@ -15,6 +15,7 @@ from edgekit.runtimes._onnx_facts import CONVERSIONS, HEAVY, INT8_HEAVY, Facts, 
 from edgekit.runtimes.contract.description import Description, Operator, Port, only
 
 RESHAPES = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}
+BYTES = {"int8": 1, "int16": 2, "float32": 4}
 TRANSPOSES = {"Transpose", "ReorderInput", "ReorderOutput"}
 """The last two move channels into blocks and back, for x86's convolutions."""
 
@@ -133,41 +134,61 @@ def _last_computing(written: Any) -> Any:
 
 def _operators(running: Any, facts: Facts) -> tuple[Operator, ...]:
     """Every node; one that only moves data counts as what flows through it."""
-    from onnx import TensorProto
-
-    codes = {i.name for i in running.input if i.type.tensor_type.elem_type == TensorProto.UINT8}
+    codes, wide = _given_codes(running), _wide_constants(running)
     operators = []
     for node in running.node:
         kind = node.op_type
         is_light = kind not in HEAVY and kind not in CONVERSIONS
-        moves_codes = bool(is_light and node.input and node.input[0] in codes)
-        if moves_codes or _makes_codes(node):
-            codes.update(node.output)
-        is_int8 = moves_codes or kind in INT8_HEAVY or kind.startswith("QLinear")
-        operators.append(_operator(node, is_int8, facts))
+        moved = codes.get(node.input[0], "") if is_light and node.input else ""
+        if made := moved or _codes_made(node, wide):
+            codes |= dict.fromkeys(node.output, made)
+        is_int8 = kind in INT8_HEAVY or kind.startswith("QLinear")
+        operators.append(_operator(node, moved or ("int8" if is_int8 else "float32"), facts))
     return tuple(operators)
 
 
-def _makes_codes(node: Any) -> bool:
-    """A QGemm with fewer than nine inputs has no output scale: it gives floats."""
+def _given_codes(running: Any) -> dict[str, str]:
+    from onnx import TensorProto
+
+    inputs = running.input
+    return {i.name: "int8" for i in inputs if i.type.tensor_type.elem_type == TensorProto.UINT8}
+
+
+def _wide_constants(running: Any) -> set[str]:
+    from onnx import TensorProto
+
+    types = (TensorProto.UINT16, TensorProto.INT16)
+    return {i.name for i in running.initializer if i.data_type in types}
+
+
+def _codes_made(node: Any, wide: set[str]) -> str:
+    """The type of the codes that a node makes; empty for floats.
+
+    Args:
+        wide: the constants of 16 bits.
+    """
     kind = node.op_type
+    if kind == "QuantizeLinear":
+        return "int16" if node.input[-1] in wide else "int8"
+    # With fewer than nine inputs a QGemm has no output scale: it gives floats.
     is_whole_gemm = kind == "QGemm" and len(node.input) == 9
-    return kind == "QuantizeLinear" or kind.startswith("QLinear") or is_whole_gemm
+    return "int8" if kind.startswith("QLinear") or is_whole_gemm else ""
 
 
-def _operator(node: Any, is_int8: bool, facts: Facts) -> Operator:
+def _operator(node: Any, precision: str, facts: Facts) -> Operator:
     heavy = node.op_type in HEAVY
     return Operator(
         name=name_of(node),
         kind=node.op_type,
         written=facts.written(node) if heavy else name_of(node),
-        precision="int8" if is_int8 else "float32",
+        precision=precision,
         stored=facts.stored(node) if heavy else "",
+        reads=facts.reads(node) if heavy else "",
         heavy=heavy,
         macs=facts.macs(node) if heavy else 0,
         work=facts.work(node) if heavy else None,
         weights=facts.weights(node),
-        moved=facts.moved(node, 1 if is_int8 else 4),
+        moved=facts.moved(node, BYTES[precision]),
     )
 
 

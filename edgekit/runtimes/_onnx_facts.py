@@ -69,16 +69,21 @@ class Facts:
 
     def stored(self, node: Any) -> str:
         """The type of a heavy node's weights in the file; empty where they are computed."""
-        from onnx import helper
-
         found = self._original(node)
         if found is None:
             return ""
         name = found.input[3 if found.op_type.startswith("Q") else 1]
         while name in self.maker and self.maker[name].op_type in PASSES_ON:
             name = self.maker[name].input[0]
-        elem_type = self.types.get(name, 0)
-        return str(helper.tensor_dtype_to_np_dtype(elem_type).name) if elem_type else ""
+        return _name(self.types.get(name, 0))
+
+    def reads(self, node: Any) -> str:
+        """The type of the codes that a heavy node's first input is made of; empty where none."""
+        found = self._original(node)
+        maker = self.maker.get(found.input[0]) if found else None
+        if maker is None or maker.op_type != "DequantizeLinear" or len(maker.input) < 3:
+            return ""
+        return _name(self.types.get(maker.input[2], 0))
 
     def weights(self, node: Any) -> int:
         return sum(self.constants.get(name, 0) for name in node.input)
@@ -125,6 +130,12 @@ class Facts:
             return math.prod(first) * math.prod(weights[1:])
         transposed = any(a.name == "transA" and a.i for a in node.attribute)
         return given * (first[0] if transposed else first[-1]) if first else 0
+
+
+def _name(elem_type: int) -> str:
+    from onnx import helper
+
+    return str(helper.tensor_dtype_to_np_dtype(elem_type).name) if elem_type else ""
 
 
 def _item(elem_type: int) -> int:

@@ -33,16 +33,18 @@ def quantize(
     grid: PixelGrid | None,
     report: Callable[[int], None],
 ) -> Any:
-    """An int8 QDQ model of a float model; nodes named in `settings.float_ops` stay as they are.
+    """A QDQ model of a float model; nodes named in `settings.float_ops` stay as they are.
 
-    Activations are uint8 and weights int8: with int8 activations ONNX Runtime leaves additions,
-    and on x86 convolutions too, in float.
+    Weights are int8. Activations are uint8: with int8 activations ONNX Runtime leaves additions,
+    and on x86 convolutions too, in float. Those of int16x8 are uint16, which Qualcomm's NPUs take;
+    ONNX has them from opset 21 on, to which the library then raises the model.
     """
     import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization import shape_inference
 
     written = write_out_hard_sigmoid(model)
+    wide = settings.precision == "int16x8"
     kept = [part for name in settings.float_ops for part in written.get(name, [name])]
     with temporary_folder() as folder:
         plain, ready, ranges, done = (
@@ -65,7 +67,9 @@ def quantize(
             calibrate_method=quantization.CalibrationMethod.MinMax,
             calibration_cache_path=ranges,
             per_channel=settings.per_channel,
-            activation_type=quantization.QuantType.QUInt8,
+            activation_type=quantization.QuantType.QUInt16
+            if wide
+            else quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             nodes_to_exclude=kept,
             extra_options=_options(model, grid),

@@ -18,6 +18,7 @@ CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
 MAX_TAPS = 25
 """XNNPACK's int8 kernels for depthwise convolutions go to 5 x 5. It computes larger ones channel by
 channel as matrix products, which takes a multiple of the time in float."""
+CODES = ("int8", "uint8", "int16")
 BYTES = {"int8": 1, "uint8": 1, "bool": 1, "int16": 2, "float16": 2, "int64": 8}
 
 
@@ -83,6 +84,7 @@ def _operator(
     stored = [unpacked.get(i, i) for i in read if i not in computed]
     flows = [*(i for i in read if i in computed), *map(int, op.outputs)]
     is_heavy = kind in tflite.HEAVY
+    first = tflite.dtype(graph.tensors[op.inputs[0]]) if is_heavy else ""
     return Operator(
         name=layer(tflite.name(graph, op)),
         kind=kind,
@@ -91,6 +93,7 @@ def _operator(
         stored=tflite.dtype(graph.tensors[unpacked.get(op.inputs[1], op.inputs[1])])
         if tflite.has_weights(op, kind, computed - {*unpacked})
         else "",
+        reads=first if first in CODES else "",
         heavy=is_heavy,
         macs=tflite.macs(graph, op, kind),
         work=_work(graph, op, kind, computed) if is_heavy else None,
@@ -102,6 +105,8 @@ def _operator(
 def _precision(graph: Any, operands: list[int]) -> str:
     """Of an operator's arithmetic, from the types of what it reads."""
     types = {tflite.dtype(graph.tensors[i]) for i in operands}
+    if {"int8", "int16"} <= types:
+        return "int16x8"
     return next((p for p in PRECISIONS if p in types), "none")
 
 

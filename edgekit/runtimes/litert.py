@@ -65,7 +65,7 @@ class LiteRT(TimesOperators):
     }
     older_engines = ("tflite-runtime==2.14.0",)
     reads = ("torch", "keras")
-    precisions = ("int8", "float16")
+    precisions = ("int8", "int16x8", "float16")
     quantizers = ("ai-edge-quantizer",)
     channel_axis = 3
     calibrations = ("minmax", "moving_average")
@@ -93,9 +93,10 @@ class LiteRT(TimesOperators):
             self._quantize(source, _float16_recipe(), None, into)
             return InputForm(dtype="float32", mean=card.mean, std=card.std)
         _check_images(images, card.image_size)
-        model, grid = tflite.read(source), pixel_grid(card)
+        model, wide = tflite.read(source), settings.precision == "int16x8"
+        grid = None if wide else pixel_grid(card)
         form = grid.form if grid else InputForm(dtype="float32", mean=card.mean, std=card.std)
-        recipe = _int8_recipe(settings.per_channel)
+        recipe = _static_recipe(16 if wide else 8, settings.per_channel)
         graph = model.subgraphs[0]
         beyond = (tflite.name(graph, graph.operators[i]) for i in tflite.beyond_int8(model))
         _leave_in_float(recipe, model, (*settings.float_ops, *beyond))
@@ -213,14 +214,14 @@ def _check_images(images: NDArray[np.uint8], size: Size) -> None:
         raise InputError(f"calibration images are {images.shape}, the model takes {wanted}")
 
 
-def _int8_recipe(per_channel: bool) -> Any:
-    """Static int8 for all that can be, float at both ends and for LEFT_IN_FLOAT."""
+def _static_recipe(activation_bits: int, per_channel: bool) -> Any:
+    """Integers for all that can be, float at both ends and for LEFT_IN_FLOAT."""
     with library("ai-edge-quantizer cannot be used"):
         qtyping = need("ai_edge_quantizer.qtyping")
         recipe = need("ai_edge_quantizer.recipe_manager").RecipeManager()
     names, granularity = qtyping.TFLOperationName, qtyping.QuantGranularity
     weights = granularity.CHANNELWISE if per_channel else granularity.TENSORWISE
-    recipe.add_static_config(".*", names.ALL_SUPPORTED, 8, 8, weights)
+    recipe.add_static_config(".*", names.ALL_SUPPORTED, activation_bits, 8, weights)
     for name in ("INPUT", "OUTPUT", *LEFT_IN_FLOAT):
         recipe.add_quantization_config(".*", names[name], algorithm_key="no_quantize")
     return recipe

@@ -31,7 +31,11 @@ from edgekit.runtimes.contract.description import Activation, Description
 from edgekit.runtimes.contract.input_form import InputForm, Io, pixel_grid, preprocessing
 from edgekit.runtimes.contract.microbenchmark import Layer
 from edgekit.runtimes.contract.operator_times import OperatorTimes
-from edgekit.runtimes.contract.settings import CalibrationMethod, Quantization
+from edgekit.runtimes.contract.settings import (
+    CalibrationMethod,
+    Precision,
+    Quantization,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +45,10 @@ QUANTIZERS = {"onnxruntime": _onnx_quantize.quantize, "nncf": _onnx_nncf.quantiz
 
 
 class OnnxRuntime(TimesOperators):
-    """torch.onnx and onnxslim to compile, onnxruntime.quantization or NNCF (both QDQ) for int8."""
+    """torch.onnx and onnxslim to compile, onnxruntime.quantization or NNCF (both QDQ) for int8.
+
+    Of int16x8 no operator fuses: its CPU kernels compute in float between 16-bit codes.
+    """
 
     version: ClassVar[int] = 2
     name: ClassVar[str] = "onnxruntime"
@@ -59,6 +66,7 @@ class OnnxRuntime(TimesOperators):
     engine: ClassVar[str] = "onnxruntime"
     engine_modules: ClassVar[Mapping[str, str]] = {"onnxruntime": "onnxruntime"}
     saturates: ClassVar[bool] = True
+    precisions: ClassVar[tuple[Precision, ...]] = ("int8", "int16x8")
     quantizers: ClassVar[tuple[str, ...]] = tuple(QUANTIZERS)
     calibrations: ClassVar[tuple[CalibrationMethod, ...]] = ("minmax", "moving_average")
 
@@ -104,7 +112,7 @@ class OnnxRuntime(TimesOperators):
             if settings.quantizer == "nncf":
                 import nncf  # noqa: F401
 
-        grid = pixel_grid(card)
+        grid = None if settings.precision == "int16x8" else pixel_grid(card)
         form = grid.form if grid else InputForm(dtype="float32", mean=card.mean, std=card.std)
         model = onnx.load(source)
         unknown = set(settings.float_ops) - {node.name for node in model.graph.node}

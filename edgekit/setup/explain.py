@@ -40,6 +40,9 @@ PRECISIONS = {
     "without half floats the file is no faster than float32, and may be slower.",
     "int8": "Weights and arithmetic in 8-bit integers, a quarter of the size. Calibration finds "
     "the range of each tensor. Faster where the processor has int8 dot products.",
+    "int16x8": "Weights in 8-bit integers, what layers pass on in 16 bits; also called 16x8 or "
+    "w8a16. It tells whether int8 fails by its activations or by its weights. CPUs have no fast "
+    "kernels for it: LiteRT computes it in plain ones, ONNX Runtime in float between 16-bit codes.",
 }
 STEPS = {
     "splits": "Which images are trained on, calibrated on and judged by.",

@@ -1,4 +1,4 @@
-"""quantize: static post-training int8, with each runtime's own quantiser, searched by default.
+"""quantize: to integers after training, with each runtime's own quantiser, searched by default.
 
 Weights are symmetric int8 with one scale a channel; activations are calibrated on a stratified
 part of the training split, never on the images that judge the result.
@@ -14,14 +14,13 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
-from edgekit.errors import InputError
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.gates import Gates
 from edgekit.evaluation.measure import HERE, Machine
 from edgekit.quantization.auto import AutoResult, AutoSearch
 from edgekit.quantization.float_by_time import FloatByTimeSearch
 from edgekit.quantization.float_rule import float_ops_by_rule
-from edgekit.quantization.ptq_search import calibration_for, ranges_for
+from edgekit.quantization.ptq_search import calibration_for, ranges_for, refuse_precision
 from edgekit.quantization.stop_criterion import AGREEMENT, StopCriterion
 from edgekit.quantization.trials import QuantizationConfig, QuantizationTrials, trials_of
 from edgekit.runtimes.base import Runtime
@@ -55,12 +54,13 @@ class Quantize(RuntimeStage):
 
     stage: Literal["quantize"] = "quantize"
     precision: Precision = "int8"
-    """`int8`, or `float16`, which halves the file and calibrates on nothing."""
+    """`int8`; `int16x8`, the same weights with 16-bit activations, to find out why int8 loses: slow
+    on CPUs; or `float16`, which halves the file and calibrates on nothing."""
     method: Method = "auto"
     """`auto` searches, until what is asked holds: ranges first, then corrections, then operators in
     float, each judged on images held back from the training side. `ptq` quantises once, as the
-    settings say; it is meant where calibration, corrections or `precision: float16` is set and
-    method is not."""
+    settings say; it is meant where calibration, corrections or another precision is set and method
+    is not."""
     calibration: CalibrationMethod | dict[str, CalibrationMethod] | None = None
     """How activation ranges are found: one method, or one for each runtime; by default each
     runtime's own."""
@@ -107,7 +107,7 @@ class Quantize(RuntimeStage):
         if not isinstance(fields, dict) or "method" in fields:
             return fields
         chosen = any(fields.get(name) for name in SEARCHED_SETTINGS)
-        plain = chosen or fields.get("precision") == "float16"
+        plain = chosen or fields.get("precision") in ("int16x8", "float16")
         return {**fields, "method": "ptq"} if plain else fields
 
     @model_validator(mode="after")
@@ -127,7 +127,7 @@ class Quantize(RuntimeStage):
         elif idle:
             yield f"{idle} is for method: auto alone"
         if searches and self.precision != "int8":
-            yield f"method: auto searches for int8; {self.precision} has nothing to find"
+            yield f"method: auto searches for int8; {self.precision} needs method: ptq"
 
     def _idle_percentile(self) -> Iterator[str]:
         asked = self.calibration
@@ -140,8 +140,8 @@ class Quantize(RuntimeStage):
             )
 
     def _impossible_corrections(self) -> Iterator[str]:
-        if self.corrections and self.precision != "int8":
-            yield f"corrections are for int8, not for {self.precision}"
+        if self.corrections and self.precision == "float16":
+            yield "corrections are for integers, not for float16"
         if "adaround" in self.corrections and not self.per_channel:
             yield "adaround needs per_channel: true: its grid has a step a channel"
 
@@ -206,19 +206,15 @@ class Quantize(RuntimeStage):
         """What is requested of one runtime.
 
         Raises:
-            InputError: the runtime does not offer the precision or the calibration method.
+            InputError: a runtime does not offer the precision or the calibration method.
         """
         quantizer = variant.quantizer or runtime.quantizers[0]
         precision = variant.precision or self.precision
-        if precision not in runtime.precisions:
-            raise InputError(
-                f"quantize.precision: {runtime.name} does not offer {precision}",
-                hint=f"it offers {', '.join(runtime.precisions)}",
-            )
+        refuse_precision(precision, runtime, variant.runtime, quantizer)
         if self.method == "auto" and precision == "int8":
             calibration, percentile = ranges_for(runtime, quantizer)[0]
         else:
-            calibration = calibration_for(runtime, quantizer, self.calibration)
+            calibration = calibration_for(runtime, quantizer, self.calibration, precision)
             percentile = self.percentile
         return Quantization(
             precision=precision,
@@ -231,7 +227,7 @@ class Quantize(RuntimeStage):
     def settings_for(self, runtime: Runtime, variant: Variant) -> Json:
         requested = self.quantization_for(runtime, variant)
         own = {"stage", "max_float_macs"}
-        if requested.precision == "int8":
+        if requested.precision != "float16":
             own |= {"method", "corrections", "float_ops"}
             own |= {*SEARCH_SETTINGS} if self.method == "auto" else set()
         machine = (
@@ -250,16 +246,16 @@ class Quantize(RuntimeStage):
         self, runtime: Runtime, variant: Variant, inputs: Inputs, into: Path, context: Context
     ) -> CompiledMetadata:
         requested = self.quantization_for(runtime, variant)
-        int8 = requested.precision == "int8"
+        to_integers = requested.precision != "float16"
         config = QuantizationConfig(
-            quantization=requested, corrections=self.corrections if int8 else ()
+            quantization=requested, corrections=self.corrections if to_integers else ()
         )
         found: AutoResult | None = None
         with trials_of(runtime, inputs, context) as trials:
-            rule = self.float_ops == "auto" and int8
+            rule = self.float_ops == "auto" and to_integers
             float_ops = float_ops_by_rule(trials, config) if rule else FloatOps(operators=())
             config = config.keep_in_float(float_ops.operators)
-            if self._searches(inputs) and int8:
+            if self._searches(inputs) and requested.precision == "int8":
                 found = self._auto(trials).run(config.quantization)
                 config = found.config
             form, by_time = trials.ship(config, into), None

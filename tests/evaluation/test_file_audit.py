@@ -43,6 +43,8 @@ def test_what_computes_in_float_is_counted_and_conversions_are_not() -> None:
         ([("Conv", "int8", 94), ("Conv", "float32", 6)], "int8", "6.0 % of the multiply"),
         ([("Add", "int8", 0)], "int8", "no convolution or matrix product was found"),
         ([("Conv", "float32", 9)], "float16", "no operator has such weights"),
+        ([("Conv", "int8", 9)], "int16x8", "no layer has 16-bit activations"),
+        ([("Conv", "int16x8", 9), ("Conv", "float32", 1)], "int16x8", "10.0 % of the multiply"),
     ],
 )
 def test_what_is_not_as_asked_is_named_with_its_mend(
@@ -58,6 +60,7 @@ def test_what_is_not_as_asked_is_named_with_its_mend(
     ("operators", "precision"),
     [
         ([("Conv", "int8", 95), ("Conv", "float32", 5)], "int8"),
+        ([("Conv", "int16x8", 95), ("Conv", "float32", 5)], "int16x8"),
         ([("Conv", "float16", 9), ("Add", "float32", 0)], "float16"),
     ],
 )
@@ -65,6 +68,29 @@ def test_what_is_as_asked_passes(
     operators: list[tuple[str, str, int]], precision: Precision
 ) -> None:
     assert complaint(found(*operators), precision, True, 0.05) is None
+
+
+def coded(reads: str, stored: str, macs: int) -> Operator:
+    layer = Operator(name=reads, kind="Conv", precision="float32", heavy=True, macs=macs)
+    return layer.model_copy(update={"reads": reads, "stored": stored})
+
+
+def test_float_between_sixteen_bit_codes_is_int16x8_and_not_integers() -> None:
+    made = (coded("uint16", "int8", 90), coded("", "float32", 10))
+    of_it = audit(Description(input=PORT, output=PORT, operators=made, per_channel=True))
+    assert of_it.quantized_macs == 0
+    assert of_it.of_wide_codes == "1 of 2 layers compute in float between 16-bit codes"
+    assert complaint(of_it, "int16x8", True, 0.1) is None
+    wrong = complaint(of_it, "int16x8", True, 0.05)
+    assert wrong
+    assert "10.0 % of the multiply-accumulates stayed in float" in wrong[0]
+
+
+@pytest.mark.parametrize(("reads", "stored"), [("uint8", "int8"), ("uint16", "float32")])
+def test_other_codes_are_no_int16x8(reads: str, stored: str) -> None:
+    made = (coded(reads, stored, 9),)
+    of_it = audit(Description(input=PORT, output=PORT, operators=made, per_channel=True))
+    assert not of_it.between_wide_codes
 
 
 def test_weights_with_one_scale_are_not_per_channel() -> None:

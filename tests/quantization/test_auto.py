@@ -96,6 +96,55 @@ def test_a_second_search_that_finds_no_file_leaves_the_first(
     assert found == AutoResult(config=plain, search=begun.search, mixed=first)
 
 
+def trials_with(wide: TrialResult, precisions: tuple[str, ...] = ("int8", "int16x8")) -> Any:
+    def try_out(config: QuantizationConfig) -> TrialResult:
+        assert config.label == "int16x8 minmax"
+        return wide
+
+    runtime = SimpleNamespace(quantizers=("q",), precisions=precisions)
+    return SimpleNamespace(runtime=runtime, purpose="", try_out=try_out)
+
+
+FAILED = TrialResult(sqnr_db=8.0, images=200, agreement=80.0)
+
+
+@pytest.mark.parametrize(
+    ("wide", "cause"),
+    [
+        ((30.0, 99.5), "it holds (99.5 % agree, drop 0 points): int8 fails by its activations"),
+        ((20.0, 95.0), "int8 fails by its activations and weights"),
+        ((9.0, 82.0), "int8 fails by its weights"),
+        ((None, None), "do not tell why: it stops"),
+    ],
+)
+def test_where_nothing_holds_the_cause_is_told_and_not_shipped(
+    wide: tuple[float | None, float | None], cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = QuantizationConfig(quantization=Quantization(quantizer="q", calibration="mse"))
+    tried = (Tried(way=plain.label, trial=FAILED, chosen=True),)
+    record = Search(tried=tried, stop_at=99, ended="none holds")
+    monkeypatch.setattr(auto, "search", lambda *_: (plain, record))
+    trial = TrialResult(sqnr_db=wide[0], images=200, agreement=wide[1], failure="it stops")
+    search = AutoSearch(
+        trials=trials_with(trial), asked=StopCriterion(99), max_float_macs=1.0, mixes=False
+    )
+    found = search.run(plain.quantization)
+    assert found.config == plain
+    assert found.search.best.trial == FAILED
+    assert [row.trial for row in found.search.tried] == [FAILED, trial]
+    assert found.search.ended.startswith("none holds; ")
+    assert cause in found.search.ended
+
+
+def test_a_runtime_without_sixteen_bits_tells_no_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = QuantizationConfig(quantization=Quantization(quantizer="q"))
+    record = Search(tried=(Tried(way="w", trial=FAILED, chosen=True),), stop_at=99, ended="none")
+    monkeypatch.setattr(auto, "search", lambda *_: (plain, record))
+    trials = trials_with(FAILED, ("int8",))
+    search = AutoSearch(trials=trials, asked=StopCriterion(99), max_float_macs=1.0, mixes=False)
+    assert search.run(plain.quantization).search == record
+
+
 @pytest.mark.parametrize(("agreement", "short"), [(99.0, False), (98.9, True), (None, True)])
 def test_plain_int8_falls_short_where_too_few_images_agree(
     agreement: float | None, short: bool

@@ -77,7 +77,10 @@ def test_auto_is_as_good_as_the_best_it_tried(
     monkeypatch.setattr(StopCriterion, "holds", lambda self, trial: False)
     build = built(world, EVERYTHING, runtime)
     found = quantized(build).metadata
-    tried = found["search"]["tried"]
+    every = found["search"]["tried"]
+    tried = [row for row in every if "int16x8" not in row["way"]]
+    cause = [row for row in every if "int16x8" in row["way"]]
+    assert [row["chosen"] for row in cause] == ([] if runtime == "openvino" else [False])
     figures = [row["trial"]["sqnr_db"] for row in tried]
     chosen = next(row for row in tried if row["chosen"])
     assert chosen["trial"]["sqnr_db"] == max(figures)
@@ -248,6 +251,8 @@ def test_corrections_can_be_asked_for(world: Path) -> None:
         ("method: auto, calibration: mse", "auto finds calibration by itself"),
         ("method: auto, corrections: [bias]", "auto finds corrections by itself"),
         ("method: auto, precision: float16", "auto searches for int8"),
+        ("method: auto, precision: int16x8", "int16x8 needs method: ptq"),
+        ("precision: float16, corrections: [bias]", "corrections are for integers"),
         ("calibration: mse, stop_at: 99", "stop_at is for method: auto alone"),
         ("percentile: 99.9", r"write quantize: \{calibration: percentile, percentile: 99.9\}"),
         ("calibration: {litert: mse}, percentile: 99.9", "percentile is for calibration"),
@@ -309,6 +314,46 @@ def test_the_second_quantiser_takes_no_ranges_from_elsewhere() -> None:
     with pytest.raises(InputError, match="does not offer mse"):
         Quantize(calibration="mse").quantization_for(runtime, variant)
     assert Quantize(calibration="mse").quantization_for(runtime, Variant(runtime="onnxruntime"))
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])
+def test_int16x8_ships_where_it_is_asked_for_and_says_what_it_computes_in(
+    world: Path, runtime: str, tmp_path: Path
+) -> None:
+    build = built(world, "precision: int16x8, corrections: [bias]", runtime)
+    metadata = quantized(build).described_by(CompiledMetadata)
+    used = metadata.quantization
+    assert used
+    assert (used.precision, used.method, used.corrections) == ("int16x8", "ptq", ("bias",))
+    assert metadata.search is None
+    told = "in float between 16-bit codes" if runtime == "onnxruntime" else "off the runtime's fast"
+    assert told in metadata.how_quantized
+    row = build.targets[0].rows[-1]
+    assert row.validation.sqnr_db > 30
+    ((_, folder),) = publish(build, tmp_path)
+    manifest = json.loads((folder / runtime / "manifest.json").read_text())
+    assert manifest["precision"] == "int16x8"
+    assert told in (folder / "report.md").read_text()
+    assert told in (folder / "report.html").read_text().replace("&#39;", "'")
+
+
+@pytest.mark.parametrize(
+    ("variant", "settings", "message"),
+    [
+        ({"runtime": "openvino"}, {}, "openvino does not offer int16x8"),
+        ({"runtime": "openvino", "via": "onnxruntime"}, {}, "openvino does not offer int16x8"),
+        ({"runtime": "onnxruntime", "quantizer": "nncf"}, {}, "offer int16x8 by nncf"),
+        ({"runtime": "litert"}, {"calibration": "mse"}, "does not offer mse for int16x8"),
+    ],
+)
+def test_where_there_is_no_int16x8_it_is_refused_by_name(
+    variant: dict[str, Any], settings: dict[str, Any], message: str
+) -> None:
+    asked = Variant(**variant)
+    maker: Any = find_runtimes()[asked.via or asked.runtime]()
+    stage = Quantize.model_validate({"precision": "int16x8", **settings})
+    with pytest.raises(InputError, match=message):
+        stage.settings_for(maker, asked)
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,8 @@ def subject_of(
 def _precision(operators: tuple[Operator, ...]) -> str:
     """Of a file from elsewhere: what its layers compute in, or else what their weights are in."""
     heavy = [operator for operator in operators if operator.heavy]
+    if any(o.precision == "int16x8" or o.is_between_wide_codes for o in heavy):
+        return "int16x8"
     if any(operator.is_integer for operator in heavy):
         return "int8"
     if any(operator.stored == "int8" for operator in heavy):

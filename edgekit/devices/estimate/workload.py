@@ -80,7 +80,7 @@ def summed(description: Description) -> Workload:
     for operator in operators:
         if operator.work:
             kinds[operator.work] += operator.macs
-            name = "int8" if operator.is_integer else operator.precision
+            name = "int8" if operator.precision == "uint8" else operator.precision
             precisions[name] = precisions.get(name, 0) + operator.macs
     return Workload(
         **kinds,

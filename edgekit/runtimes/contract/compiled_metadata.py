@@ -40,6 +40,10 @@ class Audit(BaseModel):
     float_weights: tuple[str, ...] = ()
     """Those that run in integers, of weights that the file holds in float: the runtime makes them
     int8 as it loads the file, which is as large as the float one."""
+    between_wide_codes: tuple[str, ...] = ()
+    """Those of `float_heavy` that compute what 16-bit codes and int8 weights stand for."""
+    wide_macs: float | None = None
+    """Share of the multiply-accumulates that run in these; None as above."""
     per_channel: bool
     conversions: tuple[str, ...]
     """Quantise and dequantise operators that run between others: pairs that did not fuse."""
@@ -47,6 +51,20 @@ class Audit(BaseModel):
     outside_delegate: tuple[str, ...]
     delegated: int
     """Operators on the runtime's fast path."""
+
+    @property
+    def of_wide_codes(self) -> str:
+        """What becomes of 16-bit activations where the file runs; empty where there are none."""
+        kinds = [n.removesuffix(" int16x8") for n in self.operators if n.endswith(" int16x8")]
+        wide, told = sum(self.operators[f"{kind} int16x8"] for kind in kinds), []
+        if wide:
+            slow = sum(name.split()[0] in kinds for name in self.outside_delegate)
+            off = f", {slow} of them off the runtime's fast path" if slow else ""
+            told.append(f"{wide} of {self.heavy} layers compute in int16x8{off}")
+        if self.between_wide_codes:
+            count = len(self.between_wide_codes)
+            told.append(f"{count} of {self.heavy} layers compute in float between 16-bit codes")
+        return "; ".join(told)
 
     @property
     def left_in_float(self) -> dict[str, int]:
@@ -148,6 +166,11 @@ class Search(BaseModel):
     def best(self) -> Tried:
         """The one that was chosen."""
         return next(row for row in self.tried if row.chosen)
+
+    def with_cause(self, tried: Tried, cause: str) -> Search:
+        """With a configuration that was tried to tell why none holds, and what it told."""
+        update = {"tried": (*self.tried, tried), "ended": f"{self.ended}; {cause}"}
+        return self.model_copy(update=update)
 
     def then(self, other: Search) -> Search:
         """Both, one after the other: what the second one chose counts."""
@@ -260,7 +283,9 @@ class CompiledMetadata(Metadata):
         if search is None:
             way = " + ".join((used.calibration or "weights alone", *used.corrections))
             judged = ", unjudged: too few images" if used.unjudged else ""
-            return f"{used.precision} by method: {used.method or 'ptq'}, {way}{judged}"
+            wide = self.audit.of_wide_codes if self.audit else ""
+            computed = f": {wide}" if wide else ""
+            return f"{used.precision} by method: {used.method or 'ptq'}, {way}{judged}{computed}"
         mixed = f"; {self.mixed.ended}" if self.mixed else ""
         return (
             f"{used.precision} by method: auto, {search.best.way}, of {len(search.tried)} tried on "

@@ -55,8 +55,8 @@ class Compiler(Identity, ABC):
         into: Path,
         progress: Progress,
     ) -> InputForm:
-        """Static int8: symmetric int8 weights, activations calibrated on `images`; or float16
-        weights, for which no image is read.
+        """Static int8 or int16x8: symmetric int8 weights, activations of 8 or 16 bits calibrated on
+        `images`; or float16 weights, for which no image is read.
 
         Args:
             source: a float32 model that `compile` made.

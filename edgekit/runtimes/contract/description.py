@@ -15,6 +15,8 @@ Work = Literal["conv", "depthwise", "dense", "product"]
 """What multiply-accumulates are made of: `dense` are 1 x 1 convolutions and linear layers, and
 `product` is of two computed tensors, as in attention."""
 
+WIDE_CODES = ("int16", "uint16")
+
 
 class Operator(BaseModel):
     """One operator of the graph that really runs, after the runtime's own fusing."""
@@ -27,10 +29,14 @@ class Operator(BaseModel):
     """What `Quantization.float_ops` calls it: its name in the file, before anything is fused. Empty
     where the file has no such operator."""
     precision: str
-    """int8, float32, ...: the type of its arithmetic."""
+    """int8, float32, ...: the type of its arithmetic; int16x8 is that of 16-bit activations and
+    8-bit weights."""
     stored: str = ""
     """The type that its weights have in the file, whatever a runtime makes of them when it loads
     it; empty where it has none."""
+    reads: str = ""
+    """The type of the codes that stand for its first input in the file; empty where none do, and
+    but for heavy operators."""
     heavy: bool
     """Convolutions and matrix products: where the time goes."""
     macs: int = 0
@@ -48,6 +54,11 @@ class Operator(BaseModel):
     @property
     def is_integer(self) -> bool:
         return self.precision.startswith(("int", "uint"))
+
+    @property
+    def is_between_wide_codes(self) -> bool:
+        """It computes in float what 16-bit codes and its int8 weights stand for."""
+        return self.reads in WIDE_CODES and self.stored in ("", "int8") and not self.is_integer
 
 
 class Activation(BaseModel):

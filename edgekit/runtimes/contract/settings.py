@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from edgekit.runtimes.contract.input_form import Io
 
 CalibrationMethod = Literal["minmax", "moving_average", "percentile", "entropy", "mse"]
-Precision = Literal["int8", "float16"]
+Precision = Literal["int8", "int16x8", "float16"]
+"""int16x8: 16-bit activations and 8-bit weights, which TensorFlow Lite calls 16x8."""
 Method = Literal["ptq", "auto"]
 """Of quantisation: as the settings say, or searched for."""
 
