@@ -104,14 +104,25 @@ class Deployment:
         check_machine(device, self.bundle.info.machine, self.bundle.info.target, runner)
         need_links(device)
         if self.dry_run:
-            result = self._compare(device)
+            result = self._foreseen(device)
         else:
             with held(device, self.on_message):
                 result = self._deploy(device)
         return replace(result, seconds=time.monotonic() - begin)
 
+    def _foreseen(self, device: Device) -> DeployResult:
+        """What a deployment would do, to the health of what is in use already too."""
+        result = self._compare(device)
+        if result.state is not DeployState.UNCHANGED or not self.health.is_asked:
+            return result
+        switch = ReleaseStore(device, self.bundle.info.name).last_switch()
+        if switch is None or switch.is_proved:
+            return result
+        note = "it is in use, and has not shown its health yet: nothing would be sent"
+        return replace(result, state=DeployState.WOULD_DEPLOY, note=note)
+
     def _compare(self, device: Device) -> DeployResult:
-        """What a deployment would do."""
+        """What is in use already, and what would be sent."""
         releases, files = ReleaseStore(device, self.bundle.info.name), self.bundle.files
         if releases.current() == self.release and not releases.damaged(
             self.release, sums_of(files)

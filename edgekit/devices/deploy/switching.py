@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 
 from edgekit.devices.deploy.golden import GoldenRunner, prove
-from edgekit.devices.deploy.health import Health
+from edgekit.devices.deploy.health import RELOAD_SECONDS, Health
 from edgekit.devices.deploy.links import Switch
 from edgekit.devices.deploy.releases import ReleaseStore
 from edgekit.devices.lock import held
@@ -40,7 +40,7 @@ class Switching:
         device, folder = self.releases.device, f"{self.releases.folder}/current"
         try:
             if reload:
-                self.health.reload_on(device, folder)
+                self._reload()
             difference = prove(device, self.golden_runner(device, folder), self.precision)
             self.health.check_on(device, folder)
         except BaseException as error:
@@ -53,6 +53,16 @@ class Switching:
         if switch:
             self.releases.note_proved(switch)
         return difference
+
+    def _reload(self) -> None:
+        """
+        Raises:
+            DeviceError: the command failed.
+        """
+        if self.health.reload:
+            limit = f"{RELOAD_SECONDS:g} s at most"
+            self.on_message(f"{self.releases.device.name}: `{self.health.reload}`, {limit}")
+        self.health.reload_on(self.releases.device, f"{self.releases.folder}/current")
 
     def _take_back(self, switch: Switch) -> str:
         """Also after Ctrl-C, and over a way that broke.
@@ -87,7 +97,7 @@ class Switching:
             return f"none is in use, as before{unsaid}"
         put_back = f"release {before[:12]} is in use again"
         try:
-            self.health.reload_on(self.releases.device, f"{self.releases.folder}/current")
+            self._reload()
         except DeviceError as error:
             return f"{put_back}, and its service was not reloaded: {error.message}"
         return put_back

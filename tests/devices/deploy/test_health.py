@@ -18,7 +18,7 @@ from edgekit.devices.deploy import health
 from edgekit.devices.deploy.deploy import WAKE_SECONDS, Deployment, on_each
 from edgekit.devices.deploy.health import Health
 from edgekit.devices.deploy.releases import ReleaseStore
-from edgekit.devices.deploy.result import DeployState
+from edgekit.devices.deploy.result import DeployResult, DeployState
 from edgekit.devices.deploy.rollback import roll_back
 from edgekit.devices.deploy.switching import Switching
 from edgekit.devices.device import Device
@@ -55,6 +55,12 @@ def deploy(way: Fake, bundle: Bundle, **words: Any) -> DeployState:
         return work.to(device).state
 
 
+def dry_run(way: Fake, bundle: Bundle, **words: Any) -> DeployResult:
+    with Device("pi5", way) as device:
+        work = Deployment(bundle, bundle.release(), dry_run=True, health=Health(**words))
+        return work.to(device)
+
+
 def state(way: Fake) -> tuple[str | None, str | None]:
     """What is in use, and what was before."""
     with Device("pi5", way) as device:
@@ -71,6 +77,16 @@ def test_a_service_takes_the_new_model(way: Fake, bundles: list[Bundle]) -> None
     state = deploy(way, bundles[0], reload=SERVICE, check="test -e a-means.onnx || exit 3; exit 0")
     assert state is DeployState.DEPLOYED
     assert taken(way) == [bundles[0].release()]
+
+
+def test_a_reload_is_told_before_it_may_hang(way: Fake, bundles: list[Bundle]) -> None:
+    said: list[str] = []
+    with Device("pi5", way) as device:
+        health = Health(reload=SERVICE)
+        Deployment(bundles[0], bundles[0].release(), health=health, on_message=said.append).to(
+            device
+        )
+    assert f"pi5: `{SERVICE}`, 120 s at most" in said
 
 
 def test_a_failing_check_puts_model_and_service_back(way: Fake, bundles: list[Bundle]) -> None:
@@ -149,8 +165,13 @@ def test_a_deployment_that_died_after_its_switch_is_ended_by_the_next(
         with pytest.raises(Died):
             deploy(way, new, reload=SERVICE)
     assert state(way) == (new.release(), old.release())
+    foreseen = dry_run(way, new, reload=SERVICE)
+    assert foreseen.state is DeployState.WOULD_DEPLOY
+    assert "has not shown its health yet" in (foreseen.note or "")
+    assert dry_run(way, new).state is DeployState.UNCHANGED
     assert deploy(way, new, reload=SERVICE) is DeployState.DEPLOYED
     assert taken(way) == [new.release()]
+    assert dry_run(way, new, reload=SERVICE).state is DeployState.UNCHANGED
     assert deploy(way, new, reload=SERVICE) is DeployState.UNCHANGED
     assert taken(way) == [new.release()], "it has the model"
 
