@@ -7,10 +7,9 @@ from typing import Any
 
 __version__ = "0.1.0"
 __all__ = [
-    "Observer", "Silent", "bench", "build", "bundle", "calibrate", "compare", "deploy", "doctor",
-    "estimate", "import_result", "inspect", "matrix", "plan", "read_report", "read_search",
-    "rollback", "search", "search_recipe", "sweep", "targets",
-    "verify",
+    "Observer", "Silent", "bench", "bench_fleet", "build", "bundle", "calibrate", "compare",
+    "deploy", "doctor", "estimate", "import_result", "inspect", "matrix", "plan", "read_report",
+    "read_search", "rollback", "search", "search_recipe", "sweep", "targets", "verify",
 ]  # fmt: skip
 """Those of `edgekit.api`. They come when they are asked for (PEP 562): the import costs nothing."""
 

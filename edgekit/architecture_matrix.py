@@ -22,6 +22,7 @@ from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import digest_of
 from edgekit.engine.atomic import write_atomically
+from edgekit.engine.crew import Crew, in_order
 from edgekit.engine.observer import Observer
 from edgekit.engine.records import read_record
 from edgekit.engine.store import Store
@@ -150,6 +151,7 @@ def run_matrix(
     observer: Observer,
     known: MatrixReport | None,
     publish: Callable[[MatrixReport], None],
+    crew: Crew | None = None,
 ) -> MatrixReport:
     """Measure every architecture, publishing the report after each one.
 
@@ -161,11 +163,13 @@ def run_matrix(
     before = {line.arch: line for line in known.lines} if known else {}
     # A run that is stopped leaves the lines that it has not come to as they were.
     lines = {entry.arch: before.get(entry.arch) for entry in matrix.architectures}
-    for entry in matrix.architectures:
-        arch = entry.arch
-        lines[arch] = _line(
-            matrix.recipe(entry), entry, targets, store, observer, lines[arch], report
-        )
+
+    def measured(entry: MatrixEntry) -> MatrixRow:
+        recipe, last = matrix.recipe(entry), before.get(entry.arch)
+        return _line(recipe, entry, targets, store, observer, last, report, crew)
+
+    for line in in_order(crew, measured, matrix.architectures):
+        lines[line.arch] = line
         report.lines = [line for line in lines.values() if line]
         report.open = [name for name, line in lines.items() if not line]
         report.created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -201,6 +205,7 @@ def _line(
     observer: Observer,
     known: MatrixRow | None,
     report: MatrixReport,
+    crew: Crew | None,
 ) -> MatrixRow:
     """Build one architecture; the line that is known where nothing of it changed."""
     line = MatrixRow(
@@ -219,7 +224,7 @@ def _line(
         if known and known.key == line.key and _is_settled(known):
             return known.model_copy(update={"family": entry.family, "note": entry.note})
         start = time.perf_counter()
-        build = execute(plan, store, observer)
+        build = execute(plan, store, observer, crew)
     except StorageError:
         raise
     except EdgekitError as error:

@@ -65,6 +65,7 @@ EXTRAS = {
         {"mlflow": "mlflow-skinny", "alembic": "alembic", "sqlalchemy": "sqlalchemy"},
     ),
     "search": Extra("edgekit search", {"optuna": "optuna"}),
+    "ray": Extra("--engine ray", {"ray": "ray"}),
     "serve": Extra("edgekit serve", {"starlette": "starlette", "uvicorn": "uvicorn"}),
     "demo": Extra("data.source: elpv", {"elpv_dataset": "elpv-dataset"}),
 }

@@ -77,6 +77,14 @@ def hurry() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def no_other_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests do not wait for the timings of other tests, nor for those of anybody's commands."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEKIT_LEASE", str(tmp_path_factory.mktemp("lease") / "lease"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def no_disk_is_waited_for(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What is written need not outlive a power cut here; devices are folders of this machine, and
     `sync` would wait for all that other processes write."""

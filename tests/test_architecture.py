@@ -22,7 +22,7 @@ PACKAGE = Path(edgekit.__file__).parent
 HEAVY = {
     "torch", "torchvision", "timm", "tensorflow", "onnx", "onnxruntime", "onnxslim", "openvino",
     "litert_torch", "ai_edge_litert", "ai_edge_quantizer", "nncf", "scipy", "sklearn",
-    "torch_pruning", "optuna",
+    "torch_pruning", "optuna", "ray",
 }  # fmt: skip
 
 OUTPUTS = {"sys.exit", "sys.stdout.write", "sys.stderr.write", "os._exit"}
@@ -31,7 +31,7 @@ OUTPUTS = {"sys.exit", "sys.stdout.write", "sys.stderr.write", "os._exit"}
 FLOORS = [
     {"agent", "discovery", "errors", "evidence", "notebook", "packages", "printable"},
     {"engine", "stats"},
-    {"data", "transports"},
+    {"data", "scheduling", "transports"},
     {"models"},
     {"runtimes"},
     {"cycle_model", "evaluation", "inspection"},

@@ -34,7 +34,7 @@ SETTING = re.compile(
 EXTRA = re.compile(r"edgekit-vision\[([a-z-]+)\]")
 OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]+)")
 COMMAND = re.compile(r"\bedgekit ((?:[a-z]+ ?)+)")
-ELSEWHERE = {"no-deps", "output"}
+ELSEWHERE = {"generate", "no-deps", "output"}
 """Options of other tools."""
 
 

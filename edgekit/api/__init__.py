@@ -7,6 +7,7 @@ an `Observer`. Libraries are loaded when a function needs them, and not before.
 
 from edgekit.api.building import build, matrix, plan
 from edgekit.api.deploying import deploy, rollback
+from edgekit.api.fleet import bench_fleet
 from edgekit.api.looking import compare, doctor, estimate, inspect, read_report, targets
 from edgekit.api.on_devices import bench, bundle, calibrate, import_result, verify
 from edgekit.api.searching import read_search, search, search_recipe, sweep
@@ -17,6 +18,7 @@ __all__ = [
     "Observer",
     "Silent",
     "bench",
+    "bench_fleet",
     "build",
     "bundle",
     "calibrate",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.api.arguments import PathLike, names_of, store_of
+from edgekit.api.workers import Workers, crew_of
 from edgekit.engine.observer import Observer, Silent
 from edgekit.errors import InputError, make_folder, need_folder
 from edgekit.packages import told
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from edgekit.api.results import BuildResult, PlanReport
     from edgekit.build_folder.report import Report
     from edgekit.devices.bench.timing_device import TimingDevice
+    from edgekit.engine.crew import Crew
     from edgekit.engine.store import Store
     from edgekit.pipeline.plan import Plan
     from edgekit.pipeline.run import Build
@@ -73,6 +75,7 @@ def build(
     force: Sequence[str] = (),
     build_dir: PathLike = "build",
     store: PathLike | None = None,
+    workers: Workers = 1,
     observer: Observer | None = None,
 ) -> BuildResult:
     """Run a recipe for its targets, measuring every stage.
@@ -83,6 +86,7 @@ def build(
         force: steps to run from their start, even if they are cached.
         build_dir: the build goes to `build_dir/<recipe>/<target>/`.
         store: the cache; that of the environment unless named.
+        workers: processes that run steps which do not need each other; the results are the same.
 
     Returns:
         what came of it, also where a gate is broken: see `BuildResult.passed` and `check`.
@@ -99,7 +103,8 @@ def build(
         prepared = prepare(recipe, target, device, force, build_dir, store, watching)
         for problem in prepared.plan.review.problems:
             watching.remark(f"data: {problem}")
-        return run(prepared, watching)
+        with crew_of(prepared.store, workers) as crew:
+            return run(prepared, watching, crew)
 
 
 def matrix(
@@ -107,12 +112,14 @@ def matrix(
     *,
     out: PathLike | None = None,
     store: PathLike | None = None,
+    workers: Workers = 1,
     observer: Observer | None = None,
 ) -> MatrixReport:
     """Measure many architectures on every target; it goes on where it was stopped.
 
     Args:
         out: where the report goes; build/matrix/<name> unless named.
+        workers: processes that run steps of several architectures at a time.
 
     Raises:
         InputError: the file is no matrix, or what it names cannot work.
@@ -131,9 +138,11 @@ def matrix(
         folder = matrix_folder(parsed.name, out)
         need_folder(folder, "--out")
         known = read_matrix_report(folder / "matrix.json")
-        return run_matrix(
-            parsed, store_of(store), watching, known, lambda found: publish_matrix(found, folder)
-        )
+        cache = store_of(store)
+        with crew_of(cache, workers) as crew:
+            return run_matrix(
+                parsed, cache, watching, known, lambda found: publish_matrix(found, folder), crew
+            )
 
 
 def _share_processor() -> None:
@@ -178,17 +187,19 @@ def prepare(
     return Prepared(made, cache, Path(recipe), folder, tuple(named))
 
 
-def run(prepared: Prepared, observer: Observer) -> BuildResult:
+def run(prepared: Prepared, observer: Observer, crew: Crew | None = None) -> BuildResult:
     """Run what was prepared, write its reports, and record them."""
     from edgekit.api.build_faults import faults, lost
     from edgekit.api.results import BuildResult, Failure
     from edgekit.history.commit import commit_of
     from edgekit.history.recording import record_builds
-    from edgekit.pipeline.run import execute
+    from edgekit.pipeline.run import begin, execute
     from edgekit.report.publish import publish
 
     commit = commit_of(prepared.recipe)  # before hours of training, while nobody edits it
-    result = execute(prepared.plan, prepared.store, observer)
+    if crew:
+        begin(prepared.plan, crew)
+    result = execute(prepared.plan, prepared.store, observer, crew)
     published = publish(result, prepared.build_dir)
     if line := record_builds(prepared.store.root, published, commit):
         observer.remark(line)

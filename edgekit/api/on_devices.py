@@ -106,7 +106,7 @@ def bench(
                     noise = operator_noise(Path(artifact))
                     report = with_operators(report, made, opened, noise, watching.working)
             folder = path_of(out) or Path("build/devices") / device / made.info.name
-            return _kept(report, folder, cache.root, watching)
+            return keep_report(report, folder, cache.root, watching)
 
 
 def import_result(
@@ -139,10 +139,10 @@ def import_result(
         folder = Path("build/devices") / report.device.name / Path(report.artifact.file).stem
         root, watching = path_of(store) or default_store(), observer or Silent()
         watching.remark(report.identity.proof)
-        return _kept(report, path_of(out) or folder, root, watching)
+        return keep_report(report, path_of(out) or folder, root, watching)
 
 
-def _kept(report: DeviceReport, folder: Path, store: Path, observer: Observer) -> BenchResult:
+def keep_report(report: DeviceReport, folder: Path, store: Path, observer: Observer) -> BenchResult:
     """Write a report and its page, and record them."""
     from edgekit.api.results import BenchResult
     from edgekit.history.recording import record_device_report

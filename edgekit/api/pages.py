@@ -8,6 +8,7 @@ from typing import Any
 from edgekit.api.results import BenchResult, BuildResult
 from edgekit.build_folder.report import Report
 from edgekit.comparison.record import CompareReport
+from edgekit.devices.bench.fleet_report import FleetReport
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.model_search.report import SearchReport
 from edgekit.model_search.search_page import render_search
@@ -16,6 +17,7 @@ from edgekit.model_search.sweep_page import render_sweep
 from edgekit.notebook import HasPage
 from edgekit.report.comparison import Comparison
 from edgekit.report.device import render_device_html
+from edgekit.report.fleet import render_fleet
 from edgekit.report.matrix import MatrixReport
 from edgekit.report.pages import read_beside
 from edgekit.report.render import (
@@ -46,6 +48,7 @@ PAGES: dict[type[HasPage], Callable[[Any], str]] = {
     Report: render_html,
     CompareReport: render_compare,
     DeviceReport: render_device_html,
+    FleetReport: render_fleet,
     MatrixReport: lambda found: render_matrix(found, html=True),
     SearchReport: render_search,
     SweepReport: render_sweep,

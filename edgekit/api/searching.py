@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.api.arguments import PathLike, store_of
+from edgekit.api.workers import Workers, crew_of
 from edgekit.engine.observer import Observer, Silent
 from edgekit.errors import make_folder, need_folder
 from edgekit.packages import need_extra, told
@@ -28,6 +29,7 @@ def sweep(
     device: str | None = None,
     out: PathLike | None = None,
     store: PathLike | None = None,
+    workers: Workers = 1,
     observer: Observer | None = None,
 ) -> SweepReport:
     """Build a recipe for a target over a grid of its fields, every step of it once.
@@ -36,6 +38,7 @@ def sweep(
         over: values by the dotted paths of fields, such as `data.image_size`.
         device: measure every stage on this device of the inventory.
         out: where the report goes; build/sweep/<recipe>-<target> unless named.
+        workers: processes that run steps of several points at a time; the results are the same.
 
     Returns:
         every point, also of those that failed; its `check` raises what the command ends with.
@@ -52,15 +55,18 @@ def sweep(
         loaded, board = target_of(target, device, watching)
         folder = report_folder("sweep", parsed.name, loaded.name, out)
         need_folder(folder, "--out")
-        return run_sweep(
-            axes_of(over),
-            vary,
-            loaded,
-            store_of(store),
-            watching,
-            board,
-            lambda found: publish_sweep(found, folder, render_sweep),
-        )
+        cache = store_of(store)
+        with crew_of(cache, workers) as crew:
+            return run_sweep(
+                axes_of(over),
+                vary,
+                loaded,
+                cache,
+                watching,
+                board,
+                lambda found: publish_sweep(found, folder, render_sweep),
+                crew,
+            )
 
 
 def search(
@@ -73,6 +79,7 @@ def search(
     budget: float | None = None,
     out: PathLike | None = None,
     store: PathLike | None = None,
+    workers: Workers = 1,
     observer: Observer | None = None,
 ) -> SearchReport:
     """Find the recipe to take for a target, among those that a recipe's section `search` names.
@@ -85,6 +92,8 @@ def search(
         budget: seconds after which no new work is begun.
         out: where the report and the front's weights go; build/search/<recipe>-<target> unless
             named.
+        workers: processes that run steps of several candidates at a time, as far as the next one
+            does not follow from those before; the results are the same.
 
     Returns:
         the front and every candidate; its `check` raises what the command ends with.
@@ -109,22 +118,25 @@ def search(
         asked = replaced_limits(own, parse_limits(limits))
         space = space_of(parsed, axes_of(over), loaded, vary)
         cache = store_of(store)
-        task = SearchTask(
-            recipe=parsed,
-            vary=vary,
-            space=space,
-            limits=asked,
-            target=loaded,
-            store=cache,
-            observer=watching,
-            folder=report_folder("search", parsed.name, loaded.name, out),
-            board=board,
-        )
-        make_folder(task.folder, "--out")
-        kept = folder_of(cache, task.name)
-        return run_search(
-            task, lambda found: publish_search(found, kept, task.folder, render_search), budget
-        )
+        folder = report_folder("search", parsed.name, loaded.name, out)
+        make_folder(folder, "--out")
+        with crew_of(cache, workers) as crew:
+            task = SearchTask(
+                recipe=parsed,
+                vary=vary,
+                space=space,
+                limits=asked,
+                target=loaded,
+                store=cache,
+                observer=watching,
+                folder=folder,
+                board=board,
+                crew=crew,
+            )
+            kept = folder_of(cache, task.name)
+            return run_search(
+                task, lambda found: publish_search(found, kept, folder, render_search), budget
+            )
 
 
 def report_folder(command: str, recipe: str, target: str, out: PathLike | None) -> Path:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,54 @@ progress_option = click.option(
     type=click.Choice(["jsonl"]),
     help="Tell progress on stderr as one JSON object a line.",
 )
+
+
+class WorkerCount(click.ParamType[Any]):
+    """A number of workers, or `auto`."""
+
+    name = "workers"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if value == "auto" or isinstance(value, int):
+            return value
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"a number from 1 or `auto` expected, not {value!r}", param, ctx)
+        return int(value)
+
+
+def workers_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Who runs the steps: the command is given `workers`."""
+
+    @functools.wraps(command)
+    def with_workers(
+        *words: Any, workers: Any, engine: str, address: str | None, **options: Any
+    ) -> None:
+        from edgekit.api.workers import workers_of
+
+        command(*words, workers=workers_of(workers, engine, address), **options)
+
+    found: Callable[..., None] = with_workers
+    for option in (
+        click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster's head."),
+        click.option(
+            "--engine",
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help="Where workers run.",
+        ),
+        click.option(
+            "--workers",
+            type=WorkerCount(),
+            metavar="N|auto",
+            help="Processes that run steps; `auto` goes by cores and memory.  [default: 1; of a "
+            "cluster one a core]",
+        ),
+    ):
+        found = option(found)
+    return found
+
+
 store_option = click.option("--store", type=FILE, default=None, help="The cache folder.")
 
 

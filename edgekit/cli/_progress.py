@@ -23,17 +23,17 @@ class JsonLines:
     """Prints each event as a line of JSON, of ASCII alone."""
 
     def __init__(self) -> None:
-        self._pace = Pace()
+        self._paces: dict[str, Pace] = {}
 
     def waiting(self, step: Step) -> None:
         self._tell(ProgressKind.WAITING, step=step.id)
 
     def started(self, step: Step) -> None:
-        self._pace = Pace()
+        self._paces[step.key] = Pace()
         self._tell(ProgressKind.STARTED, step=step.id, note=step.reason)
 
     def progressed(self, step: Step, done: int, total: int, note: str) -> None:
-        left = self._pace.seconds_left(done, total)
+        left = self._paces.setdefault(step.key, Pace()).seconds_left(done, total)
         rounded = None if left is None else round(left, 1)
         fields = {"done": done, "total": total, "note": note, "seconds_left": rounded}
         self._tell(ProgressKind.PROGRESS, step=step.id, **fields)

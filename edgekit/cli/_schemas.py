@@ -13,6 +13,7 @@ MODELS = {
     "checkpoint-summary": "edgekit.inspection.checkpoint:CheckpointSummary",
     "compare": "edgekit.comparison.record:CompareReport",
     "device-report": "edgekit.devices.bench.report:DeviceReport",
+    "fleet": "edgekit.devices.bench.fleet_report:FleetReport",
     "device-check": "edgekit.devices.facts:Checked",
     "bundle": "edgekit.api.results:BundleReport",
     "deploy": "edgekit.devices.deploy.result:DeployRecord",

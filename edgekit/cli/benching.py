@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from edgekit.cli._devices import binary_option, measuring
+from edgekit.cli._devices import binary_option, group_option, measuring
 from edgekit.cli._options import FILE, debug_option, json_option, progress_option, store_option
 from edgekit.cli._output import say, say_json
 from edgekit.cli.completing import complete_devices
+from edgekit.errors import InputError
 
 if TYPE_CHECKING:
     from edgekit.api.results import BenchResult
+    from edgekit.devices.bench.fleet_report import FleetReport
     from edgekit.devices.bench.report import DeviceReport
     from edgekit.evaluation.operator_table import OperatorTable
 
@@ -23,13 +25,15 @@ out_option = click.option("--out", type=FILE, default=None, help="Where the repo
 
 @click.command()
 @measuring
-@click.argument("artifact", type=FILE)
+@click.argument("artifacts", metavar="ARTIFACT...", type=FILE, nargs=-1, required=True)
 @click.option(
     "--device",
-    required=True,
-    help="A name in the inventory.",
+    "devices",
+    multiple=True,
+    help="A name in the inventory; may be given more than once.",
     shell_complete=complete_devices,
 )
+@group_option
 @binary_option
 @click.option(
     "--engine",
@@ -45,8 +49,9 @@ out_option = click.option("--out", type=FILE, default=None, help="Where the repo
 @json_option
 @debug_option
 def bench(
-    artifact: Path,
-    device: str,
+    artifacts: tuple[Path, ...],
+    devices: tuple[str, ...],
+    group: tuple[str, ...],
     binary: Path | None,
     engine: Literal["CPU", "GPU", "NPU"],
     operators: bool,
@@ -60,17 +65,30 @@ def bench(
 
     \b
         edgekit bench build/photos/rpi --device pi5
+        edgekit bench build/photos/rpi build/birds/rpi --group pi5s
 
     ARTIFACT is build/<recipe>/<target>, one of its variants' folders, a bundle or any model file.
+    Several devices of one kind share the measuring: the first artifact is measured on all of them,
+    each of the others on whichever is free.
     """
     from edgekit.api import bench as run
     from edgekit.cli._progress import watching
     from edgekit.cli.console import Console
 
+    if not devices and not group:
+        raise InputError("no device is named", hint="--device NAME; edgekit device list has them")
+    if group or len(devices) > 1 or len(artifacts) > 1:
+        if binary or engine != "CPU" or operators:
+            raise InputError(
+                "--benchmark-binary, --engine and --operators are of one artifact on one --device"
+            )
+        options["store"] = store
+        _fleet(artifacts, devices, group, out, progress, as_json, **options)
+        return
     with Console(quiet=as_json) as console:
         found = run(
-            artifact,
-            device,
+            artifacts[0],
+            devices[0],
             benchmark_binary=binary,
             engine=engine,
             operators=operators,
@@ -80,6 +98,43 @@ def bench(
             **options,
         )
     _report(found, as_json)
+
+
+def _fleet(
+    artifacts: tuple[Path, ...],
+    devices: tuple[str, ...],
+    group: tuple[str, ...],
+    out: Path | None,
+    progress: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    from edgekit.api import bench_fleet
+    from edgekit.cli._progress import watching
+    from edgekit.cli.console import Console
+
+    with Console(quiet=as_json) as console:
+        observer = watching(progress, console)
+        found = bench_fleet(artifacts, devices, groups=group, out=out, observer=observer, **options)
+    if as_json:
+        say_json(found)
+    else:
+        for line in _fleet_lines(found):
+            say(line)
+        say(f"Report: {(out or Path('build/devices/fleet')) / 'fleet.html'}")
+    found.check()
+
+
+def _fleet_lines(report: FleetReport) -> Iterator[str]:
+    from edgekit.evidence import interval
+
+    for run in report.runs:
+        told = f"{interval(run.median, 2)} ms" if run.median else "no latency"
+        yield f"{run.artifact} on {run.device}: {run.validity}, {told}"
+    if report.spread:
+        yield f"{report.spread.artifact} on {report.spread.sentence}"
+    yield from (f"set aside: {name}: {why}" for name, why in report.set_aside.items())
+    yield from (f"not measured: {name}: {why}" for name, why in report.failed.items())
 
 
 @click.command(name="import")

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli._options import FILE, debug_option, json_option, progress_option, store_option
+from edgekit.cli._options import (
+    FILE,
+    debug_option,
+    json_option,
+    progress_option,
+    store_option,
+    workers_option,
+)
 from edgekit.cli._output import say, say_json
 from edgekit.cli.completing import complete_devices, complete_recipes, complete_targets
 
@@ -50,6 +57,7 @@ def _planned(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @progress_option
+@workers_option
 @_planned
 def build(as_json: bool, progress: str | None, **options: Any) -> None:
     """Run a recipe for its targets, measuring every stage.
@@ -126,11 +134,12 @@ def _before(seconds: float) -> str:
     help="Where the report goes.  [default: build/matrix/<name>]",
 )
 @store_option
+@workers_option
 @progress_option
 @json_option
 @debug_option
 def matrix(
-    spec: Path, out: Path | None, store: Path | None, progress: str | None, as_json: bool
+    spec: Path, out: Path | None, progress: str | None, as_json: bool, **options: Any
 ) -> None:
     """Measure many architectures on every target.
 
@@ -145,7 +154,7 @@ def matrix(
     from edgekit.cli.console import Console
 
     with Console(quiet=as_json) as console:
-        report = run(spec, out=out, store=store, observer=watching(progress, console))
+        report = run(spec, out=out, **options, observer=watching(progress, console))
     if as_json:
         say_json(report)
     else:

@@ -53,9 +53,10 @@ class Console:
             console=self.out,
             transient=True,
         )
-        self.task: TaskID | None = None
-        self.pace = Pace()
-        self.is_forecast = False
+        self.tasks: dict[str, TaskID] = {}
+        """Bars, by the keys of the steps that run; empty for what is no step."""
+        self.paces: dict[str, Pace] = {}
+        self.forecast: set[str] = set()
         self.last_line = 0.0
         self.interrupted = False
 
@@ -85,49 +86,50 @@ class Console:
 
     def failed(self, step: Step, reason: str) -> None:
         self._go_on()
-        self._end_bar()
+        self._end_bar(step.key)
         self._say(f"{step.id}: failed: {reason}")
 
     def started(self, step: Step) -> None:
         self._go_on()
         self.last_line = time.monotonic()
-        self.pace, self.is_forecast = Pace(), False
-        if self.live:
-            self.task = self.bars.add_task("", step=step.id, note="", total=None)
+        self.paces[step.key] = Pace()
+        if self.live and step.key not in self.tasks:
+            self.tasks[step.key] = self.bars.add_task("", step=step.id, note="", total=None)
         if step.state is StepState.CHANGED:
             self._say(f"{step.id}: {step.reason}")
 
     def progressed(self, step: Step, done: int, total: int, note: str) -> None:
-        left = self.pace.seconds_left(done, total)
-        if left and left > PLAIN_SECONDS and step.action.amount and not self.is_forecast:
-            self.is_forecast = True
+        left = self.paces.setdefault(step.key, Pace()).seconds_left(done, total)
+        known = step.key in self.forecast
+        if left and left > PLAIN_SECONDS and step.action.amount and not known:
+            self.forecast.add(step.key)
             self._say(
                 f"{step.id}: {step.action.amount}, about {duration(left)} more on this machine"
             )
         more = f", about {duration(left)} more" if left and left > 1 else ""
-        self._advance(done, total, note, f"{step.id}: {note}{more}")
+        self._advance(step.key, done, total, note, f"{step.id}: {note}{more}")
 
     def working(self, done: int, total: int, note: str) -> None:
         """Progress of something that is no step of a plan."""
         self._go_on()
-        if self.live and self.task is None:
-            self.task = self.bars.add_task("", step="measure", note="", total=None)
-        self._advance(done, total, note, f"{note}: {done}/{total}")
+        if self.live and "" not in self.tasks:
+            self.tasks[""] = self.bars.add_task("", step="measure", note="", total=None)
+        self._advance("", done, total, note, f"{note}: {done}/{total}")
 
     def remark(self, line: str) -> None:
         say(line, err=True)
 
-    def _advance(self, done: int, total: int, note: str, line: str) -> None:
+    def _advance(self, key: str, done: int, total: int, note: str, line: str) -> None:
         """Move the bar; where there is none, print a line now and then."""
-        if self.live and self.task is not None:
-            self.bars.update(self.task, completed=done, total=total, note=printable(note))
+        if self.live and key in self.tasks:
+            self.bars.update(self.tasks[key], completed=done, total=total, note=printable(note))
         elif time.monotonic() - self.last_line > PLAIN_SECONDS:
             self.last_line = time.monotonic()
             self._say(line)
 
     def finished(self, step: Step, artifact: Artifact, ran: bool) -> None:
         self._go_on()
-        self._end_bar()
+        self._end_bar(step.key)
         line = told_of(step, artifact)
         if ran and (line or artifact.seconds >= LONG_SECONDS):
             self._say(f"{step.id}: {'; '.join(filter(None, (duration(artifact.seconds), line)))}")
@@ -136,10 +138,9 @@ class Console:
         if self.live:  # else it would print an empty line
             self.bars.stop()
 
-    def _end_bar(self) -> None:
-        if self.task is not None:
-            self.bars.remove_task(self.task)
-            self.task = None
+    def _end_bar(self, key: str) -> None:
+        if key in self.tasks:
+            self.bars.remove_task(self.tasks.pop(key))
 
     def built(self, result: BuildResult) -> None:
         """What came of each target."""

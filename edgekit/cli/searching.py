@@ -14,6 +14,7 @@ from edgekit.cli._options import (
     json_option,
     progress_option,
     store_option,
+    workers_option,
 )
 from edgekit.cli._output import say, say_json
 from edgekit.cli.completing import (
@@ -53,6 +54,7 @@ device_option = click.option(
     help="Where the report goes.  [default: build/sweep/<recipe>-<target>]",
 )
 @store_option
+@workers_option
 @progress_option
 @json_option
 @debug_option
@@ -114,6 +116,7 @@ USES = "RECIPE --target NAME, show [NAME], or recipe NAME POINT"
     help="Where the report goes.  [default: build/search/<recipe>-<target>]",
 )
 @store_option
+@workers_option
 @progress_option
 @json_option
 @debug_option
@@ -147,7 +150,7 @@ def _missing(words: tuple[str, ...], options: dict[str, Any]) -> str:
 
 
 def _refuse_idle(what: str, options: dict[str, Any]) -> None:
-    idle = [name for name, value in options.items() if value]
+    idle = [name for name, value in options.items() if value and (name, value) != ("workers", 1)]
     if idle:
         raise InputError(f"edgekit search {what} takes no --{idle[0].removesuffix('s')}")
 

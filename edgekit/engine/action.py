@@ -27,6 +27,8 @@ class Context:
     """A folder that survives a kill and is dropped once the step is done."""
 
 
+GIGABYTE = 1 << 30
+"""A converter with its framework takes about as much."""
 METADATA_VERSION = 2
 """Of what actions say of their artifacts; enters every key, so that no older record is read."""
 
@@ -54,6 +56,16 @@ class Action(ABC):
     def amount(self) -> str:
         """How much work it is, where that is long enough for a forecast: "16 epochs"."""
         return ""
+
+    @property
+    def times(self) -> bool:
+        """Whether timing on this machine is what it is for: nothing else may run beside it."""
+        return False
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it may take, where nobody has seen yet what it takes."""
+        return GIGABYTE
 
     def confinement(self, inputs: Inputs) -> Confinement | None:
         """The limits to run under in a process of its own; None for what is to be trusted.

@@ -13,15 +13,19 @@ from typing import TextIO
 from edgekit.errors import StorageError
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str, *, swept: bool = False) -> None:
     """Write to a temporary file beside `path`, flush, rename: never half a file.
+
+    Args:
+        swept: what a killed build left there is removed by somebody else.
 
     Raises:
         StorageError: something that is no file has its name: a folder, or a device as /dev/null.
     """
     need_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(path.parent, path.name)
+    if not swept:
+        sweep(path.parent, path.name)
     stream = _temporary(path)
     try:
         with stream:

@@ -13,11 +13,14 @@ from edgekit.engine.action import Action, Context, Progress
 from edgekit.engine.artifact import Artifact, Metadata
 from edgekit.engine.confined import ConfinedProcess
 from edgekit.engine.confinement import Confinement
+from edgekit.engine.crew import Crew
+from edgekit.engine.lease import computing, timing
 from edgekit.engine.observer import Observer
 from edgekit.engine.step import Step, StepState
 from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.engine.temporary import sweep_temporary
+from edgekit.errors import IntegrityError
 
 
 @dataclass
@@ -27,6 +30,8 @@ class Executor:
 
     store: Store
     observer: Observer
+    crew: Crew | None = None
+    """Runs the steps in place of this process, where there is one."""
     artifacts: dict[StepId, Artifact] = field(default_factory=dict)
     ran: set[StepId] = field(default_factory=set)
     """Steps that were run, and not found in the store."""
@@ -55,6 +60,11 @@ class Executor:
         chosen = step.inputs if inputs is None else inputs
         given = {role: self.artifacts[name] for role, name in chosen.items()}
         found = self._cached(step, given)
+        if self.crew:
+            if not found:
+                found = self._performed(self.crew, step, given)
+            elif self.crew.has_run(step):
+                self.ran.add(step.id)
         if not found:
             with self.store.lock(step.key, waiting=lambda: self.observer.waiting(step)):
                 # Another build may have run the step while this one waited for the lock.
@@ -83,9 +93,27 @@ class Executor:
             if (name := waiting.pop()) not in needed:
                 needed.add(name)
                 waiting += inputs[name]
-        for step in steps:
-            if step.id in needed and step.id not in self.artifacts:
-                self.perform(step)
+        order = [step for step in steps if step.id in needed and step.id not in self.artifacts]
+        self.begin(order)
+        for step in order:
+            self.perform(step)
+
+    def begin(self, steps: Sequence[Step]) -> None:
+        """Let the crew, if there is one, run these steps before they are asked for.
+
+        Args:
+            steps: of a plan, in its order, without those that were performed.
+        """
+        if self.crew:
+            self.crew.begin(steps)
+
+    def _performed(self, crew: Crew, step: Step, given: Mapping[str, Artifact]) -> Artifact:
+        if crew.perform(step, given, self.observer):
+            self.ran.add(step.id)
+        found = self.store.find(step.key)
+        if found is None:
+            raise IntegrityError(f"what {step.id} left has vanished from {self.store.root}")
+        return found
 
     def _cached(self, step: Step, given: Mapping[str, Artifact]) -> Artifact | None:
         # A step above may have run again and given another result: then this one must too.
@@ -101,15 +129,23 @@ class Executor:
             progress=lambda done, total, note: self.observer.progressed(step, done, total, note),
             partial=self.store.partial(step.key, parents, fresh=forced),
         )
-        start = time.perf_counter()
         with self.store.workspace() as folder:
-            limits = step.action.confinement(given)
-            if limits:
-                metadata = self._confined(limits, step.action, given, folder, context.progress)
-            else:
-                metadata = step.action.run(given, folder, context)
+            start = time.perf_counter()
+            metadata = self._metadata(step, given, folder, context)
             seconds = time.perf_counter() - start
             return self.store.commit(step.key, folder, metadata, parents, seconds)
+
+    def _metadata(
+        self, step: Step, given: Mapping[str, Artifact], folder: Path, context: Context
+    ) -> Metadata:
+        def waiting() -> None:
+            self.observer.remark(f"{step.id}: waits for other steps of edgekit on this machine")
+
+        action = step.action
+        with timing(waiting) if action.times else computing(waiting):
+            if limits := action.confinement(given):
+                return self._confined(limits, action, given, folder, context.progress)
+            return action.run(given, folder, context)
 
     def _confined(
         self,

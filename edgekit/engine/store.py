@@ -48,6 +48,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._is_swept = False
 
     def find(self, key: str) -> Artifact | None:
         """The artifact a step's key led to, or None if the step has not run to its end.
@@ -113,7 +114,9 @@ class Store:
             if folder.is_dir():
                 with suppress(Timeout, PermissionError), _only_user(folder):
                     shutil.rmtree(folder, ignore_errors=True)
-        sweep(self.root / "steps")
+        if not self._is_swept:  # it reads the names of all steps, which may be 100,000
+            self._is_swept = True
+            sweep(self.root / "steps")
 
     def partial(self, key: str, parents: tuple[str, ...] = (), fresh: bool = False) -> Path:
         """Where a long step may leave what it needs to resume; dropped once it is done.
@@ -151,7 +154,7 @@ class Store:
             (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
             self._publish(folder, digest)
             entry = {"digest": digest, "seconds": round(seconds, 3)}
-            write_atomically(self._step(key), json.dumps(entry))
+            write_atomically(self._step(key), json.dumps(entry), swept=True)
             shutil.rmtree(self.root / "partial" / key, ignore_errors=True)
         found = self.find(key)
         if found is None:

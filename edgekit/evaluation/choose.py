@@ -128,6 +128,10 @@ class Choose(Action):
         self.device = device
         self.machine = machine or Host(device, processes=PROCESSES)
 
+    @property
+    def times(self) -> bool:
+        return isinstance(self.machine, Host)
+
     def settings(self) -> Json:
         own = {"runtimes": self.runtimes, "device": self.device, "agent": agent_digest()}
         return {**own, **self.machine.identity()}

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -20,6 +21,7 @@ from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Json, sha256_of
 from edgekit.engine.confined_program import run_program
 from edgekit.engine.confinement import confinement
+from edgekit.engine.lease import timing
 from edgekit.engine.records import BadRecord, parse_record
 from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, EdgekitError, Unsupported, WeightsError, ending
@@ -194,7 +196,7 @@ def measure(
     """
     where = str(images.absolute())
     count = (processes or PROCESSES) if latency else 1
-    with temporary_folder() as folder:
+    with timing() if latency else nullcontext(), temporary_folder() as folder:
         out = {name: str(folder / f"{i}.npy") for i, name in enumerate(score)}
         job: dict[str, Any] = {"threads": HOST_THREADS, "models": [*map(_model, candidates)]}
         if latency:

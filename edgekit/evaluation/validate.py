@@ -78,6 +78,10 @@ class Validate(Action):
         self.baseline = baseline
         self.device = device
 
+    @property
+    def times(self) -> bool:
+        return True
+
     def settings(self) -> Json:
         ours = {"runtime": self.runtime, "baseline": self.baseline, "device": self.device}
         return {**ours, **measuring_identity(self.device)}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekit.devices.bench.timing_device import TimingDevice
+from edgekit.engine.crew import Crew
 from edgekit.engine.observer import Observer
 from edgekit.engine.store import Store
 from edgekit.errors import (
@@ -61,6 +62,7 @@ def build_point(
     observer: Observer,
     board: TimingDevice | None = None,
     variant: str = "",
+    crew: Crew | None = None,
 ) -> BuiltPoint:
     """Build one; what fails is told in its record.
 
@@ -72,7 +74,7 @@ def build_point(
     """
     record = PointRecord(name=point_name(settings), settings=dict(settings))
     try:
-        build = execute(make_plan(recipe, [target], store, board=board), store, observer)
+        build = execute(make_plan(recipe, [target], store, board=board), store, observer, crew)
     except MACHINES:
         raise
     except EdgekitError as error:

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, Metadata
-from edgekit.errors import DeviceError, Fault
+from edgekit.errors import DeviceError
 from edgekit.evaluation.latency_ratio import over_processes
 from edgekit.evaluation.measure import Machine, Timing
 from edgekit.evaluation.metrics import measurement, unless_disturbed
@@ -19,8 +19,6 @@ from edgekit.model_search.relative_latency import LATENCY, LatencyRecord
 from edgekit.stats import Interval
 
 PROCESSES = 3
-OF_THE_FILE = (Fault.CRASHED, Fault.FALL_BACK, Fault.WRONG_RESULT)
-"""Faults that say something about a file; all others are the device's."""
 
 
 class BoardFailed(DeviceError):

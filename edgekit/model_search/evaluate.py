@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from edgekit.data.inventory import take_inventory
 from edgekit.engine.artifact import Artifact
+from edgekit.engine.crew import Crew
 from edgekit.engine.executor import Executor
 from edgekit.engine.observer import Observer
 from edgekit.engine.step_id import StepId
@@ -48,6 +49,7 @@ class Lab:
     observer: Observer
     watch: Stopwatch
     settings: SearchSettings
+    crew: Crew | None = None
 
     def source(self, recipe: Recipe, most: int | None = None) -> SelectionSource:
         """The training side of a recipe's images, divided again.
@@ -83,7 +85,7 @@ def judge_free(lab: Lab, recipe: Recipe, record: PointRecord) -> TimedFile:
     plan = lab.plan(free_recipe(recipe, lab.source(recipe, lab.settings.images)))
     target = plan.targets[0]
     reasons, found = dict(target.unreachable), []
-    with Executor(lab.store, lab.observer) as executor:
+    with Executor(lab.store, lab.observer, lab.crew) as executor:
         for row in (row for row in target.rows if row.last):
             try:
                 found.append(_free_figures(lab, plan, row, executor, record))
@@ -159,7 +161,7 @@ def _judge_trained(
 ) -> Trained:
     plan = lab.plan(made)
     row = _last_row(plan, record.variant)
-    with Executor(lab.store, lab.observer) as executor:
+    with Executor(lab.store, lab.observer, lab.crew) as executor:
         executor.perform_needed(plan.steps, [JUDGE, row.validation])
         artifacts = executor.artifacts
     untrained = record.model_copy()

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 
 from edgekit.cycle_model.boards import memories_of
 from edgekit.cycle_model.file_estimate import RUNTIMES
+from edgekit.devices.bench.fleet import OF_THE_FILE
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.devices.estimate.modelled_target import core_of
+from edgekit.engine.crew import Crew
 from edgekit.engine.executor import Executor
 from edgekit.engine.observer import Observer
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.evidence import InvalidMeasurement, Measurement
 from edgekit.model_search.built import MACHINES
-from edgekit.model_search.device_latency import OF_THE_FILE, BoardFailed, LatencyOnDevice
+from edgekit.model_search.device_latency import BoardFailed, LatencyOnDevice
 from edgekit.model_search.points import Figure, PointRecord
 from edgekit.model_search.relative_latency import RelativeLatency, TimedFile, timed
 from edgekit.pipeline.target_core import estimate_artifact, need_counting
@@ -40,6 +42,7 @@ class Stopwatch:
     why_no_ms: str = ""
     """Why neither a device nor an estimate tells milliseconds; empty where one does."""
     device: str = field(default="CPU", kw_only=True)
+    crew: Crew | None = field(default=None, kw_only=True)
 
     @property
     def unit(self) -> str:
@@ -68,7 +71,7 @@ class Stopwatch:
             remark = self.observer.remark
             args = (file.artifact, file.runtime, self.core, self.store, remark)
             return estimate_artifact(*args).latency
-        with Executor(self.store, self.observer) as executor:
+        with Executor(self.store, self.observer, self.crew) as executor:
             if self.board:
                 return self._on_board(self.board, file, executor)
             assert self.reference

@@ -46,6 +46,10 @@ class RelativeLatency(Action):
         self.device = device
         self.reference_runtime = reference_runtime
 
+    @property
+    def times(self) -> bool:
+        return True
+
     def settings(self) -> Json:
         runtimes = {"runtime": self.runtime, "reference_runtime": self.reference_runtime}
         own = {"device": self.device} if self.device != "CPU" else {}

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from edgekit.engine.atomic import write_atomically
+from edgekit.engine.crew import in_order
 from edgekit.errors import EdgekitError, storage_errors
 from edgekit.model_search.axes import point_name
 from edgekit.model_search.built import build_point
@@ -21,7 +22,7 @@ from edgekit.model_search.ladder import Ladder
 from edgekit.model_search.latencies import time_file
 from edgekit.model_search.report import CandidateRecord, SearchReport
 from edgekit.model_search.rungs import Rung, from_checkpoint, recipe_text
-from edgekit.model_search.study import CandidateStudy
+from edgekit.model_search.study import Asked, CandidateStudy
 from edgekit.model_search.task import SearchTask
 from edgekit.models.card import WEIGHTS_FILE
 from edgekit.models.checkpoint import write_checkpoint
@@ -87,24 +88,41 @@ class _Search:
         report.candidates = kept[: task.settings.candidates]
         if kept:
             task.observer.remark(f"{len(kept)} candidates were compared already")
-        while len(report.candidates) < task.settings.candidates:
-            # Until something is trained there is nothing to recommend: that may take all the time.
-            share = FOR_CANDIDATES if any(c.top1 for c in report.candidates) else 1.0
-            if report.candidates and self._is_over(share):
-                report.state = "out of time"
+        while (left := task.settings.candidates - len(report.candidates)) > 0:
+            asked = study.ask_ahead(left if task.crew else 1)
+            if not asked:
                 break
-            asked = study.ask()
-            if asked is None:
-                break
-            record = CandidateRecord(name=point_name(asked.settings), settings=asked.settings)
-            if any(known.name == record.name for known in report.candidates):
+            compared = in_order(task.crew, self._compared, self._numbered(asked))
+            for one, found in zip(asked, compared, strict=True):
+                if found is None:
+                    report.state = "out of time"
+                    return
+                told = self.ladder.told(found, report.candidates)
+                study.tell(one, told, found.model_dump(mode="json"))
+                report.candidates.append(found)
+                self._tell(found)
+
+    def _numbered(self, asked: list[Asked]) -> list[tuple[int, CandidateRecord]]:
+        names = {known.name for known in self.report.candidates}
+        found = []
+        for one in asked:
+            record = CandidateRecord(name=point_name(one.settings), settings=one.settings)
+            if record.name in names:
                 raise EdgekitError(f"two candidates have the name {record.name}")
-            task.observer.remark(f"candidate {len(report.candidates) + 1}: {record.label}")
-            self.ladder.free_and_short(record)
-            told = self.ladder.told(record, report.candidates)
-            study.tell(asked, told, record.model_dump(mode="json"))
-            report.candidates.append(record)
-            self._tell(record)
+            names.add(record.name)
+            found.append((len(names), record))
+        return found
+
+    def _compared(self, numbered: tuple[int, CandidateRecord]) -> CandidateRecord | None:
+        """None where the time was over before it began."""
+        number, record = numbered
+        # Until something is trained there is nothing to recommend: that may take all the time.
+        share = FOR_CANDIDATES if any(c.top1 for c in self.report.candidates) else 1.0
+        if number > 1 and self._is_over(share):
+            return None
+        self.task.observer.remark(f"candidate {number}: {record.label}")
+        self.ladder.free_and_short(record)
+        return record
 
     def _tell_effects(self) -> None:
         """Of short trainings alone, before longer ones take the place of their figures."""
@@ -118,16 +136,20 @@ class _Search:
         for point in best:
             if point not in chosen:
                 point.dropped = f"{point.rung}: it lies between others that are trained"
-        for point in chosen:
-            if self._is_over() and self.trained:
-                self.report.state = "out of time"
-                point.dropped = f"{point.rung}: the time was over"
-                continue
-            self.task.observer.remark(f"{point.name}, as the recipe says: {point.label}")
-            if found := self.ladder.full(point):
-                self.trained[point.name] = found
-                self.report.held_back = len(found.right)
+        for point in in_order(self.task.crew, self._trained, chosen):
+            if point.name in self.trained:
+                self.report.held_back = len(self.trained[point.name].right)
             self._tell(point)
+
+    def _trained(self, point: CandidateRecord) -> CandidateRecord:
+        if self._is_over() and self.trained:
+            self.report.state = "out of time"
+            point.dropped = f"{point.rung}: the time was over"
+            return point
+        self.task.observer.remark(f"{point.name}, as the recipe says: {point.label}")
+        if found := self.ladder.full(point):
+            self.trained[point.name] = found
+        return point
 
     def _confirm(self) -> None:
         """Choose, by the held-back images alone; then look at the others, once."""
@@ -139,15 +161,15 @@ class _Search:
         report.front = [point.name for point in best]
         if found:
             report.recommended, report.why = found.point.name, found.why
-        for point in sorted(best, key=lambda p: p.name != report.recommended):
-            if self._is_over() and point.name != report.recommended:
-                report.state = "out of time"
-                continue
-            self._build(point)
+        recommended_first = sorted(best, key=lambda p: p.name != report.recommended)
+        for _ in in_order(self.task.crew, self._build, recommended_first):
             self._tell()
 
     def _build(self, point: CandidateRecord) -> None:
-        """The ordinary build of a point, from its checkpoint on."""
+        """The ordinary build of a point, from its checkpoint on, unless the time is over."""
+        if self._is_over() and point.name != self.report.recommended:
+            self.report.state = "out of time"
+            return
         task, trained = self.task, self.trained[point.name]
         recipe, folder = task.vary(point.settings), task.folder
         # By the key: a recipe of another search begins with its own weights.
@@ -165,7 +187,13 @@ class _Search:
         task.observer.remark(f"{point.name}: judged on the images that chose nothing")
         made = load_recipe(path)
         built = build_point(
-            point.settings, made, task.target, task.store, task.observer, variant=point.variant
+            point.settings,
+            made,
+            task.target,
+            task.store,
+            task.observer,
+            variant=point.variant,
+            crew=task.crew,
         )
         if built.row:
             time_file(self.ladder.lab.watch, built.record, built.file)

@@ -103,13 +103,26 @@ class CandidateStudy:
 
     def ask(self) -> Asked | None:
         """The next candidate; None where all were told."""
+        return next(iter(self.ask_ahead(1)), None)
+
+    def ask_ahead(self, most: int) -> list[Asked]:
+        """The next candidates, as far as what is still to be told does not change which they are:
+        as many as are drawn at random, one at least.
+
+        Args:
+            most: candidates to ask for.
+        """
+        found: list[Asked] = []
         with storage_errors(self._journal.parent):
-            known = {self._place(trial.params) for trial in self._told()}
-            if len(known) >= size_of(self._axes):
-                return None
-            if interrupted := self._interrupted(known):
-                return interrupted
-            return self._new(known)
+            told = [self._place(trial.params) for trial in self._told()]
+            known = {*told}
+            for number in range(len(told), max(len(told) + 1, min(len(told) + most, STARTUP))):
+                if len(known) >= size_of(self._axes):
+                    break
+                asked = self._interrupted(known, found) or self._new(known, number)
+                found.append(asked)
+                known.add(self._place(_trial(self._study, asked.number).params))
+        return found
 
     def tell(self, asked: Asked, told: Told, record: Mapping[str, Any]) -> None:
         with storage_errors(self._journal.parent):
@@ -124,33 +137,43 @@ class CandidateStudy:
 
         return self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
-    def _interrupted(self, known: set[tuple[int, ...]]) -> Asked | None:
+    def _interrupted(self, known: set[tuple[int, ...]], now: Sequence[Asked]) -> Asked | None:
         """What was asked and never told. One that was killed while it was asked is forgotten: the
-        same is asked again."""
+        same is asked again.
+
+        Args:
+            now: what is asked just now.
+        """
         from optuna.trial import TrialState
 
+        numbers = {asked.number for asked in now}
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if trial.number in numbers:
+                continue
             is_whole = trial.params.keys() == self._axes.keys()
             if is_whole and self._place(trial.params) not in known:
                 return self._asked(trial.number, trial.params)
             self._study.tell(trial.number, state=TrialState.FAIL)
         return None
 
-    def _new(self, known: set[tuple[int, ...]]) -> Asked:
-        """One that was not told yet: the sampler's, or where it repeats itself one by chance."""
-        told = len(self._told())
+    def _new(self, known: set[tuple[int, ...]], number: int) -> Asked:
+        """One that was not asked yet: the sampler's, or where it repeats itself one by chance.
+
+        Args:
+            number: of candidates before it.
+        """
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore"
             )  # constraints are experimental, as Optuna says each time
-            self._study.sampler = _sampler(self._seed + told)
+            self._study.sampler = _sampler(self._seed + number)
         trial = self._study.ask(self._distributions())
         if self._place(trial.params) not in known:
             return self._asked(trial.number, trial.params)
         from optuna.trial import TrialState
 
         self._study.tell(trial.number, state=TrialState.FAIL)
-        chance = random.Random(self._seed + told)
+        chance = random.Random(self._seed + number)
         while self._place(params := self._draw(chance)) in known:
             pass
         self._study.enqueue_trial(params)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit import __version__
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.atomic import write_atomically
+from edgekit.engine.crew import Crew, in_order
 from edgekit.engine.observer import Observer
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError, storage_errors
@@ -101,6 +102,7 @@ def run_sweep(
     observer: Observer,
     board: TimingDevice | None,
     publish: Callable[[SweepReport], None],
+    crew: Crew | None = None,
 ) -> SweepReport:
     """Build every point, publishing the report after each one.
 
@@ -113,6 +115,7 @@ def run_sweep(
     """
     points = points_of(axes, vary)
     watch = stopwatch(target, board, FIRST, store, observer)
+    watch.crew = crew
     report = SweepReport(
         edgekit=__version__,
         created="",
@@ -123,9 +126,13 @@ def run_sweep(
         why_no_ms=watch.why_no_ms,
         open=len(points),
     )
-    for number, (settings, recipe) in enumerate(points, 1):
-        observer.remark(f"{number} of {len(points)}: {told(settings)}")
-        found = build_point(settings, recipe, target, store, observer, board)
+
+    def build(number: int) -> BuiltPoint:
+        settings, recipe = points[number]
+        observer.remark(f"{number + 1} of {len(points)}: {told(settings)}")
+        return build_point(settings, recipe, target, store, observer, board, crew=crew)
+
+    for found in in_order(crew, build, range(len(points))):
         _add_latency(found, watch)
         record = found.record
         report.images = report.images or (record.top1.samples if record.top1 else None)

@@ -11,6 +11,7 @@ from edgekit import __version__
 from edgekit.data.inventory import take_inventory
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.artifact import digest_of
+from edgekit.engine.crew import Crew
 from edgekit.engine.observer import Observer
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError
@@ -48,6 +49,7 @@ class SearchTask:
     folder: Path
     """For the checkpoints and recipes of the front."""
     board: TimingDevice | None = None
+    crew: Crew | None = None
 
     @property
     def settings(self) -> SearchSettings:
@@ -114,13 +116,14 @@ class SearchTask:
         target = self.target.model_copy(update={"gates": Gates()})
         words, relative = self.reference or BY_ITSELF, bool(self.reference)
         watch = stopwatch(target, self.board, words, self.store, self.observer, relative)
+        watch.crew = self.crew
         asks_ms = any(x.figure == "latency" and not x.reference for x in self.limits)
         if asks_ms and watch.needs_reference:
             raise InputError(
                 f"milliseconds on {target.name} cannot be told here: {watch.why_no_ms}",
                 hint=f"name a board with --device, or give a multiple: --limit {MULTIPLE}",
             )
-        lab = Lab(target, self.store, self.observer, watch, self.settings)
+        lab = Lab(target, self.store, self.observer, watch, self.settings, self.crew)
         if watch.needs_reference:
             self._set_reference(lab)
         return lab

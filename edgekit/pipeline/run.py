@@ -9,6 +9,7 @@ from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bench.validate_on_device import OnDevice, read_device_report, record_of
 from edgekit.devices.estimate.modelled_target import core_of
 from edgekit.engine.artifact import Artifact
+from edgekit.engine.crew import Crew
 from edgekit.engine.executor import Executor
 from edgekit.engine.observer import Observer
 from edgekit.engine.step import Step
@@ -121,7 +122,13 @@ class Build:
     targets: list[TargetResult] = field(default_factory=list)
 
 
-def execute(plan: Plan, store: Store, observer: Observer) -> Build:
+def begin(plan: Plan, crew: Crew) -> None:
+    """Let a crew run what does not depend on which variants pass."""
+    choices = {target.choice for target in plan.targets}
+    crew.begin([step for step in plan.steps if step.id not in choices])
+
+
+def execute(plan: Plan, store: Store, observer: Observer, crew: Crew | None = None) -> Build:
     """Run every step that is not cached, in order.
 
     A target stops at the first failure of a required variant, and the others go on; an alternative
@@ -134,7 +141,7 @@ def execute(plan: Plan, store: Store, observer: Observer) -> Build:
         InputError: a model from elsewhere is not what the recipe says of it.
         EdgekitError: a step that all targets share failed, or the machine itself did.
     """
-    with Executor(store, observer) as executor:
+    with Executor(store, observer, crew) as executor:
         runs = {
             target.target.name: _TargetRun(
                 executor, TargetResult(target, left_out=dict(target.unreachable))

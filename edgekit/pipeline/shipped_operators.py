@@ -14,6 +14,7 @@ from edgekit.engine.artifact import Artifact, digest_of
 from edgekit.engine.atomic import write_atomically
 from edgekit.engine.confined_call import call_confined
 from edgekit.engine.confinement import confinement
+from edgekit.engine.lease import timing
 from edgekit.engine.store import Store
 from edgekit.errors import (
     STORE_VARIABLE,
@@ -108,10 +109,11 @@ def _table(
 def _undisturbed(artifact: Artifact, runtime: TimesOperators) -> OperatorTimes:
     artifact.verify()  # cached, it was not read in this build yet
     arguments = (runtime, artifact.file(runtime.file), PROTOCOL["seconds"] / 3)
-    found = repeated(
-        lambda: call_confined(confinement(runtime.file), _timed, arguments, OperatorTimes),
-        _is_disturbed,
-    )
+    with timing():
+        found = repeated(
+            lambda: call_confined(confinement(runtime.file), _timed, arguments, OperatorTimes),
+            _is_disturbed,
+        )
     if _is_disturbed(found):
         raise DeviceError(BUSY)
     return found

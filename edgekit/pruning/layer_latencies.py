@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit.engine.action import Action, Context, Inputs, Progress
 from edgekit.engine.artifact import Artifact, Json, Metadata
 from edgekit.evaluation.layer_timing import time_layers
-from edgekit.evaluation.measure import HERE, Machine
+from edgekit.evaluation.measure import HERE, Host, Machine
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.models.pruned import KernelPrecision
@@ -115,6 +115,10 @@ class LatencyTable(Action):
 
     def used_libraries(self) -> tuple[str, ...]:
         return (*self.runtime.libraries, self.runtime.engine, "torch-pruning")
+
+    @property
+    def times(self) -> bool:
+        return isinstance(self.machine, Host)
 
     def settings(self) -> Json:
         own = {"runtime": self.runtime.name, "precision": self.precision}

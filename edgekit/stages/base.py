@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from edgekit.data.size import Size
-from edgekit.engine.action import Action, Context, Inputs
+from edgekit.engine.action import GIGABYTE, Action, Context, Inputs
 from edgekit.engine.artifact import Json, Metadata
 from edgekit.evaluation.gates import Gates
 from edgekit.evaluation.measure import Machine
@@ -61,6 +61,10 @@ class Stage(BaseModel, Action):
         """Whether it shows after each epoch how it does on the validation split, in its input of
         that name."""
         return False
+
+    @property
+    def memory(self) -> int:
+        return 3 * GIGABYTE if self.trains or self.distils else GIGABYTE
 
     def settings(self) -> Json:
         return self.model_dump(mode="json")

@@ -21,6 +21,7 @@ from tests.report.test_summary import on_device
 
 STEP: Any = SimpleNamespace(
     id="rpi/litert/quantize",
+    key="k",
     reason="bits: 8 -> 4",
     state=StepState.CHANGED,
     action=SimpleNamespace(amount="16 epochs"),
@@ -71,7 +72,7 @@ def test_a_training_says_once_how_long_it_will_take(capsys: pytest.CaptureFixtur
     clock = iter([0.0, 6.0, 12.0])
     with Console() as console:
         console.started(STEP)
-        console.pace = Pace(lambda: next(clock))
+        console.paces[STEP.key] = Pace(lambda: next(clock))
         for done in (10, 20, 30):
             console.progressed(STEP, done, 910, "epoch 1/16")
     told = [line for line in capsys.readouterr().out.splitlines() if "16 epochs" in line]
@@ -176,3 +177,16 @@ def test_a_run_on_a_device_that_is_no_result_shows_no_figure(
     assert "on pi5: cortex-a76, 4 threads" in said
     assert ("7.77" in said) == (validity is Validity.OK)
     assert ("— (throttled)" in said) == (validity is Validity.INVALID)
+
+
+def test_steps_that_run_side_by_side_have_a_bar_and_a_pace_each() -> None:
+    other: Any = SimpleNamespace(**{**vars(STEP), "id": "finetune", "key": "other"})
+    with Console() as console:
+        console.live = True
+        for step in (STEP, other):
+            console.started(step)
+            console.progressed(step, 1, 2, "epoch 1/2")
+        assert len(console.bars.tasks) == 2
+        console.failed(STEP, "no such kernel")
+        assert [task.fields["step"] for task in console.bars.tasks] == ["finetune"]
+        assert console.paces["k"] is not console.paces["other"]

@@ -73,9 +73,9 @@ def test_events_are_lines_of_json(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_events_of_a_step_have_a_forecast(capfd: pytest.CaptureFixture[str]) -> None:
-    clock, step = iter([0.0, 10.0]), SimpleNamespace(id="finetune")
+    clock, step = iter([0.0, 10.0]), SimpleNamespace(id="finetune", key="k")
     watching = JsonLines()
-    watching._pace = Pace(lambda: next(clock))
+    watching._paces["k"] = Pace(lambda: next(clock))
     for done in (1, 3):
         watching.progressed(step, done, 10, "epoch 1/2")  # type: ignore[arg-type]
     events = map(ProgressEvent.model_validate_json, capfd.readouterr().err.splitlines())

@@ -161,7 +161,7 @@ def test_weights_of_two_searches_lie_side_by_side(
     monkeypatch.setattr(ladder, "judge_full", full)
     asked: list[str] = []
 
-    def build(*args: Any, variant: str) -> Any:
+    def build(*args: Any, variant: str, crew: Any) -> Any:
         asked.append(variant)
         return BuiltPoint(point("p", 88, 1, 0.5))
 

@@ -117,3 +117,21 @@ def test_any_damage_is_read_or_refused(tmp_path: Path, written: bytes, data: st.
         study = CandidateStudy(journal, AXES, 0)
         assert all(isinstance(record, dict) for record in study.records)
         study.ask()
+
+
+@pytest.mark.parametrize("ahead", [2, 5, 8, 12])
+@pytest.mark.parametrize("told", [1, 3, 99])
+def test_what_is_asked_ahead_is_what_is_asked_one_by_one(
+    tmp_path: Path, undisturbed: list[Any], ahead: int, told: int
+) -> None:
+    """Also where it ends before all that was asked is told, and goes on one by one."""
+    journal = tmp_path / "ahead.log"
+    for most in (ahead, 1):
+        study = CandidateStudy(journal, AXES, 0)
+        while asked := study.ask_ahead(most):
+            assert len(asked) <= most
+            for one in asked[:told]:
+                answer(study, one)
+            if len(asked) > told:
+                break
+    assert settled(study) == undisturbed

@@ -1,0 +1,70 @@
+"""What a crew needs of workers of any kind, and what it hears from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgekit.scheduling.messages import Event, StepJob
+
+
+@dataclass(frozen=True)
+class Joined:
+    worker: str
+    machine: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    worker: str
+    why: str
+    """How it ended."""
+
+
+@dataclass(frozen=True)
+class Said:
+    worker: str
+    event: Event
+
+
+@dataclass(frozen=True)
+class MemoryNews:
+    """Of a machine, in bytes."""
+
+    machine: str
+    available: int
+    used: Mapping[str, int]
+
+
+News = Joined | Lost | Said | MemoryNews
+
+
+class Hands(Protocol):
+    """Workers of one kind: processes here, or a cluster's."""
+
+    count: int
+    home: str
+    """The machine that steps which time run on; any of them where empty."""
+
+    def open(self) -> None: ...
+
+    def give(self, worker: str, job: StepJob) -> None:
+        """Where the worker is gone, `news` tells."""
+        ...
+
+    def news(self) -> list[News]:
+        """What has happened; waits for a while where nothing has."""
+        ...
+
+    def wake(self) -> None:
+        """Let `news` return."""
+        ...
+
+    def close(self) -> None:
+        """End all workers, once they have cleared up."""
+        ...
+
+    def hurry(self) -> None:
+        """Let `close` wait no longer."""
+        ...
