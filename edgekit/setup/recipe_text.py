@@ -115,6 +115,8 @@ def _why_fit(choices: Choices, shapes: Shapes, model: ModelFile | None) -> str:
         return AS_TOLD
     if model and model.framing:
         return _as_trained(model, "fit")
+    if model and choices.fit == "crop":
+        return "or squash, pad: as its own photos were resized. crop_pct: 0.875 takes 224 of 256"
     if model:
         return "as the photos that it learned from were resized: crop, squash or pad"
     return f"{100 * shapes.oblong:.0f} % are oblong, and a crop would lose much of them; or pad"

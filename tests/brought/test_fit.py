@@ -128,9 +128,9 @@ def test_a_recipe_that_init_wrote_for_an_onnx_file_is_not_stopped(folder: Path) 
     see_negatives_alone(folder / "model.onnx")
     words = ("model.onnx", "--data", "images", "--target", "board.yaml")
     begun = edgekit("init", *words, cwd=folder, store=folder / "store")
-    told = "100.0 % of 40 training photos are right with imagenet; 50.0 % with 0..1"
+    told = "100.0 % of 40 training photos are right with imagenet, fit squash; 50.0 % with 0..1,"
     assert f"model input: {told}" in begun.stdout
-    assert f"  # {told}.\n" in (folder / "model.yaml").read_text()
+    assert f"  # {told}" in (folder / "model.yaml").read_text()
     command = ("build", "model.yaml", "--target", "board.yaml")
     done = edgekit(*command, cwd=folder, store=folder / "store")
     assert done.returncode == 0, done.stderr
