@@ -28,7 +28,7 @@ class JobModel(JobPart):
 
 class JobProtocol(JobPart):
     threads: tuple[Threads, ...] = Field(min_length=1)
-    processes: int = Field(ge=1)
+    processes: int = Field(ge=1, lt=2**31)
     sustained_seconds: float = 0.0
 
     def check(self, result: AgentResult) -> None:
@@ -62,7 +62,7 @@ class Job(JobPart):
         if self.golden is not None and result.golden is None:
             raise _missing("golden")
         if self.scores is not None and subject not in result.scores:
-            raise _missing(f"scores.{subject}")
+            raise _missing(f"scores.{shown(subject)}")
         if result.latency:
             self._check_timed_models(result.latency)
         # In an emulator nothing is timed.
@@ -73,7 +73,7 @@ class Job(JobPart):
         expected = {model.id for model in self.models}
         if set(found) != expected:
             raise BadRecord(
-                f"latency: of {', '.join(sorted(expected))} expected, not of "
+                f"latency: of {', '.join(map(shown, sorted(expected)))} expected, not of "
                 f"{', '.join(map(shown, found))}"
             )
 

@@ -24,7 +24,7 @@ from edgekit.evidence import Validity
 from edgekit.report.device import render_device_html, render_device_markdown
 from tests.devices.results import result_of
 from tests.devices.tiny import QUICK, tiny_bundle
-from tests.mutations import damaged, fuzz, json_texts, refusals
+from tests.mutations import SCREEN, damaged, fuzz, json_texts, refusals
 
 
 class Carried(NamedTuple):
@@ -89,6 +89,17 @@ def test_operations_below_none_are_refused(carried: Carried, tmp_path: Path) -> 
     (tmp_path / "result.json").write_text(json.dumps(carried.result))
     with pytest.raises(InputError, match=r"subject\.macs"):
         import_result(tmp_path / "result.json", tmp_path / "again.tar", None)
+
+
+def test_a_long_name_is_cut_in_what_is_said(carried: Carried, tmp_path: Path) -> None:
+    files = {p.name: p.read_bytes() for p in carried.stick.iterdir()}
+    job = json.loads(files["job.json"])
+    job["models"][0]["id"] = "9" * 5000
+    pack(tmp_path / "again.tar", {**files, "job.json": json.dumps(job).encode()})
+    (tmp_path / "result.json").write_text(json.dumps(carried.result))
+    with pytest.raises(InputError) as caught:
+        import_result(tmp_path / "result.json", tmp_path / "again.tar", None)
+    assert len(caught.value.message) < SCREEN
 
 
 @fuzz
