@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Self, TypeVar
@@ -25,38 +24,17 @@ from edgekit.scheduling.messages import (
     Done,
     Event,
     Failed,
-    Progressed,
     Remarked,
-    Started,
     StepJob,
-    Waiting,
 )
 from edgekit.scheduling.state import StepTask
+from edgekit.scheduling.work import Closed, Work, report
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD = 4
 """Builds that are under way for each worker: some of them wait to be timed."""
-
-
-class Closed(BaseException):
-    """The crew has ended, and with it what waits for it; no error of a build's, to be reported."""
-
-
-@dataclass
-class _Work:
-    """A step on its way, and who waits for it."""
-
-    step: Step
-    given: Mapping[str, Artifact] | None
-    """None where its inputs are still made: then they are those of `needs`."""
-    needs: Mapping[str, str]
-    """Keys of its inputs by role."""
-    ears: list[SimpleQueue[Event | Closed]] = field(default_factory=list)
-    """The first hears all, the others how it ends."""
-    heard: dict[type, Event] = field(default_factory=dict)
-    """The last of each kind, for who comes later."""
 
 
 class StepCrew:
@@ -66,7 +44,7 @@ class StepCrew:
         self._store, self._hands = store, hands
         self._core = Scheduler(retries)
         self._memory = MemoryBook(store.root)
-        self._works: dict[str, _Work] = {}
+        self._works: dict[str, Work] = {}
         self._failures: dict[str, Failed] = {}
         """Of steps that nobody waited for yet."""
         self._ran: set[str] = set()
@@ -123,7 +101,7 @@ class StepCrew:
                 raise event.error()
             if isinstance(event, Done):
                 return event.ran
-            _report(event, step, observer)
+            report(event, step, observer)
 
     def has_run(self, step: Step) -> bool:
         with self._lock:
@@ -142,7 +120,7 @@ class StepCrew:
                 needs = {role: keys[name] for role, name in step.inputs.items()}
                 task = self._task(step, frozenset(needs.values()), urgent=False)
                 if self._core.add(task):
-                    self._works[step.key] = _Work(step, None, needs)
+                    self._works[step.key] = Work(step, None, needs)
         self._hands.wake()
 
     def in_order(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
@@ -191,7 +169,7 @@ class StepCrew:
             ear.put(failure)
             return
         self._core.add(self._task(step, frozenset(), urgent=True))
-        work = self._works.setdefault(step.key, _Work(step, given, {}))
+        work = self._works.setdefault(step.key, Work(step, given, {}))
         work.given = dict(given)
         work.ears.append(ear)
         if len(work.ears) == 1:
@@ -247,7 +225,7 @@ class StepCrew:
                 del self._at[start.worker]
                 self._end(start.key, Failed("PicklingError", f"{work.step.id}: {error}"))
 
-    def _job(self, work: _Work) -> StepJob | None:
+    def _job(self, work: Work) -> StepJob | None:
         """None where something that it needs has gone meanwhile, and nobody waits for it."""
         if work.given is not None:
             return StepJob(work.step, work.given)
@@ -317,18 +295,6 @@ class StepCrew:
                     self._failures[key] = failure
 
     @staticmethod
-    def _tell_all(work: _Work, event: Event | Closed) -> None:
+    def _tell_all(work: Work, event: Event | Closed) -> None:
         for number, ear in enumerate(work.ears):
             ear.put(Done(False) if number and isinstance(event, Done) else event)
-
-
-def _report(event: Event, step: Step, observer: Observer) -> None:
-    match event:
-        case Waiting():
-            observer.waiting(step)
-        case Started():
-            observer.started(step)
-        case Progressed(done, total, note):
-            observer.progressed(step, done, total, note)
-        case Remarked(line):
-            observer.remark(line)
