@@ -88,7 +88,8 @@ class Choice(BaseModel):
         return (
             f"the runs tell no order: {invalid[0]}; --force choose measures them again"
             if invalid
-            else f"its latency cannot be told from {self.fastest}'s, and its scores are clearer"
+            else f"its latency cannot be told from {self.fastest}'s, and its scores are nearer to "
+            "float's"
             if self.clearest
             else "the intervals cannot tell it from the next"
         )

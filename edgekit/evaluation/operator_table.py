@@ -100,7 +100,7 @@ class OperatorTable(BaseModel):
         if not self.roofline:
             return f"how far it is from this machine's limit cannot be told: {self.no_roofline}"
         named = (
-            f"{shortened(one.name)} ({one.kind}, {one.lost_us:,.0f} µs, "
+            f"{shortened(one.name)} ({one.kind}, {one.us:,.0f} µs, "
             f"{one.times_limit:.1f} times its limit)"
             for one in self.furthest
         )

@@ -135,16 +135,28 @@ def candidates(report: Report) -> Scatter | None:
     drawing = Drawing(WIDTH, 240, f"top-1 against latency: {told}")
     drawing.axis(across_scale, 204, 8, digits_of(across_scale))
     drawing.side(up_scale, 48, WIDTH - 16, digits_of(up_scale))
+    labels: list[tuple[float, float]] = []
     for row, x in drawn.values():
-        _candidate(drawing, row, x, across_scale, up_scale, row.variant == report.chosen)
+        chosen = row.variant == report.chosen
+        _candidate(drawing, row, x, across_scale, up_scale, chosen, labels)
     drawing.words(WIDTH - 16, 236, across, "end", "tick")
     evidence = next(x.evidence for _, x in drawn.values())
     return Scatter(drawing, evidence, across, _missing(report, rows, drawn))
 
 
 def _candidate(
-    drawing: Drawing, row: RowRecord, latency: Measurement, across: Scale, up: Scale, chosen: bool
+    drawing: Drawing,
+    row: RowRecord,
+    latency: Measurement,
+    across: Scale,
+    up: Scale,
+    chosen: bool,
+    labels: list[tuple[float, float]],
 ) -> None:
+    """
+    Args:
+        labels: where names stand already; the new one is added.
+    """
     top1 = row.validation.top1
     x, y = across(latency.value), up(top1.value)
     if top1.low is not None and top1.high is not None:
@@ -155,7 +167,11 @@ def _candidate(
     is_right = x > WIDTH / 2
     kind = "chosen" if chosen else ""
     place = x - 8 if is_right else x + 8
-    drawing.words(place, y - 6, row.variant, "end" if is_right else "start", kind)
+    height = y - 6
+    while any(abs(height - h) < TEXT and abs(place - p) < WIDTH / 2 for p, h in labels):
+        height += TEXT
+    labels.append((place, height))
+    drawing.words(place, height, row.variant, "end" if is_right else "start", kind)
 
 
 def _ends(figures: Iterable[Measurement]) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -21,6 +20,11 @@ from edgekit.evaluation.metrics import AccuracyChange
 from edgekit.evidence import InvalidMeasurement, Status, Verdict, believed, interval
 from edgekit.report.figures import times
 
+ENOUGH = 50
+"""Images of which one is no more than 2 points."""
+OWN_PHOTOS = ("imagefolder",)
+"""Sources that are the user's own files."""
+TO_ADD = "once before: edgekit device add NAME --ssh USER@HOST, or --adb SERIAL for a phone"
 SHIP_NOTHING = "Ship nothing"
 Kind = Literal["good", "bad", "unknown", "plain"]
 KINDS: dict[str, Kind] = {
@@ -141,18 +145,25 @@ def _gate_badges(report: Report) -> list[Badge]:
         for row in report.rows
         if (row.variant == report.chosen if report.chosen else row.variant not in report.left_out)
     ]
-    counts = Counter(gate.verdict for row in rows for gate in row.gates)
-    if not counts:
+    found: dict[GateVerdict, list[str]] = {}
+    for gate in (gate for row in rows for gate in row.gates):
+        found.setdefault(gate.verdict, []).append(gate.gate)
+    if not found:
         return [Badge("no gates", "plain", "gate")]
     return [
-        Badge(f"{counts[v]} gate{'s' if counts[v] > 1 else ''} {words}", KINDS[v], "gate")
+        Badge(f"{_gates(found[v])} {words}", KINDS[v], "gate")
         for v, words in (
             (GateVerdict.HELD, "held"),
             (GateVerdict.BROKEN, "broken"),
             (GateVerdict.CANNOT_TELL, "open: cannot tell"),
         )
-        if counts[v]
+        if v in found
     ]
+
+
+def _gates(names: list[str]) -> str:
+    """One by its name, several by their number."""
+    return f"gate {names[0]}" if len({*names}) == 1 else f"{len(names)} gates"
 
 
 def _answers(report: Report, row: RowRecord) -> tuple[Reply, ...]:
@@ -183,9 +194,10 @@ def _why(report: Report) -> str:
     for ratio in report.choice.ratios.values():
         if isinstance(ratio, InvalidMeasurement):
             return f"one {passed}: the runs tell no order ({ratio.reason}){apart}"
-    why = "the clearest scores" if report.choice.clearest else "the fastest"
+    if report.choice.clearest:
+        return f"{passed}, {report.choice.doubt}{apart}"
     doubt = f", but {report.choice.doubt}" if report.choice.doubt else ""
-    return f"{why} {passed}{doubt}{apart}"
+    return f"the fastest {passed}{doubt}{apart}"
 
 
 def _how_good(report: Report, row: RowRecord) -> Reply:
@@ -227,7 +239,9 @@ def _how_sure(report: Report, row: RowRecord) -> Reply:
 
 def _on_what(report: Report, row: RowRecord) -> Reply:
     top1, missing = row.validation.top1, untimed(report, row)
-    short = f"{top1.samples or 0:,} {report.data.evaluated_on} images of {report.data.source}"
+    own = report.data.source in OWN_PHOTOS
+    whose = "" if own else f" of {report.data.source}"
+    short = f"{top1.samples or 0:,} {report.data.evaluated_on} images{whose}"
     machine = latency_to_tell(report, row).device or report.environment.get("cpu", "?")
     return Reply("Measured on what?", short, f"{machine}{f'; not on {missing}' if missing else ''}")
 
@@ -246,7 +260,10 @@ def _next(report: Report, row: RowRecord) -> Reply:
     if latency_to_tell(report, row).disturbed:
         return Reply(question, "Build again while the machine is quiet, then measure on a device.")
     if untimed(report, row):
-        return Reply(question, "Measure it on a device.", command="edgekit bench . --device NAME")
+        images = row.validation.top1.samples or 0
+        few = f"Judge by more images: one of {images} is {100 / images:.2g} points. Then m"
+        short = f"{few if 0 < images < ENOUGH else 'M'}easure it on a device."
+        return Reply(question, short, TO_ADD, command="edgekit bench . --device NAME")
     return Reply(question, "Put it in use.", command="edgekit deploy . --device NAME")
 
 

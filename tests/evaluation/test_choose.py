@@ -45,7 +45,7 @@ def test_what_may_be_chosen_for_its_scores(
     found = CHOICE.by_clarity(known)
     assert found.clearest == clearest
     assert found.chosen == (clearest or "first")
-    assert ("its scores are clearer" in found.doubt) == bool(clearest)
+    assert ("its scores are nearer to float's" in found.doubt) == bool(clearest)
 
 
 def test_the_fastest_may_saturate_and_gives_way_to_what_does_not() -> None:

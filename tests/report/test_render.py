@@ -122,7 +122,7 @@ def test_a_bound_is_called_one(report: Report, render: Render) -> None:
     }
     page = render(report.model_copy(update={"bounds": bounds}))
     assert "at least 0.31 ms (roofline, a lower bound)" in page
-    assert "no lower bound: nothing is known of it" in page
+    assert "no figure: nothing is known of it" in page
     assert page.count("95,000,000 multiply-accumulates, 2.50 MB of weights, 3.50 MB") == 2
     assert "at least" not in render(report)
 

@@ -44,9 +44,33 @@ def test_the_first_screen_answers_five_questions() -> None:
     screen = render_html(sample_report()).split("</header>")[0]
     for question in ("What do I ship?", "How good is it?", "How sure is that?"):
         assert question in screen
-    for answer in ("litert/", "88.5 (87.5 to 89.5) % right (host)", "p = 0.60", "imagefolder"):
+    for answer in (
+        "litert/",
+        "88.5 (87.5 to 89.5) % right (host)",
+        "p = 0.60",
+        "validation images<",
+    ):
         assert answer in screen
+    assert "Measure it on a device." in screen
+    assert "once before: edgekit device add NAME --ssh USER@HOST" in screen
     assert "edgekit bench . --device NAME" in screen
+
+
+def test_of_few_images_more_are_asked_for_first() -> None:
+    report = sample_report()
+    for one in report.rows:
+        top1 = one.validation.top1.model_copy(update={"samples": 15})
+        one.validation = one.validation.model_copy(update={"top1": top1})
+    said = "Judge by more images: one of 15 is 6.7 points. Then measure it on a device."
+    assert short_answers(report)["What next?"] == said
+
+
+def test_a_gate_that_stands_alone_is_named() -> None:
+    report = sample_report()
+    (gate,) = judge(Gates(max_size_mb=4.0), {"max_size_mb": figure(3, "MB")}, last=True)
+    for one in report.rows:
+        one.gates = [gate] if one.last else []
+    assert summary_of(report).badges[-1].words == "gate max_size_mb held"
 
 
 def test_what_is_estimated_for_the_target_is_told_as_such() -> None:
