@@ -84,11 +84,7 @@ def _check_origin(bundle: Bundle, result: AgentResult, device: str) -> None:
             f"the result was made by another {other}",
             hint="name the bundle it was made with: --bundle FOLDER",
         )
-    if result.models.get(MODEL) != bundle.info.subject.sha256:
-        raise IntegrityError(
-            f"{device} ran another file than {bundle.info.subject.file} of the bundle",
-            hint="a file was changed there: deploy it again",
-        )
+    bundle.info.subject.check_ran(result.models.get(MODEL), device)
 
 
 def import_result(path: Path, bundle_path: Path | None, device: str | None) -> DeviceReport:

@@ -54,7 +54,8 @@ def with_operators(
         noise: SQNR in dB by the name of an operator, where a build told it.
 
     Raises:
-        EdgekitError: the file, or an operator of it by itself, cannot be run.
+        EdgekitError: the file, or an operator of it by itself, cannot be run. IntegrityError:
+            another file ran.
     """
     if report.evidence is not Evidence.MEASURED or bundle.info.device != "CPU":
         where = f"{report.evidence}, {bundle.info.device}"
@@ -95,7 +96,9 @@ def _run(
     }  # fmt: skip
     progress(0, 1, f"{device.name}: timing operators")
     with held(device, messages_to(progress)), device.work(files) as where:
-        return device.run_agent(where, JOB, progress, Job.model_validate(job))
+        result = device.run_agent(where, JOB, progress, Job.model_validate(job))
+    bundle.info.subject.check_ran(result.models.get(model["id"]), device.name)
+    return result
 
 
 def _rows(

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgekit.devices.agent_result import Count, ReportPart, Whole
 from edgekit.engine.artifact import sha256_of
+from edgekit.errors import IntegrityError
 from edgekit.models.card import Card
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.description import Operator
@@ -26,6 +27,20 @@ class Subject(ReportPart):
     parameters: Whole | None
     lineage: list[dict[str, Any]] | None
     """The steps it came through, first to last; None for a file from elsewhere."""
+
+    def check_ran(self, digest: str | None, device: str) -> None:
+        """
+        Args:
+            digest: of the file that ran.
+
+        Raises:
+            IntegrityError: it is another one.
+        """
+        if digest != self.sha256:
+            raise IntegrityError(
+                f"{device} ran another file than {self.file} of the bundle",
+                hint="a file was changed there: deploy it again",
+            )
 
 
 def subject_of(

@@ -17,6 +17,7 @@ from edgekit.devices.bench.bench import bench
 from edgekit.devices.bench.operators import UNKNOWN, _by_name, with_operators
 from edgekit.devices.device import Device
 from edgekit.devices.trial import FOLDER
+from edgekit.errors import IntegrityError
 from edgekit.evidence import Evidence
 from edgekit.report.device import render_device_html, render_device_markdown
 from edgekit.runtimes import _tflite_operator_times, find_runtimes
@@ -46,6 +47,19 @@ def test_a_report_has_the_operators_of_the_device(
     assert set(absent_paths(found)) == set(found.not_available)
     assert "ReduceMean" in render_device_markdown(found)
     assert "ReduceMean" in render_device_html(found)
+
+
+def test_operators_of_another_file_are_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEKIT_STORE", str(tmp_path / "store"))
+    bundle = tiny_bundle(tmp_path / "bundle")
+    subject = bundle.info.subject.model_copy(update={"sha256": "0" * 64})
+    with Device("pi5", Local(home=str(tmp_path / "home"), python=sys.executable)) as device:
+        report = bench(bundle, device, quiet)
+        bundle.info = bundle.info.model_copy(update={"subject": subject})
+        with pytest.raises(IntegrityError, match="pi5 ran another file than"):
+            with_operators(report, bundle, device, {}, quiet)
 
 
 def test_an_emulator_times_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
