@@ -2,6 +2,7 @@
 from edgekit.api import Observer as Observer
 from edgekit.api import Silent as Silent
 from edgekit.api import bench as bench
+from edgekit.api import bench_fleet as bench_fleet
 from edgekit.api import build as build
 from edgekit.api import bundle as bundle
 from edgekit.api import calibrate as calibrate

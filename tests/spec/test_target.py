@@ -90,7 +90,7 @@ ALTERNATIVES = GOOD + "alternatives:\n  - {}\n"
     [
         ("{runtime: onxruntime}", "did you mean 'onnxruntime'"),
         ("{runtime: onnxruntime}", "stands under runtimes already"),
-        ("{runtime: onnxruntime, precision: float16}", "offers the precision int8, not float16"),
+        ("{runtime: onnxruntime, precision: float16}", "precision int8, int16x8, not float16"),
         ("{runtime: onnxruntime, quantizer: nccf}", "quantizer onnxruntime, nncf, not nccf"),
         ("{runtime: onnxruntime, via: litert}", "takes over files of none, not of litert"),
         ("{runtime: litert, io: flaot}", "'uint8', 'float' or 'integer'"),
