@@ -51,8 +51,8 @@ def settle_input(
                 return replace(guess, why_input=_words(found.better.error()))
             worse.append(found)
             choices = _taken(choices, found.better, choices.classes or classes)
-        if found and has_free_fit and (fit := _likeliest_fit(found, choices.fit)) != choices.fit:
-            choices = replace(choices, fit=fit)
+        if found and has_free_fit:
+            choices = replace(choices, fit=_likeliest_fit(found, choices.fit))
             found = _asked(plan(choices), store, observer)
     except EdgekitError as error:  # the build will say it, too
         return replace(guess, why_input=f"a guess: photos cannot be asked: {_words(error)}")

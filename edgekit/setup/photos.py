@@ -26,6 +26,12 @@ MANY_OBLONG = 0.1
 """Share of the photos from which on the way that they are fitted to the model matters."""
 MOST_COMPARED = 2000
 """Photos that are decoded to find near-duplicates: a build compares them all."""
+ADVICE = {
+    True: "What a model was trained on proves little",
+    False: "What a model was trained on proves little: keep one of each, or say in folders train/ "
+    "and val/ which judge",
+}
+"""Of near-duplicates, in splits that are the data's own and in edgekit's."""
 NEAR = Framing(Size.square(64))
 
 
@@ -152,6 +158,5 @@ def _near(learned: list[Sample], judged: list[Sample], own: bool) -> Iterator[Da
             words=f"{counted(len(found), 'judged image')} seem to stand in the train split too, in "
             "another size or encoding",
             example=f"{sound[0][first][0].name} and {sound[1][found[first]][0].name}",
-            advice="What a model was trained on proves little"
-            + ("" if own else ": keep one of each, or say in folders train/ and val/ which judge"),
+            advice=ADVICE[own],
         )

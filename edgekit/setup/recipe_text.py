@@ -76,22 +76,26 @@ def recipe_text(
 
 
 def _why_size(choices: Choices, shapes: Shapes, model: ModelFile | None) -> str:
-    trained = model.trained if model else None
-    if trained and trained.framing.size == choices.size:
-        is_default = trained.size_is_default
-        default = "timm's for this architecture: the checkpoint's args name no other"
-        return default if is_default else "as the checkpoint's args say"
-    if model and model.size == choices.size:
-        return ", ".join(filter(None, ("what the file takes", model.layout)))
-    if model and model.format != "torch":
-        return "the file leaves it open"
     if model:
-        return "a guess: the checkpoint does not say at what size it was trained"
+        return _why_size_of(model, choices)
     if choices.size.is_square and choices.size.height == most_of(shapes):
         return f"the photos' shorter side is {shapes.side} pixels"
     if choices.size == Size.square(SMALL_SIDE):
         return "224 sees finer detail, at twice the work here and on the target"
     return "pixels; half the side takes about a quarter of the time"
+
+
+def _why_size_of(model: ModelFile, choices: Choices) -> str:
+    trained = model.trained
+    if trained and trained.framing.size == choices.size:
+        is_default = trained.size_is_default
+        default = "timm's for this architecture: the checkpoint's args name no other"
+        return default if is_default else "as the checkpoint's args say"
+    if model.size == choices.size:
+        return ", ".join(filter(None, ("what the file takes", model.layout)))
+    if model.format != "torch":
+        return "the file leaves it open"
+    return "a guess: the checkpoint does not say at what size it was trained"
 
 
 def _how_long(choices: Choices, learned: int) -> str:
