@@ -210,10 +210,7 @@ def measure(
         return MeasureResult(
             environment=results[0].environment,
             scores={n: read_scores(Path(p), models, rows, most) for n, p in out.items()},
-            timings={
-                name: _joined([result.latency[name] for result in results])
-                for name in results[0].latency
-            },
+            timings=_timings(results),
         )
 
 
@@ -238,6 +235,11 @@ def _protocol(processes: int) -> Json:
         "least_rounds": math.ceil(LEAST_ROUNDS / processes),
     }
     return {**PROTOCOL, **shares}
+
+
+def _timings(results: list[HostResult]) -> dict[str, Timing]:
+    """Of each model, over all processes."""
+    return {name: _joined([r.latency[name] for r in results]) for name in results[0].latency}
 
 
 def _joined(entries: list[Interleaved]) -> Timing:
