@@ -30,7 +30,7 @@ ADD = (0x8B020020,)
 def files(tmp_path: Path) -> list[Candidate]:
     runtime = find_runtimes()["litert"]()
     found = []
-    for width in (8, 16):
+    for width in (8, 64):
         (into := tmp_path / str(width)).mkdir()
         layer = Layer(kind="conv", kernel=3, height=16, width=16, cin=8, cout=width)
         runtime.single_layer_model(layer, True, into)
