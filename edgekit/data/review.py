@@ -21,8 +21,6 @@ from edgekit.errors import DataError
 
 OBLONG = 0.4
 """Left out of a picture by its crop, from which on it is told: 5:3 made square, for one."""
-SHOWN = 3
-"""Classes that are named."""
 FEW = 10
 """Images of a class in the judged split, under which one image is more than 10 points of recall."""
 UNEVEN = 10
@@ -193,10 +191,9 @@ def _few(classes: Collection[str], counts: Counter[str], judge: str) -> Iterator
 
 
 def _named(kind: ProblemKind, names: list[str], words: str) -> DataProblem:
-    shown = ", ".join(names[:SHOWN])
-    if len(names) <= SHOWN:
-        return DataProblem(kind=kind, count=len(names), words=f"{len(names)} {words}: {shown}")
-    return DataProblem(kind=kind, count=len(names), words=f"{len(names)} {words}", example=shown)
+    return DataProblem(
+        kind=kind, count=len(names), words=f"{len(names)} {words}", example=", ".join(names[:3])
+    )
 
 
 def _doubled(inventory: Inventory, splits: Splits, source: Source) -> Iterator[DataProblem]:
