@@ -156,6 +156,10 @@ class Fault(StrEnum):
     OTHER = "other"
 
 
+OF_THE_FILE = (Fault.CRASHED, Fault.FALL_BACK, Fault.WRONG_RESULT)
+"""Faults that say something about a file; all others are the device's."""
+
+
 class DeviceError(EdgekitError):
     exit_code = 5
 

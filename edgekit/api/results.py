@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from edgekit.build_folder.report import Report
 from edgekit.data.problem import DataProblem
-from edgekit.devices.advice import remove_damaged
+from edgekit.devices.advice import deploy_again, remove_damaged
 from edgekit.devices.bench.report import DeviceReport
 from edgekit.devices.bundle.info import Info
 from edgekit.devices.deploy.result import DeployRecord
@@ -243,7 +243,7 @@ class VerifyReport(_Result):
         raise IntegrityError(
             "; ".join(f"{name}: {line}" for name, line, _ in ill),
             # Whoever deploys one that is only kept puts it in use.
-            hint=f"deploy it again: edgekit deploy ARTIFACT --device {broken}"
+            hint=deploy_again(broken)
             if broken
             else f"it is not in use; to remove it: {remove_damaged(ill[0][0])}",
         )

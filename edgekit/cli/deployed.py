@@ -25,7 +25,10 @@ def models(name: str, as_json: bool) -> None:
     \b
         edgekit device models pi5
     """
-    found = _found(name)
+    from edgekit.api import verify as run
+    from edgekit.cli._progress import OnStderr
+
+    found = run(name, observer=OnStderr()).devices[name]
     if as_json:
         say_json([one.model_dump(mode="json") for one in found])
     else:
@@ -112,17 +115,6 @@ def unlock(name: str, breaks: bool) -> None:
             say(f"{name}: the lock is broken; what {holder.who} still does there is not kept apart")
         else:
             on_stderr(f"if that machine is no more: edgekit device unlock {name} --break-lock")
-
-
-def _found(name: str) -> list[DeployedModel]:
-    from edgekit.devices.deploy.releases import deployed_models
-    from edgekit.devices.device import Device
-    from edgekit.devices.inventory import find_device
-    from edgekit.devices.lock import held
-
-    # A release that is being repaired is not damaged, and who measures is not disturbed.
-    with Device(name, find_device(name)) as device, held(device, on_stderr):
-        return deployed_models(device)
 
 
 def _show(name: str, found: Sequence[DeployedModel]) -> None:

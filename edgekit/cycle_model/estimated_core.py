@@ -15,11 +15,12 @@ from edgekit.cycle_model.file_estimate import (
     cpu_seconds,
     keep,
     kept,
+    key_of,
     library_of,
     ratio_on,
 )
 from edgekit.engine.action import Progress
-from edgekit.engine.artifact import Json, digest_of, sha256_of
+from edgekit.engine.artifact import Json
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError
 from edgekit.evaluation.measure import Candidate, Machine, MeasureResult, Timing
@@ -82,7 +83,7 @@ class EstimatedCore:
     def _cycles(self, candidates: list[Candidate]) -> dict[str, Cycles]:
         """Counted together, but for those that were counted before."""
         keys = {one.id: self._key(one) for one in candidates}
-        found = {name: cycles for name, key in keys.items() if (cycles := self._kept(key))}
+        found = {n: known for n, key in keys.items() if (known := kept(self.store, key, Cycles))}
         left = [one for one in candidates if one.id not in found]
         if not left:
             return found
@@ -95,12 +96,8 @@ class EstimatedCore:
             keep(self.store, keys[one.id], found[one.id])
         return found
 
-    def _kept(self, key: str) -> Cycles | None:
-        return kept(self.store, key, Cycles)
-
     def _key(self, one: Candidate) -> str:
-        library = library_of(find_runtimes()[one.runtime]())
-        return f"{digest_of([sha256_of(one.path), library, self.core, METHOD])[:32]}-{AMONG}"
+        return f"{key_of(find_runtimes()[one.runtime](), one.path, self.core)}-{AMONG}"
 
 
 def _run(one: Candidate) -> Run:

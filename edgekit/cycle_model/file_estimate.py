@@ -93,8 +93,7 @@ def estimate_file(
         DeviceError: a program that counting needs is missing, or the run failed.
         StorageError: the store cannot be written.
     """
-    library = library_of(runtime)
-    key = digest_of([sha256_of(file), library, core, METHOD])[:32]
+    library, key = library_of(runtime), key_of(runtime, file, core)
     run = Run(file, runtime.name, port.shape, port.dtype)
     counting = _Counting(run, core, store, key, on_message)
     found = estimated(counting.cycles(), library)
@@ -110,6 +109,11 @@ def estimate_file(
 def library_of(runtime: Runtime) -> str:
     """The runtime and its version, of which the arm64 wheel is counted."""
     return f"{runtime.engine} {library_versions((runtime.engine,))[runtime.engine]}"
+
+
+def key_of(runtime: Runtime, file: Path, core: CpuName) -> str:
+    """By which is kept what was counted of a file."""
+    return digest_of([sha256_of(file), library_of(runtime), core, METHOD])[:32]
 
 
 @dataclass

@@ -39,6 +39,11 @@ def no_links(home: str) -> str:
     return f"a link cannot be replaced atomically: `ln -sfn` or `mv -T` does not work in {home}"
 
 
+def deploy_again(name: str) -> str:
+    """What to do about a damaged release that is in use."""
+    return f"deploy it again: edgekit deploy ARTIFACT --device {name}"
+
+
 def remove_damaged(name: str) -> str:
     """What to do about a damaged release that is not in use."""
     return f"edgekit device clean {name} --damaged"
@@ -127,7 +132,7 @@ def _trials(checked: Checked) -> Iterator[DeviceProblem]:
 
 
 def _models(checked: Checked) -> Iterator[DeviceProblem]:
-    again = f"deploy it again: edgekit deploy ARTIFACT --device {checked.name}"
+    again = deploy_again(checked.name)
     for model in checked.models or []:
         if model.is_lost:
             yield DeviceProblem(

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 
 from edgekit.cycle_model.boards import memories_of
 from edgekit.cycle_model.file_estimate import RUNTIMES
-from edgekit.devices.bench.fleet import OF_THE_FILE
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.devices.estimate.modelled_target import core_of
 from edgekit.engine.crew import Crew
 from edgekit.engine.executor import Executor
 from edgekit.engine.observer import Observer
 from edgekit.engine.store import Store
-from edgekit.errors import DeviceError, EdgekitError
+from edgekit.errors import OF_THE_FILE, DeviceError, EdgekitError
 from edgekit.evidence import InvalidMeasurement, Measurement
 from edgekit.model_search.built import MACHINES
 from edgekit.model_search.device_latency import BoardFailed, LatencyOnDevice

@@ -261,8 +261,10 @@ def _next(report: Report, row: RowRecord) -> Reply:
         return Reply(question, "Build again while the machine is quiet, then measure on a device.")
     if untimed(report, row):
         images = row.validation.top1.samples or 0
-        few = f"Judge by more images: one of {images} is {100 / images:.2g} points. Then m"
-        short = f"{few if 0 < images < ENOUGH else 'M'}easure it on a device."
+        short = "Measure it on a device."
+        if 0 < images < ENOUGH:
+            point = f"one of {images} is {100 / images:.2g} points"
+            short = f"Judge by more images: {point}. Then measure it on a device."
         return Reply(question, short, TO_ADD, command="edgekit bench . --device NAME")
     return Reply(question, "Put it in use.", command="edgekit deploy . --device NAME")
 

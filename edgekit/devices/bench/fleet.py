@@ -13,13 +13,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from edgekit.devices.bench.report import DeviceReport
-from edgekit.errors import DeviceError, Fault
+from edgekit.errors import OF_THE_FILE, DeviceError
 from edgekit.scheduling.core import Scheduler
 from edgekit.scheduling.state import StepTask
 from edgekit.transports.base import Listener
 
-OF_THE_FILE = (Fault.CRASHED, Fault.FALL_BACK, Fault.WRONG_RESULT)
-"""Faults that say something about a file; all others are the device's."""
 KIND = "device"
 
 Subject = TypeVar("Subject")
