@@ -164,6 +164,40 @@ def normalize_in_front(graph: Any, form: InputForm) -> None:
     set_nodes(graph, [cast, scale, shift, *graph.node])
 
 
+def part_constants(graph: Any) -> None:
+    """Give every reader of an int8 constant a DequantizeLinear and codes of its own.
+
+    A session for exact sums on x86 (`session.x64quantprecision`) writes int8 constants anew as
+    uint8, under a name made of theirs, and fails where two DequantizeLinear read the same one
+    (onnxruntime 1.32). The exporter shares what is equal, such as weights of several
+    normalisations, and the session itself makes a DequantizeLinear for each reader.
+    """
+    from onnx import TensorProto
+
+    constants = {i.name: i for i in graph.initializer}
+    codes = {name for name, one in constants.items() if one.data_type == TensorProto.INT8}
+    nodes: list[Any] = []
+    for node in graph.node:
+        nodes.append(node)
+        if node.op_type == "DequantizeLinear" and node.input[0] in codes:
+            (made,) = node.output
+            for number, reader in enumerate(readers_of(graph, made)[1:], start=2):
+                nodes.append(_own_copy(graph, node, number, [constants[i] for i in node.input]))
+                reader.input[:] = [nodes[-1].output[0] if i == made else i for i in reader.input]
+    set_nodes(graph, nodes)
+
+
+def _own_copy(graph: Any, node: Any, number: int, constants: list[Any]) -> Any:
+    """A node of constants alone, with copies of them: all names get a number."""
+    copy = type(node).FromString(node.SerializeToString())
+    copy.name, copy.output[0] = f"{node.name}_{number}", f"{node.output[0]}_{number}"
+    for i, constant in enumerate(constants):
+        own = type(constant).FromString(constant.SerializeToString())
+        own.name = copy.input[i] = f"{constant.name}_{number}"
+        graph.initializer.append(own)
+    return copy
+
+
 def name_nodes(graph: Any) -> None:
     """Give every node a name of its own, by which it can be kept in float."""
     taken: set[str] = set()

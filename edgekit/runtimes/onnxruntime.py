@@ -50,7 +50,7 @@ class OnnxRuntime(TimesOperators):
     Of int16x8 no operator fuses: its CPU kernels compute in float between 16-bit codes.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     name: ClassVar[str] = "onnxruntime"
     file: ClassVar[str] = "model.onnx"
     libraries: ClassVar[tuple[str, ...]] = (
@@ -127,6 +127,7 @@ class OnnxRuntime(TimesOperators):
 
         with quiet():
             quantized = QUANTIZERS[settings.quantizer](model, images, form, settings, grid, report)
+        graph.part_constants(quantized.graph)
         onnx.save(quantized, into / self.file)
         return form
 

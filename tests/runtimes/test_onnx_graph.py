@@ -1,0 +1,69 @@
+"""An ONNX graph rewritten for int8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.agent import agent
+from edgekit.runtimes.contract.settings import Quantization
+from edgekit.runtimes.onnxruntime import OnnxRuntime
+from tests.runtimes import tiny
+
+pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxslim")
+pytest.importorskip("onnxscript")
+
+
+def normalised_thrice() -> Any:
+    """Three normalisations of equal weights, which the exporter writes once."""
+    import torch
+
+    class Normalised(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = torch.nn.Conv2d(3, 8, 4, stride=4)
+            self.norms = torch.nn.ModuleList([torch.nn.LayerNorm(8) for _ in range(3)])
+            self.layers = torch.nn.ModuleList([torch.nn.Linear(8, 8) for _ in range(3)])
+            self.head = torch.nn.Linear(8, len(tiny.LABELS))
+
+        def forward(self, image: Any) -> Any:
+            x = self.first(image).flatten(2).transpose(1, 2)
+            for norm, layer in zip(self.norms, self.layers, strict=True):
+                x = x + torch.relu(layer(norm(x)))
+            return self.head(x.mean(1))
+
+    torch.manual_seed(0)
+    return Normalised().eval()
+
+
+@pytest.mark.parametrize("quantizer", OnnxRuntime.quantizers)
+def test_equal_weights_of_several_layers_load_with_exact_sums(
+    quantizer: str, tmp_path: Path
+) -> None:
+    if quantizer == "nncf":
+        pytest.importorskip("nncf")
+    runtime, card = OnnxRuntime(), tiny.card()
+    folders = [tmp_path / name for name in ("float", "int8", "baked")]
+    for folder in folders:
+        folder.mkdir()
+    compiled, quantized, baked = (folder / runtime.file for folder in folders)
+    runtime.compile(normalised_thrice(), card, compiled.parent, lambda *_: None)
+    weights = [n.input[1] for n in onnx.load(compiled).graph.node if "LayerNorm" in n.op_type]
+    assert (len(weights), len(set(weights))) == (3, 1)
+    settings = Quantization(quantizer=quantizer)
+    form = runtime.quantize(
+        compiled, card, tiny.IMAGES, settings, quantized.parent, lambda *_: None
+    )
+    runtime.bake(quantized, card, form, tiny.LABELS, baked.parent)
+    exact, fast = (agent.open_onnxruntime(str(baked), 1, exact) for exact in (True, False))
+    before = agent.open_onnxruntime(str(compiled), 1, True)
+    for image in tiny.IMAGES[:, np.newaxis]:
+        np.testing.assert_allclose(exact(image), fast(image), atol=0.05)
+        wanted = before(((image / 255 - 0.5) / 0.5).astype(np.float32))
+        np.testing.assert_allclose(exact(image), wanted, atol=0.1)
