@@ -39,6 +39,8 @@ class Scheduler:
         self._followers: dict[str, list[str]] = {}
         self._machines: dict[str, MachineState] = {}
         self._where: dict[str, MachineState] = {}
+        self._draining: set[str] = set()
+        """Machines that start nothing which computes until no timing waits."""
         self._devices: dict[str, set[str]] = {}
         """Those that are there, by kind."""
         self._free: dict[str, list[str]] = {}
@@ -156,7 +158,7 @@ class Scheduler:
         return [
             start
             for machine in self._machines.values()
-            if machine.idle
+            if machine.idle and not machine.is_alone
             for start in self._fill(machine)
         ]
 
@@ -175,13 +177,16 @@ class Scheduler:
             return None
         timings = self._queues_of(self._timings, machine.name)
         count = sum(map(len, timings))
-        if count >= PATIENCE * (1 + sum(m.is_timing for m in self._machines.values())):
-            machine.is_timing = True
-        if not (machine.is_timing and count) and (found := self._compute_for(machine)):
-            machine.is_timing = False
+        if count >= PATIENCE * (1 + len(self._draining)):
+            self._draining.add(machine.name)
+        if not (count and machine.name in self._draining) and (found := self._compute_for(machine)):
+            self._draining.discard(machine.name)
             return found
         # Nothing computes that could be started, unless a step waits for memory.
-        machine.is_timing = bool(count)
+        if not count:
+            self._draining.discard(machine.name)
+            return None
+        self._draining.add(machine.name)
         return None if machine.running else _pop(self._entries, timings)
 
     def _compute_for(self, machine: MachineState) -> TaskEntry | None:

@@ -59,12 +59,11 @@ class MachineState:
     """Bytes that nobody has taken; None where nobody says."""
     used: dict[str, int] = field(default_factory=dict)
     """Bytes that each worker has taken."""
-    is_timing: bool = False
-    """It starts nothing that computes until no timing waits."""
 
     @property
     def is_alone(self) -> bool:
-        return any(entry.task.alone for entry in self.running.values())
+        """It times: nothing was started beside that."""
+        return len(self.running) == 1 and next(iter(self.running.values())).task.alone
 
     def fits(self, task: StepTask) -> bool:
         if self.available is None or not self.running:

@@ -22,7 +22,7 @@ from edgekit.spec.target import load_target
 from tests.conftest import write_images
 
 FILE = Path(__file__).with_name("step_times.json")
-ARCHITECTURES = ("mobilenetv3_small_050", "mobilenetv2_050", "resnet18")
+ARCHITECTURES = ("mobilenetv3_small_050", "resnet18")
 LIBRARIES = ("torch", "timm", "onnxruntime", "ai-edge-litert", "litert-torch")
 
 

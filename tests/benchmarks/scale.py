@@ -17,6 +17,7 @@ import heapq
 import itertools
 import os
 import random
+import resource
 import shutil
 import tempfile
 import time
@@ -166,7 +167,9 @@ def schedule(sizes: Sequence[int], workers: int, devices: int, seed: int) -> Non
     builds = read_builds()
     print(
         "| builds | steps | virtual hours | bound, hours | workers busy | faults | failed steps "
-        "| store, GB | us an event, mean | 99th percentile | most |\n|" + "--:|" * 11
+        "| store, GB | us an event, mean | 99th percentile | most | peak memory, MB |\n|"
+        + 12
+        * "--:|"
     )
     for count in sizes:
         world = World(seed)
@@ -187,7 +190,8 @@ def schedule(sizes: Sequence[int], workers: int, devices: int, seed: int) -> Non
             f"| {count:,} | {steps:,} | {world.now / 3600:.2f} | {bound / 3600:.2f} "
             f"| {100 * world.busy / world.now / workers:.0f} % | {world.faults} | {world.failed} "
             f"| {sum(world.sizes.values()) / 1e9:.1f} | {1e6 * sum(answers) / len(answers):.0f} "
-            f"| {1e6 * answers[int(0.99 * len(answers))]:.0f} | {1e6 * answers[-1]:.0f} |",
+            f"| {1e6 * answers[int(0.99 * len(answers))]:.0f} | {1e6 * answers[-1]:.0f} "
+            f"| {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} |",
             flush=True,
         )
         per_step = (planned + sum(answers)) / world.started

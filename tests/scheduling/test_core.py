@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -149,6 +151,41 @@ def test_a_device_serves_one_step_at_a_time_and_its_work_goes_to_another() -> No
     one.done("bench 1")
     assert [(s.key, s.device) for s in one.decide()] == [("bench 0", "pi-2")]
     assert sorted(one.device_lost("pi-2")) == ["bench 0", "bench 2"]
+
+
+def calls(work: Callable[[], object]) -> int:
+    """Of functions."""
+    count = 0
+
+    def note(frame: object, event: str, function: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_a_decision_looks_at_no_more_where_more_waits() -> None:
+    counts = []
+    for waiting in (100, 10_000):
+        one = scheduler(*(f"w{number}" for number in range(8)))
+        one.memory("m", 10, {})
+        one.device_joined("pi-1", "pi")
+        for number in range(waiting):
+            one.add(StepTask(key=f"a{number}", memory=number % 5))
+            one.add(StepTask(key=f"b{number}", needs=frozenset({f"a{number}"}), device="pi"))
+        started = keys(one.decide())
+
+        def goes_on(one: Scheduler = one, ended: str = started[0]) -> None:
+            one.done(ended)
+            one.decide()
+
+        counts.append(calls(goes_on))
+    assert counts[0] == counts[1]
 
 
 class World:
