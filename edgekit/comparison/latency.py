@@ -17,8 +17,9 @@ from edgekit.devices.bench.report import DeviceReport
 from edgekit.engine.action import Progress
 from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, Unsupported
-from edgekit.evaluation.measure import Candidate, Timing, measure, undisturbed
+from edgekit.evaluation.measure import measure, undisturbed
 from edgekit.evaluation.metrics import BUSY, latency_of, measurement, verdict_on_ratio
+from edgekit.evaluation.timing import Candidate, Timing
 from edgekit.evidence import Evidence, Measurement, Verdict
 from edgekit.runtimes.contract.input_form import InputForm
 from edgekit.stats import Interval

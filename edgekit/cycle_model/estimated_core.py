@@ -23,8 +23,13 @@ from edgekit.engine.action import Progress
 from edgekit.engine.artifact import Json
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError
-from edgekit.evaluation.measure import Candidate, Machine, MeasureResult, Timing
 from edgekit.evaluation.metrics import ratio_of
+from edgekit.evaluation.timing import (
+    Candidate,
+    Machine,
+    MeasureResult,
+    Timing,
+)
 from edgekit.evidence import Evidence, Measurement
 from edgekit.runtimes import find_runtimes
 from edgekit.transports.base import ignore

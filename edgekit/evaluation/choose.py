@@ -11,17 +11,12 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json, Metadata
-from edgekit.evaluation.measure import (
-    PROCESSES,
-    Host,
-    Machine,
-    Timing,
-    agent_digest,
-)
+from edgekit.evaluation.measure import PROCESSES, Host, agent_digest
 from edgekit.evaluation.metrics import (
     ratio_of,
     unless_disturbed,
 )
+from edgekit.evaluation.timing import Machine, Timing
 from edgekit.evaluation.validate import candidate
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement
 

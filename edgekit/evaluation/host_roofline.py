@@ -15,8 +15,9 @@ from edgekit.engine.atomic import write_atomically
 from edgekit.engine.store import Store
 from edgekit.errors import STORE_VARIABLE, storage_errors
 from edgekit.evaluation.layer_timing import time_layers
-from edgekit.evaluation.measure import HERE, Timing, repeated
+from edgekit.evaluation.measure import HERE, repeated
 from edgekit.evaluation.operator_table import Roofline
+from edgekit.evaluation.timing import Timing
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.microbenchmark import Layer
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgekit.engine.action import Progress
 from edgekit.engine.temporary import temporary_folder
-from edgekit.evaluation.measure import Candidate, Machine, Timing
+from edgekit.evaluation.timing import Candidate, Machine, Timing
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.input_form import InputForm
 from edgekit.runtimes.contract.microbenchmark import Layer

@@ -13,7 +13,8 @@ from edgekit import stats
 from edgekit.engine.artifact import Json
 from edgekit.evaluation.columns import column
 from edgekit.evaluation.latency_ratio import median_ratio, ratio_over_processes
-from edgekit.evaluation.measure import HOST_THREADS, Timing
+from edgekit.evaluation.measure import HOST_THREADS
+from edgekit.evaluation.timing import Timing
 from edgekit.evidence import Evidence, InvalidityCause, InvalidMeasurement, Measurement, Verdict
 
 BUSY = InvalidityCause.BUSY.value

@@ -17,7 +17,6 @@ from edgekit.errors import NotAsAsked
 from edgekit.evaluation.conversion_check import FLOAT_SQNR_DB, HALF_SQNR_DB, hold_to_source
 from edgekit.evaluation.file_audit import complaint
 from edgekit.evaluation.measure import (
-    Candidate,
     evidence_on,
     measure,
     measuring_identity,
@@ -29,6 +28,7 @@ from edgekit.evaluation.metrics import (
     latency_of,
     measurement,
 )
+from edgekit.evaluation.timing import Candidate
 from edgekit.evidence import Evidence
 from edgekit.models import foreign, timm_models
 from edgekit.models.source import ModelSource

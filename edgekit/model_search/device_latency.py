@@ -11,8 +11,8 @@ from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Json, Metadata
 from edgekit.errors import DeviceError
 from edgekit.evaluation.latency_ratio import over_processes
-from edgekit.evaluation.measure import Machine, Timing
 from edgekit.evaluation.metrics import measurement, unless_disturbed
+from edgekit.evaluation.timing import Machine, Timing
 from edgekit.evaluation.validate import candidate
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement
 from edgekit.model_search.relative_latency import LATENCY, LatencyRecord

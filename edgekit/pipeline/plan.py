@@ -32,7 +32,8 @@ from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.errors import InputError
 from edgekit.evaluation import source_check
-from edgekit.evaluation.measure import HERE, Machine
+from edgekit.evaluation.measure import HERE
+from edgekit.evaluation.timing import Machine
 from edgekit.evaluation.validate import ReferenceScores
 from edgekit.models.checkpoint import read_note
 from edgekit.models.foreign import LoadForeign

@@ -26,9 +26,10 @@ from edgekit.errors import (
     storage_errors,
 )
 from edgekit.evaluation.host_roofline import host_roofline
-from edgekit.evaluation.measure import HERE, PROTOCOL, Timing, repeated
+from edgekit.evaluation.measure import HERE, PROTOCOL, repeated
 from edgekit.evaluation.metrics import BUSY
 from edgekit.evaluation.operator_table import OperatorTable, Roofline, ShippedOperators, table_of
+from edgekit.evaluation.timing import Timing
 from edgekit.pipeline.run import RowResult, TargetResult
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime, TimesOperators

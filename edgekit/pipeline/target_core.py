@@ -12,7 +12,8 @@ from edgekit.devices.estimate.modelled_target import core_of
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, Fault, InputError
-from edgekit.evaluation.measure import HERE, Machine
+from edgekit.evaluation.measure import HERE
+from edgekit.evaluation.timing import Machine
 from edgekit.runtimes import find_runtimes
 from edgekit.spec.target import Target
 from edgekit.stages.base import Stage

@@ -14,8 +14,9 @@ from edgekit.cycle_model.estimated_core import ratio_by
 from edgekit.data.size import Size
 from edgekit.engine.action import Progress
 from edgekit.errors import NotAsAsked
-from edgekit.evaluation.measure import HERE, Candidate, Machine, undisturbed
+from edgekit.evaluation.measure import HERE, undisturbed
 from edgekit.evaluation.metrics import unless_disturbed
+from edgekit.evaluation.timing import Candidate, Machine
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, believed, interval
 from edgekit.models.card import Card
 from edgekit.models.pruned import KernelPrecision, PruningGain

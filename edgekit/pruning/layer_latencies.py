@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict
 from edgekit.engine.action import Action, Context, Inputs, Progress
 from edgekit.engine.artifact import Artifact, Json, Metadata
 from edgekit.evaluation.layer_timing import time_layers
-from edgekit.evaluation.measure import HERE, Host, Machine
+from edgekit.evaluation.measure import HERE, Host
+from edgekit.evaluation.timing import Machine
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.models.pruned import KernelPrecision

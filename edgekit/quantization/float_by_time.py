@@ -9,8 +9,9 @@ from pathlib import Path
 
 from edgekit.cycle_model.estimated_core import ratio_by
 from edgekit.errors import DeviceError, Unsupported
-from edgekit.evaluation.measure import HERE, Candidate, Machine, undisturbed
+from edgekit.evaluation.measure import HERE, undisturbed
 from edgekit.evaluation.metrics import unless_disturbed
+from edgekit.evaluation.timing import Candidate, Machine
 from edgekit.evidence import believed
 from edgekit.quantization.fewest_conversions import connected, fewest_conversions
 from edgekit.quantization.float_budget import FloatBudget

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from edgekit.errors import DeviceError, Unsupported
 from edgekit.evaluation.latency_ratio import median_ratio
-from edgekit.evaluation.measure import Candidate, measure, undisturbed
+from edgekit.evaluation.measure import measure, undisturbed
+from edgekit.evaluation.timing import Candidate
 from edgekit.inspection.layerwise import inspect_files
 from edgekit.inspection.tensor_report import Inspection, TensorReport
 from edgekit.quantization.float_budget import FloatBudget

@@ -21,7 +21,8 @@ from edgekit.engine.artifact import Artifact
 from edgekit.engine.confinement import image_by_image
 from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
-from edgekit.evaluation.measure import Candidate, measure
+from edgekit.evaluation.measure import measure
+from edgekit.evaluation.timing import Candidate
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.quantization import ranges

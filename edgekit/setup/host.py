@@ -12,7 +12,8 @@ import numpy as np
 from pydantic import BaseModel
 
 from edgekit.agent import agent
-from edgekit.evaluation.measure import Timing, device_is_here
+from edgekit.evaluation.measure import device_is_here
+from edgekit.evaluation.timing import Timing
 from edgekit.printable import shortened
 from edgekit.runtimes import find_runtimes
 

@@ -13,7 +13,7 @@ from edgekit.data.size import Size
 from edgekit.engine.action import GIGABYTE, Action, Context, Inputs
 from edgekit.engine.artifact import Json, Metadata
 from edgekit.evaluation.gates import Gates
-from edgekit.evaluation.measure import Machine
+from edgekit.evaluation.timing import Machine
 from edgekit.models.source import ModelSource
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata

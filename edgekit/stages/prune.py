@@ -24,7 +24,8 @@ from edgekit.engine.artifact import Json
 from edgekit.engine.temporary import temporary_folder
 from edgekit.engine.user_paths import UserFunction, folder_of
 from edgekit.errors import InputError
-from edgekit.evaluation.measure import HERE, Machine
+from edgekit.evaluation.measure import HERE
+from edgekit.evaluation.timing import Machine
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.models.float_metadata import FloatMetadata

@@ -16,7 +16,8 @@ from edgekit.engine.action import Context, Inputs
 from edgekit.engine.artifact import Json
 from edgekit.evaluation.file_audit import audit
 from edgekit.evaluation.gates import Gates
-from edgekit.evaluation.measure import HERE, Machine
+from edgekit.evaluation.measure import HERE
+from edgekit.evaluation.timing import Machine
 from edgekit.quantization.auto import AutoResult, AutoSearch
 from edgekit.quantization.float_by_time import FloatByTimeSearch
 from edgekit.quantization.float_rule import float_ops_by_rule

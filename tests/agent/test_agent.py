@@ -19,8 +19,9 @@ from onnx import TensorProto, helper
 from edgekit.agent import agent
 from edgekit.errors import DeviceError
 from edgekit.evaluation import measure as measure_room
-from edgekit.evaluation.measure import Candidate, measure
+from edgekit.evaluation.measure import measure
 from edgekit.evaluation.metrics import ratio_of
+from edgekit.evaluation.timing import Candidate
 from edgekit.evidence import Evidence
 from edgekit.runtimes.contract.input_form import InputForm
 

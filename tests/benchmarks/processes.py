@@ -17,7 +17,8 @@ import numpy as np
 from edgekit import stats
 from edgekit.evaluation import measure as room
 from edgekit.evaluation.latency_ratio import median_ratio, ratio_over_processes
-from edgekit.evaluation.measure import Candidate, Timing, measure, undisturbed
+from edgekit.evaluation.measure import measure, undisturbed
+from edgekit.evaluation.timing import Candidate, Timing
 from edgekit.pipeline.run import Build
 from tests.benchmarks.pruned import DENSE, build, candidate
 

@@ -18,8 +18,9 @@ from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
 from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store, default_store
-from edgekit.evaluation.measure import Candidate, measure, undisturbed
+from edgekit.evaluation.measure import measure, undisturbed
 from edgekit.evaluation.metrics import ratio_of
+from edgekit.evaluation.timing import Candidate
 from edgekit.evidence import Evidence
 from edgekit.pipeline.plan import make_plan
 from edgekit.pipeline.run import Build, RowResult, execute

@@ -29,8 +29,9 @@ import torch
 
 from edgekit.agent import agent
 from edgekit.engine.action import library_versions
-from edgekit.evaluation.measure import Candidate, measure
+from edgekit.evaluation.measure import measure
 from edgekit.evaluation.metrics import latency_of
+from edgekit.evaluation.timing import Candidate
 from edgekit.evidence import Evidence, interval
 from edgekit.models import timm_models
 from edgekit.models.card import Card

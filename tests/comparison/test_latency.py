@@ -14,7 +14,7 @@ from edgekit.comparison.latency import compare_latency, compare_timings, time_he
 from edgekit.comparison.record import LatencyComparison
 from edgekit.comparison.side import Side
 from edgekit.errors import DeviceError, Unsupported
-from edgekit.evaluation.measure import Candidate, MeasureResult, Timing
+from edgekit.evaluation.timing import Candidate, MeasureResult, Timing
 from edgekit.evidence import Evidence, Verdict
 from tests.build_folder.samples import figure, sample_manifest
 from tests.comparison.samples import side

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edgekit.comparison.compare import compare_pair
 from edgekit.comparison.latency import compare_timings
 from edgekit.comparison.record import FlippedImage
-from edgekit.evaluation.measure import Timing
+from edgekit.evaluation.timing import Timing
 from edgekit.evidence import Measurement, Verdict
 from tests.comparison.samples import judged, side
 

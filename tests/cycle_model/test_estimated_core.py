@@ -18,7 +18,8 @@ from edgekit.cycle_model.tools import find_tools
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError
 from edgekit.evaluation.layer_timing import RAW_INPUT
-from edgekit.evaluation.measure import HERE, Candidate, Timing
+from edgekit.evaluation.measure import HERE
+from edgekit.evaluation.timing import Candidate, Timing
 from edgekit.evidence import Evidence
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.microbenchmark import Layer

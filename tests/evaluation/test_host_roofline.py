@@ -10,7 +10,7 @@ import pytest
 
 from edgekit.engine.store import Store
 from edgekit.evaluation import host_roofline as roofline
-from edgekit.evaluation.measure import Timing
+from edgekit.evaluation.timing import Timing
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.microbenchmark import Layer
 

@@ -7,8 +7,8 @@ import pytest
 
 from edgekit.evaluation.choose import choice_of
 from edgekit.evaluation.gates import Gates, judge
-from edgekit.evaluation.measure import Timing
 from edgekit.evaluation.metrics import MAX_TIMES, Latency, gate_figures, latency_of
+from edgekit.evaluation.timing import Timing
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement, Verdict
 from tests.build_folder.samples import row
 

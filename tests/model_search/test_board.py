@@ -13,7 +13,7 @@ from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, Fault
-from edgekit.evaluation.measure import Timing
+from edgekit.evaluation.timing import Timing
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement
 from edgekit.model_search import latencies
 from edgekit.model_search.device_latency import BoardFailed, milliseconds

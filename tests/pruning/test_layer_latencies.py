@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from edgekit.data.size import Size
 from edgekit.engine.action import Context
 from edgekit.engine.store import Store
-from edgekit.evaluation.measure import HERE, Candidate, Host, MeasureResult, Timing
+from edgekit.evaluation.measure import HERE, Host
+from edgekit.evaluation.timing import Candidate, MeasureResult, Timing
 from edgekit.models import timm_models
 from edgekit.models.card import Card
 from edgekit.pruning.groups import Dependencies

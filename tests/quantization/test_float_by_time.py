@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from edgekit.errors import Unsupported
-from edgekit.evaluation.measure import REPEATS, MeasureResult, Timing
+from edgekit.evaluation.measure import REPEATS
+from edgekit.evaluation.timing import MeasureResult, Timing
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement
 from edgekit.quantization.float_by_time import FloatByTimeSearch, suspects
 from edgekit.quantization.stop_criterion import StopCriterion

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import DeviceError
-from edgekit.evaluation.measure import MeasureResult, Timing
+from edgekit.evaluation.timing import MeasureResult, Timing
 from edgekit.quantization import mixed_precision
 from edgekit.quantization.mixed_precision import MixedPrecisionSearch
 from edgekit.quantization.stop_criterion import StopCriterion

@@ -11,7 +11,8 @@ import pytest
 from edgekit import stats
 from edgekit.errors import Unsupported
 from edgekit.evaluation.file_audit import audit, complaint
-from edgekit.evaluation.measure import Candidate, measure
+from edgekit.evaluation.measure import measure
+from edgekit.evaluation.timing import Candidate
 from edgekit.runtimes.contract.compiled_metadata import Audit
 from tests.runtimes.tiny import IMAGES, LABELS, Made, card, made, network
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.evaluation.measure import Candidate, measure
+from edgekit.evaluation.measure import measure
+from edgekit.evaluation.timing import Candidate
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.input_form import InputForm
 from edgekit.runtimes.contract.microbenchmark import Layer

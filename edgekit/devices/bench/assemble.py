@@ -30,10 +30,10 @@ from edgekit.devices.bundle.bundled_model import Subject
 from edgekit.devices.bundle.reference import BY_STICK, FLOAT, MODEL, Reference, Setting
 from edgekit.devices.engines import library_of
 from edgekit.errors import DeviceError, Fault
-from edgekit.evaluation.measure import Timing
 from edgekit.evaluation.metrics import accuracy_of, ratio_of, share_of
 from edgekit.evaluation.predictions import predictions_of
 from edgekit.evaluation.score_meaning import meaning_of
+from edgekit.evaluation.timing import Timing
 from edgekit.evidence import Evidence, InvalidityCause, Measurement, Reason, Validity
 
 

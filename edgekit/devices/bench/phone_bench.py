@@ -39,7 +39,7 @@ from edgekit.devices.lock import held
 from edgekit.engine.action import Progress
 from edgekit.engine.artifact import sha256_of
 from edgekit.errors import DeviceError, Fault
-from edgekit.evaluation.measure import DISTURBED
+from edgekit.evaluation.timing import DISTURBED
 from edgekit.evidence import InvalidityCause, Reason
 
 MIN_SECONDS = 0.5

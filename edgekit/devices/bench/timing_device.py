@@ -25,7 +25,8 @@ from edgekit.engine.artifact import Json
 from edgekit.engine.records import BadRecord, parse_record
 from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, Fault
-from edgekit.evaluation.measure import PROTOCOL, Candidate, MeasureResult, Timing
+from edgekit.evaluation.measure import PROTOCOL
+from edgekit.evaluation.timing import Candidate, MeasureResult, Timing
 from edgekit.evidence import Evidence, Validity
 from edgekit.runtimes import find_runtimes
 from edgekit.spec.target import Target, machine_of

@@ -15,7 +15,7 @@ from edgekit.devices.agent_result import AgentResult, Delegate, Golden, Process
 from edgekit.devices.bench.report import Correctness
 from edgekit.devices.bench.watched import watched_reasons
 from edgekit.devices.bundle.protocol import Protocol, golden_share
-from edgekit.evaluation.measure import DISTURBED
+from edgekit.evaluation.timing import DISTURBED
 from edgekit.evidence import InvalidityCause, Reason, Validity, Verdict
 
 MAX_DRIFT = 0.05

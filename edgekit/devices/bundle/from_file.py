@@ -22,8 +22,9 @@ from edgekit.devices.bundle.info import Info, Photos
 from edgekit.devices.bundle.options import BundleOptions
 from edgekit.devices.bundle.protocol import SLICE
 from edgekit.errors import EdgekitError, InputError
-from edgekit.evaluation.measure import Candidate, Ready, measure
+from edgekit.evaluation.measure import measure
 from edgekit.evaluation.score_meaning import ScoreMeaning, meaning_of
+from edgekit.evaluation.timing import Candidate, Ready
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime
 from edgekit.runtimes.contract.description import Description, Port

@@ -14,8 +14,9 @@ from edgekit.engine.artifact import digest_of, sha256_of
 from edgekit.engine.atomic import write_atomically
 from edgekit.errors import EdgekitError
 from edgekit.evaluation.latency_ratio import BOOTSTRAP_RESAMPLES
-from edgekit.evaluation.measure import Candidate, Timing, measure
+from edgekit.evaluation.measure import measure
 from edgekit.evaluation.metrics import ratio_of, share_of
+from edgekit.evaluation.timing import Candidate, Timing
 from edgekit.evidence import Evidence, Measurement
 from tests.benchmarks.comparison.making import Facts, Row, read_facts
 from tests.benchmarks.comparison.results import (

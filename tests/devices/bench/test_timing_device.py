@@ -15,7 +15,7 @@ from edgekit.engine.confinement import MEMORY
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.choose import Choose, read_choice
-from edgekit.evaluation.measure import Candidate, MeasureResult
+from edgekit.evaluation.timing import Candidate, MeasureResult
 from edgekit.evidence import Evidence
 from edgekit.models.card import Card
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
