@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from edgekit.build_folder.manifest import Manifest
 from edgekit.comparison.record import LatencyComparison
 from edgekit.comparison.side import Side
 from edgekit.data.size import Size
@@ -32,7 +31,7 @@ OF_THE_INPUT = {"input_source", "input_sha256"}
 
 @dataclass
 class TimedHere:
-    """Timings by the sides' letters; those of one size of image are from one interleaved run."""
+    """Timings by the sides' letters, of one interleaved run."""
 
     timings: dict[str, Timing] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
@@ -41,62 +40,61 @@ class TimedHere:
 
 
 def time_here(sides: list[Side], progress: Progress) -> TimedHere:
-    """Run the built files on this machine's CPU, all of one image size interleaved."""
+    """Run the built files on this machine's CPU, interleaved, each with images of its own size."""
     timed = TimedHere()
-    by_size: dict[Size, list[Side]] = defaultdict(list)
-    for side in sides:
-        if side.manifest:
-            by_size[side.manifest.preprocessing.image_size].append(side)
-    for size, together in by_size.items():
-        with _images(size) as images:
-            _time_together(together, images, timed, progress)
+    with temporary_folder() as folder:
+        built = [(side, side.manifest) for side in sides if side.manifest]
+        if len({side.record.sha256 for side, _ in built}) > 1:
+            together = {s.record.letter: _candidate(s, manifest, folder) for s, manifest in built}
+            _time_together(together, timed, progress)
     return timed
 
 
-def _time_together(sides: list[Side], images: Path, timed: TimedHere, progress: Progress) -> None:
+def _time_together(candidates: dict[str, Candidate], timed: TimedHere, progress: Progress) -> None:
     """Put their timings into `timed`; what does not run takes no other's."""
-    if len({side.record.sha256 for side in sides}) < 2:
+    if len(candidates) < 2:
         return
+    together = [*candidates.values()]
+    assert together[0].images
+    images = together[0].images
     try:
-        candidates = [_candidate(side) for side in sides]
-        outcome = undisturbed(lambda: measure(candidates, images, progress))
+        outcome = undisturbed(lambda: measure(together, images, progress))
     except (DeviceError, Unsupported) as error:
-        broken = dict(_broken(sides, images, progress))
-        timed.failures |= broken or {side.record.letter: error.message for side in sides}
-        left = [side for side in sides if side.record.letter not in timed.failures]
-        _time_together(left, images, timed, progress)
+        broken = dict(_broken(together, progress))
+        timed.failures |= broken or dict.fromkeys(candidates, error.message)
+        left = {name: one for name, one in candidates.items() if name not in timed.failures}
+        _time_together(left, timed, progress)
         return
     timed.timings |= outcome.timings
     timed.where = f"{HERE} ({outcome.environment.get('cpu', 'its CPU')})"
 
 
-def _broken(sides: list[Side], images: Path, progress: Progress) -> Iterator[tuple[str, str]]:
+def _broken(candidates: list[Candidate], progress: Progress) -> Iterator[tuple[str, str]]:
     """The letters of those that do not run by themselves, and why."""
-    for side in sides:
-        letter = side.record.letter
+    for one in candidates:
+        assert one.images
         try:
-            measure([_candidate(side)], images, progress, score=(letter,), latency=False)
+            measure([one], one.images, progress, score=(one.id,), latency=False)
         except (DeviceError, Unsupported) as error:
-            yield letter, f"{letter} does not run here: {error.message}"
+            yield one.id, f"{one.id} does not run here: {error.message}"
 
 
-def _candidate(side: Side) -> Candidate:
-    assert side.manifest
-    fed = side.manifest.preprocessing
+def _candidate(side: Side, manifest: Manifest, folder: Path) -> Candidate:
+    fed = manifest.preprocessing
     form = InputForm(
         dtype="uint8" if fed.inside_the_model else "float32", mean=fed.mean, std=fed.std
     )
-    path = side.path / side.manifest.file
-    return Candidate(side.record.letter, side.manifest.runtime, path, form)
+    path = side.path / manifest.file
+    images = _images(fed.image_size, folder)
+    return Candidate(side.record.letter, manifest.runtime, path, form, images=images)
 
 
-@contextmanager
-def _images(size: Size) -> Iterator[Path]:
-    with temporary_folder() as folder:
+def _images(size: Size, folder: Path) -> Path:
+    path = folder / f"{size}.npy"
+    if not path.exists():
         shape = (IMAGES, *size, 3)
-        images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-        np.save(folder / "images.npy", images)
-        yield folder / "images.npy"
+        np.save(path, np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+    return path
 
 
 def compare_latency(
@@ -136,16 +134,8 @@ def _untold(
 
 def _compare_here(first: Side, second: Side, timed: TimedHere) -> LatencyComparison:
     names = (first.record.letter, second.record.letter)
-    assert first.manifest
-    assert second.manifest
-    sizes = [str(s.manifest.preprocessing.image_size) for s in (first, second) if s.manifest]
     if first.record.sha256 == second.record.sha256:
         return _untold(HERE, "it is the same file")
-    if sizes[0] != sizes[1]:
-        return _untold(
-            HERE, f"one takes images of {sizes[0]} px, the other of {sizes[1]}: they are not "
-            "interleaved"
-        )  # fmt: skip
     if failed := [timed.failures[name] for name in names if name in timed.failures]:
         return _untold(HERE, failed[0])
     return compare_timings(timed.timings, names, timed.where)

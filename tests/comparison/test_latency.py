@@ -13,11 +13,14 @@ from edgekit.comparison.compare import compare_pair
 from edgekit.comparison.latency import compare_latency, compare_timings, time_here
 from edgekit.comparison.record import LatencyComparison
 from edgekit.comparison.side import Side
+from edgekit.data.size import Size
 from edgekit.errors import DeviceError, Unsupported
+from edgekit.evaluation.measure import PROTOCOL
 from edgekit.evaluation.timing import Candidate, MeasureResult, Timing
 from edgekit.evidence import Evidence, Verdict
 from tests.build_folder.samples import figure, sample_manifest
 from tests.comparison.samples import side
+from tests.devices.tiny import write_model
 
 TIMING = Timing(0.0, 0.0, np.full((60, 3), 0.01))
 
@@ -61,6 +64,29 @@ def test_where_no_two_run_together_the_reason_is_told(
     assert not timed.timings
     for other in sides[1:]:
         assert "no such operator" in compare_latency(sides[0], other, timed)[0].reason
+
+
+def test_files_of_two_image_sizes_are_interleaved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROTOCOL, "seconds", 0.2)
+    sides = []
+    for letter, size in (("A", 8), ("B", 512)):
+        (tmp_path / letter).mkdir()
+        manifest = sample_manifest(
+            write_model(tmp_path / letter / "model.onnx", size), "onnxruntime"
+        )
+        fed = manifest.preprocessing.model_copy(
+            update={"image_size": Size.square(size), "inside_the_model": False}
+        )
+        manifest = manifest.model_copy(update={"preprocessing": fed})
+        sides.append(side(letter, manifest=manifest, path=tmp_path / letter))
+    timed = time_here(sides, lambda *_: None)
+    (found,) = compare_latency(*sides, timed)
+    assert not timed.failures
+    assert found.evidence is Evidence.HOST
+    # 4,096 times the pixels: whether the machine is busy or not.
+    assert timed.timings["B"].typical > timed.timings["A"].typical
 
 
 def told(evidence: Evidence, verdict: Verdict, reason: str = "") -> LatencyComparison:

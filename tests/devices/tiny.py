@@ -22,11 +22,11 @@ QUICK = Protocol(
 IMAGES = 128
 
 
-def write_model(path: Path) -> Path:
+def write_model(path: Path, size: int = 8) -> Path:
     graph = helper.make_graph(
         [helper.make_node("ReduceMean", ["image", "axes"], ["scores"], keepdims=0)],
         "means",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 8, 8, 3])],
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, size, size, 3])],
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3])],
         [helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2])],
     )
