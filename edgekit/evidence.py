@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Value = Annotated[float, Field(ge=-1e15, le=1e15)]
+"""Of a figure, in its unit: neither infinite nor no number, and within what a page can draw."""
 
 
 class Evidence(StrEnum):
@@ -51,13 +54,13 @@ class Measurement(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    value: float
+    value: Value
     unit: str
     evidence: Evidence
     method: str
     samples: int | None = None
-    low: float | None = None
-    high: float | None = None
+    low: Value | None = None
+    high: Value | None = None
 
     @model_validator(mode="after")
     def _both_ends_in_order(self) -> Measurement:
@@ -106,7 +109,7 @@ class InvalidMeasurement(BaseModel):
     valid: Literal[False] = False
     reason: str
     """Why not, in a few words: pages show them beside a dash."""
-    seen: float
+    seen: Value
     """What the clock said; no interval, as it would claim to hold the truth."""
     unit: str
     evidence: Evidence

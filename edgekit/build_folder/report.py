@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,6 +14,7 @@ from edgekit.engine.artifact import FileEntry
 from edgekit.engine.records import Digest, PlainName
 from edgekit.evaluation.chance import ChanceTest
 from edgekit.evaluation.choose import Choice
+from edgekit.evaluation.environment import Environment
 from edgekit.evaluation.gates import GateResult, Gates, GateVerdict
 from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, Validation, verdict_on_ratio
 from edgekit.evaluation.operator_table import ShippedOperators
@@ -202,7 +203,7 @@ class Report(BaseModel, HasPage):
     choice: Choice | None
     use: str
     """What to do with the files, in Markdown."""
-    environment: dict[str, Any]
+    environment: Environment
     libraries: dict[str, str]
     steps: list[StepRecord]
 

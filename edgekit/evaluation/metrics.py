@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from edgekit import stats
 from edgekit.engine.artifact import Json
 from edgekit.evaluation.columns import column
+from edgekit.evaluation.environment import Environment
 from edgekit.evaluation.latency_ratio import median_ratio, ratio_over_processes
 from edgekit.evaluation.measure import HOST_THREADS
 from edgekit.evaluation.timing import Timing
@@ -79,7 +80,7 @@ class Validation(BaseModel):
     parameters: int
     macs: int
     latency: Latency
-    environment: dict[str, Any]
+    environment: Environment
 
 
 @dataclass(frozen=True)

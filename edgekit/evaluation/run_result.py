@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from edgekit.engine.records import BadRecord, parse_record, shown
 from edgekit.errors import Unsupported
 from edgekit.evaluation.arrays import parse_array
+from edgekit.evaluation.environment import Environment
 
 MAX_RESULT = 64 << 20
 """Bytes of result.json; 300 rounds of a model take 20,000."""
@@ -46,7 +47,7 @@ class Interleaved(BaseModel):
 class HostResult(BaseModel):
     """What is taken of the agent's result."""
 
-    environment: dict[str, Any]
+    environment: Environment
     latency: dict[str, Interleaved] = {}
 
 

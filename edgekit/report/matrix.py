@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.data.problem import DataProblem
 from edgekit.data.size import Size
 from edgekit.evaluation.chance import held_to_chance
+from edgekit.evaluation.environment import Environment
 from edgekit.evaluation.gates import GateVerdict, verdict_on
 from edgekit.evidence import InvalidMeasurement, Measurement, Verdict
 from edgekit.notebook import HasPage
@@ -105,7 +106,7 @@ class MatrixReport(BaseModel, HasPage):
     """Percent of the images that judge whose class is the commonest: what guessing reaches."""
     problems: list[DataProblem] = []
     """What is odd about the images and stopped nothing."""
-    environment: dict[str, Any]
+    environment: Environment
     libraries: dict[str, str]
     columns: list[tuple[str, str]]
     """Targets and variants, in their order."""

@@ -82,7 +82,7 @@ def test_files_of_two_image_sizes_are_interleaved(
         manifest = manifest.model_copy(update={"preprocessing": fed})
         sides.append(side(letter, manifest=manifest, path=tmp_path / letter))
     timed = time_here(sides, lambda *_: None)
-    (found,) = compare_latency(*sides, timed)
+    (found,) = compare_latency(sides[0], sides[1], timed)
     assert not timed.failures
     assert found.evidence is Evidence.HOST
     # 4,096 times the pixels: whether the machine is busy or not.

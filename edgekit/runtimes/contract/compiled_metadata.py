@@ -5,9 +5,9 @@ Plain records alone: who fills them in lies above.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from edgekit.engine.artifact import Metadata
 from edgekit.evidence import InvalidMeasurement, Measurement
@@ -119,6 +119,12 @@ class TrialResult(BaseModel):
     """The loss is significant (McNemar's exact test, one-sided, 5 %)."""
     failure: str = ""
 
+    @model_validator(mode="after")
+    def _told(self) -> Self:
+        if self.sqnr_db is None and not self.failure:
+            raise ValueError("a trial has neither a figure nor a failure")
+        return self
+
     def __str__(self) -> str:
         """
         >>> str(TrialResult(sqnr_db=20.0, images=200, agreement=97.5, drop=1.0))
@@ -137,6 +143,12 @@ class FloatOps(BaseModel):
     operators: tuple[str, ...]
     plain: TrialResult | None = None
     keep_in_float: TrialResult | None = None
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.plain is None) is not (self.keep_in_float is None):
+            raise ValueError("one of the two trials is missing")
+        return self
 
 
 class Tried(BaseModel):
