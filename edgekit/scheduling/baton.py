@@ -15,10 +15,10 @@ class Baton:
     def take(self) -> None:
         """Wait for it; interrupted, the thread waits no longer."""
         turn = threading.Event()
-        with self._lock:
-            self._line.append((threading.get_ident(), turn))
-            self._line[0][1].set()
         try:
+            with self._lock:
+                self._line.append((threading.get_ident(), turn))
+                self._line[0][1].set()
             turn.wait()
         except BaseException:
             self._leave()
@@ -31,7 +31,7 @@ class Baton:
 
     def _leave(self) -> None:
         with self._lock:
-            own = next(each for each in self._line if each[0] == threading.get_ident())
-            self._line.remove(own)
+            own = threading.get_ident()
+            self._line = deque(each for each in self._line if each[0] != own)
             if self._line:
                 self._line[0][1].set()

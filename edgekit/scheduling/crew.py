@@ -58,6 +58,12 @@ class StepCrew:
         self._thread = threading.Thread(target=self._attend, name="crew", daemon=True)
         self._fault: BaseException | None = None
         self._is_closing = False
+        self._is_stopping = False
+        """The builds end, and the crew may go on."""
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._is_closing or self._is_stopping or self._fault is not None
 
     @property
     def count(self) -> int:
@@ -86,6 +92,9 @@ class StepCrew:
             raise
         finally:
             self._memory.write()
+        # Raised here, where no build can take it for the failure of one of its steps.
+        if self._fault and isinstance(error, Closed):
+            raise self._fault
 
     def perform(self, step: Step, given: Mapping[str, Artifact], observer: Observer) -> bool:
         ear: SimpleQueue[Event | Closed] = SimpleQueue()
@@ -96,7 +105,7 @@ class StepCrew:
             with self._waiting():
                 event = ear.get()
             if isinstance(event, Closed):
-                raise self._fault or event
+                raise event
             if isinstance(event, Failed):
                 raise event.error()
             if isinstance(event, Done):
@@ -130,26 +139,28 @@ class StepCrew:
         def turn(item: Item) -> Result:
             self._baton.take()
             try:
+                if self._is_ending:
+                    raise Closed
                 return work(item)
             finally:
                 self._baton.give()
 
-        with ThreadPoolExecutor(AHEAD * self.count, thread_name_prefix="build") as pool:
+        # No context: it would wait for builds that wait for the baton, which this thread has.
+        pool = ThreadPoolExecutor(AHEAD * self.count, thread_name_prefix="build")
+        try:
             futures: list[Future[Result]] = [pool.submit(turn, item) for item in items]
-            try:
-                for future in futures:
-                    with self._waiting():
-                        found = future.result()
-                    yield found
-            except BaseException:
-                self._dismiss()
-                pool.shutdown(wait=False, cancel_futures=True)
-                self._baton.give()
-                try:
-                    pool.shutdown(wait=True)
-                finally:
-                    self._baton.take()
-                raise
+            for future in futures:
+                with self._waiting():
+                    found = future.result()
+                yield found
+        except BaseException:
+            self._is_stopping = True
+            self._dismiss()
+            with self._waiting():
+                pool.shutdown(cancel_futures=True)
+            self._is_stopping = False
+            raise
+        pool.shutdown()
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -162,7 +173,7 @@ class StepCrew:
     def _listen(
         self, step: Step, given: Mapping[str, Artifact], ear: SimpleQueue[Event | Closed]
     ) -> None:
-        if self._is_closing or self._fault:
+        if self._is_ending:
             ear.put(Closed())
             return
         if failure := self._failures.pop(step.key, None):

@@ -40,6 +40,24 @@ class MemoryNews:
 News = Joined | Lost | Said | MemoryNews
 
 
+class FalseStarts:
+    """Workers in a row that ended as they started."""
+
+    MOST = 3
+    """Then none will do."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def joined(self) -> None:
+        self._count = 0
+
+    def one_more(self) -> bool:
+        """Whether they are too many."""
+        self._count += 1
+        return self._count >= self.MOST
+
+
 class Hands(Protocol):
     """Workers of one kind: processes here, or a cluster's."""
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from edgekit.engine.action import GIGABYTE
 from edgekit.errors import EdgekitError, ending
 from edgekit.scheduling import worker
-from edgekit.scheduling.hands import Joined, Lost, MemoryNews, News, Said
+from edgekit.scheduling.hands import FalseStarts, Joined, Lost, MemoryNews, News, Said
 from edgekit.scheduling.machine import available_memory, cores, resident_memory
 from edgekit.scheduling.messages import Event, StepJob, WorkerReady
 
@@ -31,14 +31,12 @@ SECONDS = 0.5
 GRACE = 5.0
 """Seconds in which a worker clears up before it is killed."""
 PROGRAM = worker.__name__
-FALSE_STARTS = 3
-"""Workers in a row that may end as they start: then none will do."""
 
 
 def workers_here() -> int:
     """As many as the machine has room for: one a core, with the memory of a training each."""
     free = available_memory()
-    return max(1, min(cores(), free // (3 * GIGABYTE) if free else cores()))
+    return max(1, min(cores(), cores() if free is None else free // (3 * GIGABYTE)))
 
 
 @dataclass
@@ -56,7 +54,7 @@ class LocalWorkers:
         self._store = store
         self._processes: dict[str, _Process] = {}
         self._looked = 0.0
-        self._false_starts = 0
+        self._false_starts = FalseStarts()
         self._names = Counter[str]()
         self._awake, self._bell = Pipe(duplex=False)
         self._ringing = threading.Lock()
@@ -81,9 +79,9 @@ class LocalWorkers:
             name = by_connection[connection]
             try:
                 found.append(self._said(name, connection.recv()))
-            except (EOFError, ConnectionResetError):
+            except (EOFError, OSError):  # it ended, maybe in the middle of a message
                 found += self._ended(name)
-        return found + self._memory()
+        return found + (self._look() if time.monotonic() - self._looked > SECONDS else [])
 
     def wake(self) -> None:
         with self._ringing:
@@ -129,6 +127,7 @@ class LocalWorkers:
     def _said(self, name: str, event: Event | WorkerReady) -> News:
         if isinstance(event, WorkerReady):
             self._processes[name].is_ready = True
+            self._false_starts.joined()
             return Joined(name, HERE)
         return Said(name, event)
 
@@ -139,8 +138,7 @@ class LocalWorkers:
         with suppress(ProcessLookupError):
             os.killpg(process.popen.pid, signal.SIGKILL)
         why = ending(process.popen.wait())
-        self._false_starts = 0 if process.is_ready else self._false_starts + 1
-        if self._false_starts >= FALSE_STARTS:
+        if not process.is_ready and self._false_starts.one_more():
             raise EdgekitError(
                 f"workers end as they start, with {why}",
                 hint="what they say stands above; without them: --workers 1",
@@ -148,12 +146,15 @@ class LocalWorkers:
         self._start(name.rpartition(".")[0])
         return [Lost(name, why)] if process.is_ready else []
 
-    def _memory(self) -> list[News]:
-        if time.monotonic() - self._looked < SECONDS:
-            return []
+    def _look(self) -> list[News]:
+        """At the processes and their memory, now and then."""
         self._looked = time.monotonic()
+        # What a worker has started may hold its connection open when it is gone.
+        dead = [n for n, p in self._processes.items() if p.popen.poll() is not None]
+        silent = [name for name in dead if not self._processes[name].connection.poll()]
+        lost = [news for name in silent for news in self._ended(name)]
         free = available_memory()
         if free is None:
-            return []
+            return lost
         used = {name: resident_memory(p.popen.pid) for name, p in self._processes.items()}
-        return [MemoryNews(HERE, free, used)]
+        return [*lost, MemoryNews(HERE, free, used)]

@@ -58,8 +58,9 @@ class Done:
 class Failed:
     """What a step raised, as far as it can be sent."""
 
-    kind: type[EdgekitError] | str
-    """The name of a library's error alone: its class may be known in the worker only."""
+    kind: type[EdgekitError] | Exception | str
+    """Of edgekit's own errors the class, one of Python's as it is, of a library's the name alone:
+    its class may be known in the worker only."""
     message: str
     state: Mapping[str, Any] = field(default_factory=dict)
     trace: str = ""
@@ -67,6 +68,8 @@ class Failed:
     @classmethod
     def of(cls, error: Exception) -> Failed:
         trace = "".join(traceback.format_exception(error))
+        if type(error).__module__ == "builtins" and _can_be_sent(error):
+            return cls(error, "", {}, trace)
         if not isinstance(error, EdgekitError):
             return cls(type(error).__name__, str(error), {}, trace)
         state = {name: value for name, value in vars(error).items() if _can_be_sent(value)}
@@ -75,7 +78,9 @@ class Failed:
     def error(self) -> Exception:
         """As it was raised; its cause is the text of its traceback."""
         found: Exception
-        if isinstance(self.kind, str):
+        if isinstance(self.kind, Exception):
+            found = self.kind
+        elif isinstance(self.kind, str):
             found = type(self.kind, (RuntimeError,), {})(self.message)
         else:
             found = self.kind.__new__(self.kind)  # some make their message themselves
@@ -90,7 +95,7 @@ Event = Waiting | Started | Progressed | Remarked | Done | Failed
 
 def _can_be_sent(value: Any) -> bool:
     try:
-        pickle.dumps(value)
+        pickle.loads(pickle.dumps(value))
     except Exception:
         return False
     return True

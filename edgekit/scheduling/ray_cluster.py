@@ -20,7 +20,7 @@ from edgekit import __version__
 from edgekit.engine.executor import Executor
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, InputError, storage_errors
-from edgekit.scheduling.hands import Joined, Lost, News, Said
+from edgekit.scheduling.hands import FalseStarts, Joined, Lost, News, Said
 from edgekit.scheduling.local import HERE, LocalWorkers
 from edgekit.scheduling.messages import Done, Event, Failed, StepJob
 from edgekit.scheduling.worker import Telling, perform
@@ -28,7 +28,8 @@ from edgekit.scheduling.worker import Telling, perform
 MODE = "RAY_AUTH_MODE"
 PAUSE = 0.1
 """Seconds between two looks at the cluster."""
-FALSE_STARTS = 3
+MOST = 256
+"""Workers for which builds are under way, where nobody says how many the cluster has."""
 
 
 class _Remote:
@@ -88,11 +89,12 @@ class RayWorkers:
                 hint=f"unset {MODE}, start the cluster with {MODE}=token, and give all its "
                 "machines the token that `ray get-auth-token --generate` makes",
             )
-        self.count = count or 1
+        self.count = count or MOST
         self._asked, self._address, self._store = count, address, store
         self._local = LocalWorkers(store, 1)
         self._actors: dict[str, _Actor] = {}
-        self._false_starts = self._made = 0
+        self._false_starts = FalseStarts()
+        self._made = 0
         self._mark = f".ray-{uuid.uuid4().hex}"
 
     def open(self) -> None:
@@ -180,7 +182,7 @@ class RayWorkers:
                 hint="name a folder that all machines share: --store FOLDER",
             )
         actor.starting = None
-        self._false_starts = 0
+        self._false_starts.joined()
         return Joined(name, node)
 
     def _ended(self, name: str, actor: _Actor, error: Exception) -> Iterator[News]:
@@ -189,11 +191,9 @@ class RayWorkers:
         del self._actors[name]
         if actor.starting is None:
             yield Lost(name, why)
-        else:
-            self._false_starts += 1
-            if self._false_starts >= FALSE_STARTS:
-                raise DeviceError(
-                    f"workers of the Ray cluster end as they start: {error}",
-                    hint="is the package edgekit-vision installed on all machines?",
-                ) from error
+        elif self._false_starts.one_more():
+            raise DeviceError(
+                f"workers of the Ray cluster end as they start: {error}",
+                hint="is the package edgekit-vision installed on all machines?",
+            ) from error
         self._start()

@@ -68,7 +68,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job may ignore it
     _kernel.die_with(parent)
     with (
-        suppress(EOFError, BrokenPipeError, KeyboardInterrupt),  # nobody waits for it any more
+        suppress(EOFError, ConnectionError, KeyboardInterrupt),  # nobody waits for it any more
         Executor(Store(store), Telling(connection.send)) as executor,
     ):
         connection.send(WorkerReady())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
+import sys
 import time
 from pathlib import Path
 
@@ -50,7 +52,26 @@ class Dies(Work):
     def work(self) -> None:
         begun = self.log.read_text().count(f"{self.word} begins")
         if begun <= self.deaths:
+            self.before()
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def before(self) -> None:
+        pass
+
+
+class DiesAnswering(Dies):
+    """Its process is killed in the middle of a message."""
+
+    def before(self) -> None:
+        os.write(int(sys.argv[1]), struct.pack("!i", 1 << 20) + b"half")
+
+
+class DiesWithAChild(Dies):
+    """It leaves a process that holds all that it had open."""
+
+    def before(self) -> None:
+        if os.fork() == 0:
+            time.sleep(600)
 
 
 class Fails(Work):
