@@ -7,7 +7,8 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from edgekit.pipeline.run import Build
     from edgekit.report.matrix import MatrixReport
     from edgekit.spec.target import Target
+    from edgekit.transports.base import Listener
 
 
 @dataclass(frozen=True)
@@ -177,13 +179,16 @@ def prepare(
     _refuse_lists(names)
     parsed = load_recipe(Path(recipe), observer.remark)
     loaded = [load_target(name, observer.remark) for name in names]
-    board = timing_device(device, loaded, observer) if device else None
+    profile: list[str] = []
+    board = timing_device(device, loaded, profile.append) if device else None
     loaded = [board.target] if board else loaded
-    for line in filter(None, map(slow_in_int8, loaded)):
+    processors = {one.name: [*profile, *filter(None, [slow_in_int8(one)])] for one in loaded}
+    for line in chain.from_iterable(processors.values()):
         observer.remark(line)
     cache = store_of(store)
     last = _last_record([folder / parsed.name / one.name for one in loaded])
     made = make_plan(parsed, loaded, cache, last, tuple(force), board)
+    made = replace(made, processors=processors)
     return Prepared(made, cache, Path(recipe), folder, tuple(named))
 
 
@@ -267,7 +272,7 @@ def _refuse_lists(names: list[str]) -> None:
             )
 
 
-def timing_device(device: str, targets: list[Target], observer: Observer) -> TimingDevice:
+def timing_device(device: str, targets: list[Target], on_message: Listener) -> TimingDevice:
     from edgekit.devices.bench.timing_device import TimingDevice, fingerprint_of
     from edgekit.devices.inventory import find_device
     from edgekit.devices.own_profile import own_profile
@@ -279,5 +284,5 @@ def timing_device(device: str, targets: list[Target], observer: Observer) -> Tim
             hint="build the others apart, each with its own device",
         )
     found = fingerprint_of(device, transport)
-    target = own_profile(targets[0], device, found.get("part"), observer.remark)
+    target = own_profile(targets[0], device, found.get("part"), on_message)
     return TimingDevice(device, transport, target, found)

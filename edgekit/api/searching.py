@@ -200,5 +200,5 @@ def target_of(target: PathLike, device: str | None, observer: Observer) -> tuple
     from edgekit.spec.target import load_target
 
     loaded = load_target(str(target), observer.remark)
-    board = timing_device(device, [loaded], observer) if device else None
+    board = timing_device(device, [loaded], observer.remark) if device else None
     return (board.target, board) if board else (loaded, None)

@@ -179,6 +179,8 @@ class Report(BaseModel, HasPage):
     evidence: Evidence
     """Where accuracy and latency were seen."""
     not_measured: list[str]
+    processor: list[str] = []
+    """What is doubtful of the target's processor, or of the device that stands for it."""
     bounds: dict[str, Bound] = {}
     """Of what shipped, by variant, where no device told its latency on the target's CPU."""
     estimates: TargetEstimates | None = None

@@ -16,11 +16,18 @@ class VariantEstimate(BaseModel):
     counted: CycleEstimate
     ratio: Measurement | None
     """To the float model on the same runtime; None where that was not built or not counted."""
+    calibrated: dict[str, Measurement] = {}
+    """By device of that core that was calibrated: milliseconds with its scale."""
 
     def __str__(self) -> str:
         latency, ratio = self.counted.latency, self.ratio
         told = f"{latency.value:.3g} ms ({latency.low:.3g} to {latency.high:.3g})"
-        return f"{told}, {interval(ratio, 2)} times float's" if ratio else told
+        parts = [told, f"{interval(ratio, 2)} times float's" if ratio else ""]
+        parts += [
+            f"{one.value:.3g} ms ({one.low:.3g} to {one.high:.3g}) as {device} was calibrated"
+            for device, one in self.calibrated.items()
+        ]
+        return ", ".join(filter(None, parts))
 
     def disagrees(self, host: Measurement | None) -> bool:
         """Whether the host's ratio and this one cannot both be right: their intervals are apart."""

@@ -65,6 +65,8 @@ class Plan:
     """What is odd about the images."""
     weights: dict[str, str]
     """What is to be known of files of weights, by the setting that names them."""
+    processors: dict[str, list[str]]
+    """What is doubtful of a target's processor, or of the device that stands for it, by target."""
 
     def record(self) -> Json:
         """What the next plan compares itself with."""
@@ -122,6 +124,7 @@ def make_plan(
         seen=frozenset(seen),
         review=review(inventory, splits, recipe.data, _decoded(draft), _is_unproven(recipe)),
         weights=weights,
+        processors={},
     )
 
 

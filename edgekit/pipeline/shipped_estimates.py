@@ -5,12 +5,15 @@ from __future__ import annotations
 from edgekit.build_folder.target_estimates import TargetEstimates, VariantEstimate
 from edgekit.cycle_model.boards import memories_of
 from edgekit.cycle_model.file_estimate import RUNTIMES, CycleEstimate
+from edgekit.devices.estimate.calibrated import CalibratedBoards
 from edgekit.devices.estimate.modelled_target import core_of
+from edgekit.devices.estimate.workload import workload_of
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError
-from edgekit.evidence import believed, interval
+from edgekit.evidence import Measurement, believed, interval
 from edgekit.pipeline.run import RowResult, TargetResult
 from edgekit.pipeline.target_core import estimate_artifact, need_counting
+from edgekit.runtimes import find_runtimes
 from edgekit.transports.base import Listener
 from edgekit.transports.emulation.cpus import CpuName
 
@@ -44,6 +47,7 @@ class _Counting:
     ) -> None:
         self._target, self._core, self._store = target, core, store
         self._on_message = on_message
+        self._boards = CalibratedBoards.of_core(core, on_message)
 
     def all(self, found: TargetEstimates) -> TargetEstimates:
         variants, missing, apart = {}, {}, []
@@ -69,7 +73,16 @@ class _Counting:
         runtime = result.row.runtime
         floats = [r for r in self._target.rows if r.row.baseline and r.row.runtime == runtime]
         ratio = counted.ratio_to(self._count(floats[0])) if floats else None
-        return VariantEstimate(counted=counted, ratio=ratio)
+        return VariantEstimate(
+            counted=counted, ratio=ratio, calibrated=self._calibrated(result, counted)
+        )
+
+    def _calibrated(self, result: RowResult, counted: CycleEstimate) -> dict[str, Measurement]:
+        if not self._boards.models:
+            return {}
+        reader = find_runtimes()[result.row.runtime]()
+        workload = workload_of(reader, result.artifact.file(reader.file))
+        return self._boards.scaled(counted, reader.name, workload.precision)
 
     def _count(self, result: RowResult, operators: bool = False) -> CycleEstimate:
         file = result.artifact, result.row.runtime

@@ -53,6 +53,7 @@ def make_report(build: Build, target: TargetResult) -> Report:
         chance=target.chance,
         evidence=target.evidence,
         not_measured=doubts(build, target),
+        processor=build.plan.processors.get(spec.name, []),
         bounds=bounds_of(target) if spec.device == "CPU" and not target.was_timed else {},
         gates=target.plan.gates,
         data=_data(build),

@@ -5,11 +5,12 @@
     python -m tests.benchmarks.same_bits --page     # only prints what is there
 
 For each architecture of recipes/matrix/architectures.yaml and each runtime: seeded random weights,
-batch normalisation set by the calibration images, int8 by edgekit's default, pixels in and scores
-out, as a build ships it. Its scores of a few images here, with the exact sums that golden scores
-are computed with, are compared with those of the arm64 wheel on each core under qemu-user. Nothing
-is trained: it is about arithmetic, and no figure here says anything of accuracy. A line of JSON
-each is added to --out; what stands there is not done again.
+batch normalisation set by the calibration images, int8 by edgekit's default, a linear attention in
+float, pixels in and scores out, as a build ships it. Its scores of a few images here, with the
+exact sums that golden scores are computed with, are compared with those of the arm64 wheel on each
+core under qemu-user. Where they part, the first operator whose results have other bits is named.
+Nothing is trained: it is about arithmetic, and no figure here says anything of accuracy. A line of
+JSON each is added to --out; what stands there is not done again.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Quantization
 from edgekit.transports.emulation.cpus import CPUS, CpuName
 from edgekit.transports.emulation.tree import build_tree
+from tests.benchmarks.first_difference import first_difference
 
 MATRIX = Path("recipes/matrix/architectures.yaml")
 RUNTIMES = ("litert", "onnxruntime")
@@ -102,12 +104,18 @@ def _scored(entry: MatrixEntry, runtime: str, folder: Path) -> Record:
     file, in_float = int8_file(entry.arch, _size(entry), runtime, folder)
     np.save(folder / "images.npy", _images(IMAGES, _size(entry), seed=1))
     here = _scores([sys.executable], file, runtime, folder)
-    return {
+    cores = {core: _difference(here, _emulated(core, file, runtime, folder)) for core in CPUS}
+    record = {
         "in_float": in_float,
         "scores": int(here.size),
         "distinct": len(np.unique(here)),
-        "cores": {core: _difference(here, _emulated(core, file, runtime, folder)) for core in CPUS},
+        "cores": cores,
     }
+    if parted := [core for core, found in cores.items() if found["other"]]:
+        there = _python(parted[-1])
+        images = folder / "images.npy"
+        record["first"] = first_difference(file, images, [sys.executable], there, folder)
+    return record
 
 
 def int8_file(arch: str, size: Size, runtime_name: str, folder: Path) -> tuple[Path, list[str]]:
@@ -126,8 +134,10 @@ def int8_file(arch: str, size: Size, runtime_name: str, folder: Path) -> tuple[P
         step.mkdir()
     compiled, quantized, shipped = steps
     runtime.compile(network, card, compiled, lambda *_: None)
-    settings = Quantization(quantizer=runtime.quantizers[0])
     source = compiled / runtime.file
+    # A build asks whether that helps the trained network; it is the files' usual form.
+    in_float = runtime.float_ops(source)
+    settings = Quantization(quantizer=runtime.quantizers[0], float_ops=in_float)
     form = runtime.quantize(source, card, images, settings, quantized, lambda *_: None)
     runtime.bake(quantized / runtime.file, card, form, card.classes, shipped)
     file = shipped / runtime.file
@@ -177,8 +187,12 @@ def _scores(python: list[str], file: Path, runtime: str, folder: Path) -> NDArra
 
 
 def _emulated(core: CpuName, file: Path, runtime: str, folder: Path) -> NDArray[np.float32]:
+    return _scores(_python(core), file, runtime, folder)
+
+
+def _python(core: CpuName) -> list[str]:
     tree = build_tree(core, trees(), lambda line: print(line, file=sys.stderr))
-    return _scores([str(tree / "commands" / "python3")], file, runtime, folder)
+    return [str(tree / "commands" / "python3")]
 
 
 def _difference(here: NDArray[np.float32], there: NDArray[np.float32]) -> Record:
@@ -198,16 +212,20 @@ def _difference(here: NDArray[np.float32], there: NDArray[np.float32]) -> Record
 def page(records: list[Record]) -> Iterator[str]:
     """Markdown: a row for each file, then how many are the same."""
     cores = " | ".join(core.title() for core in CPUS)
-    yield f"| architecture | px | runtime | {cores} | in float |"
-    yield "|---|--:|---|" + "---|" * (len(CPUS) + 1)
+    yield f"| architecture | px | runtime | {cores} | parts first | in float |"
+    yield "|---|--:|---|" + "---|" * (len(CPUS) + 2)
     for record in records:
         cells = [_cell(record, core) for core in CPUS]
         in_float = ", ".join(record.get("in_float", [])) or "nothing"
         yield (
             f"| {record['arch']} | {record['px']} | {record['runtime']} | {' | '.join(cells)} | "
-            f"{'' if 'fails' in record else in_float} |"
+            f"{record.get('first') or ''} | {'' if 'fails' in record else in_float} |"
         )
     yield ""
+    yield from _counts(records)
+
+
+def _counts(records: list[Record]) -> Iterator[str]:
     for runtime in RUNTIMES:
         own = [r for r in records if r["runtime"] == runtime and "cores" in r]
         for core in CPUS:

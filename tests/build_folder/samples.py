@@ -73,6 +73,7 @@ def sample_report() -> Report:
         image_size=160, target="rpi", target_description="a board", device="CPU",
         engine=None, cpu="cortex-a76", isa="armv8-a", memory_mb=4096, threads=4,
         status="passed", broken=[], evidence=Evidence.HOST,
+        processor=["rpi4: no int8 dot product"],
         not_measured=["Latency on a board"], gates=Gates(max_accuracy_drop=1.0),
         data=DataRecord(
             source="imagefolder", fingerprint="f" * 64, classes=["a", "b"],

@@ -66,6 +66,28 @@ def test_what_a_person_reads() -> None:
     assert TargetEstimates.model_validate_json(found.model_dump_json()) == found
 
 
+def test_a_calibrated_board_stands_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = Measurement(value=6, unit="ms", evidence=Evidence.ESTIMATED, method="", low=5.5, high=7)
+    boards = SimpleNamespace(models=(1,), scaled=lambda counted, *kind: {f"pi-1 {kind}": board})
+    place = "edgekit.pipeline.shipped_estimates"
+    monkeypatch.setattr(f"{place}.CalibratedBoards", SimpleNamespace(of_core=lambda *_: boards))
+    monkeypatch.setattr(f"{place}.workload_of", lambda *_: SimpleNamespace(precision="int8"))
+    monkeypatch.setattr(f"{place}.need_counting", lambda core, target: None)
+    monkeypatch.setattr(f"{place}.estimate_artifact", lambda *_: estimated(cycles(2.4e7), "litert"))
+    target = target_of("rpi5")
+    target.rows.append(row("litert", "export", 0.5, 1))
+    found = estimates_of(target, Store(tmp_path), print)
+    assert found
+    assert found.variants["litert"].calibrated == {"pi-1 ('litert', 'int8')": board}
+    assert found.lines[0].startswith(
+        "Estimated for a Raspberry Pi 5 with one thread: litert: 10 ms ("
+    )
+    assert found.lines[0].endswith("6 ms (5.5 to 7) as pi-1 ('litert', 'int8') was calibrated")
+    assert TargetEstimates.model_validate_json(found.model_dump_json()) == found
+
+
 def target_of(name: str) -> TargetResult:
     plan: Any = SimpleNamespace(target=load_target(name), board=None)
     return TargetResult(cast(Any, plan))
@@ -89,7 +111,7 @@ def test_a_build_fetches_no_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def row(variant: str, stage: str, ratio: float, cost: float) -> RowResult:
     """Of a file whose name says its cycles, in float's."""
-    artifact = SimpleNamespace(cost=cost, verify=lambda: None)
+    artifact = SimpleNamespace(cost=cost, verify=lambda: None, file=Path)
     place = SimpleNamespace(
         runtime=variant, variant=variant, stage=stage, baseline=stage == "float",
         last=stage == "export",
@@ -109,6 +131,7 @@ def test_each_variant_is_held_against_its_own_float_and_against_the_host(
             raise kind("it died")
         return estimated(cycles(2.4e7 * artifact.cost), runtime)
 
+    monkeypatch.setenv("EDGEKIT_STORE", str(tmp_path))
     place = "edgekit.pipeline.shipped_estimates"
     monkeypatch.setattr(f"{place}.estimate_artifact", counted)
     monkeypatch.setattr(f"{place}.need_counting", lambda core, target: None)

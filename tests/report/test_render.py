@@ -57,6 +57,7 @@ def test_every_row_figure_and_doubt_is_on_the_page(report: Report, render: Rende
     ):
         assert word in page
     assert "Latency on a board" in page
+    assert "rpi4: no int8 dot product" in page
     assert "x.png: truncated" in page
     assert "so it passes" in page
 
