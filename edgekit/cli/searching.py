@@ -132,7 +132,7 @@ def search(words: tuple[str, ...], store: Path | None, as_json: bool, **options:
     architectures do that are known to do well on the target. It goes on where it was stopped.
     """
     first = words[0] if words else ""
-    if first in ("show", "recipe") and not Path(first).exists():
+    if first in ("show", "recipe") and not Path(first).is_file():
         _refuse_idle(first, options)
         (_show if first == "show" else _print_recipe)(words[1:], store, as_json)
     elif len(words) == 1 and options["target"]:

@@ -3,7 +3,8 @@ it is of.
 
 Two files that all of a user's commands lock: one is held, shared by steps that compute and alone by
 one that times; the other is the turn, so that whoever waits to be alone is next. The kernel lets go
-of both when a process ends, however it ends. `$EDGEKIT_LEASE` names another place for them.
+of both when a process ends, however it ends. `$EDGEKIT_LEASE` names another place for them: that
+has to be one, while nobody waits where the usual one cannot be written.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO
 
+from edgekit.engine.user_paths import at_home
+from edgekit.errors import StorageError
+
+VARIABLE = "EDGEKIT_LEASE"
 WAIT_SECONDS = 5.0
 """Before anybody is told that a step waits."""
 _PAUSE = 0.05
@@ -40,10 +45,19 @@ class _Lease:
             fcntl.flock(self._turn, fcntl.LOCK_UN)
         self.is_alone = alone
 
+    def leave(self) -> None:
+        """A process that was forked meanwhile would hold it as long as it lives."""
+        fcntl.flock(self._stream, fcntl.LOCK_UN)
+
 
 def lease_file() -> Path:
-    chosen = os.environ.get("EDGEKIT_LEASE")
-    return Path(chosen or Path(tempfile.gettempdir()) / f"edgekit-{os.getuid()}.lease")
+    """
+    Raises:
+        OSError: there is no place for what is temporary.
+    """
+    if chosen := os.environ.get(VARIABLE):
+        return at_home(Path(chosen))
+    return Path(tempfile.gettempdir()) / f"edgekit-{os.getuid()}.lease"
 
 
 @contextmanager
@@ -52,6 +66,9 @@ def computing(waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
 
     Args:
         waiting: called once where it waits for long.
+
+    Raises:
+        StorageError: `$EDGEKIT_LEASE` names no file that can be written.
     """
     with _holding(False, waiting):
         yield
@@ -78,10 +95,12 @@ def _holding(alone: bool, waiting: Callable[[], None]) -> Iterator[None]:
         finally:
             held.take(False, waiting)
         return
-    path = lease_file()
     try:
+        path = lease_file()
         stream, turn = _opened(path), _opened(path.with_name(f"{path.name}-turn"))
-    except OSError:  # nowhere to write: then nobody can be waited for
+    except (OSError, ValueError) as error:
+        if chosen := os.environ.get(VARIABLE):
+            raise _not_there(chosen, error) from error
         yield
         return
     with stream, turn:
@@ -92,6 +111,15 @@ def _holding(alone: bool, waiting: Callable[[], None]) -> Iterator[None]:
             yield
         finally:
             _held.reset(token)
+            lease.leave()
+
+
+def _not_there(chosen: str, error: Exception) -> StorageError:
+    why = getattr(error, "strerror", None) or error
+    return StorageError(
+        f"{VARIABLE}={chosen}: {why}, so that timings could not wait for other steps",
+        hint=f"name a file in a folder that you may write to, or unset {VARIABLE}",
+    )
 
 
 def _opened(path: Path) -> BinaryIO:

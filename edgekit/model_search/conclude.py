@@ -41,10 +41,16 @@ def holds(told: Mapping[str, GateVerdict]) -> str:
     """What the last verdicts on limits come to, in words."""
     if not told:
         return "no limit was given"
-    untold = [limit for limit, verdict in told.items() if verdict is GateVerdict.CANNOT_TELL]
-    if untold:
+    if broken := _of(told, GateVerdict.BROKEN):
+        return f"it breaks {', '.join(broken)}"
+    if untold := _of(told, GateVerdict.CANNOT_TELL):
         return f"it may hold every limit: {', '.join(untold)} cannot be told"
     return "it surely holds every limit"
+
+
+def _of(told: Mapping[str, GateVerdict], verdict: GateVerdict) -> list[str]:
+    """The limits of which a verdict was told."""
+    return [limit for limit, each in told.items() if each is verdict]
 
 
 def spread(points: Sequence[CandidateRecord], most: int) -> list[CandidateRecord]:
@@ -55,9 +61,11 @@ def spread(points: Sequence[CandidateRecord], most: int) -> list[CandidateRecord
     return [points[i] for i in chosen]
 
 
-def outdone(candidate: CandidateRecord, others: Sequence[PointRecord]) -> str:
+def outdone(
+    candidate: CandidateRecord, others: Sequence[PointRecord], limits: Sequence[Limit]
+) -> str:
     """Which of the others dominates it."""
-    better = dominated_by(candidate, others)
+    better = dominated_by(candidate, others, limits)
     name = better.name if better else "another"
     return f"{candidate.rung}: {name} is no worse in accuracy, latency and size, and better in one"
 
@@ -84,9 +92,7 @@ def failure(report: SearchReport, limits: Sequence[Limit]) -> str:
     if found.exit_code or found.status is Status.UNTRAINED:
         why = found.reason or "its float model is no better than guessing"
         return f"{chosen.name} was chosen, and in the end it does not pass: {why}"
-    told = verdicts(found, limits)
-    broken = [limit for limit, verdict in told.items() if verdict is GateVerdict.BROKEN]
-    if broken:
+    if broken := _of(verdicts(found, limits), GateVerdict.BROKEN):
         return f"{chosen.name} was chosen, and in the end it breaks {', '.join(broken)}"
     return ""
 

@@ -33,8 +33,9 @@ def latency_or_endless(point: PointRecord) -> float:
     return latency.value if latency else math.inf
 
 
-def dominates(one: PointRecord, other: PointRecord) -> bool:
-    """It is no worse in accuracy, latency and size, and better in one.
+def dominates(one: PointRecord, other: PointRecord, limits: Sequence[Limit] = ()) -> bool:
+    """It is no worse in accuracy, latency and size, and better in one; and it surely holds all
+    limits that the other surely holds.
 
     Latencies that were timed are alike where their intervals overlap: noise beats nothing. An
     estimate's interval is the error of the model, which both share: there the values count.
@@ -46,7 +47,15 @@ def dominates(one: PointRecord, other: PointRecord) -> bool:
         return False
     if a and b and a.evidence is not Evidence.ESTIMATED and overlap(a, b):
         own, its = (own[0], 0.0, own[2]), (its[0], 0.0, its[2])
+    if not _held(other, limits) <= _held(one, limits):
+        return False
     return own != its and all(x <= y for x, y in zip(own, its, strict=True))
+
+
+def _held(point: PointRecord, limits: Sequence[Limit]) -> set[str]:
+    """The limits that it surely holds."""
+    told = verdicts(point, limits)
+    return {limit for limit, verdict in told.items() if verdict is GateVerdict.HELD}
 
 
 def overlap(one: Measurement, other: Measurement) -> bool:
@@ -61,15 +70,17 @@ def _ends(figure: Measurement) -> tuple[float, float]:
     return figure.low, figure.high
 
 
-def front(points: Sequence[AnyPoint]) -> list[AnyPoint]:
+def front(points: Sequence[AnyPoint], limits: Sequence[Limit] = ()) -> list[AnyPoint]:
     """Those that no other dominates, the most accurate first."""
-    kept = [p for p in points if worth(p) and not any(dominates(q, p) for q in points)]
+    kept = [p for p in points if worth(p) and not any(dominates(q, p, limits) for q in points)]
     return sorted(kept, key=lambda p: (worth(p) or (0.0, 0.0, 0.0), p.name))
 
 
-def dominated_by(point: PointRecord, points: Sequence[PointRecord]) -> PointRecord | None:
+def dominated_by(
+    point: PointRecord, points: Sequence[PointRecord], limits: Sequence[Limit]
+) -> PointRecord | None:
     """The most accurate of those that dominate it."""
-    better = [p for p in points if dominates(p, point)]
+    better = [p for p in points if dominates(p, point, limits)]
     return min(better, key=lambda p: (worth(p) or (0.0,), p.name), default=None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from edgekit.model_search.conclude import conclude, outdone, spread
 from edgekit.model_search.effects import effects
 from edgekit.model_search.evaluate import Trained
 from edgekit.model_search.front import front, recommend
-from edgekit.model_search.ladder import Ladder
+from edgekit.model_search.ladder import FREE_FIGURES, Ladder
 from edgekit.model_search.latencies import time_file
+from edgekit.model_search.limits import Limit
 from edgekit.model_search.report import CandidateRecord, SearchReport
 from edgekit.model_search.rungs import Rung, from_checkpoint, recipe_text
 from edgekit.model_search.study import Asked, CandidateStudy
@@ -131,18 +132,21 @@ class _Search:
 
     def _refine(self) -> None:
         """The full rung, for those that no other is better than in all."""
-        best = _best([c for c in self.report.candidates if c.top1 and not c.dropped])
+        alive = [c for c in self.report.candidates if c.top1 and not c.dropped]
+        best = _best(alive, [x for x in self.task.limits if x.figure in FREE_FIGURES])
         chosen = spread(best, self.task.settings.front)
         for point in best:
             if point not in chosen:
                 point.dropped = f"{point.rung}: it lies between others that are trained"
-        for point in in_order(self.task.crew, self._trained, chosen):
+        for point in in_order(self.task.crew, self._trained, list(enumerate(chosen))):
             if point.name in self.trained:
                 self.report.held_back = len(self.trained[point.name].right)
             self._tell(point)
 
-    def _trained(self, point: CandidateRecord) -> CandidateRecord:
-        if self._is_over() and self.trained:
+    def _trained(self, numbered: tuple[int, CandidateRecord]) -> CandidateRecord:
+        """One is trained in any case: else there would be nothing to recommend."""
+        number, point = numbered
+        if self._is_over() and number:
             self.report.state = "out of time"
             point.dropped = f"{point.rung}: the time was over"
             return point
@@ -154,7 +158,8 @@ class _Search:
     def _confirm(self) -> None:
         """Choose, by the held-back images alone; then look at the others, once."""
         report = self.report
-        best = _best([c for c in report.candidates if c.name in self.trained and not c.dropped])
+        alive = [c for c in report.candidates if c.name in self.trained and not c.dropped]
+        best = _best(alive, self.task.limits)
         right = {name: found.right for name, found in self.trained.items()}
         margin = self.task.settings.margin
         found = recommend(best, right, self.task.limits, len(report.candidates), margin)
@@ -213,10 +218,10 @@ class _Search:
         self.publish(self.report)
 
 
-def _best(alive: list[CandidateRecord]) -> list[CandidateRecord]:
+def _best(alive: list[CandidateRecord], limits: Sequence[Limit]) -> list[CandidateRecord]:
     """The front of these; the others are dropped, each with its reason."""
-    best = front(alive)
+    best = front(alive, limits)
     for candidate in alive:
         if candidate not in best:
-            candidate.dropped = outdone(candidate, alive)
+            candidate.dropped = outdone(candidate, alive, limits)
     return best

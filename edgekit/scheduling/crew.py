@@ -9,9 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from edgekit.engine.artifact import Artifact
+from edgekit.engine.crew import Item, Result
 from edgekit.engine.observer import Observer
 from edgekit.engine.step import Step, StepState
 from edgekit.engine.store import Store
@@ -20,18 +21,9 @@ from edgekit.scheduling.baton import Baton
 from edgekit.scheduling.core import RETRIES, Scheduler
 from edgekit.scheduling.hands import Hands, Joined, Lost, MemoryNews, News, Said
 from edgekit.scheduling.memory import MemoryBook
-from edgekit.scheduling.messages import (
-    Done,
-    Event,
-    Failed,
-    Remarked,
-    StepJob,
-)
+from edgekit.scheduling.messages import Done, Event, Failed, Remarked, StepJob
 from edgekit.scheduling.state import StepTask
 from edgekit.scheduling.work import Closed, Work, report
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 AHEAD = 4
 """Builds that are under way for each worker: some of them wait to be timed."""
@@ -64,10 +56,6 @@ class StepCrew:
     @property
     def _is_ending(self) -> bool:
         return self._is_closing or self._is_stopping or self._fault is not None
-
-    @property
-    def count(self) -> int:
-        return self._hands.count
 
     def __enter__(self) -> Self:
         self._baton.take()
@@ -133,8 +121,7 @@ class StepCrew:
         self._hands.wake()
 
     def in_order(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-        """Do some work for each of these, several at a time, and give the results in their order.
-        The works take turns: one goes on while the others wait for their steps."""
+        """As `Crew.in_order`."""
 
         def turn(item: Item) -> Result:
             self._baton.take()
@@ -146,7 +133,7 @@ class StepCrew:
                 self._baton.give()
 
         # No context: it would wait for builds that wait for the baton, which this thread has.
-        pool = ThreadPoolExecutor(AHEAD * self.count, thread_name_prefix="build")
+        pool = ThreadPoolExecutor(AHEAD * self._hands.count, thread_name_prefix="build")
         try:
             futures: list[Future[Result]] = [pool.submit(turn, item) for item in items]
             for future in futures:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.engine.lease import computing, timing
+from edgekit.errors import StorageError
 
 HELD = """
 import sys, time
@@ -88,9 +90,35 @@ def test_two_steps_that_compute_and_come_to_time_wait_for_each_other_and_not_for
     assert most == [1, 1]
 
 
-def test_where_it_cannot_be_written_nobody_waits(
+def test_a_process_that_was_forked_meanwhile_holds_nobody_up() -> None:
+    with timing():
+        if not (child := os.fork()):
+            signal.pause()
+    try:
+        done = holder("computing", 0.0)
+        assert done.wait(30) == 0
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_where_nothing_temporary_can_be_written_nobody_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EDGEKIT_LEASE", str(tmp_path / "nowhere" / "lease"))
+    monkeypatch.delenv("EDGEKIT_LEASE")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with timing():
         pass
+
+
+@pytest.mark.parametrize("place", ["nowhere/lease", "folder", "fifo", "~no-such-user/lease"])
+def test_a_place_that_is_none_is_refused_where_it_was_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGEKIT_LEASE", place)
+    with pytest.raises(StorageError, match=f"EDGEKIT_LEASE={place}: ") as caught, timing():
+        pass
+    assert "unset EDGEKIT_LEASE" in str(caught.value.hint)

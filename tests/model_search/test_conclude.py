@@ -50,7 +50,7 @@ def drop(value: float, low: float, high: float) -> Measurement:
     [
         (drop(0.2, -0.1, 0.5), "it surely holds every limit", ""),
         (drop(0.5, -1.0, 2.0), "it may hold every limit: drop<=1points cannot be told", ""),
-        (drop(3.0, 2.0, 4.0), "", "in the end it breaks drop<=1points"),
+        (drop(3.0, 2.0, 4.0), "it breaks drop<=1points;", "in the end it breaks drop<=1points"),
         (None, "it may hold every limit: drop<=1points cannot be told", ""),
     ],
 )
@@ -78,7 +78,7 @@ def test_one_that_was_never_timed_is_not_the_nearest() -> None:
 def test_one_that_is_outdone_is_told_by_what() -> None:
     one, other = candidate(point("one", 90, 1, 1)), candidate(point("other", 90, 1, 2))
     said = "free: one is no worse in accuracy, latency and size, and better in one"
-    assert outdone(other, [one]) == said
+    assert outdone(other, [one], ()) == said
 
 
 def test_latencies_without_an_interval_are_alike_where_they_are_equal() -> None:

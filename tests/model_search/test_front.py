@@ -100,6 +100,18 @@ def test_latencies_that_noise_tells_apart_decide_nothing() -> None:
     assert found.point.name == "one"
 
 
+def test_one_that_surely_holds_a_limit_gives_way_to_none_that_may_not() -> None:
+    sure, unsure = point("sure", 90, 7.0, 1), point("unsure", 91, 7.5, 1)
+    sure.latency, unsure.latency = figure(7.0, around=0.9), figure(7.5, around=0.9)
+    limits = parse_limits(["latency<=8ms"])
+    assert dominates(unsure, sure)
+    best = front([sure, unsure], limits)
+    assert best == [unsure, sure]
+    found = recommend(best, rights(sure=360, unsure=364), limits, 2, 2.0)
+    assert found is not None
+    assert found.point.name == "sure"
+
+
 def test_estimates_are_compared_by_their_values_as_they_share_the_models_error() -> None:
     slow, fast = point("slow", 90, 8, 1), point("fast", 89, 5, 2)
     for one in (slow, fast):

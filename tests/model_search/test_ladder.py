@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +175,46 @@ def test_weights_of_two_searches_lie_side_by_side(
     files = {path.name for path in tmp_path.glob("*.yaml")}
     assert len({name[:13] for name in files}) * 2 == len(files)
     assert {*asked} == {"slower"}
+
+
+class Ahead:
+    """A crew that begins all before the first has ended."""
+
+    def in_order(self, work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        with ThreadPoolExecutor(len(items)) as pool:
+            return list(pool.map(work, items))
+
+
+@pytest.mark.parametrize("crew", [None, Ahead()])
+def test_when_the_time_is_over_one_of_the_front_is_trained(
+    world: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: Any
+) -> None:
+    def trained(lab: Lab, recipe: Recipe, record: PointRecord) -> Trained:
+        record.top1, record.size = figure(90, "%"), size(0.5)
+        return TRAINED
+
+    def fully(*args: Any) -> Trained:
+        time.sleep(0.3)
+        return trained(*args)
+
+    over: list[bool] = []
+
+    def compared(*_: object) -> list[str]:
+        over.append(True)
+        return []
+
+    judged(monkeypatch, 0.5, 0.5)
+    monkeypatch.setattr(task, "judge_free", lambda *_: file_of(store))
+    monkeypatch.setattr(ladder, "judge_short", trained)
+    monkeypatch.setattr(ladder, "judge_full", fully)
+    monkeypatch.setattr(run, "effects", compared)
+    monkeypatch.setattr(run, "build_point", lambda *_, **__: BuiltPoint(point("p", 88, 1, 0.5)))
+    monkeypatch.setattr(run._Search, "_is_over", lambda *_: bool(over))
+    asked = replace(task_of(world, store, tmp_path, RECIPE), crew=crew)
+    found = run_search(asked, lambda _: None)
+    assert len(found.candidates) == 3
+    assert len(found.front) == 1
+    assert found.state == "out of time"
 
 
 def test_a_search_is_another_with_other_weights_or_another_machine(
