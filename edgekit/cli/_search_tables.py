@@ -9,7 +9,7 @@ from rich.table import Table
 from edgekit.evidence import interval
 from edgekit.model_search.report import CandidateRecord, SearchReport
 from edgekit.model_search.sweep import SweepReport
-from edgekit.spec.fields import value_text
+from edgekit.spec.fields import text_among
 
 FIGURES = ("top-1 %", "drop, points", "MB", "latency")
 
@@ -24,7 +24,7 @@ def sweep_table(report: SweepReport) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for point in report.points:
         table.add_row(
-            *(value_text(point.settings[path]) for path in report.axes),
+            *(text_among(point.settings[p], values) for p, values in report.axes.items()),
             str(point.status or "failed"),
             point.variant,
             interval(point.top1),
@@ -54,7 +54,7 @@ def _front(report: SearchReport) -> Table:
         mark = "*" if name == report.recommended else ""
         table.add_row(
             f"{name}{mark}",
-            *(value_text(point.settings[path]) for path in report.axes),
+            *(text_among(point.settings[p], values) for p, values in report.axes.items()),
             built.variant,
             interval(point.top1),
             *map(interval, figures),
@@ -67,17 +67,15 @@ def _front(report: SearchReport) -> Table:
 def _others(report: SearchReport, others: list[CandidateRecord]) -> Table:
     table = _table("the others", report, ("top-1 %, held back", "MB", "latency"))
     table.add_column("training")
-    table.add_column("dropped at: why")
     for point in others:
         table.add_row(
             point.name,
-            *(value_text(point.settings[path]) for path in report.axes),
+            *(text_among(point.settings[p], values) for p, values in report.axes.items()),
             point.variant,
             interval(point.top1),
             interval(point.size, 2),
             interval(point.latency, 2),
             str(point.rung) if point.top1 else "none",
-            point.dropped,
         )
     return table
 
@@ -85,7 +83,8 @@ def _others(report: SearchReport, others: list[CandidateRecord]) -> Table:
 def _table(title: str, report: SearchReport, figures: tuple[str, ...]) -> Table:
     table = Table(title=title)
     for heading in ("point", *report.axes, "variant"):
-        table.add_column(heading)
+        # Figures wrap first: a name that is cut cannot be pasted.
+        table.add_column(heading.rpartition(".")[2], overflow="fold", no_wrap=True)
     for heading in figures:
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right")
     return table

@@ -221,6 +221,9 @@ def _tell(report: SearchReport, as_json: bool, store: Path | None) -> None:
         terminal.width = 160
     for table in search_tables(report):
         terminal.print(table)
+    for point in report.candidates:
+        if point.dropped:
+            say(f"{point.name} goes no further; {point.dropped}")
     for line in (*report.trades, *report.alike, *report.effects):
         say(f"- {line}")
     say(f"Latency: {report.latency_is}.")

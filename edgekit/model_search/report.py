@@ -14,6 +14,7 @@ from edgekit.evidence import interval
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.rungs import Rung
 from edgekit.notebook import HasPage
+from edgekit.spec.fields import text_among
 
 State = Literal["searching", "out of time", "done"]
 
@@ -96,7 +97,11 @@ class SearchReport(BaseModel, HasPage):
         point = self.chosen
         if point is None or self.failure:
             return self.failure or "The search has not ended."
-        told = [f"Take {point.name} ({point.label})"]
+        varied = ", ".join(
+            f"{path} {text_among(point.settings.get(path), values)}"
+            for path, values in self.axes.items()
+        )
+        told = [f"Take {point.name} ({varied})"]
         built = point.confirmed or point
         figures = [f"{built.variant} {built.precision}"]
         if built.size:

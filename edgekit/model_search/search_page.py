@@ -10,7 +10,7 @@ from edgekit.model_search.report import CandidateRecord, SearchReport
 from edgekit.model_search.rungs import Rung
 from edgekit.report.render import render
 from edgekit.report.svg import Drawing
-from edgekit.spec.fields import value_text
+from edgekit.spec.fields import text_among
 
 ROOM = "edgekit.model_search"
 
@@ -25,7 +25,7 @@ def render_search(report: SearchReport) -> str:
         front=[report.candidate(name) for name in report.front],
         others=[c for c in report.candidates if c.name not in report.front],
         plots=_plots(report, compared),
-        text=value_text,
+        text=text_among,
     )
 
 

@@ -7,7 +7,7 @@ from edgekit.model_search.plot import Dot, plane
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.sweep import SweepReport
 from edgekit.report.render import render
-from edgekit.spec.fields import value_text
+from edgekit.spec.fields import text_among
 
 ROOM = "edgekit.model_search"
 
@@ -27,7 +27,7 @@ def render_sweep(report: SweepReport) -> str:
             )
             if drawing
         ],
-        text=value_text,
+        text=text_among,
     )
 
 

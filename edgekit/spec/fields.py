@@ -109,6 +109,28 @@ def told(settings: Settings) -> str:
     return ", ".join(f"{path}={value_text(value)}" for path, value in settings.items())
 
 
+def text_among(value: Any, others: Sequence[Any]) -> str:
+    """Of a mapping only the first keys, as many as tell it from the others.
+
+    >>> own = {"arch": "resnet18", "weights": "scratch"}
+    >>> text_among(own, [own, {"arch": "resnet34", "weights": "scratch"}])
+    'resnet18'
+    >>> text_among(own, [own, {"arch": "resnet18", "weights": "pretrained"}])
+    'resnet18, scratch'
+    """
+    if not isinstance(value, dict):
+        return value_text(value)
+    keys = [*value]
+    for count in range(1, len(keys)):
+        part = {key: value[key] for key in keys[:count]}
+        if not any(
+            isinstance(other, dict) and other != value and part.items() <= other.items()
+            for other in others
+        ):
+            return ", ".join(map(value_text, part.values()))
+    return ", ".join(map(value_text, value.values()))
+
+
 def value_text(value: Any) -> str:
     """A value as YAML writes it in a line."""
     if isinstance(value, str):
