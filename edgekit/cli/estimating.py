@@ -155,7 +155,7 @@ def _counted_lines(found: Estimate, counted: CycleEstimate) -> Iterator[str]:
         f"{total / 1e6:.1f} million instructions of {counted.library}, {counted.ipc:.2f} a cycle: "
         f"{', '.join(shares)}"
     )
-    yield f"{100 * counted.memory_share:.0f} % of the time for cache lines from DRAM"
+    yield f"{100 * counted.memory_share:.0f} % of the time for cache lines from further away"
     yield from _operator_lines(counted)
     if found.bound and found.bound.lower:
         least = found.bound.lower

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -23,9 +24,21 @@ class Memories(BaseModel):
     ghz: float
     bandwidth: float
     """10^9 bytes a second that one core reads from DRAM in a stream."""
+    line_cycles: float = 0
+    """Cycles that a line adds which the first cache did not hold, fitted to published latencies."""
     caches: tuple[tuple[int, int], ...]
     """KiB and ways, from the first level on."""
     source: str
+
+    def milliseconds(self, misses: Sequence[float]) -> float:
+        """Of lines that were not at hand, those of DRAM at its bandwidth. Nothing overlaps: that is
+        nearest on these boards.
+
+        Args:
+            misses: lines that each level of cache did not hold.
+        """
+        later = misses[0] * self.line_cycles / self.ghz
+        return (later + misses[-1] * LINE / self.bandwidth) / 1e6
 
     @property
     def plugin_options(self) -> list[str]:

@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit.cycle_model import in_order, out_of_order
 from edgekit.cycle_model.blocks import Block, Counts
-from edgekit.cycle_model.boards import LINE, memories_of
+from edgekit.cycle_model.boards import memories_of
 from edgekit.cycle_model.core_table import in_order_core, out_of_order_core
 from edgekit.cycle_model.kinds import by_class
 from edgekit.transports.emulation.cpus import CpuName
 
-METHOD = 2
-"""Counted up when the same file would get other cycles. By 2 only the thread that runs the model is
-counted, by 1 all of them were."""
+METHOD = 3
+"""Counted up when the same file would get another latency. By 3 a line from the Cortex-A72's second
+cache costs cycles; by 1 all threads were counted, not only the one that runs the model."""
 SCHEDULED, MOST_BLOCKS = 0.995, 600
 """Share of the executed instructions whose blocks are scheduled, the busiest first, and how many
 blocks at most; the rest is taken to be as slow as they are. A network needs 20 to 560; in a tiny
@@ -46,8 +46,8 @@ class Cycles(BaseModel):
 
     @property
     def memory_ms(self) -> float:
-        """Lines from DRAM at its bandwidth. Nothing overlaps: on these boards that is nearest."""
-        return self.misses[-1] * LINE / memories_of(self.core).bandwidth / 1e6
+        """Of lines that the first cache did not hold."""
+        return memories_of(self.core).milliseconds(self.misses)
 
     @property
     def milliseconds(self) -> float:

@@ -49,7 +49,7 @@ class CycleEstimate(BaseModel):
     ipc: float
     """Instructions a cycle, were every load to hit the first cache."""
     memory_share: float
-    """Share of the time that goes into lines from DRAM."""
+    """Share of the time that goes into lines from DRAM and, on an A72, from the second cache."""
     operators: OperatorShares | None = None
     """None where nobody asked, or they cannot be told apart."""
     no_operators: str = ""
@@ -207,9 +207,11 @@ def estimated(cycles: Cycles, library: str) -> CycleEstimate:
 
 def _method(core: CpuName) -> str:
     board = memories_of(core)
+    lines = f"{board.line_cycles:g} cycles a line and " if board.line_cycles else ""
     return (
         f"cycle model {METHOD}: instructions executed under qemu-user, scheduled for the "
-        f"{core.title()} at {board.ghz:g} GHz, and missed cache lines at {board.bandwidth:g} GB/s; "
+        f"{core.title()} at {board.ghz:g} GHz, and missed cache lines at {lines}"
+        f"{board.bandwidth:g} GB/s; "
         f"one thread, {board.board}; fitted: {accuracy().fitted}"
     )
 

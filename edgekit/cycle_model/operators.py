@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit.cycle_model.blocks import Counts
-from edgekit.cycle_model.boards import LINE, memories_of
+from edgekit.cycle_model.boards import memories_of
 from edgekit.cycle_model.cycles import Prices, cycles_of
 from edgekit.cycle_model.profiled import Profiled, summed
 from edgekit.printable import shortened
@@ -39,7 +39,7 @@ class OperatorShare(BaseModel):
     share: Share
     """Of the estimate."""
     memory_share: Share
-    """Of its own time, for lines from DRAM."""
+    """Of its own time, for lines from DRAM and, on an A72, from the second cache."""
     instructions: int
 
 
@@ -87,11 +87,15 @@ def shares_of(whole: Counts, parts: Sequence[Profiled], core: CpuName) -> Operat
     total = cycles_of(whole, core).milliseconds
     together = summed([part.counts for part in parts])
     known = {b: min(1, whole.blocks[b] / times) for b, times in together.blocks.items()}
-    lines = min(1, whole.misses[-1] / max(1, together.misses[-1]))
+    lines = [
+        min(1, alone / max(1, all_))
+        for alone, all_ in zip(whole.misses, together.misses, strict=True)
+    ]
     found = []
     for part in parts:
         own = {block: times * known[block] for block, times in part.counts.blocks.items()}
-        memory = lines * part.counts.misses[-1] * LINE / board.bandwidth / 1e6
+        own_lines = [k * m for k, m in zip(lines, part.counts.misses, strict=True)]
+        memory = board.milliseconds(own_lines)
         taken = prices.of(own) / board.ghz / 1e6 + memory
         found.append(
             OperatorShare(

@@ -4,8 +4,10 @@
     python -m tests.benchmarks.arm_estimate --only ncnn  # not XNNPACK's page: writes nothing
 
 Runs ncnn's benchmark networks, and with tensorflow the MobileNets of XNNPACK's page, under
-qemu-user: about 40 CPU minutes, kept in --cache. Nothing is fitted to a latency. Published figures
-and their sources: published_latencies.json. Needs what `edgekit estimate --target rpi5` needs.
+qemu-user: about 40 CPU minutes, kept in --cache. One number is fitted to latencies, `line_cycles`
+of the Cortex-A72 in cycle_model/boards.json, to ncnn's on that core; each of these networks (with
+its int8 twin) is judged by a fit to the others. Published figures and their sources:
+published_latencies.json. Needs what `edgekit estimate --target rpi5` needs.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -34,6 +36,10 @@ from tests.benchmarks.ncnn_networks import network
 
 HERE = Path(__file__).parent
 PUBLISHED = HERE / "published_latencies.json"
+FITTED = (
+    "what a line from the Cortex-A72's second cache costs, to ncnn's latencies on that core, where "
+    "each network was judged by a fit to the others"
+)
 NCNN = "1.0.20230816"
 """Of the summer whose figures are published."""
 
@@ -67,6 +73,7 @@ def main() -> None:
     ]
     for line in report(cases):
         print(line)
+    print(f"\n`line_cycles`, fitted to all of ncnn's: {_fitted(tables['ncnn'], options.cache)}")
     if options.only is None:
         path = Path(accuracy.__file__).with_suffix(".json")
         source = "; ".join(table["source"] for table in tables.values())
@@ -78,13 +85,55 @@ def _cases(runtime: str, table: dict[str, object], cache: Path) -> Iterator[Case
     cores, latencies = table["cores"], table["latencies"]
     assert isinstance(cores, list)
     assert isinstance(latencies, dict)
-    for model, published in latencies.items():
-        for core, milliseconds in zip(cores, published, strict=True):
-            cycles = _cycles(runtime, model, core, cache)
-            threads = int(str(table["threads"]))
+    threads = int(str(table["threads"]))
+    for place, core in enumerate(cores):
+        board = memories_of(core)
+        counted = {model: _cycles(runtime, model, core, cache) for model in latencies}
+        for model, cycles in counted.items():
+            priced = board
+            if board.line_cycles and runtime == "ncnn":
+                others = [
+                    (one, latencies[name][place])
+                    for name, one in counted.items()
+                    if _network(name) != _network(model)
+                ]
+                priced = board.model_copy(update={"line_cycles": line_cycles(others)})
             # More threads than one: edgekit prints no such figure; their ratios are compared here.
-            estimated = cycles.core_ms / threads + cycles.memory_ms
-            yield Case(runtime, threads, core, model, milliseconds, estimated)
+            estimated = cycles.core_ms / threads + priced.milliseconds(cycles.misses)
+            yield Case(runtime, threads, core, model, latencies[model][place], estimated)
+
+
+def _network(model: str) -> str:
+    return model.removesuffix("_int8")
+
+
+def line_cycles(published: Iterable[tuple[Cycles, float]]) -> float:
+    """What a line from the second cache costs by latencies with one thread: least squares of
+    relative errors.
+
+    Args:
+        published: what was counted, and milliseconds; all on one core.
+    """
+    rows = []
+    for cycles, milliseconds in published:
+        board = memories_of(cycles.core)
+        alone = board.model_copy(update={"line_cycles": 0.0}).milliseconds(cycles.misses)
+        line = cycles.misses[0] / board.ghz / 1e6
+        rows.append((line / milliseconds, 1 - (cycles.core_ms + alone) / milliseconds))
+    lines, rest = np.array(rows).T
+    return max(0.0, float(lines @ rest / (lines @ lines)))
+
+
+def _fitted(ncnn: dict[str, object], cache: Path) -> str:
+    """By core; only that of the A72 is used."""
+    cores, latencies = ncnn["cores"], ncnn["latencies"]
+    assert isinstance(cores, list)
+    assert isinstance(latencies, dict)
+    found = {
+        core: line_cycles((_cycles("ncnn", m, core, cache), ms[i]) for m, ms in latencies.items())
+        for i, core in enumerate(cores)
+    }
+    return ", ".join(f"{core} {price:.2f}" for core, price in found.items())
 
 
 def _cycles(runtime: str, model: str, core: CpuName, cache: Path) -> Cycles:
@@ -205,7 +254,7 @@ def intervals(cases: list[Case], source: str) -> Accuracy:
             "absolute": _absolute(alone),
             "ratio": max(_ratios(own), key=lambda spread: spread.high),
         }
-    return Accuracy(method=METHOD, source=source, fitted="nothing", cores=cores)
+    return Accuracy(method=METHOD, source=source, fitted=FITTED, cores=cores)
 
 
 def _absolute(cases: list[Case]) -> Spread:

@@ -46,6 +46,15 @@ def test_time_is_cycles_and_lines_from_memory(core: CpuName) -> None:
     assert ratio.low == pytest.approx(1 / (ratio.high or 0), rel=0.01)
 
 
+def test_a_line_from_the_second_cache_costs_cycles_where_latencies_asked_for_it() -> None:
+    prices = {core: memories_of(core).line_cycles for core in CPUS}
+    assert [core for core, price in prices.items() if price] == ["cortex-a72"]
+    board = memories_of("cortex-a72")
+    assert board.milliseconds((1000, 0)) == pytest.approx(1e-3 * board.line_cycles / board.ghz)
+    both = board.milliseconds((1000, 10))
+    assert both - board.milliseconds((1000, 0)) == pytest.approx(64e-5 / board.bandwidth)
+
+
 def test_other_cores_are_refused_by_name() -> None:
     with pytest.raises(InputError, match="cortex-m7: its pipeline is not modelled"):
         need_modelled_core("cortex-m7")
