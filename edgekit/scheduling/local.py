@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 
 from edgekit.engine.action import GIGABYTE
-from edgekit.errors import EdgekitError, ending
+from edgekit.errors import EdgekitError, InputError, ending
 from edgekit.scheduling import worker
 from edgekit.scheduling.hands import FalseStarts, Joined, Lost, MemoryNews, News, Said
 from edgekit.scheduling.machine import available_memory, cores, resident_memory
@@ -94,7 +94,7 @@ class LocalWorkers:
     def close(self) -> None:
         for process in self._processes.values():
             process.connection.close()
-            # One that is still starting has nothing to clear up, and would say how it was stopped.
+            # One that is still starting has nothing to clear up.
             process.popen.send_signal(signal.SIGINT if process.is_ready else signal.SIGKILL)
         end = time.monotonic() + GRACE
         while self._alive() and time.monotonic() < end and not self._hurry.wait(0.05):
@@ -111,18 +111,27 @@ class LocalWorkers:
     def _start(self, place: str) -> None:
         self._names[place] += 1
         name = f"{place}.{self._names[place]}"
+        try:
+            self._processes[name] = self._started()
+        except OSError as error:  # no memory, no processes or no open files are left
+            raise InputError(
+                f"{len(self._processes) + 1} workers cannot be started: {error.strerror}",
+                hint="take fewer: --workers auto",
+            ) from error
+
+    def _started(self) -> _Process:
         ours, theirs = Pipe()
-        command = [sys.executable, "-P", "-m", PROGRAM, str(theirs.fileno())]
-        popen = subprocess.Popen(
-            [*command, str(os.getpid()), str(self._store)],
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # what libraries print is no answer of the command's
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,  # Ctrl-C is for the head, which tells them
-        )
-        theirs.close()
-        self._processes[name] = _Process(popen, ours)
+        with theirs:
+            command = [sys.executable, "-P", "-m", PROGRAM, str(theirs.fileno())]
+            popen = subprocess.Popen(
+                [*command, str(os.getpid()), str(self._store)],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # what libraries print is no answer of the command's
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C is for the head, which tells them
+            )
+        return _Process(popen, ours)
 
     def _said(self, name: str, event: Event | WorkerReady) -> News:
         if isinstance(event, WorkerReady):

@@ -63,9 +63,18 @@ def perform(executor: Executor, job: StepJob) -> Done | Failed:
     return Done(step.id in executor.ran)
 
 
+def _until_interrupted(executor: Executor, job: StepJob) -> Done | Failed:
+    """Only a step can be interrupted: what runs before and after clears up, or would say so."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return perform(executor, job)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def main() -> None:
     connection, parent, store = Connection(int(sys.argv[1])), int(sys.argv[2]), Path(sys.argv[3])
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job may ignore it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _kernel.die_with(parent)
     with (
         suppress(EOFError, ConnectionError, KeyboardInterrupt),  # nobody waits for it any more
@@ -73,7 +82,7 @@ def main() -> None:
     ):
         connection.send(WorkerReady())
         while True:
-            connection.send(perform(executor, connection.recv()))
+            connection.send(_until_interrupted(executor, connection.recv()))
 
 
 if __name__ == "__main__":

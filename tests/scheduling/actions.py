@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import struct
@@ -72,6 +73,17 @@ class DiesWithAChild(Dies):
     def before(self) -> None:
         if os.fork() == 0:
             time.sleep(600)
+
+
+class LeavesSlowly(Work):
+    """Its process is interrupted while it ends by itself."""
+
+    def work(self) -> None:
+        atexit.register(self.leave)
+
+    def leave(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        note(self.log, "has left")
 
 
 class Fails(Work):
