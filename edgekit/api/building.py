@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.api.arguments import PathLike, names_of, store_of
+from edgekit.api.boards import Names, board_for
 from edgekit.api.workers import Workers, crew_of
 from edgekit.engine.observer import Observer, Silent
 from edgekit.errors import InputError, make_folder, need_folder
@@ -21,14 +22,11 @@ from edgekit.packages import told
 if TYPE_CHECKING:
     from edgekit.api.results import BuildResult, PlanReport
     from edgekit.build_folder.report import Report
-    from edgekit.devices.bench.timing_device import TimingDevice
     from edgekit.engine.crew import Crew
     from edgekit.engine.store import Store
     from edgekit.pipeline.plan import Plan
     from edgekit.pipeline.run import Build
     from edgekit.report.matrix import MatrixReport
-    from edgekit.spec.target import Target
-    from edgekit.transports.base import Listener
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,8 @@ def plan(
     recipe: PathLike,
     target: PathLike | Sequence[PathLike],
     *,
-    device: str | None = None,
+    device: Names = None,
+    group: Names = None,
     force: Sequence[str] = (),
     build_dir: PathLike = "build",
     store: PathLike | None = None,
@@ -65,7 +64,7 @@ def plan(
 
     with told():
         watching = observer or Silent()
-        prepared = prepare(recipe, target, device, force, build_dir, store, watching)
+        prepared = prepare(recipe, target, device, group, force, build_dir, store, watching)
         return PlanReport.of(prepared.plan)
 
 
@@ -73,7 +72,8 @@ def build(
     recipe: PathLike,
     target: PathLike | Sequence[PathLike],
     *,
-    device: str | None = None,
+    device: Names = None,
+    group: Names = None,
     force: Sequence[str] = (),
     build_dir: PathLike = "build",
     store: PathLike | None = None,
@@ -84,7 +84,8 @@ def build(
 
     Args:
         target: a name or a file, several of them, or "all".
-        device: measure every stage on this device of the inventory.
+        device, group: measure every stage on this device of the inventory; several of one kind
+            share the measuring, as many at once as there are workers.
         force: steps to run from their start, even if they are cached.
         build_dir: the build goes to `build_dir/<recipe>/<target>/`.
         store: the cache; that of the environment unless named.
@@ -102,7 +103,7 @@ def build(
         _share_processor()
         watching = observer or Silent()
         make_folder(Path(build_dir), "--build-dir")
-        prepared = prepare(recipe, target, device, force, build_dir, store, watching)
+        prepared = prepare(recipe, target, device, group, force, build_dir, store, watching)
         for problem in prepared.plan.review.problems:
             watching.remark(f"data: {problem}")
         with crew_of(prepared.store, workers) as crew:
@@ -160,7 +161,8 @@ def matrix_folder(name: str, out: PathLike | None) -> Path:
 def prepare(
     recipe: PathLike,
     target: PathLike | Sequence[PathLike],
-    device: str | None,
+    device: Names,
+    group: Names,
     force: Sequence[str],
     build_dir: PathLike,
     store: PathLike | None,
@@ -180,7 +182,7 @@ def prepare(
     parsed = load_recipe(Path(recipe), observer.remark)
     loaded = [load_target(name, observer.remark) for name in names]
     profile: list[str] = []
-    board = timing_device(device, loaded, profile.append) if device else None
+    board = board_for(device, group, loaded, observer, profile.append)
     loaded = [board.target] if board else loaded
     processors = {one.name: [*profile, *filter(None, [slow_in_int8(one)])] for one in loaded}
     for line in chain.from_iterable(processors.values()):
@@ -226,6 +228,7 @@ def _with_more(
     """Last, as it may take long: what was measured is written by now, and stays if this stops."""
     from edgekit.pipeline.shipped_estimates import estimates_of
     from edgekit.pipeline.shipped_operators import operators_of
+    from edgekit.pipeline.shipped_spread import device_spread
     from edgekit.report.publish import add_to_report
 
     targets = {target.plan.target.name: target for target in result.targets}
@@ -234,6 +237,8 @@ def _with_more(
         target = targets[report.target]
         if operators := operators_of(target, folder, store, observer.remark):
             report = add_to_report(report, folder, operators)
+        if spread := device_spread(targets[report.target], result, store, observer):
+            report = add_to_report(report, folder, spread)
         if estimates := estimates_of(target, store, observer.remark):
             report = add_to_report(report, folder, estimates)
         found.append((report, folder))
@@ -270,19 +275,3 @@ def _refuse_lists(names: list[str]) -> None:
                 f"--target: one target expected, not {name!r}",
                 hint="repeat it: " + " ".join(f"--target {shlex.quote(one)}" for one in several),
             )
-
-
-def timing_device(device: str, targets: list[Target], on_message: Listener) -> TimingDevice:
-    from edgekit.devices.bench.timing_device import TimingDevice, fingerprint_of
-    from edgekit.devices.inventory import find_device
-    from edgekit.devices.own_profile import own_profile
-
-    transport = find_device(device)
-    if len(targets) > 1:
-        raise InputError(
-            f"--device {device} stands for one target, and {len(targets)} are named",
-            hint="build the others apart, each with its own device",
-        )
-    found = fingerprint_of(device, transport)
-    target = own_profile(targets[0], device, found.get("part"), on_message)
-    return TimingDevice(device, transport, target, found)

@@ -60,11 +60,12 @@ def bench_fleet(
     from edgekit.api.on_devices import keep_report
     from edgekit.devices.bench.bench import bench as measure
     from edgekit.devices.bench.fleet import share
-    from edgekit.devices.bench.fleet_report import DeviceSpread, FleetReport, FleetRun
+    from edgekit.devices.bench.fleet_report import FleetReport, FleetRun
     from edgekit.devices.bench.report import DeviceReport
     from edgekit.devices.bundle.bundle import Bundle
     from edgekit.devices.bundle.make import bundle_of
     from edgekit.devices.device import Device
+    from edgekit.evaluation.device_spread import DeviceSpread
     from edgekit.report.fleet import write_fleet_report
 
     watching, folder = observer or Silent(), path_of(out) or Path("build/devices/fleet")
@@ -83,11 +84,12 @@ def bench_fleet(
                 return measure(bundle, opened, lambda done, total, note: None)
 
         found = share(made, [*ways], measured, watching.remark)
+        medians = {device: one.median for device, one in found.yardstick.items()}
         report = FleetReport(
             edgekit=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             devices=[*ways],
-            spread=DeviceSpread.of(names[0], found.yardstick),
+            spread=DeviceSpread.of(names[0], medians),
             set_aside=found.set_aside,
             failed={names[place]: why for place, why in found.failed.items()},
         )

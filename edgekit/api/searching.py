@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.api.arguments import PathLike, store_of
+from edgekit.api.boards import Names, board_for
 from edgekit.api.workers import Workers, crew_of
 from edgekit.engine.observer import Observer, Silent
 from edgekit.errors import make_folder, need_folder
@@ -26,7 +27,8 @@ def sweep(
     target: PathLike,
     over: Over,
     *,
-    device: str | None = None,
+    device: Names = None,
+    group: Names = None,
     out: PathLike | None = None,
     store: PathLike | None = None,
     workers: Workers = 1,
@@ -36,7 +38,7 @@ def sweep(
 
     Args:
         over: values by the dotted paths of fields, such as `data.image_size`.
-        device: measure every stage on this device of the inventory.
+        device, group: as `build`.
         out: where the report goes; build/sweep/<recipe>-<target> unless named.
         workers: processes that run steps of several points at a time; the results are the same.
 
@@ -52,7 +54,7 @@ def sweep(
     watching = observer or Silent()
     with told():
         vary, parsed = varied(recipe, watching)
-        loaded, board = target_of(target, device, watching)
+        loaded, board = target_of(target, device, group, watching)
         folder = report_folder("sweep", parsed.name, loaded.name, out)
         need_folder(folder, "--out")
         cache = store_of(store)
@@ -75,7 +77,8 @@ def search(
     *,
     limits: Sequence[str] = (),
     over: Over = (),
-    device: str | None = None,
+    device: Names = None,
+    group: Names = None,
     budget: float | None = None,
     out: PathLike | None = None,
     store: PathLike | None = None,
@@ -88,7 +91,7 @@ def search(
         limits: what it must hold, such as `latency<=8ms`; in place of the recipe's own on the same
             figure.
         over: values by the dotted paths of fields, beside the recipe's own.
-        device: time everything on this device of the inventory.
+        device, group: time everything there; see `build`.
         budget: seconds after which no new work is begun.
         out: where the report and the front's weights go; build/search/<recipe>-<target> unless
             named.
@@ -113,7 +116,7 @@ def search(
     with told():
         need_extra("search")
         vary, parsed = varied(recipe, watching)
-        loaded, board = target_of(target, device, watching)
+        loaded, board = target_of(target, device, group, watching)
         own = parse_limits(parsed.search.limits if parsed.search else [])
         asked = replaced_limits(own, parse_limits(limits))
         space = space_of(parsed, axes_of(over), loaded, vary)
@@ -194,11 +197,10 @@ def varied(
     return lambda settings: with_fields(document, parsed, settings), parsed
 
 
-def target_of(target: PathLike, device: str | None, observer: Observer) -> tuple[Any, Any]:
-    """A target, and the user's device that stands for it, if one is named."""
-    from edgekit.api.building import timing_device
+def target_of(target: PathLike, device: Names, group: Names, observer: Observer) -> tuple[Any, Any]:
+    """A target, and what stands for it, if a device is named."""
     from edgekit.spec.target import load_target
 
     loaded = load_target(str(target), observer.remark)
-    board = timing_device(device, [loaded], observer.remark) if device else None
+    board = board_for(device, group, [loaded], observer)
     return (board.target, board) if board else (loaded, None)

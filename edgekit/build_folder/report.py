@@ -14,6 +14,7 @@ from edgekit.engine.artifact import FileEntry
 from edgekit.engine.records import Digest, PlainName
 from edgekit.evaluation.chance import ChanceTest
 from edgekit.evaluation.choose import Choice
+from edgekit.evaluation.device_spread import DeviceSpread
 from edgekit.evaluation.environment import Environment
 from edgekit.evaluation.gates import GateResult, Gates, GateVerdict
 from edgekit.evaluation.metrics import AccuracyChange, DeviceLatency, Validation, verdict_on_ratio
@@ -183,6 +184,8 @@ class Report(BaseModel, HasPage):
     """What is doubtful of the target's processor, or of the device that stands for it."""
     bounds: dict[str, Bound] = {}
     """Of what shipped, by variant, where no device told its latency on the target's CPU."""
+    spread: DeviceSpread | None = None
+    """Of the devices that shared the measuring, on what shipped."""
     estimates: TargetEstimates | None = None
     """Latencies on the target's core from executed instructions, where no device told them."""
     operators: ShippedOperators | None = None

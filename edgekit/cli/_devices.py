@@ -31,6 +31,20 @@ some_option = click.option(
 group_option = click.option(
     "--group", "group", multiple=True, help="All devices of a group in the inventory."
 )
+
+
+def standing_for(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of what stands for a target."""
+    named = click.option(
+        "--device",
+        "device",
+        multiple=True,
+        help="Measure on this device of the inventory; several of one kind share the measuring.",
+        shell_complete=complete_devices,
+    )
+    return named(group_option(command))
+
+
 reload_option = click.option(
     "--reload", metavar="CMD", default="", help="Run there after the switch: restart a service."
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgekit.cli._devices import standing_for
 from edgekit.cli._options import (
     FILE,
     debug_option,
@@ -18,7 +19,7 @@ from edgekit.cli._options import (
     workers_option,
 )
 from edgekit.cli._output import say, say_json
-from edgekit.cli.completing import complete_devices, complete_recipes, complete_targets
+from edgekit.cli.completing import complete_recipes, complete_targets
 
 if TYPE_CHECKING:
     from edgekit.api.results import PlanReport
@@ -44,11 +45,7 @@ def _planned(command: Callable[..., None]) -> Callable[..., None]:
             help="A name, a file, or `all`.",
             shell_complete=complete_targets,
         ),
-        click.option(
-            "--device",
-            help="Measure every stage on this device of the inventory.",
-            shell_complete=complete_devices,
-        ),
+        standing_for,
         click.argument("recipe", type=FILE, shell_complete=complete_recipes),
     ):
         command = option(command)
@@ -65,6 +62,7 @@ def build(as_json: bool, progress: str | None, **options: Any) -> None:
     \b
         edgekit build photos.yaml --target rpi
         edgekit build photos.yaml --target rpi5 --device pi5
+        edgekit build photos.yaml --target rpi5 --group pi5s --workers 4
     """
     from edgekit.api import build as run
     from edgekit.cli._progress import watching

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgekit.cli._devices import standing_for
 from edgekit.cli._options import (
     FILE,
     debug_option,
@@ -18,7 +19,6 @@ from edgekit.cli._options import (
 )
 from edgekit.cli._output import say, say_json
 from edgekit.cli.completing import (
-    complete_devices,
     complete_recipes,
     complete_search,
     complete_targets,
@@ -35,18 +35,13 @@ over_option = click.option(
     metavar="FIELD=VALUES",
     help="A field by its dotted path and its values; may be given more than once.",
 )
-device_option = click.option(
-    "--device",
-    help="Time everything on this device of the inventory.",
-    shell_complete=complete_devices,
-)
 
 
 @click.command()
 @recipe_argument
 @click.option("--target", required=True, help="A name or a file.", shell_complete=complete_targets)
 @over_option
-@device_option
+@standing_for
 @click.option(
     "--out",
     type=FILE,
@@ -86,6 +81,8 @@ def sweep(
         say_json(report)
     else:
         say(f"Latency: {report.latency_is}.")
+        if report.spread:
+            say(f"The devices: {report.spread.sentence}.")
         for point in report.points:
             if why := point.reason or point.no_latency:
                 say(f"{point.label}: {why}")
@@ -107,7 +104,7 @@ USES = "RECIPE --target NAME, show [NAME], or recipe NAME POINT"
     help="latency<=8ms, latency<=0.6x ARCH, size<=4MB, drop<=1 or agreement>=97.",
 )
 @over_option
-@device_option
+@standing_for
 @click.option("--budget", metavar="TIME", help="Begin nothing new after 90s, 60m or 2h.")
 @click.option(
     "--out",
@@ -227,6 +224,8 @@ def _tell(report: SearchReport, as_json: bool, store: Path | None) -> None:
     for line in (*report.trades, *report.alike, *report.effects):
         say(f"- {line}")
     say(f"Latency: {report.latency_is}.")
+    if report.spread:
+        say(f"The devices: {report.spread.sentence}.")
     for name, why in report.left_out.items():
         say(f"Not tried: {name}: {why}")
     say(report.sentence)

@@ -97,7 +97,7 @@ def _holding(alone: bool, waiting: Callable[[], None]) -> Iterator[None]:
         return
     try:
         path = lease_file()
-        stream, turn = _opened(path), _opened(path.with_name(f"{path.name}-turn"))
+        stream, turn = open_lock(path), open_lock(path.with_name(f"{path.name}-turn"))
     except (OSError, ValueError) as error:
         if chosen := os.environ.get(VARIABLE):
             raise _not_there(chosen, error) from error
@@ -122,7 +122,8 @@ def _not_there(chosen: str, error: Exception) -> StorageError:
     )
 
 
-def _opened(path: Path) -> BinaryIO:
+def open_lock(path: Path) -> BinaryIO:
+    """A file to lock, which need not be there yet."""
     # The folder may be everybody's: nothing that another user has put there is followed.
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.fdopen(os.open(path, flags, 0o600), "r+b")

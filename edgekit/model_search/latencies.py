@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 
 from edgekit.cycle_model.boards import memories_of
 from edgekit.cycle_model.file_estimate import RUNTIMES
+from edgekit.devices.bench.team_spread import SpreadOfTeam, spread_of
 from edgekit.devices.bench.timing_device import TimingDevice
+from edgekit.devices.bench.timing_team import TimingTeam
 from edgekit.devices.estimate.modelled_target import core_of
 from edgekit.engine.crew import Crew
 from edgekit.engine.executor import Executor
 from edgekit.engine.observer import Observer
 from edgekit.engine.store import Store
 from edgekit.errors import OF_THE_FILE, DeviceError, EdgekitError
+from edgekit.evaluation.device_spread import DeviceSpread
 from edgekit.evidence import InvalidMeasurement, Measurement
 from edgekit.model_search.built import MACHINES
 from edgekit.model_search.device_latency import BoardFailed, LatencyOnDevice
@@ -42,6 +45,9 @@ class Stopwatch:
     """Why neither a device nor an estimate tells milliseconds; empty where one does."""
     device: str = field(default="CPU", kw_only=True)
     crew: Crew | None = field(default=None, kw_only=True)
+    spread: DeviceSpread | None = field(default=None, init=False)
+    """How far the devices that share the timing differ."""
+    _asked_spread: bool = field(default=False, init=False)
 
     @property
     def unit(self) -> str:
@@ -93,7 +99,35 @@ class Stopwatch:
             raise BoardFailed(error.message, hint=error.hint or AGAIN, fault=error.fault) from error
         if isinstance(found, InvalidMeasurement):
             raise BoardFailed(f"{board.name} cannot be timed on now: {found.reason}", hint=AGAIN)
-        return found
+        if isinstance(board, TimingTeam):
+            self._tell_spread(board, file, executor)
+        return widened(found, self.spread) if self.spread else found
+
+    def _tell_spread(self, team: TimingTeam, file: TimedFile, executor: Executor) -> None:
+        """Of the first file that is timed."""
+        if self._asked_spread:
+            return
+        self._asked_spread = True
+        given = {"model": file.artifact, "images": file.images}
+        action = SpreadOfTeam(file.runtime, team, self.device)
+        try:
+            self.spread = spread_of("one file", action, given, executor)
+        except DeviceError as error:
+            self.observer.remark(error.message)
+        else:
+            self.observer.remark(self.spread.sentence)
+
+
+def widened(found: Measurement, spread: DeviceSpread) -> Measurement:
+    """With an interval that holds for any of the devices."""
+    low, high = found.low or found.value, found.high or found.value
+    return found.model_copy(
+        update={
+            "low": low / spread.ratio,
+            "high": high * spread.ratio,
+            "method": f"{found.method}, widened by how far the devices differ",
+        }
+    )
 
 
 def time_file(watch: Stopwatch, found: PointRecord, file: TimedFile) -> None:

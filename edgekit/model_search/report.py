@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit.errors import EdgekitError, GateBroken
+from edgekit.evaluation.device_spread import DeviceSpread
 from edgekit.evaluation.gates import GateVerdict
 from edgekit.evidence import interval
 from edgekit.model_search.points import PointRecord
@@ -61,6 +62,8 @@ class SearchReport(BaseModel, HasPage):
     why_no_ms: str = ""
     unit: str
     """Of latencies: ms or x."""
+    spread: DeviceSpread | None = None
+    """Of the devices that shared the timing, on the first file."""
     held_back: int | None = None
     """Images that chose."""
     judged: int | None = None

@@ -214,6 +214,7 @@ class _Search:
     def _tell(self, dropped: CandidateRecord | None = None) -> None:
         if dropped and dropped.dropped:
             self.task.observer.remark(f"{dropped.name} goes no further; {dropped.dropped}")
+        self.report.spread = self.ladder.lab.watch.spread
         self.report.created = datetime.now(UTC).isoformat(timespec="seconds")
         self.publish(self.report)
 

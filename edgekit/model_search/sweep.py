@@ -20,6 +20,7 @@ from edgekit.engine.crew import Crew, in_order
 from edgekit.engine.observer import Observer
 from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError, storage_errors
+from edgekit.evaluation.device_spread import DeviceSpread
 from edgekit.evidence import Evidence, Measurement
 from edgekit.model_search.axes import MOST_POINTS, Axes, grid, size_of, vary_each
 from edgekit.model_search.built import BuiltPoint, build_point
@@ -54,6 +55,8 @@ class SweepReport(BaseModel, HasPage):
     """Why it is not milliseconds; empty where it is."""
     images: int | None = None
     """On which accuracy was measured."""
+    spread: DeviceSpread | None = None
+    """Of the devices that shared the timing, on the first file."""
     points: list[PointRecord] = []
     open: int = 0
     """Points that are still to come."""
@@ -138,6 +141,7 @@ def run_sweep(
         report.images = report.images or (record.top1.samples if record.top1 else None)
         report.points.append(record)
         report.open -= 1
+        report.spread = watch.spread
         report.created = datetime.now(UTC).isoformat(timespec="seconds")
         publish(report)
     return report

@@ -185,7 +185,8 @@ def _latencies(report: Report, rows: list[RowRecord]) -> tuple[str, dict[str, Me
     runs = {row.variant: row.on_device for row in rows if row.on_device}
     on_device = {name: m for name, run in runs.items() if (m := believed(run.told(run.median)))}
     if on_device:
-        return f"ms on {next(iter(runs.values())).device}", on_device
+        names = dict.fromkeys(run.device for run in runs.values())
+        return f"ms on {', '.join(names)}", on_device
     if report.choice:
         ratios = {name: r for name, one in report.choice.ratios.items() if (r := believed(one))}
         if ratios:

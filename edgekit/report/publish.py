@@ -20,6 +20,7 @@ from edgekit.build_folder.report import Report
 from edgekit.build_folder.target_estimates import TargetEstimates
 from edgekit.engine.atomic import write_atomically
 from edgekit.errors import storage_errors
+from edgekit.evaluation.device_spread import DeviceSpread
 from edgekit.evaluation.operator_table import ShippedOperators
 from edgekit.models.card import WEIGHTS_FILE
 from edgekit.models.checkpoint import write_checkpoint
@@ -83,14 +84,14 @@ def publish(build: Build, build_dir: Path) -> list[tuple[Report, Path]]:
 def add_to_report(
     report: Report,
     folder: Path,
-    found: TargetEstimates | ShippedOperators,
+    found: TargetEstimates | ShippedOperators | DeviceSpread,
 ) -> Report:
     """Write the pages of a published report anew, with what was found since.
 
     Another build of the target may have been published meanwhile: its pages stay.
     """
-    name = "estimates" if isinstance(found, TargetEstimates) else "operators"
-    richer = report.model_copy(update={name: found})
+    names = {TargetEstimates: "estimates", ShippedOperators: "operators", DeviceSpread: "spread"}
+    richer = report.model_copy(update={names[type(found)]: found})
     with storage_errors(folder, BUILD_DIR), FileLock(folder / ".lock"):
         if (folder / REPORT).read_text(encoding="utf-8") == _json(report):
             _write_pages(richer, folder)

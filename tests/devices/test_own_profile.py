@@ -65,7 +65,14 @@ def test_a_build_says_so_before_it_measures(
     )
     watching = Remarks()
     made = prepare(
-        write_recipe(RECIPE), "rpi", "pi4", (), tmp_path / "build", tmp_path / "store", watching
+        write_recipe(RECIPE),
+        "rpi",
+        "pi4",
+        None,
+        (),
+        tmp_path / "build",
+        tmp_path / "store",
+        watching,
     )
     (target,) = made.plan.targets
     assert target.target.name == "rpi4"

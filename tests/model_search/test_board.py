@@ -13,10 +13,11 @@ from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import DeviceError, Fault
+from edgekit.evaluation.milliseconds import milliseconds
 from edgekit.evaluation.timing import Timing
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement
 from edgekit.model_search import latencies
-from edgekit.model_search.device_latency import BoardFailed, milliseconds
+from edgekit.model_search.device_latency import BoardFailed
 from edgekit.model_search.latencies import Stopwatch, stopwatch, time_file
 from edgekit.model_search.limits import parse_limits
 from edgekit.model_search.points import PointRecord

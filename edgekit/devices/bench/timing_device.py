@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -32,6 +34,7 @@ from edgekit.runtimes import find_runtimes
 from edgekit.spec.target import Target, machine_of
 from edgekit.transports.base import Listener, Transport
 
+Found = TypeVar("Found")
 MODELS = "models.tar"
 FINGERPRINT = """
 import json, platform
@@ -156,6 +159,10 @@ class TimingDevice:
         }
         environment = result.environment.model_dump(exclude_unset=True)
         return MeasureResult(environment, timings=timings)
+
+    def on_one(self, work: Callable[[TimingDevice], Found], on_message: Listener) -> Found:
+        """Do some work on a device: this one, or of several one that is free."""
+        return work(self)
 
     def _files(self, candidates: list[Candidate], images: Path, folder: Path) -> dict[str, Path]:
         """What the device is sent. A table has hundreds of models: they go as one file."""

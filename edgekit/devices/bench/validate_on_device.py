@@ -16,8 +16,8 @@ from edgekit.devices.bundle.bundle import Bundle, write_bundle
 from edgekit.devices.bundle.bundled_model import subject_of
 from edgekit.devices.bundle.info import Info
 from edgekit.devices.bundle.protocol import SLICE, Protocol
-from edgekit.devices.device import Device
-from edgekit.engine.action import Action, Context, Inputs
+from edgekit.devices.device import Device, messages_to
+from edgekit.engine.action import Action, Context, Inputs, Progress
 from edgekit.engine.artifact import Artifact, Json, Metadata
 from edgekit.engine.temporary import temporary_folder
 from edgekit.errors import DeviceError, Fault
@@ -51,35 +51,11 @@ class OnDevice(Action):
         runtime = find_runtimes()[self.runtime]()
         with temporary_folder() as folder:
             bundle = self._bundle(inputs, runtime, folder)
-            with Device(self.device.name, self.device.transport) as device:
-                report = bench(bundle, device, context.progress)
-        if report.invalid():
-            raise no_result(self.device.name, report.invalid())
-        self._hold_to_target(report)
+            report = self.device.on_one(
+                lambda one: _measured(one, bundle, context.progress), messages_to(context.progress)
+            )
         (into / DEVICE_REPORT).write_text(report.model_dump_json(indent=1), encoding="utf-8")
         return Metadata()
-
-    def _hold_to_target(self, report: DeviceReport) -> None:
-        """
-        Raises:
-            DeviceError: what was measured is another processor than the target's, or an emulator
-                that the inventory takes for a device.
-        """
-        found, target = report.device, self.device.target
-        if self.device.is_timed and report.evidence is Evidence.EMULATED:
-            raise DeviceError(
-                f"{self.device.name} is emulated by {found.emulator}: it has no latency",
-                hint=f"edgekit device add NAME --emulated {found.cpu}",
-                fault=Fault.WRONG_ARCHITECTURE,
-            )
-        other = [r.words for r in report.reasons if r.cause is InvalidityCause.OTHER_PROCESSOR]
-        if other:
-            raise DeviceError(
-                f"{self.device.name}: {other[0]}",
-                hint=f"build for the target of that processor, or give a target file with `cpu: "
-                f"{found.cpu}` instead of {target.name}",
-                fault=Fault.WRONG_ARCHITECTURE,
-            )
 
     def _bundle(self, inputs: Inputs, runtime: Runtime, folder: Path) -> Bundle:
         model, metadata = inputs["model"], inputs["model"].described_by(CompiledMetadata)
@@ -124,6 +100,38 @@ class OnDevice(Action):
         labels = np.load(inputs["images"].file("labels.npy"))[chosen]
         scores = np.load(inputs["validation"].file("scores.npy"))[chosen]
         return write_bundle(folder, info, copied, few, labels, scores, beside)
+
+
+def _measured(device: TimingDevice, bundle: Bundle, progress: Progress) -> DeviceReport:
+    with Device(device.name, device.transport) as opened:
+        report = bench(bundle, opened, progress)
+    if report.invalid():
+        raise no_result(device.name, report.invalid())
+    _hold_to_target(report, device)
+    return report
+
+
+def _hold_to_target(report: DeviceReport, device: TimingDevice) -> None:
+    """
+    Raises:
+        DeviceError: what was measured is another processor than the target's, or an emulator
+            that the inventory takes for a device.
+    """
+    found, target = report.device, device.target
+    if device.is_timed and report.evidence is Evidence.EMULATED:
+        raise DeviceError(
+            f"{device.name} is emulated by {found.emulator}: it has no latency",
+            hint=f"edgekit device add NAME --emulated {found.cpu}",
+            fault=Fault.WRONG_ARCHITECTURE,
+        )
+    other = [r.words for r in report.reasons if r.cause is InvalidityCause.OTHER_PROCESSOR]
+    if other:
+        raise DeviceError(
+            f"{device.name}: {other[0]}",
+            hint=f"build for the target of that processor, or give a target file with `cpu: "
+            f"{found.cpu}` instead of {target.name}",
+            fault=Fault.WRONG_ARCHITECTURE,
+        )
 
 
 def read_device_report(artifact: Artifact) -> DeviceReport:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgekit.api.building import prepare, run
 from edgekit.build_folder.report import Report
-from edgekit.devices.bench import validity, watched
+from edgekit.devices.bench import timing_device, validity, watched
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.devices.bundle import protocol
+from edgekit.devices.inventory import add_device
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
 from edgekit.errors import InputError
+from edgekit.evaluation import measure, timing
 from edgekit.evaluation.gates import Gates
 from edgekit.evidence import Evidence
 from edgekit.pipeline.plan import Plan, make_plan
@@ -29,6 +33,7 @@ from edgekit.transports.emulated import Emulated
 from edgekit.transports.fake import Fake
 from edgekit.transports.local import Local
 from tests.conftest import write_images
+from tests.sshd import Sshd
 
 pytest.importorskip("onnxslim")
 
@@ -41,6 +46,22 @@ allow_untrained: true
 
 
 NONE = Gates()
+TARGET = """\
+description: a board
+runtimes: [onnxruntime]
+cpu: x86-64
+isa: x86-64
+threads: 1
+"""
+QUICK = {"warmup_seconds": 0.05, "seconds": 0.2, "rounds": 40, "runs_a_round": 1}
+
+
+class Remarks(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def remark(self, line: str) -> None:
+        self.lines.append(line)
 
 
 @dataclass
@@ -168,3 +189,38 @@ def test_the_choice_is_the_devices(world: World, here: Local) -> None:
         plan = world.plan(way, **two)
         (choose,) = (step for step in plan.steps if step.id == "board/choose")
         assert (choose.action.settings().get("device") == "pi5") is is_devices
+
+
+@pytest.mark.slow
+def test_devices_of_a_group_share_a_build_and_one_that_vanishes_is_set_aside(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(measure, "PROTOCOL", QUICK)
+    monkeypatch.setattr(timing, "DISTURBED", math.inf)
+    monkeypatch.setattr(timing_device, "PROTOCOL", QUICK)
+    (tmp_path / "board.yaml").write_text(TARGET)
+    with ExitStack() as stack:
+        servers = {name: stack.enter_context(Sshd(tmp_path / name)) for name in ("pi-a", "pi-b")}
+        for name, server in servers.items():
+            add_device(name, server.way(groups=["pis"], python=sys.executable))
+        watching = Remarks()
+        plans = [
+            prepare(
+                world.root / "tiny.yaml", tmp_path / "board.yaml", None, "pis", (),
+                tmp_path / f"build-{number}", store, watching,
+            )
+            for number, store in enumerate((world.store.root, tmp_path / "store"))
+        ]  # fmt: skip
+        (report,) = run(plans[0], watching).reports
+        assert {row.on_device.device for row in report.rows if row.on_device} == {"pi-a"}
+        assert report.spread, watching.lines
+        assert {*report.spread.medians} == {"pi-a", "pi-b"}
+        page = (tmp_path / "build-0/tiny/board/report.html").read_text()
+        assert f"{report.spread.artifact} on 2 devices: median" in page
+        servers["pi-a"].cut()
+        (report,) = run(plans[1], watching).reports
+        assert {row.on_device.device for row in report.rows if row.on_device} == {"pi-b"}
+        assert report.spread is None
+        assert "On pi-b" in (tmp_path / "build-1/tiny/board/report.md").read_text()
+        assert all(row.on_device for row in report.rows)
