@@ -63,6 +63,11 @@ class Action(ABC):
         return False
 
     @property
+    def may_time(self) -> bool:
+        """Whether it may come to time something as it works."""
+        return self.times
+
+    @property
     def memory(self) -> int:
         """Bytes that it may take, where nobody has seen yet what it takes."""
         return GIGABYTE

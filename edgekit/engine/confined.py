@@ -25,7 +25,7 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from edgekit import errors
-from edgekit.engine import _confined_child
+from edgekit.engine import _confined_child, lease
 from edgekit.engine._confined_child import OUT_OF_MEMORY, Task
 from edgekit.engine.action import Progress
 from edgekit.engine.confined_errors import crash, no_answer, too_long, too_much
@@ -146,7 +146,7 @@ class ConfinedProcess:
         self._said = os.open(self._folder / "said", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         self._open.callback(os.close, self._said)
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != lease.VARIABLE},
             "PYTHONPATH": os.pathsep.join(sys.path),
             "PYTHONDONTWRITEBYTECODE": "1",
             "TMPDIR": str(temporary),

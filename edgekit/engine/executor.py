@@ -142,8 +142,11 @@ class Executor:
             self.observer.remark(f"{step.id}: waits for other steps of edgekit on this machine")
 
         action = step.action
-        with timing(waiting) if action.times else computing(waiting):
-            if limits := action.confinement(given):
+        limits = action.confinement(given)
+        # A confined process reaches no lease: what may time there has it from the beginning.
+        alone = action.may_time if limits else action.times
+        with timing(waiting) if alone else computing(waiting):
+            if limits:
                 return self._confined(limits, action, given, folder, context.progress)
             return action.run(given, folder, context)
 

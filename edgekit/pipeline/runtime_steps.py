@@ -45,6 +45,10 @@ class OnRuntime(RuntimeStep):
         self.stage = stage
         self.variant = variant
 
+    @property
+    def may_time(self) -> bool:
+        return self.stage.may_time
+
     def used_libraries(self) -> tuple[str, ...]:
         return (*self.stage.used_libraries(), *self.runtime.libraries)
 

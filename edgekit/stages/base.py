@@ -140,6 +140,11 @@ class RuntimeStage(Stage):
         """Whether it reads the torch model itself, in its input `source`, where there is one."""
         return False
 
+    @property
+    def may_time(self) -> bool:
+        """Whether it may come to time something on this machine."""
+        return False
+
     def for_gates(self, gates: Gates) -> RuntimeStage:
         """The stage, with what the gates ask of it, where its input is the float reference."""
         return self

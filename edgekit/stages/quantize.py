@@ -189,6 +189,10 @@ class Quantize(RuntimeStage):
     def needs_source(self) -> bool:
         return self.method == "auto" or bool(self.corrections)
 
+    @property
+    def may_time(self) -> bool:
+        return self.method == "auto"
+
     def for_gates(self, gates: Gates) -> Quantize:
         """What the recipe says of the search stands; the rest is what the gates ask.
 
