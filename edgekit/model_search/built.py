@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.engine.crew import Crew
@@ -17,6 +19,7 @@ from edgekit.errors import (
     IntegrityError,
     MissingPackage,
     StorageError,
+    storage_errors,
 )
 from edgekit.evaluation.metrics import Validation
 from edgekit.evidence import Status
@@ -31,6 +34,8 @@ from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
 from edgekit.spec.recipe import Recipe
 from edgekit.spec.target import Target
 
+Result = TypeVar("Result")
+TEMPORARY = "the variable TMPDIR"
 LOG = logging.getLogger(__name__)
 """What --debug shows of a point that failed: its traceback."""
 MACHINES = (StorageError, IntegrityError, MissingPackage, BoardFailed)
@@ -73,18 +78,12 @@ def build_point(
         StorageError, IntegrityError, MissingPackage: the machine failed, and not the point.
     """
     record = PointRecord(name=point_name(settings), settings=dict(settings))
-    try:
-        build = execute(make_plan(recipe, [target], store, board=board), store, observer, crew)
-    except MACHINES:
-        raise
-    except EdgekitError as error:
-        LOG.debug("%s failed", record.name, exc_info=True)
-        record.reason, record.exit_code = error.message, error.exit_code
-        return BuiltPoint(record)
-    except Exception as error:  # of a library: a point, and no reason to stop the others
-        LOG.debug("%s failed", record.name, exc_info=True)
-        record.reason = first_line(error)
-        record.exit_code = 1
+
+    def built() -> Build:
+        return execute(make_plan(recipe, [target], store, board=board), store, observer, crew)
+
+    build = attempt(record, built)
+    if build is None:
         return BuiltPoint(record)
     if not build.targets:
         record.reason = build.plan.left_out.get(target.name, "nothing could be built")
@@ -93,9 +92,26 @@ def build_point(
     return _measured(record, build, variant)
 
 
-def first_line(error: Exception) -> str:
-    """Of what a library says."""
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+def attempt(record: PointRecord, work: Callable[[], Result]) -> Result | None:
+    """What comes of some work; None where it fails, and why is in the record.
+
+    Raises:
+        StorageError, IntegrityError, MissingPackage, BoardFailed: the machine failed, and not the
+            point.
+    """
+    try:
+        with storage_errors(Path(tempfile.gettempdir()), TEMPORARY):
+            return work()
+    except MACHINES:
+        raise
+    except EdgekitError as error:
+        LOG.debug("%s failed", record.name, exc_info=True)
+        record.reason, record.exit_code = error.message, error.exit_code
+    except Exception as error:  # of a library: a point, and no reason to stop the others
+        LOG.debug("%s failed", record.name, exc_info=True)
+        said = str(error).strip().partition(chr(10))[0]
+        record.reason, record.exit_code = f"{type(error).__name__}: {said}", 1
+    return None
 
 
 def _measured(record: PointRecord, build: Build, variant: str) -> BuiltPoint:

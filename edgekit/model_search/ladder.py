@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edgekit.errors import EdgekitError
 from edgekit.evaluation.gates import GateVerdict
 from edgekit.evidence import believed
-from edgekit.model_search.built import MACHINES, first_line
+from edgekit.model_search.built import attempt
 from edgekit.model_search.evaluate import Lab, Trained, judge_free, judge_full, judge_short
 from edgekit.model_search.front import excess, verdicts
 from edgekit.model_search.limits import Limit
@@ -88,13 +87,7 @@ class Ladder:
         self, record: CandidateRecord, work: Callable[[CandidateRecord], Trained | None]
     ) -> Trained | None:
         """What fails is told in the record; what is the machine's ends the search."""
-        try:
-            return work(record)
-        except MACHINES:
-            raise
-        except EdgekitError as error:
-            record.reason, record.exit_code = error.message, error.exit_code
-        except Exception as error:  # of a library: a candidate, and no reason to stop the others
-            record.reason, record.exit_code = first_line(error), 1
-        record.dropped = f"{record.rung}: {record.reason}"
-        return None
+        found = attempt(record, lambda: work(record))
+        if record.reason:
+            record.dropped = f"{record.rung}: {record.reason}"
+        return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ import pytest
 from edgekit.api.searching import varied
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
+from edgekit.errors import StorageError
 from edgekit.evidence import Evidence, Measurement
 from edgekit.model_search import ladder, run, task
 from edgekit.model_search.built import BuiltPoint
@@ -91,6 +94,23 @@ def test_a_limit_drops_only_what_surely_breaks_it(
     assert record.rung is rung
     assert record.dropped.startswith(dropped)
     assert bool(record.dropped) == bool(dropped)
+
+
+def test_a_full_disk_is_no_fault_of_a_candidate(
+    world: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", f"{tempfile.gettempdir()}/x")
+
+    monkeypatch.setattr(ladder, "judge_free", full)
+    (world / "ladder.yaml").write_text(RECIPE)
+    vary, _ = varied(world / "ladder.yaml", Silent())
+    target = load_target(str(world / "board.yaml"))
+    lab = Lab(target, store, Silent(), Stopwatch("", store, Silent()), SearchSettings())
+    record = CandidateRecord(name="p", settings={})
+    with pytest.raises(StorageError, match="no space left on the disk"):
+        ladder.Ladder(lab, vary, ()).free_and_short(record)
+    assert not record.dropped
 
 
 def task_of(world: Path, store: Store, folder: Path, text: str, *limits: str) -> SearchTask:
