@@ -165,37 +165,23 @@ def normalize_in_front(graph: Any, form: InputForm) -> None:
 
 
 def part_constants(graph: Any) -> None:
-    """Give every reader of an int8 constant a DequantizeLinear and codes of its own.
+    """Give every node a float constant of its own: the exporter shares what is equal, such as
+    weights of several normalisations, and what is made of a shared one goes wrong (onnxruntime
+    1.32).
 
-    A session for exact sums on x86 (`session.x64quantprecision`) writes int8 constants anew as
-    uint8, under a name made of theirs, and fails where two DequantizeLinear read the same one
-    (onnxruntime 1.32). The exporter shares what is equal, such as weights of several
-    normalisations, and the session itself makes a DequantizeLinear for each reader.
+    - Its quantiser copies a shared bias under a name that another tensor may have
+      (github.com/microsoft/onnxruntime/issues/24705).
+    - A session for exact sums on x86 (`session.x64quantprecision`) writes int8 constants anew under
+      a name made of theirs, and fails where two DequantizeLinear read the same one.
     """
     from onnx import TensorProto
 
-    constants = {i.name: i for i in graph.initializer}
-    codes = {name for name, one in constants.items() if one.data_type == TensorProto.INT8}
-    nodes: list[Any] = []
-    for node in graph.node:
-        nodes.append(node)
-        if node.op_type == "DequantizeLinear" and node.input[0] in codes:
-            (made,) = node.output
-            for number, reader in enumerate(readers_of(graph, made)[1:], start=2):
-                nodes.append(_own_copy(graph, node, number, [constants[i] for i in node.input]))
-                reader.input[:] = [nodes[-1].output[0] if i == made else i for i in reader.input]
-    set_nodes(graph, nodes)
-
-
-def _own_copy(graph: Any, node: Any, number: int, constants: list[Any]) -> Any:
-    """A node of constants alone, with copies of them: all names get a number."""
-    copy = type(node).FromString(node.SerializeToString())
-    copy.name, copy.output[0] = f"{node.name}_{number}", f"{node.output[0]}_{number}"
-    for i, constant in enumerate(constants):
-        own = type(constant).FromString(constant.SerializeToString())
-        own.name = copy.input[i] = f"{constant.name}_{number}"
-        graph.initializer.append(own)
-    return copy
+    for constant in [i for i in graph.initializer if i.data_type == TensorProto.FLOAT]:
+        for reader in readers_of(graph, constant.name)[1:]:
+            own = type(constant).FromString(constant.SerializeToString())
+            own.name = f"{constant.name} of {reader.name}"
+            graph.initializer.append(own)
+            reader.input[:] = [own.name if i == constant.name else i for i in reader.input]
 
 
 def name_nodes(graph: Any) -> None:

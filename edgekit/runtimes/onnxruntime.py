@@ -50,7 +50,7 @@ class OnnxRuntime(TimesOperators):
     Of int16x8 no operator fuses: its CPU kernels compute in float between 16-bit codes.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     name: ClassVar[str] = "onnxruntime"
     file: ClassVar[str] = "model.onnx"
     libraries: ClassVar[tuple[str, ...]] = (
@@ -122,12 +122,13 @@ class OnnxRuntime(TimesOperators):
                 hint="operators are called as `describe` lists them for the float model",
             )
 
+        graph.part_constants(model.graph)
+
         def report(done: int) -> None:
             progress(done, len(images), "calibrating")
 
         with quiet():
             quantized = QUANTIZERS[settings.quantizer](model, images, form, settings, grid, report)
-        graph.part_constants(quantized.graph)
         onnx.save(quantized, into / self.file)
         return form
 

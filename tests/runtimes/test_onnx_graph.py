@@ -67,3 +67,37 @@ def test_equal_weights_of_several_layers_load_with_exact_sums(
         np.testing.assert_allclose(exact(image), fast(image), atol=0.05)
         wanted = before(((image / 255 - 0.5) / 0.5).astype(np.float32))
         np.testing.assert_allclose(exact(image), wanted, atol=0.1)
+
+
+def test_a_copied_bias_takes_no_other_tensor_s_name(tmp_path: Path) -> None:
+    """The quantiser copies `b` as `b0`, which is what the first convolution gives here."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    source, quantized, baked = (tmp_path / name / OnnxRuntime.file for name in "fqb")
+    for path in (source, quantized, baked):
+        path.parent.mkdir()
+    weights = np.random.default_rng(0).normal(0, 0.3, (2, 3, 3, 3, 3)).astype(np.float32)
+    constants = {"v": weights[0], "w": weights[1], "b": np.full(3, 0.1, np.float32)}
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["x"], "planes", perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["x", "v", "b"], ["b0"], "first"),
+        helper.make_node("Relu", ["b0"], ["r"], "relu"),
+        helper.make_node("Conv", ["r", "w", "b"], ["c"], "second"),
+        helper.make_node("GlobalAveragePool", ["c"], ["p"], "pool"),
+        helper.make_node("Flatten", ["p"], ["scores"], "row"),
+    ]
+    side = tiny.SIZE
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, side, side, 3])
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3])
+    kept = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    made = helper.make_graph(nodes, "shared", [image], [scores], kept)
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(made, opset_imports=opsets, ir_version=8), source)
+    runtime, card = OnnxRuntime(), tiny.card()
+    settings = Quantization(quantizer="onnxruntime")
+    form = runtime.quantize(source, card, tiny.IMAGES, settings, quantized.parent, lambda *_: None)
+    runtime.bake(quantized, card, form, tiny.LABELS, baked.parent)
+    after, before = (agent.open_onnxruntime(str(path), 1, True) for path in (baked, source))
+    for pixels in tiny.IMAGES[:, np.newaxis]:
+        wanted = before(((pixels / 255 - 0.5) / 0.5).astype(np.float32))
+        np.testing.assert_allclose(after(pixels), wanted, atol=0.1)
