@@ -149,7 +149,8 @@ def _missing(words: tuple[str, ...], options: dict[str, Any]) -> str:
 def _refuse_idle(what: str, options: dict[str, Any]) -> None:
     idle = [name for name, value in options.items() if value and (name, value) != ("workers", 1)]
     if idle:
-        raise InputError(f"edgekit search {what} takes no --{idle[0].removesuffix('s')}")
+        option = "limit" if idle[0] == "limits" else idle[0]
+        raise InputError(f"edgekit search {what} takes no --{option}")
 
 
 def _search(
@@ -161,7 +162,7 @@ def _search(
     from edgekit.cli._progress import watching
     from edgekit.cli.console import Console
 
-    seconds = duration("budget", budget) if budget else None
+    seconds = None if budget is None else duration("budget", budget)
     with Console(quiet=as_json) as console:
         observer = watching(progress, console)
         report = run(recipe, store=store, out=out, budget=seconds, **options, observer=observer)
