@@ -17,7 +17,7 @@ import pytest
 from edgekit.api.searching import varied
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
-from edgekit.errors import StorageError
+from edgekit.errors import EdgekitError, StorageError
 from edgekit.evidence import Evidence, Measurement
 from edgekit.model_search import ladder, run, task
 from edgekit.model_search.built import BuiltPoint
@@ -149,6 +149,16 @@ def test_a_budget_ends_a_search_that_could_train_nothing(
     assert len(found.candidates) == 1
     assert found.state == "out of time"
     assert found.failure.startswith("the time was over; none of 1 candidates holds the limits")
+
+
+def test_two_candidates_of_one_name_are_refused(
+    world: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged(monkeypatch, 2.0, 2.0)
+    monkeypatch.setattr(task, "judge_free", lambda *_: file_of(store))
+    monkeypatch.setattr(run, "point_name", lambda settings: "p1")
+    with pytest.raises(EdgekitError, match="two candidates have the name p1"):
+        run_search(task_of(world, store, tmp_path, RECIPE, "size<=1MB"), lambda _: None)
 
 
 def test_what_was_found_stays_until_another_search_has_ended(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from edgekit.engine.observer import Silent
 from edgekit.engine.step import Step, StepState
 from edgekit.engine.store import Store
 from edgekit.errors import GateBroken, InputError
+from edgekit.model_search import evaluate
 from edgekit.model_search.evaluate import Lab, judge_free, judge_short
 from edgekit.model_search.latencies import Stopwatch
 from edgekit.model_search.points import PointRecord
@@ -150,6 +151,25 @@ def test_an_untrained_file_is_as_large_as_a_trained_one(world: Path, store: Stor
     assert free.size
     assert trained.size
     assert free.size.value == pytest.approx(trained.size.value, rel=0.02)
+
+
+def test_a_file_that_is_another_than_the_untrained_is_timed_again(
+    world: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[str] = []
+    monkeypatch.setattr(
+        evaluate, "time_file", lambda _, __, file: timed.append(file.artifact.digest)
+    )
+    recipe, target = load_recipe(world / "recipe.yaml"), load_target(str(world / "board.yaml"))
+    settings = SearchSettings(held_back=0.3, epochs=1, images=16)
+    lab = Lab(target, store, Silent(), Stopwatch("", store, Silent()), settings)
+    free = PointRecord(name="free", settings={})
+    judge_free(lab, recipe, free)
+    assert free.macs
+    judge_short(lab, recipe, free.model_copy())
+    assert len(timed) == 1
+    judge_short(lab, recipe, free.model_copy(update={"macs": 2 * free.macs}))
+    assert len({*timed}) == 2
 
 
 KILLED = """
