@@ -82,9 +82,9 @@ def _others(report: SearchReport, others: list[CandidateRecord]) -> Table:
 
 def _table(title: str, report: SearchReport, figures: tuple[str, ...]) -> Table:
     table = Table(title=title)
-    for heading in ("point", *report.axes, "variant"):
-        # Figures wrap first: a name that is cut cannot be pasted.
-        table.add_column(heading.rpartition(".")[2], overflow="fold", no_wrap=True)
+    table.add_column("point", overflow="fold", no_wrap=True)  # what is cut cannot be pasted
+    for heading in (*report.axes, "variant"):
+        table.add_column(heading.rpartition(".")[2], overflow="fold")
     for heading in figures:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", min_width=9)
     return table
