@@ -52,16 +52,18 @@ class Pace:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._first: tuple[int, float] | None = None
+        self._first: tuple[int, int, float] | None = None
+        """Units done, of how many, and when."""
 
     def seconds_left(self, done: int, total: int) -> float | None:
         """None where it is too early to tell. To be called with each progress."""
         now = self._clock()
-        if self._first is None or done <= self._first[0]:
-            # Not from the start of the step: it loads libraries first, or resumes.
-            self._first = done, now
+        if self._first is None or done <= self._first[0] or total != self._first[1]:
+            # Not from the start of the step: it loads libraries first, or resumes. What comes next
+            # in it has a pace of its own.
+            self._first = done, total, now
             return None
-        before, since = self._first
+        before, _, since = self._first
         if now - since < self.LEAST_SECONDS:
             return None
         return (now - since) / (done - before) * (total - done)
