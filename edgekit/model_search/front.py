@@ -34,8 +34,8 @@ def latency_or_endless(point: PointRecord) -> float:
 
 
 def dominates(one: PointRecord, other: PointRecord, limits: Sequence[Limit] = ()) -> bool:
-    """It is no worse in accuracy, latency and size, and better in one; and it surely holds all
-    limits that the other surely holds.
+    """It is no worse in accuracy, latency and size, and better in one; and it holds all limits
+    that the other holds.
 
     Latencies that were timed are alike where their intervals overlap: noise beats nothing. An
     estimate's interval is the error of the model, which both share: there the values count.
@@ -52,10 +52,20 @@ def dominates(one: PointRecord, other: PointRecord, limits: Sequence[Limit] = ()
     return own != its and all(x <= y for x, y in zip(own, its, strict=True))
 
 
-def _held(point: PointRecord, limits: Sequence[Limit]) -> set[str]:
-    """The limits that it surely holds."""
-    told = verdicts(point, limits)
-    return {limit for limit, verdict in told.items() if verdict is GateVerdict.HELD}
+def _held(point: PointRecord, limits: Sequence[Limit]) -> set[Limit]:
+    return {limit for limit in limits if _holds(point, limit)}
+
+
+def _holds(point: PointRecord, limit: Limit) -> bool:
+    """Latency and size surely; drop and agreement by the figure itself, as gates take them
+    (docs/decisions/0004-gates-use-the-estimate.md): of a few hundred images hardly any interval
+    lies on one side, and it is chance which does."""
+    figure = figures_of(point)[limit.figure]
+    if figure is None:
+        return False
+    if limit.figure in ("drop", "agreement"):
+        return not limit.excess(figure)
+    return limit.verdict(figure) is GateVerdict.HELD
 
 
 def overlap(one: Measurement, other: Measurement) -> bool:
@@ -132,7 +142,7 @@ def recommend(
     margin: float,
 ) -> Recommendation | None:
     """The fastest of those that hold every limit and are as accurate as the best one, image by
-    image; those that surely hold the limits come before those that may not. Of latencies that
+    image; those that hold the limits come before those that may not. Of latencies that
     cannot be told apart the more accurate is taken, then the smaller.
 
     Args:
@@ -163,13 +173,9 @@ def _fastest(points: Sequence[PointRecord]) -> PointRecord:
 
 
 def _contenders(points: Sequence[PointRecord], limits: Sequence[Limit]) -> list[PointRecord]:
-    """Those that surely hold all limits; else those that may."""
-    held = [p for p in points if p.top1 and GateVerdict.BROKEN not in _said(p, limits)]
-    return [p for p in held if _said(p, limits) <= {GateVerdict.HELD}] or held
-
-
-def _said(point: PointRecord, limits: Sequence[Limit]) -> set[GateVerdict]:
-    return {*verdicts(point, limits).values()}
+    """Those that hold all limits; else those that may."""
+    may = [p for p in points if p.top1 and GateVerdict.BROKEN not in verdicts(p, limits).values()]
+    return [p for p in may if len(_held(p, limits)) == len(limits)] or may
 
 
 def _why(

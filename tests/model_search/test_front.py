@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgekit.evaluation.gates import GateVerdict
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement
 from edgekit.model_search.front import (
     Recommendation,
@@ -110,6 +111,23 @@ def test_one_that_surely_holds_a_limit_gives_way_to_none_that_may_not() -> None:
     found = recommend(best, rights(sure=360, unsure=364), limits, 2, 2.0)
     assert found is not None
     assert found.point.name == "sure"
+
+
+def test_a_drop_holds_its_limit_by_the_figure_itself() -> None:
+    accurate, fast = point("accurate", 88, 5.0, 3), point("fast", 80, 2.0, 1)
+    accurate.drop = figure(0.7, around=1.3)
+    fast.drop = figure(-1.0, around=1.4)
+    limits = parse_limits(["drop<=1"])
+    assert [*verdicts(accurate, limits).values()] == [GateVerdict.CANNOT_TELL]
+    assert [*verdicts(fast, limits).values()] == [GateVerdict.HELD]
+    right = rights(accurate=352, fast=320)
+    found = recommend([accurate, fast], right, limits, 2, 2.0)
+    assert found is not None
+    assert found.point is accurate
+    accurate.drop = figure(1.2, around=1.3)
+    found = recommend([accurate, fast], right, limits, 2, 2.0)
+    assert found is not None
+    assert found.point is fast
 
 
 def test_estimates_are_compared_by_their_values_as_they_share_the_models_error() -> None:
