@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from edgekit.runtimes.contract.input_form import InputForm, PixelGrid
 
 INPUT, OUTPUT = "image", "scores"
 
 QDQ = ("QuantizeLinear", "DequantizeLinear")
+LAYERS = ("Conv", "ConvTranspose", "Gemm")
 
 
 def pool_globally(model: Any) -> Any:
@@ -182,6 +185,58 @@ def part_constants(graph: Any) -> None:
             own.name = f"{constant.name} of {reader.name}"
             graph.initializer.append(own)
             reader.input[:] = [own.name if i == constant.name else i for i in reader.input]
+
+
+def keep_layers_in_float(graph: Any) -> None:
+    """Make a session leave layers in float whose weights are.
+
+    It writes the float weights of a Conv or Gemm as int8, with one scale for all channels, where
+    the input is dequantized by one scale (WeightBiasQuantization, since onnxruntime 1.21). So such
+    a layer gets a DequantizeLinear of its own with that scale once for each channel, which
+    computes the same.
+    """
+    from onnx import TensorProto, helper
+
+    constants = {i.name: i for i in graph.initializer}
+    makers = {made: node for node in graph.node for made in node.output}
+    nodes: list[Any] = []
+    for node in graph.node:
+        weights = constants.get(node.input[1]) if node.op_type in LAYERS else None
+        maker = makers.get(node.input[0]) if weights is not None else None
+        if (
+            weights is not None
+            and weights.data_type == TensorProto.FLOAT
+            and maker is not None
+            and maker.op_type == "DequantizeLinear"
+        ):
+            own = type(maker).FromString(maker.SerializeToString())
+            own.name, own.output[0] = f"{node.name}_input", f"{node.input[0]}_{node.name}"
+            own.attribute.append(helper.make_attribute("axis", 1))
+            channels = _channels_in(node, weights)
+            for i, name in enumerate(maker.input[1:], start=1):
+                graph.initializer.append(
+                    _repeated(constants[name], channels, f"{name}_{node.name}")
+                )
+                own.input[i] = graph.initializer[-1].name
+            node.input[0] = own.output[0]
+            nodes.append(own)
+        nodes.append(node)
+    set_nodes(graph, nodes)
+
+
+def _channels_in(layer: Any, weights: Any) -> int:
+    """Of a layer's input: its axis 1."""
+    numbers = {a.name: a.i for a in layer.attribute}
+    if layer.op_type == "Conv":
+        return int(weights.dims[1] * numbers.get("group", 1))
+    return int(weights.dims[1 if numbers.get("transB") else 0])
+
+
+def _repeated(scalar: Any, count: int, name: str) -> Any:
+    from onnx import numpy_helper
+
+    value = numpy_helper.to_array(scalar)
+    return numpy_helper.from_array(np.full(count, value.reshape(()), value.dtype), name)
 
 
 def name_nodes(graph: Any) -> None:

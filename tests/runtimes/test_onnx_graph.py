@@ -101,3 +101,36 @@ def test_a_copied_bias_takes_no_other_tensor_s_name(tmp_path: Path) -> None:
     for pixels in tiny.IMAGES[:, np.newaxis]:
         wanted = before(((pixels / 255 - 0.5) / 0.5).astype(np.float32))
         np.testing.assert_allclose(after(pixels), wanted, atol=0.1)
+
+
+def test_a_session_leaves_layers_in_float_that_are_so_in_the_file(tmp_path: Path) -> None:
+    """Where input and output are in codes, it would write their weights as int8."""
+    import torch
+
+    runtime, card = OnnxRuntime(), tiny.card()
+    torch.manual_seed(0)
+    layers = [
+        module
+        for number in range(3)
+        for module in (torch.nn.Conv2d(8 if number else 3, 8, 3), torch.nn.ReLU())
+    ]
+    network = torch.nn.Sequential(
+        *layers, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(8, 3)
+    )
+    compiled, quantized = tmp_path / "float", tmp_path / "int8"
+    compiled.mkdir()
+    quantized.mkdir()
+    runtime.compile(network.eval(), card, compiled, lambda *_: None)
+    nodes = onnx.load(compiled / runtime.file).graph.node
+    kept = [node.name for node in nodes if node.op_type in ("Conv", "Relu")][2:4]
+    kept += [node.name for node in nodes if node.op_type == "Gemm"]
+    runtime.quantize(
+        compiled / runtime.file,
+        card,
+        tiny.IMAGES,
+        Quantization(quantizer="onnxruntime", float_ops=tuple(kept)),
+        quantized,
+        lambda *_: None,
+    )
+    heavy = [o for o in runtime.describe(quantized / runtime.file).operators if o.heavy]
+    assert [o.is_integer for o in heavy] == [True, False, True, False]
