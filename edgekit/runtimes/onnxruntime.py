@@ -50,7 +50,7 @@ class OnnxRuntime(TimesOperators):
     Of int16x8 no operator fuses: its CPU kernels compute in float between 16-bit codes.
     """
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     name: ClassVar[str] = "onnxruntime"
     file: ClassVar[str] = "model.onnx"
     libraries: ClassVar[tuple[str, ...]] = (
@@ -129,6 +129,7 @@ class OnnxRuntime(TimesOperators):
 
         with quiet():
             quantized = QUANTIZERS[settings.quantizer](model, images, form, settings, grid, report)
+        graph.keep_layers_in_float(quantized.graph)
         onnx.save(quantized, into / self.file)
         return form
 

@@ -57,9 +57,10 @@ def test_a_figure_that_is_not_there_never_passes() -> None:
     assert not judge(Gates(max_size_mb=1), {}, last=True)[0].passed
 
 
-def test_nan_never_passes() -> None:
-    assert not judged({"max_accuracy_drop": 1}, figure(float("nan"))).passed
-    assert not judged({"min_agreement": 1}, figure(float("nan"))).passed
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 1e300])
+def test_what_is_no_number_is_no_figure_that_a_gate_could_pass(value: float) -> None:
+    with pytest.raises(ValidationError):
+        figure(value)
 
 
 @pytest.mark.parametrize(
