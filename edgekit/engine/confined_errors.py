@@ -52,8 +52,12 @@ def hangs(limits: Confinement) -> EdgekitError:
     )
 
 
+class TooLong(WeightsError):
+    """A task had no time left."""
+
+
 def too_long(limits: Confinement, message: str) -> EdgekitError:
-    return WeightsError(
+    return TooLong(
         message,
         hint="a classifier is done in a few seconds. If the file is to be trusted, give it more "
         f"minutes: export {MINUTES}={max(1, round(2 * limits.seconds / 60))}",

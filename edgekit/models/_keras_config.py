@@ -8,11 +8,17 @@ import json
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from edgekit import packages
+from edgekit.engine.confined_call import call_confined
+from edgekit.engine.confined_errors import TooLong
+from edgekit.engine.confinement import confinement, is_confined
 from edgekit.errors import WeightsError
 
 LARGEST = 64 * 2**20
@@ -29,12 +35,46 @@ _FAULTS = (
 """Of a damaged file; a SystemError where h5py's own lock gives way over another one."""
 
 
+class _Stored(BaseModel):
+    """What is read of a file: plain data, as the process that reads it is not trusted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    config: str = ""
+    weights: dict[str, int] = {}
+
+
 def read(path: Path) -> Any:
     """The architecture that a .keras or .h5 file describes, as plain data.
 
     Raises:
-        WeightsError: it describes none, or keeps parts of itself in other files.
+        WeightsError: it describes none, keeps parts of itself in other files, or HDF5 does not end
+            at it.
     """
+    try:
+        found = json.loads(_confined(_config_of, path).config)
+    except (ValueError, RecursionError) as error:  # no JSON, no end
+        raise _no_model(path, "its configuration is not JSON") from error
+    if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
+        raise _no_model(path, "its configuration describes no model")
+    return found
+
+
+def _confined(function: Callable[[Path], _Stored], path: Path) -> _Stored:
+    """HDF5 reads some damaged files for ever, and no signal of Python's ends it: it has the time of
+    one image."""
+    if is_confined():
+        return function(path)
+    limits = confinement(f"model.weights: {path}", path.stat().st_size)
+    short = replace(limits, seconds=limits.seconds_an_image)
+    try:
+        return call_confined(short, function, (path,), _Stored)
+    except TooLong as error:
+        why = f"reading it takes longer than {short.seconds:.0f} s, as that of damaged files does"
+        raise _no_model(path, why) from error
+
+
+def _config_of(path: Path) -> _Stored:
     h5py = _h5py()
     try:
         if path.suffix.lower() == ".keras":
@@ -56,12 +96,9 @@ def read(path: Path) -> Any:
     except _FAULTS as error:
         raise _no_model(path, "it cannot be read as one") from error
     try:
-        found = json.loads(text)
-    except (TypeError, ValueError, RecursionError) as error:  # no text, no JSON, no end
+        return _Stored(config=text.decode() if isinstance(text, bytes) else text)
+    except ValueError as error:  # neither UTF-8 nor a text
         raise _no_model(path, "its configuration is not JSON") from error
-    if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
-        raise _no_model(path, "its configuration describes no model")
-    return found
 
 
 def _no_model(path: Path, why: str) -> WeightsError:
@@ -138,6 +175,10 @@ def layer_kinds(config: Any) -> Iterator[str]:
 
 def stored_weights(path: Path) -> Counter[str]:
     """Bytes of the weights in a file that `read` takes, by their type; an optimizer's are none."""
+    return Counter(_confined(_weights_of, path).weights)
+
+
+def _weights_of(path: Path) -> _Stored:
     h5py, sizes = _h5py(), Counter[str]()
 
     def look(name: str, item: Any) -> None:
@@ -148,14 +189,14 @@ def stored_weights(path: Path) -> Counter[str]:
         if path.suffix.lower() != ".keras":
             with h5py.File(path) as file:
                 file.visititems(look)
-            return sizes
+            return _Stored(weights=sizes)
         with zipfile.ZipFile(path) as archive:
             if WEIGHTS in archive.namelist():
                 with archive.open(WEIGHTS) as stream, h5py.File(stream) as file:
                     file.visititems(look)
     except _FAULTS as error:
         raise _no_model(path, "its weights cannot be read") from error
-    return sizes
+    return _Stored(weights=sizes)
 
 
 def refuse_code(config: Any, path: Path) -> None:

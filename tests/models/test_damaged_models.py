@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,10 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from edgekit.engine.confined import ConfinedProcess
+from edgekit.engine.confined_call import _call
+from edgekit.engine.confinement import Confinement
+from edgekit.errors import WeightsError
+from edgekit.models import _keras_config
 from edgekit.models.model_file import read_model
 from edgekit.models.weights_choice import chosen
 from tests.mutations import damaged, fuzz, refusals
 
+ENDLESS = Path(__file__).with_name("endless.h5.gz")
 TENSORS = {"conv.weight": torch.zeros(2, 3), "fc.weight": torch.ones(2, 2).half()}
 
 
@@ -56,10 +65,36 @@ def test_a_damaged_checkpoint(folder: Path, name: str, data: st.DataObject) -> N
         chosen(path, None)
 
 
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Confined calls share a process: each file in one of its own would take a second."""
+    with ConfinedProcess(tmp_path_factory.mktemp("confined")) as process:
+
+        def call(limits: Confinement, function: Any, arguments: Any, kind: Any) -> Any:
+            return process.run(limits, _call, (function, *arguments), kind, left, lambda *_: None)
+
+        left = tmp_path_factory.mktemp("left")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_keras_config, "call_confined", call)
+            patch.setenv("EDGEKIT_MODEL_MINUTES", "1")
+            yield
+
+
+def test_a_file_that_hdf5_reads_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Keras file of which 340 bytes were blanked."""
+    pytest.importorskip("h5py")
+    path = tmp_path / "model.h5"
+    path.write_bytes(gzip.decompress(ENDLESS.read_bytes()))
+    monkeypatch.setenv("EDGEKIT_MODEL_MINUTES", "1")
+    with pytest.raises(WeightsError, match="takes longer than 3 s") as refused:
+        read_model(path)
+    assert refused.value.exit_code == 2
+
+
 @pytest.mark.parametrize("name", ["m.onnx", "m.keras", "m.h5"])
 @fuzz
 @given(data=st.data())
-def test_a_damaged_model(folder: Path, name: str, data: st.DataObject) -> None:
+def test_a_damaged_model(folder: Path, one_process: None, name: str, data: st.DataObject) -> None:
     path = folder / f"damaged-{name}"
     path.write_bytes(data.draw(damaged(_kept(folder, name))))
     with refusals():
