@@ -135,7 +135,7 @@ def test_a_killed_node_loses_nothing_and_a_dead_head_is_gone_on_from(
     tmp_path: Path, cluster: RayCluster
 ) -> None:
     store, log = tmp_path / "store", tmp_path / "log"
-    command = cluster.run(store, log, 8.0)
+    command = cluster.run(store, log, 15.0)  # a node alone takes longer than the other to come
     until(lambda: at_work(log) == 3, 120)
     cluster.kill(2)
     said = command.communicate(timeout=200)[0]
