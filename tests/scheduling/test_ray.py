@@ -74,16 +74,20 @@ class RayCluster:
             self._start(f"--address={self.address}", "--num-cpus=1")
 
     def _start(self, *words: str) -> None:
+        """One after the other: of two that start at once on a machine, one may be lost."""
         command = [str(Path(sys.executable).with_name("ray")), "start", "--block", *words]
-        self.nodes.append(
-            subprocess.Popen(
-                [*command, "--object-store-memory=80000000", "--disable-usage-stats"],
-                env=self.environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
+        said = self.folder / f"node-{len(self.nodes)}"
+        with said.open("wb") as stream:
+            self.nodes.append(
+                subprocess.Popen(
+                    [*command, "--object-store-memory=80000000", "--disable-usage-stats"],
+                    env=self.environment,
+                    stdout=stream,
+                    stderr=stream,
+                    start_new_session=True,
+                )
             )
-        )
+        until(lambda: b"Ray runtime started" in said.read_bytes(), 120)
 
     def _answers(self) -> bool:
         host, _, port = self.address.partition(":")
@@ -135,7 +139,7 @@ def test_a_killed_node_loses_nothing_and_a_dead_head_is_gone_on_from(
     tmp_path: Path, cluster: RayCluster
 ) -> None:
     store, log = tmp_path / "store", tmp_path / "log"
-    command = cluster.run(store, log, 15.0)  # a node alone takes longer than the other to come
+    command = cluster.run(store, log, 8.0)
     until(lambda: at_work(log) == 3, 120)
     cluster.kill(2)
     said = command.communicate(timeout=200)[0]
