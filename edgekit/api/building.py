@@ -237,7 +237,7 @@ def _with_more(
         target = targets[report.target]
         if operators := operators_of(target, folder, store, observer.remark):
             report = add_to_report(report, folder, operators)
-        if spread := device_spread(targets[report.target], result, store, observer):
+        if spread := device_spread(target, result, store, observer):
             report = add_to_report(report, folder, spread)
         if estimates := estimates_of(target, store, observer.remark):
             report = add_to_report(report, folder, estimates)

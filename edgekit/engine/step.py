@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from edgekit.engine.action import METADATA_VERSION, Action, library_versions
-from edgekit.engine.artifact import Json, digest_of
+from edgekit.engine.artifact import Artifact, Json, digest_of
 from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
 from edgekit.errors import InputError
@@ -71,6 +71,17 @@ def components_of(action: Action, inputs: Mapping[str, str], files: Json | None 
         "inputs": dict(inputs),
         "files": files or {},
     }
+
+
+def step_on(name: str, action: Action, given: Mapping[str, Artifact], reason: str) -> Step:
+    """One outside any plan, on artifacts that are at hand."""
+    return Step(
+        id=StepId(name),
+        action=action,
+        inputs={role: StepId(f"{role}-{one.digest[:12]}") for role, one in given.items()},
+        components=components_of(action, {role: one.digest for role, one in given.items()}),
+        reason=reason,
+    )
 
 
 def with_reasons(

@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit.engine.action import Action, Context, Inputs
 from edgekit.engine.artifact import Artifact, Json, Metadata
 from edgekit.engine.executor import Executor
-from edgekit.engine.step import Step, StepState, components_of
-from edgekit.engine.step_id import StepId
+from edgekit.engine.step import StepState, step_on
 from edgekit.evaluation.measure import measure, measuring_identity, undisturbed
 from edgekit.evaluation.metrics import ratio_of, unless_disturbed
 from edgekit.evaluation.validate import candidate
@@ -76,25 +75,10 @@ def timed(
     Raises:
         DeviceError: a file cannot be run.
     """
-    step = _step(action, given)
-    executor.artifacts.update({step.inputs[role]: one for role, one in given.items()})
-    found = _read(executor.perform(step))
+    step = step_on("latency", action, given, "what all points share")
+    found = executor.perform_on(step, given).read(LATENCY, LatencyRecord).latency
     if isinstance(found, InvalidMeasurement) and step.id not in executor.ran:
-        found = _read(executor.perform(replace(step, state=StepState.FORCED)))
+        forced = replace(step, state=StepState.FORCED)
+        found = executor.perform_on(forced, given).read(LATENCY, LatencyRecord).latency
     executor.ran.discard(step.id)
     return found
-
-
-def _step(action: Action, given: dict[str, Artifact]) -> Step:
-    return Step(
-        id=StepId("latency"),
-        action=action,
-        inputs={role: StepId(f"{role}-{artifact.digest[:12]}") for role, artifact in given.items()},
-        components=components_of(action, {role: one.digest for role, one in given.items()}),
-        reason="what all points share",
-    )
-
-
-def _read(artifact: Artifact) -> Measurement | InvalidMeasurement:
-    artifact.verify()
-    return artifact.read(LATENCY, LatencyRecord).latency

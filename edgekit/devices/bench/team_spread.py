@@ -11,8 +11,7 @@ from edgekit.devices.device import messages_to
 from edgekit.engine.action import Action, Context, Inputs, Progress
 from edgekit.engine.artifact import Artifact, Json, Metadata
 from edgekit.engine.executor import Executor
-from edgekit.engine.step import Step, components_of
-from edgekit.engine.step_id import StepId
+from edgekit.engine.step import step_on
 from edgekit.errors import DeviceError, Fault
 from edgekit.evaluation.device_spread import DeviceSpread
 from edgekit.evaluation.milliseconds import PROCESSES, milliseconds
@@ -75,14 +74,7 @@ def spread_of(
     Raises:
         DeviceError: fewer than two devices have measured it, or it cannot be run.
     """
-    step = Step(
-        id=StepId("spread"),
-        action=action,
-        inputs={role: StepId(f"{role}-{one.digest[:12]}") for role, one in given.items()},
-        components=components_of(action, {role: one.digest for role, one in given.items()}),
-        reason="how far devices differ",
+    artifact = executor.perform_on(
+        step_on("spread", action, given, "how far devices differ"), given
     )
-    executor.artifacts.update({step.inputs[role]: one for role, one in given.items()})
-    artifact = executor.perform(step)
-    artifact.verify()
     return artifact.read(SPREAD, DeviceSpread).model_copy(update={"artifact": name})
