@@ -198,21 +198,16 @@ def keep_layers_in_float(graph: Any) -> None:
     from onnx import TensorProto, helper
 
     constants = {i.name: i for i in graph.initializer}
-    makers = {made: node for node in graph.node for made in node.output}
+    floats = {name for name, one in constants.items() if one.data_type == TensorProto.FLOAT}
+    makers = {n.output[0]: n for n in graph.node if n.op_type == "DequantizeLinear"}
     nodes: list[Any] = []
     for node in graph.node:
-        weights = constants.get(node.input[1]) if node.op_type in LAYERS else None
-        maker = makers.get(node.input[0]) if weights is not None else None
-        if (
-            weights is not None
-            and weights.data_type == TensorProto.FLOAT
-            and maker is not None
-            and maker.op_type == "DequantizeLinear"
-        ):
+        maker = makers.get(node.input[0]) if node.op_type in LAYERS else None
+        if maker is not None and node.input[1] in floats:
             own = type(maker).FromString(maker.SerializeToString())
             own.name, own.output[0] = f"{node.name}_input", f"{node.input[0]}_{node.name}"
             own.attribute.append(helper.make_attribute("axis", 1))
-            channels = _channels_in(node, weights)
+            channels = _channels_in(node, constants[node.input[1]])
             for i, name in enumerate(maker.input[1:], start=1):
                 graph.initializer.append(
                     _repeated(constants[name], channels, f"{name}_{node.name}")

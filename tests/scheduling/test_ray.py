@@ -69,7 +69,6 @@ class RayCluster:
             port = probe.getsockname()[1]
         self.address = f"127.0.0.1:{port}"
         self._start("--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false")
-        until(lambda: self._answers(), 60)
         for _ in range(2):
             self._start(f"--address={self.address}", "--num-cpus=1")
 
@@ -88,11 +87,6 @@ class RayCluster:
                 )
             )
         until(lambda: b"Ray runtime started" in said.read_bytes(), 120)
-
-    def _answers(self) -> bool:
-        host, _, port = self.address.partition(":")
-        with socket.socket() as probe:
-            return probe.connect_ex((host, int(port))) == 0
 
     def kill(self, number: int) -> None:
         """With all that it started."""
