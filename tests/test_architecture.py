@@ -41,7 +41,7 @@ FLOORS = [
     {"devices"},
     {"comparison", "pipeline"},
     {"history", "report", "setup"},
-    {"architecture_matrix", "model_search", "server"},
+    {"model_search", "server"},
     {"api"},
     {"cli"},
     {"__main__"},

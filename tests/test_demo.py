@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.architecture_matrix import load_matrix, load_targets
+from edgekit.model_search.matrix import load_matrix, load_targets
 from edgekit.spec.recipe import load_recipe
 from tests.commands import edgekit
 

@@ -127,12 +127,8 @@ def matrix(
     Raises:
         InputError: the file is no matrix, or what it names cannot work.
     """
-    from edgekit.architecture_matrix import (
-        load_matrix,
-        publish_matrix,
-        read_matrix_report,
-        run_matrix,
-    )
+    from edgekit.model_search.matrix import load_matrix
+    from edgekit.model_search.matrix_run import publish_matrix, read_matrix_report, run_matrix
 
     watching = observer or Silent()
     with told():

@@ -31,8 +31,8 @@ def conclude(report: SearchReport, limits: Sequence[Limit]) -> None:
     report.trades = trades(points, report.unit)
     report.alike = alike(points)
     report.failure = failure(report, limits)
-    if report.chosen:
-        report.why = f"{holds(report.chosen.verdicts)}; {report.why}"
+    if chosen := report.chosen:
+        report.why = f"{holds(chosen.verdicts)}; {report.why}{another_variant(chosen)}"
     if report.state == "searching":
         report.state = "done"
 
@@ -46,6 +46,14 @@ def holds(told: Mapping[str, GateVerdict]) -> str:
     if untold := _of(told, GateVerdict.CANNOT_TELL):
         return f"it may hold every limit: {', '.join(untold)} cannot be told"
     return "it surely holds every limit"
+
+
+def another_variant(chosen: CandidateRecord) -> str:
+    """That another variant than the one that was compared is taken in the end; mostly empty."""
+    taken = chosen.confirmed.variant if chosen.confirmed else ""
+    if not taken or taken == chosen.variant:
+        return ""
+    return f"; {chosen.variant} was compared and does not ship in the end, {taken} is taken"
 
 
 def _of(told: Mapping[str, GateVerdict], verdict: GateVerdict) -> list[str]:

@@ -48,7 +48,8 @@ class Limit:
     def __str__(self) -> str:
         """As it is read again."""
         sign, unit = (">=" if self.at_least else "<="), self.unit.replace(" ", "", 1)
-        return f"{self.figure}{sign}{self.bound:.12g}{self.unit if self.reference else unit}"
+        bound = f"{self.bound:.12f}".rstrip("0").rstrip(".")  # never 1e-06, which is no limit
+        return f"{self.figure}{sign}{bound}{self.unit if self.reference else unit}"
 
     def verdict(self, figure: Measurement) -> GateVerdict:
         return verdict_on(figure, self.bound, self.at_least)

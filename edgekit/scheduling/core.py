@@ -111,7 +111,7 @@ class Scheduler:
         self._vacate(entry)
 
     def failed(self, key: str) -> list[str]:
-        """A step failed, or nobody wants it any more.
+        """A step failed, as its worker said, or nobody wants it any more.
 
         Returns:
             its key, and those of all that needed it: they are forgotten, and may be added again.
@@ -131,7 +131,7 @@ class Scheduler:
         self._free.setdefault(kind, []).append(device)
 
     def device_lost(self, device: str) -> list[str]:
-        """A device is set aside: what it was at is given to another.
+        """A device is set aside, as the worker that was at it said: its work is given to another.
 
         Returns:
             steps that no device is left for.
@@ -202,10 +202,10 @@ class Scheduler:
                 found = entry
                 break
             aside.append(entry)
-            entry.passed += 1
-            if entry.passed > PASSED:
+            if entry.passed == PASSED:
                 break
         for entry in aside:
+            entry.passed += found is not None
             self._push(entry)
         return found
 

@@ -13,7 +13,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
@@ -39,6 +40,21 @@ def workers_here() -> int:
     return max(1, min(cores(), cores() if free is None else free // (3 * GIGABYTE)))
 
 
+@contextmanager
+def _starting(workers: int) -> Iterator[None]:
+    """
+    Raises:
+        InputError: no memory, no processes or no open files are left.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{workers} workers cannot be started: {error.strerror}",
+            hint="take fewer: --workers auto",
+        ) from error
+
+
 @dataclass
 class _Process:
     popen: subprocess.Popen[bytes]
@@ -56,7 +72,8 @@ class LocalWorkers:
         self._looked = 0.0
         self._false_starts = FalseStarts()
         self._names = Counter[str]()
-        self._awake, self._bell = Pipe(duplex=False)
+        with _starting(count):
+            self._awake, self._bell = Pipe(duplex=False)
         self._ringing = threading.Lock()
         self._hurry = threading.Event()
 
@@ -111,13 +128,8 @@ class LocalWorkers:
     def _start(self, place: str) -> None:
         self._names[place] += 1
         name = f"{place}.{self._names[place]}"
-        try:
+        with _starting(len(self._processes) + 1):
             self._processes[name] = self._started()
-        except OSError as error:  # no memory, no processes or no open files are left
-            raise InputError(
-                f"{len(self._processes) + 1} workers cannot be started: {error.strerror}",
-                hint="take fewer: --workers auto",
-            ) from error
 
     def _started(self) -> _Process:
         ours, theirs = Pipe()

@@ -21,13 +21,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # a script sees its own folder alone
 
-from edgekit.architecture_matrix import load_matrix
 from edgekit.engine.action import Context
 from edgekit.engine.executor import Executor
 from edgekit.engine.observer import Silent
 from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store, default_store
 from edgekit.errors import EdgekitError
+from edgekit.model_search.matrix import load_matrix
 from edgekit.pipeline.plan import Plan, make_plan
 from edgekit.quantization.float_rule import float_ops_by_rule
 from edgekit.quantization.ptq_search import RANGES

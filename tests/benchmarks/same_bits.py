@@ -29,11 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.agent import agent
-from edgekit.architecture_matrix import MatrixEntry, load_matrix
 from edgekit.cycle_model.counting import trees
 from edgekit.data.size import Size
 from edgekit.engine.store import default_store
 from edgekit.engine.temporary import temporary_folder
+from edgekit.model_search.matrix import MatrixEntry, load_matrix
 from edgekit.models import networks
 from edgekit.models.card import Card
 from edgekit.printable import shortened

@@ -87,6 +87,17 @@ def test_what_needs_much_memory_is_not_passed_over_for_ever() -> None:
     assert keys(one.decide())[0] == "large"
 
 
+def test_it_is_passed_over_only_where_another_starts() -> None:
+    one = scheduler("a", "b")
+    one.memory("m", 4 << 30, {})
+    one.add(StepTask(key="long", memory=2 << 30))
+    one.add(StepTask(key="large", memory=3 << 30))
+    assert keys(one.decide()) == ["long"]
+    assert not any(one.decide() for _ in range(100))
+    one.add(StepTask(key="small", memory=1))
+    assert keys(one.decide()) == ["small"]
+
+
 def test_timings_run_alone_after_the_rest_and_all_at_once() -> None:
     one = scheduler("a", "b")
     one.add(StepTask(key="t1", alone=True))

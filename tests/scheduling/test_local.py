@@ -47,7 +47,10 @@ def test_a_worker_that_ends_by_itself_says_nothing(
 
 def test_more_workers_than_can_be_started_are_refused(store: Store, tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 12, hard))
+    room = [os.dup(0) for _ in range(12)]
+    for descriptor in room:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(room) + 1, hard))
     try:
         with (
             pytest.raises(InputError, match="workers cannot be started: Too many open") as caught,

@@ -1,23 +1,16 @@
-"""The matrix: many architectures, trained alike on the same images, on every target.
-
-Each architecture is a recipe of its own with the same stages, so the store keeps what is finished
-and a matrix that was stopped goes on where it was. Nothing here decides; every cell says what was
-measured, or why it could not be.
+"""The matrix, measured. The store keeps what is finished, so one that was stopped goes on where it
+was. Nothing here decides; every cell says what was measured, or why it could not be.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
+from typing import Any
 
 from edgekit import __version__
-from edgekit.data.size import Sides, Size
 from edgekit.data.splits import SplitsMetadata
 from edgekit.engine.action import library_versions
 from edgekit.engine.artifact import digest_of
@@ -26,10 +19,11 @@ from edgekit.engine.crew import Crew, in_order
 from edgekit.engine.observer import Observer
 from edgekit.engine.records import read_record
 from edgekit.engine.store import Store
-from edgekit.errors import EdgekitError, StorageError, storage_errors
-from edgekit.evaluation.gates import Gates
+from edgekit.errors import storage_errors
+from edgekit.model_search.built import attempt
+from edgekit.model_search.matrix import Matrix, MatrixEntry, load_targets
+from edgekit.model_search.points import PointRecord
 from edgekit.models.float_metadata import FloatMetadata
-from edgekit.models.source import ModelSource
 from edgekit.pipeline.draft import SOURCE, SPLITS
 from edgekit.pipeline.plan import make_plan
 from edgekit.pipeline.run import Build, RowResult, TargetResult, execute
@@ -37,112 +31,8 @@ from edgekit.report.matrix import Cell, MatrixReport, MatrixRow
 from edgekit.report.render import render_matrix
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.compiled_metadata import CompiledMetadata
-from edgekit.runtimes.contract.settings import Variant
-from edgekit.spec.recipe import AnySource, AnyStage, Recipe, conflicts, renamed_keys
-from edgekit.spec.target import Target, load_target
-from edgekit.spec.yaml_document import Location
-from edgekit.spec.yamlfile import named_document, parse
-from edgekit.stages._training import MAX_EPOCHS
-
-LOG = logging.getLogger(__name__)
-"""What --debug shows of a failure that does not end the matrix: its traceback."""
-
-
-class MatrixEntry(BaseModel):
-    """One architecture, and where it differs from the others."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    arch: str
-    family: str = ""
-    image_size: Annotated[Size, Sides(32, 2048)] | None = None
-    epochs: int | None = Field(None, ge=1, le=MAX_EPOCHS)
-    learning_rate: float | None = Field(None, gt=0)
-    note: str = ""
-
-
-class Matrix(BaseModel):
-    """What `edgekit matrix` reads: recipes that differ in their architecture alone."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
-    data: SerializeAsAny[AnySource]
-    stages: tuple[SerializeAsAny[AnyStage], ...] = Field(min_length=1, strict=False)
-    targets: tuple[str, ...] = Field(min_length=1, strict=False)
-    architectures: tuple[MatrixEntry, ...] = Field(min_length=1, strict=False)
-
-    @field_validator("stages")
-    @classmethod
-    def _to_int8(cls, value: tuple[AnyStage, ...]) -> tuple[AnyStage, ...]:
-        if not any(getattr(stage, "precision", None) == "int8" for stage in value):
-            raise ValueError("a quantize stage with precision: int8 is what a matrix compares")
-        return value
-
-    @field_validator("architectures", mode="before")
-    @classmethod
-    def _names_alone(cls, value: Any) -> Any:
-        if not isinstance(value, list):
-            return value
-        return [{"arch": entry} if isinstance(entry, str) else entry for entry in value]
-
-    @field_validator("architectures")
-    @classmethod
-    def _named_once(cls, value: tuple[MatrixEntry, ...]) -> tuple[MatrixEntry, ...]:
-        names = [entry.arch for entry in value]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"named twice: {', '.join(twice)}")
-        return value
-
-    def recipe(self, entry: MatrixEntry) -> Recipe:
-        data = self.data
-        if entry.image_size:
-            data = data.model_copy(update={"image_size": entry.image_size})
-        changes = entry.model_dump(include={"epochs", "learning_rate"}, exclude_none=True)
-        return Recipe(
-            name=f"{self.name}-{entry.arch.replace('/', '-')}",
-            model=ModelSource(arch=entry.arch, weights="scratch"),
-            data=data,
-            stages=tuple(
-                stage.model_copy(update=changes) if stage.trains else stage for stage in self.stages
-            ),
-            gates=Gates(),
-            allow_untrained=True,  # a line of the matrix says so itself
-        )
-
-
-def load_matrix(path: Path, note: Callable[[str], None] = lambda line: None) -> Matrix:
-    """Read a matrix file.
-
-    Args:
-        note: takes a line for the user about each key that is read under its old name.
-
-    Raises:
-        ConfigError: every problem in the file, with its line.
-    """
-    document = named_document(path, note)
-    matrix = parse(document, Matrix, _conflicts)
-    for line in renamed_keys(document, matrix.stages):
-        note(line)
-    return matrix
-
-
-def _conflicts(matrix: Matrix) -> list[tuple[Location, str]]:
-    """What would be wrong with the recipes that it stands for; they differ in the model alone."""
-    found = conflicts(matrix.recipe(matrix.architectures[0]))
-    return [(("stages",) if where[0] == "model" else where, message) for where, message in found]
-
-
-def load_targets(matrix: Matrix) -> list[Target]:
-    """The matrix's targets with their own runtimes alone, none of them required: a failure is a
-    cell, not an end."""
-    return [_nothing_required(load_target(name)) for name in matrix.targets]
-
-
-def _nothing_required(target: Target) -> Target:
-    own = tuple(Variant(runtime=name) for name in target.runtimes)
-    return target.model_copy(update={"runtimes": (), "alternatives": own, "gates": Gates()})
+from edgekit.spec.recipe import Recipe
+from edgekit.spec.target import Target
 
 
 def run_matrix(
@@ -216,27 +106,18 @@ def _line(
         image_size=recipe.data.image_size,
         epochs=next((getattr(s, "epochs", None) for s in recipe.stages if s.trains), None),
     )
-    try:
-        plan = make_plan(recipe, targets, store)
+    point = PointRecord(name=entry.arch, settings={"model.arch": entry.arch})
+    plan = attempt(point, lambda: make_plan(recipe, targets, store))
+    if plan:
         line.key = digest_of(plan.record())
-        report.problems = list(plan.review.problems)
-        report.weights = plan.weights
+        report.problems, report.weights = list(plan.review.problems), plan.weights
         if known and known.key == line.key and _is_settled(known):
             return known.model_copy(update={"family": entry.family, "note": entry.note})
         start = time.perf_counter()
-        build = execute(plan, store, observer, crew)
-    except StorageError:
-        raise
-    except EdgekitError as error:
-        LOG.debug("%s failed", entry.arch, exc_info=True)
-        line.reason = error.message
-        return line
-    except Exception as error:  # of a library: a cell, and no reason to stop the others
-        LOG.debug("%s failed", entry.arch, exc_info=True)
-        line.reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        return line
-    line.seconds = round(time.perf_counter() - start, 1)
-    _record_build(build, line, report)
+        if build := attempt(point, lambda: execute(plan, store, observer, crew)):
+            line.seconds = round(time.perf_counter() - start, 1)
+            _record_build(build, line, report)
+    line.reason = point.reason
     return line
 
 

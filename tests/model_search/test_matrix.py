@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.architecture_matrix import load_matrix, publish_matrix, read_matrix_report, run_matrix
 from edgekit.engine.observer import Silent
 from edgekit.engine.step import Step
 from edgekit.engine.store import Store
 from edgekit.errors import ConfigError, InputError
+from edgekit.model_search.matrix import load_matrix
+from edgekit.model_search.matrix_run import publish_matrix, read_matrix_report, run_matrix
 from edgekit.report.matrix import MatrixReport
 from edgekit.report.render import render_matrix
 from tests.conftest import write_images
@@ -168,7 +169,7 @@ def test_an_architecture_named_twice_is_refused_with_its_line(tmp_path: Path) ->
 
 
 def test_the_matrix_that_ships_names_the_families_people_choose_between() -> None:
-    matrix = load_matrix(Path(__file__).parents[1] / "recipes/matrix/architectures.yaml")
+    matrix = load_matrix(Path(__file__).parents[2] / "recipes/matrix/architectures.yaml")
     assert len(matrix.architectures) >= 24
     assert set(matrix.targets) == {"rpi", "intel-npu", "android"}
     names = {matrix.recipe(entry).name for entry in matrix.architectures}
