@@ -6,12 +6,15 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from edgekit.devices.inventory import add_device
 from edgekit.transports.ssh import Ssh
 
 PROGRAM = "/usr/sbin/sshd"
@@ -120,6 +123,18 @@ class Sshd:
 
     def __exit__(self, *_: object) -> None:
         self.cut()
+
+
+@contextmanager
+def two_devices(folder: Path) -> Iterator[dict[str, Sshd]]:
+    """pi-a and pi-b, in the inventory's group pis; both run this Python."""
+    with ExitStack() as stack:
+        found = {}
+        for name in ("pi-a", "pi-b"):
+            server = stack.enter_context(Sshd(folder / name))
+            add_device(name, server.way(groups=["pis"], python=sys.executable))
+            found[name] = server
+        yield found
 
 
 def _children(pid: int) -> list[int]:

@@ -42,14 +42,21 @@ class Crew(Protocol):
         """
         ...
 
-    def in_order(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterable[Result]:
+    def in_order(
+        self, work: Callable[[Item], Result], items: Sequence[Item], ahead: bool = True
+    ) -> Iterable[Result]:
         """Do some work for each of these, several at a time, and give the results in their order.
-        The works take turns: one goes on while others wait for their steps."""
+        The works take turns: one goes on while others wait for their steps.
+
+        Args:
+            ahead: begin several for each worker, so that many are timed at once. Not where the time
+                may be over before they come to be computed.
+        """
         ...
 
 
 def in_order(
-    crew: Crew | None, work: Callable[[Item], Result], items: Sequence[Item]
+    crew: Crew | None, work: Callable[[Item], Result], items: Sequence[Item], ahead: bool = True
 ) -> Iterable[Result]:
     """As the crew's, or one after the other where there is none."""
-    return crew.in_order(work, items) if crew else map(work, items)
+    return crew.in_order(work, items, ahead) if crew else map(work, items)

@@ -10,10 +10,11 @@ import numpy as np
 from edgekit.evaluation.gates import GateVerdict
 from edgekit.evidence import InvalidMeasurement, Status, believed
 from edgekit.model_search.front import (
+    alike,
     dominated_by,
     excess,
     figures_of,
-    overlap,
+    holds_all,
     trades,
     verdicts,
 )
@@ -29,7 +30,7 @@ def conclude(report: SearchReport, limits: Sequence[Limit]) -> None:
         if point.confirmed and point.confirmed.top1:
             point.verdicts = verdicts(point.confirmed, limits)
     report.trades = trades(points, report.unit)
-    report.alike = alike(points)
+    report.alike = not_told_apart(points)
     report.failure = failure(report, limits)
     if chosen := report.chosen:
         report.why = f"{holds(chosen.verdicts)}; {report.why}{another_variant(chosen)}"
@@ -61,12 +62,23 @@ def _of(told: Mapping[str, GateVerdict], verdict: GateVerdict) -> list[str]:
     return [limit for limit, each in told.items() if each is verdict]
 
 
-def spread(points: Sequence[CandidateRecord], most: int) -> list[CandidateRecord]:
-    """As many as may be trained, from one end of a front to the other."""
-    if len(points) <= most:
-        return list(points)
-    chosen = np.unique(np.linspace(0, len(points) - 1, most).round().astype(int))
-    return [points[i] for i in chosen]
+def to_train(
+    points: Sequence[CandidateRecord], limits: Sequence[Limit], most: int
+) -> list[CandidateRecord]:
+    """As many of a front as may be trained: the most accurate that surely holds the limits, which
+    is the likeliest to be taken; then others from one end of the front to the other.
+
+    Args:
+        points: the most accurate first.
+    """
+    if not points:
+        return []
+    first = next((p for p in points if holds_all(p, limits)), points[0])
+    others = [p for p in points if p is not first]
+    if len(points) > most:
+        chosen = np.linspace(0, len(others) - 1, most - 1).round().astype(int)
+        others = [others[i] for i in np.unique(chosen)]
+    return [first, *others]
 
 
 def outdone(
@@ -78,12 +90,12 @@ def outdone(
     return f"{candidate.rung}: {name} is no worse in accuracy, latency and size, and better in one"
 
 
-def alike(points: Sequence[PointRecord]) -> list[str]:
-    """Neighbours of a front whose latencies' intervals overlap."""
+def not_told_apart(points: Sequence[PointRecord]) -> list[str]:
+    """Neighbours of a front whose latencies are alike."""
     found = []
     for one, other in pairwise(points):
         a, b = believed(one.latency), believed(other.latency)
-        if a and b and overlap(a, b):
+        if a and b and alike(a, b):
             found.append(f"the latencies of {one.name} and {other.name} cannot be told apart")
     return found
 

@@ -37,15 +37,14 @@ def dominates(one: PointRecord, other: PointRecord, limits: Sequence[Limit] = ()
     """It is no worse in accuracy, latency and size, and better in one; and it holds all limits
     that the other holds.
 
-    Latencies that were timed are alike where their intervals overlap: noise beats nothing. An
-    estimate's interval is the error of the model, which both share: there the values count.
+    Latencies that are alike count as equal: noise beats nothing.
     Where the latency of one of the two is not known, neither dominates.
     """
     own, its = worth(one), worth(other)
     a, b = believed(one.latency), believed(other.latency)
     if own is None or its is None or (a is None) != (b is None):
         return False
-    if a and b and a.evidence is not Evidence.ESTIMATED and overlap(a, b):
+    if a and b and alike(a, b):
         own, its = (own[0], 0.0, own[2]), (its[0], 0.0, its[2])
     if not _held(other, limits) <= _held(one, limits):
         return False
@@ -54,6 +53,10 @@ def dominates(one: PointRecord, other: PointRecord, limits: Sequence[Limit] = ()
 
 def _held(point: PointRecord, limits: Sequence[Limit]) -> set[Limit]:
     return {limit for limit in limits if _holds(point, limit)}
+
+
+def holds_all(point: PointRecord, limits: Sequence[Limit]) -> bool:
+    return len(_held(point, limits)) == len(limits)
 
 
 def _holds(point: PointRecord, limit: Limit) -> bool:
@@ -68,8 +71,11 @@ def _holds(point: PointRecord, limit: Limit) -> bool:
     return limit.verdict(figure) is GateVerdict.HELD
 
 
-def overlap(one: Measurement, other: Measurement) -> bool:
-    """Their intervals do; a figure without one is a point."""
+def alike(one: Measurement, other: Measurement) -> bool:
+    """Latencies that cannot be told apart: those that were timed, where their intervals overlap. An
+    estimate's interval is the error of the model, which both share: there the values count."""
+    if one.evidence is Evidence.ESTIMATED:
+        return one.value == other.value
     (a, b), (c, d) = _ends(one), _ends(other)
     return a <= d and c <= b
 
@@ -81,8 +87,17 @@ def _ends(figure: Measurement) -> tuple[float, float]:
 
 
 def front(points: Sequence[AnyPoint], limits: Sequence[Limit] = ()) -> list[AnyPoint]:
-    """Those that no other dominates, the most accurate first."""
-    kept = [p for p in points if worth(p) and not any(dominates(q, p, limits) for q in points)]
+    """Those that no other of them dominates, the most accurate first.
+
+    Latencies that overlap count as equal, so that one may dominate another, this a third, and the
+    first not the third: only who is kept himself takes others away.
+    """
+    kept: list[AnyPoint] = []
+    left = [p for p in points if worth(p)]
+    while left:
+        best = [p for p in left if not any(dominates(q, p, limits) for q in left)]
+        kept += best
+        left = [p for p in left if not any(q is p or dominates(q, p, limits) for q in best)]
     return sorted(kept, key=lambda p: (worth(p) or (0.0, 0.0, 0.0), p.name))
 
 
@@ -166,16 +181,18 @@ def recommend(
 def _fastest(points: Sequence[PointRecord]) -> PointRecord:
     first = min(points, key=lambda p: (latency_or_endless(p), p.name))
     quickest = believed(first.latency)
-    alike = [
-        p for p in points if (own := believed(p.latency)) and quickest and overlap(own, quickest)
+    as_fast = [
+        p for p in points if (own := believed(p.latency)) and quickest and alike(own, quickest)
     ]
-    return min(alike or points, key=lambda p: (-_top1(p), p.size.value if p.size else 0.0, p.name))
+    return min(
+        as_fast or points, key=lambda p: (-_top1(p), p.size.value if p.size else 0.0, p.name)
+    )
 
 
 def _contenders(points: Sequence[PointRecord], limits: Sequence[Limit]) -> list[PointRecord]:
     """Those that hold all limits; else those that may."""
     may = [p for p in points if p.top1 and GateVerdict.BROKEN not in verdicts(p, limits).values()]
-    return [p for p in may if len(_held(p, limits)) == len(limits)] or may
+    return [p for p in may if holds_all(p, limits)] or may
 
 
 def _why(

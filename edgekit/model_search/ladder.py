@@ -30,10 +30,7 @@ class Ladder:
 
     def free_and_short(self, record: CandidateRecord) -> Trained | None:
         """None where it breaks a limit before it is trained, or fails."""
-        found = self._attempt(record, self._free_and_short)
-        if found:
-            record.rung = Rung.SHORT
-        return found
+        return self._attempt(record, self._free_and_short)
 
     def full(self, record: CandidateRecord) -> Trained | None:
         """None where it fails."""
@@ -68,6 +65,7 @@ class Ladder:
             record.dropped = self._broken(record, Rung.FREE)
         if record.dropped:
             return None
+        record.rung = Rung.SHORT
         found = judge_short(self.lab, recipe, record)
         record.verdicts = verdicts(record, self.limits, FREE_FIGURES)
         record.dropped = self._broken(record, Rung.SHORT)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from edgekit.engine.atomic import write_atomically
-from edgekit.engine.crew import in_order
+from edgekit.engine.crew import Item, Result, in_order
 from edgekit.errors import EdgekitError, storage_errors
 from edgekit.model_search.axes import point_name
 from edgekit.model_search.built import build_point
-from edgekit.model_search.conclude import conclude, outdone, spread
+from edgekit.model_search.conclude import conclude, outdone, to_train
 from edgekit.model_search.effects import effects
 from edgekit.model_search.evaluate import Trained
 from edgekit.model_search.front import front, recommend
@@ -90,10 +90,10 @@ class _Search:
         if kept:
             task.observer.remark(f"{len(kept)} candidates were compared already")
         while (left := task.settings.candidates - len(report.candidates)) > 0:
-            asked = study.ask_ahead(left if task.crew else 1)
+            asked = study.ask_round(left)
             if not asked:
                 break
-            compared = in_order(task.crew, self._compared, self._numbered(asked))
+            compared = self._in_order(self._compared, self._numbered(asked))
             for one, found in zip(asked, compared, strict=True):
                 if found is None:
                     report.state = "out of time"
@@ -133,12 +133,13 @@ class _Search:
     def _refine(self) -> None:
         """The full rung, for those that no other is better than in all."""
         alive = [c for c in self.report.candidates if c.top1 and not c.dropped]
-        best = _best(alive, [x for x in self.task.limits if x.figure in FREE_FIGURES])
-        chosen = spread(best, self.task.settings.front)
+        limits = [x for x in self.task.limits if x.figure in FREE_FIGURES]
+        best = _best(alive, limits)
+        chosen = to_train(best, limits, self.task.settings.front)
         for point in best:
             if point not in chosen:
                 point.dropped = f"{point.rung}: it lies between others that are trained"
-        for point in in_order(self.task.crew, self._trained, list(enumerate(chosen))):
+        for point in self._in_order(self._trained, list(enumerate(chosen))):
             if point.name in self.trained:
                 self.report.held_back = len(self.trained[point.name].right)
             self._tell(point)
@@ -167,7 +168,7 @@ class _Search:
         if found:
             report.recommended, report.why = found.point.name, found.why
         recommended_first = sorted(best, key=lambda p: p.name != report.recommended)
-        for _ in in_order(self.task.crew, self._build, recommended_first):
+        for _ in self._in_order(self._build, recommended_first):
             self._tell()
 
     def _build(self, point: CandidateRecord) -> None:
@@ -206,6 +207,9 @@ class _Search:
         if built.record.top1:
             self.report.judged = built.record.top1.samples
 
+    def _in_order(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterable[Result]:
+        return in_order(self.task.crew, work, items, ahead=self.seconds is None)
+
     def _is_over(self, share: float = 1.0) -> bool:
         if self.seconds is None:
             return False
@@ -224,5 +228,5 @@ def _best(alive: list[CandidateRecord], limits: Sequence[Limit]) -> list[Candida
     best = front(alive, limits)
     for candidate in alive:
         if candidate not in best:
-            candidate.dropped = outdone(candidate, alive, limits)
+            candidate.dropped = outdone(candidate, best, limits)
     return best

@@ -1,7 +1,7 @@
 """The recipes by which a candidate is judged, cheapest first (pure):
 
     free    nothing is trained: size, operations and latency of the int8 graph
-    short   a few epochs on fewer images: does it learn?
+    short   a few epochs on fewer images: does it learn? int8 need only come near float
     full    as the recipe says, for the front alone
 
 All of them learn from the training side without the images that are held back, and are judged on
@@ -30,6 +30,11 @@ FREE_SAMPLES = 16
 """Images that an untrained graph is calibrated on: nobody asks for its accuracy."""
 
 
+SHORT_AGREEMENT = 95.0
+"""Percent at which `method: auto` may end for a short training. The scores of such a network lie
+close together; to hold more took minutes of search where the training took one."""
+
+
 class Rung(StrEnum):
     FREE = "free"
     SHORT = "short"
@@ -47,7 +52,7 @@ def free_recipe(recipe: Recipe, data: SelectionSource) -> Recipe:
 
 
 def short_recipe(recipe: Recipe, data: SelectionSource, epochs: int) -> Recipe:
-    """No training of it is longer than `epochs`."""
+    """No training of it is longer than `epochs`, and int8 need only come near float."""
     return _judged_on(recipe, data, [_shortened(stage, epochs) for stage in recipe.stages])
 
 
@@ -87,6 +92,8 @@ def _shortened(stage: Stage, epochs: int) -> Stage:
     recover = getattr(stage, "recover", None)
     if recover is not None and recover.epochs > epochs:
         update["recover"] = recover.model_copy(update={"epochs": epochs})
+    if isinstance(stage, Quantize) and stage.method == "auto":
+        update |= {"stop_at": SHORT_AGREEMENT, "max_drop": 100 - SHORT_AGREEMENT, "mixed": "none"}
     return stage.model_copy(update=update) if update else stage
 
 

@@ -1,9 +1,9 @@
 """Which candidate to look at next: Optuna, asked and told, its journal in the store.
 
-What is asked depends on what was told alone, never on when: the sampler is made anew for each
-question, with a seed that follows from how many candidates were told. So a search that was killed
-asks what it would have asked. Whoever searches holds the store's lock, so that the journal needs
-none of its own, which a kill would leave behind.
+Candidates are asked for in rounds. What is asked depends on what was told before the round alone,
+never on when: the sampler is made anew for each question, with a seed that follows from its
+number. So a search that was killed asks what it would have asked. Whoever searches holds the
+store's lock, so that the journal needs none of its own, which a kill would leave behind.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgekit.engine.artifact import digest_of
 from edgekit.errors import InputError, storage_errors
 from edgekit.model_search.axes import size_of
 from edgekit.spec.fields import value_text
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 RECORD = "record"
 STARTUP = 8
-"""Candidates that are drawn at random before the sampler models what was told."""
+"""Candidates that are drawn at random before the sampler models what was told: the first round."""
+ROUND = 4
+"""Candidates of each other round: asked for before any of them is told."""
 DIRECTIONS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize", "minimize")
 """Of accuracy, latency and size."""
 
@@ -101,13 +104,11 @@ class CandidateStudy:
         """What was noted of each candidate that was told, in the order of the questions."""
         return [trial.user_attrs[RECORD] for trial in self._told()]
 
-    def ask(self) -> Asked | None:
-        """The next candidate; None where all were told."""
-        return next(iter(self.ask_ahead(1)), None)
+    def ask_round(self, most: int) -> list[Asked]:
+        """The candidates of a round that are still to be told; empty where all of the space were.
 
-    def ask_ahead(self, most: int) -> list[Asked]:
-        """The next candidates, as far as what is still to be told does not change which they are:
-        as many as are drawn at random, one at least.
+        Which they are depends on what was told before the round: not on how many of them are
+        compared at a time, nor on where the search was stopped.
 
         Args:
             most: candidates to ask for.
@@ -116,7 +117,7 @@ class CandidateStudy:
         with storage_errors(self._journal.parent):
             told = [self._place(trial.params) for trial in self._told()]
             known = {*told}
-            for number in range(len(told), max(len(told) + 1, min(len(told) + most, STARTUP))):
+            for number in range(len(told), min(len(told) + most, _end_of_round(len(told)))):
                 if len(known) >= size_of(self._axes):
                     break
                 asked = self._interrupted(known, found) or self._new(known, number)
@@ -163,22 +164,24 @@ class CandidateStudy:
             number: of candidates before it.
         """
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # constraints are experimental, as Optuna says each time
-            self._study.sampler = _sampler(self._seed + number)
+            warnings.simplefilter("ignore")  # what is experimental, Optuna says each time
+            self._study.sampler = _sampler(self._seed_of(number))
         trial = self._study.ask(self._distributions())
         if self._place(trial.params) not in known:
             return self._asked(trial.number, trial.params)
         from optuna.trial import TrialState
 
         self._study.tell(trial.number, state=TrialState.FAIL)
-        chance = random.Random(self._seed + number)
+        chance = random.Random(self._seed_of(number))
         while self._place(params := self._draw(chance)) in known:
             pass
         self._study.enqueue_trial(params)
         trial = self._study.ask(self._distributions())
         return self._asked(trial.number, trial.params)
+
+    def _seed_of(self, number: int) -> int:
+        """Of a question: those of neighbouring searches have nothing in common."""
+        return int(digest_of([self._seed, number])[:8], 16)
 
     def _draw(self, chance: random.Random) -> dict[str, int]:
         return {path: chance.randrange(len(values)) for path, values in self._axes.items()}
@@ -222,7 +225,16 @@ def _open(journal: Path) -> Study:
 def _sampler(seed: int) -> Any:
     from optuna.samplers import TPESampler
 
-    return TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=True, constant_liar=False)
+    return TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=True, constant_liar=True)
+
+
+def _end_of_round(told: int) -> int:
+    """How many candidates are told when the round ends that is under way.
+
+    >>> [_end_of_round(told) for told in (0, 7, 8, 11, 12)]
+    [8, 8, 12, 12, 16]
+    """
+    return STARTUP if told < STARTUP else told + ROUND - (told - STARTUP) % ROUND
 
 
 def _trial(study: Study, number: int) -> Any:

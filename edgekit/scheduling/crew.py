@@ -120,7 +120,9 @@ class StepCrew:
                     self._works[step.key] = Work(step, None, needs)
         self._hands.wake()
 
-    def in_order(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    def in_order(
+        self, work: Callable[[Item], Result], items: Sequence[Item], ahead: bool = True
+    ) -> Iterator[Result]:
         """As `Crew.in_order`."""
 
         def turn(item: Item) -> Result:
@@ -133,7 +135,9 @@ class StepCrew:
                 self._baton.give()
 
         # No context: it would wait for builds that wait for the baton, which this thread has.
-        pool = ThreadPoolExecutor(AHEAD * self._hands.count, thread_name_prefix="build")
+        workers = self._hands.count
+        most = AHEAD * workers if ahead else workers + 1  # one of them may wait to be timed
+        pool = ThreadPoolExecutor(most, thread_name_prefix="build")
         try:
             futures: list[Future[Result]] = [pool.submit(turn, item) for item in items]
             for future in futures:

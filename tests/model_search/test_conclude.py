@@ -8,7 +8,7 @@ import pytest
 
 from edgekit.errors import GateBroken
 from edgekit.evidence import Measurement
-from edgekit.model_search.conclude import alike, conclude, nearest_miss, outdone
+from edgekit.model_search.conclude import conclude, nearest_miss, not_told_apart, outdone, to_train
 from edgekit.model_search.limits import Limit, parse_limits
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.report import CandidateRecord, SearchReport
@@ -68,6 +68,23 @@ def test_limits_are_held_by_the_images_that_judge(
     assert "0.0 (-0.1" not in found.sentence
 
 
+def test_another_variant_than_was_compared_is_told() -> None:
+    chosen = candidate(point("p", 90, 1, 1)).model_copy(update={"variant": "litert"})
+    chosen.confirmed = point("p", 88, 1, 1).model_copy(update={"variant": "onnxruntime"})
+    found = report(chosen)
+    conclude(found, ())
+    assert "litert was compared and does not ship in the end, onnxruntime is taken" in found.why
+
+
+def test_the_most_accurate_that_holds_the_limits_is_trained_first() -> None:
+    points = [candidate(point(f"p{i}", 90 - i, 12 - i, 1)) for i in range(12)]
+    limits = parse_limits(["latency<=7.5ms"])
+    assert [p.name for p in to_train(points, limits, 1)] == ["p5"]
+    assert [p.name for p in to_train(points, limits, 4)] == ["p5", "p0", "p6", "p11"]
+    assert [p.name for p in to_train(points, (), 99)] == [p.name for p in points]
+    assert to_train([], limits, 3) == []
+
+
 def test_one_that_was_never_timed_is_not_the_nearest() -> None:
     limits = (Limit("latency", 8), Limit("size", 1))
     never, timed = candidate(unknown("never", 90, 1.1)), candidate(point("timed", 90, 20, 2))
@@ -82,7 +99,7 @@ def test_one_that_is_outdone_is_told_by_what() -> None:
 
 
 def test_latencies_without_an_interval_are_alike_where_they_are_equal() -> None:
-    assert alike([point("a", 90, 1, 1), point("b", 89, 1, 1), point("c", 80, 2, 1)]) == [
+    assert not_told_apart([point("a", 90, 1, 1), point("b", 89, 1, 1), point("c", 80, 2, 1)]) == [
         "the latencies of a and b cannot be told apart"
     ]
 

@@ -52,6 +52,16 @@ def test_nothing_beats_the_front_and_it_beats_the_rest(points: list[PointRecord]
     )
 
 
+@given(POINTS)
+def test_what_is_left_out_is_dominated_by_one_that_is_kept(points: list[PointRecord]) -> None:
+    for one in points:
+        assert isinstance(one.latency, Measurement)
+        one.latency = figure(one.latency.value, around=0.8)
+    best = front(points)
+    for one in points:
+        assert (one in best) != any(dominates(other, one) for other in best)
+
+
 def rights(**counts: int) -> dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
     """The first images are classified rightly, of 400."""
     return {name: np.arange(400) < count for name, count in counts.items()}
@@ -137,6 +147,9 @@ def test_estimates_are_compared_by_their_values_as_they_share_the_models_error()
         wide = {"low": 0.5 * one.latency.value, "high": 2 * one.latency.value}
         one.latency = one.latency.model_copy(update={**wide, "evidence": Evidence.ESTIMATED})
     assert front([slow, fast]) == [slow, fast]
+    found = recommend([slow, fast], rights(slow=360, fast=359), (), 2, 2.0)
+    assert found is not None
+    assert found.point is fast
 
 
 def unknown(name: str, top1: float, size: float) -> PointRecord:

@@ -27,11 +27,17 @@ def settled(study: CandidateStudy) -> list[Any]:
     return [record["settings"] for record in study.records]
 
 
+def go_on(study: CandidateStudy, most: int = 99) -> None:
+    """To its end, as many candidates asked for at a time."""
+    while asked := study.ask_round(most):
+        for one in asked:
+            answer(study, one)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     study = CandidateStudy(tmp_path_factory.mktemp("study") / "whole.log", AXES, 0)
-    while asked := study.ask():
-        answer(study, asked)
+    go_on(study)
     return settled(study)
 
 
@@ -49,15 +55,13 @@ def test_a_study_that_was_cut_anywhere_goes_on_alike(
     journal.unlink(missing_ok=True)
     for lines in kills:
         study = CandidateStudy(journal, AXES, 0)
-        for _ in range(5):
-            if asked := study.ask():
-                answer(study, asked)
+        for one in study.ask_round(99)[:5]:
+            answer(study, one)
         written = journal.read_bytes().splitlines(keepends=True)
         kept = written[: max(2, len(written) - lines)]
         journal.write_bytes(b"".join(kept)[:-3] if lines % 2 else b"".join(kept))
     study = CandidateStudy(journal, AXES, 0)
-    while asked := study.ask():
-        answer(study, asked)
+    go_on(study)
     assert settled(study) == undisturbed
 
 
@@ -69,7 +73,7 @@ def test_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(JournalFileBackend, "append_logs", full)
     with pytest.raises(StorageError, match="no space left on the disk"):
-        study.ask()
+        study.ask_round(1)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +96,7 @@ def test_a_damaged_journal_is_told_with_what_to_do(tmp_path: Path, content: byte
 
 def test_a_journal_of_other_fields_is_refused(tmp_path: Path) -> None:
     study = CandidateStudy(tmp_path / "j.log", AXES, 0)
-    if asked := study.ask():
-        answer(study, asked)
+    answer(study, study.ask_round(1)[0])
     with pytest.raises(InputError, match="no journal of a search: KeyError"):
         CandidateStudy(tmp_path / "j.log", {"other": [1, 2]}, 0)
 
@@ -102,9 +105,8 @@ def test_a_journal_of_other_fields_is_refused(tmp_path: Path) -> None:
 def written(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     journal = tmp_path_factory.mktemp("study") / "written.log"
     study = CandidateStudy(journal, AXES, 0)
-    for _ in range(3):
-        if asked := study.ask():
-            answer(study, asked)
+    for one in study.ask_round(3):
+        answer(study, one)
     return journal.read_bytes()
 
 
@@ -116,22 +118,24 @@ def test_any_damage_is_read_or_refused(tmp_path: Path, written: bytes, data: st.
     with refusals():
         study = CandidateStudy(journal, AXES, 0)
         assert all(isinstance(record, dict) for record in study.records)
-        study.ask()
+        study.ask_round(1)
 
 
-@pytest.mark.parametrize("ahead", [2, 5, 8, 12])
-@pytest.mark.parametrize("told", [1, 3, 99])
-def test_what_is_asked_ahead_is_what_is_asked_one_by_one(
-    tmp_path: Path, undisturbed: list[Any], ahead: int, told: int
+@pytest.mark.parametrize("told", [1, 3, 7])
+def test_a_round_that_is_stopped_is_told_to_its_end(
+    tmp_path: Path, undisturbed: list[Any], told: int
 ) -> None:
-    """Also where it ends before all that was asked is told, and goes on one by one."""
-    journal = tmp_path / "ahead.log"
-    for most in (ahead, 1):
-        study = CandidateStudy(journal, AXES, 0)
-        while asked := study.ask_ahead(most):
-            assert len(asked) <= most
-            for one in asked[:told]:
-                answer(study, one)
-            if len(asked) > told:
-                break
-    assert settled(study) == undisturbed
+    journal = tmp_path / "stopped.log"
+    rounds = []
+    while asked := (study := CandidateStudy(journal, AXES, 0)).ask_round(99):
+        rounds.append(len(asked))
+        for one in asked[:told]:
+            answer(study, one)
+    assert rounds[:2] == [8, max(8 - told, 0) or 4]
+    assert settled(CandidateStudy(journal, AXES, 0)) == undisturbed
+
+
+def test_the_candidates_of_a_search_of_another_seed_are_others(tmp_path: Path) -> None:
+    space = {"a": list(range(100)), "b": list(range(100))}
+    one, two = (CandidateStudy(tmp_path / f"{s}.log", space, s).ask_round(99) for s in (0, 1))
+    assert not [a for a in one if a.settings in [b.settings for b in two]]

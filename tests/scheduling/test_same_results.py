@@ -118,11 +118,11 @@ def test_a_sweep_is_the_same_with_workers_one_of_which_is_killed(
     assert told(report) == told(alone)
 
 
-def head(world: Path) -> subprocess.Popen[bytes]:
+def head(world: Path, store: str = "head") -> subprocess.Popen[bytes]:
     words = ["sweep", "recipe.yaml", "--target", "board.yaml", "--workers", "2"]
     over = [word for each in OVER for word in ("--over", each)]
     return subprocess.Popen(
-        [sys.executable, "-m", "edgekit", *words, *over, "--store", "head", "--out", "head/out"],
+        [sys.executable, "-m", "edgekit", *words, *over, "--store", store, "--out", f"{store}/out"],
         cwd=world,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
@@ -143,6 +143,16 @@ def test_a_stopped_sweep_goes_on_to_the_same_result(
         report = swept(world, "head", 2)
         assert told(report) == told(alone)
         assert files(world / "alone").items() <= files(world / "head").items()
+
+
+def test_a_second_interrupt_ends_a_command_as_the_first_does(world: Path) -> None:
+    stopped, end = head(world, "twice"), time.monotonic() + 200
+    while not [*(world / "twice/steps").glob("*.json")] and time.monotonic() < end:
+        time.sleep(0.1)
+    stopped.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    stopped.send_signal(signal.SIGINT)
+    assert stopped.wait(60) == 130
 
 
 def test_a_search_is_the_same_with_workers(world: Path) -> None:

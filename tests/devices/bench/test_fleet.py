@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +16,12 @@ from edgekit.api import bench_fleet
 from edgekit.devices.bench import validity
 from edgekit.devices.bench.fleet import share
 from edgekit.devices.bench.report import DeviceReport
-from edgekit.devices.inventory import add_device
 from edgekit.errors import DeviceError, Fault
 from edgekit.evidence import InvalidityCause, Reason
 from tests.commands import edgekit
 from tests.comparison.samples import device_report
 from tests.devices.tiny import QUICK, tiny_bundle
-from tests.sshd import Sshd
+from tests.sshd import Sshd, two_devices
 
 
 class Boards:
@@ -98,18 +95,13 @@ def test_where_no_device_is_left_the_models_are_told(report: DeviceReport) -> No
 
 @pytest.fixture
 def boards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Sshd]]:
-    """Two real servers, in the inventory under these names."""
+    """Two real servers."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("EDGEKIT_STORE", str(tmp_path / "store"))
     # Both are this machine, which has other work too: that a run is disturbed is no matter here.
     for name in ("_busy_meanwhile", "_drift_reasons", "spread_reasons", "_interleaved"):
         monkeypatch.setattr(validity, name, lambda *words: iter(()))
-    with ExitStack() as stack:
-        found = {}
-        for name in ("pi-a", "pi-b"):
-            server = stack.enter_context(Sshd(tmp_path / name))
-            add_device(name, server.way(groups=["pis"], python=sys.executable))
-            found[name] = server
+    with two_devices(tmp_path) as found:
         yield found
 
 
