@@ -8,6 +8,7 @@
     |   +-- StorageError        no space, no permission, no folder
     |   +-- MissingPackage      an optional dependency is not installed
     |   +-- Unsupported         this model cannot be built for this runtime
+    +-- WorkerFailed        1   workers were lost or are unlike the others, whatever their step
     +-- GateBroken          3   a measured figure is past its limit, or the float model is no better
     |   |                       than guessing, so that no figure says anything ("untrained")
     |   +-- NotAsAsked          the artifact is not what the recipe asked for
@@ -116,6 +117,10 @@ class MissingPackage(InputError):
 
 class Unsupported(InputError):
     pass
+
+
+class WorkerFailed(EdgekitError):
+    """Workers failed, and not their step: on another machine, or with more memory, it may pass."""
 
 
 class GateBroken(EdgekitError):

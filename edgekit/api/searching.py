@@ -117,7 +117,7 @@ def search(
         need_extra("search")
         vary, parsed = varied(recipe, watching)
         loaded, board = target_of(target, device, group, watching)
-        own = parse_limits(parsed.search.limits if parsed.search else [])
+        own = parse_limits(parsed.search.limits if parsed.search else [], "search.limits")
         asked = replaced_limits(own, parse_limits(limits))
         space = space_of(parsed, axes_of(over), loaded, vary)
         cache = store_of(store)

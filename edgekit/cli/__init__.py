@@ -42,7 +42,7 @@ EXAMPLES = {
     "out": "e.g. --out bundles/model for a folder, --out model.tar for one file",
     "device": NAMED,
     "devices": NAMED,
-    "target": "e.g. --target rpi5; --target all for every target",
+    "target": "e.g. --target rpi5; all that there are: edgekit targets",
 }
 """What to write for an option that is missing."""
 

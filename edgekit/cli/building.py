@@ -19,7 +19,7 @@ from edgekit.cli._options import (
     workers_option,
 )
 from edgekit.cli._output import say, say_json
-from edgekit.cli.completing import complete_recipes, complete_targets
+from edgekit.cli.completing import complete_recipes, complete_targets_or_all
 
 if TYPE_CHECKING:
     from edgekit.api.results import PlanReport
@@ -43,7 +43,7 @@ def _planned(command: Callable[..., None]) -> Callable[..., None]:
             multiple=True,
             required=True,
             help="A name, a file, or `all`.",
-            shell_complete=complete_targets,
+            shell_complete=complete_targets_or_all,
         ),
         standing_for,
         click.argument("recipe", type=FILE, shell_complete=complete_recipes),

@@ -56,8 +56,14 @@ def complete_targets(
 ) -> list[CompletionItem]:
     from edgekit.spec.target import known_targets
 
-    names = [*known_targets(), "all"]
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in known_targets() if name.startswith(incomplete)]
+
+
+def complete_targets_or_all(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    every = [CompletionItem("all")] if "all".startswith(incomplete) else []
+    return complete_targets(context, parameter, incomplete) + every
 
 
 def complete_devices(

@@ -80,7 +80,7 @@ def sweep(
     if as_json:
         say_json(report)
     else:
-        say(f"Latency: {report.latency_is}.")
+        say(_latency_line(report.latency_is, report.why_no_ms))
         if report.spread:
             say(f"The devices: {report.spread.sentence}.")
         for point in report.points:
@@ -88,6 +88,10 @@ def sweep(
                 say(f"{point.label}: {why}")
         say(f"Report: {report_folder('sweep', report.recipe, report.target, out) / 'sweep.html'}")
     report.check()
+
+
+def _latency_line(what: str, why_no_ms: str) -> str:
+    return f"Latency: {what}." + (f" No milliseconds: {why_no_ms}." if why_no_ms else "")
 
 
 USES = "RECIPE --target NAME, show [NAME], or recipe NAME POINT"
@@ -224,7 +228,7 @@ def _tell(report: SearchReport, as_json: bool, store: Path | None) -> None:
             say(f"{point.name} goes no further; {point.dropped}")
     for line in (*report.trades, *report.alike, *report.effects):
         say(f"- {line}")
-    say(f"Latency: {report.latency_is}.")
+    say(_latency_line(report.latency_is, report.why_no_ms))
     if report.spread:
         say(f"The devices: {report.spread.sentence}.")
     for name, why in report.left_out.items():

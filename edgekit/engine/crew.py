@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, TypeVar
 
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Observer
 from edgekit.engine.step import Step
 
+AHEAD = 4
+"""Works that are under way for each worker: some of them wait to be timed."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -42,21 +45,30 @@ class Crew(Protocol):
         """
         ...
 
+    def aside(self) -> AbstractContextManager[None]:
+        """While something is computed that is no step: the other works go on."""
+        ...
+
     def in_order(
-        self, work: Callable[[Item], Result], items: Sequence[Item], ahead: bool = True
+        self, work: Callable[[Item], Result], items: Sequence[Item], ahead: int = AHEAD
     ) -> Iterable[Result]:
         """Do some work for each of these, several at a time, and give the results in their order.
         The works take turns: one goes on while others wait for their steps.
 
         Args:
-            ahead: begin several for each worker, so that many are timed at once. Not where the time
-                may be over before they come to be computed.
+            ahead: that are under way for each worker. With few it stands still while others are
+                timed; with many, more is begun than the time may be for.
         """
         ...
 
 
+def aside(crew: Crew | None) -> AbstractContextManager[None]:
+    """As the crew's, where there is one."""
+    return crew.aside() if crew else nullcontext()
+
+
 def in_order(
-    crew: Crew | None, work: Callable[[Item], Result], items: Sequence[Item], ahead: bool = True
+    crew: Crew | None, work: Callable[[Item], Result], items: Sequence[Item], ahead: int = AHEAD
 ) -> Iterable[Result]:
     """As the crew's, or one after the other where there is none."""
     return crew.in_order(work, items, ahead) if crew else map(work, items)

@@ -68,7 +68,7 @@ def computing(waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
         waiting: called once where it waits for long.
 
     Raises:
-        StorageError: `$EDGEKIT_LEASE` names no file that can be written.
+        StorageError: `$EDGEKIT_LEASE` names no file that can be written and locked.
     """
     with _holding(False, waiting):
         yield
@@ -137,7 +137,9 @@ def _lock(stream: BinaryIO, how: int, waiting: Callable[[], None]) -> None:
             return
         except BlockingIOError:
             time.sleep(_PAUSE)
-        except OSError:  # a file system without locks
+        except OSError as error:  # a file system without locks
+            if chosen := os.environ.get(VARIABLE):
+                raise _not_there(chosen, error) from error
             return
         if end and time.monotonic() > end:
             waiting()

@@ -19,6 +19,7 @@ from edgekit.errors import (
     IntegrityError,
     MissingPackage,
     StorageError,
+    WorkerFailed,
     storage_errors,
 )
 from edgekit.evaluation.metrics import Validation
@@ -38,7 +39,7 @@ Result = TypeVar("Result")
 TEMPORARY = "the variable TMPDIR"
 LOG = logging.getLogger(__name__)
 """What --debug shows of a point that failed: its traceback."""
-MACHINES = (StorageError, IntegrityError, MissingPackage, BoardFailed)
+MACHINES = (StorageError, IntegrityError, MissingPackage, BoardFailed, WorkerFailed)
 """Of the machine or the board, not of a point: they end everything."""
 
 

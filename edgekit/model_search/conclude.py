@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.evaluation.gates import GateVerdict
 from edgekit.evidence import InvalidMeasurement, Status, believed
@@ -15,27 +16,33 @@ from edgekit.model_search.front import (
     excess,
     figures_of,
     holds_all,
+    misses,
     trades,
     verdicts,
 )
 from edgekit.model_search.limits import Limit
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.report import CandidateRecord, SearchReport
+from edgekit.model_search.rungs import Rung
 
 
-def conclude(report: SearchReport, limits: Sequence[Limit]) -> None:
-    """Write down what the candidates of a finished search show."""
+def conclude(
+    report: SearchReport, limits: Sequence[Limit], right: Mapping[str, NDArray[np.bool_]]
+) -> None:
+    """Write down what the candidates of a finished search show.
+
+    Args:
+        right: as `recommend`.
+    """
     points = [report.candidate(name) for name in report.front]
     for point in points:
         if point.confirmed and point.confirmed.top1:
             point.verdicts = verdicts(point.confirmed, limits)
-    report.trades = trades(points, report.unit)
+    report.trades = trades(points, right, report.unit)
     report.alike = not_told_apart(points)
     report.failure = failure(report, limits)
     if chosen := report.chosen:
         report.why = f"{holds(chosen.verdicts)}; {report.why}{another_variant(chosen)}"
-    if report.state == "searching":
-        report.state = "done"
 
 
 def holds(told: Mapping[str, GateVerdict]) -> str:
@@ -118,27 +125,28 @@ def failure(report: SearchReport, limits: Sequence[Limit]) -> str:
 
 
 def nearest_miss(candidates: Sequence[CandidateRecord], limits: Sequence[Limit]) -> str:
-    """The candidate that misses the limits by the least, and by how much. One counts where all is
-    known of it that a limit is on and an untrained file has."""
+    """The candidate that misses the limits by the least, and by how much: of those that were
+    trained in full, where there are any. One counts where all is known of it that a limit is on."""
     built = [c for c in candidates if c.size]
-    known = [c for c in built if _is_known(c, limits)]
+    whole = [c for c in built if c.rung is Rung.FULL and _is_known(c, limits)]
+    if not whole:  # of short trainings drop and agreement say little
+        limits = [limit for limit in limits if limit.figure in ("latency", "size")]
+    known = whole or [c for c in built if _is_known(c, limits)]
     if not known:
         return f"no candidate can be {'timed' if built else 'built'}: {_reasons(candidates)}"
     nearest = min(known, key=lambda c: (sum(excess(c, limits).values()), c.name))
-    beyond = {limit: share for limit, share in excess(nearest, limits).items() if share > 0}
-    if not beyond:
+    missed = misses(nearest, limits)
+    if not missed:
         why = nearest.dropped or nearest.reason
         return f"nothing can be recommended; the nearest, {nearest.label}, was dropped: {why}"
-    missed = ", ".join(f"{limit} by {100 * share:.0f} %" for limit, share in beyond.items())
     return (
         f"none of {len(candidates)} candidates holds the limits; the nearest is {nearest.name} "
-        f"({nearest.label}), which misses {missed}"
+        f"({nearest.label}), which misses {', '.join(missed)}"
     )
 
 
 def _is_known(candidate: CandidateRecord, limits: Sequence[Limit]) -> bool:
-    asked = {limit.figure for limit in limits} & {"latency", "size"}
-    return all(figures_of(candidate)[name] for name in asked)
+    return all(figures_of(candidate)[limit.figure] for limit in limits)
 
 
 def _reasons(candidates: Sequence[CandidateRecord]) -> str:

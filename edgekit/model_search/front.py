@@ -60,9 +60,8 @@ def holds_all(point: PointRecord, limits: Sequence[Limit]) -> bool:
 
 
 def _holds(point: PointRecord, limit: Limit) -> bool:
-    """Latency and size surely; drop and agreement by the figure itself, as gates take them
-    (docs/decisions/0004-gates-use-the-estimate.md): of a few hundred images hardly any interval
-    lies on one side, and it is chance which does."""
+    """Latency and size surely; drop and agreement by the figure itself: of a few hundred images
+    hardly any interval lies on one side, and it is chance which does."""
     figure = figures_of(point)[limit.figure]
     if figure is None:
         return False
@@ -143,6 +142,16 @@ def excess(point: PointRecord, limits: Sequence[Limit]) -> dict[str, float]:
     return {str(limit): limit.excess(figure) for limit in limits if (figure := known[limit.figure])}
 
 
+def misses(point: PointRecord, limits: Sequence[Limit]) -> list[str]:
+    """The limits that it lies beyond, each with by how much."""
+    known = figures_of(point)
+    return [
+        f"{limit} by {limit.beyond(figure)}"
+        for limit in limits
+        if (figure := known[limit.figure]) and limit.excess(figure)
+    ]
+
+
 @dataclass(frozen=True)
 class Recommendation:
     point: PointRecord
@@ -174,7 +183,7 @@ def recommend(
     tied = [p for p in contenders if p is best or _as_accurate(drops[p.name], margin)]
     taken = _fastest(tied)
     return Recommendation(
-        taken, f"of {compared} candidates {_why(taken, best, len(tied), drops, margin)}"
+        taken, f"of {compared} candidates {_why(taken, best, contenders, drops, margin)}"
     )
 
 
@@ -198,7 +207,7 @@ def _contenders(points: Sequence[PointRecord], limits: Sequence[Limit]) -> list[
 def _why(
     taken: PointRecord,
     best: PointRecord,
-    tied: int,
+    contenders: Sequence[PointRecord],
     drops: Mapping[str, stats.PairedAccuracy | None],
     margin: float,
 ) -> str:
@@ -208,9 +217,26 @@ def _why(
             f"({_top1(best):.1f} %): on the held-back images it loses {drop.drop:.1f} points "
             f"({drop.low:.1f} to {drop.high:.1f}) against it, surely less than {margin:g}"
         )
-    if tied == 1 or believed(taken.latency) is None:
+    if believed(taken.latency) is None:
         return "it is the most accurate"
+    open_to_doubt = [
+        p
+        for p in contenders
+        if (drop := drops.get(p.name))
+        and drop.verdict is Verdict.CANNOT_TELL
+        and drop.high >= margin
+        and latency_or_endless(p) < latency_or_endless(taken)
+    ]
+    if open_to_doubt:
+        return (
+            f"it is the most accurate; {_count(open_to_doubt)} may be as accurate, and "
+            f"the held-back images are too few to show that less than {margin:g} points are lost"
+        )
     return "it is the most accurate, and none that is as accurate is surely faster"
+
+
+def _count(faster: Sequence[PointRecord]) -> str:
+    return "a faster one" if len(faster) == 1 else f"{len(faster)} faster ones"
 
 
 def _top1(point: PointRecord) -> float:
@@ -230,11 +256,15 @@ def _as_accurate(drop: stats.PairedAccuracy | None, margin: float) -> bool:
     return drop is not None and drop.verdict is Verdict.CANNOT_TELL and drop.high < margin
 
 
-def trades(points: Sequence[PointRecord], unit: str) -> list[str]:
-    """What a step along the front costs, in a sentence each.
+def trades(
+    points: Sequence[PointRecord], right: Mapping[str, NDArray[np.bool_]], unit: str
+) -> list[str]:
+    """What a step along the front costs, in a sentence each; accuracy with its paired interval on
+    the held-back images.
 
     Args:
         points: a front, the most accurate first.
+        right: as `recommend`.
         unit: of latencies.
     """
     found = []
@@ -246,9 +276,11 @@ def trades(points: Sequence[PointRecord], unit: str) -> list[str]:
             costs.append(f"{signed(one.value - other.value)} {unit}")
         if better.size and faster.size:
             costs.append(f"{signed(better.size.value - faster.size.value)} MB")
+        paired = _drop(right, better, faster)
         if gain > 0 and costs:
+            ends = f" ({paired.low:.1f} to {paired.high:.1f})" if paired else ""
             found.append(
-                f"{better.name} instead of {faster.name}: {gain:.1f} points more for "
+                f"{better.name} instead of {faster.name}: {gain:.1f} points more{ends} for "
                 + " and ".join(costs)
             )
     return found

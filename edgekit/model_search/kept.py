@@ -60,21 +60,21 @@ def point_of(report: SearchReport, name: str) -> CandidateRecord:
     return known[name]
 
 
-def _is_of_another(path: Path, report: SearchReport) -> bool:
+def _has_ended(path: Path) -> bool:
+    """Whether it is the report of a search that came to its end."""
     try:
-        found = SearchReport.model_validate_json(path.read_bytes())
+        return SearchReport.model_validate_json(path.read_bytes()).state != "searching"
     except (OSError, ValueError):
         return False
-    return found.key != report.key and found.state != "searching"
 
 
 def publish_search(
     report: SearchReport, kept: Path, folder: Path, page: Callable[[SearchReport], str]
 ) -> None:
     """Write search.json into the store, where it is found by its name, and with its page into a
-    folder; each whole or not at all. What another search of that name has found stays until this
-    one has ended."""
-    if report.state == "searching" and _is_of_another(kept / FILE, report):
+    folder; each whole or not at all. What a search of that name has found stays until this one has
+    ended."""
+    if report.state == "searching" and _has_ended(kept / FILE):
         return
     text = report.model_dump_json(indent=1)
     with storage_errors(kept):

@@ -9,7 +9,7 @@ from edgekit.evaluation.gates import GateVerdict
 from edgekit.evidence import believed
 from edgekit.model_search.built import attempt
 from edgekit.model_search.evaluate import Lab, Trained, judge_free, judge_full, judge_short
-from edgekit.model_search.front import excess, verdicts
+from edgekit.model_search.front import excess, misses, verdicts
 from edgekit.model_search.limits import Limit
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.report import CandidateRecord
@@ -73,12 +73,8 @@ class Ladder:
 
     def _broken(self, record: CandidateRecord, rung: Rung) -> str:
         """The limits that it surely breaks, and by how much; empty where it breaks none."""
-        beyond = excess(record, self.limits)
-        broken = [
-            f"{limit} by {100 * beyond[limit]:.0f} %"
-            for limit, verdict in record.verdicts.items()
-            if verdict is GateVerdict.BROKEN
-        ]
+        told = [x for x in self.limits if record.verdicts.get(str(x)) is GateVerdict.BROKEN]
+        broken = misses(record, told)
         return f"{rung}: breaks {', '.join(broken)}" if broken else ""
 
     def _attempt(

@@ -5,6 +5,7 @@ milliseconds; those that are estimated for the target's core; or times a referen
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from edgekit.cycle_model.boards import memories_of
 from edgekit.cycle_model.file_estimate import RUNTIMES
@@ -12,8 +13,10 @@ from edgekit.devices.bench.team_spread import SpreadOfTeam, spread_of
 from edgekit.devices.bench.timing_device import TimingDevice
 from edgekit.devices.bench.timing_team import TimingTeam
 from edgekit.devices.estimate.modelled_target import core_of
-from edgekit.engine.crew import Crew
+from edgekit.engine.artifact import Artifact
+from edgekit.engine.crew import Crew, aside
 from edgekit.engine.executor import Executor
+from edgekit.engine.lease import computing
 from edgekit.engine.observer import Observer
 from edgekit.engine.store import Store
 from edgekit.errors import OF_THE_FILE, DeviceError, EdgekitError
@@ -47,7 +50,9 @@ class Stopwatch:
     crew: Crew | None = field(default=None, kw_only=True)
     spread: DeviceSpread | None = field(default=None, init=False)
     """How far the devices that share the timing differ."""
-    _asked_spread: bool = field(default=False, init=False)
+    _of_spread: tuple[SpreadOfTeam, dict[str, Artifact]] | None = field(default=None, init=False)
+    """By which that is measured: of the first file that is timed."""
+    _no_spread: bool = field(default=False, init=False)
 
     @property
     def unit(self) -> str:
@@ -75,7 +80,8 @@ class Stopwatch:
                 raise DeviceError(f"{file.runtime} is not emulated")
             remark = self.observer.remark
             args = (file.artifact, file.runtime, self.core, self.store, remark)
-            return estimate_artifact(*args).latency
+            with aside(self.crew), computing():
+                return estimate_artifact(*args).latency
         with Executor(self.store, self.observer, self.crew) as executor:
             if self.board:
                 return self._on_board(self.board, file, executor)
@@ -104,18 +110,21 @@ class Stopwatch:
         return widened(found, self.spread) if self.spread else found
 
     def _tell_spread(self, team: TimingTeam, file: TimedFile, executor: Executor) -> None:
-        """Of the first file that is timed."""
-        if self._asked_spread:
+        """Whoever comes meanwhile waits for it: no latency goes without."""
+        if self.spread or self._no_spread:
             return
-        self._asked_spread = True
         given = {"model": file.artifact, "images": file.images}
-        action = SpreadOfTeam(file.runtime, team, self.device)
+        self._of_spread = self._of_spread or (SpreadOfTeam(file.runtime, team, self.device), given)
         try:
-            self.spread = spread_of("one file", action, given, executor)
+            found = spread_of("one file", *self._of_spread, executor)
         except DeviceError as error:
-            self.observer.remark(error.message)
-        else:
-            self.observer.remark(self.spread.sentence)
+            told, self._no_spread = self._no_spread, True
+            if not told:
+                self.observer.remark(error.message)
+            return
+        if not self.spread:
+            self.observer.remark(found.sentence)
+        self.spread = found
 
 
 def widened(found: Measurement, spread: DeviceSpread) -> Measurement:
@@ -152,33 +161,40 @@ def stopwatch(
     reference: str,
     store: Store,
     observer: Observer,
-    relative: bool = False,
+    asked: Literal["ms", "multiple"] | None = None,
+    crew: Crew | None = None,
 ) -> Stopwatch:
     """
     Args:
         reference: what latencies on this machine are held against, in words.
-        relative: they are what is asked for.
+        asked: what limits are in: for milliseconds what an estimate needs is fetched.
     """
-    if board and board.is_timed and not relative:
+    if board and board.is_timed and asked != "multiple":
         words = f"ms on {board.name}, measured"
-        return Stopwatch(words, store, observer, board=board, device=target.device)
-    words = against(reference)
+        return Stopwatch(words, store, observer, board=board, device=target.device, crew=crew)
     core = core_of(target)
-    if relative or core is None:
-        why = "a multiple was asked for" if relative else _not_modelled(target)
-        return Stopwatch(words, store, observer, why_no_ms=why, device=target.device)
+    why = "a multiple was asked for"
+    if asked != "multiple":
+        why = _why_not_estimated(core, target, observer, fetch=asked == "ms")
+    if core and not why:
+        where = f"ms on a {memories_of(core).board} with one thread, estimated"
+        return Stopwatch(where, store, observer, core=core, crew=crew)
+    words = against(reference)
+    return Stopwatch(words, store, observer, why_no_ms=why, device=target.device, crew=crew)
+
+
+def _why_not_estimated(
+    core: CpuName | None, target: Target, observer: Observer, fetch: bool
+) -> str:
+    """Empty where latencies can be estimated."""
+    if core is None:
+        return f"nothing models {target.cpu}, the processor of {target.name}"
     try:
-        need_counting(core, target)
+        need_counting(core, target, observer.remark if fetch else None)
     except EdgekitError as error:
-        why = f"{error.message} ({error.hint})" if error.hint else error.message
-        return Stopwatch(words, store, observer, why_no_ms=why, device=target.device)
-    where = f"ms on a {memories_of(core).board} with one thread, estimated"
-    return Stopwatch(where, store, observer, core=core)
+        return f"{error.message} ({error.hint})" if error.hint else error.message
+    return ""
 
 
 def against(reference: str) -> str:
     return f"times the latency of {reference} on this machine"
-
-
-def _not_modelled(target: Target) -> str:
-    return f"nothing models {target.cpu}, the processor of {target.name}"

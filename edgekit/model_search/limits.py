@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal, get_args
 
 from edgekit.errors import InputError
@@ -48,7 +49,7 @@ class Limit:
     def __str__(self) -> str:
         """As it is read again."""
         sign, unit = (">=" if self.at_least else "<="), self.unit.replace(" ", "", 1)
-        bound = f"{self.bound:.12f}".rstrip("0").rstrip(".")  # never 1e-06, which is no limit
+        bound = f"{Decimal(f'{self.bound:.12g}'):f}"  # never 1e-06, which is no limit
         return f"{self.figure}{sign}{bound}{self.unit if self.reference else unit}"
 
     def verdict(self, figure: Measurement) -> GateVerdict:
@@ -65,8 +66,20 @@ class Limit:
         beyond = self.bound - figure.value if self.at_least else figure.value - self.bound
         return max(0.0, beyond / (self.bound or 1.0))
 
+    def beyond(self, figure: Measurement) -> str:
+        """How far a figure lies beyond the limit, for a person.
 
-def parse_limit(text: str) -> Limit:
+        >>> from edgekit.evidence import Evidence
+        >>> found = Measurement(value=2.5, unit="", evidence=Evidence.MEASURED, method="paired")
+        >>> parse_limit("drop<=1").beyond(found), parse_limit("size<=2MB").beyond(found)
+        ('1.5 points', '25 %')
+        """
+        if self.figure in ("drop", "agreement"):
+            return f"{abs(figure.value - self.bound):.1f} points"
+        return f"{100 * self.excess(figure):.0f} %"
+
+
+def parse_limit(text: str, where: str = "--limit") -> Limit:
     """
     Raises:
         InputError: it is no limit.
@@ -78,48 +91,51 @@ def parse_limit(text: str) -> Limit:
     """
     found = FORM.fullmatch(text) if len(text) < 200 else None
     if not found:
-        raise InputError(f"--limit: {shortened(text)!r} is no limit", hint=EXAMPLES)
+        raise InputError(f"{where}: {shortened(text)!r} is no limit", hint=EXAMPLES)
     name, sign, number, unit, reference = found.groups()
     figure = next((known for known in get_args(FigureName) if known == name), None)
     if figure is None:
         known = ", ".join(get_args(FigureName))
-        raise InputError(f"--limit: no figure {shortened(name)!r}; known: {known}", hint=EXAMPLES)
+        raise InputError(f"{where}: no figure {shortened(name)!r}; known: {known}", hint=EXAMPLES)
     wanted = ">=" if figure == "agreement" else "<="
     if sign != wanted:
-        raise InputError(f"--limit {figure}: {wanted} expected, not {sign}", hint=EXAMPLES)
-    factor = _factor(figure, unit, reference)
+        raise InputError(f"{where}: {figure}: {wanted} expected, not {sign}", hint=EXAMPLES)
+    factor = _factor(figure, unit, reference, where)
     bound = float(number) * factor
     if not bound and figure != "drop":
-        raise InputError(f"--limit {figure}: more than 0 expected", hint=EXAMPLES)
+        raise InputError(f"{where}: {figure}: more than 0 expected", hint=EXAMPLES)
     if figure == "agreement" and bound > 100:
-        raise InputError("--limit agreement: 100 % at most")
+        raise InputError(f"{where}: agreement: 100 % at most")
     return Limit(figure, bound, reference)
 
 
-def _factor(figure: FigureName, unit: str, reference: str) -> float:
+def _factor(figure: FigureName, unit: str, reference: str, where: str) -> float:
     units = UNITS[figure]
     if unit not in units:
         words = " or ".join(name for name in units if name) + (" or nothing" if "" in units else "")
         given = repr(unit) if unit else "no unit"
-        raise InputError(f"--limit {figure}: {words} expected, not {given}", hint=EXAMPLES)
+        raise InputError(f"{where}: {figure}: {words} expected, not {given}", hint=EXAMPLES)
     if (unit == "x") != bool(reference):
         raise InputError(
-            f"--limit {figure}: a multiple names an architecture, and nothing else does",
+            f"{where}: {figure}: a multiple names an architecture, and nothing else does",
             hint=EXAMPLES,
         )
     return units[unit]
 
 
-def parse_limits(texts: Sequence[str]) -> tuple[Limit, ...]:
+def parse_limits(texts: Sequence[str], where: str = "--limit") -> tuple[Limit, ...]:
     """
+    Args:
+        where: they stand, for messages.
+
     Raises:
         InputError: one of them is no limit, or a figure is limited twice.
     """
-    found = tuple(parse_limit(text) for text in texts)
+    found = tuple(parse_limit(text, where) for text in texts)
     names = [limit.figure for limit in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"--limit: {', '.join(twice)} is limited twice")
+        raise InputError(f"{where}: {', '.join(twice)} is limited twice")
     return found
 
 

@@ -146,6 +146,9 @@ class SearchReport(BaseModel, HasPage):
         error: EdgekitError = GateBroken(
             self.failure, hint=f"edgekit search show {self.name}{store_words(store)}"
         )
-        if self.candidates and all(one.exit_code for one in self.candidates):
+        built = self.chosen.confirmed if self.chosen else None
+        if built and built.exit_code:
+            error.exit_code = built.exit_code
+        elif self.candidates and all(one.exit_code for one in self.candidates):
             error.exit_code = self.candidates[0].exit_code
         raise error

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from edgekit.engine.atomic import write_atomically
-from edgekit.engine.crew import Item, Result, in_order
+from edgekit.engine.crew import AHEAD, in_order
 from edgekit.errors import EdgekitError, storage_errors
 from edgekit.model_search.axes import point_name
 from edgekit.model_search.built import build_point
@@ -31,6 +31,9 @@ from edgekit.spec.recipe import load_recipe
 
 FOR_CANDIDATES = 0.5
 """Share of the time in which candidates are compared; what is left trains the front."""
+
+FEW_AHEAD = 2
+"""Candidates that are under way for each worker where the time is limited; of the front one."""
 
 
 def run_search(
@@ -67,6 +70,8 @@ class _Search:
         self.task, self.ladder, self.report = task, ladder, report
         self.publish, self.seconds = publish, seconds
         self.begun = time.monotonic()
+        self.late = False
+        """The time was over before all was done."""
         self.trained: dict[str, Trained] = {}
 
     def run(self) -> None:
@@ -74,7 +79,9 @@ class _Search:
         self._tell_effects()
         self._refine()
         self._confirm()
-        conclude(self.report, self.task.limits)
+        self.report.state = "out of time" if self.late else "done"
+        right = {name: found.right for name, found in self.trained.items()}
+        conclude(self.report, self.task.limits, right)
         self._tell()
 
     def _compare(self) -> None:
@@ -93,10 +100,11 @@ class _Search:
             asked = study.ask_round(left)
             if not asked:
                 break
-            compared = self._in_order(self._compared, self._numbered(asked))
+            ahead = AHEAD if self.seconds is None else FEW_AHEAD
+            compared = in_order(task.crew, self._compared, self._numbered(asked), ahead)
             for one, found in zip(asked, compared, strict=True):
                 if found is None:
-                    report.state = "out of time"
+                    self.late = True
                     return
                 told = self.ladder.told(found, report.candidates)
                 study.tell(one, told, found.model_dump(mode="json"))
@@ -139,7 +147,8 @@ class _Search:
         for point in best:
             if point not in chosen:
                 point.dropped = f"{point.rung}: it lies between others that are trained"
-        for point in self._in_order(self._trained, list(enumerate(chosen))):
+        ahead = AHEAD if self.seconds is None else 1
+        for point in in_order(self.task.crew, self._trained, list(enumerate(chosen)), ahead):
             if point.name in self.trained:
                 self.report.held_back = len(self.trained[point.name].right)
             self._tell(point)
@@ -148,7 +157,7 @@ class _Search:
         """One is trained in any case: else there would be nothing to recommend."""
         number, point = numbered
         if self._is_over() and number:
-            self.report.state = "out of time"
+            self.late = True
             point.dropped = f"{point.rung}: the time was over"
             return point
         self.task.observer.remark(f"{point.name}, as the recipe says: {point.label}")
@@ -168,13 +177,13 @@ class _Search:
         if found:
             report.recommended, report.why = found.point.name, found.why
         recommended_first = sorted(best, key=lambda p: p.name != report.recommended)
-        for _ in self._in_order(self._build, recommended_first):
+        for _ in in_order(self.task.crew, self._build, recommended_first):
             self._tell()
 
     def _build(self, point: CandidateRecord) -> None:
         """The ordinary build of a point, from its checkpoint on, unless the time is over."""
         if self._is_over() and point.name != self.report.recommended:
-            self.report.state = "out of time"
+            self.late = True
             return
         task, trained = self.task, self.trained[point.name]
         recipe, folder = task.vary(point.settings), task.folder
@@ -206,9 +215,6 @@ class _Search:
         point.confirmed = built.record
         if built.record.top1:
             self.report.judged = built.record.top1.samples
-
-    def _in_order(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterable[Result]:
-        return in_order(self.task.crew, work, items, ahead=self.seconds is None)
 
     def _is_over(self, share: float = 1.0) -> bool:
         if self.seconds is None:

@@ -117,8 +117,7 @@ def run_sweep(
         EdgekitError: the machine failed, and not a point.
     """
     points = points_of(axes, vary)
-    watch = stopwatch(target, board, FIRST, store, observer)
-    watch.crew = crew
+    watch = stopwatch(target, board, FIRST, store, observer, crew=crew)
     report = SweepReport(
         edgekit=__version__,
         created="",

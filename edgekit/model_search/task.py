@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgekit import __version__
 from edgekit.data.inventory import take_inventory
@@ -114,11 +114,15 @@ class SearchTask:
         """
         # Limits take the place of gates: what breaks one is told, and does not end the search.
         target = self.target.model_copy(update={"gates": Gates()})
-        words, relative = self.reference or BY_ITSELF, bool(self.reference)
-        watch = stopwatch(target, self.board, words, self.store, self.observer, relative)
-        watch.crew = self.crew
-        asks_ms = any(x.figure == "latency" and not x.reference for x in self.limits)
-        if asks_ms and watch.needs_reference:
+        asked = self._asked()
+        if self.board and asked == "multiple":
+            raise InputError(
+                f"{self.board.name} is named, and a multiple is timed on this machine",
+                hint="limit milliseconds, or leave the device out: --limit 'latency<=8ms'",
+            )
+        words = self.reference or BY_ITSELF
+        watch = stopwatch(target, self.board, words, self.store, self.observer, asked, self.crew)
+        if asked == "ms" and watch.needs_reference:
             raise InputError(
                 f"milliseconds on {target.name} cannot be told here: {watch.why_no_ms}",
                 hint=f"name a board with --device, or give a multiple: --limit {MULTIPLE}",
@@ -127,6 +131,11 @@ class SearchTask:
         if watch.needs_reference:
             self._set_reference(lab)
         return lab
+
+    def _asked(self) -> Literal["ms", "multiple"] | None:
+        """What latency is limited in."""
+        limited = [limit.reference for limit in self.limits if limit.figure == "latency"]
+        return ("multiple" if limited[0] else "ms") if limited else None
 
     def _set_reference(self, lab: Lab) -> None:
         recipe = self.recipe

@@ -19,16 +19,22 @@ from edgekit.spec.target import Target
 from edgekit.stages.base import Stage
 from edgekit.transports.base import Listener, ignore
 from edgekit.transports.emulation.cpus import CPUS, CpuName
-from edgekit.transports.emulation.tree import tree_path
+from edgekit.transports.emulation.tree import build_tree, tree_path
 
 
-def need_counting(core: CpuName, target: Target) -> None:
+def need_counting(core: CpuName, target: Target, fetching: Listener | None = None) -> None:
     """
+    Args:
+        fetching: told as arm64 runtimes are fetched that are not here yet; a build does not fetch
+            them.
+
     Raises:
-        DeviceError: something is missing that a build does not fetch.
+        DeviceError: something is missing.
     """
     find_tools()
-    if not tree_path(core, trees()).exists():
+    if fetching:
+        build_tree(core, trees(), fetching)
+    elif not tree_path(core, trees()).exists():
         raise DeviceError(
             f"no arm64 runtimes for a {core} are here yet",
             hint=f"edgekit estimate MODEL --target {target.name} fetches them, once",

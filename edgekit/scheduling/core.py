@@ -49,14 +49,6 @@ class Scheduler:
         self._timings: dict[str, _Queue] = {}
         self._order = itertools.count()
 
-    def knows(self, key: str) -> bool:
-        """Whether a step is on its way."""
-        return key in self._entries
-
-    def attempts(self, key: str) -> int:
-        """How often the worker of a step was lost."""
-        return self._entries[key].lost
-
     @property
     def open(self) -> int:
         """Steps that have not ended."""
@@ -167,7 +159,7 @@ class Scheduler:
             worker = machine.idle.pop()
             entry.state, entry.worker, entry.passed = TaskState.RUNNING, worker, 0
             machine.running[worker] = entry
-            machine.used[worker] = 0
+            entry.before = machine.used.setdefault(worker, 0)
             if kind := entry.task.device:
                 entry.device = self._free[kind].pop(0)
             yield Start(entry.task.key, worker, entry.device)

@@ -6,17 +6,17 @@ import pickle
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
 from edgekit.engine.artifact import Artifact
-from edgekit.engine.crew import Item, Result
+from edgekit.engine.crew import AHEAD, Item, Result
 from edgekit.engine.observer import Observer
 from edgekit.engine.step import Step, StepState
 from edgekit.engine.store import Store
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, WorkerFailed
 from edgekit.scheduling.baton import Baton
 from edgekit.scheduling.core import RETRIES, Scheduler
 from edgekit.scheduling.hands import Hands, Joined, Lost, MemoryNews, News, Said
@@ -25,16 +25,13 @@ from edgekit.scheduling.messages import Done, Event, Failed, Remarked, StepJob
 from edgekit.scheduling.state import StepTask
 from edgekit.scheduling.work import Closed, Work, report
 
-AHEAD = 4
-"""Builds that are under way for each worker: some of them wait to be timed."""
-
 
 class StepCrew:
     """A context: its workers end with it."""
 
     def __init__(self, store: Store, hands: Hands, retries: int = RETRIES) -> None:
         self._store, self._hands = store, hands
-        self._core = Scheduler(retries)
+        self._core, self._retries = Scheduler(retries), retries
         self._memory = MemoryBook(store.root)
         self._works: dict[str, Work] = {}
         self._failures: dict[str, Failed] = {}
@@ -43,6 +40,10 @@ class StepCrew:
         """Keys of steps that were run, and nobody waited for yet."""
         self._at: dict[str, str] = {}
         """Key of the step that a worker is at."""
+        self._resident: dict[str, int] = {}
+        """Bytes that each worker has."""
+        self._before: dict[str, int] = {}
+        """Bytes that it had when it was given its step."""
         self._lock = threading.Lock()
         self._baton = Baton()
         """Held by whoever runs of this process's builds: only one at a time, but for those that
@@ -121,7 +122,7 @@ class StepCrew:
         self._hands.wake()
 
     def in_order(
-        self, work: Callable[[Item], Result], items: Sequence[Item], ahead: bool = True
+        self, work: Callable[[Item], Result], items: Sequence[Item], ahead: int = AHEAD
     ) -> Iterator[Result]:
         """As `Crew.in_order`."""
 
@@ -135,9 +136,7 @@ class StepCrew:
                 self._baton.give()
 
         # No context: it would wait for builds that wait for the baton, which this thread has.
-        workers = self._hands.count
-        most = AHEAD * workers if ahead else workers + 1  # one of them may wait to be timed
-        pool = ThreadPoolExecutor(most, thread_name_prefix="build")
+        pool = ThreadPoolExecutor(ahead * self._hands.count, thread_name_prefix="build")
         try:
             futures: list[Future[Result]] = [pool.submit(turn, item) for item in items]
             for future in futures:
@@ -152,6 +151,10 @@ class StepCrew:
             self._is_stopping = False
             raise
         pool.shutdown()
+
+    def aside(self) -> AbstractContextManager[None]:
+        """As `Crew.aside`."""
+        return self._waiting()
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -221,6 +224,7 @@ class StepCrew:
                 self._end(start.key, None)
                 continue
             self._at[start.worker] = start.key
+            self._before[start.worker] = self._resident.get(start.worker, 0)
             try:
                 self._hands.give(start.worker, job)
             except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -241,11 +245,12 @@ class StepCrew:
                 self._core.join(worker, machine)
             case MemoryNews(machine, available, used):
                 self._core.memory(machine, available, used)
+                self._resident |= used
                 for worker, size in used.items():
                     if key := self._at.get(worker):
-                        self._memory.saw(self._works[key].step, size)
-            case Lost(worker, why):
-                self._lost(worker, why)
+                        self._memory.saw(self._works[key].step, size - self._before[worker])
+            case Lost():
+                self._lost(news)
             case Said(worker, event):
                 self._heard(worker, event)
 
@@ -260,7 +265,8 @@ class StepCrew:
         if work.ears:
             work.ears[0].put(event)
 
-    def _lost(self, worker: str, why: str) -> None:
+    def _lost(self, news: Lost) -> None:
+        worker, why = news.worker, news.why
         if key := self._at.pop(worker, None):
             work = self._works[key]
             # Where nobody waits for this step, whoever waits for another is told.
@@ -268,9 +274,10 @@ class StepCrew:
             ears = next((each.ears for each in listening if each.ears), [])
             for ear in ears[:1]:
                 ear.put(Remarked(f"{work.step.id}: its worker ended with {why}"))
+            kind = EdgekitError if news.crashed else WorkerFailed
             hint = "if it was for want of memory, take fewer: --workers 1"
-            words = f"{work.step.id}: {RETRIES + 1} workers ended at it, the last with {why}"
-            self._forget(self._core.lose(worker), key, Failed(EdgekitError, words, {"hint": hint}))
+            words = f"{work.step.id}: {self._retries + 1} workers ended at it, the last with {why}"
+            self._forget(self._core.lose(worker), key, Failed(kind, words, {"hint": hint}))
         else:
             self._core.lose(worker)
 

@@ -20,6 +20,8 @@ class Lost:
     worker: str
     why: str
     """How it ended."""
+    crashed: bool = False
+    """By its step's own fault: it reached for memory that is not its own, say."""
 
 
 @dataclass(frozen=True)

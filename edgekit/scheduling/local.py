@@ -32,6 +32,7 @@ SECONDS = 0.5
 GRACE = 5.0
 """Seconds in which a worker clears up before it is killed."""
 PROGRAM = worker.__name__
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
 
 
 def workers_here() -> int:
@@ -158,14 +159,15 @@ class LocalWorkers:
         process.connection.close()
         with suppress(ProcessLookupError):
             os.killpg(process.popen.pid, signal.SIGKILL)
-        why = ending(process.popen.wait())
+        code = process.popen.wait()
+        why = ending(code)
         if not process.is_ready and self._false_starts.one_more():
             raise EdgekitError(
                 f"workers end as they start, with {why}",
                 hint="what they say stands above; without them: --workers 1",
             )
         self._start(name.rpartition(".")[0])
-        return [Lost(name, why)] if process.is_ready else []
+        return [Lost(name, why, -code in CRASHES)] if process.is_ready else []
 
     def _look(self) -> list[News]:
         """At the processes and their memory, now and then."""

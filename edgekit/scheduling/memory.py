@@ -1,4 +1,5 @@
-"""What steps took of memory when they last ran, so that as much is free before one starts."""
+"""What steps took of memory, beside what their workers had, so that as much is free before one
+starts."""
 
 from __future__ import annotations
 

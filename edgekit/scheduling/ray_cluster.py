@@ -17,11 +17,14 @@ from queue import SimpleQueue
 from typing import Any
 
 from edgekit import __version__
+from edgekit.engine.action import library_versions
 from edgekit.engine.executor import Executor
+from edgekit.engine.step import Step
 from edgekit.engine.store import Store
-from edgekit.errors import DeviceError, InputError, storage_errors
+from edgekit.errors import DeviceError, InputError, WorkerFailed, storage_errors
 from edgekit.scheduling.hands import FalseStarts, Joined, Lost, News, Said
 from edgekit.scheduling.local import HERE, LocalWorkers
+from edgekit.scheduling.machine import cores
 from edgekit.scheduling.messages import Done, Event, Failed, StepJob
 from edgekit.scheduling.worker import Telling, perform
 
@@ -35,8 +38,10 @@ MOST = 256
 class _Remote:
     """What runs on a node: an actor's class."""
 
-    def __init__(self, store: str) -> None:
+    def __init__(self, store: str, threads: str) -> None:
         self._store = store
+        # Ray asks for one thread. Before torch is loaded: its sums depend on their number.
+        os.environ["OMP_NUM_THREADS"] = threads
 
     def ready(self, mark: str) -> tuple[str, str, bool]:
         """The version of edgekit there, the node, and whether it sees the store."""
@@ -50,8 +55,14 @@ class _Remote:
         events: SimpleQueue[Event] = SimpleQueue()
 
         def work() -> None:
-            with Executor(Store(Path(self._store)), Telling(events.put)) as executor:
-                events.put(perform(executor, pickle.loads(job)))
+            try:
+                given: StepJob = pickle.loads(job)
+                need_same_libraries(given.step)
+                with Executor(Store(Path(self._store)), Telling(events.put)) as executor:
+                    events.put(perform(executor, given))
+            except BaseException as error:  # somebody waits for it, whatever it is
+                told = error if isinstance(error, Exception) else RuntimeError(repr(error))
+                events.put(Failed.of(told))
 
         threading.Thread(target=work, daemon=True).start()
         while True:
@@ -59,6 +70,21 @@ class _Remote:
             yield event
             if isinstance(event, Done | Failed):
                 return
+
+
+def need_same_libraries(step: Step) -> None:
+    """
+    Raises:
+        WorkerFailed: this machine has others than the one that planned the step, whose versions are
+            in the key under which its result would be kept.
+    """
+    planned = step.components.get("libraries", {})
+    own = library_versions(tuple(planned))
+    if others := [f"{n} {own[n]} in place of {v}" for n, v in planned.items() if own[n] != v]:
+        raise WorkerFailed(
+            f"{step.id}: a node of the cluster has {', '.join(others)}",
+            hint="install the same versions on all machines",
+        )
 
 
 @dataclass
@@ -151,7 +177,8 @@ class RayWorkers:
 
     def _start(self) -> None:
         self._made += 1
-        handle = self._kind.remote(str(self._store))
+        threads = os.environ.get("OMP_NUM_THREADS") or str(cores())
+        handle = self._kind.remote(str(self._store), threads)
         self._actors[f"ray-{self._made}"] = _Actor(handle, handle.ready.remote(self._mark))
 
     def _news_of(self, name: str, actor: _Actor) -> Iterator[News]:

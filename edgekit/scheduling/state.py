@@ -12,7 +12,7 @@ class StepTask:
     needs: frozenset[str] = frozenset()
     """Keys of what has to be done before; those that the scheduler does not know are done."""
     memory: int = 0
-    """Bytes that it takes at most."""
+    """Bytes that it takes at most, beside what its worker has already."""
     alone: bool = False
     """It times: nothing else may run on its machine."""
     machine: str = ""
@@ -47,6 +47,8 @@ class TaskEntry:
     passed: int = 0
     worker: str = ""
     device: str = ""
+    before: int = 0
+    """Bytes that its worker had when it began."""
 
 
 @dataclass
@@ -69,7 +71,7 @@ class MachineState:
         if self.available is None or not self.running:
             return True
         promised = sum(
-            max(0, entry.task.memory - self.used.get(worker, 0))
+            max(0, entry.task.memory - max(0, self.used.get(worker, 0) - entry.before))
             for worker, entry in self.running.items()
         )
         return task.memory <= self.available - promised

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -11,6 +13,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -122,3 +125,21 @@ def test_a_place_that_is_none_is_refused_where_it_was_chosen(
     with pytest.raises(StorageError, match=f"EDGEKIT_LEASE={place}: ") as caught, timing():
         pass
     assert "unset EDGEKIT_LEASE" in str(caught.value.hint)
+
+
+def test_a_place_that_was_chosen_and_cannot_be_locked_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = fcntl.flock
+
+    def flock(stream: BinaryIO, how: int) -> None:
+        if how & fcntl.LOCK_NB:
+            raise OSError(errno.ENOLCK, "No locks available")
+        real(stream, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(StorageError, match="No locks available"), timing():
+        pass
+    monkeypatch.delenv("EDGEKIT_LEASE")
+    with timing():
+        pass

@@ -61,7 +61,7 @@ def test_limits_are_held_by_the_images_that_judge(
     chosen.drop = drop(0.0, -0.1, 0.1)
     chosen.confirmed = point("p", 88, 1, 1).model_copy(update={"drop": confirmed})
     found = report(chosen)
-    conclude(found, parse_limits(["drop<=1"]))
+    conclude(found, parse_limits(["drop<=1"]), {})
     assert said in found.why
     assert failure in found.failure
     assert bool(failure) == bool(found.failure)
@@ -72,7 +72,7 @@ def test_another_variant_than_was_compared_is_told() -> None:
     chosen = candidate(point("p", 90, 1, 1)).model_copy(update={"variant": "litert"})
     chosen.confirmed = point("p", 88, 1, 1).model_copy(update={"variant": "onnxruntime"})
     found = report(chosen)
-    conclude(found, ())
+    conclude(found, (), {})
     assert "litert was compared and does not ship in the end, onnxruntime is taken" in found.why
 
 
@@ -90,6 +90,14 @@ def test_one_that_was_never_timed_is_not_the_nearest() -> None:
     never, timed = candidate(unknown("never", 90, 1.1)), candidate(point("timed", 90, 20, 2))
     assert "the nearest is timed" in nearest_miss([never, timed], limits)
     assert nearest_miss([never], limits) == "no candidate can be timed: device vanished"
+
+
+def test_of_those_trained_in_full_the_nearest_is_told_with_what_it_misses() -> None:
+    limits = parse_limits(["drop<=1", "size<=4MB"])
+    whole, short = candidate(point("whole", 90, 1, 1)), candidate(point("short", 80, 1, 1))
+    whole.drop, short.drop = drop(1.5, 0.5, 2.5), drop(0.3, 0.0, 0.6)
+    whole.rung, short.rung = Rung.FULL, Rung.SHORT
+    assert nearest_miss([short, whole], limits).endswith("misses drop<=1points by 0.5 points")
 
 
 def test_one_that_is_outdone_is_told_by_what() -> None:

@@ -91,12 +91,20 @@ def test_the_fastest_that_is_as_accurate_as_the_best_is_taken() -> None:
     assert taken("size<=1MB") is None
 
 
+def test_a_step_tells_its_gain_with_the_interval_over_images() -> None:
+    points = [point("best", 90, 3, 4), point("close", 89.75, 2, 4)]
+    (line,) = trades(points, rights(best=360, close=359), "ms")
+    assert line.startswith("best instead of close: 0.2 points more (-0.")
+    assert line.endswith(") for +1.00 ms and +0.00 MB")
+
+
 def test_few_images_that_hide_a_large_loss_do_not_make_it_as_accurate() -> None:
     points = [point("best", 90, 3, 4), point("hidden", 81.7, 1, 4)]
     right = {"best": np.arange(60) < 54, "hidden": np.arange(60)[::-1] < 49}
     found = recommend(points, right, (), 2, 2.0)
     assert found is not None
     assert found.point.name == "best"
+    assert "a faster one may be as accurate, and the held-back images are too few" in found.why
 
 
 def test_latencies_that_noise_tells_apart_decide_nothing() -> None:
@@ -187,4 +195,4 @@ def test_an_unbelieved_latency_makes_no_sentence_and_no_front() -> None:
         reason="machine too busy", seen=0.1, unit="ratio", evidence=Evidence.HOST, method="m"
     )
     assert front([odd, sound]) == [odd, sound]
-    assert trades([odd, sound], "x") == ["odd instead of sound: 5.0 points more for -1.00 MB"]
+    assert trades([odd, sound], {}, "x") == ["odd instead of sound: 5.0 points more for -1.00 MB"]

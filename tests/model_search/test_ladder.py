@@ -210,7 +210,7 @@ def test_weights_of_two_searches_lie_side_by_side(
 class Ahead:
     """A crew that begins all before the first has ended."""
 
-    def in_order(self, work: Callable[[Any], Any], items: Sequence[Any], ahead: bool) -> list[Any]:
+    def in_order(self, work: Callable[[Any], Any], items: Sequence[Any], ahead: int) -> list[Any]:
         with ThreadPoolExecutor(len(items)) as pool:
             return list(pool.map(work, items))
 

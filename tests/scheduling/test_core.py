@@ -61,6 +61,17 @@ def test_a_training_does_not_start_where_its_memory_is_not_free() -> None:
     assert keys(one.decide()) == ["second"]
 
 
+def test_what_its_worker_had_before_is_not_a_steps_own() -> None:
+    one = scheduler("a", "b")
+    one.memory("m", 2 << 30, {"a": 3 << 30, "b": 3 << 30})
+    one.add(StepTask(key="first", memory=1 << 30))
+    one.add(StepTask(key="second", memory=3 << 29))
+    assert keys(one.decide()) == ["first"]
+    # It took what it was promised, beside the 3 GB that its worker had.
+    one.memory("m", 3 << 29, {"a": 3 << 30, "b": 4 << 30})
+    assert keys(one.decide()) == ["second"]
+
+
 def test_alone_it_starts_whatever_is_free() -> None:
     one = scheduler("a")
     one.memory("m", 1 << 30, {})

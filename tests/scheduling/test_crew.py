@@ -19,7 +19,7 @@ from edgekit.engine.executor import Executor
 from edgekit.engine.observer import Silent
 from edgekit.engine.step import Step
 from edgekit.engine.store import Store
-from edgekit.errors import DeviceError, EdgekitError, Fault
+from edgekit.errors import DeviceError, EdgekitError, Fault, WorkerFailed
 from edgekit.scheduling import local
 from edgekit.scheduling.crew import StepCrew
 from edgekit.scheduling.local import LocalWorkers
@@ -124,7 +124,7 @@ def test_a_step_that_kills_every_worker_fails_and_the_others_go_on(
     store: Store, crew: StepCrew, log: Path
 ) -> None:
     with Executor(store, Silent(), crew) as executor:
-        with pytest.raises(EdgekitError, match="3 workers ended at it, the last with signal SIGK"):
+        with pytest.raises(WorkerFailed, match="3 workers ended at it, the last with signal SIGK"):
             executor.perform(step(Dies("dies", log, times=9)))
         well = step(Work("well", log))
         executor.perform(well)

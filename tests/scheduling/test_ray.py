@@ -12,13 +12,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgekit.api.workers import Cluster, crew_of
 from edgekit.engine.store import Store
-from edgekit.errors import InputError
+from edgekit.errors import InputError, WorkerFailed
+from edgekit.scheduling.ray_cluster import need_same_libraries
+from tests.scheduling.actions import Work, step
 from tests.scheduling.test_crew import until
 
 pytest.importorskip("ray")
@@ -176,3 +179,11 @@ def test_a_cluster_that_is_open_to_all_is_refused(
     ):
         time.sleep(0)
     assert "get-auth-token" in str(caught.value.hint)
+
+
+def test_a_node_with_another_torch_takes_no_step() -> None:
+    planned = step(Work("word", Path("log")))
+    components = {**planned.components, "libraries": {"torch": "0.1", "edgekit-vision": "absent"}}
+    with pytest.raises(WorkerFailed, match=r"torch \d.* in place of 0\.1"):
+        need_same_libraries(replace(planned, components=components))
+    need_same_libraries(planned)
