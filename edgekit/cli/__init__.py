@@ -29,6 +29,7 @@ from edgekit.cli import (
     searching,
     serving,
     starting,
+    storing,
 )
 from edgekit.cli._output import PIPE_CLOSED, OutputClosed, output_failed, prepare_streams, say
 from edgekit.errors import EdgekitError, InputError
@@ -139,7 +140,14 @@ GROUPS: dict[str, tuple[click.Command, ...]] = {
         describing.explain,
         completing.completion,
     ),
-    "Build": (building.plan, building.build, searching.sweep, searching.search, building.matrix),
+    "Build": (
+        building.plan,
+        building.build,
+        searching.sweep,
+        searching.search,
+        building.matrix,
+        storing.store,
+    ),
     "Look": (
         inspecting.inspect,
         comparing.compare,

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -39,6 +40,8 @@ from edgekit.engine.records import parse_json
 from edgekit.engine.user_paths import at_home
 from edgekit.errors import InputError, IntegrityError, storage_errors
 
+USE_NOTED = 86_400.0
+"""Seconds after which another use of a step's result is noted."""
 UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 """Of an entry or a record that was damaged; ValueError is pydantic's as well."""
 
@@ -58,8 +61,11 @@ class Store:
         """
         try:
             with storage_errors(self.root):
-                entry = parse_json(self._step(key).read_bytes())
-                return self._read(entry["digest"], entry["seconds"])
+                path = self._step(key)
+                entry = parse_json(path.read_bytes())
+                found = self._read(entry["digest"], entry["seconds"])
+                _note_use(path)
+                return found
         except UNREADABLE:
             return None
 
@@ -171,6 +177,8 @@ class Store:
         with self.lock(digest):
             # Another build, or an earlier one whose step entry was lost, made the same thing.
             if self._is_whole(digest):
+                with suppress(OSError):
+                    os.utime(destination)  # it is in use again, though no step leads to it yet
                 return
             with self.workspace() as aside:
                 if destination.exists():
@@ -202,6 +210,14 @@ class Store:
 
     def _step(self, key: str) -> Path:
         return self.root / "steps" / f"{key}.json"
+
+
+def _note_use(entry: Path) -> None:
+    """Once a day, for whoever removes what nobody uses. A store that cannot be written is read all
+    the same."""
+    with suppress(OSError):
+        if time.time() - entry.stat().st_mtime > USE_NOTED:
+            os.utime(entry)
 
 
 @contextmanager

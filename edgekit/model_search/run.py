@@ -185,22 +185,9 @@ class _Search:
         if self._is_over() and point.name != self.report.recommended:
             self.late = True
             return
-        task, trained = self.task, self.trained[point.name]
-        recipe, folder = task.vary(point.settings), task.folder
-        # By the key: a recipe of another search begins with its own weights.
-        name = f"{point.name}-{self.report.key[:8]}"
-        path = folder / f"{name}.yaml"
-        weights: Path | None = None
-        with storage_errors(folder, "--out"):
-            folder.mkdir(parents=True, exist_ok=True)
-            if trained.checkpoint:
-                weights = (folder / f"{name}.safetensors").absolute()
-                source = trained.checkpoint.verified(WEIGHTS_FILE)
-                write_checkpoint(source, trained.seen, weights)
-            point.recipe = from_checkpoint(recipe, f"{recipe.name}-{point.name}", weights)
-            write_atomically(path, recipe_text(point.recipe))
+        task = self.task
+        made = load_recipe(self._written(point))
         task.observer.remark(f"{point.name}: judged on the images that chose nothing")
-        made = load_recipe(path)
         built = build_point(
             point.settings,
             made,
@@ -215,6 +202,24 @@ class _Search:
         point.confirmed = built.record
         if built.record.top1:
             self.report.judged = built.record.top1.samples
+
+    def _written(self, point: CandidateRecord) -> Path:
+        """The ordinary recipe of a point, beside the weights that it begins with."""
+        task, trained = self.task, self.trained[point.name]
+        recipe, folder = task.vary(point.settings), task.folder
+        # By the key: a recipe of another search begins with its own weights.
+        name = f"{point.name}-{self.report.key[:8]}"
+        path = folder / f"{name}.yaml"
+        weights: Path | None = None
+        with storage_errors(folder, "--out"):
+            folder.mkdir(parents=True, exist_ok=True)
+            if trained.checkpoint:
+                weights = (folder / f"{name}.safetensors").absolute()
+                source = trained.checkpoint.verified(WEIGHTS_FILE)
+                write_checkpoint(source, trained.seen, weights)
+            point.recipe = from_checkpoint(recipe, f"{recipe.name}-{point.name}", weights)
+            write_atomically(path, recipe_text(point.recipe))
+        return path
 
     def _is_over(self, share: float = 1.0) -> bool:
         if self.seconds is None:

@@ -33,6 +33,7 @@ NAMES = {"import": "import_result"}
 """Commands whose function has another name."""
 NOT_FUNCTIONS = {
     "completion", "device", "explain", "history", "init", "report", "schema", "serve", "stages",
+    "store",
 }  # fmt: skip
 """Commands that ask, print, or listen, and nothing more."""
 

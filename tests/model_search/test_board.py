@@ -12,7 +12,7 @@ from edgekit.api.searching import varied
 from edgekit.engine.artifact import Artifact
 from edgekit.engine.observer import Silent
 from edgekit.engine.store import Store
-from edgekit.errors import DeviceError, Fault
+from edgekit.errors import DeviceError, Fault, InputError
 from edgekit.evaluation.milliseconds import milliseconds
 from edgekit.evaluation.timing import Timing
 from edgekit.evidence import Evidence, InvalidMeasurement, Measurement
@@ -23,7 +23,7 @@ from edgekit.model_search.limits import parse_limits
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.relative_latency import RelativeLatency, TimedFile
 from edgekit.model_search.run import run_search
-from edgekit.model_search.space import space_of
+from edgekit.model_search.space import Space, space_of
 from edgekit.model_search.study import CandidateStudy
 from edgekit.model_search.task import SearchTask
 from edgekit.spec.target import load_target
@@ -119,6 +119,18 @@ def test_a_board_that_dies_ends_the_search_and_no_candidate_is_kept_for_it(
     monkeypatch.setattr(latencies, "timed", Answers(SLOW, SLOW))
     report = run_search(task, lambda _: None)
     assert "none of 3 candidates holds the limits" in report.failure
+
+
+def test_a_multiple_beside_a_board_is_refused(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    vary, recipe = varied(tmp_path / "r.yaml", Silent())
+    limits = parse_limits(["latency<=0.6x resnet18"])
+    space = Space({"data.image_size": [32]}, {})
+    task = SearchTask(
+        recipe, vary, space, limits, BOARD, store, Silent(), tmp_path, board_of(Local())
+    )
+    with pytest.raises(InputError, match="pi5 is named, and a multiple is timed on this machine"):
+        task.lab()
 
 
 def test_files_of_a_target_with_another_device_are_timed_on_it(store: Store) -> None:
