@@ -16,6 +16,7 @@ from edgekit.model_search.front import (
     excess,
     figures_of,
     holds_all,
+    latency_or_endless,
     misses,
     trades,
     verdicts,
@@ -73,7 +74,8 @@ def to_train(
     points: Sequence[CandidateRecord], limits: Sequence[Limit], most: int
 ) -> list[CandidateRecord]:
     """As many of a front as may be trained: the most accurate that surely holds the limits, which
-    is the likeliest to be taken; then others from one end of the front to the other.
+    is the likeliest to be taken; then others from one end of the front to the other, the fastest
+    first: their trainings are the shortest too, and the time may not be enough for all.
 
     Args:
         points: the most accurate first.
@@ -85,7 +87,7 @@ def to_train(
     if len(points) > most:
         chosen = np.linspace(0, len(others) - 1, most - 1).round().astype(int)
         others = [others[i] for i in np.unique(chosen)]
-    return [first, *others]
+    return [first, *sorted(others, key=lambda p: (latency_or_endless(p), p.name))]
 
 
 def outdone(
