@@ -31,7 +31,11 @@ def store() -> None:
 @json_option
 @debug_option
 def show(store: Path | None, as_json: bool) -> None:
-    """Say where the store is, and how large."""
+    """Say where the store is, and how large.
+
+    \b
+        edgekit store show
+    """
     from edgekit.api.arguments import store_of
     from edgekit.engine.store_pruning import use_of
 
@@ -53,6 +57,10 @@ def show(store: Path | None, as_json: bool) -> None:
 @debug_option
 def prune(days: float, dry_run: bool, store: Path | None, as_json: bool) -> None:
     """Remove what no build has used for a while.
+
+    \b
+        edgekit store prune --unused 30 --dry-run
+        edgekit store prune --unused 30
 
     Builds make again what they need of it. Reports and files under build/ stay.
     """
