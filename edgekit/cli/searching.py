@@ -27,6 +27,7 @@ from edgekit.errors import InputError
 
 if TYPE_CHECKING:
     from edgekit.model_search.report import SearchReport
+    from edgekit.model_search.sweep import SweepReport
 
 recipe_argument = click.argument("recipe", type=FILE, shell_complete=complete_recipes)
 over_option = click.option(
@@ -80,9 +81,7 @@ def sweep(
     if as_json:
         say_json(report)
     else:
-        say(_latency_line(report.latency_is, report.why_no_ms))
-        if report.spread:
-            say(f"The devices: {report.spread.sentence}.")
+        _say_what_latency_is(report)
         for point in report.points:
             if why := point.reason or point.no_latency:
                 say(f"{point.label}: {why}")
@@ -90,8 +89,11 @@ def sweep(
     report.check()
 
 
-def _latency_line(what: str, why_no_ms: str) -> str:
-    return f"Latency: {what}." + (f" No milliseconds: {why_no_ms}." if why_no_ms else "")
+def _say_what_latency_is(report: SweepReport | SearchReport) -> None:
+    why = f" No milliseconds: {report.why_no_ms}." if report.why_no_ms else ""
+    say(f"Latency: {report.latency_is}.{why}")
+    if report.spread:
+        say(f"The devices: {report.spread.sentence}.")
 
 
 USES = "RECIPE --target NAME, show [NAME], or recipe NAME POINT"
@@ -228,9 +230,7 @@ def _tell(report: SearchReport, as_json: bool, store: Path | None) -> None:
             say(f"{point.name} goes no further; {point.dropped}")
     for line in (*report.trades, *report.alike, *report.effects):
         say(f"- {line}")
-    say(_latency_line(report.latency_is, report.why_no_ms))
-    if report.spread:
-        say(f"The devices: {report.spread.sentence}.")
+    _say_what_latency_is(report)
     for name, why in report.left_out.items():
         say(f"Not tried: {name}: {why}")
     say(report.sentence)

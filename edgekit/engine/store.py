@@ -40,8 +40,8 @@ from edgekit.engine.records import parse_json
 from edgekit.engine.user_paths import at_home
 from edgekit.errors import InputError, IntegrityError, storage_errors
 
-USE_NOTED = 86_400.0
-"""Seconds after which another use of a step's result is noted."""
+DAY = 86_400.0
+"""Seconds. So seldom a step's result is noted as used."""
 UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 """Of an entry or a record that was damaged; ValueError is pydantic's as well."""
 
@@ -216,7 +216,7 @@ def _note_use(entry: Path) -> None:
     """Once a day, for whoever removes what nobody uses. A store that cannot be written is read all
     the same."""
     with suppress(OSError):
-        if time.time() - entry.stat().st_mtime > USE_NOTED:
+        if time.time() - entry.stat().st_mtime > DAY:
             os.utime(entry)
 
 

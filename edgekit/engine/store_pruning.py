@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.engine.records import parse_json
-from edgekit.engine.store import UNREADABLE, Store
+from edgekit.engine.store import DAY, UNREADABLE, Store
 from edgekit.errors import InputError, storage_errors
 
 LEAST_DAYS = 2
-DAY = 86_400.0
 
 
 @dataclass(frozen=True)

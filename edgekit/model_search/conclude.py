@@ -21,7 +21,7 @@ from edgekit.model_search.front import (
     trades,
     verdicts,
 )
-from edgekit.model_search.limits import Limit
+from edgekit.model_search.limits import FREE_FIGURES, Limit
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.report import CandidateRecord, SearchReport
 from edgekit.model_search.rungs import Rung
@@ -132,7 +132,7 @@ def nearest_miss(candidates: Sequence[CandidateRecord], limits: Sequence[Limit])
     built = [c for c in candidates if c.size]
     whole = [c for c in built if c.rung is Rung.FULL and _is_known(c, limits)]
     if not whole:  # of short trainings drop and agreement say little
-        limits = [limit for limit in limits if limit.figure in ("latency", "size")]
+        limits = [limit for limit in limits if limit.figure in FREE_FIGURES]
     known = whole or [c for c in built if _is_known(c, limits)]
     if not known:
         return f"no candidate can be {'timed' if built else 'built'}: {_reasons(candidates)}"

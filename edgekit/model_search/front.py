@@ -56,7 +56,7 @@ def _held(point: PointRecord, limits: Sequence[Limit]) -> set[Limit]:
 
 
 def holds_all(point: PointRecord, limits: Sequence[Limit]) -> bool:
-    return len(_held(point, limits)) == len(limits)
+    return all(_holds(point, limit) for limit in limits)
 
 
 def _holds(point: PointRecord, limit: Limit) -> bool:

@@ -10,16 +10,13 @@ from edgekit.evidence import believed
 from edgekit.model_search.built import attempt
 from edgekit.model_search.evaluate import Lab, Trained, judge_free, judge_full, judge_short
 from edgekit.model_search.front import excess, misses, verdicts
-from edgekit.model_search.limits import Limit
+from edgekit.model_search.limits import FREE_FIGURES, Limit
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.report import CandidateRecord
 from edgekit.model_search.rungs import Rung
 from edgekit.model_search.space import Vary
 from edgekit.model_search.study import Told
 from edgekit.stages.prune import Prune
-
-FREE_FIGURES = ("latency", "size")
-"""That an untrained graph has."""
 
 
 @dataclass(frozen=True)

@@ -167,9 +167,10 @@ def stopwatch(
     """
     Args:
         reference: what latencies on this machine are held against, in words.
-        asked: what limits are in: for milliseconds what an estimate needs is fetched.
+        asked: what limits are in: a multiple is of no board; for milliseconds what an estimate
+            needs is fetched.
     """
-    if board and board.is_timed and asked != "multiple":
+    if board and board.is_timed:
         words = f"ms on {board.name}, measured"
         return Stopwatch(words, store, observer, board=board, device=target.device, crew=crew)
     core = core_of(target)

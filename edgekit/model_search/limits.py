@@ -14,6 +14,8 @@ from edgekit.evidence import Measurement
 from edgekit.printable import shortened
 
 FigureName = Literal["latency", "size", "drop", "agreement"]
+FREE_FIGURES: tuple[FigureName, ...] = ("latency", "size")
+"""That an untrained graph has."""
 FORM = re.compile(
     r"\s*([A-Za-z_]+)\s*(<=|>=|==|<|>|=)\s*(\d{1,9}(?:\.\d{1,9})?)\s*([A-Za-z%]*)\s*([\w./-]*)\s*"
 )

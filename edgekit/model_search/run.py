@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from edgekit.engine.atomic import write_atomically
@@ -18,9 +20,9 @@ from edgekit.model_search.conclude import conclude, outdone, to_train
 from edgekit.model_search.effects import effects
 from edgekit.model_search.evaluate import Trained
 from edgekit.model_search.front import front, recommend
-from edgekit.model_search.ladder import FREE_FIGURES, Ladder
+from edgekit.model_search.ladder import Ladder
 from edgekit.model_search.latencies import time_file
-from edgekit.model_search.limits import Limit
+from edgekit.model_search.limits import FREE_FIGURES, Limit
 from edgekit.model_search.report import CandidateRecord, SearchReport
 from edgekit.model_search.rungs import Rung, from_checkpoint, recipe_text
 from edgekit.model_search.study import Asked, CandidateStudy
@@ -80,8 +82,7 @@ class _Search:
         self._refine()
         self._confirm()
         self.report.state = "out of time" if self.late else "done"
-        right = {name: found.right for name, found in self.trained.items()}
-        conclude(self.report, self.task.limits, right)
+        conclude(self.report, self.task.limits, self._right)
         self._tell()
 
     def _compare(self) -> None:
@@ -170,15 +171,19 @@ class _Search:
         report = self.report
         alive = [c for c in report.candidates if c.name in self.trained and not c.dropped]
         best = _best(alive, self.task.limits)
-        right = {name: found.right for name, found in self.trained.items()}
         margin = self.task.settings.margin
-        found = recommend(best, right, self.task.limits, len(report.candidates), margin)
+        found = recommend(best, self._right, self.task.limits, len(report.candidates), margin)
         report.front = [point.name for point in best]
         if found:
             report.recommended, report.why = found.point.name, found.why
         recommended_first = sorted(best, key=lambda p: p.name != report.recommended)
         for _ in in_order(self.task.crew, self._build, recommended_first):
             self._tell()
+
+    @property
+    def _right(self) -> dict[str, NDArray[np.bool_]]:
+        """Which held-back images each that was trained in full classifies rightly."""
+        return {name: found.right for name, found in self.trained.items()}
 
     def _build(self, point: CandidateRecord) -> None:
         """The ordinary build of a point, from its checkpoint on, unless the time is over."""

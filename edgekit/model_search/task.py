@@ -134,8 +134,9 @@ class SearchTask:
 
     def _asked(self) -> Literal["ms", "multiple"] | None:
         """What latency is limited in."""
-        limited = [limit.reference for limit in self.limits if limit.figure == "latency"]
-        return ("multiple" if limited[0] else "ms") if limited else None
+        if self.reference:
+            return "multiple"
+        return "ms" if any(limit.figure == "latency" for limit in self.limits) else None
 
     def _set_reference(self, lab: Lab) -> None:
         recipe = self.recipe

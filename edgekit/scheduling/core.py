@@ -140,10 +140,17 @@ class Scheduler:
         lost = [e.task.key for e in self._entries.values() if e.task.device == kind]
         return [key for one in lost for key in self.failed(one)]
 
-    def memory(self, machine: str, available: int, used: Mapping[str, int]) -> None:
-        """What a machine has free, and what each of its workers has taken, in bytes."""
-        if found := self._machines.get(machine):
-            found.available, found.used = available, dict(used)
+    def memory(self, machine: str, available: int, used: Mapping[str, int]) -> dict[str, int]:
+        """What a machine has free, and what each of its workers has taken, in bytes.
+
+        Returns:
+            what its steps have taken of that, by their keys.
+        """
+        found = self._machines.get(machine)
+        if found is None:
+            return {}
+        found.available, found.used = available, dict(used)
+        return found.taken
 
     def decide(self) -> list[Start]:
         """What to start now, in this order."""

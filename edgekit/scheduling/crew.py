@@ -40,10 +40,6 @@ class StepCrew:
         """Keys of steps that were run, and nobody waited for yet."""
         self._at: dict[str, str] = {}
         """Key of the step that a worker is at."""
-        self._resident: dict[str, int] = {}
-        """Bytes that each worker has."""
-        self._before: dict[str, int] = {}
-        """Bytes that it had when it was given its step."""
         self._lock = threading.Lock()
         self._baton = Baton()
         """Held by whoever runs of this process's builds: only one at a time, but for those that
@@ -224,7 +220,6 @@ class StepCrew:
                 self._end(start.key, None)
                 continue
             self._at[start.worker] = start.key
-            self._before[start.worker] = self._resident.get(start.worker, 0)
             try:
                 self._hands.give(start.worker, job)
             except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -244,11 +239,8 @@ class StepCrew:
             case Joined(worker, machine):
                 self._core.join(worker, machine)
             case MemoryNews(machine, available, used):
-                self._core.memory(machine, available, used)
-                self._resident |= used
-                for worker, size in used.items():
-                    if key := self._at.get(worker):
-                        self._memory.saw(self._works[key].step, size - self._before[worker])
+                for key, size in self._core.memory(machine, available, used).items():
+                    self._memory.saw(self._works[key].step, size)
             case Lost():
                 self._lost(news)
             case Said(worker, event):

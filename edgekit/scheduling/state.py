@@ -67,11 +67,19 @@ class MachineState:
         """It times: nothing was started beside that."""
         return len(self.running) == 1 and next(iter(self.running.values())).task.alone
 
+    @property
+    def taken(self) -> dict[str, int]:
+        """Bytes that its steps have taken, by their keys, beside what their workers had."""
+        return {
+            entry.task.key: max(0, self.used.get(worker, 0) - entry.before)
+            for worker, entry in self.running.items()
+        }
+
     def fits(self, task: StepTask) -> bool:
         if self.available is None or not self.running:
             return True
+        taken = self.taken
         promised = sum(
-            max(0, entry.task.memory - max(0, self.used.get(worker, 0) - entry.before))
-            for worker, entry in self.running.items()
+            max(0, entry.task.memory - taken[entry.task.key]) for entry in self.running.values()
         )
         return task.memory <= self.available - promised

@@ -28,8 +28,8 @@ from functools import partial
 from pathlib import Path
 
 from edgekit.engine.artifact import RECORD, FileEntry, Metadata, digest_of, record_of
-from edgekit.engine.store import Store
-from edgekit.engine.store_pruning import DAY, prune
+from edgekit.engine.store import DAY, Store
+from edgekit.engine.store_pruning import prune
 from edgekit.scheduling.core import Scheduler
 from edgekit.scheduling.state import Start, StepTask
 from tests.benchmarks.recorded_steps import FILE, RecordedBuild, read_builds, record_builds

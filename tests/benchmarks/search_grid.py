@@ -12,7 +12,6 @@ import argparse
 import platform
 import resource
 import tempfile
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -132,7 +131,7 @@ def measured_grid(work: Path, data: dict[str, Any], axes: dict[str, Any], quick:
     found = edgekit.search(
         work / "grid.yaml", work / "host.yaml", out=work / "out", store=store, observer=clock
     )
-    records: Sequence[CandidateRecord] = short_records(store, found)
+    records = short_records(store, found)
     return Grid(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=platform.processor() or platform.machine(),

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from edgekit.engine.artifact import Metadata
-from edgekit.engine.store import Store
-from edgekit.engine.store_pruning import DAY, StoreUse, prune, use_of
+from edgekit.engine.store import DAY, Store
+from edgekit.engine.store_pruning import StoreUse, prune, use_of
 from edgekit.errors import InputError
 
 
