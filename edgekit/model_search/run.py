@@ -186,17 +186,20 @@ class _Search:
         return {name: found.right for name, found in self.trained.items()}
 
     def _build(self, point: CandidateRecord) -> None:
-        """The ordinary build of a point, from its checkpoint on, unless the time is over."""
-        if self._is_over() and point.name != self.report.recommended:
-            self.late = True
-            return
-        task = self.task
+        """The ordinary build of a point, from its checkpoint on, unless the time is over. Of one
+        that is not recommended only the variant that was compared."""
+        task, target = self.task, self.task.target
+        if point.name != self.report.recommended:
+            if self._is_over():
+                self.late = True
+                return
+            target = target.only(point.variant)
         made = load_recipe(self._written(point))
         task.observer.remark(f"{point.name}: judged on the images that chose nothing")
         built = build_point(
             point.settings,
             made,
-            task.target,
+            target,
             task.store,
             task.observer,
             variant=point.variant,

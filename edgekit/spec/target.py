@@ -92,6 +92,16 @@ class Target(BaseModel):
     def variants(self) -> tuple[Variant, ...]:
         return (*(Variant(runtime=name) for name in self.runtimes), *self.alternatives)
 
+    def only(self, variant: str) -> Target:
+        """This target, built in one way alone.
+
+        Args:
+            variant: the name of one of its variants.
+        """
+        required = tuple(name for name in self.runtimes if name == variant)
+        others = tuple(each for each in self.alternatives if each.name == variant)
+        return self.model_copy(update={"runtimes": required, "alternatives": others})
+
     @field_validator("alternatives")
     @classmethod
     def _can_be_made(cls, value: tuple[Variant, ...]) -> tuple[Variant, ...]:
