@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 RECORD = "record"
 STARTUP = 8
-"""Candidates that are drawn at random before the sampler models what was told: the first round."""
+"""Candidates of the first round, before anything is known: spread over all fields."""
 ROUND = 4
 """Candidates of each other round: asked for before any of them is told."""
 DIRECTIONS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize", "minimize")
@@ -47,8 +47,8 @@ class Told:
     accuracy: float
     latency: float
     size: float
-    excess: Mapping[str, float]
-    """How far it lies beyond each limit; 0 where it holds."""
+    excess: float
+    """How far it lies beyond the limits, summed; 0 where it holds them."""
 
 
 class CandidateStudy:
@@ -129,8 +129,9 @@ class CandidateStudy:
         with storage_errors(self._journal.parent):
             trial = _trial(self._study, asked.number)
             trial.set_user_attr(RECORD, dict(record))
-            for name, value in told.excess.items():
-                trial.set_constraint(name, value)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # killed before, it was set already
+                trial.set_constraint("limits", told.excess)
             self._study.tell(asked.number, [told.accuracy, told.latency, told.size])
 
     def _told(self) -> list[FrozenTrial]:
@@ -163,6 +164,10 @@ class CandidateStudy:
         Args:
             number: of candidates before it.
         """
+        if number < STARTUP:
+            first = self._first_round()[number]
+            is_new = self._place(first) not in known
+            return self._put(first if is_new else self._other(known, number))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is experimental, Optuna says each time
             self._study.sampler = _sampler(self._seed_of(number))
@@ -172,12 +177,34 @@ class CandidateStudy:
         from optuna.trial import TrialState
 
         self._study.tell(trial.number, state=TrialState.FAIL)
+        return self._put(self._other(known, number))
+
+    def _first_round(self) -> list[dict[str, int]]:
+        """A Latin hypercube: of each field every value as often as any other, in random order."""
+        chance = random.Random(self._seed_of(-1))
+        columns = {}
+        for path, values in self._axes.items():
+            order = chance.sample(range(len(values)), len(values))
+            columns[path] = [order[place % len(order)] for place in range(STARTUP)]
+            chance.shuffle(columns[path])
+        return [{path: columns[path][i] for path in columns} for i in range(STARTUP)]
+
+    def _other(self, known: set[tuple[int, ...]], number: int) -> dict[str, int]:
+        """By chance, one that was not asked yet."""
         chance = random.Random(self._seed_of(number))
         while self._place(params := self._draw(chance)) in known:
             pass
-        self._study.enqueue_trial(params)
-        trial = self._study.ask(self._distributions())
-        return self._asked(trial.number, trial.params)
+        return params
+
+    def _put(self, params: dict[str, int]) -> Asked:
+        """Asked without the sampler, in one line of the journal: a kill leaves all of it or none."""
+        from optuna.trial import TrialState, create_trial
+
+        distributions = self._distributions()
+        self._study.add_trial(
+            create_trial(state=TrialState.RUNNING, params=params, distributions=distributions)
+        )
+        return self._asked(self._study.get_trials(deepcopy=False)[-1].number, params)
 
     def _seed_of(self, number: int) -> int:
         """Of a question: those of neighbouring searches have nothing in common."""
@@ -223,9 +250,11 @@ def _open(journal: Path) -> Study:
 
 
 def _sampler(seed: int) -> Any:
-    from optuna.samplers import TPESampler
+    """A Gaussian process for each goal, and the expected gain in hypervolume: over grids that were
+    run to their end it finds more of the front than TPE (docs/decisions/22)."""
+    from optuna.samplers import GPSampler
 
-    return TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=True, constant_liar=True)
+    return GPSampler(seed=seed, n_startup_trials=STARTUP)
 
 
 def _end_of_round(told: int) -> int:

@@ -34,9 +34,8 @@ def searched(grid: Grid, journal: Path, seed: int) -> Iterator[str]:
         for one in asked:
             name = point_name(one.settings)
             worth = grid.points[name].worth
-            beyond = {} if worth else {"it can be built": 1.0}
             minus_top1, latency, size = worth or WORST
-            study.tell(one, Told(-minus_top1, latency, size, beyond), {"name": name})
+            study.tell(one, Told(-minus_top1, latency, size, 0.0 if worth else 1.0), {"name": name})
             yield name
 
 

@@ -20,7 +20,7 @@ AXES: dict[str, list[Any]] = {"a": [3, 1, 2], "b": ["x", "y"], "c": [{"k": 1}, {
 
 def answer(study: CandidateStudy, asked: Asked) -> None:
     a, c = asked.settings["a"], asked.settings["c"]["k"]
-    study.tell(asked, Told(a - c, a * c, c, {"size<=1MB": c - 1.0}), {"settings": asked.settings})
+    study.tell(asked, Told(a - c, a * c, c, max(0.0, c - 1.0)), {"settings": asked.settings})
 
 
 def settled(study: CandidateStudy) -> list[Any]:
