@@ -197,7 +197,7 @@ class CandidateStudy:
         return params
 
     def _put(self, params: dict[str, int]) -> Asked:
-        """Asked without the sampler, in one line of the journal: a kill leaves all of it or none."""
+        """Ask for it, in one line of the journal: a kill leaves all of it or nothing."""
         from optuna.trial import TrialState, create_trial
 
         distributions = self._distributions()

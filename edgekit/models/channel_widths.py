@@ -23,6 +23,9 @@ SIZES = {
     "LayerNorm": ("normalized_shape",),
 }
 """The kinds of modules that have a width, and what torch calls it."""
+ATTENTION = "Attention"
+HEADS = ("num_heads", "attn_dim")
+"""What timm calls the heads of an attention, and the width of all of them."""
 
 
 def changed_widths(model: Any, dense: Any) -> Widths | None:
@@ -37,10 +40,19 @@ def changed_widths(model: Any, dense: Any) -> Widths | None:
 
 
 def kind_of(module: Any) -> str | None:
-    """Which of `SIZES` a module is; None for one without a width."""
+    """Which of `SIZES` a module is, or an attention; None for one without a width."""
     import torch
 
+    if is_attention(module):
+        return ATTENTION
     return next((kind for kind in SIZES if isinstance(module, getattr(torch.nn, kind))), None)
+
+
+def is_attention(module: Any) -> bool:
+    """Whether it is timm's Attention, of ViT, DeiT and DINOv2."""
+    from timm.layers.attention import Attention
+
+    return isinstance(module, Attention)
 
 
 def sizes(module: Any) -> dict[str, int]:
@@ -107,7 +119,8 @@ def _first(tensor: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def _keys(module: Any) -> tuple[str, ...]:
-    return SIZES.get(kind_of(module) or "", ())
+    kind = kind_of(module)
+    return HEADS if kind == ATTENTION else SIZES.get(kind or "", ())
 
 
 def _number(size: Any) -> int:

@@ -13,7 +13,7 @@ Budget = Literal["latency", "macs", "parameters", "size"]
 
 
 class GroupCut(BaseModel):
-    """Channels that were cut together."""
+    """Channels, or heads of an attention, that were cut together."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

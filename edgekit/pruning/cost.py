@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgekit.pruning.network import Network, WidthList
+from edgekit.pruning.network import LayerPart, Network, WidthList
 from edgekit.runtimes.contract.microbenchmark import Layer
 
 LayerCost = Callable[[Layer], float]
@@ -38,14 +38,17 @@ class Cost:
         """What it saves to make one group narrower."""
         after = [*widths]
         after[group] = to
-        dense = self.network.dense
         layers = sum(
-            self.of_layer(part.at(widths, dense)) - self.of_layer(part.at(after, dense))
+            self._of_part(part, widths) - self._of_part(part, after)
             for part in self.network.touching[group]
         )
         if not self.per_channel:
             return layers
         return layers + self.per_channel * (self._channels(widths) - self._channels(after))
+
+    def _of_part(self, part: LayerPart, widths: WidthList) -> float:
+        dense = self.network.dense
+        return part.times.at(widths, dense) * self.of_layer(part.at(widths, dense))
 
     def _channels(self, widths: WidthList) -> int:
         if not self.per_channel:
@@ -53,7 +56,10 @@ class Cost:
         network = self.network
         norms = sum(NORM_PARAMETERS * port.at(widths, network.dense) for port in network.norms)
         return norms + sum(
-            part.per_channel * part.makes.at(widths, network.dense) for part in network.parts
+            part.per_channel
+            * part.times.at(widths, network.dense)
+            * part.makes.at(widths, network.dense)
+            for part in network.parts
         )
 
 

@@ -89,7 +89,7 @@ def cut(
 
 def _deepest(network: Network, plan: PruningPlan, card: Card, round_to: int) -> str:
     widths = zip(network.groups, plan.widths, strict=True)
-    wide = [group.name for group, width in widths if planner.narrower(width, round_to)]
+    wide = [g.name for g, width in widths if planner.narrower(width, g.step or round_to)]
     if not wide:
         return f"with every group of {card.arch} cut to {round_to} channels"
     more = f" and {len(wide) - 3} more" if len(wide) > 3 else ""
@@ -98,11 +98,11 @@ def _deepest(network: Network, plan: PruningPlan, card: Card, round_to: int) -> 
 
 def refuse_whole(network: Network, card: Card, round_to: int) -> None:
     """Raises: NotAsAsked: there is nothing to cut."""
-    if not any(planner.narrower(width, round_to) for width in network.dense):
+    if not any(planner.narrower(g.width, g.step or round_to) for g in network.groups):
         raise NotAsAsked(
             f"prune: torch-pruning found nothing to cut in {card.arch}: {len(network.groups)} "
             f"groups of channels, none wider than {round_to}",
-            hint="the MobileNet, EfficientNet and EfficientViT families can be pruned",
+            hint="the MobileNet, EfficientNet, EfficientViT and ViT families can be pruned",
         )
 
 

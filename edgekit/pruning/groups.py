@@ -9,46 +9,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from edgekit import packages
 from edgekit.data.size import Size
 from edgekit.errors import NotAsAsked
 from edgekit.models.channel_widths import kind_of
+from edgekit.pruning.attention_heads import LINEAR_ATTENTION, heads_of, whole_layers
+from edgekit.pruning.members import Group, Member, is_depthwise
 
-Side = Literal["in", "out", "both"]
-LINEAR_ATTENTION = "LiteMLA"
 WINDOW_ATTENTION = "LocalWindowAttention"
-"""timm's EfficientViT: b and m. Tracing enters neither: its reshapes are no layers."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """A layer of a group, and which of its channels the group's are."""
-
-    module: str
-    side: Side
-    own: tuple[int, ...]
-    """Channels of the layer."""
-    root: tuple[int, ...]
-    """For each of them, the group's channel that it belongs to."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Channels that are cut together, `width` of them."""
-
-    name: str
-    """The layer that makes them."""
-    width: int
-    members: tuple[Member, ...]
-
-
-def is_depthwise(module: Any) -> bool:
-    """A convolution that reads each channel by itself and makes one of it."""
-    groups = getattr(module, "groups", 1)
-    return groups > 1 and groups == module.out_channels == module.in_channels
+"""Of timm's EfficientViT m. Tracing enters neither it nor the linear attention of b: their reshapes
+are no layers."""
 
 
 class Dependencies:
@@ -64,23 +36,30 @@ class Dependencies:
         self._names = {module: name for name, module in model.named_modules()}
         self._graph = _trace(model, image_size)
         self._roots: dict[str, tuple[Any, Any]] = {}
-        self.groups = tuple(self._read())
+        self._heads = {heads.group.name: heads for heads in heads_of(model)}
+        self.groups = (*self._read(), *(heads.group for heads in self._heads.values()))
 
     def cut(self, dropped: Mapping[str, Sequence[int]]) -> None:
         """Remove channels in place.
 
         Args:
-            dropped: by the group's name its channels, counted as they are now.
+            dropped: by the group's name its channels, or heads, counted as they are now.
         """
         for name, channels in dropped.items():
-            if channels:
+            if name in self._heads:
+                self._heads[name].cut(channels)
+            elif channels:
                 module, function = self._roots[name]
                 self._graph.get_pruning_group(module, function, list(channels)).prune()
 
     def _read(self) -> Iterator[Group]:
         import torch
 
-        frozen = [self.model.get_classifier(), *_of_kind(self.model, WINDOW_ATTENTION)]
+        frozen = [
+            self.model.get_classifier(),
+            *_of_kind(self.model, WINDOW_ATTENTION),
+            *whole_layers(self.model),
+        ]
         roots = (torch.nn.Conv2d, torch.nn.Linear)
         for found in self._graph.get_all_groups(ignored_layers=frozen, root_module_types=roots):
             members = [m for item in found for m in self._members(item)]
@@ -134,7 +113,7 @@ def _trace(model: Any, image_size: Size) -> Any:
         arch = model.pretrained_cfg["architecture"]
         raise NotAsAsked(
             f"prune: torch-pruning cannot trace {arch}: {type(error).__name__}: {error}",
-            hint="the MobileNet, EfficientNet and EfficientViT families can be pruned",
+            hint="the MobileNet, EfficientNet, EfficientViT and ViT families can be pruned",
         ) from error
     return graph
 
@@ -165,8 +144,8 @@ def _passing_through(model: Any) -> Iterator[None]:
 
 def _attention_pruner() -> Any:
     """How a linear attention follows a cut: what it reads and what it gives are channels of the
-    same residual sum. Its heads stay as they are. (A window attention is known by it, and never
-    cut.)"""
+    same residual sum; its heads are a group of their own. (A window attention is known by it, and
+    never cut.)"""
     from torch_pruning.ops import OPTYPE
     from torch_pruning.pruner.function import BasePruningFunc, PrunerBox
 

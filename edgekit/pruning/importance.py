@@ -17,7 +17,7 @@ import numpy as np
 from edgekit.engine.user_paths import UserFunction
 from edgekit.errors import InputError
 from edgekit.models.card import Card
-from edgekit.pruning.groups import Group, Member
+from edgekit.pruning.members import Group, Member
 
 if TYPE_CHECKING:
     import torch
@@ -138,7 +138,7 @@ def _first_order(model: Any, group: Group) -> torch.Tensor:
 
     change = torch.zeros(group.width, dtype=torch.double)
     for member in group.members:
-        if member.side == "in":
+        if member.side in ("in", "groups"):
             continue  # what reads a channel loses it where it is made
         for parameter in model.get_submodule(member.module).parameters(recurse=False):
             if parameter.grad is not None:
@@ -164,9 +164,12 @@ def _batches(
 
 
 def _weights(model: Any, member: Member) -> Any:
-    """The weights of a convolution or linear layer; None for normalisation."""
+    """The weights of a convolution or linear layer; None for normalisation, and for a convolution
+    of which whole groups go."""
     import torch
 
+    if member.side == "groups":
+        return None
     module = model.get_submodule(member.module)
     return module.weight if isinstance(module, torch.nn.Conv2d | torch.nn.Linear) else None
 

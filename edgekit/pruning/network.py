@@ -3,13 +3,13 @@ reading of the torch model)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from edgekit.data.size import Size
-from edgekit.pruning.groups import Group, is_depthwise
+from edgekit.pruning.members import Group, is_depthwise
 from edgekit.runtimes.contract.microbenchmark import Layer
 
 WidthList = Sequence[int]
@@ -33,7 +33,8 @@ class ChannelPort:
 
 @dataclass(frozen=True)
 class LayerPart:
-    """A layer of the network at its dense size, and what its widths follow."""
+    """A layer of the network at its dense size, and what its widths follow. A grouped convolution
+    works like as many small ones."""
 
     name: str
     layer: Layer
@@ -41,6 +42,8 @@ class LayerPart:
     makes: ChannelPort
     per_channel: int
     """Parameters beside the weights for each channel it makes: its bias."""
+    times: ChannelPort = ChannelPort(1)
+    """How many such layers there are."""
 
     def at(self, widths: WidthList, dense: WidthList) -> Layer:
         sizes = {"cin": self.reads.at(widths, dense), "cout": self.makes.at(widths, dense)}
@@ -48,7 +51,7 @@ class LayerPart:
 
     @property
     def groups(self) -> set[int]:
-        return {g for port in (self.reads, self.makes) for g, _ in port.owners}
+        return {g for port in (self.reads, self.makes, self.times) for g, _ in port.owners}
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,11 @@ class Network:
         )
 
     def layers(self, widths: WidthList) -> list[Layer]:
-        return [part.at(widths, self.dense) for part in self.parts]
+        return [
+            part.at(widths, self.dense)
+            for part in self.parts
+            for _ in range(part.times.at(widths, self.dense))
+        ]
 
 
 def read_network(model: Any, image_size: Size, groups: tuple[Group, ...]) -> Network:
@@ -95,8 +102,9 @@ def read_network(model: Any, image_size: Size, groups: tuple[Group, ...]) -> Net
             reads=ChannelPort(layer.cin, ports.get((name, "in"), ())),
             makes=ChannelPort(layer.cout, ports.get((name, "out"), ())),
             per_channel=0 if modules[name].bias is None else 1,
+            times=ChannelPort(times, ports.get((name, "groups"), ())),
         )
-        for name, layer in _trace(model, image_size)
+        for name, layer, times in _trace(model, image_size)
     ]
     norms = tuple(
         ChannelPort(int(module.weight.numel()), ports.get((name, "out"), ()))
@@ -120,14 +128,14 @@ def _ports(groups: tuple[Group, ...]) -> dict[tuple[str, str], tuple[tuple[int, 
     return {place: tuple(own.items()) for place, own in owners.items()}
 
 
-def _trace(model: Any, image_size: Size) -> list[tuple[str, Layer]]:
+def _trace(model: Any, image_size: Size) -> list[tuple[str, Layer, int]]:
     import torch
 
-    found: list[tuple[str, Layer]] = []
+    found: list[tuple[str, Layer, int]] = []
 
     def hook(name: str) -> Any:
         def record(module: Any, inputs: Any, output: Any) -> None:
-            found.extend((name, layer) for layer in _layer(module, inputs[0]))
+            found.append((name, *_layer(module, inputs[0])))
 
         return record
 
@@ -146,24 +154,22 @@ def _trace(model: Any, image_size: Size) -> list[tuple[str, Layer]]:
     return found
 
 
-def _layer(module: Any, read: Any) -> Iterator[Layer]:
+def _layer(module: Any, read: Any) -> tuple[Layer, int]:
+    """A layer, and how many such layers it works like."""
     if hasattr(module, "in_features"):
         rows = int(read.numel()) // module.in_features
-        yield Layer(
-            kind="conv", height=rows, width=1, cin=module.in_features, cout=module.out_features
-        )
-        return
+        makes = module.out_features
+        return Layer(kind="conv", height=rows, width=1, cin=module.in_features, cout=makes), 1
     depthwise = is_depthwise(module)
-    # A grouped convolution works like as many small ones; no group of channels reaches into it.
     inside = 1 if depthwise else module.groups
     batch, _, height, width = read.shape
-    for _ in range(inside):
-        yield Layer(
-            kind="depthwise" if depthwise else "conv",
-            kernel=int(module.kernel_size[0]),
-            stride=int(module.stride[0]),
-            height=int(batch) * int(height),
-            width=int(width),
-            cin=module.in_channels // inside,
-            cout=module.out_channels // inside,
-        )
+    layer = Layer(
+        kind="depthwise" if depthwise else "conv",
+        kernel=int(module.kernel_size[0]),
+        stride=int(module.stride[0]),
+        height=int(batch) * int(height),
+        width=int(width),
+        cin=module.in_channels // inside,
+        cout=module.out_channels // inside,
+    )
+    return layer, inside

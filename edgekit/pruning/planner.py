@@ -41,7 +41,8 @@ def plan_cut(
 
     Args:
         importance: by the group's name a value for each channel, 0 or more.
-        round_to: channels of a slice. Widths that are no multiple of it become one with the first.
+        round_to: channels of a slice, where a group has no step of its own. Widths that are no
+            multiple of it become one with the first.
     """
     widths = list(network.dense)
     order = {group.name: _order(importance[group.name]) for group in network.groups}
@@ -85,10 +86,11 @@ def _offer(
     importance: Mapping[str, Sequence[float]],
     round_to: int,
 ) -> _Offer | None:
-    to, saved = narrower(widths[g], round_to), 0.0
+    step = network.groups[g].step or round_to
+    to, saved = narrower(widths[g], step), 0.0
     # A measured table has plateaus, and widths that are slower than wider ones: past these.
     while to is not None and (saved := cost.saved(widths, g, to)) <= 0:
-        to = narrower(to, round_to)
+        to = narrower(to, step)
     if to is None:
         return None
     group = network.groups[g]
@@ -98,10 +100,10 @@ def _offer(
     return _Offer(g, to, saved, lost / saved)
 
 
-def narrower(width: int, round_to: int) -> int | None:
+def narrower(width: int, step: int) -> int | None:
     """The next smaller multiple, or None where that would leave less than one slice."""
-    to = (width - 1) // round_to * round_to
-    return to if to >= round_to else None
+    to = (width - 1) // step * step
+    return to if to >= step else None
 
 
 def _order(values: Sequence[float]) -> list[int]:

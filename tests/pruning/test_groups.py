@@ -9,8 +9,11 @@ import torch
 from edgekit.data.size import Size
 from edgekit.errors import NotAsAsked
 from edgekit.models import timm_models
-from edgekit.models.channel_widths import changed_widths
-from edgekit.pruning.groups import Dependencies, Group
+from edgekit.models.channel_widths import changed_widths, resize
+from edgekit.pruning.groups import Dependencies
+from edgekit.pruning.members import Group
+from edgekit.pruning.network import read_network
+from edgekit.pruning.record import cuts_of
 
 SIZE = 64
 FAMILIES = (
@@ -22,13 +25,14 @@ FAMILIES = (
     "efficientvit_b0",
     "efficientvit_m0",
     "test_resnet",
+    "test_vit",
 )
 
 
 def model_of(arch: str) -> tuple[Any, int]:
     torch.manual_seed(0)
-    model = timm_models.create(arch, 2)
-    size = model.pretrained_cfg["input_size"][-1] if "vit_m" in arch else SIZE
+    size = 224 if arch == "efficientvit_m0" else SIZE
+    model = timm_models.create(arch, 2, image_size=Size.square(size))
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):  # as if it had been trained
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -37,7 +41,8 @@ def model_of(arch: str) -> tuple[Any, int]:
 
 
 def some_channels(group: Group) -> list[int]:
-    return random.Random(group.name).sample(range(group.width), max(1, group.width // 3))
+    some = min(max(1, group.width // 3), group.width - 1)
+    return random.Random(group.name).sample(range(group.width), some)
 
 
 @pytest.mark.parametrize("arch", FAMILIES)
@@ -47,15 +52,21 @@ def test_every_group_can_be_cut(arch: str) -> None:
     dependencies = Dependencies(model, Size.square(size))
     assert len(dependencies.groups) > 4
     dropped = {group.name: some_channels(group) for group in dependencies.groups}
+    network = read_network(model, Size.square(size), dependencies.groups)
     dependencies.cut(dropped)
     scores = model(torch.randn(2, 3, size, size))
     assert scores.shape == (2, 2)
     assert sum(p.numel() for p in model.parameters()) < 0.9 * before
-    widths = changed_widths(model, timm_models.create(arch, 2))
+    dense = timm_models.create(arch, 2, image_size=Size.square(size))
+    widths = changed_widths(model, dense)
     assert widths
-    for group in dependencies.groups:
-        left = next(iter(v for k, v in widths[group.name].items() if k.startswith("out")))
-        assert left == group.width - len(dropped[group.name])
+    for cut in cuts_of(network, model):
+        assert cut.after == cut.before - len(dropped[cut.name])
+        assert cut.name in widths or not dropped[cut.name]
+    resize(dense, widths)
+    dense.load_state_dict(model.state_dict())
+    image = torch.randn(2, 3, size, size)
+    torch.testing.assert_close(dense.eval()(image), model.eval()(image))
 
 
 @pytest.mark.parametrize("arch", FAMILIES)
@@ -96,7 +107,7 @@ def test_the_classifier_keeps_its_classes(arch: str) -> None:
     assert not [n for n, module in model.named_modules() if module is head and n in outputs]
 
 
-def test_a_linear_attention_is_cut_at_both_ends_and_its_heads_stay() -> None:
+def test_a_linear_attention_is_cut_at_both_ends_and_keeps_its_heads() -> None:
     model, size = model_of("efficientvit_b0")
     attention = model.stages[3].blocks[1].context_module.main
     heads = attention.qkv.conv.out_channels
@@ -107,6 +118,24 @@ def test_a_linear_attention_is_cut_at_both_ends_and_its_heads_stay() -> None:
     assert attention.proj.conv.out_channels == attention.proj.norm.num_features == group.width - 16
     assert attention.qkv.conv.out_channels == heads
     assert "forward" not in vars(attention)  # tracing has put back what it replaced
+
+
+@pytest.mark.parametrize("arch", ["test_vit", "efficientvit_b0"])
+def test_heads_of_attentions_are_groups(arch: str) -> None:
+    model, size = model_of(arch)
+    heads = [g for g in Dependencies(model, Size.square(size)).groups if g.step == 1]
+    assert heads
+    assert all(".qkv" in group.name and group.width > 1 for group in heads)
+
+
+@pytest.mark.parametrize("arch", ["eva02_tiny_patch14_224", "swin_tiny_patch4_window7_224"])
+def test_other_attentions_keep_their_channels(arch: str) -> None:
+    torch.manual_seed(0)
+    model = timm_models.create(arch, 2, image_size=Size.square(224))
+    dependencies = Dependencies(model, Size.square(224))
+    dependencies.cut({group.name: some_channels(group) for group in dependencies.groups})
+    assert not [g.name for g in dependencies.groups if ".attn." in g.name]
+    assert model(torch.zeros(1, 3, 224, 224)).shape == (1, 2)
 
 
 def test_what_a_window_attention_reads_is_left_alone() -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.pruning import cost
-from edgekit.pruning.groups import Group
+from edgekit.pruning.members import Group
 from edgekit.pruning.network import ChannelPort, LayerPart, Network
 from edgekit.pruning.planner import narrower, plan_cut
 from edgekit.runtimes.contract.microbenchmark import Layer

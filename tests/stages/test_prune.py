@@ -43,16 +43,19 @@ Run = Callable[..., Artifact]
 
 
 @pytest.fixture
-def inputs(store: Store) -> dict[str, Artifact]:
+def inputs(store: Store, request: pytest.FixtureRequest) -> dict[str, Artifact]:
     """A network with weights, and 24 images that are dark or bright."""
     torch.manual_seed(0)
-    model = timm_models.create(ARCH, 2)
+    arch = getattr(request, "param", ARCH)
+    model = timm_models.create(arch, 2, image_size=Size.square(32))
     macs = timm_models.count_macs(model, Size.square(32))
     labels = np.arange(24) % 2
     noise = np.random.default_rng(0).integers(0, 90, (24, 37, 37, 3))
     images = (noise + 150 * labels[:, None, None, None]).astype(np.uint8)
     with store.workspace() as folder:
-        metadata = timm_models.save(model, CARD.model_copy(update={"macs": macs}), folder)
+        metadata = timm_models.save(
+            model, CARD.model_copy(update={"arch": arch, "macs": macs}), folder
+        )
         dense = store.commit("model", folder, metadata, (), 0)
     with store.workspace() as folder:
         np.save(folder / "images.npy", images)
@@ -344,6 +347,22 @@ def test_a_pruned_network_compiles_as_a_dense_one_does(
     own.compile(model, card, tmp_path, lambda *_: None)
     operators = own.describe(tmp_path / own.file).operators
     assert sum(operator.macs for operator in operators) == card.macs
+
+
+@pytest.mark.parametrize(
+    ("inputs", "importance"),
+    [("test_vit", "magnitude"), ("test_vit", "taylor"), ("efficientvit_b0", "taylor")],
+    indirect=["inputs"],
+)
+def test_heads_are_cut_whole(prune: Run, tmp_path: Path, importance: str) -> None:
+    artifact = prune("heads", by="parameters", importance=importance, recover=None, keep=0.4)
+    model, card = timm_models.restore(artifact)
+    heads = [group for group in record(artifact).changed if ".qkv" in group.name]
+    assert heads
+    assert all(0 < group.after < group.before <= 16 for group in heads)
+    own = find_runtimes()["onnxruntime"]()
+    own.compile(model, card, tmp_path, lambda *_: None)
+    assert (tmp_path / own.file).stat().st_size > 4 * 0.9 * card.parameters
 
 
 def test_a_plan_holds_a_pruned_network_to_the_dense_one(
