@@ -1,4 +1,4 @@
-"""A search whose files are timed on two real servers, which share the work."""
+"""A sweep and a search whose files are timed on two real servers, which share the work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.api import search
+from edgekit.api import search, sweep
 from edgekit.devices.bench import timing_device
 from edgekit.engine.observer import Silent
 from edgekit.engine.step import Step
@@ -53,6 +53,22 @@ class Cutting(Silent):
 def measured(point: PointRecord) -> bool:
     found = point.latency
     return isinstance(found, Measurement) and found.evidence is Evidence.MEASURED
+
+
+def test_the_points_of_a_sweep_are_timed_on_whichever_is_free(
+    world: Path, tmp_path: Path, devices: dict[str, Sshd]
+) -> None:
+    report = sweep(
+        world / "recipe.yaml",
+        tmp_path / "host.yaml",
+        {"quantize.samples": [8, 6]},
+        group="pis",
+        out=tmp_path / "out",
+        store=world / "store",
+    )
+    assert all(map(measured, report.points)), report.model_dump_json(indent=1)
+    assert report.spread
+    assert {*report.spread.medians} == {*devices}
 
 
 def test_a_search_goes_on_with_the_device_that_is_left(
