@@ -91,7 +91,7 @@ def _shortened(stage: Stage, epochs: int) -> Stage:
         update["epochs"] = epochs
     recover = getattr(stage, "recover", None)
     if recover is not None and recover.epochs > epochs:
-        update["recover"] = recover.model_copy(update={"epochs": epochs})
+        update["recover"] = recover.model_copy(update={"epochs": epochs, "max_epochs": epochs})
     if isinstance(stage, Quantize) and stage.method == "auto":
         update |= {"stop_at": SHORT_AGREEMENT, "max_drop": 100 - SHORT_AGREEMENT, "mixed": "none"}
     return stage.model_copy(update=update) if update else stage

@@ -44,6 +44,16 @@ class TrainingCurve(BaseModel):
         )
         return cls(points=points, split=split, images=images)
 
+    @property
+    def losses(self) -> list[float]:
+        return [point.loss for point in self.points]
+
+    def followed_by(self, other: TrainingCurve) -> TrainingCurve:
+        """This training, and one that went on from its weights."""
+        done = len(self.points)
+        later = [p.model_copy(update={"epoch": p.epoch + done}) for p in other.points]
+        return self.model_copy(update={"points": (*self.points, *later)})
+
     def __str__(self) -> str:
         shown = [p.accuracy for p in self.points if p.accuracy is not None]
         if not shown:

@@ -18,6 +18,10 @@ class Recover(Supervised):
     """The training after the cut; its teacher is the unpruned network."""
 
     epochs: int = Field(10, ge=1, le=MAX_EPOCHS)
+    max_epochs: int | None = Field(None, ge=1, le=MAX_EPOCHS)
+    """A training whose loss was still falling goes on from its weights, with as many epochs again
+    and half the learning rate, while there are no more than this in all; twice `epochs` unless
+    given."""
     step_epochs: int = Field(2, ge=1, le=MAX_EPOCHS)
     """Epochs after each cut but the last, where prune.steps is more than one."""
     weight: float = Field(0.8, ge=0, le=1)
@@ -26,6 +30,22 @@ class Recover(Supervised):
     """Divides both scores before they are compared: more softens them."""
     teacher: ModelSource | None = None
     """Another teacher than the unpruned network, where a better one is there."""
+
+    @property
+    def most_epochs(self) -> int:
+        return 2 * self.epochs if self.max_epochs is None else self.max_epochs
+
+    def again(self) -> Recover:
+        """The training that goes on: other random changes, and smaller steps."""
+        return self.model_copy(
+            update={"learning_rate": self.learning_rate / 2, "seed": self.seed + 1}
+        )
+
+    @model_validator(mode="after")
+    def _most_are_not_fewer(self) -> Recover:
+        if self.most_epochs < self.epochs:
+            raise ValueError(f"max_epochs ({self.max_epochs}) is below epochs ({self.epochs})")
+        return self
 
     @field_validator("teacher")
     @classmethod

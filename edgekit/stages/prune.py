@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -31,7 +30,6 @@ from edgekit.models.card import Card
 from edgekit.models.float_metadata import FloatMetadata
 from edgekit.models.pruned import Budget, KernelPrecision, Pruned, PruningGain
 from edgekit.models.source import ModelSource
-from edgekit.models.training_curve import TrainingCurve, not_converged
 from edgekit.pruning import cutting, kept_cut
 from edgekit.pruning.importance import CRITERIA, Importance, importance_of, plugin_files
 from edgekit.pruning.latency_trial import LatencyTrial, is_idle, middle, refuse_idle
@@ -40,9 +38,9 @@ from edgekit.pruning.network import Network
 from edgekit.pruning.record import cuts_of
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.base import Runtime, library_errors
-from edgekit.stages._curve_images import CurveImages, curve_images
+from edgekit.stages._curve_images import curve_images
 from edgekit.stages._recover import Recover, teacher_for
-from edgekit.stages._supervised import SupervisedTrainer
+from edgekit.stages._recovery import Recovery
 from edgekit.stages.base import Stage, Where
 
 FUNCTION_NAME = re.compile(r"\w+(\.\w+)*:\w+")
@@ -167,22 +165,26 @@ class Prune(Stage):
         labels = np.load(inputs["train"].file("labels.npy"))
         dense, card = timm_models.restore(inputs["model"])
         work = _Pruning(self, dense, card, images, labels, table, context)
-        work.shown_on = curve_images(inputs)
+        recovery = None
+        if self.recover:
+            teacher, shown_on = teacher_for(self.recover, dense, card), curve_images(inputs)
+            recovery = Recovery(self.recover, teacher, images, labels, shown_on, context)
         losses: list[float] = []
         curve = None
         model, own, trial = dense, card, None
         for number in range(1, self.steps + 1):
             model, own, trial = work.cut(number, model, own)
-            if self.recover:
-                model, curve = work.recover(number, model, own)
-                losses += [point.loss for point in curve.points]
+            if recovery:
+                train = recovery.between if number < self.steps else recovery.to_the_end
+                model, curve = train(f"train-{number}", model, own)
+                losses += curve.losses
         assert trial is not None  # there is a last step
         metadata = timm_models.save(model, own, into)
         pruned = work.record(model, own, trial)
-        epochs = "prune.recover.epochs"
-        late = not_converged([p.loss for p in curve.points], epochs) if curve else None
-        taught = work.teacher.remark if work.teacher else None
-        told = [taught, pruned.remark, late and f"the recovery after the cut: {late}"]
+        told = [pruned.remark]
+        if recovery and curve:
+            taught = recovery.teacher.remark if recovery.teacher else None
+            told = [taught, pruned.remark, recovery.remark(curve)]
         return metadata.updated(
             pruning=pruned,
             remark="; ".join(filter(None, told)) or None,
@@ -211,12 +213,9 @@ class _Pruning:
         self.labels = labels
         self.table = table
         self.context = context
-        self.shown_on: CurveImages | None = None
         self.network = network_of(dense, card)
         self.measure = cutting.cost_of(stage.by, self.network, table)
         self.total = self.measure.total(self.network.dense)
-        recover = stage.recover
-        self.teacher = teacher_for(recover, dense, card) if recover else None
 
     def cut(self, number: int, model: Any, card: Card) -> tuple[Any, Card, PruningGain | None]:
         """The network after a cut: as it was left before a kill, or cut now and left so."""
@@ -280,18 +279,6 @@ class _Pruning:
     def _score(self, network: Network, model: Any, card: Card) -> Importance:
         name, own = self.stage.importance, self.stage._user_function
         return importance_of(name, model, card, network.groups, self.images, self.labels, own)
-
-    def recover(self, number: int, model: Any, card: Card) -> tuple[Any, TrainingCurve]:
-        settings = self.stage.recover
-        assert settings is not None
-        if number < self.stage.steps:
-            settings = settings.model_copy(update={"epochs": settings.step_epochs})
-        partial = self.context.partial / f"train-{number}"
-        partial.mkdir(parents=True, exist_ok=True)
-        context = replace(self.context, partial=partial)
-        trainer = SupervisedTrainer("prune.recover", settings, model, card, context, self.teacher)
-        trainer.shown_on = self.shown_on
-        return trainer.run(self.images, self.labels), trainer.curve
 
     def record(self, model: Any, card: Card, trial: PruningGain) -> Pruned:
         stage, table = self.stage, self.table

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import statistics
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -68,6 +69,7 @@ def main() -> None:
     total = sum(point.seconds for point in grid.points.values())
     good = sum(point.worth is not None for point in grid.points.values())
     print(f"grid: {good} of {len(grid.points)} points, {total:.0f} core seconds, {grid.created}")
+    shares: dict[str, list[float]] = {"search": [], "chance": []}
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(options.seeds):
             names = list(grid.points)
@@ -76,11 +78,13 @@ def main() -> None:
                 "search": affordable(grid, searched(grid, Path(folder) / f"{seed}.log", seed)),
                 "chance": affordable(grid, names),
             }
-            told = [
-                f"{who} {100 * volume(grid, found) / whole:.1f} % in {len(found)} points"
-                for who, found in looked.items()
-            ]
+            told = []
+            for who, found in looked.items():
+                shares[who].append(100 * volume(grid, found) / whole)
+                told.append(f"{who} {shares[who][-1]:.1f} % in {len(found)} points")
             print(f"seed {seed}: of the hypervolume " + ", ".join(told))
+    for who, found_by in shares.items():
+        print(f"{who}: median {statistics.median(found_by):.1f} %, least {min(found_by):.1f} %")
 
 
 if __name__ == "__main__":

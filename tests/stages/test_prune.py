@@ -109,7 +109,7 @@ def prune(
 
         partial = tmp_path / f"{name}.partial"
         partial.mkdir(exist_ok=True)
-        training = {"epochs": 2, "batch_size": 8}
+        training = {"epochs": 2, "max_epochs": 2, "batch_size": 8}
         fields = {"keep": 0.6, "by": "macs", "runtime": "onnxruntime", "recover": training}
         stage = Prune.model_validate({**fields, **settings}, context=loaded_from(tmp_path))
         with store.workspace() as folder:
@@ -162,8 +162,23 @@ def test_what_is_left_is_trained_by_the_unpruned_network(prune: Run) -> None:
     trained = prune("trained")
     assert len(trained.metadata["training"]["loss"]) == 2
     assert not same(trained, prune("cut", recover=None))
-    alone = {"epochs": 2, "batch_size": 8, "weight": 0}
+    alone = {"epochs": 2, "max_epochs": 2, "batch_size": 8, "weight": 0}
     assert not same(trained, prune("alone", recover=alone))
+
+
+def test_a_recovery_goes_on_while_its_loss_falls(prune: Run) -> None:
+    settings = {"epochs": 2, "batch_size": 8, "weight": 0, "max_epochs": 7}
+    went_on = prune("on", recover=settings)
+    losses = went_on.metadata["training"]["loss"]
+    assert len(losses) in (4, 6)
+    assert f"went on for {len(losses) - 2} epochs" in went_on.metadata["remark"]
+    assert [p["epoch"] for p in went_on.metadata["curve"]["points"]] == [*range(1, len(losses) + 1)]
+    ended = prune("ended", recover={**settings, "max_epochs": 2})
+    assert ended.metadata["training"]["loss"] == losses[:2]
+    assert not same(went_on, ended)
+    with pytest.raises(KeyboardInterrupt):
+        prune("killed", stop_at=8, recover=settings)
+    assert same(went_on, prune("killed", recover=settings))
 
 
 def test_another_teacher_can_be_given(
@@ -172,7 +187,7 @@ def test_another_teacher_can_be_given(
     torch.manual_seed(1)
     timm_models.save(timm_models.create(ARCH, 2), CARD, tmp_path)
     teacher = {"arch": ARCH, "weights": WEIGHTS_FILE}
-    training = {"epochs": 2, "batch_size": 8}
+    training = {"epochs": 2, "max_epochs": 2, "batch_size": 8}
     taught = prune("taught", recover={**training, "teacher": teacher})
     assert not same(taught, prune("plain"))
     stage = stage_of(tmp_path, recover={**training, "teacher": teacher})
@@ -191,7 +206,7 @@ def test_a_teacher_whose_classes_stand_in_another_order_is_read_so(
     head = model.get_classifier()
     head.weight.data, head.bias.data = head.weight.data.flip(0), head.bias.data.flip(0)
     timm_models.save(model, CARD.model_copy(update={"classes": ("bright", "dark")}), tmp_path)
-    training = {"epochs": 2, "batch_size": 8}
+    training = {"epochs": 2, "max_epochs": 2, "batch_size": 8}
     plain = {"arch": ARCH, "weights": "plain.safetensors"}
     turned = {"arch": ARCH, "weights": WEIGHTS_FILE, "classes": ["bright", "dark"]}
     taught = prune("plain", recover={**training, "teacher": plain})
