@@ -60,7 +60,7 @@ class Recovery:
             f"the recovery went on for {more} epochs, as its loss was still falling" if more else ""
         )
         late = not_converged(curve.losses, "prune.recover.epochs")
-        told = [on, late and f"the recovery after the cut: {late}"]
+        told = [on if more else "", late and f"the recovery after the cut: {late}"]
         return "; ".join(filter(None, told)) or None
 
     def _train(self, name: str, settings: Recover, model: Any, card: Card) -> Trained:
