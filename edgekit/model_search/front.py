@@ -18,14 +18,17 @@ from edgekit.model_search.limits import Limit
 from edgekit.model_search.points import PointRecord
 
 AnyPoint = TypeVar("AnyPoint", bound=PointRecord)
+SIZE_STEP = 0.01
+"""Share by which sizes are told apart: files of the same operators do not have the same bytes."""
 
 
 def worth(point: PointRecord) -> tuple[float, float, float] | None:
-    """What is compared, all of it the less the better: top-1 lost, latency, size. A latency that is
-    not known counts as endless: nobody is the fastest for want of a figure."""
+    """What is compared, all of it the less the better: top-1 lost, latency, size in steps of 1 %. A
+    latency that is not known counts as endless: nobody is the fastest for want of a figure."""
     if point.top1 is None or point.size is None:
         return None
-    return -point.top1.value, latency_or_endless(point), point.size.value
+    size = round(math.log(max(point.size.value, 1e-6)) / SIZE_STEP)
+    return -point.top1.value, latency_or_endless(point), size
 
 
 def latency_or_endless(point: PointRecord) -> float:
