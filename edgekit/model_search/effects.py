@@ -12,7 +12,7 @@ from edgekit import stats
 from edgekit.evidence import Measurement, believed
 from edgekit.model_search.front import signed
 from edgekit.model_search.points import PointRecord
-from edgekit.spec.fields import value_text
+from edgekit.spec.fields import text_among, value_text
 
 
 def effects(points: Sequence[PointRecord], unit: str, epochs: int) -> list[str]:
@@ -26,10 +26,11 @@ def effects(points: Sequence[PointRecord], unit: str, epochs: int) -> list[str]:
     for path in dict.fromkeys(path for point in points for path in point.settings):
         if path.endswith("epochs") and any(_beyond(p.settings.get(path), epochs) for p in points):
             continue
-        values = list(dict.fromkeys(value_text(p.settings.get(path)) for p in points))
+        values = {value_text(v): v for p in points for v in [p.settings.get(path)]}
+        short = {text: text_among(value, [*values.values()]) for text, value in values.items()}
         for one, other in pairwise(sorted(values, key=_by_size)):
             if line := _effect(_pairs(points, path, one, other), unit):
-                found.append(f"{path} {one} -> {other}: {line}")
+                found.append(f"{path} {short[one]} -> {short[other]}: {line}")
     return found
 
 

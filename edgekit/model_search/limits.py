@@ -50,7 +50,8 @@ class Limit:
 
     def __str__(self) -> str:
         """As it is read again."""
-        sign, unit = (">=" if self.at_least else "<="), self.unit.replace(" ", "", 1)
+        sign = ">=" if self.at_least else "<="
+        unit = "" if self.figure == "drop" else self.unit.replace(" ", "", 1)
         bound = f"{Decimal(f'{self.bound:.12g}'):f}"  # never 1e-06, which is no limit
         return f"{self.figure}{sign}{bound}{self.unit if self.reference else unit}"
 
@@ -146,7 +147,7 @@ def replaced_limits(own: Sequence[Limit], given: Sequence[Limit]) -> tuple[Limit
 
     >>> own = parse_limits(["size<=4MB", "drop<=1"])
     >>> [str(limit) for limit in replaced_limits(own, parse_limits(["size<=2MB"]))]
-    ['drop<=1points', 'size<=2MB']
+    ['drop<=1', 'size<=2MB']
     """
     figures = {limit.figure for limit in given}
     return (*(limit for limit in own if limit.figure not in figures), *given)

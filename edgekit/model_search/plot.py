@@ -52,8 +52,9 @@ def plane(dots: Sequence[Dot], across: str, up: str) -> Drawing | None:
     for dot in sorted(dots, key=lambda d: (d.marked, not d.soft)):
         _draw(drawing, dot, x, y, dot.marked or len(dots) <= MOST_NAMES)
     drawing.words(RIGHT, BOTTOM + 8, across, "end", "tick")
-    rings = ", rings short trainings" if any(d.short for d in dots) else ""
-    drawing.words(LEFT, BOTTOM + 26, f"up: {up}; lines are intervals{rings}", "start", "tick")
+    rings = "; rings: short trainings" if any(d.short for d in dots) else ""
+    drawing.words(LEFT, BOTTOM + 24, f"up: {up}", "start", "tick")
+    drawing.words(LEFT, BOTTOM + 38, f"lines: 95 % intervals{rings}", "start", "tick")
     return drawing
 
 

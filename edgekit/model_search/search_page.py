@@ -30,7 +30,7 @@ def render_search(report: SearchReport) -> str:
 
 
 def _plots(report: SearchReport, compared: Sequence[CandidateRecord]) -> list[Drawing]:
-    latency, up = f"latency, {report.latency_is}", "top-1 % on the held-back images"
+    latency, up = f"latency, {report.unit}", "top-1 % on the held-back images"
     made = [
         plane(_dots(report, compared, "latency"), latency, up),
         plane(_dots(report, compared, "size"), "MB", up),

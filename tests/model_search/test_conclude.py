@@ -49,9 +49,9 @@ def drop(value: float, low: float, high: float) -> Measurement:
     ("confirmed", "said", "failure"),
     [
         (drop(0.2, -0.1, 0.5), "it surely holds every limit", ""),
-        (drop(0.5, -1.0, 2.0), "it may hold every limit: drop<=1points cannot be told", ""),
-        (drop(3.0, 2.0, 4.0), "it breaks drop<=1points;", "in the end it breaks drop<=1points"),
-        (None, "it may hold every limit: drop<=1points cannot be told", ""),
+        (drop(0.5, -1.0, 2.0), "it may hold every limit: drop<=1 cannot be told", ""),
+        (drop(3.0, 2.0, 4.0), "it breaks drop<=1;", "in the end it breaks drop<=1"),
+        (None, "it may hold every limit: drop<=1 cannot be told", ""),
     ],
 )
 def test_limits_are_held_by_the_images_that_judge(
@@ -97,7 +97,7 @@ def test_of_those_trained_in_full_the_nearest_is_told_with_what_it_misses() -> N
     whole, short = candidate(point("whole", 90, 1, 1)), candidate(point("short", 80, 1, 1))
     whole.drop, short.drop = drop(1.5, 0.5, 2.5), drop(0.3, 0.0, 0.6)
     whole.rung, short.rung = Rung.FULL, Rung.SHORT
-    assert nearest_miss([short, whole], limits).endswith("misses drop<=1points by 0.5 points")
+    assert nearest_miss([short, whole], limits).endswith("misses drop<=1 by 0.5 points")
 
 
 def test_one_that_is_outdone_is_told_by_what() -> None:
