@@ -52,7 +52,7 @@ def is_attention(module: Any) -> bool:
     """Whether it is timm's Attention, of ViT, DeiT and DINOv2."""
     from timm.layers.attention import Attention
 
-    return isinstance(module, Attention)
+    return type(module) is Attention  # a subclass may lay its channels out otherwise
 
 
 def sizes(module: Any) -> dict[str, int]:
