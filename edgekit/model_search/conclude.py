@@ -20,7 +20,9 @@ from edgekit.model_search.front import (
     misses,
     trades,
     verdicts,
+    worth,
 )
+from edgekit.model_search.hypervolume import hypervolume
 from edgekit.model_search.limits import FREE_FIGURES, Limit
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.report import CandidateRecord, SearchReport
@@ -74,8 +76,9 @@ def to_train(
     points: Sequence[CandidateRecord], limits: Sequence[Limit], most: int
 ) -> list[CandidateRecord]:
     """As many of a front as may be trained: the most accurate that surely holds the limits, which
-    is the likeliest to be taken; then others from one end of the front to the other, the fastest
-    first: their trainings are the shortest too, and the time may not be enough for all.
+    is the likeliest to be taken; then others, the fastest first: their trainings are the shortest
+    too, and the time may not be enough for all. Where they are too many those are left out without
+    which the front loses the least hypervolume.
 
     Args:
         points: the most accurate first.
@@ -83,11 +86,31 @@ def to_train(
     if not points:
         return []
     first = next((p for p in points if holds_all(p, limits)), points[0])
-    others = [p for p in points if p is not first]
-    if len(points) > most:
-        chosen = np.linspace(0, len(others) - 1, most - 1).round().astype(int)
-        others = [others[i] for i in np.unique(chosen)]
+    kept = [*points]
+    places = _places(points)
+    while len(kept) > most:
+        least = min(
+            (p for p in kept if p is not first),
+            key=lambda p: (-_covered([places[q.name] for q in kept if q is not p]), p.name),
+        )
+        kept.remove(least)
+    others = [p for p in kept if p is not first]
     return [first, *sorted(others, key=lambda p: (latency_or_endless(p), p.name))]
+
+
+def _places(points: Sequence[PointRecord]) -> dict[str, list[float]]:
+    """Accuracy lost, latency and size of each, from 0 at the best of a front to 1 at its worst."""
+    rows = np.array([worth(p) for p in points], float)
+    known = np.isfinite(rows)
+    rows = np.where(known, rows, np.where(known, rows, 0.0).max(axis=0))  # no latency: the worst
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    scaled = (rows - low) / np.where(high > low, high - low, 1.0)
+    return {point.name: row.tolist() for point, row in zip(points, scaled, strict=True)}
+
+
+def _covered(places: Sequence[Sequence[float]]) -> float:
+    """Beyond the worst there is a tenth more, so that the ends of a front count too."""
+    return hypervolume(places, (1.1, 1.1, 1.1))
 
 
 def outdone(

@@ -147,7 +147,9 @@ class _Search:
         chosen = to_train(best, limits, self.task.settings.front)
         for point in best:
             if point not in chosen:
-                point.dropped = f"{point.rung}: it lies between others that are trained"
+                point.dropped = (
+                    f"{point.rung}: the front loses little without it, and more are not trained"
+                )
         ahead = AHEAD if self.seconds is None else 1
         for point in in_order(self.task.crew, self._trained, list(enumerate(chosen)), ahead):
             if point.name in self.trained:

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from edgekit.model_search.axes import point_name
+from edgekit.model_search.hypervolume import hypervolume
 from edgekit.model_search.study import CandidateStudy, Told
-from tests.benchmarks.hypervolume import hypervolume
 from tests.benchmarks.search_grid import Grid
 
 SHARE = 0.3

@@ -80,9 +80,26 @@ def test_the_most_accurate_that_holds_the_limits_is_trained_first() -> None:
     points = [candidate(point(f"p{i}", 90 - i, 12 - i, 1)) for i in range(12)]
     limits = parse_limits(["latency<=7.5ms"])
     assert [p.name for p in to_train(points, limits, 1)] == ["p5"]
-    assert [p.name for p in to_train(points, limits, 4)] == ["p5", "p11", "p6", "p0"]
+    assert to_train(points, limits, 4)[0].name == "p5"
     assert [p.name for p in to_train(points, (), 99)][:3] == ["p0", "p11", "p10"]
     assert to_train([], limits, 3) == []
+
+
+def test_of_a_long_front_those_are_trained_that_make_it() -> None:
+    """The knee is kept, and what adds hardly anything to its neighbours is left out."""
+    knee, ends = (
+        point("knee", 89.4, 0.17, 2),
+        [point("best", 90.4, 0.4, 4), point("fast", 79, 0.06, 1)],
+    )
+    near = [point(f"near{i}", 79.2 + i / 10, 0.062 + i / 1000, 1) for i in range(4)]
+    front = [candidate(p) for p in (ends[0], knee, *near[::-1], ends[1])]
+    assert {p.name for p in to_train(front, (), 3)} == {"best", "knee", "near3"}
+    assert {"best", "knee"} <= {p.name for p in to_train(front, (), 2)}
+
+
+def test_a_front_without_latencies_is_thinned_too() -> None:
+    front = [candidate(unknown(f"p{i}", 90 - i, 5 - i)) for i in range(4)]
+    assert len(to_train(front, (), 2)) == 2
 
 
 def test_one_that_was_never_timed_is_not_the_nearest() -> None:

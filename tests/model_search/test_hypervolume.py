@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.benchmarks.hypervolume import hypervolume
+from edgekit.model_search.hypervolume import hypervolume
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), max_size=6))
