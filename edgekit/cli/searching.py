@@ -231,8 +231,8 @@ def _tell(report: SearchReport, as_json: bool, store: Path | None) -> None:
     for line in (*report.trades, *report.alike, *report.effects):
         say(f"- {line}")
     _say_what_latency_is(report)
-    for name, why in report.left_out.items():
-        say(f"Not tried: {name}: {why}")
+    for why, names in report.not_tried.items():
+        say(f"Not tried: {names}: {why}")
     say(report.sentence)
     if report.recommended and not report.failure:
         words = f"edgekit search recipe {report.name} {report.recommended}{store_words(store)}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
+import uuid
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -81,7 +81,9 @@ def plugin(compiler: str, folder: Path) -> Path:
     with storage_errors(folder, STORE_VARIABLE), temporary_folder() as work:
         folder.mkdir(parents=True, exist_ok=True)
         (work / "counter.c").write_text(source, encoding="utf-8")
-        part = folder / f".{path.name}.{os.getpid()}"
+        part = (
+            folder / f".{path.name}.{uuid.uuid4().hex[:8]}"
+        )  # threads of one process compile it too
         command = [compiler, "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-w"]
         done = subprocess.run(
             [*command, str(work / "counter.c"), "-o", str(part)], capture_output=True, text=True

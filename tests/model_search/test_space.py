@@ -86,3 +86,12 @@ def test_names_of_many_points_differ(world: Path) -> None:
     assert len({point_name({"a": i}) for i in range(8000)}) == 8000
     vary, _ = varied(world / "recipe.yaml", Silent())
     vary_each({"data.image_size": [32, 48]}, vary)
+
+
+def test_without_fields_curated_networks_and_smaller_images_are_searched(world: Path) -> None:
+    found = space(world, {}, RECIPE.replace("image_size: 32", "image_size: 160"))
+    assert found.axes["data.image_size"] == [96, 128, 160]
+    assert len(found.axes["model"]) > 5
+    assert space(world, {"data.image_size": [32, 48]}).axes == {"data.image_size": [32, 48]}
+    oblong = space(world, {}, RECIPE.replace("image_size: 32", "image_size: [32, 64]"))
+    assert [*oblong.axes] == ["model"]
