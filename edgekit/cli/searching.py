@@ -190,9 +190,11 @@ def _show(words: tuple[str, ...], store: Path | None, as_json: bool) -> None:
         _tell(read_search(words[0], store=store), as_json, store)
     elif as_json:
         say_json(names(store_of(store)))
-    else:
-        for name in names(store_of(store)):
+    elif found := names(store_of(store)):
+        for name in found:
             say(name)
+    else:
+        say(f"no search in {store_of(store).root} yet")
 
 
 def _print_recipe(words: tuple[str, ...], store: Path | None, as_json: bool) -> None:

@@ -164,9 +164,11 @@ def nearest_miss(candidates: Sequence[CandidateRecord], limits: Sequence[Limit])
     if not missed:
         why = nearest.dropped or nearest.reason
         return f"nothing can be recommended; the nearest, {nearest.label}, was dropped: {why}"
+    failed = [c for c in candidates if c.exit_code]
+    also = f"; {len(failed)} could not be built: {_reasons(failed)}" if failed else ""
     return (
-        f"none of {len(candidates)} candidates holds the limits; the nearest is {nearest.name} "
-        f"({nearest.label}), which misses {', '.join(missed)}"
+        f"none of {len(candidates) - len(failed)} candidates holds the limits; the nearest is "
+        f"{nearest.name} ({nearest.label}), which misses {', '.join(missed)}{also}"
     )
 
 

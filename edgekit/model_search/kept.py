@@ -50,12 +50,13 @@ def point_of(report: SearchReport, name: str) -> CandidateRecord:
     known = {c.name: c for c in report.candidates}
     built = [c.name for c in report.candidates if c.recipe]
     if name not in known:
-        raise InputError(f"no point {name!r} in {report.name}; {suggestion(name, built)}")
+        others = built or [*known]
+        raise InputError(f"no point {name!r} in {report.name}; {suggestion(name, others)}")
     if not known[name].recipe:
         why = known[name].dropped or "the search has not come to it"
         raise InputError(
             f"{name} has no weights to go on from: {why}",
-            hint=f"points that have: {', '.join(built) or 'none'}",
+            hint=f"points that have: {', '.join(built)}" if built else None,
         )
     return known[name]
 

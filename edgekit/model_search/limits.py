@@ -26,7 +26,7 @@ UNITS: dict[FigureName, dict[str, float]] = {
     "agreement": {"": 1.0, "%": 1.0},
 }
 """What a number is multiplied by, by its unit: ms, MB (10^6 bytes), points and percent."""
-EXAMPLES = "e.g. 'latency<=8ms', 'latency<=0.6x efficientnet_lite0', 'size<=4MB', 'drop<=1'"
+EXAMPLES = "e.g. 'latency<=8ms', 'latency<=0.6x tf_efficientnet_lite0', 'size<=4MB', 'drop<=1'"
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,13 @@ class Limit:
         >>> found = Measurement(value=2.5, unit="", evidence=Evidence.MEASURED, method="paired")
         >>> parse_limit("drop<=1").beyond(found), parse_limit("size<=2MB").beyond(found)
         ('1.5 points', '25 %')
+        >>> parse_limit("size<=0.01MB").beyond(found)
+        'a factor of 250'
         """
         if self.figure in ("drop", "agreement"):
             return f"{abs(figure.value - self.bound):.1f} points"
+        if self.bound and figure.value > 3 * self.bound:
+            return f"a factor of {figure.value / self.bound:.3g}"
         return f"{100 * self.excess(figure):.0f} %"
 
 

@@ -74,6 +74,7 @@ class _Search:
         self.begun = time.monotonic()
         self.late = False
         """The time was over before all was done."""
+        self.told_late = False
         self.trained: dict[str, Trained] = {}
 
     def run(self) -> None:
@@ -232,9 +233,12 @@ class _Search:
         return path
 
     def _is_over(self, share: float = 1.0) -> bool:
-        if self.seconds is None:
+        if self.seconds is None or time.monotonic() - self.begun <= share * self.seconds:
             return False
-        return time.monotonic() - self.begun > share * self.seconds
+        if share == 1.0 and not self.told_late:
+            self.told_late = True
+            self.task.observer.remark("the time is over: what is under way goes on to its end")
+        return True
 
     def _tell(self, dropped: CandidateRecord | None = None) -> None:
         if dropped and dropped.dropped:

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ from edgekit import packages
 from edgekit.errors import EdgekitError
 from edgekit.models._tensorflow import make_way
 from edgekit.models.kept import words_of
+
+STREAMS = threading.RLock()
+"""Of the whole process there is one output: threads that turned it aside and back in another order
+would leave it turned aside for good."""
 
 
 def need(module: str) -> Any:
@@ -51,7 +56,7 @@ def library(
     Raises:
         EdgekitError: of the given kind, for whatever the libraries raise.
     """
-    with tempfile.TemporaryFile() as log:
+    with STREAMS, tempfile.TemporaryFile() as log:
         sys.stdout.flush()
         sys.stderr.flush()
         saved = os.dup(1), os.dup(2)

@@ -152,11 +152,12 @@ def _near(learned: list[Sample], judged: list[Sample], own: bool) -> Iterator[Da
     found = near_duplicates(prints[0], prints[1]).found
     if found:
         first = min(found)
+        seem = "seems" if len(found) == 1 else "seem"
         yield DataProblem(
             kind=ProblemKind.NEAR,
             count=len(found),
-            words=f"{counted(len(found), 'judged image')} seem to stand in the train split too, in "
-            "another size or encoding",
+            words=f"{counted(len(found), 'judged image')} {seem} to stand in the train split too, "
+            "in another size or encoding",
             example=f"{sound[0][first][0].name} and {sound[1][found[first]][0].name}",
             advice=ADVICE[own],
         )

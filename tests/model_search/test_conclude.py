@@ -117,6 +117,16 @@ def test_of_those_trained_in_full_the_nearest_is_told_with_what_it_misses() -> N
     assert nearest_miss([short, whole], limits).endswith("misses drop<=1 by 0.5 points")
 
 
+def test_candidates_that_failed_are_not_counted_among_those_that_miss_the_limits() -> None:
+    slow = candidate(point("slow", 90, 30, 1))
+    failed = candidate(point("failed", 90, 1, 1)).model_copy(
+        update={"exit_code": 1, "reason": "no file", "size": None, "latency": None}
+    )
+    said = nearest_miss([slow, failed], parse_limits(["latency<=8ms"]))
+    assert said.startswith("none of 1 candidates holds the limits; the nearest is slow")
+    assert said.endswith("by a factor of 3.75; 1 could not be built: no file")
+
+
 def test_one_that_is_outdone_is_told_by_what() -> None:
     one, other = candidate(point("one", 90, 1, 1)), candidate(point("other", 90, 1, 2))
     said = "free: one is no worse in accuracy, latency and size, and better in one"
