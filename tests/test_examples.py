@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -136,12 +137,19 @@ def test_the_notebook_runs(built: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_readmes_commands_for_ones_own_photos_run(images_folder: Path, tmp_path: Path) -> None:
     section = (EXAMPLES.parent / "README.md").read_text().split("## Your own photos")[1]
     lines = [line.partition(" # ")[0] for line in section.split("\n\n## ")[0].splitlines()]
-    first, second = (line.split()[1:] for line in lines if line.startswith("    edgekit "))
+    first, second, search, recipe = (
+        shlex.split(line)[1:] for line in lines if line.startswith("    edgekit ")
+    )
     images_folder.rename(tmp_path / "photos")
     for words in (first, ["plan", *second[1:]]):  # building it takes minutes
         done = edgekit(*words, cwd=tmp_path, store=tmp_path / "store")
         assert done.returncode == 0, done.stderr
     assert "litert/quantize" in done.stdout
+    # So does searching: it is refused for its space alone, after everything else was read.
+    done = edgekit(*search, "--over", "data.image_size=96", cwd=tmp_path, store=tmp_path / "store")
+    assert "the space holds one recipe" in done.stderr
+    done = edgekit(*recipe[:-2], cwd=tmp_path, store=tmp_path / "store")
+    assert "no search 'photos-rpi4'" in done.stderr
 
 
 def test_the_comparison_of_the_docs_runs_and_fails_for_what_is_worse(tmp_path: Path) -> None:
