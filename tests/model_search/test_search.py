@@ -213,7 +213,9 @@ def test_limits_that_nobody_holds_train_nothing_and_name_the_nearest(world: Path
         observer=seen,
     )
     assert not [step for step in seen.ran if step.endswith("finetune")]
-    with pytest.raises(GateBroken, match=r"none of 4 candidates holds.* misses size<=0\.001MB by"):
+    with pytest.raises(
+        GateBroken, match=r"none of 2 candidates holds.* misses size<=0\.001MB by .*; 2 could not"
+    ):
         report.check()
 
 
