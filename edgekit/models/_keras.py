@@ -21,7 +21,7 @@ from edgekit.models import _keras_config, _saved_model
 from edgekit.models._input_shape import DEPTHS, LUMA, advice
 from edgekit.models._keras_modern import modernise
 from edgekit.models._one_score import count_scores, widen_keras
-from edgekit.models._tensorflow import make_way
+from edgekit.models._tensorflow import STREAMS, make_way
 from edgekit.models.kept import Kept, words_of
 from edgekit.models.source import Channels
 
@@ -134,15 +134,16 @@ def _need(module: str) -> Any:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep TensorFlow's greetings off the terminal: its C++ half writes to the file descriptor."""
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
+    with STREAMS:
+        sys.stderr.flush()
+        saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            os.close(nowhere)
 
 
 def _load(file: Path, path: Path) -> Any:

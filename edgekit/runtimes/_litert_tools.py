@@ -9,19 +9,14 @@ import os
 import re
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from edgekit import packages
 from edgekit.errors import EdgekitError
-from edgekit.models._tensorflow import make_way
+from edgekit.models._tensorflow import STREAMS, make_way
 from edgekit.models.kept import words_of
-
-STREAMS = threading.RLock()
-"""Of the whole process there is one output: threads that turned it aside and back in another order
-would leave it turned aside for good."""
 
 
 def need(module: str) -> Any:
