@@ -63,6 +63,17 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def in_train_too(count: int, one: str) -> str:
+    """
+    >>> in_train_too(1, "judged image")
+    '1 judged image seems to stand in the train split too, in another size or encoding'
+    """
+    seem = "seems" if count == 1 else "seem"
+    return (
+        f"{counted(count, one)} {seem} to stand in the train split too, in another size or encoding"
+    )
+
+
 def tally(kinds: Sequence[str], most: int = 6) -> str:
     """
     >>> tally([".heic", ".svg", ".heic"])

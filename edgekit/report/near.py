@@ -10,7 +10,7 @@ import numpy as np
 
 from edgekit.data.images import ImagesMetadata
 from edgekit.data.near_duplicates import MOST_ALIKE, Twins, fingerprints, near_duplicates
-from edgekit.data.problem import DataProblem, ProblemKind, counted
+from edgekit.data.problem import DataProblem, ProblemKind, counted, in_train_too
 from edgekit.engine.artifact import Artifact
 from edgekit.pipeline.draft import SPLITS, images
 from edgekit.pipeline.run import Build
@@ -49,12 +49,10 @@ def _found(build: Build, found: dict[int, int]) -> DataProblem:
     rows = json.loads(build.artifacts[SPLITS].file("splits.json").read_text(encoding="utf-8"))
     first = min(found)
     pair = (_names(judged, rows[judge])[first], _names(learned, rows["train"])[found[first]])
-    seem = "seems" if len(found) == 1 else "seem"
     return DataProblem(
         kind=ProblemKind.NEAR,
         count=len(found),
-        words=f"{counted(len(found), f'{judge} image')} {seem} to stand in the train split "
-        "too, in another size or encoding",
+        words=in_train_too(len(found), f"{judge} image"),
         example=" and ".join(pair),
         advice="They count all the same; what a model was trained on proves little",
     )

@@ -13,7 +13,7 @@ from edgekit.data.headers import Header, leave_out_unreadable, read_headers
 from edgekit.data.images import decode, spread
 from edgekit.data.inventory import Inventory, take_inventory
 from edgekit.data.near_duplicates import fingerprints, near_duplicates
-from edgekit.data.problem import DataProblem, ProblemKind, counted
+from edgekit.data.problem import DataProblem, ProblemKind, in_train_too
 from edgekit.data.review import OBLONG, refuse_faults
 from edgekit.data.size import Size
 from edgekit.data.sources.base import Listing, Sample
@@ -152,12 +152,10 @@ def _near(learned: list[Sample], judged: list[Sample], own: bool) -> Iterator[Da
     found = near_duplicates(prints[0], prints[1]).found
     if found:
         first = min(found)
-        seem = "seems" if len(found) == 1 else "seem"
         yield DataProblem(
             kind=ProblemKind.NEAR,
             count=len(found),
-            words=f"{counted(len(found), 'judged image')} {seem} to stand in the train split too, "
-            "in another size or encoding",
+            words=in_train_too(len(found), "judged image"),
             example=f"{sound[0][first][0].name} and {sound[1][found[first]][0].name}",
             advice=ADVICE[own],
         )
