@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import uuid
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -78,21 +77,25 @@ def plugin(compiler: str, folder: Path) -> Path:
     path = folder / f"counter-{digest_of(source)[:16]}.so"
     if path.exists():
         return path
-    with storage_errors(folder, STORE_VARIABLE), temporary_folder() as work:
+    with storage_errors(folder, STORE_VARIABLE):
         folder.mkdir(parents=True, exist_ok=True)
-        (work / "counter.c").write_text(source, encoding="utf-8")
-        part = (
-            folder / f".{path.name}.{uuid.uuid4().hex[:8]}"
-        )  # threads of one process compile it too
-        command = [compiler, "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-w"]
-        done = subprocess.run(
-            [*command, str(work / "counter.c"), "-o", str(part)], capture_output=True, text=True
+        with temporary_folder(folder) as work:
+            return _compiled(compiler, source, work).replace(path)
+
+
+def _compiled(compiler: str, source: str, work: Path) -> Path:
+    """
+    Raises:
+        DeviceError: the compiler failed, with the last line of what it said.
+    """
+    code, made = work / "counter.c", work / "counter.so"
+    code.write_text(source, encoding="utf-8")
+    command = [compiler, "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-w"]
+    done = subprocess.run([*command, str(code), "-o", str(made)], capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
+        raise DeviceError(
+            f"the counting plugin could not be compiled: {said}",
+            hint="on Debian or Ubuntu: sudo apt-get install gcc libc6-dev",
         )
-        if done.returncode:
-            said = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
-            raise DeviceError(
-                f"the counting plugin could not be compiled: {said}",
-                hint="on Debian or Ubuntu: sudo apt-get install gcc libc6-dev",
-            )
-        part.replace(path)
-    return path
+    return made
