@@ -188,13 +188,13 @@ def _show(words: tuple[str, ...], store: Path | None, as_json: bool) -> None:
         raise InputError("edgekit search show takes one name")
     if words:
         _tell(read_search(words[0], store=store), as_json, store)
-    elif as_json:
-        say_json(names(store_of(store)))
-    elif found := names(store_of(store)):
-        for name in found:
-            say(name)
-    else:
-        say(f"no search in {store_of(store).root} yet")
+        return
+    own = store_of(store)
+    if as_json:
+        say_json(names(own))
+        return
+    for name in names(own) or [f"no search in {own.root} yet"]:
+        say(name)
 
 
 def _print_recipe(words: tuple[str, ...], store: Path | None, as_json: bool) -> None:

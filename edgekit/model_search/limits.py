@@ -43,17 +43,13 @@ class Limit:
     def at_least(self) -> bool:
         return self.figure == "agreement"
 
-    @property
-    def unit(self) -> str:
-        own = {"size": "MB", "drop": " points", "agreement": " %"}
-        return own.get(self.figure) or (f"x {self.reference}" if self.reference else "ms")
-
     def __str__(self) -> str:
         """As it is read again."""
         sign = ">=" if self.at_least else "<="
-        unit = "" if self.figure == "drop" else self.unit.replace(" ", "", 1)
+        latency = f"x {self.reference}" if self.reference else "ms"
+        unit = {"latency": latency, "size": "MB", "drop": "", "agreement": "%"}[self.figure]
         bound = f"{Decimal(f'{self.bound:.12g}'):f}"  # never 1e-06, which is no limit
-        return f"{self.figure}{sign}{bound}{self.unit if self.reference else unit}"
+        return f"{self.figure}{sign}{bound}{unit}"
 
     def verdict(self, figure: Measurement) -> GateVerdict:
         return verdict_on(figure, self.bound, self.at_least)

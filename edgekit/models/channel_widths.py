@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 Widths = dict[str, dict[str, int]]
 """By module name the sizes that were changed, e.g. {"blocks.0.0.conv": {"out_channels": 24}}."""
 
+ATTENTION = "Attention"
 SIZES = {
     "Conv2d": ("in_channels", "out_channels", "groups"),
     "Linear": ("in_features", "out_features"),
     "BatchNorm2d": ("num_features",),
     "LayerNorm": ("normalized_shape",),
+    ATTENTION: ("num_heads", "attn_dim"),
 }
-"""The kinds of modules that have a width, and what torch calls it."""
-ATTENTION = "Attention"
-HEADS = ("num_heads", "attn_dim")
-"""What timm calls the heads of an attention, and the width of all of them."""
+"""The kinds of modules that have a width, and what torch calls it; of timm's attention how many
+heads, and the width of all of them."""
 
 
 def changed_widths(model: Any, dense: Any) -> Widths | None:
@@ -40,12 +40,13 @@ def changed_widths(model: Any, dense: Any) -> Widths | None:
 
 
 def kind_of(module: Any) -> str | None:
-    """Which of `SIZES` a module is, or an attention; None for one without a width."""
+    """Which of `SIZES` a module is; None for one without a width."""
     import torch
 
     if is_attention(module):
         return ATTENTION
-    return next((kind for kind in SIZES if isinstance(module, getattr(torch.nn, kind))), None)
+    layers = [kind for kind in SIZES if kind != ATTENTION]
+    return next((kind for kind in layers if isinstance(module, getattr(torch.nn, kind))), None)
 
 
 def is_attention(module: Any) -> bool:
@@ -119,8 +120,7 @@ def _first(tensor: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def _keys(module: Any) -> tuple[str, ...]:
-    kind = kind_of(module)
-    return HEADS if kind == ATTENTION else SIZES.get(kind or "", ())
+    return SIZES.get(kind_of(module) or "", ())
 
 
 def _number(size: Any) -> int:

@@ -56,12 +56,12 @@ class Recovery:
     def remark(self, curve: TrainingCurve) -> str | None:
         """That it went on, and that it has not converged."""
         more = len(curve.points) - self.settings.epochs
-        on = (
-            f"the recovery went on for {more} epochs, as its loss was still falling" if more else ""
-        )
-        late = not_converged(curve.losses, "prune.recover.epochs")
-        told = [on if more else "", late and f"the recovery after the cut: {late}"]
-        return "; ".join(filter(None, told)) or None
+        told = []
+        if more:
+            told.append(f"the recovery went on for {more} epochs, as its loss was still falling")
+        if late := not_converged(curve.losses, "prune.recover.epochs"):
+            told.append(f"the recovery after the cut: {late}")
+        return "; ".join(told) or None
 
     def _train(self, name: str, settings: Recover, model: Any, card: Card) -> Trained:
         partial = self.context.partial / name
