@@ -69,9 +69,8 @@ def in_train_too(count: int, one: str) -> str:
     '1 judged image seems to stand in the train split too, in another size or encoding'
     """
     seem = "seems" if count == 1 else "seem"
-    return (
-        f"{counted(count, one)} {seem} to stand in the train split too, in another size or encoding"
-    )
+    where = "in the train split too, in another size or encoding"
+    return f"{counted(count, one)} {seem} to stand {where}"
 
 
 def tally(kinds: Sequence[str], most: int = 6) -> str:

@@ -250,8 +250,8 @@ def _open(journal: Path) -> Study:
 
 
 def _sampler(seed: int) -> Any:
-    """A Gaussian process for each goal, and the expected gain in hypervolume: why not TPE is told in
-    docs/decisions/22."""
+    """A Gaussian process for each goal, and the expected gain in hypervolume. Why not TPE is told
+    in docs/decisions/22."""
     from optuna.samplers import GPSampler
 
     return GPSampler(seed=seed, n_startup_trials=STARTUP)

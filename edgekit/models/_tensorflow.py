@@ -7,8 +7,8 @@ import importlib
 import threading
 
 STREAMS = threading.RLock()
-"""Held while its chatter is kept off the terminal. Of the whole process there is one output: threads
-that turned it aside and back in another order would leave it turned aside for good."""
+"""Held while its chatter is kept off the terminal. Of the whole process there is one output:
+threads that turned it aside and back in another order would leave it turned aside for good."""
 
 
 def make_way() -> None:
