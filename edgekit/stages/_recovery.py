@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.data.problem import counted
 from edgekit.engine.action import Context
 from edgekit.models.card import Card
 from edgekit.models.training_curve import TrainingCurve, not_converged
@@ -58,7 +59,8 @@ class Recovery:
         more = len(curve.points) - self.settings.epochs
         told = []
         if more:
-            told.append(f"the recovery went on for {more} epochs, as its loss was still falling")
+            went_on = counted(more, "epoch")
+            told.append(f"the recovery went on for {went_on}, as its loss was still falling")
         if late := not_converged(curve.losses, "prune.recover.epochs"):
             told.append(f"the recovery after the cut: {late}")
         return "; ".join(told) or None

@@ -339,7 +339,7 @@ def test_a_recovery_that_has_not_converged_is_told(noise: Path, tmp_path: Path) 
     write_images(tmp_path / "images")
     prune = (
         "{prune: {keep: 0.9, by: macs, runtime: onnxruntime, force: true, round_to: 1, "
-        "recover: {epochs: 1}}}"
+        "recover: {epochs: 1, max_epochs: 1}}}"
     )
     stages = f"stages: [{{finetune: {{epochs: 1}}}}, {prune}]"
     text = re.sub(r"stages: .*", stages, NOISE)
