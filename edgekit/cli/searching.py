@@ -84,7 +84,7 @@ def sweep(
         _say_what_latency_is(report)
         for point in report.points:
             if why := point.reason or point.no_latency:
-                say(f"{point.label}: {why}")
+                say(f"{point.title}: {why}")
         say(f"Report: {report_folder('sweep', report.recipe, report.target, out) / 'sweep.html'}")
     report.check()
 
@@ -229,7 +229,7 @@ def _tell(report: SearchReport, as_json: bool, store: Path | None) -> None:
         terminal.print(table)
     for point in report.candidates:
         if point.dropped:
-            say(f"{point.name} goes no further; {point.dropped}")
+            say(f"{point.title} goes no further; {point.dropped}")
     for line in (*report.trades, *report.alike, *report.effects):
         say(f"- {line}")
     _say_what_latency_is(report)

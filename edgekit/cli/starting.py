@@ -163,7 +163,10 @@ def init(
     for line in (*_unmet(model), *_missing(loaded, model)):
         say(line)
     words = [out, "--target", name, *(["--store", store] if store else [])]
-    say(f"next: edgekit build {shlex.join(map(str, words))}")
+    what_to_build = shlex.join(map(str, words))
+    if model is None:
+        say(f"which network fits the device: edgekit search {what_to_build}")
+    say(f"next: edgekit build {what_to_build}")
 
 
 @contextmanager

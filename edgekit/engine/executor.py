@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, get_type_hints
@@ -140,26 +140,33 @@ class Executor:
             progress=lambda done, total, note: self.observer.progressed(step, done, total, note),
             partial=self.store.partial(step.key, parents, fresh=forced),
         )
+        limits = step.action.confinement(given)
         with self.store.workspace() as folder:
-            start = time.perf_counter()
-            metadata = self._metadata(step, given, folder, context)
-            seconds = time.perf_counter() - start
+            with self._lease(step, limits):
+                start = time.perf_counter()
+                metadata = self._metadata(limits, step.action, given, folder, context)
+                seconds = time.perf_counter() - start
             return self.store.commit(step.key, folder, metadata, parents, seconds)
 
-    def _metadata(
-        self, step: Step, given: Mapping[str, Artifact], folder: Path, context: Context
-    ) -> Metadata:
+    def _lease(self, step: Step, limits: Confinement | None) -> AbstractContextManager[None]:
         def waiting() -> None:
             self.observer.remark(f"{step.id}: waits for other steps of edgekit on this machine")
 
-        action = step.action
-        limits = action.confinement(given)
         # A confined process reaches no lease: what may time there has it from the beginning.
-        alone = action.may_time if limits else action.times
-        with timing(waiting) if alone else computing(waiting):
-            if limits:
-                return self._confined(limits, action, given, folder, context.progress)
-            return action.run(given, folder, context)
+        alone = step.action.may_time if limits else step.action.times
+        return timing(waiting) if alone else computing(waiting)
+
+    def _metadata(
+        self,
+        limits: Confinement | None,
+        action: Action,
+        given: Mapping[str, Artifact],
+        folder: Path,
+        context: Context,
+    ) -> Metadata:
+        if limits:
+            return self._confined(limits, action, given, folder, context.progress)
+        return action.run(given, folder, context)
 
     def _confined(
         self,

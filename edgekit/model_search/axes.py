@@ -9,7 +9,7 @@ from typing import Any
 from edgekit.engine.artifact import digest_of
 from edgekit.errors import ConfigError, InputError, Problem
 from edgekit.printable import shortened
-from edgekit.spec.fields import parse_value, value_text
+from edgekit.spec.fields import parse_value, text_among, value_text
 from edgekit.spec.recipe import Recipe
 
 Axes = Mapping[str, Sequence[Any]]
@@ -142,6 +142,22 @@ def grid(axes: Axes) -> Iterator[dict[str, Any]]:
     """
     for values in itertools.product(*axes.values()):
         yield dict(zip(axes, values, strict=True))
+
+
+def point_label(settings: Mapping[str, Any], axes: Axes) -> str:
+    """What a person calls it; the architecture needs no name of its field.
+
+    >>> axes = {"model.arch": ["resnet18", "resnet34"], "data.image_size": [96, 128]}
+    >>> point_label({"model.arch": "resnet18", "data.image_size": 96}, axes)
+    'resnet18, image_size 96'
+    """
+    ends = [path.rpartition(".")[2] for path in axes]
+    found = []
+    for path, end in zip(axes, ends, strict=True):
+        text = text_among(settings[path], axes[path])
+        named = end if ends.count(end) == 1 else path
+        found.append(text if path in ("model", "model.arch") else f"{named} {text}")
+    return ", ".join(found)
 
 
 def point_name(settings: Mapping[str, Any]) -> str:

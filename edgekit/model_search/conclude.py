@@ -118,7 +118,7 @@ def outdone(
 ) -> str:
     """Which of the others dominates it."""
     better = dominated_by(candidate, others, limits)
-    name = better.name if better else "another"
+    name = better.title if better else "another"
     return f"{candidate.rung}: {name} is no worse in accuracy, latency and size, and better in one"
 
 
@@ -128,7 +128,7 @@ def not_told_apart(points: Sequence[PointRecord]) -> list[str]:
     for one, other in pairwise(points):
         a, b = believed(one.latency), believed(other.latency)
         if a and b and alike(a, b):
-            found.append(f"the latencies of {one.name} and {other.name} cannot be told apart")
+            found.append(f"the latencies of {one.title} and {other.title} cannot be told apart")
     return found
 
 
@@ -143,9 +143,9 @@ def failure(report: SearchReport, limits: Sequence[Limit]) -> str:
         return ""
     if found.exit_code or found.status is Status.UNTRAINED:
         why = found.reason or "its float model is no better than guessing"
-        return f"{chosen.name} was chosen, and in the end it does not pass: {why}"
+        return f"{chosen.title} was chosen, and in the end it does not pass: {why}"
     if broken := _of(verdicts(found, limits), GateVerdict.BROKEN):
-        return f"{chosen.name} was chosen, and in the end it breaks {', '.join(broken)}"
+        return f"{chosen.title} was chosen, and in the end it breaks {', '.join(broken)}"
     return ""
 
 
@@ -163,12 +163,12 @@ def nearest_miss(candidates: Sequence[CandidateRecord], limits: Sequence[Limit])
     missed = misses(nearest, limits)
     if not missed:
         why = nearest.dropped or nearest.reason
-        return f"nothing can be recommended; the nearest, {nearest.label}, was dropped: {why}"
+        return f"nothing can be recommended; the nearest, {nearest.title}, was dropped: {why}"
     failed = [c for c in candidates if c.exit_code]
     also = f"; {len(failed)} could not be built: {_reasons(failed)}" if failed else ""
     return (
         f"none of {len(candidates) - len(failed)} candidates holds the limits; the nearest is "
-        f"{nearest.name} ({nearest.label}), which misses {', '.join(missed)}{also}"
+        f"{nearest.title}, which misses {', '.join(missed)}{also}"
     )
 
 

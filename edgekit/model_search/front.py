@@ -216,7 +216,7 @@ def _why(
 ) -> str:
     if taken is not best and (drop := drops[taken.name]):
         return (
-            f"it is the fastest that is as accurate as {best.name} "
+            f"it is the fastest that is as accurate as {best.title} "
             f"({_top1(best):.1f} %): on the held-back images it loses {drop.drop:.1f} points "
             f"({drop.low:.1f} to {drop.high:.1f}) against it, surely less than {margin:g}"
         )
@@ -283,7 +283,7 @@ def trades(
         if gain > 0 and costs:
             ends = f" ({paired.low:.1f} to {paired.high:.1f})" if paired else ""
             found.append(
-                f"{better.name} instead of {faster.name}: {gain:.1f} points more{ends} for "
+                f"{better.title} instead of {faster.title}: {gain:.1f} points more{ends} for "
                 + " and ".join(costs)
             )
     return found

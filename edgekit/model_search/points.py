@@ -7,7 +7,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgekit.evidence import InvalidMeasurement, Measurement, Status
-from edgekit.spec.fields import told
 
 Figure = Measurement | InvalidMeasurement
 
@@ -18,6 +17,8 @@ class PointRecord(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str
+    label: str = ""
+    """What people call it: the values of what varies."""
     settings: dict[str, Any]
     """Values by the dotted paths of fields."""
     status: Status | None = None
@@ -50,5 +51,5 @@ class PointRecord(BaseModel):
         return self.exit_code == 0 and self.size is not None
 
     @property
-    def label(self) -> str:
-        return told(self.settings)
+    def title(self) -> str:
+        return self.label or self.name

@@ -15,7 +15,6 @@ from edgekit.evidence import interval
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.rungs import Rung
 from edgekit.notebook import HasPage
-from edgekit.spec.fields import text_among
 
 State = Literal["searching", "out of time", "done"]
 
@@ -109,11 +108,7 @@ class SearchReport(BaseModel, HasPage):
         point = self.chosen
         if point is None or self.failure:
             return self.failure or "The search has not ended."
-        varied = ", ".join(
-            f"{path} {text_among(point.settings.get(path), values)}"
-            for path, values in self.axes.items()
-        )
-        told = [f"Take {point.name} ({varied})"]
+        told = [f"Take {point.title}" + (f" ({point.name})" if point.label else "")]
         built = point.confirmed or point
         figures = [f"{built.variant} {built.precision}"]
         if built.size:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from edgekit.engine.atomic import write_atomically
 from edgekit.engine.crew import AHEAD, in_order
 from edgekit.errors import EdgekitError, storage_errors
-from edgekit.model_search.axes import point_name
+from edgekit.model_search.axes import point_label, point_name, size_of
 from edgekit.model_search.built import build_point
 from edgekit.model_search.conclude import conclude, outdone, to_train
 from edgekit.model_search.effects import effects
@@ -78,6 +78,8 @@ class _Search:
         self.trained: dict[str, Trained] = {}
 
     def run(self) -> None:
+        for line in self._beforehand():
+            self.task.observer.remark(line)
         self._compare()
         self._tell_effects()
         self._refine()
@@ -85,6 +87,16 @@ class _Search:
         self.report.state = "out of time" if self.late else "done"
         conclude(self.report, self.task.limits, self._right)
         self._tell()
+
+    def _beforehand(self) -> Iterator[str]:
+        """How long it may take, and what is taken in the end."""
+        axes, most = self.task.space.axes, self.task.settings.candidates
+        fields = ", ".join(f"{path} {len(values)}" for path, values in axes.items())
+        yield f"{min(most, size_of(axes))} of {size_of(axes)} candidates at most; values: {fields}"
+        if not self.task.limits:
+            yield "no limit is given: the fastest that is as accurate as the best one is taken"
+        if self.seconds is None:
+            yield "no budget is given: it ends when all are compared; stopped before, it goes on"
 
     def _compare(self) -> None:
         """The free and the short rung of every candidate that is asked for."""
@@ -117,7 +129,10 @@ class _Search:
         names = {known.name for known in self.report.candidates}
         found = []
         for one in asked:
-            record = CandidateRecord(name=point_name(one.settings), settings=one.settings)
+            label = point_label(one.settings, self.report.axes)
+            record = CandidateRecord(
+                name=point_name(one.settings), label=label, settings=one.settings
+            )
             if record.name in names:
                 raise EdgekitError(f"two candidates have the name {record.name}")
             names.add(record.name)
@@ -131,7 +146,7 @@ class _Search:
         share = FOR_CANDIDATES if any(c.top1 for c in self.report.candidates) else 1.0
         if number > 1 and self._is_over(share):
             return None
-        self.task.observer.remark(f"candidate {number}: {record.label}")
+        self.task.observer.remark(f"candidate {number}: {record.title}")
         self.ladder.free_and_short(record)
         return record
 
@@ -164,7 +179,7 @@ class _Search:
             self.late = True
             point.dropped = f"{point.rung}: the time was over"
             return point
-        self.task.observer.remark(f"{point.name}, as the recipe says: {point.label}")
+        self.task.observer.remark(f"{point.title}, as the recipe says")
         if found := self.ladder.full(point):
             self.trained[point.name] = found
         return point
@@ -198,7 +213,7 @@ class _Search:
                 return
             target = target.only(point.variant)
         made = load_recipe(self._written(point))
-        task.observer.remark(f"{point.name}: judged on the images that chose nothing")
+        task.observer.remark(f"{point.title}: judged on the images that chose nothing")
         built = build_point(
             point.settings,
             made,
@@ -242,7 +257,7 @@ class _Search:
 
     def _tell(self, dropped: CandidateRecord | None = None) -> None:
         if dropped and dropped.dropped:
-            self.task.observer.remark(f"{dropped.name} goes no further; {dropped.dropped}")
+            self.task.observer.remark(f"{dropped.title} goes no further; {dropped.dropped}")
         self.report.spread = self.ladder.lab.watch.spread
         self.report.created = datetime.now(UTC).isoformat(timespec="seconds")
         self.publish(self.report)

@@ -46,7 +46,7 @@ def _dots(report: SearchReport, compared: Sequence[CandidateRecord], across: str
             found.append(
                 Dot(
                     point.name,
-                    point.label,
+                    point.title,
                     figure,
                     point.top1,
                     marked=point.name == report.recommended,

@@ -22,12 +22,11 @@ from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError, storage_errors
 from edgekit.evaluation.device_spread import DeviceSpread
 from edgekit.evidence import Evidence, Measurement
-from edgekit.model_search.axes import MOST_POINTS, Axes, grid, size_of, vary_each
+from edgekit.model_search.axes import MOST_POINTS, Axes, grid, point_label, size_of, vary_each
 from edgekit.model_search.built import BuiltPoint, build_point
 from edgekit.model_search.latencies import Stopwatch, stopwatch, time_file
 from edgekit.model_search.points import PointRecord
 from edgekit.notebook import HasPage
-from edgekit.spec.fields import told
 from edgekit.spec.recipe import Recipe
 from edgekit.spec.target import Target
 
@@ -72,7 +71,7 @@ class SweepReport(BaseModel, HasPage):
         first = failed[0]
         error = EdgekitError(
             f"{len(failed)} of {len(self.points)} points did not pass; the first is "
-            f"{first.label}: {first.reason}",
+            f"{first.title}: {first.reason}",
             hint="the table and the page say why each did not; finished steps are kept",
         )
         error.exit_code = first.exit_code
@@ -131,8 +130,11 @@ def run_sweep(
 
     def build(number: int) -> BuiltPoint:
         settings, recipe = points[number]
-        observer.remark(f"{number + 1} of {len(points)}: {told(settings)}")
-        return build_point(settings, recipe, target, store, observer, board, crew=crew)
+        label = point_label(settings, axes)
+        observer.remark(f"{number + 1} of {len(points)}: {label}")
+        found = build_point(settings, recipe, target, store, observer, board, crew=crew)
+        found.record.label = label
+        return found
 
     for found in in_order(crew, build, range(len(points))):
         _add_latency(found, watch)

@@ -36,5 +36,5 @@ def _dots(points: list[PointRecord], across: str) -> list[Dot]:
     for point in points:
         figure: Measurement | None = believed(getattr(point, across))
         if figure and point.top1:
-            found.append(Dot(point.name, point.label, figure, point.top1))
+            found.append(Dot(point.name, point.title, figure, point.top1))
     return found

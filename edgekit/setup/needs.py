@@ -119,6 +119,24 @@ def extras_for(target: Target, extras: Collection[str] = ()) -> list[str]:
     return list(dict.fromkeys([*extras, *(extra for v in required for extra in extras_of(v))]))
 
 
+def refuse_absent(targets: Iterable[Target]) -> None:
+    """
+    Raises:
+        InputError: a package of a runtime that must pass is not installed; after the training, and
+            with the first file of that runtime, it would be too late.
+    """
+    for target in targets:
+        try:
+            lacking = missing_for(target)
+        except InputError:
+            return  # edgekit runs from its source folder, and nothing says what it needs
+        if absent := [need.name for need in lacking if need.installed is None]:
+            raise InputError(
+                f"{target.name} needs {', '.join(absent)}, not installed here",
+                hint=install_line(target, lacking),
+            )
+
+
 def install_line(target: Target, lacking: Collection[Need], extras: Collection[str] = ()) -> str:
     """The packages where few are missing, and else the extras of edgekit that bring them."""
     if len(lacking) <= FEW:

@@ -57,9 +57,11 @@ def test_photos_become_a_recipe_and_the_next_command_can_be_pasted(
     run: Run, folder: Path, name: str
 ) -> None:
     said = run("init", "images", "--out", name).stdout
-    *_, last = said.splitlines()
+    *_, other, last = said.splitlines()
     command = shlex.split(last.removeprefix("next: "))
     assert command == ["edgekit", "build", name, "--target", "rpi"]
+    searching = shlex.split(other.removeprefix("which network fits the device: "))
+    assert searching == ["edgekit", "search", *command[2:]]
     assert "rpi/choose" in run("plan", *command[2:]).stdout
     recipe = yaml.safe_load((folder / name).read_text())
     assert recipe["model"]["weights"] == "scratch"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from edgekit.engine.observer import Silent
 from edgekit.engine.step import Step, components_of
 from edgekit.engine.step_id import StepId
 from edgekit.engine.store import Store
+from tests.engine.test_lease import holder
 
 
 class FromElsewhere(Action):
@@ -38,6 +40,27 @@ class FromElsewhere(Action):
         with timing():
             context.progress(1, 1, "timing")
         return Metadata()
+
+
+class Quick(Action):
+    def settings(self) -> Json:
+        return {}
+
+    def run(self, inputs: Inputs, into: Path, context: Context) -> Metadata:
+        return Metadata()
+
+
+def test_waiting_for_another_command_is_no_time_of_the_step(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEKIT_LEASE", str(tmp_path / "lease"))
+    step = Step(id=StepId("s"), action=Quick(), inputs={}, components=components_of(Quick(), {}))
+    other = holder("timing", 1.0)
+    began = time.perf_counter()
+    with Executor(store, Silent()) as executor:
+        found = executor.perform(step)
+    other.kill()
+    assert found.seconds < (time.perf_counter() - began) / 2
 
 
 class Another(Silent):

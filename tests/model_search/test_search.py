@@ -54,6 +54,10 @@ LIMIT = ["size<=0.5MB"]
 class Counting(Silent):
     def __init__(self) -> None:
         self.ran: list[str] = []
+        self.told: list[str] = []
+
+    def remark(self, line: str) -> None:
+        self.told.append(line)
 
     def started(self, step: Step) -> None:
         self.ran.append(step.id)
@@ -88,6 +92,7 @@ def test_every_candidate_is_in_the_front_or_has_a_reason(found: SearchReport) ->
             assert "no architecture 'test_wit'" in one.dropped
     assert found.recommended in found.front
     assert "of 4 candidates" in found.why
+    assert "test_efficientnet, image_size " in found.sentence
 
 
 def test_the_front_is_judged_on_images_that_chose_nothing(world: Path, found: SearchReport) -> None:
@@ -213,6 +218,9 @@ def test_limits_that_nobody_holds_train_nothing_and_name_the_nearest(world: Path
         observer=seen,
     )
     assert not [step for step in seen.ran if step.endswith("finetune")]
+    first, *_ = seen.told
+    assert first == "4 of 4 candidates at most; values: model.arch 2, data.image_size 2"
+    assert "candidate 1: test_" in seen.told[2]
     with pytest.raises(
         GateBroken, match=r"none of 2 candidates holds.* misses size<=0\.001MB by .*; 2 could not"
     ):

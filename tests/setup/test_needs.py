@@ -13,7 +13,15 @@ from edgekit.errors import InputError
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.setup import needs as module
-from edgekit.setup.needs import extras_of, install_line, missing, missing_for, needs, pip_line
+from edgekit.setup.needs import (
+    extras_of,
+    install_line,
+    missing,
+    missing_for,
+    needs,
+    pip_line,
+    refuse_absent,
+)
 from edgekit.setup.target_needs import target_needs
 from edgekit.spec.target import load_target
 
@@ -45,6 +53,16 @@ def test_what_is_absent_or_too_old_is_missing(installed: Callable[..., None]) ->
     assert [need.name for need in needs()] == ["click"]
     lacking = missing_for(load_target("rpi"))
     assert pip_line(lacking) == "pip install 'ai-edge-litert>=2.1' 'onnx>=1.20'"
+
+
+def test_what_a_runtime_lacks_is_told_before_anything_runs(installed: Callable[..., None]) -> None:
+    installed(click="8.1.7", onnx="1.20.0", ai_edge_litert="2.1", torch="2.9.0")
+    refuse_absent([load_target("rpi")])
+    with pytest.raises(InputError, match="x86-cpu needs nncf, not installed") as caught:
+        refuse_absent([load_target("rpi"), load_target("x86-cpu")])
+    assert caught.value.hint == "pip install 'nncf>=2.19'"
+    installed(click="8.1.7", onnx="1.19.0", ai_edge_litert="2.1", torch="2.9.0")
+    refuse_absent([load_target("rpi")])  # an old version may do
 
 
 def test_where_much_is_missing_extras_are_named(installed: Callable[..., None]) -> None:
