@@ -126,6 +126,10 @@ def _judges(recipe: Recipe) -> dict[str, Any]:
     return recipe.data.model_dump(exclude={*FRAMING})
 
 
+def is_ordered(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
 def size_of(axes: Axes) -> int:
     """How many points the grid has."""
     found = 1

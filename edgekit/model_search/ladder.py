@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgekit.evaluation.gates import GateVerdict
-from edgekit.evidence import Measurement, believed
+from edgekit.evidence import believed
 from edgekit.model_search.built import attempt
 from edgekit.model_search.evaluate import Lab, Trained, judge_free, judge_full, judge_short
 from edgekit.model_search.front import excess, misses, verdicts
 from edgekit.model_search.limits import FREE_FIGURES, Limit
-from edgekit.model_search.points import PointRecord
 from edgekit.model_search.report import CandidateRecord
 from edgekit.model_search.rungs import Rung
 from edgekit.model_search.space import Vary
@@ -38,17 +37,14 @@ class Ladder:
             record.dropped = self._broken(record, Rung.FULL)
         return found
 
-    def told(self, record: CandidateRecord, others: Sequence[PointRecord]) -> Told:
-        """What the study is told. A figure that is not known counts as the mean of the others': it
-        must look neither good nor bad, as it says nothing. A latency that could not be measured
-        counts as the worst of them."""
+    def told(self, record: CandidateRecord) -> Told:
+        """What the study is told."""
         latency = believed(record.latency)
-        latencies = [x.value for other in others if (x := believed(other.latency))]
         beyond = sum(excess(record, self.limits).values()) if record.size else 0.0
         return Told(
-            accuracy=record.top1.value if record.top1 else _mean(x.top1 for x in others),
-            latency=latency.value if latency else max(latencies, default=1.0),
-            size=record.size.value if record.size else _mean(x.size for x in others),
+            accuracy=record.top1.value if record.top1 else None,
+            latency=latency.value if latency else None,
+            size=record.size.value if record.size else None,
             excess=beyond + (1.0 if record.exit_code else 0.0),
         )
 
@@ -81,8 +77,3 @@ class Ladder:
         if record.reason:
             record.dropped = f"{record.rung}: {record.reason}"
         return found
-
-
-def _mean(figures: Iterable[Measurement | None]) -> float:
-    known = [figure.value for figure in figures if figure]
-    return sum(known) / len(known) if known else 0.0

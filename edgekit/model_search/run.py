@@ -120,7 +120,7 @@ class _Search:
                 if found is None:
                     self.late = True
                     return
-                told = self.ladder.told(found, report.candidates)
+                told = self.ladder.told(found)
                 study.tell(one, told, found.model_dump(mode="json"))
                 report.candidates.append(found)
                 self._tell(found)

@@ -31,8 +31,9 @@ FREE_SAMPLES = 16
 
 
 SHORT_AGREEMENT = 95.0
-"""Percent at which `method: auto` may end for a short training. The scores of such a network lie
-close together; to hold more took minutes of search where the training took one."""
+"""Percent at which `method: auto` may end for a short training, and with ranges alone. The scores
+of such a network lie close together: of 149 images 93 % was the most that twelve minutes of search
+came to, and the training took two."""
 
 
 class Rung(StrEnum):
@@ -93,7 +94,11 @@ def _shortened(stage: Stage, epochs: int) -> Stage:
     if recover is not None and recover.epochs > epochs:
         update["recover"] = recover.model_copy(update={"epochs": epochs, "max_epochs": epochs})
     if isinstance(stage, Quantize) and stage.method == "auto":
-        update |= {"stop_at": SHORT_AGREEMENT, "max_drop": 100 - SHORT_AGREEMENT, "mixed": "none"}
+        update |= {
+            "stop_at": SHORT_AGREEMENT,
+            "max_drop": 100 - SHORT_AGREEMENT,
+            "effort": "ranges",
+        }
     return stage.model_copy(update=update) if update else stage
 
 

@@ -8,17 +8,20 @@ store's lock, so that the journal needs none of its own, which a kill would leav
 
 from __future__ import annotations
 
+import itertools
 import random
 import shlex
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from edgekit.engine.artifact import digest_of
 from edgekit.errors import InputError, storage_errors
-from edgekit.model_search.axes import size_of
+from edgekit.model_search.axes import is_ordered, size_of
+from edgekit.model_search.expected_gain import Known, encoded, gains
 from edgekit.spec.fields import value_text
 
 if TYPE_CHECKING:
@@ -26,10 +29,13 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 RECORD = "record"
+FIGURES = "figures"
 STARTUP = 8
 """Candidates of the first round, before anything is known: spread over all fields."""
 ROUND = 4
 """Candidates of each other round: asked for before any of them is told."""
+MOST_LEFT = 2000
+"""Candidates of a large space among which the next is chosen."""
 DIRECTIONS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize", "minimize")
 """Of accuracy, latency and size."""
 
@@ -42,11 +48,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Told:
-    """What a candidate came to."""
+    """What a candidate came to, as far as it is known."""
 
-    accuracy: float
-    latency: float
-    size: float
+    accuracy: float | None
+    latency: float | None
+    size: float | None
     excess: float
     """How far it lies beyond the limits, summed; 0 where it holds them."""
 
@@ -84,13 +90,12 @@ class CandidateStudy:
     def _check(self, trial: FrozenTrial) -> None:
         """
         Raises:
-            KeyError, IndexError, TypeError: it is no candidate of these fields.
+            KeyError, IndexError, TypeError, ValueError: it is no candidate of these fields.
         """
-        if trial.state.name == "COMPLETE":
-            dict(trial.user_attrs[RECORD])
-        elif trial.params.keys() != self._axes.keys():
-            return
         self._asked(trial.number, trial.params)
+        if trial.state.is_finished():
+            dict(trial.user_attrs[RECORD])
+            _accuracy, _latency, _size, _excess = np.array(trial.user_attrs[FIGURES], float)
 
     def damaged(self, error: Exception) -> InputError:
         """That the journal cannot be read, and what to do."""
@@ -120,64 +125,70 @@ class CandidateStudy:
             for number in range(len(told), min(len(told) + most, _end_of_round(len(told)))):
                 if len(known) >= size_of(self._axes):
                     break
-                asked = self._interrupted(known, found) or self._new(known, number)
+                asked = self._interrupted(known) or self._new(known, number)
                 found.append(asked)
                 known.add(self._place(_trial(self._study, asked.number).params))
         return found
 
     def tell(self, asked: Asked, told: Told, record: Mapping[str, Any]) -> None:
+        from optuna.trial import TrialState
+
+        values = told.accuracy, told.latency, told.size
+        known = [value for value in values if value is not None]
         with storage_errors(self._journal.parent):
             trial = _trial(self._study, asked.number)
             trial.set_user_attr(RECORD, dict(record))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # killed before, it was set already
-                trial.set_constraint("limits", told.excess)
-            self._study.tell(asked.number, [told.accuracy, told.latency, told.size])
+            trial.set_user_attr(FIGURES, [*values, told.excess])
+            if len(known) == len(values):
+                self._study.tell(asked.number, known)
+            else:
+                self._study.tell(asked.number, state=TrialState.PRUNED)
 
     def _told(self) -> list[FrozenTrial]:
         from optuna.trial import TrialState
 
-        return self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        ended = (TrialState.COMPLETE, TrialState.PRUNED)
+        return self._study.get_trials(deepcopy=False, states=ended)
 
-    def _interrupted(self, known: set[tuple[int, ...]], now: Sequence[Asked]) -> Asked | None:
-        """What was asked and never told. One that was killed while it was asked is forgotten: the
-        same is asked again.
-
-        Args:
-            now: what is asked just now.
-        """
+    def _interrupted(self, known: set[tuple[int, ...]]) -> Asked | None:
+        """What was asked and never told."""
         from optuna.trial import TrialState
 
-        numbers = {asked.number for asked in now}
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if trial.number in numbers:
-                continue
-            is_whole = trial.params.keys() == self._axes.keys()
-            if is_whole and self._place(trial.params) not in known:
+            if self._place(trial.params) not in known:
                 return self._asked(trial.number, trial.params)
-            self._study.tell(trial.number, state=TrialState.FAIL)
         return None
 
     def _new(self, known: set[tuple[int, ...]], number: int) -> Asked:
-        """One that was not asked yet: the sampler's, or where it repeats itself one by chance.
+        """One that was not asked yet: of the first round, then the one that promises the most.
 
         Args:
             number: of candidates before it.
         """
+        chance = random.Random(self._seed_of(number))
+        left = self._left(known, chance)
         if number < STARTUP:
             first = self._first_round()[number]
-            is_new = self._place(first) not in known
-            return self._put(first if is_new else self._other(known, number))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is experimental, Optuna says each time
-            self._study.sampler = _sampler(self._seed_of(number))
-        trial = self._study.ask(self._distributions())
-        if self._place(trial.params) not in known:
-            return self._asked(trial.number, trial.params)
-        from optuna.trial import TrialState
+            return self._put(first if self._place(first) not in known else left[0])
+        told = [self._place(trial.params) for trial in self._told()]
+        figures = np.array([trial.user_attrs[FIGURES] for trial in self._told()], float)
+        so_far = Known(encoded(told, self._axes), *figures.T)
+        if pending := sorted(known - {*told}):
+            so_far = so_far.with_pending(encoded(pending, self._axes))
+        promised = gains(so_far, encoded([self._place(params) for params in left], self._axes))
+        return self._put(left[int(promised.argmax())])
 
-        self._study.tell(trial.number, state=TrialState.FAIL)
-        return self._put(self._other(known, number))
+    def _left(self, known: set[tuple[int, ...]], chance: random.Random) -> list[dict[str, int]]:
+        """What was not asked yet, in random order; of a large space some of it."""
+        counts = [range(len(values)) for values in self._axes.values()]
+        if size_of(self._axes) <= len(known) + MOST_LEFT:
+            places = [place for place in itertools.product(*counts) if place not in known]
+            chance.shuffle(places)
+        else:
+            drawn = (tuple(map(chance.choice, counts)) for _ in itertools.count())
+            fresh = (place for place in drawn if place not in known)
+            places = [*dict.fromkeys(itertools.islice(fresh, MOST_LEFT))]
+        return [dict(zip(self._axes, place, strict=True)) for place in places]
 
     def _first_round(self) -> list[dict[str, int]]:
         """A Latin hypercube: of each field every value as often as any other, in random order."""
@@ -188,13 +199,6 @@ class CandidateStudy:
             columns[path] = [order[place % len(order)] for place in range(STARTUP)]
             chance.shuffle(columns[path])
         return [{path: columns[path][i] for path in columns} for i in range(STARTUP)]
-
-    def _other(self, known: set[tuple[int, ...]], number: int) -> dict[str, int]:
-        """By chance, one that was not asked yet."""
-        chance = random.Random(self._seed_of(number))
-        while self._place(params := self._draw(chance)) in known:
-            pass
-        return params
 
     def _put(self, params: dict[str, int]) -> Asked:
         """Ask for it, in one line of the journal: a kill leaves all of it or nothing."""
@@ -210,9 +214,6 @@ class CandidateStudy:
         """Of a question: those of neighbouring searches have nothing in common."""
         return int(digest_of([self._seed, number])[:8], 16)
 
-    def _draw(self, chance: random.Random) -> dict[str, int]:
-        return {path: chance.randrange(len(values)) for path, values in self._axes.items()}
-
     def _place(self, params: Mapping[str, int]) -> tuple[int, ...]:
         return tuple(params[path] for path in self._axes)
 
@@ -224,7 +225,7 @@ class CandidateStudy:
 
         return {
             path: IntDistribution(0, len(values) - 1)
-            if _is_ordered(values)
+            if is_ordered(values)
             else CategoricalDistribution(range(len(values)))
             for path, values in self._axes.items()
         }
@@ -249,14 +250,6 @@ def _open(journal: Path) -> Study:
     )
 
 
-def _sampler(seed: int) -> Any:
-    """A Gaussian process for each goal, and the expected gain in hypervolume. Why not TPE is told
-    in docs/decisions/22."""
-    from optuna.samplers import GPSampler
-
-    return GPSampler(seed=seed, n_startup_trials=STARTUP)
-
-
 def _end_of_round(told: int) -> int:
     """How many candidates are told when the round ends that is under way.
 
@@ -272,13 +265,9 @@ def _trial(study: Study, number: int) -> Any:
     return Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
 
 
-def _is_ordered(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-
-
 def _in_order(values: Sequence[Any]) -> list[Any]:
     """Numbers by their size, so that neighbours are alike."""
-    return sorted(values) if _is_ordered(values) else sorted(values, key=value_text)
+    return sorted(values) if is_ordered(values) else sorted(values, key=value_text)
 
 
 def _cut_torn_line(journal: Path) -> None:

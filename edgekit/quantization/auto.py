@@ -56,6 +56,8 @@ class AutoSearch:
     """Share of the multiply-accumulates that may run in float, from 0 to 1."""
     mixes: bool = True
     """Whether phases 2 to 5 may return operators to float."""
+    ranges_alone: bool = False
+    """Nothing but ranges is searched: no corrections, nor phases 2 to 6."""
 
     def run(self, quantization: Quantization) -> AutoResult:
         """Search.
@@ -67,9 +69,10 @@ class AutoSearch:
         Raises:
             Unsupported: no configuration of phase 1 gives scores.
         """
-        config, record = search(self.trials, quantization, self.asked)
+        fixed = () if self.ranges_alone else None
+        config, record = search(self.trials, quantization, self.asked, fixed)
         first = AutoResult(config=config, search=record)
-        if not self.falls_short(record):
+        if self.ranges_alone or not self.falls_short(record):
             return first
         found = self.with_float_ops(first) if self.mixes else first
         holds = found.mixed is not None and found.mixed.reached

@@ -44,7 +44,7 @@ MIN_HELD_BACK = 16
 """Images that can judge a trial: of fewer, one more that flips would look like a collapse."""
 SEARCHED_SETTINGS = ("calibration", "percentile", "corrections")
 """What `method: auto` finds by itself."""
-SEARCH_SETTINGS = ("held_back", "stop_at", "max_drop", "mixed")
+SEARCH_SETTINGS = ("held_back", "stop_at", "max_drop", "mixed", "effort")
 """What nothing but `method: auto` reads."""
 
 
@@ -89,6 +89,9 @@ class Quantize(RuntimeStage):
     `max_accuracy_drop` allows, and without one no significant loss."""
     mixed: Literal["auto", "none"] = "auto"
     """With auto: operators go to float where int8 does not hold what is asked, or is slower."""
+    effort: Literal["full", "ranges"] = "full"
+    """With auto: `ranges` tries ranges alone, which costs seconds each: no corrections, and no
+    operators in float but those of `float_ops`."""
     float_ops: Literal["auto", "none"] = "auto"
     """`auto`: operators that int8 is known to break (a linear attention's division) stay in float
     where that helps the scores of images of the training side."""
@@ -173,12 +176,16 @@ class Quantize(RuntimeStage):
 
     @property
     def estimates(self) -> bool:
-        return self.on == "target" and self.mixed == "auto" and self.method == "auto"
+        return self.on == "target" and self._mixes and self.method == "auto"
 
     def timed_on(self, machine: Machine) -> Self:
         stage = self.model_copy()
         stage._machine = machine
         return stage
+
+    @property
+    def _mixes(self) -> bool:
+        return self.mixed == "auto" and self.effort == "full"
 
     @property
     def asked(self) -> StopCriterion:
@@ -245,7 +252,7 @@ class Quantize(RuntimeStage):
     def _is_timed(self, runtime: Runtime, requested: Quantization) -> bool:
         """Whether the file depends on how fast this machine is."""
         searches = self.method == "auto" and requested.precision == "int8"
-        return searches and self.mixed == "auto" and runtime.names_suspects
+        return searches and self._mixes and runtime.names_suspects
 
     def apply(
         self, runtime: Runtime, variant: Variant, inputs: Inputs, into: Path, context: Context
@@ -264,7 +271,7 @@ class Quantize(RuntimeStage):
                 found = self._auto(trials).run(config.quantization)
                 config = found.config
             form, by_time = trials.ship(config, into), None
-            if found and self.mixed == "auto":
+            if found and self._mixes:
                 path, share = into / runtime.file, self.max_float_macs
                 search = FloatByTimeSearch(trials, config, path, self.asked, share, self._machine)
                 config, by_time = search.run()
@@ -292,7 +299,8 @@ class Quantize(RuntimeStage):
             trials=trials,
             asked=self.asked,
             max_float_macs=self.max_float_macs,
-            mixes=self.mixed == "auto",
+            mixes=self._mixes,
+            ranges_alone=self.effort == "ranges",
         )
 
     def _record(

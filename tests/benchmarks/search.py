@@ -24,8 +24,6 @@ from tests.benchmarks.search_grid import Grid
 
 SHARE = 0.3
 """Of the grid's seconds."""
-WORST = (0.0, 9.0, 99.0)
-"""What a search is told of a candidate that failed."""
 
 
 def searched(grid: Grid, journal: Path, seed: int) -> Iterator[str]:
@@ -35,8 +33,8 @@ def searched(grid: Grid, journal: Path, seed: int) -> Iterator[str]:
         for one in asked:
             name = point_name(one.settings)
             worth = grid.points[name].worth
-            minus_top1, latency, size = worth or WORST
-            study.tell(one, Told(-minus_top1, latency, size, 0.0 if worth else 1.0), {"name": name})
+            told = Told(-worth[0], *worth[1:], 0.0) if worth else Told(None, None, None, 1.0)
+            study.tell(one, told, {"name": name})
             yield name
 
 
