@@ -7,7 +7,7 @@ pass everything they do through `told`; code that knows better what a package is
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -104,6 +104,12 @@ def told(needed_by: str = "", extra: str = "") -> Iterator[None]:
         if found is None:
             raise
         raise found from error
+
+
+def need_extras(names: Iterable[str]) -> None:
+    """As `need_extra`, of each."""
+    for name in names:
+        need_extra(name)
 
 
 def need_extra(name: str) -> None:

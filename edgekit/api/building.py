@@ -99,7 +99,7 @@ def build(
         MissingPackage: a package that the build needs is not installed.
         EdgekitError: a step that all targets share failed.
     """
-    from edgekit.setup.needs import refuse_absent
+    from edgekit.setup.needs import need_runtimes
 
     with told():
         _share_processor()
@@ -107,7 +107,8 @@ def build(
         make_folder(Path(build_dir), "--build-dir")
         prepared = prepare(recipe, target, device, group, force, build_dir, store, watching)
         if any(step.state.runs for step in prepared.plan.steps):
-            refuse_absent(planned.target for planned in prepared.plan.targets)
+            targets = [planned.target for planned in prepared.plan.targets]
+            need_runtimes(prepared.plan.recipe, targets)
         for problem in prepared.plan.review.problems:
             watching.remark(f"data: {problem}")
         with crew_of(prepared.store, workers) as crew:

@@ -50,13 +50,13 @@ def sweep(
     """
     from edgekit.model_search.sweep import publish_sweep, run_sweep
     from edgekit.model_search.sweep_page import render_sweep
-    from edgekit.setup.needs import refuse_absent
+    from edgekit.setup.needs import need_runtimes
 
     watching = observer or Silent()
     with told():
         vary, parsed = varied(recipe, watching)
         loaded, board = target_of(target, device, group, watching)
-        refuse_absent([loaded])
+        need_runtimes(parsed, [loaded])
         folder = report_folder("sweep", parsed.name, loaded.name, out)
         need_folder(folder, "--out")
         cache = store_of(store)
@@ -113,7 +113,7 @@ def search(
     from edgekit.model_search.search_page import render_search
     from edgekit.model_search.space import space_of
     from edgekit.model_search.task import SearchTask
-    from edgekit.setup.needs import refuse_absent
+    from edgekit.setup.needs import need_runtimes
 
     watching = observer or Silent()
     with told():
@@ -122,7 +122,7 @@ def search(
         loaded, board = target_of(target, device, group, watching)
         own = parse_limits(parsed.search.limits if parsed.search else [], "search.limits")
         asked = replaced_limits(own, parse_limits(limits))
-        refuse_absent([loaded])
+        need_runtimes(parsed, [loaded])
         space = space_of(parsed, axes_of(over), loaded, vary)
         cache = store_of(store)
         folder = report_folder("search", parsed.name, loaded.name, out)

@@ -111,7 +111,7 @@ USES = "RECIPE --target NAME, show [NAME], or recipe NAME POINT"
 )
 @over_option
 @standing_for
-@click.option("--budget", metavar="TIME", help="Begin nothing new after 90s, 60m or 2h.")
+@click.option("--budget", metavar="TIME", help="Begin no training after 90s, 60m or 2h.")
 @click.option(
     "--out",
     type=FILE,

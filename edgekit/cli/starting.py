@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import sys
@@ -164,8 +165,8 @@ def init(
         say(line)
     words = [out, "--target", name, *(["--store", store] if store else [])]
     what_to_build = shlex.join(map(str, words))
-    if model is None:
-        say(f"which network fits the device: edgekit search {what_to_build}")
+    if model is None and importlib.util.find_spec("optuna"):
+        say(f"which network fits the device: edgekit search {what_to_build} --budget 1h")
     say(f"next: edgekit build {what_to_build}")
 
 

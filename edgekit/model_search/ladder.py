@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,12 +10,13 @@ from edgekit.evaluation.gates import GateVerdict
 from edgekit.evidence import believed
 from edgekit.model_search.built import attempt
 from edgekit.model_search.evaluate import Lab, Trained, judge_free, judge_full, judge_short
-from edgekit.model_search.front import excess, misses, verdicts
+from edgekit.model_search.expected_gain import Bounds
+from edgekit.model_search.front import misses, verdicts
 from edgekit.model_search.limits import FREE_FIGURES, Limit
 from edgekit.model_search.report import CandidateRecord
 from edgekit.model_search.rungs import Rung
 from edgekit.model_search.space import Vary
-from edgekit.model_search.study import Told
+from edgekit.model_search.study import Outcome
 from edgekit.stages.prune import Prune
 
 
@@ -24,9 +26,16 @@ class Ladder:
     vary: Vary
     limits: Sequence[Limit]
 
-    def free_and_short(self, record: CandidateRecord) -> Trained | None:
-        """None where it breaks a limit before it is trained, or fails."""
-        return self._attempt(record, self._free_and_short)
+    def free_and_short(self, record: CandidateRecord, is_over: Callable[[], bool]) -> bool:
+        """
+        Args:
+            is_over: whether it is too late to train it.
+
+        Returns:
+            whether it was judged: it is trained, breaks a limit before, or fails.
+        """
+        self._attempt(record, lambda r: self._free_and_short(r, is_over))
+        return record.rung is Rung.SHORT or bool(record.dropped)
 
     def full(self, record: CandidateRecord) -> Trained | None:
         """None where it fails."""
@@ -37,25 +46,34 @@ class Ladder:
             record.dropped = self._broken(record, Rung.FULL)
         return found
 
-    def told(self, record: CandidateRecord) -> Told:
+    @property
+    def bounds(self) -> Bounds:
+        """The limits that a candidate can be held to before it has learned what the recipe asks."""
+        bounds = {
+            limit.figure: limit.bound for limit in self.limits if limit.figure in FREE_FIGURES
+        }
+        return Bounds(bounds.get("latency", math.inf), bounds.get("size", math.inf))
+
+    def outcome(self, record: CandidateRecord) -> Outcome:
         """What the study is told."""
         latency = believed(record.latency)
-        beyond = sum(excess(record, self.limits).values()) if record.size else 0.0
-        return Told(
+        return Outcome(
             accuracy=record.top1.value if record.top1 else None,
             latency=latency.value if latency else None,
             size=record.size.value if record.size else None,
-            excess=beyond + (1.0 if record.exit_code else 0.0),
+            failed=bool(record.exit_code),
         )
 
-    def _free_and_short(self, record: CandidateRecord) -> Trained | None:
+    def _free_and_short(
+        self, record: CandidateRecord, is_over: Callable[[], bool]
+    ) -> Trained | None:
         recipe = self.vary(record.settings)
         judge_free(self.lab, recipe, record)
         record.verdicts = verdicts(record, self.limits, FREE_FIGURES)
         # Cut by operations in place of milliseconds, it is another network than the trained one.
         if not any(isinstance(s, Prune) and s.by == "latency" for s in recipe.stages):
             record.dropped = self._broken(record, Rung.FREE)
-        if record.dropped:
+        if record.dropped or is_over():
             return None
         record.rung = Rung.SHORT
         found = judge_short(self.lab, recipe, record)

@@ -107,7 +107,8 @@ class SearchReport(BaseModel, HasPage):
         """What to take, for a person."""
         point = self.chosen
         if point is None or self.failure:
-            return self.failure or "The search has not ended."
+            done = f"{len(self.candidates)} compared so far; the same command goes on"
+            return self.failure or f"The search has not ended: {done}."
         told = [f"Take {point.title}" + (f" ({point.name})" if point.label else "")]
         built = point.confirmed or point
         figures = [f"{built.variant} {built.precision}"]

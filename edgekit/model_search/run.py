@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from edgekit.model_search.front import front, recommend
 from edgekit.model_search.ladder import Ladder
 from edgekit.model_search.latencies import time_file
 from edgekit.model_search.limits import FREE_FIGURES, Limit
+from edgekit.model_search.remarks import beforehand, compared, not_tried, outcome
 from edgekit.model_search.report import CandidateRecord, SearchReport
 from edgekit.model_search.rungs import Rung, from_checkpoint, recipe_text
 from edgekit.model_search.study import Asked, CandidateStudy
@@ -74,11 +75,13 @@ class _Search:
         self.begun = time.monotonic()
         self.late = False
         """The time was over before all was done."""
-        self.told_late = False
+        self.told_over: set[float] = set()
+        """Shares of the time of which it was told that they are over."""
         self.trained: dict[str, Trained] = {}
 
     def run(self) -> None:
-        for line in self._beforehand():
+        told = beforehand(self.task, self.ladder.lab, self.seconds)
+        for line in (*told, *not_tried(self.report)):
             self.task.observer.remark(line)
         self._compare()
         self._tell_effects()
@@ -86,44 +89,38 @@ class _Search:
         self._confirm()
         self.report.state = "out of time" if self.late else "done"
         conclude(self.report, self.task.limits, self._right)
-        self._tell()
-
-    def _beforehand(self) -> Iterator[str]:
-        """How long it may take, and what is taken in the end."""
-        axes, most = self.task.space.axes, self.task.settings.candidates
-        fields = ", ".join(f"{path} {len(values)}" for path, values in axes.items())
-        yield f"{min(most, size_of(axes))} of {size_of(axes)} candidates at most; values: {fields}"
-        if not self.task.limits:
-            yield "no limit is given: the fastest that is as accurate as the best one is taken"
-        if self.seconds is None:
-            yield "no budget is given: it ends when all are compared; stopped before, it goes on"
+        self._publish()
 
     def _compare(self) -> None:
         """The free and the short rung of every candidate that is asked for."""
         task, report = self.task, self.report
         journal = task.store.root / "search" / report.name / f"{report.key[:16]}.log"
-        study = CandidateStudy(journal, task.space.axes, task.settings.seed)
+        study = CandidateStudy(journal, task.space.axes, task.settings.seed, self.ladder.bounds)
         try:
             kept = [CandidateRecord.model_validate(record) for record in study.records]
         except ValidationError as error:
             raise study.damaged(error) from error
         report.candidates = kept[: task.settings.candidates]
+        self._publish()
         if kept:
             task.observer.remark(f"{len(kept)} candidates were compared already")
-        while (left := task.settings.candidates - len(report.candidates)) > 0:
+        most = min(task.settings.candidates, size_of(task.space.axes))
+        while (left := most - len(report.candidates)) > 0:
             asked = study.ask_round(left)
             if not asked:
                 break
             ahead = AHEAD if self.seconds is None else FEW_AHEAD
-            compared = in_order(task.crew, self._compared, self._numbered(asked), ahead)
-            for one, found in zip(asked, compared, strict=True):
+            judged = in_order(task.crew, self._compared, self._numbered(asked), ahead)
+            for one, found in zip(asked, judged, strict=True):
                 if found is None:
                     self.late = True
-                    return
-                told = self.ladder.told(found)
-                study.tell(one, told, found.model_dump(mode="json"))
+                    continue
+                study.tell(one, self.ladder.outcome(found), found.model_dump(mode="json"))
                 report.candidates.append(found)
-                self._tell(found)
+                task.observer.remark(compared(report, most))
+                self._publish()
+            if self.late:
+                return
 
     def _numbered(self, asked: list[Asked]) -> list[tuple[int, CandidateRecord]]:
         names = {known.name for known in self.report.candidates}
@@ -140,15 +137,18 @@ class _Search:
         return found
 
     def _compared(self, numbered: tuple[int, CandidateRecord]) -> CandidateRecord | None:
-        """None where the time was over before it began."""
+        """None where the time was over before its training began."""
         number, record = numbered
-        # Until something is trained there is nothing to recommend: that may take all the time.
-        share = FOR_CANDIDATES if any(c.top1 for c in self.report.candidates) else 1.0
-        if number > 1 and self._is_over(share):
+
+        def is_over() -> bool:
+            # Until something is trained there is nothing to recommend: that may take all the time.
+            share = FOR_CANDIDATES if any(c.top1 for c in self.report.candidates) else 1.0
+            return number > 1 and self._is_over(share)
+
+        if is_over():
             return None
         self.task.observer.remark(f"candidate {number}: {record.title}")
-        self.ladder.free_and_short(record)
-        return record
+        return record if self.ladder.free_and_short(record, is_over) else None
 
     def _tell_effects(self) -> None:
         """Of short trainings alone, before longer ones take the place of their figures."""
@@ -157,6 +157,7 @@ class _Search:
 
     def _refine(self) -> None:
         """The full rung, for those that no other is better than in all."""
+        task = self.task
         alive = [c for c in self.report.candidates if c.top1 and not c.dropped]
         limits = [x for x in self.task.limits if x.figure in FREE_FIGURES]
         best = _best(alive, limits)
@@ -170,7 +171,8 @@ class _Search:
         for point in in_order(self.task.crew, self._trained, list(enumerate(chosen)), ahead):
             if point.name in self.trained:
                 self.report.held_back = len(self.trained[point.name].right)
-            self._tell(point)
+            task.observer.remark(outcome(point, self.report.unit))
+            self._publish()
 
     def _trained(self, numbered: tuple[int, CandidateRecord]) -> CandidateRecord:
         """One is trained in any case: else there would be nothing to recommend."""
@@ -196,7 +198,7 @@ class _Search:
             report.recommended, report.why = found.point.name, found.why
         recommended_first = sorted(best, key=lambda p: p.name != report.recommended)
         for _ in in_order(self.task.crew, self._build, recommended_first):
-            self._tell()
+            self._publish()
 
     @property
     def _right(self) -> dict[str, NDArray[np.bool_]]:
@@ -250,14 +252,13 @@ class _Search:
     def _is_over(self, share: float = 1.0) -> bool:
         if self.seconds is None or time.monotonic() - self.begun <= share * self.seconds:
             return False
-        if share == 1.0 and not self.told_late:
-            self.told_late = True
-            self.task.observer.remark("the time is over: what is under way goes on to its end")
+        if share not in self.told_over:
+            self.told_over.add(share)
+            which = "the time" if share == 1.0 else "the candidates' half of the time"
+            self.task.observer.remark(f"{which} is over: trainings under way go on to their end")
         return True
 
-    def _tell(self, dropped: CandidateRecord | None = None) -> None:
-        if dropped and dropped.dropped:
-            self.task.observer.remark(f"{dropped.title} goes no further; {dropped.dropped}")
+    def _publish(self) -> None:
         self.report.spread = self.ladder.lab.watch.spread
         self.report.created = datetime.now(UTC).isoformat(timespec="seconds")
         self.publish(self.report)

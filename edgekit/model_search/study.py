@@ -1,8 +1,9 @@
-"""Which candidate to look at next: Optuna, asked and told, its journal in the store.
+"""Which candidate to look at next. An Optuna study keeps what was asked and told, its journal in
+the store.
 
 Candidates are asked for in rounds. What is asked depends on what was told before the round alone,
-never on when: the sampler is made anew for each question, with a seed that follows from its
-number. So a search that was killed asks what it would have asked. Whoever searches holds the
+never on when: what is drawn has a seed that follows from the question's number. So a search that
+was killed asks what it would have asked. Whoever searches holds the
 store's lock, so that the journal needs none of its own, which a kill would leave behind.
 """
 
@@ -21,7 +22,7 @@ import numpy as np
 from edgekit.engine.artifact import digest_of
 from edgekit.errors import InputError, storage_errors
 from edgekit.model_search.axes import is_ordered, size_of
-from edgekit.model_search.expected_gain import Known, encoded, gains
+from edgekit.model_search.expected_gain import Bounds, Told, encoded
 from edgekit.spec.fields import value_text
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ ROUND = 4
 """Candidates of each other round: asked for before any of them is told."""
 MOST_LEFT = 2000
 """Candidates of a large space among which the next is chosen."""
+UNBOUNDED = Bounds()
 DIRECTIONS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize", "minimize")
 """Of accuracy, latency and size."""
 
@@ -47,20 +49,26 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a candidate came to, as far as it is known."""
+class Outcome:
+    """What came of a candidate, as far as it is known."""
 
     accuracy: float | None
     latency: float | None
     size: float | None
-    excess: float
-    """How far it lies beyond the limits, summed; 0 where it holds them."""
+    failed: bool
+    """It could not be built."""
 
 
 class CandidateStudy:
     """The candidates of one search, in the order in which they were asked."""
 
-    def __init__(self, journal: Path, axes: Mapping[str, Sequence[Any]], seed: int) -> None:
+    def __init__(
+        self,
+        journal: Path,
+        axes: Mapping[str, Sequence[Any]],
+        seed: int,
+        bounds: Bounds = UNBOUNDED,
+    ) -> None:
         """
         Args:
             journal: the file that keeps what was asked and told; it need not be there.
@@ -70,7 +78,7 @@ class CandidateStudy:
             InputError: it is damaged, or another version's.
         """
         self._axes = {path: _in_order(values) for path, values in axes.items()}
-        self._seed, self._journal = seed, journal
+        self._seed, self._journal, self._bounds = seed, journal, bounds
         with storage_errors(journal.parent):
             journal.parent.mkdir(parents=True, exist_ok=True)
             _cut_torn_line(journal)
@@ -95,7 +103,7 @@ class CandidateStudy:
         self._asked(trial.number, trial.params)
         if trial.state.is_finished():
             dict(trial.user_attrs[RECORD])
-            _accuracy, _latency, _size, _excess = np.array(trial.user_attrs[FIGURES], float)
+            _accuracy, _latency, _size, _failed = np.array(trial.user_attrs[FIGURES], float)
 
     def damaged(self, error: Exception) -> InputError:
         """That the journal cannot be read, and what to do."""
@@ -113,7 +121,7 @@ class CandidateStudy:
         """The candidates of a round that are still to be told; empty where all of the space were.
 
         Which they are depends on what was told before the round: not on how many of them are
-        compared at a time, nor on where the search was stopped.
+        compared at a time, nor on where the search was stopped, unless `most` cut a round short.
 
         Args:
             most: candidates to ask for.
@@ -130,15 +138,15 @@ class CandidateStudy:
                 known.add(self._place(_trial(self._study, asked.number).params))
         return found
 
-    def tell(self, asked: Asked, told: Told, record: Mapping[str, Any]) -> None:
+    def tell(self, asked: Asked, outcome: Outcome, record: Mapping[str, Any]) -> None:
         from optuna.trial import TrialState
 
-        values = told.accuracy, told.latency, told.size
+        values = outcome.accuracy, outcome.latency, outcome.size
         known = [value for value in values if value is not None]
         with storage_errors(self._journal.parent):
             trial = _trial(self._study, asked.number)
             trial.set_user_attr(RECORD, dict(record))
-            trial.set_user_attr(FIGURES, [*values, told.excess])
+            trial.set_user_attr(FIGURES, [*values, float(outcome.failed)])
             if len(known) == len(values):
                 self._study.tell(asked.number, known)
             else:
@@ -165,18 +173,18 @@ class CandidateStudy:
         Args:
             number: of candidates before it.
         """
-        chance = random.Random(self._seed_of(number))
-        left = self._left(known, chance)
+        left = self._left(known, random.Random(self._seed_of(number)))
         if number < STARTUP:
             first = self._first_round()[number]
             return self._put(first if self._place(first) not in known else left[0])
-        told = [self._place(trial.params) for trial in self._told()]
-        figures = np.array([trial.user_attrs[FIGURES] for trial in self._told()], float)
-        so_far = Known(encoded(told, self._axes), *figures.T)
-        if pending := sorted(known - {*told}):
-            so_far = so_far.with_pending(encoded(pending, self._axes))
-        promised = gains(so_far, encoded([self._place(params) for params in left], self._axes))
-        return self._put(left[int(promised.argmax())])
+        trials = self._told()
+        places = [self._place(trial.params) for trial in trials]
+        figures = np.array([trial.user_attrs[FIGURES] for trial in trials], float)
+        told = Told(encoded(places, self._axes), *figures.T)
+        if pending := sorted(known - {*places}):
+            told = told.with_pending(encoded(pending, self._axes))
+        gains = told.gains(encoded([*map(self._place, left)], self._axes), self._bounds)
+        return self._put(left[int(gains.argmax())])
 
     def _left(self, known: set[tuple[int, ...]], chance: random.Random) -> list[dict[str, int]]:
         """What was not asked yet, in random order; of a large space some of it."""

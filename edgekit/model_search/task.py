@@ -33,6 +33,8 @@ from edgekit.spec.search_settings import SearchSettings
 from edgekit.spec.target import Target
 from edgekit.stages.prune import Prune
 
+PROPOSALS = 2
+"""Raised where other candidates are proposed from the same answers."""
 BY_ITSELF = "the recipe as it stands"
 MULTIPLE = "'latency<=0.6x tf_efficientnet_lite0'"
 
@@ -81,6 +83,7 @@ class SearchTask:
         return digest_of(
             [
                 __version__,
+                PROPOSALS,
                 latency_is,
                 said,
                 images,

@@ -15,8 +15,11 @@ import edgekit
 from edgekit.engine.action import library_versions
 from edgekit.errors import InputError
 from edgekit.models.source import Format
+from edgekit.packages import need_extras
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Variant
+from edgekit.spec.compatibility import why_incompatible
+from edgekit.spec.recipe import Recipe
 from edgekit.spec.target import Target
 
 DISTRIBUTION = "edgekit-vision"
@@ -114,27 +117,23 @@ def missing_for(target: Target, extras: Collection[str] = ()) -> list[Need]:
     return missing(extras_for(target, extras))
 
 
+def need_runtimes(recipe: Recipe, targets: Iterable[Target]) -> None:
+    """Refuse a network of timm before it is trained for a runtime that is not installed.
+
+    Raises:
+        MissingPackage: a package of one that must pass and can be reached.
+    """
+    if recipe.model.format != "torch":
+        return  # what another format needs depends on the file
+    for target in targets:
+        for variant in target.variants:
+            if variant.name in target.runtimes and not why_incompatible(recipe.model, variant):
+                need_extras(extras_of(variant))
+
+
 def extras_for(target: Target, extras: Collection[str] = ()) -> list[str]:
     required = [v for v in target.variants if v.name in target.runtimes]
     return list(dict.fromkeys([*extras, *(extra for v in required for extra in extras_of(v))]))
-
-
-def refuse_absent(targets: Iterable[Target]) -> None:
-    """
-    Raises:
-        InputError: a package of a runtime that must pass is not installed; after the training, and
-            with the first file of that runtime, it would be too late.
-    """
-    for target in targets:
-        try:
-            lacking = missing_for(target)
-        except InputError:
-            return  # edgekit runs from its source folder, and nothing says what it needs
-        if absent := [need.name for need in lacking if need.installed is None]:
-            raise InputError(
-                f"{target.name} needs {', '.join(absent)}, not installed here",
-                hint=install_line(target, lacking),
-            )
 
 
 def install_line(target: Target, lacking: Collection[Need], extras: Collection[str] = ()) -> str:

@@ -130,6 +130,8 @@ class Quantize(RuntimeStage):
             yield f"method: auto finds {idle} by itself: remove the one"
         elif idle:
             yield f"{idle} is for method: auto alone"
+        if self.effort == "ranges" and (mixing := self.model_fields_set & {"mixed", "on"}):
+            yield f"effort: ranges puts nothing in float: remove {', '.join(sorted(mixing))}"
         if searches and self.precision != "int8":
             yield f"method: auto searches for int8; {self.precision} needs method: ptq"
 

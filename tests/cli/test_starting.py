@@ -61,7 +61,7 @@ def test_photos_become_a_recipe_and_the_next_command_can_be_pasted(
     command = shlex.split(last.removeprefix("next: "))
     assert command == ["edgekit", "build", name, "--target", "rpi"]
     searching = shlex.split(other.removeprefix("which network fits the device: "))
-    assert searching == ["edgekit", "search", *command[2:]]
+    assert searching == ["edgekit", "search", *command[2:], "--budget", "1h"]
     assert "rpi/choose" in run("plan", *command[2:]).stdout
     recipe = yaml.safe_load((folder / name).read_text())
     assert recipe["model"]["weights"] == "scratch"

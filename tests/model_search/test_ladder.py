@@ -90,7 +90,8 @@ def test_a_limit_drops_only_what_surely_breaks_it(
     target = load_target(str(world / "board.yaml"))
     lab = Lab(target, store, Silent(), Stopwatch("", store, Silent()), SearchSettings())
     record = CandidateRecord(name="p", settings={"data.image_size": 32})
-    ladder.Ladder(lab, vary, parse_limits(["size<=1MB"])).free_and_short(record)
+    climbed = ladder.Ladder(lab, vary, parse_limits(["size<=1MB"]))
+    assert climbed.free_and_short(record, lambda: False)
     assert record.rung is rung
     assert record.dropped.startswith(dropped)
     assert bool(record.dropped) == bool(dropped)
@@ -109,8 +110,23 @@ def test_a_full_disk_is_no_fault_of_a_candidate(
     lab = Lab(target, store, Silent(), Stopwatch("", store, Silent()), SearchSettings())
     record = CandidateRecord(name="p", settings={})
     with pytest.raises(StorageError, match="no space left on the disk"):
-        ladder.Ladder(lab, vary, ()).free_and_short(record)
+        ladder.Ladder(lab, vary, ()).free_and_short(record, lambda: False)
     assert not record.dropped
+
+
+def test_where_the_time_is_over_nothing_is_trained(
+    world: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged(monkeypatch, 2.0, 0.5)
+    (world / "ladder.yaml").write_text(RECIPE)
+    vary, _ = varied(world / "ladder.yaml", Silent())
+    target = load_target(str(world / "board.yaml"))
+    lab = Lab(target, store, Silent(), Stopwatch("", store, Silent()), SearchSettings())
+    record = CandidateRecord(name="p", settings={"data.image_size": 32})
+    assert not ladder.Ladder(lab, vary, ()).free_and_short(record, lambda: True)
+    assert (record.rung, record.size) == (Rung.FREE, size(2.0))
+    limited = ladder.Ladder(lab, vary, parse_limits(["size<=1MB"]))
+    assert limited.free_and_short(record, lambda: True), "it breaks a limit, and needs no training"
 
 
 def task_of(world: Path, store: Store, folder: Path, text: str, *limits: str) -> SearchTask:

@@ -218,9 +218,11 @@ def test_limits_that_nobody_holds_train_nothing_and_name_the_nearest(world: Path
         observer=seen,
     )
     assert not [step for step in seen.ran if step.endswith("finetune")]
-    first, *_ = seen.told
-    assert first == "4 of 4 candidates at most; values: model.arch 2, data.image_size 2"
-    assert "candidate 1: test_" in seen.told[2]
+    assert seen.told[:2] == [
+        "4 of 4 candidates at most; values: model.arch 2, data.image_size 2",
+        "16 training images to learn from, 10 others, held back, to choose by",
+    ]
+    assert [line for line in seen.told if line.startswith("4 of 4 compared; test_")]
     with pytest.raises(
         GateBroken, match=r"none of 2 candidates holds.* misses size<=0\.001MB by .*; 2 could not"
     ):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from optuna.storages.journal import JournalFileBackend
 
 from edgekit.errors import InputError, StorageError
-from edgekit.model_search.study import Asked, CandidateStudy, Told
+from edgekit.model_search.study import Asked, CandidateStudy, Outcome
 from tests.mutations import damaged, fuzz, refusals
 
 AXES: dict[str, list[Any]] = {"a": [3, 1, 2], "b": ["x", "y"], "c": [{"k": 1}, {"k": 2}]}
@@ -20,7 +20,9 @@ AXES: dict[str, list[Any]] = {"a": [3, 1, 2], "b": ["x", "y"], "c": [{"k": 1}, {
 
 def answer(study: CandidateStudy, asked: Asked) -> None:
     a, c = asked.settings["a"], asked.settings["c"]["k"]
-    study.tell(asked, Told(a - c, a * c, c, max(0.0, c - 1.0)), {"settings": asked.settings})
+    trained = (a, c) != (3, 2)
+    outcome = Outcome(a - c if trained else None, a * c, c, failed=False)
+    study.tell(asked, outcome, {"settings": asked.settings})
 
 
 def settled(study: CandidateStudy) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import edgekit
-from edgekit.errors import InputError
+from edgekit.errors import InputError, MissingPackage
+from edgekit.models.source import ModelSource
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.setup import needs as module
@@ -18,12 +20,15 @@ from edgekit.setup.needs import (
     install_line,
     missing,
     missing_for,
+    need_runtimes,
     needs,
     pip_line,
-    refuse_absent,
 )
 from edgekit.setup.target_needs import target_needs
+from edgekit.spec.recipe import load_recipe
 from edgekit.spec.target import load_target
+
+RECIPES = Path(edgekit.__file__).parents[1] / "recipes"
 
 LINES = [
     "click>=8.1",
@@ -55,14 +60,20 @@ def test_what_is_absent_or_too_old_is_missing(installed: Callable[..., None]) ->
     assert pip_line(lacking) == "pip install 'ai-edge-litert>=2.1' 'onnx>=1.20'"
 
 
-def test_what_a_runtime_lacks_is_told_before_anything_runs(installed: Callable[..., None]) -> None:
-    installed(click="8.1.7", onnx="1.20.0", ai_edge_litert="2.1", torch="2.9.0")
-    refuse_absent([load_target("rpi")])
-    with pytest.raises(InputError, match="x86-cpu needs nncf, not installed") as caught:
-        refuse_absent([load_target("rpi"), load_target("x86-cpu")])
-    assert caught.value.hint == "pip install 'nncf>=2.19'"
-    installed(click="8.1.7", onnx="1.19.0", ai_edge_litert="2.1", torch="2.9.0")
-    refuse_absent([load_target("rpi")])  # an old version may do
+def test_what_a_runtime_lacks_is_told_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "nncf" else find(name)
+    )
+    recipe = load_recipe(RECIPES / "mobilenet_int8.yaml")
+    need_runtimes(recipe, [load_target("rpi")])
+    with pytest.raises(MissingPackage, match="OpenVINO needs the package nncf") as caught:
+        need_runtimes(recipe, [load_target("rpi"), load_target("x86-cpu")])
+    assert caught.value.hint == "pip install 'edgekit-vision[intel-npu]'"
+    model = ModelSource(weights=str(tmp_path / "m.onnx"), input_range="0..1")
+    need_runtimes(recipe.model_copy(update={"model": model}), [load_target("x86-cpu")])
 
 
 def test_where_much_is_missing_extras_are_named(installed: Callable[..., None]) -> None:
