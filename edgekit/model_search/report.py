@@ -117,7 +117,7 @@ class SearchReport(BaseModel, HasPage):
         if built.latency:
             figures.append(f"latency {interval(built.latency, 2)} {self.unit}")
         if built.drop:
-            figures.append(f"{interval(built.drop)} points below its own float")
+            figures.append(f"drop {interval(built.drop)} points against its own float")
         told.append(f"{', '.join(figures)}. {self.why[:1].upper()}{self.why[1:]}.")
         return ": ".join(told) + (f" {self.confirmation}" if self.confirmation else "")
 
