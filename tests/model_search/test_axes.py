@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.errors import InputError
-from edgekit.model_search.axes import grid, parse_axes, point_name, size_of
+from edgekit.model_search.axes import grid, parse_axes, point_label, point_name, size_of
 from tests.mutations import fuzz, refusals
 
 
@@ -33,6 +33,14 @@ def test_values_are_what_yaml_reads() -> None:
 def test_what_names_no_values_is_refused(texts: list[str], said: str) -> None:
     with pytest.raises(InputError, match=said):
         parse_axes(texts)
+
+
+def test_of_two_fields_that_end_alike_a_label_names_the_paths() -> None:
+    axes = {"finetune.epochs": [1, 2], "prune.recover.epochs": [3, 4]}
+    label = point_label({"finetune.epochs": 1, "prune.recover.epochs": 3}, axes)
+    assert label == "finetune.epochs 1, prune.recover.epochs 3"
+    models = [{"arch": "a", "weights": "w"}, {"arch": "a", "weights": "v"}]
+    assert point_label({"model": models[0]}, {"model": models}) == "a, w"
 
 
 @given(st.dictionaries(st.sampled_from("abc"), st.sets(st.integers(), min_size=1, max_size=4)))

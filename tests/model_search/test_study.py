@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from optuna.storages.journal import JournalFileBackend
 
 from edgekit.errors import InputError, StorageError
+from edgekit.model_search.expected_gain import Bounds
 from edgekit.model_search.study import Asked, CandidateStudy, Outcome
 from tests.mutations import damaged, fuzz, refusals
 
@@ -141,3 +142,26 @@ def test_the_candidates_of_a_search_of_another_seed_are_others(tmp_path: Path) -
     space = {"a": list(range(100)), "b": list(range(100))}
     one, two = (CandidateStudy(tmp_path / f"{s}.log", space, s).ask_round(99) for s in (0, 1))
     assert not [a for a in one if a.settings in [b.settings for b in two]]
+
+
+def test_of_a_large_space_the_next_is_one_that_promises_much(tmp_path: Path) -> None:
+    space: dict[str, list[Any]] = {"a": list(range(100)), "b": list(range(100))}
+    study = CandidateStudy(tmp_path / "large.log", space, 0)
+    for _ in range(3):
+        for one in study.ask_round(99):
+            outcome = Outcome(float(one.settings["a"]), 1.0, 1.0, failed=False)
+            study.tell(one, outcome, one.settings)
+    first, later = study.records[:8], study.records[8:]
+    assert max(record["a"] for record in later) >= max(record["a"] for record in first)
+
+
+def test_a_limit_keeps_the_next_within_it(tmp_path: Path) -> None:
+    space: dict[str, list[Any]] = {"a": list(range(20))}
+    study = CandidateStudy(tmp_path / "bound.log", space, 0, Bounds(latency=10))
+    for _ in range(2):
+        for one in study.ask_round(99):
+            a = one.settings["a"]
+            holds = a < 10
+            outcome = Outcome(50.0 + a if holds else None, a + 0.5, 1.0, failed=False)
+            study.tell(one, outcome, one.settings)
+    assert [record["a"] < 10 for record in study.records[8:]] == [True] * 4

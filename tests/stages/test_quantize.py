@@ -97,6 +97,17 @@ def test_auto_is_as_good_as_the_best_it_tried(
     assert told == (runtime == "onnxruntime")
 
 
+def test_ranges_alone_are_searched_where_the_effort_is_theirs(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StopCriterion, "holds", lambda self, trial: False)
+    found = quantized(built(world, f"{AUTO}, effort: ranges", "onnxruntime")).metadata
+    ways = [row["way"] for row in found["search"]["tried"]]
+    assert len(ways) == 5
+    assert not [way for way in ways if "+" in way or "int16x8" in way]
+    assert not {"mixed", "by_time"} & found.keys()
+
+
 def test_images_that_judge_are_neither_calibrated_on_nor_validated(world: Path) -> None:
     build = built(world, AUTO, "onnxruntime")
     splits = ("calibration", "held-back", "validation")
@@ -257,6 +268,8 @@ def test_corrections_can_be_asked_for(world: Path) -> None:
         ("percentile: 99.9", r"write quantize: \{calibration: percentile, percentile: 99.9\}"),
         ("calibration: {litert: mse}, percentile: 99.9", "percentile is for calibration"),
         ("corrections: [bais]", "corrections"),
+        ("effort: ranges, mixed: auto", "effort: ranges puts nothing in float: remove mixed"),
+        ("method: ptq, effort: ranges", "effort is for method: auto alone"),
         ("held_back: 3", "held_back"),
         ("islands: none, float_ops: auto", "islands is the old name of float_ops: remove islands"),
     ],
