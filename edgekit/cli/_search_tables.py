@@ -45,7 +45,14 @@ def search_tables(report: SearchReport) -> Iterator[Table]:
 
 
 def _front(report: SearchReport) -> Table:
-    ends = ("top-1 %, held back", "in the end", "drop, points", "agreement %", *FIGURES[2:])
+    ends = (
+        "top-1 %, held back",
+        "in the end",
+        "drop, points",
+        "agreement %",
+        "MB",
+        _latency(report),
+    )
     table = _table(f"{report.name}: the front", report, ends)
     for name in report.front:
         point = report.candidate(name)
@@ -65,7 +72,7 @@ def _front(report: SearchReport) -> Table:
 
 
 def _others(report: SearchReport, others: list[CandidateRecord]) -> Table:
-    table = _table("the others", report, ("top-1 %, held back", "MB", "latency"))
+    table = _table("the others", report, ("top-1 %, held back", "MB", _latency(report)))
     table.add_column("training")
     for point in others:
         table.add_row(
@@ -78,6 +85,10 @@ def _others(report: SearchReport, others: list[CandidateRecord]) -> Table:
             str(point.rung) if point.top1 else "none",
         )
     return table
+
+
+def _latency(report: SearchReport) -> str:
+    return f"latency, {report.unit}"
 
 
 def _table(title: str, report: SearchReport, figures: tuple[str, ...]) -> Table:

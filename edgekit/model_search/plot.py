@@ -50,7 +50,8 @@ def plane(dots: Sequence[Dot], across: str, up: str) -> Drawing | None:
     drawing.axis(x, BOTTOM - 28, TOP - 4, digits_of(x))
     drawing.side(y, LEFT, RIGHT, digits_of(y))
     for dot in sorted(dots, key=lambda d: (d.marked, not d.soft)):
-        _draw(drawing, dot, x, y, dot.marked or len(dots) <= MOST_NAMES)
+        named = dot.marked or (len(dots) <= MOST_NAMES and not dot.soft)
+        _draw(drawing, dot, x, y, named)
     drawing.words(RIGHT, BOTTOM + 8, across, "end", "tick")
     rings = "; rings: short trainings" if any(d.short for d in dots) else ""
     drawing.words(LEFT, BOTTOM + 24, f"up: {up}", "start", "tick")
@@ -68,7 +69,7 @@ def _draw(drawing: Drawing, dot: Dot, x: Scale, y: Scale, named: bool) -> None:
     drawing.dot(across, up, dot.kind, f"{dot.name}: {dot.words}")
     if named:
         is_right = across > WIDTH / 2
-        kind = "chosen" if dot.marked else "tick" if dot.soft else ""
+        kind = "chosen" if dot.marked else ""
         place = across + (-8 if is_right else 8)
         drawing.words(place, up - 6, dot.name, "end" if is_right else "start", kind)
 

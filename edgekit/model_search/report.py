@@ -12,6 +12,7 @@ from edgekit.errors import EdgekitError, GateBroken
 from edgekit.evaluation.device_spread import DeviceSpread
 from edgekit.evaluation.gates import GateVerdict
 from edgekit.evidence import interval
+from edgekit.model_search.axes import size_of
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.rungs import Rung
 from edgekit.notebook import HasPage
@@ -115,11 +116,22 @@ class SearchReport(BaseModel, HasPage):
         if built.size:
             figures.append(f"{built.size.value:.2f} MB")
         if built.latency:
-            figures.append(f"latency {interval(built.latency, 2)} {self.unit}")
+            evidence = ", estimated" if "estimated" in self.latency_is else ""
+            figures.append(f"latency {interval(built.latency, 2)} {self.unit}{evidence}")
         if built.drop:
             figures.append(f"drop {interval(built.drop)} points against its own float")
         told.append(f"{', '.join(figures)}. {self.why[:1].upper()}{self.why[1:]}.")
-        return ": ".join(told) + (f" {self.confirmation}" if self.confirmation else "")
+        return " ".join(filter(None, (": ".join(told), self.confirmation, self._early)))
+
+    @property
+    def _early(self) -> str:
+        """That not all was compared; mostly empty."""
+        if self.state != "out of time":
+            return ""
+        return (
+            f"The time was over with {len(self.candidates)} of {size_of(self.axes)} candidates "
+            "compared; the same command goes on."
+        )
 
     @property
     def confirmation(self) -> str:

@@ -207,12 +207,13 @@ class _Search:
 
     def _build(self, point: CandidateRecord) -> None:
         """The ordinary build of a point, from its checkpoint on, unless the time is over. Of one
-        that is not recommended only the variant that was compared."""
+        that is not recommended, or late, only the variant that was compared."""
         task, target = self.task, self.task.target
-        if point.name != self.report.recommended:
-            if self._is_over():
-                self.late = True
-                return
+        taken, is_over = point.name == self.report.recommended, self._is_over()
+        if is_over and not taken:
+            self.late = True
+            return
+        if is_over or not taken:
             target = target.only(point.variant)
         made = load_recipe(self._written(point))
         task.observer.remark(f"{point.title}: judged on the images that chose nothing")

@@ -220,7 +220,7 @@ def test_limits_that_nobody_holds_train_nothing_and_name_the_nearest(world: Path
     assert not [step for step in seen.ran if step.endswith("finetune")]
     assert seen.told[:2] == [
         "4 of 4 candidates at most; values: model.arch 2, data.image_size 2",
-        "16 training images to learn from, 10 others, held back, to choose by",
+        "26 training images to learn from, 10 others, held back, to choose by",
     ]
     assert [line for line in seen.told if line.startswith("4 of 4 compared; test_")]
     with pytest.raises(
