@@ -7,7 +7,7 @@ pass everything they do through `told`; code that knows better what a package is
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -106,19 +106,17 @@ def told(needed_by: str = "", extra: str = "") -> Iterator[None]:
         raise found from error
 
 
-def need_extras(names: Iterable[str]) -> None:
-    """As `need_extra`, of each."""
-    for name in names:
-        need_extra(name)
-
-
 def need_extra(name: str) -> None:
     """Refuse what cannot end well before it begins.
 
     Raises:
         MissingPackage: the first package of the extra that is not there.
     """
-    known = EXTRAS[name]
-    for module, package in known.modules.items():
-        if importlib.util.find_spec(module) is None:
-            raise MissingPackage(package, name, known.purpose)
+    if package := first_missing(name):
+        raise MissingPackage(package, name, EXTRAS[name].purpose)
+
+
+def first_missing(extra: str) -> str | None:
+    """The first package of an extra that is not there."""
+    packages = EXTRAS[extra].modules.items()
+    return next((name for module, name in packages if not importlib.util.find_spec(module)), None)

@@ -217,6 +217,7 @@ def _print_recipe(words: tuple[str, ...], store: Path | None, as_json: bool) -> 
 def _tell(report: SearchReport, as_json: bool, store: Path | None) -> None:
     from edgekit.cli._search_tables import search_tables
     from edgekit.cli._terminal import Terminal
+    from edgekit.model_search.remarks import not_tried, outcome
     from edgekit.model_search.report import store_words
 
     if as_json:
@@ -229,12 +230,12 @@ def _tell(report: SearchReport, as_json: bool, store: Path | None) -> None:
         terminal.print(table)
     for point in report.candidates:
         if point.dropped:
-            say(f"{point.title} goes no further; {point.dropped}")
+            say(outcome(point, report.unit))
     for line in (*report.trades, *report.alike, *report.effects):
         say(f"- {line}")
     _say_what_latency_is(report)
-    for why, names in report.not_tried.items():
-        say(f"Not tried: {names}: {why}")
+    for line in not_tried(report):
+        say(line)
     say(report.sentence)
     if report.recommended and not report.failure:
         words = f"edgekit search recipe {report.name} {report.recommended}{store_words(store)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 import sys
@@ -21,7 +20,7 @@ from edgekit.cli._output import say
 from edgekit.cli._photo_lines import photo_lines
 from edgekit.cli.completing import complete_targets
 from edgekit.errors import DataError, InputError
-from edgekit.packages import need_extra
+from edgekit.packages import first_missing, need_extra
 
 if TYPE_CHECKING:
     from edgekit.data.size import Size
@@ -165,7 +164,7 @@ def init(
         say(line)
     words = [out, "--target", name, *(["--store", store] if store else [])]
     what_to_build = shlex.join(map(str, words))
-    if model is None and importlib.util.find_spec("optuna"):
+    if model is None and not first_missing("search"):
         say(f"which network fits the device: edgekit search {what_to_build} --budget 1h")
     say(f"next: edgekit build {what_to_build}")
 

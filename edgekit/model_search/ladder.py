@@ -49,9 +49,7 @@ class Ladder:
     @property
     def bounds(self) -> Bounds:
         """The limits that a candidate can be held to before it has learned what the recipe asks."""
-        bounds = {
-            limit.figure: limit.bound for limit in self.limits if limit.figure in FREE_FIGURES
-        }
+        bounds = {limit.figure: limit.bound for limit in self.limits}
         return Bounds(bounds.get("latency", math.inf), bounds.get("size", math.inf))
 
     def outcome(self, record: CandidateRecord) -> Outcome:

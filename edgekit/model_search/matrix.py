@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validat
 from edgekit.data.size import Sides, Size
 from edgekit.evaluation.gates import Gates
 from edgekit.models.source import ModelSource
-from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.recipe import AnySource, AnyStage, Recipe, conflicts, renamed_keys
 from edgekit.spec.target import Target, load_target
 from edgekit.spec.yaml_document import Location
@@ -114,5 +113,5 @@ def load_targets(matrix: Matrix) -> list[Target]:
 
 
 def _nothing_required(target: Target) -> Target:
-    own = tuple(Variant(runtime=name) for name in target.runtimes)
-    return target.model_copy(update={"runtimes": (), "alternatives": own, "gates": Gates()})
+    update = {"runtimes": (), "alternatives": target.required, "gates": Gates()}
+    return target.model_copy(update=update)

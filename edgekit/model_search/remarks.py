@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from edgekit.evidence import interval
 from edgekit.model_search.axes import size_of
-from edgekit.model_search.evaluate import Lab
 from edgekit.model_search.report import CandidateRecord, SearchReport
-from edgekit.model_search.task import SearchTask
+
+if TYPE_CHECKING:  # what a search runs, which its words are told without
+    from edgekit.model_search.evaluate import Lab
+    from edgekit.model_search.task import SearchTask
 
 
 def beforehand(task: SearchTask, lab: Lab, budget: float | None) -> Iterator[str]:
     """How much is compared, on which images, and what is taken in the end."""
-    axes, most = task.space.axes, task.settings.candidates
+    axes = task.space.axes
     fields = ", ".join(f"{path} {len(values)}" for path, values in axes.items())
-    yield f"{min(most, size_of(axes))} of {size_of(axes)} candidates at most; values: {fields}"
+    yield f"{task.most} of {size_of(axes)} candidates at most; values: {fields}"
     splits = [sample.split for sample in lab.source(task.recipe).listing().samples]
     yield (
         f"{splits.count('train'):,} training images to learn from, "

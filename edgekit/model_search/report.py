@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from edgekit.errors import EdgekitError, GateBroken
 from edgekit.evaluation.device_spread import DeviceSpread
 from edgekit.evaluation.gates import GateVerdict
-from edgekit.evidence import interval
+from edgekit.evidence import Evidence, interval
 from edgekit.model_search.axes import size_of
 from edgekit.model_search.points import PointRecord
 from edgekit.model_search.rungs import Rung
@@ -116,7 +116,7 @@ class SearchReport(BaseModel, HasPage):
         if built.size:
             figures.append(f"{built.size.value:.2f} MB")
         if built.latency:
-            evidence = ", estimated" if "estimated" in self.latency_is else ""
+            evidence = ", estimated" if built.latency.evidence is Evidence.ESTIMATED else ""
             figures.append(f"latency {interval(built.latency, 2)} {self.unit}{evidence}")
         if built.drop:
             figures.append(f"drop {interval(built.drop)} points against its own float")

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from edgekit.engine.atomic import write_atomically
 from edgekit.engine.crew import AHEAD, in_order
 from edgekit.errors import EdgekitError, storage_errors
-from edgekit.model_search.axes import point_label, point_name, size_of
+from edgekit.model_search.axes import point_label, point_name
 from edgekit.model_search.built import build_point
 from edgekit.model_search.conclude import conclude, outdone, to_train
 from edgekit.model_search.effects import effects
@@ -104,8 +104,7 @@ class _Search:
         self._publish()
         if kept:
             task.observer.remark(f"{len(kept)} candidates were compared already")
-        most = min(task.settings.candidates, size_of(task.space.axes))
-        while (left := most - len(report.candidates)) > 0:
+        while (left := task.most - len(report.candidates)) > 0:
             asked = study.ask_round(left)
             if not asked:
                 break
@@ -117,7 +116,7 @@ class _Search:
                     continue
                 study.tell(one, self.ladder.outcome(found), found.model_dump(mode="json"))
                 report.candidates.append(found)
-                task.observer.remark(compared(report, most))
+                task.observer.remark(compared(report, task.most))
                 self._publish()
             if self.late:
                 return
@@ -157,7 +156,6 @@ class _Search:
 
     def _refine(self) -> None:
         """The full rung, for those that no other is better than in all."""
-        task = self.task
         alive = [c for c in self.report.candidates if c.top1 and not c.dropped]
         limits = [x for x in self.task.limits if x.figure in FREE_FIGURES]
         best = _best(alive, limits)
@@ -171,7 +169,7 @@ class _Search:
         for point in in_order(self.task.crew, self._trained, list(enumerate(chosen)), ahead):
             if point.name in self.trained:
                 self.report.held_back = len(self.trained[point.name].right)
-            task.observer.remark(outcome(point, self.report.unit))
+            self.task.observer.remark(outcome(point, self.report.unit))
             self._publish()
 
     def _trained(self, numbered: tuple[int, CandidateRecord]) -> CandidateRecord:

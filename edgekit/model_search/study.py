@@ -173,46 +173,47 @@ class CandidateStudy:
         Args:
             number: of candidates before it.
         """
+        if number < STARTUP and (first := self._first_round()[number]) not in known:
+            return self._put(first)
         left = self._left(known, random.Random(self._seed_of(number)))
         if number < STARTUP:
-            first = self._first_round()[number]
-            return self._put(first if self._place(first) not in known else left[0])
+            return self._put(left[0])
         trials = self._told()
         places = [self._place(trial.params) for trial in trials]
         figures = np.array([trial.user_attrs[FIGURES] for trial in trials], float)
         told = Told(encoded(places, self._axes), *figures.T)
         if pending := sorted(known - {*places}):
             told = told.with_pending(encoded(pending, self._axes))
-        gains = told.gains(encoded([*map(self._place, left)], self._axes), self._bounds)
+        gains = told.gains(encoded(left, self._axes), self._bounds)
         return self._put(left[int(gains.argmax())])
 
-    def _left(self, known: set[tuple[int, ...]], chance: random.Random) -> list[dict[str, int]]:
+    def _left(self, known: set[tuple[int, ...]], chance: random.Random) -> list[tuple[int, ...]]:
         """What was not asked yet, in random order; of a large space some of it."""
         counts = [range(len(values)) for values in self._axes.values()]
         if size_of(self._axes) <= len(known) + MOST_LEFT:
             places = [place for place in itertools.product(*counts) if place not in known]
             chance.shuffle(places)
-        else:
-            drawn = (tuple(map(chance.choice, counts)) for _ in itertools.count())
-            fresh = (place for place in drawn if place not in known)
-            places = [*dict.fromkeys(itertools.islice(fresh, MOST_LEFT))]
-        return [dict(zip(self._axes, place, strict=True)) for place in places]
+            return places
+        drawn = (tuple(map(chance.choice, counts)) for _ in itertools.count())
+        fresh = (place for place in drawn if place not in known)
+        return [*dict.fromkeys(itertools.islice(fresh, MOST_LEFT))]
 
-    def _first_round(self) -> list[dict[str, int]]:
+    def _first_round(self) -> list[tuple[int, ...]]:
         """A Latin hypercube: of each field every value as often as any other, in random order."""
         chance = random.Random(self._seed_of(-1))
-        columns = {}
-        for path, values in self._axes.items():
+        columns = []
+        for values in self._axes.values():
             order = chance.sample(range(len(values)), len(values))
-            columns[path] = [order[place % len(order)] for place in range(STARTUP)]
-            chance.shuffle(columns[path])
-        return [{path: columns[path][i] for path in columns} for i in range(STARTUP)]
+            column = [order[place % len(order)] for place in range(STARTUP)]
+            chance.shuffle(column)
+            columns.append(column)
+        return [*zip(*columns, strict=True)]
 
-    def _put(self, params: dict[str, int]) -> Asked:
+    def _put(self, place: tuple[int, ...]) -> Asked:
         """Ask for it, in one line of the journal: a kill leaves all of it or nothing."""
         from optuna.trial import TrialState, create_trial
 
-        distributions = self._distributions()
+        params, distributions = dict(zip(self._axes, place, strict=True)), self._distributions()
         self._study.add_trial(
             create_trial(state=TrialState.RUNNING, params=params, distributions=distributions)
         )

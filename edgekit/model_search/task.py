@@ -17,6 +17,7 @@ from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError, InputError
 from edgekit.evaluation.gates import Gates
 from edgekit.evaluation.measure import measuring_identity
+from edgekit.model_search.axes import size_of
 from edgekit.model_search.built import MACHINES
 from edgekit.model_search.evaluate import Lab, judge_free
 from edgekit.model_search.latencies import stopwatch
@@ -56,6 +57,11 @@ class SearchTask:
     @property
     def settings(self) -> SearchSettings:
         return self.recipe.search or SearchSettings()
+
+    @property
+    def most(self) -> int:
+        """Candidates that are compared at the most."""
+        return min(self.settings.candidates, size_of(self.space.axes))
 
     @property
     def reference(self) -> str:

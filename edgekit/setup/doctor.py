@@ -106,8 +106,7 @@ def _library(need: Need) -> InstalledLibrary:
 
 
 def _is_reachable(recipe: Recipe, target: Target) -> bool:
-    required = [v for v in target.variants if v.name in target.runtimes]
-    return any(why_incompatible(recipe.model, variant) is None for variant in required)
+    return any(why_incompatible(recipe.model, variant) is None for variant in target.required)
 
 
 def _extras_of(recipe: Recipe) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import edgekit
 from edgekit.engine.action import library_versions
 from edgekit.errors import InputError
 from edgekit.models.source import Format
-from edgekit.packages import need_extras
+from edgekit.packages import need_extra
 from edgekit.runtimes import find_runtimes
 from edgekit.runtimes.contract.settings import Variant
 from edgekit.spec.compatibility import why_incompatible
@@ -126,14 +126,14 @@ def need_runtimes(recipe: Recipe, targets: Iterable[Target]) -> None:
     if recipe.model.format != "torch":
         return  # what another format needs depends on the file
     for target in targets:
-        for variant in target.variants:
-            if variant.name in target.runtimes and not why_incompatible(recipe.model, variant):
-                need_extras(extras_of(variant))
+        reached = [v for v in target.required if not why_incompatible(recipe.model, v)]
+        for extra in (extra for variant in reached for extra in extras_of(variant)):
+            need_extra(extra)
 
 
 def extras_for(target: Target, extras: Collection[str] = ()) -> list[str]:
-    required = [v for v in target.variants if v.name in target.runtimes]
-    return list(dict.fromkeys([*extras, *(extra for v in required for extra in extras_of(v))]))
+    own = (extra for variant in target.required for extra in extras_of(variant))
+    return list(dict.fromkeys([*extras, *own]))
 
 
 def install_line(target: Target, lacking: Collection[Need], extras: Collection[str] = ()) -> str:

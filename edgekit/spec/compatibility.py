@@ -33,9 +33,8 @@ def compatible_targets(
     """
     kept, lost = [], {}
     for target in targets:
-        required = [v for v in target.variants if v.name in target.runtimes]
-        reasons = [why for v in required if (why := why_incompatible(source, v))]
-        if not required or len(reasons) < len(required):
+        reasons = [why for v in target.required if (why := why_incompatible(source, v))]
+        if not target.required or len(reasons) < len(target.required):
             kept.append(target)
         else:
             lost[target.name] = "; ".join(reasons)

@@ -90,7 +90,12 @@ class Target(BaseModel):
 
     @property
     def variants(self) -> tuple[Variant, ...]:
-        return (*(Variant(runtime=name) for name in self.runtimes), *self.alternatives)
+        return (*self.required, *self.alternatives)
+
+    @property
+    def required(self) -> tuple[Variant, ...]:
+        """Those that must pass."""
+        return tuple(Variant(runtime=name) for name in self.runtimes)
 
     def only(self, variant: str) -> Target:
         """This target, built in one way alone.
